@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+#   make            build everything into build/
+#   make demo       packages, build, and a two-gateway demonstration (root)
+#   make check      packages, build, and every test (root); check-unit, check-prog ... one layer
+#   make install    DESTDIR and PREFIX as usual
+
+CC ?= gcc
+BPF_CLANG ?= clang-14
+BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
+PREFIX ?= /usr
+B ?= build
+
+PKGS = libbpf libxdp liburcu-qsbr libevent jansson inih libcrypto libnl-3.0 libnl-route-3.0
+WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter
+ifeq ($(CI),true)
+WARN += -Werror
+endif
+OPT ?= -O2 -g
+SAN ?=
+XI_CPPFLAGS = -Iinclude -Idaemon -I$(B)/bpf -D_GNU_SOURCE $(CPPFLAGS)
+XI_CFLAGS = -std=gnu11 $(OPT) $(WARN) $(SAN) -fno-strict-aliasing -fstack-protector-strong $(CFLAGS)
+XI_LIBS = $(shell pkg-config --libs $(PKGS)) -lIPSec_MB -lpthread
+BPF_CFLAGS = -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Wno-unused-parameter -Werror -Iinclude \
+	-isystem /usr/include/$(shell uname -m)-linux-gnu
+
+LIB_SRC = $(filter-out daemon/main.c,$(wildcard daemon/*.c)) \
+	$(wildcard daemon/sad/*.c daemon/source/*.c daemon/cache/*.c daemon/ipsec/*.c daemon/crypto/*.c \
+	daemon/dataplane/*.c daemon/control/*.c)
+CLI_SRC = $(wildcard daemon/control/cli/*.c)
+PRELOAD_SRC = $(wildcard daemon/source/preload/*.c)
+LIB_OBJ = $(LIB_SRC:%.c=$(B)/%.o)
+CLI_OBJ = $(CLI_SRC:%.c=$(B)/%.o)
+BPF_OBJ = $(B)/bpf/xipsec.bpf.o
+SKEL = $(B)/bpf/xipsec.skel.h
+BPF_SRC = $(wildcard bpf/*.bpf.c bpf/*.bpf.h)
+HDRS = $(wildcard include/xipsec/*.h)
+
+PROGS = $(B)/xipsecd $(B)/xipsec $(B)/libxipsec-xfrm.so
+UNIT = $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
+PROG = $(patsubst tests/prog/%.c,$(B)/tests/prog/%,$(wildcard tests/prog/test_*.c))
+TEST_LIB = $(wildcard tests/lib/*.c)
+BENCH = $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(wildcard tests/bench/*.c))
+
+all: $(PROGS)
+
+$(BPF_OBJ): $(BPF_SRC) $(HDRS)
+	@mkdir -p $(@D)
+	$(BPF_CLANG) $(BPF_CFLAGS) -c bpf/xipsec.bpf.c -o $@
+
+$(SKEL): $(BPF_OBJ)
+	$(BPFTOOL) gen skeleton $< name xipsec_bpf > $@.tmp && mv $@.tmp $@
+
+$(B)/%.o: %.c | $(SKEL)
+	@mkdir -p $(@D)
+	$(CC) $(XI_CPPFLAGS) $(XI_CFLAGS) -MMD -MP -c $< -o $@
+
+$(B)/libxipsec.a: $(LIB_OBJ)
+	rm -f $@ && ar rcs $@ $^
+
+$(B)/xipsecd: $(B)/daemon/main.o $(B)/libxipsec.a
+	$(CC) $(SAN) $(LDFLAGS) -o $@ $^ $(XI_LIBS)
+
+$(B)/xipsec: $(CLI_OBJ) $(B)/libxipsec.a
+	$(CC) $(SAN) $(LDFLAGS) -o $@ $^ $(XI_LIBS)
+
+$(B)/libxipsec-xfrm.so: $(PRELOAD_SRC)
+	@mkdir -p $(@D)
+	$(CC) $(XI_CPPFLAGS) -std=gnu11 -O2 -g $(WARN) -fPIC -shared -fno-builtin -fvisibility=hidden \
+		-Wl,-z,now $(LDFLAGS) -o $@ $^ -ldl
+
+$(B)/tests/unit/% $(B)/tests/prog/%: tests/*/%.c
+$(B)/tests/%: tests/%.c $(TEST_LIB) $(B)/libxipsec.a
+	@mkdir -p $(@D)
+	$(CC) $(XI_CPPFLAGS) -Itests/lib $(XI_CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $< $(TEST_LIB) \
+		$(B)/libxipsec.a $(XI_LIBS) -lcmocka
+
+tests: $(PROGS) $(UNIT) $(PROG)
+
+deps:
+	@tests/lib/deps.sh
+check: deps
+	$(MAKE) tests
+	tests/run.sh
+check-%:
+	$(MAKE) tests
+	tests/run.sh $*
+demo: deps
+	$(MAKE) all
+	tests/net/demo.sh
+vmtest: check-vm
+bench: deps
+	$(MAKE) all $(BENCH)
+	tests/bench/run.sh
+
+install: all
+	install -Dm755 $(B)/xipsecd $(DESTDIR)$(PREFIX)/sbin/xipsecd
+	install -Dm755 $(B)/xipsec $(DESTDIR)$(PREFIX)/sbin/xipsec
+	install -Dm644 $(B)/libxipsec-xfrm.so $(DESTDIR)$(PREFIX)/lib/xipsec/libxipsec-xfrm.so
+	for m in doc/*.8; do install -Dm644 $$m $(DESTDIR)$(PREFIX)/share/man/man8/$${m##*/} || exit; done
+	for m in doc/*.5; do install -Dm644 $$m $(DESTDIR)$(PREFIX)/share/man/man5/$${m##*/} || exit; done
+
+clean:
+	rm -rf $(B)
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
+.PHONY: all tests deps check demo vmtest bench install clean
+.SECONDARY:

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Crypto engines behind one table of functions. An engine knows keys, buffers and jobs; nothing of
+ * packets, sockets, maps or threads. Engines are cross-tested against each other.
+ */
+#ifndef XI_CRYPTO_H
+#define XI_CRYPTO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <xipsec/abi.h>
+
+struct xi_crypto;            /* one worker's crypto manager of one engine; used by one thread at a time */
+struct xi_ckey;              /* an expanded key of one engine; read-only, shared by all workers */
+
+/*
+ * One AEAD operation in place (RFC 4106: AES-GCM, 12-byte nonce = salt | IV).
+ * seal: encrypts data[0..len) and writes icv. open: verifies icv in constant time and decrypts.
+ * After open with status -EBADMSG data[0..len) is zeroed: plaintext that failed its ICV is never seen.
+ */
+struct xi_aead_job {
+	const struct xi_ckey *key;   /* NULL: expand `raw` for this job alone (the SLOW method) */
+	const struct xi_sa_key *raw;
+	uint8_t *data;
+	uint8_t *icv;
+	uint32_t len;
+	uint32_t icv_len;            /* 8, 12 or 16 */
+	uint32_t aad_len;            /* 8, or 12 with ESN (RFC 4106 section 5) */
+	int status;                  /* 0, -EBADMSG, or another -errno when the engine failed */
+	uint8_t aad[12];
+	uint8_t nonce[12];
+};
+
+struct xi_engine {
+	const char *name;            /* as in the configuration: "ipsec-mb", "openssl" */
+	bool (*usable)(void);        /* this CPU has what the engine needs */
+	bool (*carries)(enum xi_alg alg, unsigned int key_bits, unsigned int icv_len);
+	/* worker: index below nworkers of key_new. 0 or -errno; free with destroy. */
+	int (*create)(struct xi_crypto **out, unsigned int worker);
+	void (*destroy)(struct xi_crypto *c);
+	/* Expands a raw key. 0, -EINVAL for a length that the algorithm does not have, -ENOMEM. */
+	int (*key_new)(struct xi_ckey **out, const struct xi_sa_key *raw, unsigned int nworkers);
+	/* Wipes and frees; NULL is fine. */
+	void (*key_free)(struct xi_ckey *key);
+	/* A batch; every job's status is set. No allocation, no system call for jobs with a key. */
+	void (*seal)(struct xi_crypto *c, struct xi_aead_job *jobs, unsigned int n);
+	void (*open)(struct xi_crypto *c, struct xi_aead_job *jobs, unsigned int n);
+};
+
+extern const struct xi_engine xi_engine_openssl;
+extern const struct xi_engine xi_engine_ipsec_mb;
+
+/* name: "auto", "ipsec-mb" or "openssl". NULL: no such engine, or this CPU cannot run it. */
+const struct xi_engine *xi_engine_find(const char *name);
+
+#endif

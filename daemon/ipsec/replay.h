@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Anti-replay window (RFC 4303 section 3.4.3 and appendix A2), shared by several workers without a lock.
+ * The words are laid out as described at XI_WINDOW_INLINE_WORDS in abi.h.
+ */
+#ifndef XI_REPLAY_H
+#define XI_REPLAY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <xipsec/abi.h>
+#include <xipsec/reasons.h>
+
+struct xi_replay {
+	uint64_t *top;               /* highest sequence number accepted; atomic */
+	uint64_t *words;             /* atomic each */
+	uint32_t word_mask;          /* number of words - 1 */
+	uint32_t window;             /* packets; 0 = no anti-replay (numbers are still inferred with ESN) */
+	bool esn;
+};
+
+/*
+ * The 64-bit number a packet with `lo` on the wire must carry (A2.2). False: it would lie below 1 or
+ * above 2^64 - 1.
+ */
+bool xi_replay_infer(const struct xi_replay *r, uint32_t lo, uint64_t *seq);
+
+/* Before the ICV. XI_NONE, XI_DROP_REPLAY, XI_DROP_REPLAY_OLD or XI_DROP_SEQ_ZERO. Changes nothing. */
+enum xi_reason xi_replay_check(const struct xi_replay *r, uint64_t seq);
+
+/* After the ICV verified: marks seq. The same returns; of two workers with one seq exactly one gets XI_NONE. */
+enum xi_reason xi_replay_commit(const struct xi_replay *r, uint64_t seq);
+
+/*
+ * To and from the bitmap of XFRM (struct xfrm_replay_state_esn: bit i of the ring is number
+ * (i + 1) mod window as the kernel counts it). bmp_len in 32-bit words. import resets the window first.
+ */
+void xi_replay_export(const struct xi_replay *r, uint32_t *bmp, uint32_t bmp_len);
+void xi_replay_import(const struct xi_replay *r, uint64_t top, const uint32_t *bmp, uint32_t bmp_len);
+
+#endif

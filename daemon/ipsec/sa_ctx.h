@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The runtime form of an SA: what a worker reads per packet, and nothing else. Built once from the control
+ * form (struct xi_sa), read-only afterwards; what changes per packet is behind `state` and `replay`.
+ */
+#ifndef XI_SA_CTX_H
+#define XI_SA_CTX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <xipsec/abi.h>
+#include "ipsec/replay.h"
+
+struct xi_ckey;
+
+struct xi_sa_ctx {
+	/* line 0 */
+	uint32_t sa_index;
+	uint32_t spi_be;             /* network byte order */
+	struct xi_sa_state *state;
+	const struct xi_ckey *key;   /* NULL: SLOW, expand raw per packet */
+	const struct xi_sa_key *raw;
+	uint8_t family;              /* of the outer header: 4 or 6 */
+	uint8_t outer_len;           /* 20 or 40 */
+	uint8_t icv_len;
+	uint8_t iv_len;
+	uint8_t pad_align;           /* RFC 4303 section 2.4: 4 */
+	uint8_t esn;
+	uint8_t inner_family;        /* 4, 6, or 0: both (AF_UNSPEC tunnel) */
+	uint8_t dscp_copy;           /* outer DSCP from the inner header */
+	uint8_t dscp_decap;          /* inner DSCP from the outer header */
+	uint8_t ecn;                 /* RFC 6040 normal mode; 0: outer not-ECT */
+	uint8_t df_clear;            /* outer DF 0 (nopmtudisc); else copied, set for IPv6 inside */
+	uint8_t salt_len;
+	uint8_t salt[4];
+	uint8_t fill[8];
+	/* line 1: outer IP header, prebuilt with zero length, ID, checksum, TOS */
+	uint8_t hdr[40];
+	struct xi_replay replay;     /* 32 bytes, crosses into line 2 */
+	const struct xi_sa *sa;      /* selector, reqid: for policy, not for every packet */
+} __attribute__((aligned(64)));
+
+/*
+ * Fills ctx from an SA. No allocation: the SLOW method does this for one packet on its own stack. sa, raw,
+ * state and words must outlive ctx. nwords is a power of two. key is left NULL. 0 or -EOPNOTSUPP.
+ */
+int xi_sa_ctx_init(struct xi_sa_ctx *ctx, const struct xi_sa *sa, const struct xi_sa_key *raw,
+		   struct xi_sa_state *state, uint64_t *words, uint32_t nwords);
+
+#endif

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The security association database (RFC 4301 section 4.4.2): what is known, in user memory and in the store.
+ * Owned by the control thread. Workers read struct xi_sa_rec through sad_rec() under RCU (QSBR); a record is
+ * immutable once published, an update publishes a new one.
+ */
+#ifndef XI_SAD_H
+#define XI_SAD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <xipsec/abi.h>
+#include "sad/store.h"
+
+struct xi_sad;
+
+struct xi_sa_rec {
+	struct xi_sa sa;
+	struct xi_sa_key key;
+	struct xi_sa_state *state;   /* in the mapped map */
+	uint64_t *words;             /* replay window, in the mapped map */
+	uint32_t nwords;
+};
+
+/*
+ * Told of changes on the control thread, after the store was changed and before the request is acknowledged.
+ * old NULL: new SA. new NULL: deleted. When sync returns, no worker uses what changed() took away; the
+ * record `old` is wiped and freed after it. A flush calls changed for each and sync once.
+ */
+struct xi_sad_listener {
+	void (*changed)(void *arg, const struct xi_sa_rec *old, const struct xi_sa_rec *new);
+	void (*sync)(void *arg);
+	void *arg;
+};
+
+/* Key managers' news (RFC 2367 names); the XFRM server multicasts them. */
+struct xi_sad_events {
+	void (*expire)(void *arg, const struct xi_sa_rec *rec, bool hard);
+	void *arg;
+};
+
+/* Counters and window an SA starts from (XFRMA_REPLAY_VAL, XFRMA_REPLAY_ESN_VAL, XFRMA_LTIME_VAL). */
+struct xi_replay_init {
+	uint64_t oseq;
+	uint64_t seq;
+	const uint32_t *bmp;         /* as struct xfrm_replay_state_esn; NULL = empty */
+	uint32_t bmp_len;            /* 32-bit words */
+	bool has_lifetime;
+	uint64_t bytes, packets, use_time;
+};
+
+struct xi_sad_config {
+	const char *state_dir;       /* for sequence reserves of SAs from files; NULL: none are written */
+	bool (*carries)(const struct xi_sa *sa, const char **why); /* can the datapath do this one? */
+};
+
+/* All functions: 0 or -errno. `why`, where there is one, is set on failure to a static text for the user. */
+int xi_sad_create(struct xi_sad **out, const struct xi_sad_config *config, const struct xi_store *store);
+void xi_sad_destroy(struct xi_sad *sad);     /* frees memory, wipes keys; the store keeps everything */
+void xi_sad_listen(struct xi_sad *sad, const struct xi_sad_listener *listener);
+void xi_sad_on_event(struct xi_sad *sad, const struct xi_sad_events *events);
+
+/* Takes over what the store holds. Counts go to *n. An SA that does not make sense is dropped and logged. */
+int xi_sad_adopt(struct xi_sad *sad, unsigned int *n);
+
+/* -EEXIST when {daddr, spi, proto} exists. sa_index, add_time, generation, window_slot are filled in here. */
+int xi_sad_add(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_key *key,
+	       const struct xi_replay_init *init, const char **why);
+/* UPDSA: -ESRCH when there is none. A larval SA becomes a real one; the kernel's rules otherwise. */
+int xi_sad_update(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_key *key,
+		  const struct xi_replay_init *init, const char **why);
+int xi_sad_delete(struct xi_sad *sad, const struct xi_sa_id *id);
+int xi_sad_flush(struct xi_sad *sad, enum xi_proto proto, unsigned int *n); /* XI_PROTO_ANY: all */
+/* Reserves an SPI in [min, max] for a larval SA that dies after ttl seconds. -ENOENT: none is free. */
+int xi_sad_alloc_spi(struct xi_sad *sad, const struct xi_sa *sa, uint32_t min, uint32_t max, uint64_t ttl,
+		     const struct xi_sa_rec **rec);
+/* NEWAE: sets counters and window of an SA. -ESRCH, -EINVAL. oseq only ever goes forward. */
+int xi_sad_set_replay(struct xi_sad *sad, const struct xi_sa_id *id, const struct xi_replay_init *init);
+
+const struct xi_sa_rec *xi_sad_find(const struct xi_sad *sad, const struct xi_sa_id *id);
+/* From any RCU reader: NULL when the index is stale. */
+const struct xi_sa_rec *xi_sad_rec(const struct xi_sad *sad, uint32_t sa_index);
+unsigned int xi_sad_count(const struct xi_sad *sad);
+unsigned int xi_sad_capacity(const struct xi_sad *sad);
+/*
+ * Iteration that survives changes between calls: slots in ascending order. Start with *slot = 0; NULL at the
+ * end. The control thread only.
+ */
+const struct xi_sa_rec *xi_sad_next(const struct xi_sad *sad, uint32_t *slot);
+
+/*
+ * Once a second, from a timer: larval SAs that died, lifetimes (soft: event once; hard: event and delete),
+ * sequence reserves on disk. now: seconds since the epoch.
+ */
+void xi_sad_tick(struct xi_sad *sad, uint64_t now);
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef XI_SELECTOR_H
+#define XI_SELECTOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <xipsec/abi.h>
+
+/* RFC 4301 section 4.4.1.1. A non-initial fragment (flow->fragment) matches only selectors without ports. */
+bool xi_selector_matches(const struct xi_selector *sel, const struct xi_flow *flow);
+/* First plen bits equal? */
+bool xi_prefix_equal(const uint8_t a[16], const uint8_t b[16], unsigned int plen);
+/* out = addr with everything behind the first plen bits zeroed. */
+void xi_prefix_mask(uint8_t out[16], const uint8_t addr[16], unsigned int plen);
+
+/*
+ * Reads the flow of an IP packet: addresses, protocol behind IPv6 extension headers, ports or ICMP type and code.
+ * 0, or -EINVAL for a packet cut short. dir is left to the caller.
+ */
+int xi_flow_parse(struct xi_flow *flow, const uint8_t *pkt, uint32_t len);
+
+#endif

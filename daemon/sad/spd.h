@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The security policy database (RFC 4301 section 4.4.1). The control thread owns it; workers read an immutable
+ * snapshot under RCU (QSBR): policies by priority, and for each outbound one the SAs that serve it, newest first.
+ */
+#ifndef XI_SPD_H
+#define XI_SPD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <xipsec/abi.h>
+#include "sad/sad.h"
+
+struct xi_spd;
+
+#define XI_POLICY_SAS 8
+
+/* One policy as a worker sees it. */
+struct xi_spd_policy {
+	struct xi_policy policy;
+	uint32_t nsas;
+	uint32_t sas[XI_POLICY_SAS]; /* sa_index of outbound SAs that fit template 0, newest first */
+};
+
+struct xi_spd_snapshot {
+	uint32_t generation;         /* equals xi_config.spd_generation of its time */
+	enum xi_action default_action[XI_DIR_MAX];
+	uint32_t n[XI_DIR_MAX];
+	const struct xi_spd_policy *policies[XI_DIR_MAX]; /* ascending priority, then age */
+	uint32_t nlocal;
+	const struct xi_addr *local; /* addresses of this host, sorted with memcmp */
+};
+
+int xi_spd_create(struct xi_spd **out, struct xi_sad *sad, const struct xi_store *store);
+void xi_spd_destroy(struct xi_spd *spd);
+int xi_spd_adopt(struct xi_spd *spd, unsigned int *n);
+
+/*
+ * Key of a policy, as in the kernel: direction, selector, type, mark, if_id. 0 or -errno, *why as in sad.h.
+ * Each is acknowledged only when no worker and no XDP program judges by the old state:
+ * the store's guard and generation are changed, a new snapshot is published, grace period waited for.
+ */
+int xi_spd_add(struct xi_spd *spd, const struct xi_policy *policy, bool replace, const char **why); /* -EEXIST */
+int xi_spd_delete(struct xi_spd *spd, const struct xi_policy *key); /* by index when key->index != 0; -ENOENT */
+int xi_spd_flush(struct xi_spd *spd, unsigned int *n);
+const struct xi_policy *xi_spd_find(const struct xi_spd *spd, const struct xi_policy *key);
+/* In order of index, ascending; start with *index = 0, NULL at the end. */
+const struct xi_policy *xi_spd_next(const struct xi_spd *spd, uint32_t *index);
+unsigned int xi_spd_count(const struct xi_spd *spd, enum xi_dir dir);
+int xi_spd_set_default(struct xi_spd *spd, enum xi_dir dir, enum xi_action action);
+enum xi_action xi_spd_get_default(const struct xi_spd *spd, enum xi_dir dir);
+/* SAs came or went (from the SAD's listener): resolves templates again; a superseded SA's flows are re-judged. */
+void xi_spd_sas_changed(struct xi_spd *spd);
+/* The host's own addresses changed. addrs is copied. */
+int xi_spd_set_local(struct xi_spd *spd, const struct xi_addr *addrs, uint32_t n);
+/* Called before old snapshots are freed, in place of synchronize_rcu; tests set none. */
+void xi_spd_on_sync(struct xi_spd *spd, void (*sync)(void *arg), void *arg);
+
+/* Workers, and the control thread. Valid until the reader's next quiescent state. */
+const struct xi_spd_snapshot *xi_spd_snapshot(const struct xi_spd *spd);
+/* The policy that decides on a flow, NULL: none (then default_action). RFC 4301 section 4.4.1: first match wins. */
+const struct xi_spd_policy *xi_spd_lookup(const struct xi_spd_snapshot *snap, enum xi_dir dir,
+					  const struct xi_flow *flow);
+bool xi_spd_is_local(const struct xi_spd_snapshot *snap, const uint8_t addr[16], enum xi_family family);
+
+/*
+ * Verdict on an outbound flow. PROTECT fills handle (and next_handle); XI_VERDICT_NONE: protection wanted, no SA
+ * serves it (*policy tells which policy; the caller drops, counts and asks for an ACQUIRE).
+ */
+enum xi_verdict xi_spd_judge_out(const struct xi_spd_snapshot *snap, const struct xi_sad *sad,
+				 const struct xi_flow *flow, struct xi_flow_verdict *verdict,
+				 const struct xi_spd_policy **policy);
+/* May this cleartext packet, which came through no SA, come in (in, or fwd when daddr is not local)? */
+bool xi_spd_allows_clear(const struct xi_spd_snapshot *snap, const struct xi_flow *flow);
+/* May this packet, which came through sa in tunnel mode, come in? Selector, then policy and its templates. */
+bool xi_spd_allows_protected(const struct xi_spd_snapshot *snap, const struct xi_flow *flow, const struct xi_sa *sa);
+
+#endif
