@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* A port: a network device with one of our XDP programs on it. Control thread only. */
+#ifndef XI_PORT_H
+#define XI_PORT_H
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <xipsec/abi.h>
+
+enum xi_port_mode { XI_PORT_NATIVE, XI_PORT_SKB };
+enum xi_port_attach { XI_ATTACH_NETLINK, XI_ATTACH_LINK, XI_ATTACH_NONE };
+
+struct xi_port_config {
+	char name[IFNAMSIZ];
+	enum xi_role role;
+	enum xi_port_mode mode;
+	enum xi_port_attach attach;
+	unsigned int line;           /* in the configuration file, for messages */
+};
+
+struct xi_port_dev {
+	struct xi_port_config config;
+	uint32_t ifindex;
+	uint32_t slot;
+	uint32_t queues;             /* receive queues, at most XI_MAX_QUEUES */
+	uint32_t mtu;
+	uint8_t mac[6];
+};
+
+/*
+ * Looks the device up: ifindex, MAC, MTU, number of receive queues (ethtool channels, else sysfs-free fallback of 1).
+ * 0 or -errno; logs subject, reason and next step.
+ */
+int xi_port_open(struct xi_port_dev *port, const struct xi_port_config *config, uint32_t slot);
+
+/*
+ * Attaches prog_fd as the port's config says, replacing in one step a program that an earlier daemon of ours left
+ * there (so the port is never without one), refusing to replace a foreign one. pin_dir/link_<name> holds the
+ * link with attach = link. XI_ATTACH_NONE: only checks and says what to run.
+ */
+int xi_port_attach(struct xi_port_dev *port, int prog_fd, const char *pin_dir);
+/* The deliberate `xipsec down`. */
+int xi_port_detach(struct xi_port_dev *port, const char *pin_dir);
+/* Attaches a tc program (clsact egress, replacing ours) that guards against cleartext leaving; and removes it. */
+int xi_port_guard_attach(struct xi_port_dev *port, int prog_fd);
+int xi_port_guard_detach(struct xi_port_dev *port);
+
+#endif
