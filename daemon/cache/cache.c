@@ -28,6 +28,7 @@ struct xi_cache {
 	int want_fd;
 	struct xi_want *wants;       /* one a worker */
 	uint32_t slow_cached;        /* SAs sitting in sa_cache with method SLOW */
+	bool sas_changed;            /* the SPD has not been told yet */
 };
 
 static void cache_count(struct xi_cache *cache, enum xi_reason reason, uint64_t n)
@@ -47,7 +48,7 @@ void xi_cache_sync(struct xi_cache *cache)
 	xi_slots_reclaim(&cache->slots);
 }
 
-static void cache_sync_cb(void *arg)
+static void cache_spd_sync(void *arg)
 {
 	xi_cache_sync(arg);
 }
@@ -65,7 +66,22 @@ static void cache_sa_changed(void *arg, const struct xi_sa_rec *old, const struc
 
 	if (old)
 		cache_drop_sa(cache, old);
-	xi_spd_sas_changed(cache->config.spd);
+	if (old)
+		cache->sas_changed = true;
+	else
+		xi_spd_sas_changed(cache->config.spd);
+}
+
+/* A flush calls changed() for each SA and this once; the SPD's new snapshot brings the grace period with it. */
+static void cache_sad_sync(void *arg)
+{
+	struct xi_cache *cache = arg;
+
+	if (cache->sas_changed) {
+		cache->sas_changed = false;
+		xi_spd_sas_changed(cache->config.spd);
+	}
+	xi_cache_sync(cache);
 }
 
 /*
@@ -220,10 +236,13 @@ static void cache_on_sample(void *arg, int cpu, void *data, __u32 len)
 	xi_cache_miss(arg, data, len);
 }
 
-/* The ring overran: the packets went the SLOW way, and the next of each SA or flow raises its message again. */
+/*
+ * The ring overran: the packets went the SLOW way, and the next of each SA or flow raises its message again. XDP has
+ * counted each as MISS_LOST already.
+ */
 static void cache_on_lost(void *arg, int cpu, __u64 n)
 {
-	cache_count(arg, XI_MISS_LOST, n);
+	log_debug("misses: %llu messages lost on CPU %d", (unsigned long long)n, cpu);
 }
 
 static void cache_on_misses(evutil_socket_t fd, short what, void *arg)
@@ -340,10 +359,10 @@ int xi_cache_create(struct xi_cache **out, const struct xi_cache_config *config)
 	}
 	xi_sad_listen(config->sad, &(struct xi_sad_listener){
 		.changed = cache_sa_changed,
-		.sync = cache_sync_cb,
+		.sync = cache_sad_sync,
 		.arg = cache,
 	});
-	xi_spd_on_sync(config->spd, cache_sync_cb, cache);
+	xi_spd_on_sync(config->spd, cache_spd_sync, cache);
 	*out = cache;
 	return 0;
 }
