@@ -1,0 +1,48 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# Debian packages that the build and the tests need; installs what is missing, else says nothing.
+set -eu
+
+build="build-essential pkg-config clang-14 llvm-14 clang-19 bpftool linux-libc-dev
+	libbpf-dev libxdp-dev libelf-dev zlib1g-dev libnl-3-dev libnl-route-3-dev libssl-dev
+	libipsec-mb-dev liburcu-dev libevent-dev libjansson-dev libinih-dev libcmocka-dev uthash-dev
+	libclang-rt-14-dev"
+net="iproute2 ethtool iputils-ping tcpdump iperf3 tshark python3-scapy python3-cryptography
+	procps util-linux kmod jq mandoc"
+vm="qemu-system-x86 linux-image-amd64 busybox-static cpio xz-utils"
+
+known=$(dpkg-query -W -f '${Package}\t${db:Status-Status}\n' 2>/dev/null || true)
+missing=
+for p in $build $net $vm; do
+	case $'\n'$known$'\n' in
+	*$'\n'"$p"$'\tinstalled\n'*) ;;
+	*) missing+=" $p" ;;
+	esac
+done
+[ -n "$missing" ] || exit 0
+
+if [ "${1:-}" = --list ]; then
+	echo "${missing# }"
+	exit 0
+fi
+if ! command -v apt-get >/dev/null; then
+	echo "deps: no apt-get here; install the equivalents of:$missing" >&2
+	exit 1
+fi
+if [ "$(id -u)" != 0 ]; then
+	echo "deps: packages are missing and only root can install them; run: sudo apt-get install$missing" >&2
+	exit 1
+fi
+echo "deps: installing$missing"
+export DEBIAN_FRONTEND=noninteractive
+apt() {
+	apt-get -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@"
+}
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+# shellcheck disable=SC2086
+if ! { apt update && apt install -y --no-install-recommends $missing; } > "$log" 2>&1; then
+	tail -n 30 "$log" >&2
+	echo "deps: apt-get failed; check the network and /etc/apt/sources.list (Debian 12 main), then try again" >&2
+	exit 1
+fi

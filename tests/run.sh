@@ -1,0 +1,188 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# Runs the tests and counts them.
+#
+#   tests/run.sh                     every layer
+#   tests/run.sh unit net            these layers
+#   tests/run.sh net test_demo       files of this name (shell patterns allowed) in these layers
+#
+# A test file speaks TAP on stdout. It fails as a file, which counts as one failure, when it runs into
+# its timeout, ends nonzero without a "not ok", reports no test, or reports fewer than it planned.
+# A script may ask for its own timeout: a line "# timeout: SECONDS" among its first ten.
+# Layer vm boots one virtual machine for all of its files.
+set -u -o pipefail
+cd "$(dirname "$0")/.." || exit 1
+
+B=${B:-build}
+LAYERS="unit prog interop net vm"
+declare -A TIMEOUT=([unit]=60 [prog]=120 [interop]=180 [net]=180 [vm]=120)
+FAIL_LINES=60
+
+passed=0 failed=0 skipped=0
+layers=() patterns=()
+for arg; do
+	case " $LAYERS " in
+	*" $arg "*) layers+=("$arg") ;;
+	*) patterns+=("${arg%.sh}") ;;
+	esac
+done
+[ ${#layers[@]} -gt 0 ] || read -r -a layers <<< "$LAYERS"
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM HUP
+export CMOCKA_MESSAGE_OUTPUT=TAP
+
+# list_files LAYER: its test files that the patterns select, one a line
+list_files() {
+	local f name p
+	case $1 in
+	unit) set -- "$B"/tests/unit/test_* tests/lib/test_*.sh ;;
+	prog) set -- "$B"/tests/prog/test_* tests/prog/test_*.sh ;;
+	vm) set -- vmtest/test_*.sh ;;
+	*) set -- tests/"$1"/test_*.sh ;;
+	esac
+	for f; do
+		if [ -d "$f" ] || [ "${f%.d}" != "$f" ]; then
+			continue
+		fi
+		name=$(file_name "$f")
+		if [ ${#patterns[@]} = 0 ]; then
+			echo "$f"
+			continue
+		fi
+		for p in "${patterns[@]}"; do
+			# shellcheck disable=SC2053
+			[[ $name == $p ]] && echo "$f" && break
+		done
+	done
+}
+
+file_name() {
+	local name=${1##*/}
+	echo "${name%.sh}"
+}
+
+file_timeout() {
+	local seconds=
+	case $2 in
+	*.sh) seconds=$(sed -n '1,10s/^# timeout: *\([0-9][0-9]*\)$/\1/p' "$2") ;;
+	esac
+	echo "${seconds:-${TIMEOUT[$1]}}"
+}
+
+# judge_file LAYER/NAME STATUS OUT ERR SECONDS: prints and counts the results of one file
+judge_file() {
+	local file=$1 status=$2 out=$3 err=$4 seconds=$5
+	local line name planned=-1 seen=0 bad=0 why=
+
+	while IFS= read -r line; do
+		case $line in
+		1..*)
+			((planned < 0)) && planned=0
+			name=${line#1..}
+			((planned += 10#${name%%[!0-9]*}))
+			[[ $line == "1..0"*"#"* ]] && count_skip "$file" "${line#*# SKIP }"
+			;;
+		"ok "* | "not ok "*)
+			((++seen))
+			name=${line#not }
+			name=${name#ok }
+			name=${name##+([0-9])?( )?(- )}
+			case $line in
+			*"# SKIP"*) count_skip "$file" "$name" ;;
+			"ok "*)
+				echo "PASS $file: $name"
+				((++passed))
+				;;
+			*)
+				echo "FAIL $file: $name"
+				((++failed, ++bad))
+				;;
+			esac
+			;;
+		esac
+	done < <(tr -d '\000\r' < "$out")
+
+	if [ "$status" = 124 ] || [ "$status" = 137 ]; then
+		why="ran into its timeout or was killed (status $status)"
+	elif [ "$status" != 0 ] && [ $bad = 0 ]; then
+		why="ended with status $status without a failed test"
+	elif [ $planned -lt 0 ]; then
+		why="printed no plan: no test ran, or it ended early"
+	elif [ $planned -gt $seen ]; then
+		why="planned $planned tests and reported $seen"
+	fi
+	if [ -n "$why" ]; then
+		echo "FAIL $file: $why"
+		((++failed, ++bad))
+	fi
+	if [ $bad -gt 0 ]; then
+		echo "---- last lines of $file"
+		{
+			tail -n $FAIL_LINES "$out"
+			[ ! -s "$err" ] || tail -n $FAIL_LINES "$err"
+		} | tr -d '\000' | sed 's/^/     /' | tail -n $FAIL_LINES
+	fi
+	echo "     $file: $seconds s"
+}
+
+count_skip() {
+	echo "SKIP $1: ${2#\# SKIP }"
+	((++skipped))
+}
+
+now_us() {
+	echo "${EPOCHREALTIME/[.,]/}"
+}
+
+seconds_since() {
+	local us=$(($(now_us) - $1))
+	printf '%d.%02d' $((us / 1000000)) $((us / 10000 % 100))
+}
+
+run_layer() {
+	local layer=$1 f start status
+	shift
+	for f; do
+		start=$(now_us)
+		timeout -k 10 "$(file_timeout "$layer" "$f")" "./$f" \
+			< /dev/null > "$work/out" 2> "$work/err"
+		status=$?
+		judge_file "$layer/$(file_name "$f")" $status "$work/out" "$work/err" \
+			"$(seconds_since "$start")"
+	done
+}
+
+# All files in one boot. vmtest/run_tests leaves NAME.out, .err, .rc and .time for each in a directory.
+run_layer_vm() {
+	local f name dir=$work/vm start
+	start=$(now_us)
+	mkdir -p "$dir"
+	vmtest/run_tests "$dir" "$@"
+	for f; do
+		name=$(file_name "$f")
+		touch "$dir/$name.out" "$dir/$name.err"
+		judge_file "vm/$name" "$(cat "$dir/$name.rc" 2> /dev/null || echo 125)" \
+			"$dir/$name.out" "$dir/$name.err" \
+			"$(cat "$dir/$name.time" 2> /dev/null || seconds_since "$start")"
+	done
+	echo "     vm: $(seconds_since "$start") s with booting"
+}
+
+shopt -s extglob nullglob
+for layer in "${layers[@]}"; do
+	mapfile -t files < <(list_files "$layer")
+	[ ${#files[@]} -gt 0 ] || continue
+	if [ "$layer" = vm ]; then
+		run_layer_vm "${files[@]}"
+	else
+		run_layer "$layer" "${files[@]}"
+	fi
+done
+
+[ $((passed + failed + skipped)) -gt 0 ] ||
+	echo "no test is called that; layers are: $LAYERS" >&2
+echo "$passed passed, $failed failed, $skipped skipped"
+[ $failed = 0 ] && [ $passed -gt 0 ]
