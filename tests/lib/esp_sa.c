@@ -11,7 +11,7 @@
 void test_sa_default(struct test_sa *t, enum xi_family outer)
 {
 	memset(t, 0, sizeof(*t));
-	t->sa.id = (struct xi_sa_id){ .spi = 0x1000, .proto = XI_ESP, .family = outer };
+	t->sa.id = (struct xi_sa_id){.spi = 0x1000, .proto = XI_ESP, .family = outer};
 	inet_pton(outer, outer == XI_IPV6 ? "2001:db8::1" : "192.0.2.1", t->sa.saddr);
 	inet_pton(outer, outer == XI_IPV6 ? "2001:db8::2" : "192.0.2.2", t->sa.id.daddr);
 	t->sa.sa_index = XI_SA_INDEX(1, 5);
@@ -31,8 +31,8 @@ void test_sa_default(struct test_sa *t, enum xi_family outer)
 void test_sa_start(struct test_sa *t, const struct xi_engine *engine)
 {
 	t->engine = engine ? engine : &xi_engine_openssl;
-	assert_int_equal(xi_sa_ctx_init(&t->ctx, &t->sa, &t->raw, &t->state, t->words,
-					XI_WINDOW_WORDS), 0);
+	assert_int_equal(
+		xi_sa_ctx_init(&t->ctx, &t->sa, &t->raw, &t->state, t->words, XI_WINDOW_WORDS), 0);
 	assert_int_equal(t->engine->create(&t->crypto, 0), 0);
 	assert_int_equal(t->engine->key_new(&t->key, &t->raw, 1), 0);
 	t->ctx.key = t->key;
@@ -147,7 +147,7 @@ void test_seal_raw(struct test_sa *t, uint64_t seq, uint8_t tos, const uint8_t *
 {
 	bool esn = t->sa.flags & XFRM_STATE_ESN;
 	size_t esp_len = 16 + len + t->sa.icv_len;
-	struct xi_aead_job job = { .raw = &t->raw, .icv_len = t->sa.icv_len, .len = (uint32_t)len };
+	struct xi_aead_job job = {.raw = &t->raw, .icv_len = t->sa.icv_len, .len = (uint32_t)len};
 	uint8_t *esp;
 
 	test_pkt_set(out, NULL, 0);

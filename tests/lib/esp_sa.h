@@ -27,9 +27,11 @@ struct test_pkt {
 	uint8_t buf[TEST_ROOM + TEST_PKT_MAX + TEST_ROOM];
 };
 
-/* AES-128-GCM between 192.0.2.1/.2 or 2001:db8::1/::2, SPI 0x1000, window 64, both families inside. */
+/* AES-128-GCM between 192.0.2.1/.2 or 2001:db8::1/::2, SPI 0x1000, window 64, both families inside.
+ */
 void test_sa_default(struct test_sa *t, enum xi_family outer);
-/* After changes to t->sa and t->raw: context, crypto manager and key of the openssl engine, or another. */
+/* After changes to t->sa and t->raw: context, crypto manager and key of the openssl engine, or
+ * another. */
 void test_sa_start(struct test_sa *t, const struct xi_engine *engine);
 void test_sa_stop(struct test_sa *t);
 
@@ -40,8 +42,8 @@ enum xi_reason test_seal(struct test_sa *t, uint64_t seq, struct xi_pkt *pkt);
 enum xi_reason test_open(struct test_sa *t, struct xi_pkt *pkt, enum xi_crypto_status *status);
 
 /*
- * An ESP packet of t whose plaintext, trailer and all, is given: what only the holder of the key can send. The
- * outer header is a bare one with the TOS given.
+ * An ESP packet of t whose plaintext, trailer and all, is given: what only the holder of the key
+ * can send. The outer header is a bare one with the TOS given.
  */
 void test_seal_raw(struct test_sa *t, uint64_t seq, uint8_t tos, const uint8_t *plain, size_t len,
 		   struct test_pkt *out);

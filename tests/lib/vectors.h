@@ -8,13 +8,16 @@
 #include <stdint.h>
 #include <jansson.h>
 
-/* A file below tests/vectors; tests run at the top of the tree. Fails the test when it is missing. */
+/* A file below tests/vectors; tests run at the top of the tree. Fails the test when it is missing.
+ */
 json_t *vec_load(const char *name);
 
-/* A file below $XIPSEC_VECTORS. Says so and skips the test where that is unset or has no such file. */
+/* A file below $XIPSEC_VECTORS. Says so and skips the test where that is unset or has no such file.
+ */
 json_t *vec_load_shared(const char *name);
 
-/* Hex at obj[key] into buf; its length in bytes. Fails the test when absent, bad or longer than max. */
+/* Hex at obj[key] into buf; its length in bytes. Fails the test when absent, bad or longer than
+ * max. */
 size_t vec_hex(const json_t *obj, const char *key, uint8_t *buf, size_t max);
 size_t vec_unhex(const char *hex, uint8_t *buf, size_t max);
 
