@@ -132,27 +132,28 @@ static bool offload_unwanted(const char *feature)
 /* Names of all features, in bit order; *n of them. The caller frees. */
 static int offload_names(const char *name, struct ethtool_gstrings **out, uint32_t *n)
 {
-	struct {
-		struct ethtool_sset_info info;
-		uint32_t len;
-	} sset = {.info = {.cmd = ETHTOOL_GSSET_INFO, .sset_mask = 1ULL << ETH_SS_FEATURES}};
+	uint64_t room[(sizeof(struct ethtool_sset_info) + sizeof(uint32_t) + 7) / 8] = {0};
+	struct ethtool_sset_info *sset = (void *)room;
 	struct ethtool_gstrings *names;
-	int err = ethtool_ioctl(name, &sset);
+	int err;
 
-	if (err || !sset.info.sset_mask)
+	sset->cmd = ETHTOOL_GSSET_INFO;
+	sset->sset_mask = 1ULL << ETH_SS_FEATURES;
+	err = ethtool_ioctl(name, sset);
+	if (err || !sset->sset_mask)
 		return err ? err : -EOPNOTSUPP;
-	names = calloc(1, sizeof(*names) + (size_t)sset.len * ETH_GSTRING_LEN);
+	names = calloc(1, sizeof(*names) + (size_t)sset->data[0] * ETH_GSTRING_LEN);
 	if (!names)
 		return -ENOMEM;
 	names->cmd = ETHTOOL_GSTRINGS;
 	names->string_set = ETH_SS_FEATURES;
-	names->len = sset.len;
+	names->len = sset->data[0];
 	err = ethtool_ioctl(name, names);
 	if (err) {
 		free(names);
 		return err;
 	}
-	*n = sset.len;
+	*n = sset->data[0];
 	*out = names;
 	return 0;
 }

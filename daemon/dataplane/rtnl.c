@@ -16,6 +16,7 @@
 #define XI_RTNL_BUF 32768
 #define XI_RTNL_RCVBUF (4 << 20)
 #define XI_RTNL_DUMP_TRIES 8
+#define XI_RTNL_EVENTS 256
 
 int xi_rtnl_open(struct xi_rtnl *rt)
 {
@@ -192,7 +193,7 @@ int xi_rtnl_dump(struct xi_rtnl *rt, int type, unsigned char family, xi_rtnl_fn 
 
 int xi_rtnl_events(struct xi_rtnl *rt, xi_rtnl_fn fn, void *arg)
 {
-	for (;;) {
+	for (int i = 0; i < XI_RTNL_EVENTS; i++) {
 		ssize_t n = rtnl_receive(rt);
 		int left = (int)n;
 
@@ -206,6 +207,7 @@ int xi_rtnl_events(struct xi_rtnl *rt, xi_rtnl_fn fn, void *arg)
 				return err;
 		}
 	}
+	return 0;
 }
 
 int xi_rtnl_parse(const struct nlmsghdr *nlh, size_t hdrlen, struct nlattr *tb[], int max)

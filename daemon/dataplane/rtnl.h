@@ -39,7 +39,10 @@ int xi_rtnl_request(struct xi_rtnl *rt, struct nl_msg *msg, xi_rtnl_fn fn, void 
 /* The same for a dump, asked again when disturbed; restart (may be NULL) forgets what fn has collected. */
 int xi_rtnl_dump(struct xi_rtnl *rt, int type, unsigned char family, xi_rtnl_fn fn, void (*restart)(void *arg),
 		 void *arg);
-/* Hands every waiting notification to fn. -ENOBUFS: some were lost, start over with dumps. */
+/*
+ * Hands waiting notifications to fn, but not without end: the socket stays readable when there are more.
+ * -ENOBUFS: some were lost, start over with dumps.
+ */
 int xi_rtnl_events(struct xi_rtnl *rt, xi_rtnl_fn fn, void *arg);
 
 /* Parses the attributes behind a family header of hdrlen bytes; tb has max + 1 places. */
