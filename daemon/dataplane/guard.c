@@ -2,11 +2,11 @@
 /* The tc program on a port's egress. Its handle and priority are fixed, so a later daemon finds and replaces it. */
 #include "dataplane/port.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
-#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <linux/if_ether.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 
@@ -17,26 +17,47 @@
 /* First: a filter in front of it that redirects or accepts would let cleartext by. */
 #define GUARD_PRIORITY 1
 
-static struct bpf_tc_hook guard_hook(const struct xi_port_dev *port)
+/* Makes or removes clsact, the queueing discipline that holds the filters of both directions. */
+static int guard_clsact(const struct xi_port_dev *port, struct xi_rtnl *rt, int type, int flags)
 {
-	return (struct bpf_tc_hook){.sz = sizeof(struct bpf_tc_hook),
-				    .ifindex = (int)port->ifindex,
-				    .attach_point = BPF_TC_EGRESS};
+	struct tcmsg tcm = {
+		.tcm_ifindex = (int)port->ifindex,
+		.tcm_handle = TC_H_MAKE(TC_H_CLSACT, 0),
+		.tcm_parent = TC_H_CLSACT,
+	};
+	struct nl_msg *msg = xi_rtnl_message(type, flags, &tcm, sizeof(tcm));
+
+	xi_rtnl_put_str(msg, TCA_KIND, "clsact");
+	return xi_rtnl_request(rt, msg, NULL, NULL);
+}
+
+static int guard_make_clsact(const struct xi_port_dev *port)
+{
+	struct xi_rtnl rt;
+	int err = xi_rtnl_open(&rt);
+
+	if (!err)
+		err = guard_clsact(port, &rt, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL);
+	if (err == -EEXIST)
+		err = 0;
+	if (err)
+		log_warnx(
+			"port %s: cannot make the clsact queueing discipline of the egress guard: %s: the kernel needs NET_SCH_INGRESS and NET_CLS_BPF",
+			port->config.name, strerror(-err));
+	xi_rtnl_close(&rt);
+	return err;
 }
 
 int xi_port_guard_attach(struct xi_port_dev *port, int prog_fd)
 {
-	struct bpf_tc_hook hook = guard_hook(port);
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)port->ifindex,
+		    .attach_point = BPF_TC_EGRESS);
 	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = GUARD_HANDLE, .priority = GUARD_PRIORITY,
 		    .prog_fd = prog_fd, .flags = BPF_TC_F_REPLACE);
-	int err = bpf_tc_hook_create(&hook);
+	int err = guard_make_clsact(port);
 
-	if (err && err != -EEXIST) {
-		log_warnx(
-			"port %s: cannot make the clsact queueing discipline of the egress guard: %s: the kernel needs NET_SCH_INGRESS and NET_CLS_BPF",
-			port->config.name, strerror(-err));
+	if (err)
 		return err;
-	}
 	err = bpf_tc_attach(&hook, &opts);
 	if (err)
 		log_warnx(
@@ -53,43 +74,57 @@ static int guard_count(void *arg, const struct nlmsghdr *nlh)
 }
 
 /* Filters left on either hook of clsact. */
-static int guard_filters(const struct xi_port_dev *port, unsigned int *n)
+static int guard_filters(const struct xi_port_dev *port, struct xi_rtnl *rt, unsigned int *n)
 {
-	static const uint32_t parents[] = {TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS),
-					   TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS)};
-	struct xi_rtnl rt;
-	int err = xi_rtnl_open(&rt);
+	static const uint32_t hooks[] = {TC_H_MIN_INGRESS, TC_H_MIN_EGRESS};
+	int err = 0;
 
 	*n = 0;
 	for (int i = 0; !err && i < 2; i++) {
-		struct tcmsg tcm = {.tcm_ifindex = (int)port->ifindex, .tcm_parent = parents[i]};
+		struct tcmsg tcm = {
+			.tcm_ifindex = (int)port->ifindex,
+			.tcm_parent = TC_H_MAKE(TC_H_CLSACT, hooks[i]),
+		};
 
 		err = xi_rtnl_request(
-			&rt, xi_rtnl_message(RTM_GETTFILTER, NLM_F_DUMP, &tcm, sizeof(tcm)),
+			rt, xi_rtnl_message(RTM_GETTFILTER, NLM_F_DUMP, &tcm, sizeof(tcm)),
 			guard_count, n);
 	}
-	xi_rtnl_close(&rt);
 	return err;
+}
+
+static int guard_remove(const struct xi_port_dev *port, struct xi_rtnl *rt)
+{
+	struct tcmsg tcm = {
+		.tcm_ifindex = (int)port->ifindex,
+		.tcm_handle = GUARD_HANDLE,
+		.tcm_parent = TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS),
+		.tcm_info = TC_H_MAKE(GUARD_PRIORITY << 16, htons(ETH_P_ALL)),
+	};
+	struct nl_msg *msg = xi_rtnl_message(RTM_DELTFILTER, 0, &tcm, sizeof(tcm));
+
+	xi_rtnl_put_str(msg, TCA_KIND, "bpf");
+	return xi_rtnl_request(rt, msg, NULL, NULL);
 }
 
 int xi_port_guard_detach(struct xi_port_dev *port)
 {
-	struct bpf_tc_hook hook = guard_hook(port);
-	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = GUARD_HANDLE, .priority = GUARD_PRIORITY);
 	unsigned int left;
-	int err = bpf_tc_detach(&hook, &opts);
+	struct xi_rtnl rt;
+	int err = xi_rtnl_open(&rt);
 
-	/* EINVAL: no clsact here. ENOENT: no such filter. */
+	if (!err)
+		err = guard_remove(port, &rt);
+	if (!err)
+		err = guard_filters(port, &rt, &left);
+	if (!err && !left)
+		err = guard_clsact(port, &rt, RTM_DELQDISC, 0);
+	/* EINVAL: there is no clsact. ENOENT: there is no such filter. */
 	if (err == -ENOENT || err == -EINVAL)
-		return 0;
-	if (err) {
+		err = 0;
+	if (err)
 		log_warnx("port %s: cannot detach the egress guard: %s", port->config.name,
 			  strerror(-err));
-		return err;
-	}
-	err = guard_filters(port, &left);
-	if (err || left)
-		return err;
-	hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
-	return bpf_tc_hook_destroy(&hook);
+	xi_rtnl_close(&rt);
+	return err;
 }

@@ -123,27 +123,39 @@ static int program_info(int fd, struct bpf_prog_info *info)
 	return bpf_obj_get_info_by_fd(fd, info, &len);
 }
 
-/* A file descriptor of program id if it is one of ours, -EBUSY (logged) if it is somebody else's. */
+/* A file descriptor of program id if it is one of ours, -EBUSY if it is somebody else's. */
+static int own_program(uint32_t id, char name[BPF_OBJ_NAME_LEN])
+{
+	struct bpf_prog_info info;
+	int fd = bpf_prog_get_fd_by_id(id);
+	int err;
+
+	if (fd < 0)
+		return fd;
+	err = program_info(fd, &info);
+	memcpy(name, info.name, BPF_OBJ_NAME_LEN);
+	for (size_t i = 0; !err && i < sizeof(port_programs) / sizeof(port_programs[0]); i++)
+		if (!strcmp(info.name, port_programs[i]))
+			return fd;
+	close(fd);
+	return err ? err : -EBUSY;
+}
+
+/* The same, and says why not. */
 static int port_own_program(const struct xi_port_dev *port, uint32_t id)
 {
 	const char *name = port->config.name;
-	struct bpf_prog_info info;
-	int fd = bpf_prog_get_fd_by_id(id);
+	char program[BPF_OBJ_NAME_LEN] = "";
+	int fd = own_program(id, program);
 
-	if (fd < 0) {
+	if (fd == -EBUSY)
+		log_warnx(
+			"port %s: XDP program '%s' (id %u) of somebody else is attached: detach it ('ip link set dev %s xdp off') and start again",
+			name, program, id, name);
+	else if (fd < 0)
 		log_warnx("port %s: cannot look at XDP program %u that is attached: %s", name, id,
 			  strerror(-fd));
-		return fd;
-	}
-	if (!program_info(fd, &info))
-		for (size_t i = 0; i < sizeof(port_programs) / sizeof(port_programs[0]); i++)
-			if (!strcmp(info.name, port_programs[i]))
-				return fd;
-	close(fd);
-	log_warnx(
-		"port %s: XDP program '%s' (id %u) of somebody else is attached: detach it ('ip link set dev %s xdp off') and start again",
-		name, info.name, id, name);
-	return -EBUSY;
+	return fd;
 }
 
 /* A program in the other mode cannot be replaced in one step, and a port must not be without one in between. */
@@ -339,15 +351,16 @@ int xi_port_attach(struct xi_port_dev *port, int prog_fd, const char *pin_dir)
 static int detach_netlink(const struct xi_port_dev *port)
 {
 	LIBBPF_OPTS(bpf_xdp_attach_opts, opts);
+	char program[BPF_OBJ_NAME_LEN];
 	uint32_t here, other;
 	int err, fd;
 
 	err = port_query(port, &here, &other);
 	if (err || !here)
 		return err;
-	fd = port_own_program(port, here);
+	fd = own_program(here, program);
 	if (fd < 0)
-		return fd;
+		return fd == -EBUSY ? 0 : fd;
 	opts.old_prog_fd = fd;
 	err = bpf_xdp_detach((int)port->ifindex, port_xdp_flags(port) | XDP_FLAGS_REPLACE, &opts);
 	close(fd);
