@@ -24,6 +24,7 @@
 #define REQUEST_MS 5000
 #define REPLY_MS 30000
 #define RETRY_MS 1000
+#define WRITE_MAX (256 << 10)        /* bytes a call; about a socket's buffer */
 #define PENDING_MAX (64U << 20)      /* bytes of replies not taken yet, all clients together */
 
 struct command {
@@ -68,10 +69,11 @@ static void client_free(struct client *c)
 		evconnlistener_enable(ctl->listener);
 }
 
-static void arm(struct event *ev, unsigned int ms)
+static void arm(struct xi_control *ctl, struct event *ev, unsigned int ms)
 {
 	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = (ms % 1000) * 1000 };
 
+	event_base_update_cache_time(ctl->base); /* else a long command's time would count */
 	event_add(ev, &tv);
 }
 
@@ -97,7 +99,7 @@ static void client_reply(struct client *c, json_t *reply)
 	evbuffer_add(out, "\n", 1);
 	c->replying = true;
 	bufferevent_disable(c->bev, EV_READ);
-	arm(c->deadline, c->ctl->reply_ms);
+	arm(c->ctl, c->deadline, c->ctl->reply_ms);
 }
 
 static void client_refuse(struct client *c, const char *why)
@@ -253,8 +255,9 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 		return;
 	}
 	bufferevent_setcb(c->bev, on_read, on_written, on_event, c);
+	bufferevent_set_max_single_write(c->bev, WRITE_MAX);
 	bufferevent_setwatermark(c->bev, EV_READ, 0, XI_CONTROL_REQUEST_MAX + 1);
-	arm(c->deadline, ctl->request_ms);
+	arm(ctl, c->deadline, ctl->request_ms);
 	bufferevent_enable(c->bev, EV_READ | EV_WRITE);
 }
 
@@ -273,7 +276,7 @@ static void on_accept_error(struct evconnlistener *listener, void *arg)
 
 	log_warn("%s: cannot accept a client", ctl->sun.sun_path);
 	evconnlistener_disable(listener);
-	arm(ctl->retry, RETRY_MS);
+	arm(ctl, ctl->retry, RETRY_MS);
 }
 
 /* A socket that nobody listens on is what a killed daemon left. */
@@ -296,10 +299,11 @@ static void share_with_group(const char *path, const char *name)
 {
 	const struct group *group = name ? getgrnam(name) : NULL;
 
+	if (!name)
+		return;
 	if (!group)
-		log_info("%s: no group %s: only %s may use it; groupadd --system %s to share it", path,
-			 name ? name : "configured", geteuid() ? "this user" : "root",
-			 name ? name : "xipsec");
+		log_info("%s: no group %s: only its owner may use it; to share it: groupadd --system %s", path,
+			 name, name);
 	else if (chown(path, (uid_t)-1, group->gr_gid) < 0)
 		log_warn("%s: cannot give it to group %s", path, name);
 	else if (chmod(path, 0660) < 0)
@@ -380,13 +384,20 @@ int xi_control_create(struct xi_control **out, const struct xi_control_config *c
 	return 0;
 }
 
-/* The event loop has ended; a short reply, as to "down", still reaches its client. */
-static void client_flush(struct client *c)
+/*
+ * The event loop has ended; a short reply, as to "down", still reaches its client. libevent closes a socket
+ * only in the next turn of the loop, hence shutdown().
+ */
+static void client_end(struct client *c)
 {
 	struct evbuffer *out = bufferevent_get_output(c->bev);
+	int fd = bufferevent_getfd(c->bev);
 
 	evbuffer_unfreeze(out, 1); /* libevent keeps all but itself from draining a socket's output */
-	evbuffer_write(out, bufferevent_getfd(c->bev));
+	if (c->replying)
+		evbuffer_write(out, fd);
+	shutdown(fd, SHUT_RDWR);
+	client_free(c);
 }
 
 void xi_control_destroy(struct xi_control *ctl)
@@ -395,11 +406,8 @@ void xi_control_destroy(struct xi_control *ctl)
 
 	if (!ctl)
 		return;
-	while ((c = LIST_FIRST(&ctl->clients))) {
-		if (c->replying)
-			client_flush(c);
-		client_free(c);
-	}
+	while ((c = LIST_FIRST(&ctl->clients)))
+		client_end(c);
 	if (ctl->listener) {
 		evconnlistener_free(ctl->listener);
 		unlink(ctl->sun.sun_path);
