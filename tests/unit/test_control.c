@@ -666,6 +666,17 @@ static void test_commands_have_one_owner(void **state)
 
 /* --- the socket --- */
 
+/* The server in a thread of its own. */
+static void *serve(void *arg)
+{
+	struct fake *f = arg;
+
+	event_base_dispatch(f->base);
+	xi_control_destroy(f->ctl); /* with the reply to "stop" not sent yet */
+	f->ctl = NULL;
+	return NULL;
+}
+
 static mode_t socket_mode(const char *dir)
 {
 	struct sockaddr_un sun;
@@ -695,6 +706,40 @@ static void test_only_the_group_may_connect(void **state)
 	config.group = own->gr_name;
 	assert_int_equal(xi_control_create(&f->ctl, &config), 0);
 	assert_int_equal(socket_mode(f->dir), 0660);
+}
+
+static void test_the_group_may_look_but_not_act(void **state)
+{
+	struct fake *f = *state;
+	struct sockaddr_un sun;
+	pthread_t thread;
+	json_t *reply;
+	int status;
+	pid_t pid;
+
+	if (geteuid())
+		skip(); /* needs two users */
+	socket_name(&sun, f->dir);
+	assert_int_equal(chmod(f->dir, 0755) | chmod(sun.sun_path, 0666), 0);
+	assert_int_equal(pthread_create(&thread, NULL, serve, f), 0);
+	pid = fork();
+	if (!pid) {
+		if (setuid(65534) || xi_control_call(f->dir, "fail", &reply) ||
+		    strcmp(json_string_value(json_object_get(reply, "error")), "nothing to see: look elsewhere"))
+			_exit(1);
+		if (xi_control_call(f->dir, "stop", &reply) ||
+		    strcmp(json_string_value(json_object_get(reply, "error")),
+			   "permission denied: this command is for root"))
+			_exit(2);
+		if (chmod(sun.sun_path, 0600) == 0)
+			_exit(3);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(xi_control_call(f->dir, "stop", &reply), 0);
+	json_decref(reply);
+	pthread_join(thread, NULL);
 }
 
 static void test_a_second_daemon_is_refused_and_a_stale_socket_replaced(void **state)
@@ -732,17 +777,7 @@ static void test_a_run_dir_that_cannot_be_is_refused(void **state)
 	assert_null(ctl);
 }
 
-/* --- the tool's end; the server in a thread of its own --- */
-
-static void *serve(void *arg)
-{
-	struct fake *f = arg;
-
-	event_base_dispatch(f->base);
-	xi_control_destroy(f->ctl); /* with the reply to "stop" not sent yet */
-	f->ctl = NULL;
-	return NULL;
-}
+/* --- the tool's end --- */
 
 static void test_the_tools_calls(void **state)
 {
@@ -975,6 +1010,7 @@ int main(void)
 		WITH_HASTY_SERVER(test_clients_beyond_the_bound_wait),
 		WITH_SERVER(test_commands_have_one_owner),
 		WITH_SERVER(test_only_the_group_may_connect),
+		WITH_SERVER(test_the_group_may_look_but_not_act),
 		WITH_SERVER(test_a_second_daemon_is_refused_and_a_stale_socket_replaced),
 		WITH_SERVER(test_a_run_dir_that_cannot_be_is_refused),
 		WITH_SERVER(test_the_tools_calls),
