@@ -343,8 +343,13 @@ static int control_open(struct xi_control *ctl, const struct xi_control_config *
 	n = snprintf(ctl->sun.sun_path, sizeof(ctl->sun.sun_path), "%s/%s", config->run_dir, XI_CONTROL_SOCKET);
 	if (n < 0 || (size_t)n >= sizeof(ctl->sun.sun_path))
 		return -ENAMETOOLONG;
-	if (mkdir(config->run_dir, 0755) < 0 && errno != EEXIST)
+	/* chmod: the umask may be narrower, and the group must get to the socket */
+	if (!mkdir(config->run_dir, 0755)) {
+		if (chmod(config->run_dir, 0755) < 0)
+			return -errno;
+	} else if (errno != EEXIST) {
 		return -errno;
+	}
 	fd = open_socket(&ctl->sun, config->group);
 	if (fd < 0)
 		return fd;

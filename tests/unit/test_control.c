@@ -761,6 +761,26 @@ static void test_a_second_daemon_is_refused_and_a_stale_socket_replaced(void **s
 	assert_int_equal(xi_control_create(&f->ctl, &config), 0);
 }
 
+static void test_a_run_dir_is_made_for_all_to_enter(void **state)
+{
+	struct fake *f = *state;
+	struct xi_control_config config = { .base = f->base };
+	struct xi_control *ctl;
+	mode_t mask = umask(0077);
+	char dir[64];
+	struct stat st;
+
+	snprintf(dir, sizeof(dir), "%s/run", f->dir);
+	config.run_dir = dir;
+	assert_int_equal(xi_control_create(&ctl, &config), 0);
+	umask(mask);
+	assert_int_equal(stat(dir, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0755);
+	assert_int_equal(socket_mode(dir), 0600);
+	xi_control_destroy(ctl);
+	assert_int_equal(rmdir(dir), 0);
+}
+
 static void test_a_run_dir_that_cannot_be_is_refused(void **state)
 {
 	struct fake *f = *state;
@@ -1012,6 +1032,7 @@ int main(void)
 		WITH_SERVER(test_only_the_group_may_connect),
 		WITH_SERVER(test_the_group_may_look_but_not_act),
 		WITH_SERVER(test_a_second_daemon_is_refused_and_a_stale_socket_replaced),
+		WITH_SERVER(test_a_run_dir_is_made_for_all_to_enter),
 		WITH_SERVER(test_a_run_dir_that_cannot_be_is_refused),
 		WITH_SERVER(test_the_tools_calls),
 		WITH_SERVER(test_a_call_to_something_else_fails),
