@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "control/client.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "control/control.h"
+
+#define SILENCE_SECONDS 30
+
+struct reader {
+	int fd;
+	int err;
+};
+
+static int connect_to(const char *run_dir)
+{
+	const struct timeval limit = { .tv_sec = SILENCE_SECONDS };
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int fd, err, n;
+
+	n = snprintf(sun.sun_path, sizeof(sun.sun_path), "%s/%s", run_dir, XI_CONTROL_SOCKET);
+	if (n < 0 || (size_t)n >= sizeof(sun.sun_path))
+		return -ENAMETOOLONG;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0 ||
+	    connect(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0) {
+		err = errno == EAGAIN ? -ETIMEDOUT : -errno;
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+static int send_request(int fd, const char *cmd)
+{
+	json_t *req = json_pack("{s:s}", "cmd", cmd);
+	char text[XI_CONTROL_REQUEST_MAX + 1];
+	size_t len = req ? json_dumpb(req, text, XI_CONTROL_REQUEST_MAX, JSON_COMPACT) : 0;
+	ssize_t n;
+
+	json_decref(req);
+	if (!len || len > XI_CONTROL_REQUEST_MAX)
+		return -EINVAL;
+	text[len++] = '\n';
+	n = send(fd, text, len, MSG_NOSIGNAL);
+	if (n < 0)
+		return errno == EAGAIN ? -ETIMEDOUT : -errno;
+	return (size_t)n == len ? 0 : -EPIPE;
+}
+
+static size_t read_some(void *buf, size_t size, void *arg)
+{
+	struct reader *r = arg;
+	ssize_t n;
+
+	do
+		n = recv(r->fd, buf, size, 0);
+	while (n < 0 && errno == EINTR);
+	if (n >= 0)
+		return (size_t)n;
+	r->err = errno == EAGAIN ? -ETIMEDOUT : -errno;
+	return (size_t)-1;
+}
+
+int xi_control_call(const char *run_dir, const char *cmd, json_t **reply)
+{
+	struct reader r = { .fd = connect_to(run_dir) };
+	int err;
+
+	if (r.fd < 0)
+		return r.fd;
+	err = send_request(r.fd, cmd);
+	if (!err) {
+		*reply = json_load_callback(read_some, &r, JSON_REJECT_DUPLICATES, NULL);
+		if (!json_is_object(*reply)) {
+			json_decref(*reply);
+			*reply = NULL;
+			err = r.err ? r.err : -EPROTO;
+		}
+	}
+	close(r.fd);
+	return err;
+}

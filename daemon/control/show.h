@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* {"cmd": "show"}: daemon and ports, SAs, policies. */
+#ifndef XI_CONTROL_SHOW_H
+#define XI_CONTROL_SHOW_H
+
+#include "control/control.h"
+#include "control/sources.h"
+
+#define XI_SHOW_MAX 65536            /* SAs, and policies, in one reply; beyond: "truncated": true */
+
+/* src must outlive ctl. As xi_control_register(). */
+int xi_show_register(struct xi_control *ctl, const struct xi_control_sources *src);
+
+#endif
