@@ -21,6 +21,8 @@
 #   start_daemon GW [CONF [ARG...]]   start xipsecd and wait until it says that it is ready
 #   stop_daemon GW               SIGTERM, wait; returns its exit status.  kill_daemon GW: kill -9
 #   gwctl GW xipsec ARG...       run the control tool against GW's daemon
+#   gwip GW CMD ARG...          run a program, such as ip -s xfrm state, whose XFRM netlink goes to GW's daemon
+#   sa_packets SPI               from the output of ip -s xfrm state on stdin: packets of that SA
 #   capture_start NAME DEV [FILTER]; capture_stop NAME DEV: $XI_TMP/NAME-DEV.pcap, complete
 #   only_esp PCAP                true when ESP, and nothing but ESP, ARP and ND, was on the wire
 #   not_on_wire PCAP TEXT        true when TEXT occurs in no packet
@@ -257,6 +259,19 @@ gwctl() {
 	xipsec | xipsecd) tool=$XI_BUILD/$tool ;;
 	esac
 	XIPSEC_RUN_DIR=$XI_TMP/run-$gw XIPSEC_PIN_DIR=$XI_BPFFS/$gw net_in "$gw" "$tool" "$@"
+}
+
+gwip() {
+	local gw=$1
+	shift
+	net_in "$gw" env LD_PRELOAD="$PWD/$XI_BUILD/libxipsec-xfrm.so" "$@"
+}
+
+sa_packets() {
+	awk -v spi="$(printf 'spi 0x%08x(' "$1")" '
+		/proto [a-z]+ spi/ { mine = index($0, spi) }
+		mine && /^[ \t]*[0-9]+\(bytes\), [0-9]+\(packets\)/ { print $2 + 0; found = 1 }
+		END { exit !found }'
 }
 
 capture_start() {
