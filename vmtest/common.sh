@@ -25,7 +25,7 @@ vm_kernel() {
 # Prints what is missing for a virtual machine, and returns 1 then.
 vm_missing() {
 	local t
-	for t in qemu-system-x86_64 busybox cpio modprobe python3; do
+	for t in qemu-system-x86_64 busybox cpio modprobe /usr/bin/python3; do
 		command -v "$t" > /dev/null || { echo "$t is not installed; run make deps"; return 1; }
 	done
 	[ "$(uname -m)" = x86_64 ] || { echo "the virtual machine needs an x86-64 host"; return 1; }

@@ -203,7 +203,7 @@ start_daemon() {
 	shift $(($# > 1 ? 2 : 1))
 	[ -n "$conf" ] || conf=$(gw_conf "$gw")
 	rm -f "$sock"
-	python3 -S tests/lib/notify_wait.py "$sock" "${XI_START_TIMEOUT:-20}" &
+	/usr/bin/python3 -S tests/lib/notify_wait.py "$sock" "${XI_START_TIMEOUT:-20}" &
 	waiter=$!
 	wait_for 10 test -S "$sock" || return 1
 	NOTIFY_SOCKET=$sock nsenter --net="/run/netns/$XI_NS-$gw" -- "$XI_BUILD/xipsecd" -c "$conf" \
@@ -253,12 +253,13 @@ kill_daemon() {
 }
 
 gwctl() {
-	local gw=$1 tool=$2
-	shift 2
-	case $tool in
-	xipsec | xipsecd) tool=$XI_BUILD/$tool ;;
-	esac
-	XIPSEC_RUN_DIR=$XI_TMP/run-$gw XIPSEC_PIN_DIR=$XI_BPFFS/$gw net_in "$gw" "$tool" "$@"
+	local gw=$1
+	shift
+	if [ "$1" = xipsec ]; then
+		shift
+		set -- "$XI_BUILD/xipsec" --run-dir "$XI_TMP/run-$gw" --pin-dir "$XI_BPFFS/$gw" "$@"
+	fi
+	net_in "$gw" "$@"
 }
 
 gwip() {
