@@ -21,6 +21,8 @@
 #   start_daemon GW [CONF [ARG...]]   start xipsecd and wait until it says that it is ready
 #   stop_daemon GW               SIGTERM, wait; returns its exit status.  kill_daemon GW: kill -9
 #   gwctl GW xipsec ARG...       run the control tool against GW's daemon
+#   gwip GW CMD ARG...          run a program, such as ip -s xfrm state, whose XFRM netlink goes to GW's daemon
+#   sa_packets SPI               from the output of ip -s xfrm state on stdin: packets of that SA
 #   capture_start NAME DEV [FILTER]; capture_stop NAME DEV: $XI_TMP/NAME-DEV.pcap, complete
 #   only_esp PCAP                true when ESP, and nothing but ESP, ARP and ND, was on the wire
 #   not_on_wire PCAP TEXT        true when TEXT occurs in no packet
@@ -201,7 +203,7 @@ start_daemon() {
 	shift $(($# > 1 ? 2 : 1))
 	[ -n "$conf" ] || conf=$(gw_conf "$gw")
 	rm -f "$sock"
-	python3 -S tests/lib/notify_wait.py "$sock" "${XI_START_TIMEOUT:-20}" &
+	/usr/bin/python3 -S tests/lib/notify_wait.py "$sock" "${XI_START_TIMEOUT:-20}" &
 	waiter=$!
 	wait_for 10 test -S "$sock" || return 1
 	NOTIFY_SOCKET=$sock nsenter --net="/run/netns/$XI_NS-$gw" -- "$XI_BUILD/xipsecd" -c "$conf" \
@@ -251,12 +253,26 @@ kill_daemon() {
 }
 
 gwctl() {
-	local gw=$1 tool=$2
-	shift 2
-	case $tool in
-	xipsec | xipsecd) tool=$XI_BUILD/$tool ;;
-	esac
-	XIPSEC_RUN_DIR=$XI_TMP/run-$gw XIPSEC_PIN_DIR=$XI_BPFFS/$gw net_in "$gw" "$tool" "$@"
+	local gw=$1
+	shift
+	if [ "$1" = xipsec ]; then
+		shift
+		set -- "$XI_BUILD/xipsec" --run-dir "$XI_TMP/run-$gw" --pin-dir "$XI_BPFFS/$gw" "$@"
+	fi
+	net_in "$gw" "$@"
+}
+
+gwip() {
+	local gw=$1
+	shift
+	net_in "$gw" env LD_PRELOAD="$PWD/$XI_BUILD/libxipsec-xfrm.so" "$@"
+}
+
+sa_packets() {
+	awk -v spi="$(printf 'spi 0x%08x(' "$1")" '
+		/proto [a-z]+ spi/ { mine = index($0, spi) }
+		mine && /^[ \t]*[0-9]+\(bytes\), [0-9]+\(packets\)/ { print $2 + 0; found = 1 }
+		END { exit !found }'
 }
 
 capture_start() {

@@ -1,0 +1,468 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""An IPsec peer that shares no code with xipsec: ESP in tunnel mode with AES-GCM, done by scapy.
+
+  esp_peer.py answer SA-OPTIONS --dev DEV [--seconds S] [--ready FILE]
+      decrypt what arrives, answer the echo requests inside, until SIGTERM or S seconds have passed
+  esp_peer.py send SA-OPTIONS --dev DEV --inner-src A --inner-dst A --plan STEP,STEP,...
+      send encrypted echo requests, also bad ones, and see which of them are answered
+  esp_peer.py check SA-OPTIONS --pcap FILE
+      verify the ICV of every ESP packet of both SAs in a capture, and that no IV was used twice with one key
+
+Each prints one JSON object on stdout. Runs in the network namespace of the peer, as root.
+SA-OPTIONS, as this peer sees them: --local A --remote A --spi-in N --key-in HEX --spi-out N --key-out HEX
+(key and salt, RFC 4106 section 8.1) [--esn] [--seq N: sequence number to begin after, 64 bits with ESN].
+
+Steps of a plan; each sends one packet, a fresh echo request, unless said otherwise:
+  ok             a good packet with the next sequence number
+  big:N          a good packet with N bytes of echo data
+  skip:N         no packet: leave out N sequence numbers
+  hold           build the next good packet and keep it
+  late           send the kept packet now
+  replayed       send the last good packet again
+  old:N          a good packet, but its sequence number is N below the highest one sent
+  tampered       one bit of the ICV is wrong
+  tampered-data  one bit of the ciphertext is wrong
+  tampered-seq   the sequence number is another than the one that was authenticated
+  unknown-spi    another SPI
+  foreign        good, but the inner source address is not what the policy allows
+  short          cut off in the middle of the IV
+  dummy          next header 59 (RFC 4303 section 2.6), nothing inside
+  clear          the echo request without ESP, in the outer addresses' network
+"""
+import argparse
+import json
+import logging
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+
+logging.getLogger("scapy").setLevel(logging.ERROR)
+from scapy.layers.inet import ICMP, IP, UDP  # noqa: E402
+from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, IPv6  # noqa: E402
+from scapy.layers.ipsec import ESP, SecurityAssociation  # noqa: E402
+from scapy.packet import NoPayload, Raw  # noqa: E402
+from scapy.utils import PcapReader  # noqa: E402
+
+ESP_HEADER = 8
+GCM_IV = 8
+GCM_ICV = 16
+PACKET_OUTGOING = 4
+ETH_P_ALL = 3
+IPV6_HDRINCL = 36
+NO_NEXT_HEADER = 59
+
+
+def ip_class(address):
+    return IPv6 if ":" in address else IP
+
+
+class Sa:
+    """One direction: scapy's SA, and the sequence numbers, which scapy does not judge."""
+
+    def __init__(self, src, dst, spi, key, esn, seq):
+        self.spi, self.key, self.esn = spi, key, esn
+        self.seq = seq              # last sent, or highest received
+        self.seen = set()
+        self.scapy = SecurityAssociation(
+            ESP, spi=spi, crypt_algo="AES-GCM", crypt_key=key, esn_en=esn,
+            tunnel_header=ip_class(src)(src=src, dst=dst))
+
+    def encrypt(self, inner, seq=None, scapy_sa=None):
+        if seq is None:
+            self.seq += 1
+            seq = self.seq
+        scapy_sa = scapy_sa or self.scapy
+        # set, not passed: scapy 2.5 takes a sequence number of 0, which ESN has, for none
+        scapy_sa.seq_num, scapy_sa.esn = seq & 0xFFFFFFFF, seq >> 32
+        return scapy_sa.encrypt(inner)
+
+    def full_seq(self, low):
+        """The 64-bit number with these low bits that is nearest to the highest one known."""
+        if not self.esn:
+            return low
+        high = self.seq >> 32
+        return min((h << 32 | low for h in (high - 1, high, high + 1) if h >= 0),
+                   key=lambda n: abs(n - self.seq))
+
+    def decrypt(self, packet):
+        """(inner packet, sequence number); the inner packet is None when the ICV is wrong."""
+        seq = self.full_seq(packet[ESP].seq)
+        try:
+            self.scapy.esn = seq >> 32
+            inner = self.scapy.decrypt(packet.copy())
+        except Exception as e:  # scapy: IPSecIntegrityError; cryptography: InvalidTag; and struct.error
+            logging.debug("decrypt: %r", e)
+            return None, seq
+        self.seq = max(self.seq, seq)
+        return inner, seq
+
+
+def find_esp(packet):
+    """The outer IP packet with an ESP layer: plain ESP, or in UDP port 4500 (RFC 3948); else None."""
+    if ESP in packet:
+        return packet
+    if UDP in packet and 4500 in (packet[UDP].sport, packet[UDP].dport):
+        payload = bytes(packet[UDP].payload)
+        if len(payload) > ESP_HEADER and payload[:4] != bytes(4):
+            packet = packet.copy()
+            protocol_field = "nh" if IPv6 in packet else "proto"
+            setattr(packet, protocol_field, socket.IPPROTO_ESP)
+            packet.remove_payload()
+            return packet / ESP(payload)
+    return None
+
+
+def echo_request(src, dst, ident, seq, size):
+    data = bytes(i & 0xFF for i in range(size))
+    if ip_class(src) is IPv6:
+        return IPv6(src=src, dst=dst) / ICMPv6EchoRequest(id=ident, seq=seq, data=data)
+    return IP(src=src, dst=dst) / ICMP(type=8, id=ident, seq=seq) / Raw(data)
+
+
+def echo_of(packet):
+    """("request" or "reply", id, seq, data) of an echo packet, else None"""
+    if ICMP in packet and packet[ICMP].type in (0, 8):
+        kind = "request" if packet[ICMP].type == 8 else "reply"
+        return kind, packet[ICMP].id, packet[ICMP].seq, bytes(packet[ICMP].payload)
+    for cls, kind in ((ICMPv6EchoRequest, "request"), (ICMPv6EchoReply, "reply")):
+        if cls in packet:
+            return kind, packet[cls].id, packet[cls].seq, bytes(packet[cls].data)
+    return None
+
+
+def echo_reply(request):
+    _, ident, seq, data = echo_of(request)
+    if IPv6 in request:
+        return (IPv6(src=request[IPv6].dst, dst=request[IPv6].src) /
+                ICMPv6EchoReply(id=ident, seq=seq, data=data))
+    return (IP(src=request[IP].dst, dst=request[IP].src) /
+            ICMP(type=0, id=ident, seq=seq) / Raw(data))
+
+
+def checksums_good(packet):
+    """Building the packet anew must give the same bytes: lengths and checksums included."""
+    fresh = packet.copy()
+    layer = fresh
+    while not isinstance(layer, NoPayload):
+        for field in ("chksum", "cksum", "len", "plen"):
+            if field in getattr(layer, "fields", {}):
+                delattr(layer, field)
+        layer = layer.payload
+    return bytes(fresh) == bytes(packet)
+
+
+class Wire:
+    """Raw access to the device. Sending leaves routes and neighbours to the kernel."""
+
+    def __init__(self, dev):
+        self.rx = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_ALL))
+        self.rx.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+        self.rx.bind((dev, ETH_P_ALL))
+        self.tx4 = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+        self.tx6 = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
+        self.tx6.setsockopt(socket.IPPROTO_IPV6, IPV6_HDRINCL, 1)
+        # While somebody listens to protocol 50 the kernel does not call it unreachable.
+        self.quiet = [socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_ESP)
+                      for family in (socket.AF_INET, socket.AF_INET6)]
+
+    def send(self, packet):
+        data = bytes(packet)
+        if packet.version == 6:
+            self.tx6.sendto(data, (packet.dst, 0))
+        else:
+            self.tx4.sendto(data, (packet.dst, 0))
+
+    def receive(self, seconds):
+        """The next IP packet that arrives, or None when the time is up."""
+        deadline = time.monotonic() + seconds
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self.rx], [], [], left)[0]:
+                return None
+            data, (_, protocol, direction, _, _) = self.rx.recvfrom(65536)
+            if direction == PACKET_OUTGOING:
+                continue
+            if protocol == 0x0800:
+                return IP(data)
+            if protocol == 0x86DD:
+                return IPv6(data)
+
+
+class Peer:
+    def __init__(self, args):
+        self.local, self.remote = args.local, args.remote
+        self.sa_in = Sa(args.remote, args.local, args.spi_in, args.key_in, args.esn, args.seq)
+        self.sa_out = Sa(args.local, args.remote, args.spi_out, args.key_out, args.esn, args.seq)
+        self.wire = Wire(args.dev)
+        self.result = {"received": 0, "icv_bad": 0, "replayed": 0, "unknown_spi": 0,
+                       "inner_bad": 0, "icmp_errors": 0, "outer": []}
+
+    def open(self, packet):
+        """The inner packet of a good, new ESP packet for this peer; everything else is counted."""
+        if packet.dst != self.local:
+            return None
+        if packet.haslayer(ICMP) and packet[ICMP].type in (3, 4, 11, 12):
+            self.result["icmp_errors"] += 1
+        esp = find_esp(packet)
+        if esp is None:
+            return None
+        if esp[ESP].spi != self.sa_in.spi:
+            self.result["unknown_spi"] += 1
+            return None
+        inner, seq = self.sa_in.decrypt(esp)
+        if inner is None:
+            self.result["icv_bad"] += 1
+            return None
+        if seq in self.sa_in.seen:
+            self.result["replayed"] += 1
+            return None
+        self.sa_in.seen.add(seq)
+        self.result["received"] += 1
+        self.note_outer(packet, seq)
+        if isinstance(inner, (IP, IPv6)) and not checksums_good(inner):
+            self.result["inner_bad"] += 1
+            return None
+        return inner
+
+    def note_outer(self, packet, seq):
+        if len(self.result["outer"]) < 64:
+            v6 = packet.version == 6
+            self.result["outer"].append({
+                "src": packet.src, "seq": seq, "length": len(packet),
+                "ttl": packet.hlim if v6 else packet.ttl, "tos": packet.tc if v6 else packet.tos,
+                "df": None if v6 else bool(packet.flags.DF)})
+
+
+def run_answer(args):
+    peer = Peer(args)
+    peer.result["answered"] = 0
+    stop = []
+    signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
+    if args.ready:
+        open(args.ready, "w").close()
+    deadline = time.monotonic() + args.seconds
+    while not stop and time.monotonic() < deadline:
+        packet = peer.wire.receive(0.1)
+        inner = packet and peer.open(packet)
+        if not inner:
+            continue
+        echo = echo_of(inner)
+        if echo and echo[0] == "request":
+            peer.wire.send(peer.sa_out.encrypt(echo_reply(inner)))
+            peer.result["answered"] += 1
+    return peer.result
+
+
+class Sender:
+    """Carries out a plan: one method a step, which returns the packet to send, if any."""
+
+    def __init__(self, args, peer):
+        self.args, self.peer, self.sa = args, peer, peer.sa_out
+        self.ident = os.getpid() & 0xFFFF
+        self.number = 0             # echo sequence number of the step
+        self.last_good = self.held = None
+
+    def request(self, size=56, src=None):
+        return echo_request(src or self.args.inner_src, self.args.inner_dst, self.ident, self.number,
+                            size)
+
+    def good(self, size=56):
+        self.last_good = self.sa.encrypt(self.request(size))
+        return self.last_good
+
+    def flipped(self, offset):
+        packet = self.sa.encrypt(self.request())
+        data = bytearray(bytes(packet))
+        data[offset % len(data)] ^= 1
+        return type(packet)(bytes(data))
+
+    def header_length(self):
+        return 40 if ":" in self.args.local else 20
+
+    def step_ok(self, _):
+        return self.good()
+
+    def step_big(self, size):
+        return self.good(size)
+
+    def step_skip(self, count):
+        self.sa.seq += count
+
+    def step_hold(self, _):
+        self.held = self.sa.encrypt(self.request())
+
+    def step_late(self, _):
+        return self.held
+
+    def step_replayed(self, _):
+        return self.last_good
+
+    def step_old(self, distance):
+        return self.sa.encrypt(self.request(), seq=self.sa.seq - distance)
+
+    def step_tampered(self, _):
+        return self.flipped(-1)
+
+    def step_tampered_data(self, _):
+        return self.flipped(self.header_length() + ESP_HEADER + GCM_IV)
+
+    def step_tampered_seq(self, _):
+        return self.flipped(self.header_length() + ESP_HEADER - 1)
+
+    def step_unknown_spi(self, _):
+        packet = self.sa.encrypt(self.request())
+        packet[ESP].spi ^= 0x00F00000
+        return packet
+
+    def step_foreign(self, _):
+        foreign = "2001:db8:ffff::9" if ":" in self.args.inner_src else "198.51.100.9"
+        return self.sa.encrypt(self.request(src=foreign))
+
+    def step_short(self, _):
+        packet = self.sa.encrypt(self.request())
+        outer = packet.copy()
+        outer.remove_payload()
+        field = "plen" if outer.version == 6 else "len"
+        delattr(outer, field)
+        if outer.version == 4:
+            del outer.chksum
+        return type(packet)(bytes(outer / Raw(bytes(packet[ESP])[:ESP_HEADER + GCM_IV // 2])))
+
+    def step_dummy(self, _):
+        outer = self.sa.scapy.tunnel_header
+        body = Raw(bytes(64))
+        if outer.version == 6:
+            inner = IPv6(src=outer.src, dst=outer.dst, nh=NO_NEXT_HEADER) / body
+        else:
+            inner = IP(src=outer.src, dst=outer.dst, proto=NO_NEXT_HEADER) / body
+        transport = SecurityAssociation(ESP, spi=self.sa.spi, crypt_algo="AES-GCM",
+                                        crypt_key=self.sa.key, esn_en=self.sa.esn)
+        return self.sa.encrypt(inner, scapy_sa=transport)
+
+    def step_clear(self, _):
+        return self.request()
+
+    def wait(self, seconds, expected):
+        """How often the current request is answered within the time; the wait ends early at `expected`."""
+        answers = 0
+        deadline = time.monotonic() + seconds
+        while answers < expected and time.monotonic() < deadline:
+            packet = self.peer.wire.receive(deadline - time.monotonic())
+            inner = packet and self.peer.open(packet)
+            echo = inner and echo_of(inner)
+            if echo and echo[:2] == ("reply", self.ident):
+                self.answers[echo[2]] = self.answers.get(echo[2], 0) + 1
+                answers += 1
+        return answers
+
+    ANSWERED = ("ok", "big", "late")
+
+    def run(self, plan):
+        self.answers = {}
+        steps = []
+        for step in plan:
+            name, _, value = step.partition(":")
+            self.number += 1
+            packet = getattr(self, "step_" + name.replace("-", "_"))(int(value or 0))
+            before = sum(self.answers.values())
+            if packet is not None:
+                self.peer.wire.send(packet)
+                self.wait(self.args.wait if name in self.ANSWERED else self.args.silence, 1)
+            steps.append({"step": step, "answered": sum(self.answers.values()) - before})
+        return steps
+
+
+def run_send(args):
+    peer = Peer(args)
+    sender = Sender(args, peer)
+    known = {name[5:].replace("_", "-") for name in dir(Sender) if name.startswith("step_")}
+    plan = args.plan.split(",")
+    for step in plan:
+        if step.partition(":")[0] not in known:
+            sys.exit("esp_peer: unknown step %s; steps are: %s" % (step, " ".join(sorted(known))))
+    peer.result["steps"] = sender.run(plan)
+    peer.result["answered"] = "".join(str(s["answered"]) for s in peer.result["steps"])
+    return peer.result
+
+
+def check_pcap(path, sas):
+    """Verify a capture against SAs ({spi: Sa}). An IV may come once for each key: RFC 4106 section 3.1.
+
+    A packet captured twice at one point would be called a duplicate, so capture at one device only.
+    """
+    result = {"packets": 0, "esp": 0, "icv_good": 0, "icv_bad": 0, "unknown_spi": 0, "iv_reused": 0,
+              "seq_reused": 0, "by_spi": {}}
+    ivs, seqs = set(), set()
+    for frame in PcapReader(path):
+        result["packets"] += 1
+        packet = frame.getlayer(IPv6) if IPv6 in frame else frame.getlayer(IP)
+        esp = packet and find_esp(packet)
+        if not esp:
+            continue
+        result["esp"] += 1
+        sa = sas.get(esp[ESP].spi)
+        if sa is None:
+            result["unknown_spi"] += 1
+            continue
+        inner, seq = sa.decrypt(esp)
+        result["icv_bad" if inner is None else "icv_good"] += 1
+        iv = bytes(esp[ESP])[ESP_HEADER:ESP_HEADER + GCM_IV]
+        result["iv_reused"] += (sa.key, iv) in ivs
+        result["seq_reused"] += (sa.spi, seq) in seqs
+        ivs.add((sa.key, iv))
+        seqs.add((sa.spi, seq))
+        spi = result["by_spi"].setdefault("0x%x" % sa.spi, {"packets": 0, "seq_min": seq, "seq_max": seq})
+        spi["packets"] += 1
+        spi["seq_min"], spi["seq_max"] = min(spi["seq_min"], seq), max(spi["seq_max"], seq)
+    return result
+
+
+def run_check(args):
+    sas = {args.spi_in: Sa(args.remote, args.local, args.spi_in, args.key_in, args.esn, args.seq),
+           args.spi_out: Sa(args.local, args.remote, args.spi_out, args.key_out, args.esn, args.seq)}
+    return check_pcap(args.pcap, sas)
+
+
+def parse_args():
+    number = lambda text: int(text, 0)  # noqa: E731
+    key = lambda text: bytes.fromhex(text.removeprefix("0x"))  # noqa: E731
+    sa = argparse.ArgumentParser(add_help=False)
+    for name, kind in (("local", str), ("remote", str), ("spi-in", number), ("key-in", key),
+                       ("spi-out", number), ("key-out", key)):
+        sa.add_argument("--" + name, type=kind, required=True)
+    sa.add_argument("--esn", action="store_true")
+    sa.add_argument("--seq", type=number, default=0)
+
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    answer = commands.add_parser("answer", parents=[sa])
+    answer.add_argument("--dev", required=True)
+    answer.add_argument("--seconds", type=float, default=60)
+    answer.add_argument("--ready")
+    send = commands.add_parser("send", parents=[sa])
+    send.add_argument("--dev", required=True)
+    send.add_argument("--inner-src", required=True)
+    send.add_argument("--inner-dst", required=True)
+    send.add_argument("--plan", required=True)
+    send.add_argument("--wait", type=float, default=3, help="seconds, for steps that are answered")
+    send.add_argument("--silence", type=float, default=0.2, help="seconds, for steps that are not")
+    check = commands.add_parser("check", parents=[sa])
+    check.add_argument("--pcap", required=True)
+    return parser.parse_args()
+
+
+def main():
+    args = parse_args()
+    run = {"answer": run_answer, "send": run_send, "check": run_check}[args.command]
+    json.dump(run(args), sys.stdout)
+    print()
+
+
+if __name__ == "__main__":
+    main()
