@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "mem_store.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -298,4 +299,42 @@ uint32_t mem_store_lookup(const struct mem_store *m, const struct xi_sa_id *id)
 const struct mem_guard *mem_store_guard(const struct mem_store *m, const struct xi_guard_key *key)
 {
 	return ROW_FIND(m->guards, MEM_STORE_GUARDS, key, key, false);
+}
+
+enum xi_family sample_addr(uint8_t out[16], const char *text)
+{
+	memset(out, 0, 16);
+	if (inet_pton(AF_INET, text, out) == 1)
+		return XI_IPV4;
+	if (inet_pton(AF_INET6, text, out) == 1)
+		return XI_IPV6;
+	abort();
+}
+
+struct xi_sa sample_sa(const char *saddr, const char *daddr, uint32_t spi)
+{
+	struct xi_sa sa = {
+		.id = { .spi = spi, .proto = XI_ESP },
+		.mode = XI_TUNNEL,
+		.alg = XI_ALG_AES_GCM,
+		.key_bits = 128,
+		.icv_len = 16,
+		.replay_window = 32,
+		.limits = {
+			.soft_bytes = UINT64_MAX, .hard_bytes = UINT64_MAX,
+			.soft_packets = UINT64_MAX, .hard_packets = UINT64_MAX,
+		},
+	};
+
+	sa.id.family = sample_addr(sa.id.daddr, daddr);
+	sample_addr(sa.saddr, saddr);
+	return sa;
+}
+
+struct xi_sa_key sample_key(uint8_t fill)
+{
+	struct xi_sa_key key = { .alg = XI_ALG_AES_GCM, .len = 20 };
+
+	memset(key.key, fill, key.len);
+	return key;
 }

@@ -63,4 +63,11 @@ const struct mem_sa *mem_store_sa(const struct mem_store *m, uint32_t sa_index);
 uint32_t mem_store_lookup(const struct mem_store *m, const struct xi_sa_id *id);
 const struct mem_guard *mem_store_guard(const struct mem_store *m, const struct xi_guard_key *key);
 
+/* ESP tunnel SA with AES-GCM-128, no limits, window 32; addresses as text, both of one family. */
+struct xi_sa sample_sa(const char *saddr, const char *daddr, uint32_t spi);
+/* A 20-byte key (16 and salt), every byte `fill`. */
+struct xi_sa_key sample_key(uint8_t fill);
+/* Address of either family, as abi.h lays it out. Returns the family. */
+enum xi_family sample_addr(uint8_t out[16], const char *text);
+
 #endif
