@@ -36,6 +36,7 @@
 #include "notify.h"
 #include "sad/store_bpf.h"
 #include "source/batch.h"
+#include "source/proto.h"
 #include "source/server.h"
 
 #define MISS_PER_SECOND 20000    /* and CPU */
@@ -63,7 +64,7 @@ struct xi_daemon {
 	struct xi_worker *workers[XI_MAX_WORKERS];
 	bool live;
 	struct xi_xfrm_server *server;
-	struct xi_batch_load *batch;
+	struct xi_batch *batch;
 	struct xi_control *control;
 	struct xi_control_sources sources;
 	struct xi_inspect inspect;
@@ -441,12 +442,13 @@ static int daemon_go_live(struct xi_daemon *d)
 }
 
 /* The file of SAs is loaded. A gateway whose file has an error must not run with half of it. */
-static void daemon_on_batch(void *arg, int err, const char *text)
+static void daemon_on_batch(void *arg, int status, const char *report)
 {
 	struct xi_daemon *d = arg;
 
-	if (err) {
-		log_warnx("%s", text);
+	d->batch = NULL;
+	if (status) {
+		log_warnx("%s", report);
 		daemon_stop(d, 1);
 		return;
 	}
@@ -456,6 +458,14 @@ static void daemon_on_batch(void *arg, int err, const char *text)
 
 static int daemon_load(struct xi_daemon *d)
 {
+	const struct xi_batch_config config = {
+		.base = d->base,
+		.server = d->server,
+		.file = d->config->sas,
+		.done = daemon_on_batch,
+		.arg = d,
+	};
+	char why[512];
 	int err;
 
 	/* an adopted gateway has programs attached and traffic waiting */
@@ -466,7 +476,10 @@ static int daemon_load(struct xi_daemon *d)
 	}
 	if (!d->config->sas)
 		return 0;
-	return xi_batch_load_start(&d->batch, d->base, d->server, d->config->sas, daemon_on_batch, d);
+	err = xi_batch_start(&d->batch, &config, why, sizeof(why));
+	if (err)
+		log_warnx("%s", why);
+	return err;
 }
 
 static int daemon_open(struct xi_daemon *d)
@@ -489,7 +502,7 @@ static int daemon_open(struct xi_daemon *d)
 	if (!err)
 		err = daemon_nexthops(d);
 	if (!err)
-		err = xi_xfrm_server_create(&d->server, d->base, d->sad, d->spd);
+		err = xi_xfrm_server_create(&d->server, d->base, d->sad, d->spd, getenv(XI_XFRM_SOCK_ENV));
 	if (!err)
 		err = daemon_control(d);
 	if (!err)
@@ -501,7 +514,7 @@ static void daemon_close(struct xi_daemon *d)
 {
 	unsigned int i;
 
-	xi_batch_load_cancel(d->batch);
+	xi_batch_cancel(d->batch);
 	xi_control_destroy(d->control);
 	xi_xfrm_server_destroy(d->server);
 	for (i = 0; i < XI_MAX_WORKERS; i++)
@@ -513,9 +526,7 @@ static void daemon_close(struct xi_daemon *d)
 	xi_cache_destroy(d->cache);
 	xi_store_bpf_close(d->store);
 	xi_bpfobj_close(d->bpf);
-	for (i = 0; i < 2; i++)
-		if (d->esp_sink[i] >= 0)
-			close(d->esp_sink[i]);
+	xi_esp_sink_close(d->esp_sink);
 	for (i = 0; i < 3; i++)
 		if (d->signals[i])
 			event_free(d->signals[i]);

@@ -161,12 +161,19 @@ void xi_emit_too_big(struct xi_worker *w, struct xi_item *item, uint32_t mtu)
 {
 	const struct xi_spd_snapshot *snap = xi_spd_snapshot(w->config.spd);
 	bool v6 = item->pkt.data[0] >> 4 == 6;
+	struct xi_addr target = { 0 };
 	const struct xi_addr *src;
 	uint8_t addr[16] = { 0 }, frame_src[ETH_ALEN];
 
 	xi_worker_count(w, XI_DROP_TOO_BIG);
 	memcpy(addr, item->pkt.data + (v6 ? 8 : 12), v6 ? 16 : 4);
-	src = emit_source(snap, addr, v6 ? XI_IPV6 : XI_IPV4);
+	if (w->config.ports[item->meta.port]->config.role == XI_ROLE_HOST) {
+		/* the host takes no packet that comes from an address of its own */
+		memcpy(target.addr, item->pkt.data + (v6 ? 24 : 16), v6 ? 16 : 4);
+		src = &target;
+	} else {
+		src = emit_source(snap, addr, v6 ? XI_IPV6 : XI_IPV4);
+	}
 	if (!src || !w->by_port[item->meta.port] || !xi_icmp_may_answer(&item->pkt) || !emit_icmp_allowed(w)) {
 		xi_frame_put(&w->frames, item->frame);
 		return;

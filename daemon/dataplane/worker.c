@@ -258,7 +258,7 @@ int xi_worker_create(struct xi_worker **out, const struct xi_worker_config *conf
 	w->counts = config->counts;
 	w->frames.map_fd = -1;
 	w->stop_fd = -1;
-	xi_rawout_init(&w->rawout);
+	w->rawout = (struct xi_rawout){ .fd4 = -1, .fd6 = -1 };
 	worker_clock(w);
 	err = worker_open(w);
 	if (err) {
