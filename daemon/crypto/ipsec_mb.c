@@ -174,14 +174,6 @@ static void scratch_wipe(struct xi_crypto *c, const struct xi_sa_key *last)
 		explicit_bzero(&c->scratch, sizeof(c->scratch));
 }
 
-static void prefetch(const struct xi_aead_job *jobs, unsigned int i, unsigned int n)
-{
-	if (i + 1 >= n)
-		return;
-	for (uint32_t at = 0; at < jobs[i + 1].len; at += 64)
-		__builtin_prefetch(jobs[i + 1].data + at, 1);
-}
-
 static void mb_seal(struct xi_crypto *c, struct xi_aead_job *jobs, unsigned int n)
 {
 	const struct xi_sa_key *last = NULL;
@@ -190,7 +182,7 @@ static void mb_seal(struct xi_crypto *c, struct xi_aead_job *jobs, unsigned int 
 		struct xi_aead_job *job = &jobs[i];
 		const struct xi_ckey *key = job_key(c, job, &last);
 
-		prefetch(jobs, i, n);
+		xi_gcm_prefetch(jobs, i, n);
 		if (key)
 			c->ops[key->size].seal(&key->gcm, &c->ctx, job->data, job->data, job->len,
 					       job->nonce, job->aad, job->aad_len, job->icv,
@@ -209,7 +201,7 @@ static void mb_open(struct xi_crypto *c, struct xi_aead_job *jobs, unsigned int 
 		struct xi_aead_job *job = &jobs[i];
 		const struct xi_ckey *key = job_key(c, job, &last);
 
-		prefetch(jobs, i, n);
+		xi_gcm_prefetch(jobs, i, n);
 		if (!key)
 			continue;
 		c->ops[key->size].open(&key->gcm, &c->ctx, job->data, job->data, job->len,

@@ -199,6 +199,7 @@ static void ssl_seal(struct xi_crypto *c, struct xi_aead_job *jobs, unsigned int
 	for (unsigned int i = 0; i < n; i++) {
 		EVP_CIPHER_CTX *ctx = job_ctx(c, &jobs[i]);
 
+		xi_gcm_prefetch(jobs, i, n);
 		if (ctx)
 			jobs[i].status = seal(ctx, &jobs[i]);
 	}
@@ -210,6 +211,7 @@ static void ssl_open(struct xi_crypto *c, struct xi_aead_job *jobs, unsigned int
 	for (unsigned int i = 0; i < n; i++) {
 		EVP_CIPHER_CTX *ctx = job_ctx(c, &jobs[i]);
 
+		xi_gcm_prefetch(jobs, i, n);
 		if (!ctx)
 			continue;
 		jobs[i].status = open_job(ctx, &jobs[i]);

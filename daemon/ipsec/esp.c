@@ -86,8 +86,10 @@ static void job_init(const struct xi_sa_ctx *ctx, uint64_t seq, const uint8_t *i
 		xi_put32(job->aad + 4, (uint32_t)seq);
 		job->aad_len = 8;
 	}
-	memcpy(job->nonce, ctx->salt, ctx->salt_len);
-	memcpy(job->nonce + ctx->salt_len, iv, ctx->iv_len);
+	/* constant sizes: gcc 12 makes "rep movs", 25 ns, of a memcpy whose size it does not know
+	 */
+	memcpy(job->nonce, ctx->salt, sizeof(ctx->salt));
+	memcpy(job->nonce + sizeof(ctx->salt), iv, sizeof(job->nonce) - sizeof(ctx->salt));
 }
 
 enum xi_reason xi_esp_out_prepare(const struct xi_sa_ctx *ctx, uint64_t seq, struct xi_pkt *pkt,
