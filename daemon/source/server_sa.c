@@ -5,8 +5,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "ipsec/replay.h"
-
 static int refused(struct xi_extack *ack, int err, const char *why)
 {
 	if (err && why && err != -EEXIST && err != -ESRCH && err != -ENOENT && !ack->text[0])
@@ -161,25 +159,6 @@ int xi_handle_allocspi(struct xi_client *c, const struct nlmsghdr *nlh, struct x
 	return 0;
 }
 
-/* NEWAE that brings only lifetimes leaves window and sequence numbers as they are. */
-static void keep_replay(struct xi_ae_request *req, const struct xi_sa_rec *rec)
-{
-	struct xi_replay r = {
-		.top = (uint64_t *)&rec->state->top,
-		.words = rec->words,
-		.word_mask = rec->nwords - 1,
-		.window = rec->sa.replay_window,
-		.esn = rec->sa.flags & XFRM_STATE_ESN,
-	};
-
-	req->init.oseq = __atomic_load_n(&rec->state->oseq, __ATOMIC_RELAXED);
-	req->init.seq = __atomic_load_n(&rec->state->top, __ATOMIC_RELAXED);
-	req->init.bmp_len = (r.window + 31) / 32;
-	req->init.bmp = req->bmp;
-	if (r.window)
-		xi_replay_export(&r, req->bmp, req->init.bmp_len);
-}
-
 int xi_handle_newae(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack)
 {
 	struct xi_nl_to to = xi_nl_answer(c, nlh);
@@ -199,9 +178,9 @@ int xi_handle_newae(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_e
 	err = xi_xfrm_get_newae(&req, nlh, &rec->sa, ack);
 	if (err)
 		return err;
-	if (!req.has_replay)
-		keep_replay(&req, rec);
 	err = xi_sad_set_replay(c->server->sad, &req.id, &req.init);
+	if (err == -EINVAL)
+		return xi_refuse(ack, err, "the replay window would go back, and let packets in a second time");
 	if (err)
 		return err;
 	rec = xi_sad_find(c->server->sad, &req.id);

@@ -137,6 +137,12 @@ static void legacy_to_ring(uint32_t bmp[XI_BMP_WORDS], const struct xfrm_replay_
 	}
 }
 
+static void bitmap_given(struct xi_replay_init *init, const uint32_t *bmp, uint32_t window)
+{
+	init->bmp = window ? bmp : NULL;
+	init->bmp_len = (window + 31) / 32;
+}
+
 /* XFRMA_SA_DIR (Linux 6.10): each direction has settings of its own. */
 static int dir_check(const struct xfrm_usersa_info *info, const struct xi_sa *sa, const struct xi_replay_init *init,
 		     struct xi_extack *ack)
@@ -168,8 +174,6 @@ static int replay_get(struct xi_sa_request *req, const struct xfrm_usersa_info *
 	struct xfrm_replay_state_esn rs;
 	int err;
 
-	req->init.bmp = req->bmp;
-	req->init.bmp_len = XI_BMP_WORDS;
 	if (!xi_attr_has(attrs, XFRMA_REPLAY_ESN_VAL)) {
 		if (esn)
 			return xi_refuse(ack, -EINVAL, "Missing required attribute for ESN");
@@ -178,6 +182,7 @@ static int replay_get(struct xi_sa_request *req, const struct xfrm_usersa_info *
 			req->init.oseq = legacy.oseq;
 			req->init.seq = legacy.seq;
 			legacy_to_ring(req->bmp, &legacy, req->sa.replay_window);
+			bitmap_given(&req->init, req->bmp, req->sa.replay_window);
 		}
 		return 0;
 	}
@@ -190,6 +195,7 @@ static int replay_get(struct xi_sa_request *req, const struct xfrm_usersa_info *
 		return xi_refuse(ack, -EINVAL, "ESN replay window must be > 0");
 	req->sa.replay_window = rs.replay_window;
 	esn_counters(&req->init, &rs, esn);
+	bitmap_given(&req->init, req->bmp, rs.replay_window);
 	return esn_bitmap(req->bmp, &rs, attrs, ack);
 }
 
@@ -377,8 +383,6 @@ static int ae_replay(struct xi_ae_request *req, const struct xi_attrs *attrs, co
 	struct xfrm_replay_state_esn rs;
 	int err;
 
-	req->init.bmp = req->bmp;
-	req->init.bmp_len = XI_BMP_WORDS;
 	if (xi_attr_has(attrs, XFRMA_REPLAY_ESN_VAL)) {
 		err = esn_head(&rs, attrs, ack);
 		if (err)
@@ -387,6 +391,7 @@ static int ae_replay(struct xi_ae_request *req, const struct xi_attrs *attrs, co
 			return xi_refuse(ack, -EINVAL, "ESN replay length doesn't match");
 		req->has_replay = true;
 		esn_counters(&req->init, &rs, esn);
+		bitmap_given(&req->init, req->bmp, sa->replay_window);
 		return esn_bitmap(req->bmp, &rs, attrs, ack);
 	}
 	if (!xi_attr_copy(attrs, XFRMA_REPLAY_VAL, &legacy, sizeof(legacy)))
@@ -397,6 +402,7 @@ static int ae_replay(struct xi_ae_request *req, const struct xi_attrs *attrs, co
 	req->init.oseq = legacy.oseq;
 	req->init.seq = legacy.seq;
 	legacy_to_ring(req->bmp, &legacy, sa->replay_window);
+	bitmap_given(&req->init, req->bmp, sa->replay_window);
 	return 0;
 }
 

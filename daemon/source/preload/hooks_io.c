@@ -76,9 +76,12 @@ static void pending_done(struct shim_sock *s, const struct nlmsghdr *nlh)
 	pthread_mutex_unlock(&s->lock);
 }
 
-static bool wants_answer(const struct nlmsghdr *nlh)
+/* A bare request is one for information, or a probe for an error. */
+static bool is_answered(const struct nlmsghdr *nlh)
 {
-	return (nlh->nlmsg_flags & NLM_F_REQUEST) && nlh->nlmsg_type >= NLMSG_MIN_TYPE;
+	if (!(nlh->nlmsg_flags & NLM_F_REQUEST) || nlh->nlmsg_type < NLMSG_MIN_TYPE)
+		return false;
+	return (nlh->nlmsg_flags & (NLM_F_ACK | NLM_F_DUMP)) || nlh->nlmsg_flags == NLM_F_REQUEST;
 }
 
 static void await_answer(int fd)
@@ -114,7 +117,7 @@ static ssize_t xfrm_send(struct shim_sock *s, int fd, const struct msghdr *msg, 
 {
 	const struct sockaddr_nl *to = msg->msg_name;
 	struct nlmsghdr nlh = { 0 };
-	bool answered = false;
+	bool awaited = false;
 	int saved;
 	ssize_t n;
 
@@ -124,15 +127,15 @@ static ssize_t xfrm_send(struct shim_sock *s, int fd, const struct msghdr *msg, 
 	}
 	shim_autobind(s, fd);
 	if (iov_copy_out(&nlh, sizeof(nlh), msg->msg_iov, msg->msg_iovlen) == sizeof(nlh))
-		answered = wants_answer(&nlh);
-	/* Before sending: the answer may be received by another thread before we return. */
-	if (answered && (nlh.nlmsg_flags & (NLM_F_ACK | NLM_F_DUMP) || !(nlh.nlmsg_flags & ~NLM_F_REQUEST)))
+		awaited = is_answered(&nlh);
+	/* Before sending: another thread may receive the answer before we return. */
+	if (awaited)
 		pending_add(s, &nlh);
 	n = send_once(s, fd, msg, flags);
 	saved = errno;
 	if (n < 0)
 		pending_done(s, &nlh);
-	else if (answered && !s->down && is_nonblock(s, fd))
+	else if (awaited && !s->down && is_nonblock(s, fd))
 		await_answer(fd);
 	errno = saved;
 	return n;

@@ -117,12 +117,19 @@ static void replace_all(struct shim_sock *s, int with, bool nonblock)
 	REAL(close)(with);
 }
 
+/* At most once a second: a server that hangs up at once (it trusts us not) must not make anybody spin. */
 static bool server_connect(struct shim_sock *s)
 {
-	int fd = shim_connect(SOCK_CLOEXEC);
+	struct timespec now;
+	int fd;
 
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (s->connected && now.tv_sec - s->connected < RETRY_SECONDS)
+		return false;
+	fd = shim_connect(SOCK_CLOEXEC);
 	if (fd < 0)
 		return false;
+	s->connected = now.tv_sec;
 	replay_settings(s, fd);
 	replace_all(s, fd, s->nonblock);
 	s->down = false;

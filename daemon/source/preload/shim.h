@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "source/proto.h"
 
@@ -43,6 +44,7 @@ struct shim_sock {
 	uint32_t opts;               /* bit n: NETLINK_* option n is on */
 	bool down;                   /* no server: the descriptors are timers that fire now and then */
 	bool nonblock;               /* of the program; valid while down */
+	time_t connected;            /* CLOCK_MONOTONIC, when the server was last found again */
 	bool lost;                   /* news may have been missed: the next recv says ENOBUFS */
 	unsigned int npending;       /* requests without an answer yet, oldest first */
 	struct nlmsghdr pending[SHIM_PENDING];
