@@ -32,23 +32,43 @@ static int append(struct list *list, json_t *item)
 
 static int append_sa(void *ctx, const struct xi_sa_id *id, const struct xi_sa_cached *cached)
 {
-	return append(ctx, json_pack("{s:o s:o s:s s:o s:s s:o}", "spi", xi_json_spi(id->spi),
-				     "dst", xi_json_addr(id->daddr, id->family), "proto", xi_proto_name(id->proto),
-				     "handle", handle_json(cached->sa_index),
-				     "method", xi_method_name(cached->method), "slot", slot_json(cached->slot)));
+	json_t *out = json_object();
+
+	json_object_set_new(out, "spi", xi_json_spi(id->spi));
+	json_object_set_new(out, "dst", xi_json_addr(id->daddr, id->family));
+	json_object_set_new(out, "proto", json_string(xi_proto_name(id->proto)));
+	json_object_set_new(out, "handle", handle_json(cached->sa_index));
+	json_object_set_new(out, "method", json_string(xi_method_name(cached->method)));
+	json_object_set_new(out, "slot", slot_json(cached->slot));
+	return append(ctx, out);
+}
+
+static json_t *flow_json(const struct xi_flow *flow)
+{
+	json_t *out = json_object();
+
+	json_object_set_new(out, "dir", json_string(xi_dir_name(flow->dir)));
+	json_object_set_new(out, "src", xi_json_addr(flow->saddr, flow->family));
+	json_object_set_new(out, "dst", xi_json_addr(flow->daddr, flow->family));
+	json_object_set_new(out, "proto", json_integer(flow->proto));
+	json_object_set_new(out, "sport", json_integer(flow->sport));
+	json_object_set_new(out, "dport", json_integer(flow->dport));
+	json_object_set_new(out, "fragment", json_boolean(flow->fragment));
+	return out;
 }
 
 static int append_flow(void *ctx, const struct xi_flow *flow, const struct xi_flow_verdict *v)
 {
-	return append(ctx, json_pack("{s:s s:o s:o s:I s:I s:I s:b s:s s:o s:o s:o s:o}",
-				     "dir", xi_dir_name(flow->dir), "src", xi_json_addr(flow->saddr, flow->family),
-				     "dst", xi_json_addr(flow->daddr, flow->family),
-				     "proto", (json_int_t)flow->proto, "sport", (json_int_t)flow->sport,
-				     "dport", (json_int_t)flow->dport, "fragment", !!flow->fragment,
-				     "verdict", xi_verdict_name(v->verdict), "handle", handle_json(v->handle),
-				     "next_handle", handle_json(v->next_handle),
-				     "slot", v->handle ? slot_json(v->slot) : json_null(),
-				     "next_slot", v->next_handle ? slot_json(v->next_slot) : json_null()));
+	uint32_t slot = v->handle ? v->slot : XI_NO_SLOT;
+	uint32_t next_slot = v->next_handle ? v->next_slot : XI_NO_SLOT;
+	json_t *out = flow_json(flow);
+
+	json_object_set_new(out, "verdict", json_string(xi_verdict_name(v->verdict)));
+	json_object_set_new(out, "handle", handle_json(v->handle));
+	json_object_set_new(out, "next_handle", handle_json(v->next_handle));
+	json_object_set_new(out, "slot", slot_json(slot));
+	json_object_set_new(out, "next_slot", slot_json(next_slot));
+	return append(ctx, out);
 }
 
 static json_t *cache(void *arg, const json_t *req, const char **error)

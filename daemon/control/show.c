@@ -25,26 +25,50 @@ static json_t *seconds_since(uint64_t then, uint64_t now)
 	return then && then <= now ? xi_json_u64(now - then) : json_null();
 }
 
-static uint64_t load(const __u64 *counter)
+static void put(json_t *object, const char *name, json_t *value)
 {
-	return __atomic_load_n(counter, __ATOMIC_RELAXED);
+	json_object_set_new(object, name, value);
+}
+
+static void put_string(json_t *object, const char *name, const char *value)
+{
+	put(object, name, json_string(value));
+}
+
+static void put_u64(json_t *object, const char *name, uint64_t value)
+{
+	put(object, name, xi_json_u64(value));
+}
+
+static void put_counter(json_t *object, const char *name, const __u64 *counter)
+{
+	put_u64(object, name, __atomic_load_n(counter, __ATOMIC_RELAXED));
+}
+
+static json_t *mac_json(const uint8_t m[6])
+{
+	return json_sprintf("%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
 }
 
 static json_t *port_json(const struct xi_port_dev *port)
 {
 	static const char *const attaches[] = {
-		[XI_ATTACH_NETLINK] = "netlink", [XI_ATTACH_LINK] = "link", [XI_ATTACH_NONE] = "none",
+		[XI_ATTACH_NETLINK] = "netlink",
+		[XI_ATTACH_LINK] = "link",
+		[XI_ATTACH_NONE] = "none",
 	};
-	const uint8_t *mac = port->mac;
+	json_t *out = json_object();
 
-	return json_pack("{s:s s:s s:s s:s s:I s:I s:I s:I s:o}", "name", port->config.name,
-			 "role", xi_role_name(port->config.role),
-			 "mode", port->config.mode == XI_PORT_SKB ? "skb" : "native",
-			 "attach", attaches[port->config.attach],
-			 "ifindex", (json_int_t)port->ifindex, "slot", (json_int_t)port->slot,
-			 "queues", (json_int_t)port->queues, "mtu", (json_int_t)port->mtu,
-			 "mac", json_sprintf("%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3],
-					     mac[4], mac[5]));
+	put_string(out, "name", port->config.name);
+	put_string(out, "role", xi_role_name(port->config.role));
+	put_string(out, "mode", port->config.mode == XI_PORT_SKB ? "skb" : "native");
+	put_string(out, "attach", attaches[port->config.attach]);
+	put_u64(out, "ifindex", port->ifindex);
+	put_u64(out, "slot", port->slot);
+	put_u64(out, "queues", port->queues);
+	put_u64(out, "mtu", port->mtu);
+	put(out, "mac", mac_json(port->mac));
+	return out;
 }
 
 static json_t *ports_json(const struct xi_control_sources *src)
@@ -59,17 +83,22 @@ static json_t *ports_json(const struct xi_control_sources *src)
 
 static json_t *daemon_json(const struct xi_control_sources *src)
 {
+	json_t *out = json_object();
 	struct stat netns;
 
-	if (stat("/proc/self/ns/net", &netns) < 0)
-		netns.st_ino = 0;
-	return json_pack("{s:s s:I s:I s:I s:s s:s s:s s:I s:o}", "version", XI_VERSION, "pid", (json_int_t)getpid(),
-			 "uptime", (json_int_t)(seconds(CLOCK_MONOTONIC) - src->started),
-			 "netns", (json_int_t)netns.st_ino, "run_dir", src->run_dir, "pin_dir", src->pin_dir,
-			 "engine", src->engine, "workers", (json_int_t)src->workers, "ports", ports_json(src));
+	put_string(out, "version", XI_VERSION);
+	put_u64(out, "pid", (uint64_t)getpid());
+	put_u64(out, "uptime", seconds(CLOCK_MONOTONIC) - src->started);
+	put(out, "netns", stat("/proc/self/ns/net", &netns) < 0 ? json_null() : xi_json_u64(netns.st_ino));
+	put_string(out, "run_dir", src->run_dir);
+	put_string(out, "pin_dir", src->pin_dir);
+	put_string(out, "engine", src->engine);
+	put_u64(out, "workers", src->workers);
+	put(out, "ports", ports_json(src));
+	return out;
 }
 
-/* XFRM has no direction of its own before XFRMA_SA_DIR (6.10): a local destination means inbound. */
+/* XFRM has no direction before XFRMA_SA_DIR (6.10): a local destination means inbound. */
 static json_t *sa_direction(const struct xi_control_sources *src, const struct xi_sa *sa)
 {
 	if (sa->sa_dir)
@@ -91,40 +120,61 @@ static json_t *sa_cached_json(const struct xi_control_sources *src, const struct
 			 cached.slot == XI_NO_SLOT ? json_null() : json_integer(cached.slot));
 }
 
-static json_t *sa_state_json(const struct xi_sa_state *state, uint64_t now)
+static json_t *errors_json(const struct xi_sa_state *state)
 {
-	return json_pack("{s:o s:o s:o s:o s:o s:o s:o s:{s:o s:o s:o}}", "packets", xi_json_u64(load(&state->packets)),
-			 "bytes", xi_json_u64(load(&state->bytes)),
-			 "first_use", seconds_since(load(&state->use_time), now),
-			 "last_use", seconds_since(load(&state->last_use), now),
-			 "oseq", xi_json_u64(load(&state->oseq)),
-			 "oseq_limit", xi_json_u64(load(&state->oseq_limit)), "top", xi_json_u64(load(&state->top)),
-			 "errors", "replay", xi_json_u64(load(&state->replay_failed)),
-			 "integrity", xi_json_u64(load(&state->integrity_failed)),
-			 "other", xi_json_u64(load(&state->other_failed)));
+	json_t *out = json_object();
+
+	put_counter(out, "replay", &state->replay_failed);
+	put_counter(out, "integrity", &state->integrity_failed);
+	put_counter(out, "other", &state->other_failed);
+	return out;
+}
+
+static void put_state(json_t *out, const struct xi_sa_state *state, uint64_t now)
+{
+	uint64_t first = __atomic_load_n(&state->use_time, __ATOMIC_RELAXED);
+	uint64_t last = __atomic_load_n(&state->last_use, __ATOMIC_RELAXED);
+
+	put_counter(out, "packets", &state->packets);
+	put_counter(out, "bytes", &state->bytes);
+	put(out, "first_use", seconds_since(first, now));
+	put(out, "last_use", seconds_since(last, now));
+	put_counter(out, "oseq", &state->oseq);
+	put_counter(out, "oseq_limit", &state->oseq_limit);
+	put_counter(out, "top", &state->top);
+	put(out, "errors", errors_json(state));
+}
+
+static void put_identity(json_t *out, const struct xi_sa *sa)
+{
+	put(out, "spi", xi_json_spi(sa->id.spi));
+	put(out, "src", xi_json_addr(sa->saddr, sa->id.family));
+	put(out, "dst", xi_json_addr(sa->id.daddr, sa->id.family));
+	put_string(out, "proto", xi_proto_name(sa->id.proto));
+	put_string(out, "mode", xi_mode_name(sa->mode));
+	put(out, "handle", json_sprintf("0x%08x", sa->sa_index));
 }
 
 /* Never of rec->key. */
 static json_t *sa_json(const struct xi_control_sources *src, const struct xi_sa_rec *rec, uint64_t now)
 {
 	const struct xi_sa *sa = &rec->sa;
-	json_t *out = json_pack("{s:o s:o s:o s:s s:s s:o s:o}", "spi", xi_json_spi(sa->id.spi),
-				"src", xi_json_addr(sa->saddr, sa->id.family),
-				"dst", xi_json_addr(sa->id.daddr, sa->id.family),
-				"proto", xi_proto_name(sa->id.proto), "mode", xi_mode_name(sa->mode),
-				"dir", sa_direction(src, sa), "handle", json_sprintf("0x%08x", sa->sa_index));
-	json_t *more = json_pack("{s:s s:I s:I s:b s:b s:I s:I s:I s:I s:o s:o}", "algorithm", xi_alg_name(sa->alg),
-				 "key_bits", (json_int_t)sa->key_bits, "icv_bits", (json_int_t)sa->icv_len * 8,
-				 "esn", !!(sa->flags & XFRM_STATE_ESN), "larval", !!(sa->life & XI_SA_LARVAL),
-				 "replay_window", (json_int_t)sa->replay_window, "reqid", (json_int_t)sa->reqid,
-				 "mark", (json_int_t)sa->mark_v, "if_id", (json_int_t)sa->if_id,
-				 "age", seconds_since(sa->add_time, now), "cached", sa_cached_json(src, sa));
-	json_t *state = sa_state_json(rec->state, now);
+	json_t *out = json_object();
 
-	json_object_update_missing(out, more);
-	json_object_update_missing(out, state);
-	json_decref(more);
-	json_decref(state);
+	put_identity(out, sa);
+	put(out, "dir", sa_direction(src, sa));
+	put_string(out, "algorithm", xi_alg_name(sa->alg));
+	put_u64(out, "key_bits", sa->key_bits);
+	put_u64(out, "icv_bits", (uint64_t)sa->icv_len * 8);
+	put(out, "esn", json_boolean(sa->flags & XFRM_STATE_ESN));
+	put(out, "larval", json_boolean(sa->life & XI_SA_LARVAL));
+	put_u64(out, "replay_window", sa->replay_window);
+	put_u64(out, "reqid", sa->reqid);
+	put_u64(out, "mark", sa->mark_v);
+	put_u64(out, "if_id", sa->if_id);
+	put(out, "age", seconds_since(sa->add_time, now));
+	put(out, "cached", sa_cached_json(src, sa));
+	put_state(out, rec->state, now);
 	return out;
 }
 
@@ -153,35 +203,45 @@ static json_t *match_json(uint16_t value, uint16_t mask)
 	return mask == 0xffff ? json_integer(value) : json_sprintf("0x%x/0x%x", value, mask);
 }
 
+static json_t *tmpl_json(const struct xi_tmpl *tmpl)
+{
+	json_t *out = json_object();
+
+	put(out, "src", xi_json_addr(tmpl->saddr, tmpl->family));
+	put(out, "dst", xi_json_addr(tmpl->id.daddr, tmpl->family));
+	put_string(out, "proto", xi_proto_name(tmpl->id.proto));
+	put_string(out, "mode", xi_mode_name(tmpl->mode));
+	put(out, "spi", tmpl->id.spi ? xi_json_spi(tmpl->id.spi) : json_null());
+	put_u64(out, "reqid", tmpl->reqid);
+	put(out, "optional", json_boolean(tmpl->optional));
+	return out;
+}
+
 static json_t *tmpls_json(const struct xi_policy *policy)
 {
 	json_t *tmpls = json_array();
 
-	for (uint32_t i = 0; i < policy->ntmpls && i < XI_MAX_TMPLS; i++) {
-		const struct xi_tmpl *t = &policy->tmpls[i];
-
-		json_array_append_new(tmpls, json_pack("{s:o s:o s:s s:s s:o s:I s:b}",
-						       "src", xi_json_addr(t->saddr, t->family),
-						       "dst", xi_json_addr(t->id.daddr, t->family),
-						       "proto", xi_proto_name(t->id.proto),
-						       "mode", xi_mode_name(t->mode),
-						       "spi", t->id.spi ? xi_json_spi(t->id.spi) : json_null(),
-						       "reqid", (json_int_t)t->reqid, "optional", !!t->optional));
-	}
+	for (uint32_t i = 0; i < policy->ntmpls && i < XI_MAX_TMPLS; i++)
+		json_array_append_new(tmpls, tmpl_json(&policy->tmpls[i]));
 	return tmpls;
 }
 
 static json_t *policy_json(const struct xi_policy *policy)
 {
 	const struct xi_selector *sel = &policy->sel;
+	json_t *out = json_object();
 
-	return json_pack("{s:s s:s s:I s:I s:o s:o s:I s:o s:o s:o}", "dir", xi_dir_name(policy->dir),
-			 "action", xi_action_name(policy->action), "priority", (json_int_t)policy->priority,
-			 "index", (json_int_t)policy->index,
-			 "src", xi_json_prefix(sel->saddr, sel->family, sel->prefixlen_s),
-			 "dst", xi_json_prefix(sel->daddr, sel->family, sel->prefixlen_d),
-			 "proto", (json_int_t)sel->proto, "sport", match_json(sel->sport, sel->sport_mask),
-			 "dport", match_json(sel->dport, sel->dport_mask), "templates", tmpls_json(policy));
+	put_string(out, "dir", xi_dir_name(policy->dir));
+	put_string(out, "action", xi_action_name(policy->action));
+	put_u64(out, "priority", policy->priority);
+	put_u64(out, "index", policy->index);
+	put(out, "src", xi_json_prefix(sel->saddr, sel->family, sel->prefixlen_s));
+	put(out, "dst", xi_json_prefix(sel->daddr, sel->family, sel->prefixlen_d));
+	put_u64(out, "proto", sel->proto);
+	put(out, "sport", match_json(sel->sport, sel->sport_mask));
+	put(out, "dport", match_json(sel->dport, sel->dport_mask));
+	put(out, "templates", tmpls_json(policy));
+	return out;
 }
 
 static json_t *policies_json(const struct xi_control_sources *src, bool *truncated)
@@ -204,15 +264,17 @@ static json_t *show(void *arg, const json_t *req, const char **error)
 {
 	const struct xi_control_sources *src = arg;
 	bool truncated = false;
-	json_t *sas = sas_json(src, &truncated);
-	json_t *policies = policies_json(src, &truncated);
-	json_t *reply = json_pack("{s:o s:o s:o s:o s:o s:b}", "daemon", daemon_json(src), "sas", sas,
-				  "policies", policies, "cache", xi_usage_json(src, XI_TABLE_SA),
-				  "flows", xi_usage_json(src, XI_TABLE_FLOW), "truncated", truncated);
+	json_t *out = json_object();
 
-	if (!reply)
+	put(out, "daemon", daemon_json(src));
+	put(out, "sas", sas_json(src, &truncated));
+	put(out, "policies", policies_json(src, &truncated));
+	put(out, "cache", xi_usage_json(src, XI_TABLE_SA));
+	put(out, "flows", xi_usage_json(src, XI_TABLE_FLOW));
+	put(out, "truncated", json_boolean(truncated));
+	if (!out)
 		*error = "out of memory: try again later";
-	return reply;
+	return out;
 }
 
 int xi_show_register(struct xi_control *ctl, const struct xi_control_sources *src)
