@@ -46,9 +46,9 @@ struct choice {
 struct key {
 	enum section section;
 	const char *name;
+	size_t offset;
 	/* NULL or the reason why `value` will not do; field: where it goes */
 	const char *(*set)(struct parser *p, const struct key *key, void *field, const char *value);
-	size_t offset;
 	const char *remedy;
 	const struct choice *choices;
 	uint32_t min, max;
@@ -87,7 +87,8 @@ static int replace_string(char **field, const char *value)
 	return 0;
 }
 
-static const char *set_string(struct parser *p, const struct key *key, void *field, const char *value)
+static const char *set_string(struct parser *p, const struct key *key, void *field,
+			      const char *value)
 {
 	if (!*value || strlen(value) > key->max)
 		return key->remedy;
@@ -96,14 +97,16 @@ static const char *set_string(struct parser *p, const struct key *key, void *fie
 	return NULL;
 }
 
-static const char *set_path(struct parser *p, const struct key *key, void *field, const char *value)
+static const char *set_path(struct parser *p, const struct key *key, void *field,
+			    const char *value)
 {
 	if (value[0] != '/')
 		return key->remedy;
 	return set_string(p, key, field, value);
 }
 
-static const char *set_number(struct parser *p, const struct key *key, void *field, const char *value)
+static const char *set_number(struct parser *p, const struct key *key, void *field,
+			      const char *value)
 {
 	uint64_t n = 0;
 
@@ -122,7 +125,8 @@ static const char *set_number(struct parser *p, const struct key *key, void *fie
 	return NULL;
 }
 
-static const char *set_workers(struct parser *p, const struct key *key, void *field, const char *value)
+static const char *set_workers(struct parser *p, const struct key *key, void *field,
+			       const char *value)
 {
 	if (strcmp(value, "auto"))
 		return set_number(p, key, field, value);
@@ -138,7 +142,8 @@ static const struct choice *find_choice(const struct key *key, const char *value
 	return NULL;
 }
 
-static const char *set_choice(struct parser *p, const struct key *key, void *field, const char *value)
+static const char *set_choice(struct parser *p, const struct key *key, void *field,
+			      const char *value)
 {
 	const struct choice *c = find_choice(key, value);
 
@@ -148,7 +153,8 @@ static const char *set_choice(struct parser *p, const struct key *key, void *fie
 	return NULL;
 }
 
-static const char *set_engine(struct parser *p, const struct key *key, void *field, const char *value)
+static const char *set_engine(struct parser *p, const struct key *key, void *field,
+			      const char *value)
 {
 	const struct choice *c = find_choice(key, value);
 
@@ -158,7 +164,9 @@ static const char *set_engine(struct parser *p, const struct key *key, void *fie
 	return NULL;
 }
 
-static const struct choice engines[] = { { "auto", 0 }, { "ipsec-mb", 0 }, { "openssl", 0 }, { NULL, 0 } };
+static const struct choice engines[] = {
+	{ "auto", 0 }, { "ipsec-mb", 0 }, { "openssl", 0 }, { NULL, 0 },
+};
 static const struct choice unknown_spi[] = {
 	{ "drop", XI_METHOD_DROP }, { "pass", XI_METHOD_KERNEL }, { NULL, 0 },
 };
@@ -169,42 +177,50 @@ static const struct choice modes[] = {
 	{ "native", XI_PORT_NATIVE }, { "skb", XI_PORT_SKB }, { NULL, 0 },
 };
 static const struct choice attaches[] = {
-	{ "netlink", XI_ATTACH_NETLINK }, { "link", XI_ATTACH_LINK }, { "none", XI_ATTACH_NONE }, { NULL, 0 },
+	{ "netlink", XI_ATTACH_NETLINK },
+	{ "link", XI_ATTACH_LINK },
+	{ "none", XI_ATTACH_NONE },
+	{ NULL, 0 },
 };
 
 XI_ASSERT(sizeof(enum xi_role) == sizeof(int) && sizeof(enum xi_port_mode) == sizeof(int) &&
 	  sizeof(enum xi_port_attach) == sizeof(int) && sizeof(enum xi_method) == sizeof(int));
 
-#define DAEMON(name, field, set, ...) \
-	{ SECTION_DAEMON, name, set, offsetof(struct xi_config_file, field), __VA_ARGS__ }
-#define CACHE(name, field, ...) \
-	{ SECTION_CACHE, name, set_number, offsetof(struct xi_config_file, field), __VA_ARGS__ }
-#define PORT(name, field, ...) \
-	{ SECTION_PORT, name, set_choice, offsetof(struct xi_port_config, field), __VA_ARGS__ }
+#define DAEMON(name, field) SECTION_DAEMON, name, offsetof(struct xi_config_file, field)
+#define CACHE(name, field) SECTION_CACHE, name, offsetof(struct xi_config_file, field)
+#define PORT(name, field) SECTION_PORT, name, offsetof(struct xi_port_config, field)
 
 static const struct key keys[] = {
-	DAEMON("run-dir", run_dir, set_path, "give an absolute path of at most 90 bytes", .max = RUN_DIR_MAX),
-	DAEMON("pin-dir", pin_dir, set_path, "give an absolute path below a bpffs, as /sys/fs/bpf/xipsec",
-	       .max = PATH_MAX_BYTES),
-	DAEMON("state-dir", state_dir, set_path, "give an absolute path of a directory that survives reboots",
-	       .max = PATH_MAX_BYTES),
-	DAEMON("sas", sas, set_path, "give the absolute path of an ip -batch file", .max = PATH_MAX_BYTES),
-	DAEMON("group", group, set_string, "give the name of a group", .max = 32),
-	DAEMON("engine", engine, set_engine, "an engine is auto, ipsec-mb or openssl", .choices = engines),
-	DAEMON("workers", workers, set_workers, "give auto, or 1 to 16", .min = 0, .max = XI_MAX_WORKERS),
-	DAEMON("sad-size", sad_size, set_number, "give a number of SAs, 16 to 1048575", .min = 16,
-	       .max = SAD_SIZE_MAX),
-	DAEMON("unknown-spi", unknown_spi, set_choice, "ESP of an unknown SPI is drop or pass",
-	       .choices = unknown_spi),
-	CACHE("sa-entries", sa_entries, "give a number of SAs, 1 to 1048575", .min = 1, .max = SAD_SIZE_MAX),
-	CACHE("flow-entries", flow_entries, "give a number of flows, 1 to 4194304", .min = 1,
-	      .max = FLOW_ENTRIES_MAX),
-	PORT("role", role, "a port is cipher or plain", .choices = roles),
-	PORT("mode", mode, "a mode is native or skb", .choices = modes),
-	PORT("attach", attach, "attach by netlink, link or none", .choices = attaches),
+	{ DAEMON("run-dir", run_dir), set_path, .max = RUN_DIR_MAX,
+	  .remedy = "give an absolute path of at most 90 bytes" },
+	{ DAEMON("pin-dir", pin_dir), set_path, .max = PATH_MAX_BYTES,
+	  .remedy = "give an absolute path below a bpffs, as /sys/fs/bpf/xipsec" },
+	{ DAEMON("state-dir", state_dir), set_path, .max = PATH_MAX_BYTES,
+	  .remedy = "give an absolute path of a directory that survives reboots" },
+	{ DAEMON("sas", sas), set_path, .max = PATH_MAX_BYTES,
+	  .remedy = "give the absolute path of an ip -batch file" },
+	{ DAEMON("group", group), set_string, .max = 32, .remedy = "give the name of a group" },
+	{ DAEMON("engine", engine), set_engine, .choices = engines,
+	  .remedy = "an engine is auto, ipsec-mb or openssl" },
+	{ DAEMON("workers", workers), set_workers, .min = 0, .max = XI_MAX_WORKERS,
+	  .remedy = "give auto, or 1 to 16" },
+	{ DAEMON("sad-size", sad_size), set_number, .min = 16, .max = SAD_SIZE_MAX,
+	  .remedy = "give a number of SAs, 16 to 1048575" },
+	{ DAEMON("unknown-spi", unknown_spi), set_choice, .choices = unknown_spi,
+	  .remedy = "ESP of an unknown SPI is drop or pass" },
+	{ CACHE("sa-entries", sa_entries), set_number, .min = 1, .max = SAD_SIZE_MAX,
+	  .remedy = "give a number of SAs, 1 to 1048575" },
+	{ CACHE("flow-entries", flow_entries), set_number, .min = 1, .max = FLOW_ENTRIES_MAX,
+	  .remedy = "give a number of flows, 1 to 4194304" },
+	{ PORT("role", role), set_choice, .choices = roles, .remedy = "a port is cipher or plain" },
+	{ PORT("mode", mode), set_choice, .choices = modes, .remedy = "a mode is native or skb" },
+	{ PORT("attach", attach), set_choice, .choices = attaches,
+	  .remedy = "attach by netlink, link or none" },
 };
 #define NKEYS (sizeof(keys) / sizeof(keys[0]))
-XI_ASSERT(NKEYS <= 32 && XI_MAX_WORKERS == 16 && SAD_SIZE_MAX == 1048575 && FLOW_ENTRIES_MAX == 4194304);
+XI_ASSERT(NKEYS <= 32);
+/* the remedies above say so */
+XI_ASSERT(XI_MAX_WORKERS == 16 && SAD_SIZE_MAX == 1048575 && FLOW_ENTRIES_MAX == 4194304);
 
 /* As the kernel's dev_valid_name(), and none of our own devices. NULL, or what is wrong. */
 static const char *port_name_error(const char *name)
@@ -242,12 +258,13 @@ static enum section open_port(struct parser *p, const char *name)
 	}
 	port = find_port(p->config, name);
 	if (port) {
-		report(p, p->lineno, "[port %s] was given in line %u already: keep one of the two", name,
-		       port->line);
+		report(p, p->lineno, "[port %s] was given in line %u already: keep one of the two",
+		       name, port->line);
 		return SECTION_BAD;
 	}
 	if (p->config->nports == XI_CONFIG_PORTS) {
-		report(p, p->lineno, "[port %s]: more than %d ports: remove one", name, XI_CONFIG_PORTS);
+		report(p, p->lineno, "[port %s]: more than %d ports: remove one", name,
+		       XI_CONFIG_PORTS);
 		return SECTION_BAD;
 	}
 	port = &p->config->ports[p->config->nports++];
@@ -270,7 +287,8 @@ static enum section open_section(struct parser *p, const char *heading)
 			heading++;
 		return open_port(p, heading);
 	}
-	report(p, p->lineno, "[%s]: unknown section: there are [daemon], [cache] and [port IFNAME]", heading);
+	report(p, p->lineno, "[%s]: unknown section: there are [daemon], [cache] and [port IFNAME]",
+	       heading);
 	return SECTION_BAD;
 }
 
@@ -314,7 +332,7 @@ static void set_key(struct parser *p, const struct key *key, const char *value)
 		report(p, p->lineno, "%s = %s: %s", key->name, value, why);
 }
 
-/* inih's handler. Sections are followed in read_line(): inih tells nothing of an empty or repeated one. */
+/* inih's handler. read_line() follows the sections: inih tells of no empty or repeated one. */
 static int on_pair(void *arg, const char *section, const char *name, const char *value)
 {
 	struct parser *p = arg;
@@ -323,7 +341,8 @@ static int on_pair(void *arg, const char *section, const char *name, const char 
 	if (p->section == SECTION_BAD)
 		return 1; /* its heading was reported */
 	if (p->section == SECTION_NONE) {
-		report(p, p->lineno, "%s stands before the first section: put it below [daemon]", name);
+		report(p, p->lineno, "%s stands before the first section: put it below [daemon]",
+		       name);
 		return 1;
 	}
 	key = find_key(p->section, name);
@@ -346,7 +365,8 @@ static void follow_section(struct parser *p, const char *line)
 	for (rest = end + 1; isspace((unsigned char)*rest);)
 		rest++;
 	if (*rest && *rest != ';' && *rest != '#')
-		report(p, p->lineno, "text behind a section's heading: put it on a line of its own");
+		report(p, p->lineno,
+		       "text behind a section's heading: put it on a line of its own");
 	line++;
 	while (line < end && isspace((unsigned char)*line))
 		line++;
@@ -361,8 +381,9 @@ static void follow_section(struct parser *p, const char *line)
 }
 
 /*
- * inih's reader: one call a line. Counts lines, which a packaged inih does not hand to the handler; strips leading
- * space, which inih would take for a continuation; replaces a line that inih would cut into pieces.
+ * inih's reader: one call a line. Counts lines, which a packaged inih does not hand to the handler;
+ * strips leading space, which inih would take for a continuation; replaces a line that inih would
+ * cut into pieces.
  */
 static char *read_line(char *buf, int size, void *arg)
 {
@@ -410,13 +431,14 @@ static void check_whole(struct parser *p)
 		norole++;
 		if (p->seen_port[i] & 1U << (role - keys))
 			continue; /* its value was reported */
-		report(p, port->line, "[port %s] has no role: add role = cipher or role = plain",
-		       port->name);
+		report(p, port->line,
+		       "[port %s] has no role: add role = cipher or role = plain", port->name);
 	}
 	if (!ncipher && !norole)
 		report(p, 0, "no cipher port: add a [port IFNAME] with role = cipher");
 	if (config->sa_entries > config->sad_size)
-		report(p, 0, "sa-entries = %u is more than sad-size = %u: lower it or raise sad-size",
+		report(p, 0,
+		       "sa-entries = %u is more than sad-size = %u: lower it or raise sad-size",
 		       config->sa_entries, config->sad_size);
 }
 
@@ -468,7 +490,8 @@ int xi_config_parse(struct xi_config_file **out, FILE *file, const char *name,
 	if (line < 0 && !p.err)
 		p.err = -ENOMEM;
 	if (line > 0)
-		report(&p, (unsigned int)line, "neither [section], key = value, nor a comment: correct the line");
+		report(&p, (unsigned int)line,
+		       "neither [section], key = value, nor a comment: correct the line");
 	if (!p.err)
 		check_whole(&p);
 	if (p.errors > ERRORS_SHOWN)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The configuration file, xipsec.conf(5). Parsed whole before anything is done, so a bad file changes nothing;
- * every error is reported, each with file, line and remedy.
+ * The configuration file, xipsec.conf(5). Parsed whole before anything is done, so a bad file
+ * changes nothing; every error is reported, each with file, line and remedy.
  */
 #ifndef XI_CONFIG_H
 #define XI_CONFIG_H
@@ -31,7 +31,7 @@ struct xi_config_file {
 	uint32_t sad_size;           /* SAs */
 	uint32_t sa_entries;         /* SAs that sa_cache must hold */
 	uint32_t flow_entries;       /* flows that flow_cache must hold */
-	enum xi_method unknown_spi;  /* as struct xi_config: XI_METHOD_DROP or XI_METHOD_KERNEL (pass) */
+	enum xi_method unknown_spi;  /* XI_METHOD_DROP, or XI_METHOD_KERNEL: pass */
 	uint32_t nports;
 	struct xi_port_config ports[XI_CONFIG_PORTS];
 };

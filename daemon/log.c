@@ -16,14 +16,15 @@
 static bool verbose;
 static bool journal;
 
-/* systemd.exec(5), JOURNAL_STREAM: only the same device and inode say that stderr still is the journal. */
+/* systemd.exec(5), JOURNAL_STREAM: stderr still is the journal while device and inode agree. */
 static bool stderr_is_journal(void)
 {
 	const char *stream = getenv("JOURNAL_STREAM");
 	unsigned long long dev, ino;
 	struct stat st;
 
-	if (!stream || sscanf(stream, "%llu:%llu", &dev, &ino) != 2 || fstat(STDERR_FILENO, &st) < 0)
+	if (!stream || sscanf(stream, "%llu:%llu", &dev, &ino) != 2 ||
+	    fstat(STDERR_FILENO, &st) < 0)
 		return false;
 	return st.st_dev == dev && st.st_ino == ino;
 }
@@ -34,7 +35,7 @@ void log_init(int level)
 	journal = stderr_is_journal();
 }
 
-/* One write a line, so that lines of several threads never mix. Control bytes cannot forge a line. */
+/* One write a line: lines of several threads never mix. Control bytes cannot forge a line. */
 static void log_line(int priority, int err, const char *fmt, va_list ap)
 {
 	char line[LINE_MAX_BYTES];

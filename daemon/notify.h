@@ -6,8 +6,8 @@
 #include "log.h"
 
 /*
- * Sends assignments such as "READY=1\nSTATUS=2 ports, 4 workers". 0 (also when nobody asked: no NOTIFY_SOCKET)
- * or -errno.
+ * Sends assignments such as "READY=1\nSTATUS=2 ports, 4 workers". 0 (also when nobody asked: no
+ * NOTIFY_SOCKET) or -errno.
  */
 int xi_notify(const char *fmt, ...) XI_PRINTF(1, 2);
 

@@ -65,8 +65,8 @@ enum xi_options_result xi_options_parse(struct xi_options *options, int argc, ch
 		}
 	}
 	if (optind < argc) {
-		fprintf(stderr, "xipsecd: %s: unexpected argument: a file is named with -c\n%s", argv[optind],
-			usage);
+		fprintf(stderr, "xipsecd: %s: unexpected argument: a file is named with -c\n%s",
+			argv[optind], usage);
 		return XI_OPTIONS_BAD;
 	}
 	return XI_OPTIONS_RUN;

@@ -76,16 +76,18 @@ static json_t *cache(void *arg, const json_t *req, const char **error)
 	const struct xi_control_sources *src = arg;
 	struct list sas = { .items = json_array() };
 	struct list flows = { .items = json_array() };
-	json_t *reply;
+	json_t *out = json_object();
 
 	src->each_cached_sa(src->arg, append_sa, &sas);
 	src->each_cached_flow(src->arg, append_flow, &flows);
-	reply = json_pack("{s:o s:o s:o s:o s:b}", "cache", xi_usage_json(src, XI_TABLE_SA),
-			  "flows", xi_usage_json(src, XI_TABLE_FLOW), "cached_sas", sas.items,
-			  "cached_flows", flows.items, "truncated", sas.truncated || flows.truncated);
-	if (!reply)
+	json_object_set_new(out, "cache", xi_usage_json(src, XI_TABLE_SA));
+	json_object_set_new(out, "flows", xi_usage_json(src, XI_TABLE_FLOW));
+	json_object_set_new(out, "cached_sas", sas.items);
+	json_object_set_new(out, "cached_flows", flows.items);
+	json_object_set_new(out, "truncated", json_boolean(sas.truncated || flows.truncated));
+	if (!out)
 		*error = "out of memory: try again later";
-	return reply;
+	return out;
 }
 
 int xi_cachecmd_register(struct xi_control *ctl, const struct xi_control_sources *src)

@@ -6,7 +6,7 @@
 #include "control/control.h"
 #include "control/sources.h"
 
-#define XI_CACHE_LIST_MAX 16384      /* SAs, and flows, in one reply; beyond: "truncated": true */
+#define XI_CACHE_LIST_MAX 16384      /* of SAs and of flows; beyond: "truncated": true */
 
 /* src must outlive ctl. As xi_control_register(). */
 int xi_cachecmd_register(struct xi_control *ctl, const struct xi_control_sources *src);

@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "config.h"
 #include "control/control.h"
 
 #define SILENCE_SECONDS 30
@@ -89,4 +90,26 @@ int xi_control_call(const char *run_dir, const char *cmd, json_t **reply)
 	}
 	close(r.fd);
 	return err;
+}
+
+void xi_control_explain(FILE *out, const char *run_dir, int err)
+{
+	switch (-err) {
+	case ENOENT:
+	case ECONNREFUSED:
+		fprintf(out,
+			"xipsecd is not running (no socket at %s/" XI_CONTROL_SOCKET
+			"): start it with `xipsecd -c " XI_CONFIG_PATH "`\n",
+			run_dir);
+		break;
+	case EACCES:
+		fputs("permission denied: join group " XI_GROUP ", or run this as root\n", out);
+		break;
+	case ETIMEDOUT:
+		fprintf(out, "xipsecd does not answer at %s/" XI_CONTROL_SOCKET ": see its log\n",
+			run_dir);
+		break;
+	default:
+		fprintf(out, "%s/" XI_CONTROL_SOCKET ": %s\n", run_dir, strerror(-err));
+	}
 }

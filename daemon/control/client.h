@@ -4,12 +4,16 @@
 #define XI_CONTROL_CLIENT_H
 
 #include <jansson.h>
+#include <stdio.h>
 
 /*
- * Sends {"cmd": cmd} to the daemon of run_dir and waits for its reply, an object that the caller owns.
- * 0 or -errno: -ENOENT and -ECONNREFUSED when none runs, -EACCES, -ETIMEDOUT when it is silent for 30 seconds,
- * -EPROTO for what is no JSON object.
+ * Sends {"cmd": cmd} to the daemon of run_dir and waits for its reply, an object that the caller
+ * owns. 0 or -errno: -ENOENT and -ECONNREFUSED when none runs, -EACCES, -ETIMEDOUT when it is
+ * silent for 30 seconds, -EPROTO for what is no JSON object.
  */
 int xi_control_call(const char *run_dir, const char *cmd, json_t **reply);
+
+/* Says why such a call failed, and what to do. */
+void xi_control_explain(FILE *out, const char *run_dir, int err);
 
 #endif

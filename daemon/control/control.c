@@ -24,8 +24,8 @@
 #define REQUEST_MS 5000
 #define REPLY_MS 30000
 #define RETRY_MS 1000
-#define WRITE_MAX (256 << 10)        /* bytes a call; about a socket's buffer */
-#define PENDING_MAX (64U << 20)      /* bytes of replies not taken yet, all clients together */
+#define WRITE_MAX (256 << 10) /* bytes a call; about a socket's buffer */
+#define PENDING_MAX (64U << 20) /* bytes of replies not taken yet, all clients together */
 
 struct command {
 	const char *name;
@@ -38,7 +38,7 @@ struct client {
 	LIST_ENTRY(client) link;
 	struct xi_control *ctl;
 	struct bufferevent *bev;
-	struct event *deadline;      /* of the request as a whole, then of the reply as a whole */
+	struct event *deadline; /* of the request as a whole, then of the reply as a whole */
 	bool admin;
 	bool replying;
 };
@@ -173,7 +173,8 @@ static void client_request(struct client *c, const char *text, size_t len)
 		return;
 	}
 	/* the parser quotes what it read, which need not be UTF-8 */
-	snprintf(why, sizeof(why), "request is not a JSON object (error at byte %d): send {\"cmd\": name} on one line",
+	snprintf(why, sizeof(why),
+		 "not a JSON object (error at byte %d): send {\"cmd\": name} on one line",
 		 error.position);
 	client_refuse(c, why);
 }
@@ -231,8 +232,8 @@ static bool peer_is_admin(int fd)
 	return cred.uid == 0 || cred.uid == geteuid();
 }
 
-static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *sa, int salen,
-		      void *arg)
+static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *sa,
+		      int salen, void *arg)
 {
 	struct xi_control *ctl = arg;
 	struct client *c = calloc(1, sizeof(*c));
@@ -302,8 +303,8 @@ static void share_with_group(const char *path, const char *name)
 	if (!name)
 		return;
 	if (!group)
-		log_info("%s: no group %s: only its owner may use it; to share it: groupadd --system %s", path,
-			 name, name);
+		log_info("%s: no group %s: only its owner may use it; groupadd %s shares it",
+			 path, name, name);
 	else if (chown(path, (uid_t)-1, group->gr_gid) < 0)
 		log_warn("%s: cannot give it to group %s", path, name);
 	else if (chmod(path, 0660) < 0)
@@ -340,7 +341,8 @@ static int control_open(struct xi_control *ctl, const struct xi_control_config *
 	int fd, n;
 
 	ctl->sun.sun_family = AF_UNIX;
-	n = snprintf(ctl->sun.sun_path, sizeof(ctl->sun.sun_path), "%s/%s", config->run_dir, XI_CONTROL_SOCKET);
+	n = snprintf(ctl->sun.sun_path, sizeof(ctl->sun.sun_path), "%s/%s", config->run_dir,
+		     XI_CONTROL_SOCKET);
 	if (n < 0 || (size_t)n >= sizeof(ctl->sun.sun_path))
 		return -ENAMETOOLONG;
 	/* chmod: the umask may be narrower, and the group must get to the socket */
@@ -379,7 +381,8 @@ int xi_control_create(struct xi_control **out, const struct xi_control_config *c
 	if (ctl->retry)
 		err = control_open(ctl, config);
 	if (err) {
-		log_warnx("%s: cannot open the control socket: %s%s", config->run_dir, strerror(-err),
+		log_warnx("%s: cannot open the control socket: %s%s", config->run_dir,
+			  strerror(-err),
 			  err == -EADDRINUSE ? ": another xipsecd runs with this run-dir" : "");
 		xi_control_destroy(ctl);
 		return err;
@@ -390,15 +393,16 @@ int xi_control_create(struct xi_control **out, const struct xi_control_config *c
 }
 
 /*
- * The event loop has ended; a short reply, as to "down", still reaches its client. libevent closes a socket
- * only in the next turn of the loop, hence shutdown().
+ * The event loop has ended; a short reply, as to "down", still reaches its client. libevent keeps
+ * all but itself from draining a socket's output, hence unfreeze, and closes a socket only in the
+ * next turn of the loop, hence shutdown().
  */
 static void client_end(struct client *c)
 {
 	struct evbuffer *out = bufferevent_get_output(c->bev);
 	int fd = bufferevent_getfd(c->bev);
 
-	evbuffer_unfreeze(out, 1); /* libevent keeps all but itself from draining a socket's output */
+	evbuffer_unfreeze(out, 1);
 	if (c->replying)
 		evbuffer_write(out, fd);
 	shutdown(fd, SHUT_RDWR);

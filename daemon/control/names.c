@@ -5,7 +5,8 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#define NAME(names, value) ((size_t)(value) < sizeof(names) / sizeof(names[0]) && names[value] ? names[value] : "?")
+#define NAME(names, value)                                                                         \
+	((size_t)(value) < sizeof(names) / sizeof(names[0]) && names[value] ? names[value] : "?")
 
 const char *xi_proto_name(enum xi_proto proto)
 {
@@ -31,7 +32,9 @@ const char *xi_mode_name(enum xi_mode mode)
 
 const char *xi_dir_name(enum xi_dir dir)
 {
-	static const char *const names[XI_DIR_MAX] = { [XI_IN] = "in", [XI_OUT] = "out", [XI_FWD] = "fwd" };
+	static const char *const names[XI_DIR_MAX] = {
+		[XI_IN] = "in", [XI_OUT] = "out", [XI_FWD] = "fwd"
+	};
 
 	return NAME(names, dir);
 }
@@ -79,7 +82,9 @@ const char *xi_role_name(enum xi_role role)
 
 const char *xi_alg_name(enum xi_alg alg)
 {
-	static const char *const names[] = { [XI_ALG_NONE] = "none", [XI_ALG_AES_GCM] = "rfc4106(gcm(aes))" };
+	static const char *const names[] = {
+		[XI_ALG_NONE] = "none", [XI_ALG_AES_GCM] = "rfc4106(gcm(aes))"
+	};
 
 	return NAME(names, alg);
 }
@@ -96,7 +101,9 @@ json_t *xi_json_spi(uint32_t spi)
 
 static int address_text(char text[INET6_ADDRSTRLEN], const uint8_t addr[16], enum xi_family family)
 {
-	return inet_ntop(family == XI_IPV6 ? AF_INET6 : AF_INET, addr, text, INET6_ADDRSTRLEN) ? 0 : -1;
+	int af = family == XI_IPV6 ? AF_INET6 : AF_INET;
+
+	return inet_ntop(af, addr, text, INET6_ADDRSTRLEN) ? 0 : -1;
 }
 
 json_t *xi_json_addr(const uint8_t addr[16], enum xi_family family)

@@ -17,7 +17,10 @@ const char *xi_verdict_name(enum xi_verdict verdict);
 const char *xi_role_name(enum xi_role role);
 const char *xi_alg_name(enum xi_alg alg);    /* as in the kernel: "rfc4106(gcm(aes))" */
 
-/* New references; NULL: out of memory. A number beyond JSON's signed 64 bits becomes the largest one. */
+/*
+ * New references; NULL: out of memory. A number beyond JSON's signed 64 bits becomes the largest
+ * one.
+ */
 json_t *xi_json_u64(uint64_t n);
 json_t *xi_json_spi(uint32_t spi);           /* "0x0000c0de" */
 json_t *xi_json_addr(const uint8_t addr[16], enum xi_family family);

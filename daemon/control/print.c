@@ -41,7 +41,8 @@ const char *xi_text_duration(char text[XI_TEXT_MAX], uint64_t seconds)
 		parts++;
 		if (n)
 			len += (size_t)snprintf(text + len, XI_TEXT_MAX - len, "%s%" PRIu64 " %s%s",
-						len ? ", " : "", n, units[i].name, n == 1 ? "" : "s");
+						len ? ", " : "", n, units[i].name,
+						n == 1 ? "" : "s");
 	}
 	return text;
 }
@@ -68,8 +69,8 @@ const char *xi_text_ip_proto(char text[XI_TEXT_MAX], uint64_t proto)
 		uint64_t value;
 		const char *name;
 	} protos[] = {
-		{ 0, "any" },	     { IPPROTO_ICMP, "icmp" },	    { IPPROTO_TCP, "tcp" },
-		{ IPPROTO_UDP, "udp" },  { IPPROTO_ICMPV6, "icmpv6" }, { IPPROTO_SCTP, "sctp" },
+		{ 0, "any" },		{ IPPROTO_ICMP, "icmp" },     { IPPROTO_TCP, "tcp" },
+		{ IPPROTO_UDP, "udp" }, { IPPROTO_ICMPV6, "icmpv6" }, { IPPROTO_SCTP, "sctp" },
 	};
 
 	for (size_t i = 0; i < sizeof(protos) / sizeof(protos[0]); i++)
@@ -90,7 +91,8 @@ void xi_print_usage(FILE *out, const json_t *usage, const char *what)
 	uint64_t misses = xi_member_u64(usage, "misses");
 	uint64_t evictions = xi_member_u64(usage, "evictions");
 
-	fprintf(out, "%" PRIu64 " of %" PRIu64 " %s, %" PRIu64 " %s, %" PRIu64 " %s, %" PRIu64 " %s\n",
+	fprintf(out,
+		"%" PRIu64 " of %" PRIu64 " %s, %" PRIu64 " %s, %" PRIu64 " %s, %" PRIu64 " %s\n",
 		xi_member_u64(usage, "entries"), xi_member_u64(usage, "capacity"), what, hits,
 		plural(hits, "hit", "hits"), misses, plural(misses, "miss", "misses"), evictions,
 		plural(evictions, "eviction", "evictions"));
@@ -128,8 +130,8 @@ static void print_reasons(FILE *out, const json_t *reasons, enum xi_reason_kind 
 		const char *text = reason_text(name, &kind);
 
 		if (kind == wanted && json_integer_value(value) > 0)
-			fprintf(out, "  %12" JSON_INTEGER_FORMAT "  %-18s %s\n", json_integer_value(value), name,
-				text);
+			fprintf(out, "  %12" JSON_INTEGER_FORMAT "  %-18s %s\n",
+				json_integer_value(value), name, text);
 	}
 }
 
@@ -161,8 +163,9 @@ static void print_cached_flow(FILE *out, const json_t *flow)
 	const char *handle = json_string_value(json_object_get(flow, "handle"));
 	char proto[XI_TEXT_MAX];
 
-	fprintf(out, "  %-3s %s -> %s, %s", xi_member_string(flow, "dir"), xi_member_string(flow, "src"),
-		xi_member_string(flow, "dst"), xi_text_ip_proto(proto, xi_member_u64(flow, "proto")));
+	fprintf(out, "  %-3s %s -> %s, %s", xi_member_string(flow, "dir"),
+		xi_member_string(flow, "src"), xi_member_string(flow, "dst"),
+		xi_text_ip_proto(proto, xi_member_u64(flow, "proto")));
 	if (json_is_true(json_object_get(flow, "fragment")))
 		fputs(", fragment", out);
 	else if (xi_member_u64(flow, "sport") || xi_member_u64(flow, "dport"))

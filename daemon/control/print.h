@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Replies of the control socket as people read them. A reply that lacks something prints "?" there: tool and
- * daemon may be of different versions.
+ * Replies of the control socket as people read them. A reply that lacks something prints "?" there:
+ * tool and daemon may be of different versions.
  */
 #ifndef XI_CONTROL_PRINT_H
 #define XI_CONTROL_PRINT_H

@@ -20,8 +20,9 @@ static void print_daemon(FILE *out, const json_t *reply)
 	const json_t *port;
 	size_t i;
 
-	fprintf(out, "daemon: xipsecd %s, process %" PRIu64 ", up %s\n", xi_member_string(daemon, "version"),
-		xi_member_u64(daemon, "pid"), xi_text_duration(up, xi_member_u64(daemon, "uptime")));
+	fprintf(out, "daemon: xipsecd %s, process %" PRIu64 ", up %s\n",
+		xi_member_string(daemon, "version"), xi_member_u64(daemon, "pid"),
+		xi_text_duration(up, xi_member_u64(daemon, "uptime")));
 	fprintf(out, "  engine: %s, %" PRIu64 " %s\n", xi_member_string(daemon, "engine"), workers,
 		workers == 1 ? "worker" : "workers");
 	json_array_foreach(json_object_get(daemon, "ports"), i, port)
@@ -52,7 +53,8 @@ static void print_age(FILE *out, const json_t *sa)
 
 	fprintf(out, "  age: %s, ", xi_text_duration(text, xi_member_u64(sa, "age")));
 	if (json_is_integer(last))
-		fprintf(out, "last used %s ago\n", xi_text_duration(text, xi_member_u64(sa, "last_use")));
+		fprintf(out, "last used %s ago\n",
+			xi_text_duration(text, xi_member_u64(sa, "last_use")));
 	else
 		fputs("never used\n", out);
 }
@@ -75,11 +77,13 @@ static void print_traffic(FILE *out, const json_t *sa)
 static void print_errors(FILE *out, const json_t *sa)
 {
 	const json_t *errors = json_object_get(sa, "errors");
-	uint64_t replay = xi_member_u64(errors, "replay"), integrity = xi_member_u64(errors, "integrity");
+	uint64_t integrity = xi_member_u64(errors, "integrity");
+	uint64_t replay = xi_member_u64(errors, "replay");
 	uint64_t other = xi_member_u64(errors, "other");
 
 	if (replay || integrity || other)
-		fprintf(out, "  refused: %" PRIu64 " replayed, %" PRIu64 " with a bad ICV, %" PRIu64 " otherwise\n",
+		fprintf(out,
+			"  refused: %" PRIu64 " replayed, %" PRIu64 " bad ICV, %" PRIu64 " other\n",
 			replay, integrity, other);
 }
 
@@ -101,8 +105,9 @@ static void print_sa(FILE *out, const json_t *sa)
 {
 	const char *dir = json_string_value(json_object_get(sa, "dir"));
 
-	fprintf(out, "\nsa: %s %s%s%s, %s -> %s\n", xi_member_string(sa, "proto"), xi_member_string(sa, "spi"),
-		dir ? " " : "", dir ? dir : "", xi_member_string(sa, "src"), xi_member_string(sa, "dst"));
+	fprintf(out, "\nsa: %s %s%s%s, %s -> %s\n", xi_member_string(sa, "proto"),
+		xi_member_string(sa, "spi"), dir ? " " : "", dir ? dir : "",
+		xi_member_string(sa, "src"), xi_member_string(sa, "dst"));
 	if (json_is_true(json_object_get(sa, "larval"))) {
 		fputs("  larval: SPI allotted, no keys yet\n", out);
 		return;
@@ -128,8 +133,9 @@ static void print_tmpl(FILE *out, const json_t *tmpl)
 {
 	uint64_t reqid = xi_member_u64(tmpl, "reqid");
 
-	fprintf(out, "  protect: %s %s, %s -> %s", xi_member_string(tmpl, "proto"), xi_member_string(tmpl, "mode"),
-		xi_member_string(tmpl, "src"), xi_member_string(tmpl, "dst"));
+	fprintf(out, "  protect: %s %s, %s -> %s", xi_member_string(tmpl, "proto"),
+		xi_member_string(tmpl, "mode"), xi_member_string(tmpl, "src"),
+		xi_member_string(tmpl, "dst"));
 	if (json_is_string(json_object_get(tmpl, "spi")))
 		fprintf(out, ", spi %s", xi_member_string(tmpl, "spi"));
 	if (reqid)
@@ -144,8 +150,8 @@ static void print_policy(FILE *out, const json_t *policy)
 	const json_t *tmpl;
 	size_t i;
 
-	fprintf(out, "\npolicy: %s, %s -> %s", xi_member_string(policy, "dir"), xi_member_string(policy, "src"),
-		xi_member_string(policy, "dst"));
+	fprintf(out, "\npolicy: %s, %s -> %s", xi_member_string(policy, "dir"),
+		xi_member_string(policy, "src"), xi_member_string(policy, "dst"));
 	if (proto)
 		fprintf(out, ", %s", xi_text_ip_proto(text, proto));
 	print_match(out, policy, "sport");

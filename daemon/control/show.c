@@ -89,7 +89,8 @@ static json_t *daemon_json(const struct xi_control_sources *src)
 	put_string(out, "version", XI_VERSION);
 	put_u64(out, "pid", (uint64_t)getpid());
 	put_u64(out, "uptime", seconds(CLOCK_MONOTONIC) - src->started);
-	put(out, "netns", stat("/proc/self/ns/net", &netns) < 0 ? json_null() : xi_json_u64(netns.st_ino));
+	put(out, "netns",
+	    stat("/proc/self/ns/net", &netns) < 0 ? json_null() : xi_json_u64(netns.st_ino));
 	put_string(out, "run_dir", src->run_dir);
 	put_string(out, "pin_dir", src->pin_dir);
 	put_string(out, "engine", src->engine);
@@ -156,7 +157,8 @@ static void put_identity(json_t *out, const struct xi_sa *sa)
 }
 
 /* Never of rec->key. */
-static json_t *sa_json(const struct xi_control_sources *src, const struct xi_sa_rec *rec, uint64_t now)
+static json_t *sa_json(const struct xi_control_sources *src, const struct xi_sa_rec *rec,
+		       uint64_t now)
 {
 	const struct xi_sa *sa = &rec->sa;
 	json_t *out = json_object();

@@ -6,7 +6,7 @@
 #include "control/control.h"
 #include "control/sources.h"
 
-#define XI_SHOW_MAX 65536            /* SAs, and policies, in one reply; beyond: "truncated": true */
+#define XI_SHOW_MAX 65536            /* of SAs and of policies; beyond: "truncated": true */
 
 /* src must outlive ctl. As xi_control_register(). */
 int xi_show_register(struct xi_control *ctl, const struct xi_control_sources *src);

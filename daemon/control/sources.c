@@ -13,12 +13,14 @@ static const struct xi_policy *next_policy(const struct xi_control_sources *src,
 	return xi_spd_next(src->spd, index);
 }
 
-static bool is_local(const struct xi_control_sources *src, const uint8_t addr[16], enum xi_family family)
+static bool is_local(const struct xi_control_sources *src, const uint8_t addr[16],
+		     enum xi_family family)
 {
 	return xi_spd_is_local(xi_spd_snapshot(src->spd), addr, family);
 }
 
-void xi_control_sources_init(struct xi_control_sources *src, const struct xi_sad *sad, const struct xi_spd *spd)
+void xi_control_sources_init(struct xi_control_sources *src, const struct xi_sad *sad,
+			     const struct xi_spd *spd)
 {
 	struct timespec now;
 

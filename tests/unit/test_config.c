@@ -28,7 +28,8 @@ static void collect(void *arg, const char *text)
 	snprintf(m->text[m->n++], sizeof(m->text[0]), "%s", text);
 }
 
-static int parse_bytes(struct xi_config_file **out, const char *text, size_t len, struct messages *m)
+static int parse_bytes(struct xi_config_file **out, const char *text, size_t len,
+		       struct messages *m)
 {
 	FILE *file = fmemopen((void *)(uintptr_t)text, len, "r");
 	int err;
@@ -125,61 +126,79 @@ static const struct {
 } bad[] = {
 	{ "[port a]\nrole = foo\n", "xipsec.conf:2: role = foo: a port is cipher or plain" },
 	{ CIPHER "mode = fast\n", "xipsec.conf:3: mode = fast: a mode is native or skb" },
-	{ CIPHER "attach = glue\n", "xipsec.conf:3: attach = glue: attach by netlink, link or none" },
+	{ CIPHER "attach = glue\n",
+	  "xipsec.conf:3: attach = glue: attach by netlink, link or none" },
 	{ CIPHER "role = plain\n", "xipsec.conf:3: role is given twice: keep one of the two" },
-	{ CIPHER "colour = red\n", "xipsec.conf:3: colour: unknown key: here are role, mode, attach" },
-	{ CIPHER "role\n", "xipsec.conf:3: neither [section], key = value, nor a comment: correct the line" },
-	{ CIPHER "[daemon\n", "xipsec.conf:3: neither [section], key = value, nor a comment: correct the line" },
+	{ CIPHER "colour = red\n",
+	  "xipsec.conf:3: colour: unknown key: here are role, mode, attach" },
+	{ CIPHER "role\n",
+	  "xipsec.conf:3: neither [section], key = value, nor a comment: correct the line" },
+	{ CIPHER "[daemon\n",
+	  "xipsec.conf:3: neither [section], key = value, nor a comment: correct the line" },
 	{ CIPHER "[daemon] workers = 3\n",
 	  "xipsec.conf:3: text behind a section's heading: put it on a line of its own" },
 	{ CIPHER "[deamon]\nworkers = x\n",
-	  "xipsec.conf:3: [deamon]: unknown section: there are [daemon], [cache] and [port IFNAME]" },
+	  "xipsec.conf:3: [deamon]: unknown section: there are [daemon], [cache] and [port "
+	  "IFNAME]" },
 	{ CIPHER "[portal]\n",
-	  "xipsec.conf:3: [portal]: unknown section: there are [daemon], [cache] and [port IFNAME]" },
+	  "xipsec.conf:3: [portal]: unknown section: there are [daemon], [cache] and [port "
+	  "IFNAME]" },
 	{ CIPHER "[port wan0]\nrole = plain\n",
 	  "xipsec.conf:3: [port wan0] was given in line 1 already: keep one of the two" },
-	{ CIPHER "[port]\nrole = plain\n", "xipsec.conf:3: [port ]: give the device's name: [port IFNAME]" },
+	{ CIPHER "[port]\nrole = plain\n",
+	  "xipsec.conf:3: [port ]: give the device's name: [port IFNAME]" },
 	{ CIPHER "[port sixteen-letters1]\n",
 	  "xipsec.conf:3: [port sixteen-letters1]: a device name has at most 15 characters" },
-	{ CIPHER "[port a/b]\n", "xipsec.conf:3: [port a/b]: a device name has no '/', ':' or space" },
-	{ CIPHER "[port a b]\n", "xipsec.conf:3: [port a b]: a device name has no '/', ':' or space" },
+	{ CIPHER "[port a/b]\n",
+	  "xipsec.conf:3: [port a/b]: a device name has no '/', ':' or space" },
+	{ CIPHER "[port a b]\n",
+	  "xipsec.conf:3: [port a b]: a device name has no '/', ':' or space" },
 	{ CIPHER "[port ..]\n", "xipsec.conf:3: [port ..]: this is no device name" },
 	{ CIPHER "[port xipsec0]\nrole = plain\n",
 	  "xipsec.conf:3: [port xipsec0]: this device is the daemon's own: name a network card" },
-	{ CIPHER "\n[port lan0]\n", "xipsec.conf:4: [port lan0] has no role: add role = cipher or role = plain" },
+	{ CIPHER "\n[port lan0]\n",
+	  "xipsec.conf:4: [port lan0] has no role: add role = cipher or role = plain" },
 	{ "[port lan0]\nrole = plain\n",
 	  "xipsec.conf: no cipher port: add a [port IFNAME] with role = cipher" },
 	{ "", "xipsec.conf: no cipher port: add a [port IFNAME] with role = cipher" },
-	{ "workers = 3\n" CIPHER, "xipsec.conf:1: workers stands before the first section: put it below [daemon]" },
+	{ "workers = 3\n" CIPHER,
+	  "xipsec.conf:1: workers stands before the first section: put it below [daemon]" },
 	{ CIPHER "[daemon]\nworkers = 17\n", "xipsec.conf:4: workers = 17: give auto, or 1 to 16" },
 	{ CIPHER "[daemon]\nworkers = -1\n", "xipsec.conf:4: workers = -1: give auto, or 1 to 16" },
 	{ CIPHER "[daemon]\nworkers =\n", "xipsec.conf:4: workers = : give auto, or 1 to 16" },
-	{ CIPHER "[daemon]\nworkers = 4 # four\n", "xipsec.conf:4: workers = 4 # four: give auto, or 1 to 16" },
+	{ CIPHER "[daemon]\nworkers = 4 # four\n",
+	  "xipsec.conf:4: workers = 4 # four: give auto, or 1 to 16" },
 	{ CIPHER "[daemon]\nsad-size = 1048576\n",
 	  "xipsec.conf:4: sad-size = 1048576: give a number of SAs, 16 to 1048575" },
 	{ CIPHER "[daemon]\nsad-size = 18446744073709551632\n",
 	  "xipsec.conf:4: sad-size = 18446744073709551632: give a number of SAs, 16 to 1048575" },
 	{ CIPHER "[daemon]\nsad-size = 0x100\n",
 	  "xipsec.conf:4: sad-size = 0x100: give a number of SAs, 16 to 1048575" },
-	{ CIPHER "[cache]\nsa-entries = 0\n", "xipsec.conf:4: sa-entries = 0: give a number of SAs, 1 to 1048575" },
+	{ CIPHER "[cache]\nsa-entries = 0\n",
+	  "xipsec.conf:4: sa-entries = 0: give a number of SAs, 1 to 1048575" },
 	{ CIPHER "[cache]\nflow-entries = 4194305\n",
 	  "xipsec.conf:4: flow-entries = 4194305: give a number of flows, 1 to 4194304" },
 	{ CIPHER "[daemon]\nsad-size = 100\n",
-	  "xipsec.conf: sa-entries = 1024 is more than sad-size = 100: lower it or raise sad-size" },
+	  "xipsec.conf: sa-entries = 1024 is more than sad-size = 100: lower it or raise "
+	  "sad-size" },
 	{ CIPHER "[daemon]\nengine = qat\n",
 	  "xipsec.conf:4: engine = qat: an engine is auto, ipsec-mb or openssl" },
 	{ CIPHER "[daemon]\nunknown-spi = maybe\n",
 	  "xipsec.conf:4: unknown-spi = maybe: ESP of an unknown SPI is drop or pass" },
 	{ CIPHER "[daemon]\nrun-dir = run\n",
 	  "xipsec.conf:4: run-dir = run: give an absolute path of at most 90 bytes" },
-	{ CIPHER "[daemon]\nrun-dir = /0123456789012345678901234567890123456789012345678901234567890123456789"
+	{ CIPHER
+	  "[daemon]\nrun-dir = "
+	  "/0123456789012345678901234567890123456789012345678901234567890123456789"
 	  "01234567890123456789\n",
-	  "xipsec.conf:4: run-dir = /0123456789012345678901234567890123456789012345678901234567890123456789"
+	  "xipsec.conf:4: run-dir = "
+	  "/0123456789012345678901234567890123456789012345678901234567890123456789"
 	  "01234567890123456789: give an absolute path of at most 90 bytes" },
 	{ CIPHER "[daemon]\nsas = sas.batch\n",
 	  "xipsec.conf:4: sas = sas.batch: give the absolute path of an ip -batch file" },
 	{ CIPHER "[daemon]\nrole = cipher\n",
-	  "xipsec.conf:4: role: unknown key: here are run-dir, pin-dir, state-dir, sas, group, engine, workers, "
+	  "xipsec.conf:4: role: unknown key: here are run-dir, pin-dir, state-dir, sas, group, "
+	  "engine, workers, "
 	  "sad-size, unknown-spi" },
 };
 
@@ -202,14 +221,19 @@ static void test_all_errors_are_reported_at_once(void **state)
 	struct xi_config_file *c;
 	struct messages m;
 
-	assert_int_equal(parse(&c, "[daemon]\nworkers = x\nspeed = 3\n[port a]\n[port b]\nrole = c\n", &m), -EINVAL);
+	assert_int_equal(
+		parse(&c, "[daemon]\nworkers = x\nspeed = 3\n[port a]\n[port b]\nrole = c\n", &m),
+		-EINVAL);
 	assert_int_equal(m.n, 4);
 	assert_string_equal(m.text[0], "xipsec.conf:2: workers = x: give auto, or 1 to 16");
-	assert_string_equal(m.text[1], "xipsec.conf:3: speed: unknown key: here are run-dir, pin-dir, state-dir, "
-				       "sas, group, engine, workers, sad-size, unknown-spi");
+	assert_string_equal(
+		m.text[1],
+		"xipsec.conf:3: speed: unknown key: here are run-dir, pin-dir, state-dir, "
+		"sas, group, engine, workers, sad-size, unknown-spi");
 	assert_string_equal(m.text[2], "xipsec.conf:6: role = c: a port is cipher or plain");
-	assert_string_equal(m.text[3],
-			    "xipsec.conf:4: [port a] has no role: add role = cipher or role = plain");
+	assert_string_equal(
+		m.text[3],
+		"xipsec.conf:4: [port a] has no role: add role = cipher or role = plain");
 }
 
 static void test_more_ports_than_slots(void **state)
@@ -226,7 +250,8 @@ static void test_more_ports_than_slots(void **state)
 	strcat(text, "[port last]\nrole = cipher\n");
 	assert_int_equal(parse(&c, text, &m), -EINVAL);
 	assert_int_equal(m.n, 1);
-	assert_string_equal(m.text[0], "xipsec.conf:31: [port last]: more than 15 ports: remove one");
+	assert_string_equal(m.text[0],
+			    "xipsec.conf:31: [port last]: more than 15 ports: remove one");
 }
 
 static void test_hostile_files_are_refused(void **state)
@@ -257,7 +282,8 @@ static void test_a_line_that_starts_with_space_is_no_continuation(void **state)
 	struct xi_config_file *c;
 	struct messages m;
 
-	assert_int_equal(parse(&c, "[port wan0]\nrole = cipher\n [port lan0]\n role = plain\n", &m), 0);
+	assert_int_equal(parse(&c, "[port wan0]\nrole = cipher\n [port lan0]\n role = plain\n", &m),
+			 0);
 	assert_int_equal(c->nports, 2);
 	assert_int_equal(c->ports[1].role, XI_ROLE_PLAIN);
 	xi_config_free(c);
@@ -288,7 +314,11 @@ static void test_options_override_directories(void **state)
 	xi_config_free(c);
 }
 
-#define ARGS(...) (sizeof((char *[]){ __VA_ARGS__ }) / sizeof(char *)), (char *[]){ __VA_ARGS__, NULL }
+#define ARGS(...)                                                                                  \
+	(sizeof((char *[]){ __VA_ARGS__ }) / sizeof(char *)), (char *[])                           \
+	{                                                                                          \
+		__VA_ARGS__, NULL                                                                  \
+	}
 
 static void test_command_line(void **state)
 {
@@ -297,7 +327,8 @@ static void test_command_line(void **state)
 	assert_int_equal(xi_options_parse(&o, ARGS("xipsecd")), XI_OPTIONS_RUN);
 	assert_string_equal(o.config, "/etc/xipsec/xipsec.conf");
 	assert_false(o.check);
-	assert_int_equal(xi_options_parse(&o, ARGS("xipsecd", "-nvc", "f", "--run-dir=/a", "--pin-dir", "/b")),
+	assert_int_equal(xi_options_parse(&o, ARGS("xipsecd", "-nvc", "f", "--run-dir=/a",
+						   "--pin-dir", "/b")),
 			 XI_OPTIONS_RUN);
 	assert_string_equal(o.config, "f");
 	assert_string_equal(o.run_dir, "/a");

@@ -55,7 +55,8 @@ static const struct xi_sa_rec *fake_next_sa(const struct xi_control_sources *src
 	return *slot < 2 ? &f->recs[(*slot)++] : NULL;
 }
 
-static const struct xi_policy *fake_next_policy(const struct xi_control_sources *src, uint32_t *index)
+static const struct xi_policy *fake_next_policy(const struct xi_control_sources *src,
+						uint32_t *index)
 {
 	struct fake *f = src->arg;
 
@@ -63,7 +64,8 @@ static const struct xi_policy *fake_next_policy(const struct xi_control_sources 
 }
 
 /* 192.0.2.1 is this gateway's. */
-static bool fake_is_local(const struct xi_control_sources *src, const uint8_t addr[16], enum xi_family family)
+static bool fake_is_local(const struct xi_control_sources *src, const uint8_t addr[16],
+			  enum xi_family family)
 {
 	static const uint8_t local[16] = { 192, 0, 2, 1 };
 
@@ -100,8 +102,8 @@ static uint64_t fake_reason(void *arg, unsigned int reason)
 
 static void fake_usage(void *arg, enum xi_table table, struct xi_table_usage *usage)
 {
-	*usage = table == XI_TABLE_SA ? (struct xi_table_usage){ 1, 1024, 3 } :
-					(struct xi_table_usage){ 4, 65536, 0 };
+	*usage = table == XI_TABLE_SA ? (struct xi_table_usage){ 1, 1024, 3 }
+				      : (struct xi_table_usage){ 4, 65536, 0 };
 }
 
 static bool fake_sa_cached(void *arg, const struct xi_sa_id *id, struct xi_sa_cached *cached)
@@ -124,8 +126,13 @@ static int fake_each_cached_sa(void *arg, xi_cached_sa_fn fn, void *ctx)
 
 static int fake_each_cached_flow(void *arg, xi_cached_flow_fn fn, void *ctx)
 {
-	struct xi_flow flow = { .saddr = { 10, 1, 0, 5 }, .daddr = { 10, 2, 0, 7 }, .sport = 40000, .dport = 80,
-				.proto = 6, .dir = XI_OUT, .family = XI_IPV4 };
+	struct xi_flow flow = { .saddr = { 10, 1, 0, 5 },
+				.daddr = { 10, 2, 0, 7 },
+				.sport = 40000,
+				.dport = 80,
+				.proto = 6,
+				.dir = XI_OUT,
+				.family = XI_IPV4 };
 	struct xi_flow_verdict verdict = { XI_VERDICT_PROTECT, 0x00100002, 0, 7, XI_NO_SLOT, 9 };
 	struct fake *f = arg;
 	int err = 0;
@@ -141,12 +148,22 @@ static void fake_sas(struct fake *f)
 	struct xi_sa_rec *in = &f->recs[0], *out = &f->recs[1];
 
 	in->sa = (struct xi_sa){
-		.id = { { 192, 0, 2, 1 }, 0x1001, XI_ESP, XI_IPV4 }, .saddr = { 198, 51, 100, 2 },
-		.sa_index = 0x00100001, .mode = XI_TUNNEL, .alg = XI_ALG_AES_GCM, .key_bits = 256, .icv_len = 16,
-		.replay_window = 128, .reqid = 42, .flags = XFRM_STATE_ESN, .add_time = now - 100,
+		.id = { { 192, 0, 2, 1 }, 0x1001, XI_ESP, XI_IPV4 },
+		.saddr = { 198, 51, 100, 2 },
+		.sa_index = 0x00100001,
+		.mode = XI_TUNNEL,
+		.alg = XI_ALG_AES_GCM,
+		.key_bits = 256,
+		.icv_len = 16,
+		.replay_window = 128,
+		.reqid = 42,
+		.flags = XFRM_STATE_ESN,
+		.add_time = now - 100,
 	};
 	out->sa = in->sa;
-	out->sa.id = (struct xi_sa_id){ { 0x20, 0x01, 0x0d, 0xb8, [15] = 2 }, 0xc0000002, XI_ESP, XI_IPV6 };
+	out->sa.id = (struct xi_sa_id){
+		{ 0x20, 0x01, 0x0d, 0xb8, [15] = 2 }, 0xc0000002, XI_ESP, XI_IPV6
+	};
 	memcpy(out->sa.saddr, (uint8_t[16]){ 0x20, 0x01, 0x0d, 0xb8, [15] = 1 }, 16);
 	out->sa.sa_index = 0x00100002;
 	out->sa.flags = 0;
@@ -158,23 +175,44 @@ static void fake_sas(struct fake *f)
 		memcpy(f->recs[i].key.key, SECRET, sizeof(SECRET));
 		f->recs[i].state = &f->states[i];
 	}
-	f->states[0] = (struct xi_sa_state){ .bytes = 1536, .packets = 12, .use_time = now - 90,
-					     .last_use = now - 4, .replay_failed = 5, .top = 12 };
+	f->states[0] = (struct xi_sa_state){ .bytes = 1536,
+					     .packets = 12,
+					     .use_time = now - 90,
+					     .last_use = now - 4,
+					     .replay_failed = 5,
+					     .top = 12 };
 	f->states[1] = (struct xi_sa_state){ .oseq_limit = UINT64_MAX };
 }
 
 static void fake_policy(struct fake *f)
 {
 	f->policy = (struct xi_policy){
-		.sel = { .saddr = { 10, 1 }, .daddr = { 10, 2 }, .dport = 80, .dport_mask = 0xffff, .prefixlen_s = 16,
-			 .prefixlen_d = 16, .proto = 6, .family = XI_IPV4 },
-		.index = 9, .priority = 100, .dir = XI_OUT, .action = XI_ALLOW, .ntmpls = 1,
-		.tmpls[0] = { .id = { { 198, 51, 100, 2 }, 0, XI_ESP, XI_IPV4 }, .saddr = { 192, 0, 2, 1 },
-			      .mode = XI_TUNNEL, .reqid = 42, .family = XI_IPV4 },
+		.sel = { .saddr = { 10, 1 },
+			 .daddr = { 10, 2 },
+			 .dport = 80,
+			 .dport_mask = 0xffff,
+			 .prefixlen_s = 16,
+			 .prefixlen_d = 16,
+			 .proto = 6,
+			 .family = XI_IPV4 },
+		.index = 9,
+		.priority = 100,
+		.dir = XI_OUT,
+		.action = XI_ALLOW,
+		.ntmpls = 1,
+		.tmpls[0] = { .id = { { 198, 51, 100, 2 }, 0, XI_ESP, XI_IPV4 },
+			      .saddr = { 192, 0, 2, 1 },
+			      .mode = XI_TUNNEL,
+			      .reqid = 42,
+			      .family = XI_IPV4 },
 	};
 	f->port = (struct xi_port_dev){
-		.config = { "wan0", XI_ROLE_CIPHER, XI_PORT_NATIVE, XI_ATTACH_NETLINK, 1 }, .ifindex = 3,
-		.slot = 1, .queues = 2, .mtu = 1500, .mac = { 2, 0, 0, 0, 0, 0xaa },
+		.config = { "wan0", XI_ROLE_CIPHER, XI_PORT_NATIVE, XI_ATTACH_NETLINK, 1 },
+		.ifindex = 3,
+		.slot = 1,
+		.queues = 2,
+		.mtu = 1500,
+		.mac = { 2, 0, 0, 0, 0, 0xaa },
 	};
 }
 
@@ -217,10 +255,20 @@ static int start(void **state, unsigned int request_ms, unsigned int reply_ms)
 	f->cached = true;
 	f->ncached_flows = 1;
 	f->src = (struct xi_control_sources){
-		.run_dir = "/run/xipsec", .pin_dir = "/sys/fs/bpf/xipsec", .engine = "openssl", .workers = 2,
-		.next_sa = fake_next_sa, .next_policy = fake_next_policy, .is_local = fake_is_local,
-		.port = fake_port, .reason = fake_reason, .usage = fake_usage, .sa_cached = fake_sa_cached,
-		.each_cached_sa = fake_each_cached_sa, .each_cached_flow = fake_each_cached_flow, .arg = f,
+		.run_dir = "/run/xipsec",
+		.pin_dir = "/sys/fs/bpf/xipsec",
+		.engine = "openssl",
+		.workers = 2,
+		.next_sa = fake_next_sa,
+		.next_policy = fake_next_policy,
+		.is_local = fake_is_local,
+		.port = fake_port,
+		.reason = fake_reason,
+		.usage = fake_usage,
+		.sa_cached = fake_sa_cached,
+		.each_cached_sa = fake_each_cached_sa,
+		.each_cached_flow = fake_each_cached_flow,
+		.arg = f,
 	};
 	assert_int_equal(xi_show_register(f->ctl, &f->src), 0);
 	assert_int_equal(xi_stats_register(f->ctl, &f->src), 0);
@@ -271,7 +319,7 @@ static int dial(struct fake *f)
 	return fd;
 }
 
-/* Everything until the server closes; the event loop runs while there is nothing. Frees with free(). */
+/* All until the server closes; the event loop runs while there is nothing. For free(). */
 static char *drain(struct fake *f, int fd)
 {
 	size_t len = 0, size = 1 << 16;
@@ -367,31 +415,49 @@ static void test_show_has_the_documented_shape(void **state)
 	json_object_del(daemon, "pid");
 	json_object_del(daemon, "netns");
 	json_object_del(daemon, "version");
-	assert_json(reply,
-		"{\"daemon\": {\"uptime\": 1, \"run_dir\": \"/run/xipsec\", \"pin_dir\": \"/sys/fs/bpf/xipsec\","
-		"  \"engine\": \"openssl\", \"workers\": 2, \"ports\": [{\"name\": \"wan0\", \"role\": \"cipher\","
-		"  \"mode\": \"native\", \"attach\": \"netlink\", \"ifindex\": 3, \"slot\": 1, \"queues\": 2,"
+	assert_json(
+		reply,
+		"{\"daemon\": {\"uptime\": 1, \"run_dir\": \"/run/xipsec\", \"pin_dir\": "
+		"\"/sys/fs/bpf/xipsec\","
+		"  \"engine\": \"openssl\", \"workers\": 2, \"ports\": [{\"name\": \"wan0\", "
+		"\"role\": \"cipher\","
+		"  \"mode\": \"native\", \"attach\": \"netlink\", \"ifindex\": 3, \"slot\": 1, "
+		"\"queues\": 2,"
 		"  \"mtu\": 1500, \"mac\": \"02:00:00:00:00:aa\"}]},"
-		" \"sas\": [{\"spi\": \"0x00001001\", \"src\": \"198.51.100.2\", \"dst\": \"192.0.2.1\","
-		"  \"proto\": \"esp\", \"mode\": \"tunnel\", \"dir\": \"in\", \"handle\": \"0x00100001\","
-		"  \"algorithm\": \"rfc4106(gcm(aes))\", \"key_bits\": 256, \"icv_bits\": 128, \"esn\": true,"
-		"  \"larval\": false, \"replay_window\": 128, \"reqid\": 42, \"mark\": 0, \"if_id\": 0, \"age\": 100,"
-		"  \"cached\": {\"method\": \"fast\", \"slot\": 6}, \"packets\": 12, \"bytes\": 1536,"
+		" \"sas\": [{\"spi\": \"0x00001001\", \"src\": \"198.51.100.2\", \"dst\": "
+		"\"192.0.2.1\","
+		"  \"proto\": \"esp\", \"mode\": \"tunnel\", \"dir\": \"in\", \"handle\": "
+		"\"0x00100001\","
+		"  \"algorithm\": \"rfc4106(gcm(aes))\", \"key_bits\": 256, \"icv_bits\": 128, "
+		"\"esn\": true,"
+		"  \"larval\": false, \"replay_window\": 128, \"reqid\": 42, \"mark\": 0, "
+		"\"if_id\": 0, \"age\": 100,"
+		"  \"cached\": {\"method\": \"fast\", \"slot\": 6}, \"packets\": 12, \"bytes\": "
+		"1536,"
 		"  \"first_use\": 90, \"last_use\": 4, \"oseq\": 0, \"oseq_limit\": 0, \"top\": 12,"
 		"  \"errors\": {\"replay\": 5, \"integrity\": 0, \"other\": 0}},"
 		" {\"spi\": \"0xc0000002\", \"src\": \"2001:db8::1\", \"dst\": \"2001:db8::2\","
-		"  \"proto\": \"esp\", \"mode\": \"tunnel\", \"dir\": \"out\", \"handle\": \"0x00100002\","
-		"  \"algorithm\": \"rfc4106(gcm(aes))\", \"key_bits\": 128, \"icv_bits\": 128, \"esn\": false,"
-		"  \"larval\": false, \"replay_window\": 0, \"reqid\": 42, \"mark\": 0, \"if_id\": 0, \"age\": 100,"
+		"  \"proto\": \"esp\", \"mode\": \"tunnel\", \"dir\": \"out\", \"handle\": "
+		"\"0x00100002\","
+		"  \"algorithm\": \"rfc4106(gcm(aes))\", \"key_bits\": 128, \"icv_bits\": 128, "
+		"\"esn\": false,"
+		"  \"larval\": false, \"replay_window\": 0, \"reqid\": 42, \"mark\": 0, "
+		"\"if_id\": 0, \"age\": 100,"
 		"  \"cached\": null, \"packets\": 0, \"bytes\": 0,"
-		"  \"first_use\": null, \"last_use\": null, \"oseq\": 0, \"oseq_limit\": 9223372036854775807,"
+		"  \"first_use\": null, \"last_use\": null, \"oseq\": 0, \"oseq_limit\": "
+		"9223372036854775807,"
 		"  \"top\": 0, \"errors\": {\"replay\": 0, \"integrity\": 0, \"other\": 0}}],"
-		" \"policies\": [{\"dir\": \"out\", \"action\": \"allow\", \"priority\": 100, \"index\": 9,"
-		"  \"src\": \"10.1.0.0/16\", \"dst\": \"10.2.0.0/16\", \"proto\": 6, \"sport\": null, \"dport\": 80,"
-		"  \"templates\": [{\"src\": \"192.0.2.1\", \"dst\": \"198.51.100.2\", \"proto\": \"esp\","
+		" \"policies\": [{\"dir\": \"out\", \"action\": \"allow\", \"priority\": 100, "
+		"\"index\": 9,"
+		"  \"src\": \"10.1.0.0/16\", \"dst\": \"10.2.0.0/16\", \"proto\": 6, \"sport\": "
+		"null, \"dport\": 80,"
+		"  \"templates\": [{\"src\": \"192.0.2.1\", \"dst\": \"198.51.100.2\", \"proto\": "
+		"\"esp\","
 		"   \"mode\": \"tunnel\", \"spi\": null, \"reqid\": 42, \"optional\": false}]}],"
-		" \"cache\": {\"hits\": 312, \"misses\": 2, \"evictions\": 3, \"entries\": 1, \"capacity\": 1024},"
-		" \"flows\": {\"hits\": 7, \"misses\": 1, \"evictions\": 0, \"entries\": 4, \"capacity\": 65536},"
+		" \"cache\": {\"hits\": 312, \"misses\": 2, \"evictions\": 3, \"entries\": 1, "
+		"\"capacity\": 1024},"
+		" \"flows\": {\"hits\": 7, \"misses\": 1, \"evictions\": 0, \"entries\": 4, "
+		"\"capacity\": 65536},"
 		" \"truncated\": false}");
 	json_decref(reply);
 }
@@ -403,7 +469,8 @@ static void test_a_cached_index_of_an_older_sa_is_not_in_the_cache(void **state)
 
 	f->recs[1].sa.id = f->recs[0].sa.id; /* the SA that took the place of the cached one */
 	reply = ask_json(f, "{\"cmd\":\"show\"}\n");
-	assert_true(json_is_null(json_object_get(json_array_get(json_object_get(reply, "sas"), 1), "cached")));
+	assert_true(json_is_null(
+		json_object_get(json_array_get(json_object_get(reply, "sas"), 1), "cached")));
 	json_decref(reply);
 }
 
@@ -414,10 +481,10 @@ static void test_stats_lists_every_reason_and_sums_the_drops(void **state)
 	json_t *reasons = json_object_get(reply, "reasons");
 	size_t n = 0;
 
-#define X(value, symbol, name, kind, text)                                                                             \
-	if (value) {                                                                                                   \
-		assert_true(json_is_integer(json_object_get(reasons, name)));                                          \
-		n++;                                                                                                   \
+#define X(value, symbol, name, kind, text)                                                         \
+	if (value) {                                                                               \
+		assert_true(json_is_integer(json_object_get(reasons, name)));                      \
+		n++;                                                                               \
 	}
 	XI_REASONS(X)
 #undef X
@@ -425,12 +492,16 @@ static void test_stats_lists_every_reason_and_sums_the_drops(void **state)
 	assert_int_equal(json_integer_value(json_object_get(reasons, "replay")), 5);
 	assert_int_equal(json_integer_value(json_object_get(reasons, "sa_hit")), 312);
 	assert_int_equal(json_integer_value(json_object_get(reasons, "icv_bad")), 0);
-	assert_int_equal(json_integer_value(json_object_get(reasons, "sa_mode")), INT64_MAX); /* JSON's bound */
-	assert_int_equal(json_integer_value(json_object_get(reply, "drops")), 14); /* 5 + 10 + 2^64 - 1 */
-	assert_json(json_object_get(reply, "cache"), "{\"hits\": 312, \"misses\": 2, \"evictions\": 3,"
-						     " \"entries\": 1, \"capacity\": 1024}");
-	assert_json(json_object_get(reply, "flows"), "{\"hits\": 7, \"misses\": 1, \"evictions\": 0,"
-						     " \"entries\": 4, \"capacity\": 65536}");
+	assert_int_equal(json_integer_value(json_object_get(reasons, "sa_mode")),
+			 INT64_MAX); /* JSON's bound */
+	assert_int_equal(json_integer_value(json_object_get(reply, "drops")),
+			 14); /* 5 + 10 + 2^64 - 1 */
+	assert_json(json_object_get(reply, "cache"),
+		    "{\"hits\": 312, \"misses\": 2, \"evictions\": 3,"
+		    " \"entries\": 1, \"capacity\": 1024}");
+	assert_json(json_object_get(reply, "flows"),
+		    "{\"hits\": 7, \"misses\": 1, \"evictions\": 0,"
+		    " \"entries\": 4, \"capacity\": 65536}");
 	json_decref(reply);
 }
 
@@ -439,14 +510,20 @@ static void test_cache_lists_sas_and_flows(void **state)
 	struct fake *f = *state;
 	json_t *reply = ask_json(f, "{\"cmd\":\"cache\"}\n");
 
-	assert_json(reply,
-		"{\"cache\": {\"hits\": 312, \"misses\": 2, \"evictions\": 3, \"entries\": 1, \"capacity\": 1024},"
-		" \"flows\": {\"hits\": 7, \"misses\": 1, \"evictions\": 0, \"entries\": 4, \"capacity\": 65536},"
-		" \"cached_sas\": [{\"spi\": \"0x00001001\", \"dst\": \"192.0.2.1\", \"proto\": \"esp\","
+	assert_json(
+		reply,
+		"{\"cache\": {\"hits\": 312, \"misses\": 2, \"evictions\": 3, \"entries\": 1, "
+		"\"capacity\": 1024},"
+		" \"flows\": {\"hits\": 7, \"misses\": 1, \"evictions\": 0, \"entries\": 4, "
+		"\"capacity\": 65536},"
+		" \"cached_sas\": [{\"spi\": \"0x00001001\", \"dst\": \"192.0.2.1\", \"proto\": "
+		"\"esp\","
 		"  \"handle\": \"0x00100001\", \"method\": \"fast\", \"slot\": 6}],"
-		" \"cached_flows\": [{\"dir\": \"out\", \"src\": \"10.1.0.5\", \"dst\": \"10.2.0.7\", \"proto\": 6,"
+		" \"cached_flows\": [{\"dir\": \"out\", \"src\": \"10.1.0.5\", \"dst\": "
+		"\"10.2.0.7\", \"proto\": 6,"
 		"  \"sport\": 40000, \"dport\": 80, \"fragment\": false, \"verdict\": \"protect\","
-		"  \"handle\": \"0x00100002\", \"next_handle\": null, \"slot\": 7, \"next_slot\": null}],"
+		"  \"handle\": \"0x00100002\", \"next_handle\": null, \"slot\": 7, \"next_slot\": "
+		"null}],"
 		" \"truncated\": false}");
 	json_decref(reply);
 }
@@ -458,7 +535,8 @@ static void test_lists_are_bounded_and_say_so(void **state)
 
 	f->ncached_flows = XI_CACHE_LIST_MAX + 5;
 	reply = ask_json(f, "{\"cmd\":\"cache\"}\n");
-	assert_int_equal(json_array_size(json_object_get(reply, "cached_flows")), XI_CACHE_LIST_MAX);
+	assert_int_equal(json_array_size(json_object_get(reply, "cached_flows")),
+			 XI_CACHE_LIST_MAX);
 	assert_true(json_is_true(json_object_get(reply, "truncated")));
 	json_decref(reply);
 }
@@ -477,7 +555,9 @@ static void assert_no_key(const char *text)
 static void test_keys_are_never_printed(void **state)
 {
 	static const char *const requests[] = {
-		"{\"cmd\":\"show\"}\n", "{\"cmd\":\"stats\"}\n", "{\"cmd\":\"cache\"}\n",
+		"{\"cmd\":\"show\"}\n",
+		"{\"cmd\":\"stats\"}\n",
+		"{\"cmd\":\"cache\"}\n",
 		"{\"cmd\":\"show\",\"keys\":true,\"verbose\":9}\n",
 	};
 	struct fake *f = *state;
@@ -583,7 +663,8 @@ static void test_a_truncated_request_ends_with_the_connection(void **state)
 	free(text);
 
 	fd = dial(f);
-	assert_int_equal(send(fd, "{\"cmd\":\"fail\"}", 14, 0), 14); /* whole, without its newline */
+	assert_int_equal(send(fd, "{\"cmd\":\"fail\"}", 14, 0),
+			 14); /* whole, without its newline */
 	shutdown(fd, SHUT_WR);
 	text = drain(f, fd);
 	assert_non_null(strstr(text, "nothing to see"));
@@ -725,7 +806,8 @@ static void test_the_group_may_look_but_not_act(void **state)
 	pid = fork();
 	if (!pid) {
 		if (setuid(65534) || xi_control_call(f->dir, "fail", &reply) ||
-		    strcmp(json_string_value(json_object_get(reply, "error")), "nothing to see: look elsewhere"))
+		    strcmp(json_string_value(json_object_get(reply, "error")),
+			   "nothing to see: look elsewhere"))
 			_exit(1);
 		if (xi_control_call(f->dir, "stop", &reply) ||
 		    strcmp(json_string_value(json_object_get(reply, "error")),
@@ -751,7 +833,8 @@ static void test_a_second_daemon_is_refused_and_a_stale_socket_replaced(void **s
 	int fd;
 
 	assert_int_equal(xi_control_create(&second, &config), -EADDRINUSE);
-	assert_error(f, "{\"cmd\":\"fail\"}\n", 15, "nothing to see"); /* the first one still serves */
+	assert_error(f, "{\"cmd\":\"fail\"}\n", 15,
+		     "nothing to see"); /* the first one still serves */
 
 	xi_control_destroy(f->ctl);
 	socket_name(&sun, f->dir);
@@ -833,7 +916,8 @@ static void test_a_call_to_something_else_fails(void **state)
 	socket_name(&sun, f->dir);
 	fd = socket(AF_UNIX, SOCK_STREAM, 0);
 	assert_int_equal(bind(fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
-	assert_int_equal(xi_control_call(f->dir, "show", &reply), -ECONNREFUSED); /* nobody listens */
+	assert_int_equal(xi_control_call(f->dir, "show", &reply),
+			 -ECONNREFUSED); /* nobody listens */
 	assert_int_equal(listen(fd, 8), 0);
 	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
 		pid_t pid = fork();
@@ -858,9 +942,36 @@ static void test_a_call_to_something_else_fails(void **state)
 	unlink(sun.sun_path);
 }
 
+static void assert_explained(int err, const char *want)
+{
+	size_t len;
+	char *text;
+	FILE *out = open_memstream(&text, &len);
+
+	xi_control_explain(out, "/run/xipsec", err);
+	fclose(out);
+	assert_string_equal(text, want);
+	free(text);
+}
+
+static void test_a_failed_call_says_what_to_do(void **state)
+{
+	static const char not_running[] =
+		"xipsecd is not running (no socket at /run/xipsec/control.sock): "
+		"start it with `xipsecd -c /etc/xipsec/xipsec.conf`\n";
+
+	assert_explained(-ENOENT, not_running);
+	assert_explained(-ECONNREFUSED, not_running);
+	assert_explained(-EACCES, "permission denied: join group xipsec, or run this as root\n");
+	assert_explained(-ETIMEDOUT,
+			 "xipsecd does not answer at /run/xipsec/control.sock: see its log\n");
+	assert_explained(-EPROTO, "/run/xipsec/control.sock: Protocol error\n");
+}
+
 /* --- what people read --- */
 
-static void assert_printed(void (*print)(FILE *, const json_t *), const char *json, const char *want)
+static void assert_printed(void (*print)(FILE *, const json_t *), const char *json,
+			   const char *want)
 {
 	json_error_t error;
 	json_t *reply = json_loads(json, 0, &error);
@@ -879,28 +990,44 @@ static void assert_printed(void (*print)(FILE *, const json_t *), const char *js
 
 static void test_show_for_people(void **state)
 {
-	assert_printed(xi_print_show,
-		"{\"daemon\": {\"version\": \"1.2\", \"pid\": 77, \"uptime\": 7500, \"engine\": \"ipsec-mb\","
-		"  \"workers\": 1, \"ports\": [{\"name\": \"wan0\", \"role\": \"cipher\", \"mode\": \"native\","
-		"  \"queues\": 1}, {\"name\": \"lan0\", \"role\": \"plain\", \"mode\": \"skb\", \"queues\": 4}]},"
-		" \"cache\": {\"hits\": 312, \"misses\": 2, \"evictions\": 0, \"entries\": 1, \"capacity\": 1024},"
-		" \"flows\": {\"hits\": 1, \"misses\": 1, \"evictions\": 1, \"entries\": 4, \"capacity\": 65536},"
-		" \"sas\": [{\"spi\": \"0xc0000001\", \"src\": \"192.0.2.1\", \"dst\": \"198.51.100.2\","
-		"  \"proto\": \"esp\", \"mode\": \"tunnel\", \"dir\": \"out\", \"algorithm\": \"rfc4106(gcm(aes))\","
-		"  \"key_bits\": 128, \"esn\": true, \"age\": 61, \"last_use\": 2, \"packets\": 12, \"bytes\": 1536,"
+	assert_printed(
+		xi_print_show,
+		"{\"daemon\": {\"version\": \"1.2\", \"pid\": 77, \"uptime\": 7500, \"engine\": "
+		"\"ipsec-mb\","
+		"  \"workers\": 1, \"ports\": [{\"name\": \"wan0\", \"role\": \"cipher\", "
+		"\"mode\": \"native\","
+		"  \"queues\": 1}, {\"name\": \"lan0\", \"role\": \"plain\", \"mode\": \"skb\", "
+		"\"queues\": 4}]},"
+		" \"cache\": {\"hits\": 312, \"misses\": 2, \"evictions\": 0, \"entries\": 1, "
+		"\"capacity\": 1024},"
+		" \"flows\": {\"hits\": 1, \"misses\": 1, \"evictions\": 1, \"entries\": 4, "
+		"\"capacity\": 65536},"
+		" \"sas\": [{\"spi\": \"0xc0000001\", \"src\": \"192.0.2.1\", \"dst\": "
+		"\"198.51.100.2\","
+		"  \"proto\": \"esp\", \"mode\": \"tunnel\", \"dir\": \"out\", \"algorithm\": "
+		"\"rfc4106(gcm(aes))\","
+		"  \"key_bits\": 128, \"esn\": true, \"age\": 61, \"last_use\": 2, \"packets\": "
+		"12, \"bytes\": 1536,"
 		"  \"oseq\": 12, \"top\": 0, \"replay_window\": 0, \"cached\": null},"
 		"  {\"spi\": \"0xc0000002\", \"src\": \"198.51.100.2\", \"dst\": \"192.0.2.1\","
-		"  \"proto\": \"esp\", \"mode\": \"tunnel\", \"dir\": \"in\", \"algorithm\": \"rfc4106(gcm(aes))\","
-		"  \"key_bits\": 256, \"esn\": false, \"age\": 0, \"last_use\": null, \"packets\": 1, \"bytes\": 84,"
-		"  \"oseq\": 0, \"top\": 1, \"replay_window\": 32, \"cached\": {\"method\": \"fast\", \"slot\": 3},"
+		"  \"proto\": \"esp\", \"mode\": \"tunnel\", \"dir\": \"in\", \"algorithm\": "
+		"\"rfc4106(gcm(aes))\","
+		"  \"key_bits\": 256, \"esn\": false, \"age\": 0, \"last_use\": null, "
+		"\"packets\": 1, \"bytes\": 84,"
+		"  \"oseq\": 0, \"top\": 1, \"replay_window\": 32, \"cached\": {\"method\": "
+		"\"fast\", \"slot\": 3},"
 		"  \"errors\": {\"replay\": 1, \"integrity\": 2, \"other\": 0}},"
-		"  {\"spi\": \"0xc0000003\", \"src\": \"198.51.100.2\", \"dst\": \"192.0.2.1\", \"proto\": \"esp\","
+		"  {\"spi\": \"0xc0000003\", \"src\": \"198.51.100.2\", \"dst\": \"192.0.2.1\", "
+		"\"proto\": \"esp\","
 		"  \"dir\": null, \"larval\": true}],"
 		" \"policies\": [{\"dir\": \"out\", \"action\": \"allow\", \"priority\": 100,"
-		"  \"src\": \"10.1.0.0/16\", \"dst\": \"10.2.0.0/16\", \"proto\": 6, \"sport\": null, \"dport\": 80,"
-		"  \"templates\": [{\"src\": \"192.0.2.1\", \"dst\": \"198.51.100.2\", \"proto\": \"esp\","
+		"  \"src\": \"10.1.0.0/16\", \"dst\": \"10.2.0.0/16\", \"proto\": 6, \"sport\": "
+		"null, \"dport\": 80,"
+		"  \"templates\": [{\"src\": \"192.0.2.1\", \"dst\": \"198.51.100.2\", \"proto\": "
+		"\"esp\","
 		"  \"mode\": \"tunnel\", \"spi\": null, \"reqid\": 42, \"optional\": false}]},"
-		"  {\"dir\": \"in\", \"action\": \"block\", \"priority\": 0, \"src\": \"any\", \"dst\": \"any\","
+		"  {\"dir\": \"in\", \"action\": \"block\", \"priority\": 0, \"src\": \"any\", "
+		"\"dst\": \"any\","
 		"  \"proto\": 0, \"sport\": null, \"dport\": null, \"templates\": []}]}",
 		"daemon: xipsecd 1.2, process 77, up 2 hours, 5 minutes\n"
 		"  engine: ipsec-mb, 1 worker\n"
@@ -920,7 +1047,7 @@ static void test_show_for_people(void **state)
 		"  age: 0 seconds, never used\n"
 		"  traffic: 1 packet, 84 B, received up to number 1\n"
 		"  cache: in the cache, fast, slot 3\n"
-		"  refused: 1 replayed, 2 with a bad ICV, 0 otherwise\n"
+		"  refused: 1 replayed, 2 bad ICV, 0 other\n"
 		"\n"
 		"sa: esp 0xc0000003, 198.51.100.2 -> 192.0.2.1\n"
 		"  larval: SPI allotted, no keys yet\n"
@@ -933,11 +1060,15 @@ static void test_show_for_people(void **state)
 
 static void test_stats_for_people_lists_only_what_happened(void **state)
 {
-	assert_printed(xi_print_stats,
-		"{\"reasons\": {\"sa_hit\": 312, \"unknown_spi\": 10, \"icv_bad\": 0, \"from_tomorrow\": 1},"
+	assert_printed(
+		xi_print_stats,
+		"{\"reasons\": {\"sa_hit\": 312, \"unknown_spi\": 10, \"icv_bad\": 0, "
+		"\"from_tomorrow\": 1},"
 		" \"drops\": 10,"
-		" \"cache\": {\"hits\": 312, \"misses\": 2, \"evictions\": 0, \"entries\": 1, \"capacity\": 1024},"
-		" \"flows\": {\"hits\": 0, \"misses\": 0, \"evictions\": 0, \"entries\": 0, \"capacity\": 64}}",
+		" \"cache\": {\"hits\": 312, \"misses\": 2, \"evictions\": 0, \"entries\": 1, "
+		"\"capacity\": 1024},"
+		" \"flows\": {\"hits\": 0, \"misses\": 0, \"evictions\": 0, \"entries\": 0, "
+		"\"capacity\": 64}}",
 		"sa cache: 1 of 1024 SAs, 312 hits, 2 misses, 0 evictions\n"
 		"flow cache: 0 of 64 flows, 0 hits, 0 misses, 0 evictions\n"
 		"dropped: 10\n"
@@ -949,15 +1080,22 @@ static void test_stats_for_people_lists_only_what_happened(void **state)
 
 static void test_cache_for_people(void **state)
 {
-	assert_printed(xi_print_cache,
-		"{\"cache\": {\"hits\": 3, \"misses\": 1, \"evictions\": 0, \"entries\": 1, \"capacity\": 16},"
-		" \"flows\": {\"hits\": 0, \"misses\": 1, \"evictions\": 0, \"entries\": 2, \"capacity\": 64},"
-		" \"cached_sas\": [{\"spi\": \"0x00001001\", \"dst\": \"192.0.2.1\", \"proto\": \"esp\","
+	assert_printed(
+		xi_print_cache,
+		"{\"cache\": {\"hits\": 3, \"misses\": 1, \"evictions\": 0, \"entries\": 1, "
+		"\"capacity\": 16},"
+		" \"flows\": {\"hits\": 0, \"misses\": 1, \"evictions\": 0, \"entries\": 2, "
+		"\"capacity\": 64},"
+		" \"cached_sas\": [{\"spi\": \"0x00001001\", \"dst\": \"192.0.2.1\", \"proto\": "
+		"\"esp\","
 		"  \"handle\": \"0x00100001\", \"method\": \"fast\", \"slot\": 6}],"
-		" \"cached_flows\": [{\"dir\": \"out\", \"src\": \"10.1.0.5\", \"dst\": \"10.2.0.7\", \"proto\": 17,"
+		" \"cached_flows\": [{\"dir\": \"out\", \"src\": \"10.1.0.5\", \"dst\": "
+		"\"10.2.0.7\", \"proto\": 17,"
 		"  \"sport\": 0, \"dport\": 53, \"fragment\": false, \"verdict\": \"protect\","
-		"  \"handle\": \"0x00100002\", \"next_handle\": null, \"slot\": 7, \"next_slot\": null},"
-		"  {\"dir\": \"out\", \"src\": \"10.1.0.5\", \"dst\": \"10.9.0.1\", \"proto\": 0, \"sport\": 0,"
+		"  \"handle\": \"0x00100002\", \"next_handle\": null, \"slot\": 7, \"next_slot\": "
+		"null},"
+		"  {\"dir\": \"out\", \"src\": \"10.1.0.5\", \"dst\": \"10.9.0.1\", \"proto\": 0, "
+		"\"sport\": 0,"
 		"  \"dport\": 0, \"fragment\": true, \"verdict\": \"bypass\", \"handle\": null}],"
 		" \"truncated\": true}",
 		"sa cache: 1 of 16 SAs, 3 hits, 1 miss, 0 evictions\n"
@@ -971,9 +1109,13 @@ static void test_cache_for_people(void **state)
 static void test_printing_survives_a_reply_of_another_shape(void **state)
 {
 	static const char *const replies[] = {
-		"{}", "{\"sas\": 7, \"daemon\": [], \"policies\": {}, \"reasons\": [1], \"cached_sas\": \"x\"}",
-		"{\"sas\": [1, null, {}], \"policies\": [[], {\"templates\": [3]}], \"reasons\": {\"a\": \"b\"},"
-		" \"cached_sas\": [{}], \"cached_flows\": [null, {}], \"daemon\": {\"ports\": [null]}}",
+		"{}",
+		"{\"sas\": 7, \"daemon\": [], \"policies\": {}, \"reasons\": [1], \"cached_sas\": "
+		"\"x\"}",
+		"{\"sas\": [1, null, {}], \"policies\": [[], {\"templates\": [3]}], \"reasons\": "
+		"{\"a\": \"b\"},"
+		" \"cached_sas\": [{}], \"cached_flows\": [null, {}], \"daemon\": {\"ports\": "
+		"[null]}}",
 	};
 	size_t len;
 	char *text;
@@ -1036,6 +1178,7 @@ int main(void)
 		WITH_SERVER(test_a_run_dir_that_cannot_be_is_refused),
 		WITH_SERVER(test_the_tools_calls),
 		WITH_SERVER(test_a_call_to_something_else_fails),
+		cmocka_unit_test(test_a_failed_call_says_what_to_do),
 		cmocka_unit_test(test_show_for_people),
 		cmocka_unit_test(test_stats_for_people_lists_only_what_happened),
 		cmocka_unit_test(test_cache_for_people),

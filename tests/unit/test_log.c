@@ -81,7 +81,8 @@ static void test_the_journal_gets_levels(void **state)
 
 	capture_begin(&c);
 	assert_int_equal(fstat(STDERR_FILENO, &st), 0);
-	snprintf(stream, sizeof(stream), "%llu:%llu", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+	snprintf(stream, sizeof(stream), "%llu:%llu", (unsigned long long)st.st_dev,
+		 (unsigned long long)st.st_ino);
 	setenv("JOURNAL_STREAM", stream, 1);
 	log_init(1);
 	log_warnx("a");
@@ -144,7 +145,8 @@ static int notify_socket(const char *name)
 		sun.sun_path[0] = 0;
 	else
 		len++;
-	assert_int_equal(bind(fd, (struct sockaddr *)&sun, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)),
+	assert_int_equal(bind(fd, (struct sockaddr *)&sun,
+			      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)),
 			 0);
 	setenv("NOTIFY_SOCKET", name, 1);
 	return fd;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Commands of xipsec(8). Each gets its own arguments, argv[0] being its name, and returns the exit status. */
+/*
+ * Commands of xipsec(8). Each gets its own arguments, argv[0] being its name, and returns the exit
+ * status.
+ */
 #ifndef XI_CLI_H
 #define XI_CLI_H
 
@@ -17,11 +20,11 @@ struct cli {
 /* `show`, `stats`, `cache` */
 int cli_view(const struct cli *cli, int argc, char **argv);
 int cli_down(const struct cli *cli, int argc, char **argv);
-/* xfrm.c: the system's `ip xfrm`, and any program, run against the daemon of this network namespace. */
+/*
+ * xfrm.c: the system's `ip xfrm`, and any program, run against the daemon of this network
+ * namespace.
+ */
 int cli_xfrm(int argc, char **argv);
 int cli_run(int argc, char **argv);
-
-/* Says why a call to the daemon failed and what to do; err as of xi_control_call(). */
-void cli_explain(const struct cli *cli, int err);
 
 #endif

@@ -46,7 +46,7 @@ int cli_down(const struct cli *cli, int argc, char **argv)
 	if (err == -ENOENT || err == -ECONNREFUSED)
 		return down_from_here(cli);
 	if (err) {
-		cli_explain(cli, err);
+		xi_control_explain(stderr, cli->run_dir, err);
 		return CLI_FAILED;
 	}
 	status = down_by_daemon(reply);

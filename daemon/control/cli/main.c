@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "control/cli/cli.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "config.h"
-#include "control/control.h"
 #include "version.h"
 
 static const char usage[] =
@@ -31,25 +29,6 @@ static const struct option longopts[] = {
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
 };
-
-void cli_explain(const struct cli *cli, int err)
-{
-	switch (-err) {
-	case ENOENT:
-	case ECONNREFUSED:
-		fprintf(stderr, "xipsecd is not running (no socket at %s/%s): start it with `xipsecd -c %s`\n",
-			cli->run_dir, XI_CONTROL_SOCKET, XI_CONFIG_PATH);
-		break;
-	case EACCES:
-		fprintf(stderr, "permission denied: join group %s, or run this as root\n", XI_GROUP);
-		break;
-	case ETIMEDOUT:
-		fprintf(stderr, "xipsecd does not answer on %s/%s: see its log\n", cli->run_dir, XI_CONTROL_SOCKET);
-		break;
-	default:
-		fprintf(stderr, "%s/%s: %s\n", cli->run_dir, XI_CONTROL_SOCKET, strerror(-err));
-	}
-}
 
 static int run_command(const struct cli *cli, int argc, char **argv)
 {

@@ -33,7 +33,7 @@ static int view(const struct cli *cli, size_t which, bool json)
 	int err = xi_control_call(cli->run_dir, views[which].cmd, &reply);
 
 	if (err) {
-		cli_explain(cli, err);
+		xi_control_explain(stderr, cli->run_dir, err);
 		return CLI_FAILED;
 	}
 	error = json_string_value(json_object_get(reply, "error"));
