@@ -218,7 +218,10 @@ static void policies_of_the_kernel_are_bypassed(void **state)
 	teardown(&f);
 }
 
-/* ESP from the peer, then UDP to a closed port: the first refusal that comes back says whether ESP was refused. */
+/*
+ * ESP from the peer, then UDP to a closed port: the first refusal that comes back says whether ESP
+ * was refused.
+ */
 static int first_refusal(const struct fixture *f, int family)
 {
 	int home = testns_switch(f->peer);

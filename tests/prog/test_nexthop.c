@@ -29,7 +29,9 @@
 
 static time_t clock_ahead;
 
-/* In the place of the C library's: minutes pass at once, for the code under test and for libevent. */
+/*
+ * In the place of the C library's: minutes pass at once, for the code under test and for libevent.
+ */
 int clock_gettime(clockid_t clock, struct timespec *ts)
 {
 	long err = syscall(SYS_clock_gettime, clock, ts);
@@ -424,12 +426,6 @@ static void replaced_answers_wait_for_the_workers(void **state)
 	teardown(&f);
 }
 
-static bool has_one(struct fixture *f, const void *arg)
-{
-	find(f, arg);
-	return xi_nexthops_count(f->nh) == 1;
-}
-
 static void unused_next_hops_are_forgotten_and_can_come_back(void **state)
 {
 	struct fixture f;
@@ -439,9 +435,12 @@ static void unused_next_hops_are_forgotten_and_can_come_back(void **state)
 	resolve(&f, "10.9.0.1");
 	resolve(&f, "10.9.0.2");
 	resolve(&f, "10.9.0.3");
-	clock_ahead += 600;
-	await(&f, has_one, "10.9.0.2");
-	clock_ahead = 0;
+	for (int i = 0; i < 20 && xi_nexthops_count(f.nh) > 1; i++) {
+		clock_ahead += 200;
+		find(&f, "10.9.0.2");
+		event_base_loop(f.base, EVLOOP_ONCE);
+	}
+	assert_int_equal(xi_nexthops_count(f.nh), 1);
 	assert_null(find(&f, "10.9.0.1"));
 	assert_null(find(&f, "10.9.0.3"));
 	assert_non_null(find(&f, "10.9.0.2"));
@@ -486,7 +485,10 @@ static void many_are_followed_through_lost_notifications(void **state)
 		want(&f, text);
 	}
 	await(&f, has_many, NULL);
-	/* More changes than the socket's buffer holds, while nobody reads: those that count are lost. */
+	/*
+	 * More changes than the socket's buffer holds, while nobody reads: those that count are
+	 * lost.
+	 */
 	shrink_notification_buffer();
 	testns_run(
 		"for i in $(seq 1 100); do echo route add 10.100.$i.0/24 dev aux0; done | ip -batch -");

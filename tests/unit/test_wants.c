@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Requests of workers: nothing is lost while there is room, one wake-up serves many, repeats stay away. */
+/*
+ * Requests of workers: nothing is lost while there is room, one wake-up serves many, repeats stay
+ * away.
+ */
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
