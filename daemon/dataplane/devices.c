@@ -41,7 +41,9 @@ static void device_remove(struct xi_devices *devices, struct xi_device *device)
 	free(device);
 }
 
-/* Without memory the device stays unknown, and what is routed to it goes through the host's stack. */
+/*
+ * Without memory the device stays unknown, and what is routed to it goes through the host's stack.
+ */
 static void device_add(struct xi_devices *devices, const struct xi_link *link)
 {
 	struct xi_device *device = calloc(1, sizeof(*device));

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What is known of the devices of this namespace, kept up by dump and notifications. Control thread only. */
+/*
+ * What is known of the devices of this namespace, kept up by dump and notifications. Control thread
+ * only.
+ */
 #ifndef XI_DEVICES_H
 #define XI_DEVICES_H
 

@@ -9,7 +9,10 @@
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 
-/* States in which the kernel itself would send to the link-layer address (NUD_VALID in net/neighbour.h). */
+/*
+ * States in which the kernel itself would send to the link-layer address (NUD_VALID in
+ * net/neighbour.h).
+ */
 #define FIB_NUD_VALID                                                                              \
 	(NUD_PERMANENT | NUD_NOARP | NUD_REACHABLE | NUD_PROBE | NUD_STALE | NUD_DELAY)
 
@@ -21,7 +24,9 @@ static size_t addr_len(enum xi_family family)
 	return family == XI_IPV4 ? 4 : 16;
 }
 
-/* Copies an address attribute of the family; false if it has another length or the family is no IP. */
+/*
+ * Copies an address attribute of the family; false if it has another length or the family is no IP.
+ */
 static bool addr_take(uint8_t addr[16], unsigned int family, const struct nlattr *attr)
 {
 	if (family != XI_IPV4 && family != XI_IPV6)

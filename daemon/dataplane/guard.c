@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The tc program on a port's egress. Its handle and priority are fixed, so a later daemon finds and replaces it. */
+/*
+ * The tc program on a port's egress. Its handle and priority are fixed, so a later daemon finds and
+ * replaces it.
+ */
 #include "dataplane/port.h"
 
 #include <arpa/inet.h>

@@ -13,11 +13,17 @@
 #include "dataplane/link.h"
 #include "log.h"
 
-/* Non-frags XDP on one end of a veth pair caps the MTU of the other: a page less headroom and skb overhead. */
+/*
+ * Non-frags XDP on one end of a veth pair caps the MTU of the other: a page less headroom and skb
+ * overhead.
+ */
 #define HOSTIF_MTU_MAX 3506
 #define HOSTIF_ROOM 128
 
-/* Locally administered and always the same, so frames and neighbour caches outlive a remake of the pair. */
+/*
+ * Locally administered and always the same, so frames and neighbour caches outlive a remake of the
+ * pair.
+ */
 static const uint8_t hostif_macs[2][6] = {
 	{0x02, 0x78, 0x69, 0x70, 0x73, 0x30},
 	{0x02, 0x78, 0x69, 0x70, 0x73, 0x31},
@@ -31,7 +37,10 @@ static void hostif_put_end(struct nl_msg *msg, const char *name, const uint8_t m
 	xi_rtnl_put_u32(msg, IFLA_MTU, mtu);
 }
 
-/* As many queues as can ever be asked for: the number in use can then follow the ports without a new pair. */
+/*
+ * As many queues as can ever be asked for: the number in use can then follow the ports without a
+ * new pair.
+ */
 static void hostif_put_queues(struct nl_msg *msg)
 {
 	xi_rtnl_put_u32(msg, IFLA_NUM_TX_QUEUES, XI_MAX_QUEUES);
@@ -62,7 +71,10 @@ static int hostif_make(struct xi_rtnl *rt, uint32_t mtu, uint32_t inner_mtu)
 	return xi_rtnl_request(rt, msg, NULL, NULL);
 }
 
-/* 0: both ends are there and belong together. -ENODEV: neither is. Anything else is not ours to touch. */
+/*
+ * 0: both ends are there and belong together. -ENODEV: neither is. Anything else is not ours to
+ * touch.
+ */
 static int hostif_find(struct xi_rtnl *rt, struct xi_link ends[2])
 {
 	int outer = xi_link_get(rt, XI_HOSTIF_NAME, &ends[0]);
@@ -106,8 +118,9 @@ static int hostif_set_up(struct xi_rtnl *rt, const struct xi_link *end)
 }
 
 /*
- * Both directions have the same number of queues. With XDP attached, veth wants at every moment no more transmit
- * queues on one end than receive queues on the other: shrink transmit, set receive, set transmit.
+ * Both directions have the same number of queues. With XDP attached, veth wants at every moment no
+ * more transmit queues on one end than receive queues on the other: shrink transmit, set receive,
+ * set transmit.
  */
 static int hostif_set_queues(const struct xi_link ends[2], uint32_t queues)
 {
@@ -136,9 +149,10 @@ struct hostif_sysctl {
 };
 
 /*
- * rp_filter: decrypted packets come from where the routing table does not expect them. The IPv6 lines keep the
- * kernel from talking on the link (router solicitations, duplicate address detection, an address of its own), and
- * addr_gen_mode 1 is "none". The inner end is no interface of the host at all.
+ * rp_filter: decrypted packets come from where the routing table does not expect them. The IPv6
+ * lines keep the kernel from talking on the link (router solicitations, duplicate address
+ * detection, an address of its own), and addr_gen_mode 1 is "none". The inner end is no interface
+ * of the host at all.
  */
 static const struct hostif_sysctl hostif_sysctls[] = {
 	{XI_HOSTIF_NAME, "ipv4", "rp_filter", '0'},
@@ -174,7 +188,10 @@ static int hostif_sysctl_write(const struct hostif_sysctl *s)
 	int fd, err = 0;
 
 	snprintf(path, sizeof(path), "/proc/sys/net/%s/conf/%s/%s", s->family, s->device, s->name);
-	/* Written only where it differs: /proc/sys may be read-only in a container that an operator prepared. */
+	/*
+	 * Written only where it differs: /proc/sys may be read-only in a container that an operator
+	 * prepared.
+	 */
 	if (sysctl_read(path) == s->value)
 		return 0;
 	fd = open(path, O_WRONLY | O_CLOEXEC);

@@ -15,8 +15,8 @@
 #include "log.h"
 
 /*
- * Packets that wait for ARP count against the socket's buffer, up to 208 KiB a neighbour: with the usual buffer one
- * dead next hop would block all others.
+ * Packets that wait for ARP count against the socket's buffer, up to 208 KiB a neighbour: with the
+ * usual buffer one dead next hop would block all others.
  */
 #define RAWOUT_SNDBUF (16 << 20)
 
@@ -44,7 +44,10 @@ static int raw_open(int family, int protocol)
 	return fd;
 }
 
-/* The packets have been through our policies: those of the kernel's own XFRM must not see them again. */
+/*
+ * The packets have been through our policies: those of the kernel's own XFRM must not see them
+ * again.
+ */
 static int rawout_bypass_xfrm(int fd, int family)
 {
 	struct xfrm_userpolicy_info policy = {
@@ -61,7 +64,10 @@ static int rawout_bypass_xfrm(int fd, int family)
 	return errno == ENOPROTOOPT || errno == EOPNOTSUPP ? 0 : -errno;
 }
 
-/* PROBE: the size of a packet was decided by who made it; the stack neither fragments nor drops by path MTU. */
+/*
+ * PROBE: the size of a packet was decided by who made it; the stack neither fragments nor drops by
+ * path MTU.
+ */
 static int rawout_open_family(int family)
 {
 	int level = family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6;

@@ -105,7 +105,10 @@ int xi_link_set_channels(const char *name, uint32_t rx, uint32_t tx)
 	return ethtool_ioctl(name, &ch);
 }
 
-/* The strings are the kernel's interface (net/ethtool/common.c); bit numbers differ from kernel to kernel. */
+/*
+ * The strings are the kernel's interface (net/ethtool/common.c); bit numbers differ from kernel to
+ * kernel.
+ */
 static bool offload_unwanted(const char *feature)
 {
 	static const char *const prefixes[] = {
@@ -158,7 +161,9 @@ static int offload_names(const char *name, struct ethtool_gstrings **out, uint32
 	return 0;
 }
 
-/* Calls the kernel with a struct of blocks of 32 features; get and set differ in what a block is. */
+/*
+ * Calls the kernel with a struct of blocks of 32 features; get and set differ in what a block is.
+ */
 static int offloads_clear(const char *name, const struct ethtool_gstrings *names, uint32_t n)
 {
 	uint32_t blocks = (n + 31) / 32;

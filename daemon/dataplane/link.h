@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Network devices as the kernel describes them: rtnetlink for what they are, ethtool for queues and offloads. */
+/*
+ * Network devices as the kernel describes them: rtnetlink for what they are, ethtool for queues and
+ * offloads.
+ */
 #ifndef XI_LINK_H
 #define XI_LINK_H
 
@@ -30,8 +33,8 @@ int xi_link_get(struct xi_rtnl *rt, const char *name, struct xi_link *link);
 int xi_link_channels(const char *name, uint32_t *rx, uint32_t *tx);
 int xi_link_set_channels(const char *name, uint32_t rx, uint32_t tx);
 /*
- * Turns off checksum offload, segmentation, scatter-gather and receive merging: what leaves the device is then a
- * finished packet. 0 or -errno; -EBUSY: the device keeps one of them on.
+ * Turns off checksum offload, segmentation, scatter-gather and receive merging: what leaves the
+ * device is then a finished packet. 0 or -errno; -EBUSY: the device keeps one of them on.
  */
 int xi_link_offloads_off(const char *name);
 

@@ -56,9 +56,8 @@ struct hop {
 	struct xi_addr key;
 	atomic_bool used;
 
-	struct xi_nexthop
-		base; /* the routing table's part: kind LOCAL, or HOST until the neighbour is known */
-	struct neigh *neigh; /* NULL: no neighbour of ours */
+	struct xi_nexthop base; /* by the routing table: LOCAL, or HOST until neigh is known */
+	struct neigh *neigh;	/* NULL: no neighbour of ours */
 	LIST_ENTRY(hop) of_neigh;
 	TAILQ_ENTRY(hop) all; /* longest not asked first */
 	time_t last_used;
@@ -197,7 +196,10 @@ static void nexthops_reclaim(struct xi_nexthops *nh)
 	}
 }
 
-/* Called where an event has been dealt with: waiting for the workers is worth it only for many, or now and then. */
+/*
+ * Called where an event has been dealt with: waiting for the workers is worth it only for many, or
+ * now and then.
+ */
 static void nexthops_reclaim_many(struct xi_nexthops *nh)
 {
 	if (nh->nretired >= NEXTHOP_RETIRED_MAX)
@@ -205,8 +207,8 @@ static void nexthops_reclaim_many(struct xi_nexthops *nh)
 }
 
 /*
- * Makes the answer of the routing table and of the neighbour table into what workers see. Without memory there is
- * no answer, and workers use the host's stack: always right, only slower.
+ * Makes the answer of the routing table and of the neighbour table into what workers see. Without
+ * memory there is no answer, and workers use the host's stack: always right, only slower.
  */
 static void hop_publish(struct xi_nexthops *nh, struct hop *hop)
 {
@@ -279,7 +281,10 @@ static void hop_set_neigh(struct xi_nexthops *nh, struct hop *hop, const struct 
 		LIST_INSERT_HEAD(&neigh->hops, hop, of_neigh);
 }
 
-/* Asks the routing table. True, and the neighbour to go by in id, if the way leads out of one of our ports. */
+/*
+ * Asks the routing table. True, and the neighbour to go by in id, if the way leads out of one of
+ * our ports.
+ */
 static bool hop_route(struct xi_nexthops *nh, const struct xi_addr *dst, struct xi_nexthop *base,
 		      struct xi_neigh_id *id)
 {
@@ -350,7 +355,10 @@ static void hop_add(struct xi_nexthops *nh, const struct xi_addr *addr)
 	nh->nhops++;
 }
 
-/* A reader that stands on hop goes on along its chain, which stays as it is until all are quiescent. */
+/*
+ * A reader that stands on hop goes on along its chain, which stays as it is until all are
+ * quiescent.
+ */
 static void hop_remove(struct xi_nexthops *nh, struct hop *hop)
 {
 	_Atomic(struct hop *) *link = hop_bucket(nh, hop->key.addr);
@@ -371,7 +379,10 @@ static void hop_remove(struct xi_nexthops *nh, struct hop *hop)
 	nexthops_retire(nh, &hop->retired);
 }
 
-/* What the routing table said may be wrong now: ask for all hops again, soon but not at every one of many changes. */
+/*
+ * What the routing table said may be wrong now: ask for all hops again, soon but not at every one
+ * of many changes.
+ */
 static void nexthops_new_round(struct xi_nexthops *nh)
 {
 	uint64_t since = now_ms() - nh->round_ms;
@@ -512,7 +523,10 @@ static int nexthops_event(void *arg, const struct nlmsghdr *nlh)
 		neigh_event(nh, nlh);
 		break;
 	default:
-		/* Routes, rules and next-hop objects: which destinations they touch is not worth finding out. */
+		/*
+		 * Routes, rules and next-hop objects: which destinations they touch is not worth
+		 * finding out.
+		 */
 		nexthops_new_round(nh);
 	}
 	return 0;
@@ -595,7 +609,10 @@ static int nexthops_open_events(struct xi_nexthops *nh)
 	return 0;
 }
 
-/* Subscribed before anything is asked: a change in between is then asked about twice, and none is missed. */
+/*
+ * Subscribed before anything is asked: a change in between is then asked about twice, and none is
+ * missed.
+ */
 static int nexthops_open(struct xi_nexthops *nh)
 {
 	static const unsigned int groups[] = {

@@ -158,7 +158,10 @@ static int port_own_program(const struct xi_port_dev *port, uint32_t id)
 	return fd;
 }
 
-/* A program in the other mode cannot be replaced in one step, and a port must not be without one in between. */
+/*
+ * A program in the other mode cannot be replaced in one step, and a port must not be without one in
+ * between.
+ */
 static int port_check_other(const struct xi_port_dev *port, uint32_t other)
 {
 	const char *name = port->config.name;
@@ -229,7 +232,10 @@ static int attach_netlink(struct xi_port_dev *port, int prog_fd, const char *pin
 	return err;
 }
 
-/* The pinned link of an earlier daemon, if it still holds this device; a link whose device is gone is unpinned. */
+/*
+ * The pinned link of an earlier daemon, if it still holds this device; a link whose device is gone
+ * is unpinned.
+ */
 static int link_adopt(const struct xi_port_dev *port, const char *path)
 {
 	struct bpf_link_info info = {0};

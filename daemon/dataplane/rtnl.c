@@ -34,7 +34,10 @@ int xi_rtnl_open(struct xi_rtnl *rt)
 		xi_rtnl_close(rt);
 		return err;
 	}
-	/* Capped: an error carries the kernel's text right behind the header, not behind our own request. */
+	/*
+	 * Capped: an error carries the kernel's text right behind the header, not behind our own
+	 * request.
+	 */
 	(void)setsockopt(rt->fd, SOL_NETLINK, NETLINK_CAP_ACK, &one, sizeof(one));
 	(void)setsockopt(rt->fd, SOL_NETLINK, NETLINK_EXT_ACK, &one, sizeof(one));
 	return 0;
@@ -75,7 +78,10 @@ struct nl_msg *xi_rtnl_message(int type, int flags, const void *hdr, size_t len)
 	return msg;
 }
 
-/* Messages here are far smaller than the page that nlmsg_alloc gives: running out is a programmer's error. */
+/*
+ * Messages here are far smaller than the page that nlmsg_alloc gives: running out is a programmer's
+ * error.
+ */
 void xi_rtnl_put(struct nl_msg *msg, int type, const void *data, size_t len)
 {
 	int err = msg ? nla_put(msg, type, (int)len, data) : 0;

@@ -90,7 +90,10 @@ void xi_wants_push(struct xi_wants *wants, unsigned int worker, uint64_t hash,
 	memcpy(slot->addr, addr, sizeof(slot->addr));
 	slot->family = family;
 	atomic_store_explicit(&ring->head, head + 1, memory_order_release);
-	/* Both sides exchange: whoever comes second sees what the first has written, so no wake-up is lost. */
+	/*
+	 * Both sides exchange: whoever comes second sees what the first has written, so no wake-up
+	 * is lost.
+	 */
 	if (!atomic_exchange_explicit(&wants->pending, true, memory_order_acq_rel))
 		(void)eventfd_write(wants->fd, 1);
 }

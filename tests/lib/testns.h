@@ -6,7 +6,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Moves the program into a fresh namespace with lo up. Skips the cmocka test, with a word, where it must not. */
+/*
+ * Moves the program into a fresh namespace with lo up. Skips the cmocka test, with a word, where it
+ * must not.
+ */
 void testns_enter(void);
 /* Another fresh namespace with lo up; the program stays in its own. */
 int testns_new(void);
@@ -27,7 +30,10 @@ int testns_receive(int fd, void *buf, int room);
 /* Is anything there right now? */
 bool testns_readable(int fd);
 
-/* Internet checksum (RFC 1071) over pseudo header and transport header of a whole IP packet: 0 when it is right. */
+/*
+ * Internet checksum (RFC 1071) over pseudo header and transport header of a whole IP packet: 0 when
+ * it is right.
+ */
 uint16_t testns_l4_checksum(const uint8_t *ip, int len);
 
 #endif
