@@ -72,8 +72,23 @@ static void put_l4(struct xi_frame *f, const struct xi_spec *s)
 	put(f, s->payload, s->payload_len);
 }
 
+/* RFC 1071. */
+static uint16_t checksum(const uint8_t *p, uint32_t len)
+{
+	uint32_t sum = 0;
+
+	for (uint32_t i = 0; i < len; i += 2)
+		sum += p[i] << 8 | p[i + 1];
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return htons(~sum);
+}
+
 static void put_ipv4(struct xi_frame *f, const struct xi_spec *s, const uint8_t *src, const uint8_t *dst)
 {
+	uint8_t *ip = f->data + f->len;
+	uint16_t sum;
+
 	put8(f, s->version_ihl ? s->version_ihl : 0x45);
 	put8(f, 0);
 	put16(f, 20 + 8 + s->payload_len - s->shrink);
@@ -84,6 +99,8 @@ static void put_ipv4(struct xi_frame *f, const struct xi_spec *s, const uint8_t 
 	put16(f, 0);
 	put(f, src, 4);
 	put(f, dst, 4);
+	sum = checksum(ip, 20);
+	memcpy(ip + 10, &sum, 2);
 	put_l4(f, s);
 }
 
