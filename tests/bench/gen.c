@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Packet generator and sink for the benchmark.
+ *
+ *   gen send DEV FILE.pcap SECONDS       send the capture's frames, over and over, out of DEV
+ *   gen sink DEV SECONDS [tc|xdp]        swallow and count what arrives on DEV
+ *
+ * send is one long BPF_PROG_TEST_RUN call with live frames, ended by a signal: many Mpps out of one core,
+ * which is more than a gateway on the other takes; the excess is lost in the veth's ring, and the sink says
+ * what came through. The sink waits for the first packet, lets WARM_UP_MS pass, and then counts.
+ * Both print one JSON object. CPUs are the caller's choice (taskset).
+ */
+#include <errno.h>
+#include <linux/if_link.h>
+#include <net/if.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "gen.h"
+#include "gen.skel.h"
+
+#define WARM_UP_MS 300
+#define FIRST_PACKET_MS 10000
+#define PCAP_MAGIC 0xa1b2c3d4U
+#define PCAP_MAGIC_NS 0xa1b23c4dU
+#define LINKTYPE_ETHERNET 1
+#define FRAMES_MAX 65536
+
+struct pcap_header {
+	__u32 magic;
+	__u16 major, minor;
+	__u32 zone, accuracy, snaplen, linktype;
+};
+
+struct pcap_record {
+	__u32 sec, frac, caplen, len;
+};
+
+static double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec + ts.tv_nsec / 1e9;
+}
+
+static void sleep_ms(long ms)
+{
+	struct timespec ts = { ms / 1000, ms % 1000 * 1000000 };
+
+	while (nanosleep(&ts, &ts) && errno == EINTR)
+		;
+}
+
+static int read_record(FILE *f, struct gen_frame *frame, const char *path)
+{
+	struct pcap_record rec;
+
+	if (fread(&rec, sizeof(rec), 1, f) != 1)
+		return 0;
+	if (rec.caplen != rec.len || rec.len < GEN_FRAME_MIN || rec.len > GEN_FRAME_MAX) {
+		fprintf(stderr, "gen: %s: frame of %u bytes (%u captured): %d to %d are possible\n", path,
+			rec.len, rec.caplen, GEN_FRAME_MIN, GEN_FRAME_MAX);
+		return -EINVAL;
+	}
+	frame->len = rec.len;
+	frame->pad = 0;
+	return fread(frame->data, rec.len, 1, f) == 1 ? 1 : 0;
+}
+
+/* Returns the number of frames, in *out, which the caller frees; or -errno, said. */
+static int read_pcap(const char *path, struct gen_frame **out)
+{
+	FILE *f = fopen(path, "re");
+	struct gen_frame *frames = NULL;
+	struct pcap_header h;
+	int n = 0, err = -EINVAL;
+
+	if (!f) {
+		err = -errno;
+		fprintf(stderr, "gen: %s: %s\n", path, strerror(errno));
+		return err;
+	}
+	if (fread(&h, sizeof(h), 1, f) != 1 || (h.magic != PCAP_MAGIC && h.magic != PCAP_MAGIC_NS) ||
+	    h.linktype != LINKTYPE_ETHERNET) {
+		fprintf(stderr, "gen: %s: no pcap file of Ethernet frames in this host's byte order\n", path);
+		goto fail;
+	}
+	for (;;) {
+		struct gen_frame *grown = reallocarray(frames, n + 1, sizeof(*frames));
+
+		err = -ENOMEM;
+		if (!grown)
+			goto fail;
+		frames = grown;
+		err = n < FRAMES_MAX ? read_record(f, &frames[n], path) : 0;
+		if (err <= 0)
+			break;
+		n++;
+	}
+	if (err < 0)
+		goto fail;
+	if (!n) {
+		err = -ENODATA;
+		fprintf(stderr, "gen: %s: no frame in it\n", path);
+		goto fail;
+	}
+	fclose(f);
+	*out = frames;
+	return n;
+fail:
+	free(frames);
+	fclose(f);
+	return err;
+}
+
+static int fill_maps(struct gen_bpf *skel, const struct gen_frame *frames, int n, __u32 ifindex)
+{
+	__u32 zero = 0;
+
+	for (__u32 i = 0; i < (__u32)n; i++) {
+		int err = bpf_map_update_elem(bpf_map__fd(skel->maps.frames), &i, &frames[i], BPF_ANY);
+
+		if (err)
+			return err;
+	}
+	return bpf_map_update_elem(bpf_map__fd(skel->maps.out), &zero, &ifindex, BPF_ANY);
+}
+
+static void on_alarm(int sig)
+{
+}
+
+/* data_in is longer than any frame: only then does the kernel leave room to size each as wanted. */
+static int run_send(struct gen_bpf *skel, double seconds)
+{
+	static unsigned char buffer[GEN_FRAME_MAX + 64];
+	struct sigaction act = { .sa_handler = on_alarm };
+	struct itimerval timer = {
+		.it_value = { (long)seconds, (long)((seconds - (long)seconds) * 1e6) },
+		.it_interval = { 0, 10000 },
+	};
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = buffer, .data_size_in = sizeof(buffer),
+		    .repeat = 1 << 30, .flags = BPF_F_TEST_XDP_LIVE_FRAMES, .batch_size = 64);
+	double end = now() + seconds;
+	int err;
+
+	sigaction(SIGALRM, &act, NULL);
+	setitimer(ITIMER_REAL, &timer, NULL);
+	do
+		err = bpf_prog_test_run_opts(bpf_program__fd(skel->progs.gen_send), &opts);
+	while ((!err || err == -EINTR) && now() < end);
+	return err == -EINTR ? 0 : err;
+}
+
+static int cmd_send(__u32 ifindex, const char *path, double seconds)
+{
+	struct gen_frame *frames = NULL;
+	struct gen_bpf *skel;
+	int n = read_pcap(path, &frames), err;
+	double start;
+
+	if (n < 0)
+		return n;
+	skel = gen_bpf__open();
+	err = skel ? 0 : -errno;
+	if (err)
+		goto out;
+	skel->rodata->frame_count = n;
+	err = bpf_map__set_max_entries(skel->maps.frames, n);
+	err = err ?: gen_bpf__load(skel);
+	err = err ?: fill_maps(skel, frames, n, ifindex);
+	if (err)
+		goto out;
+	start = now();
+	err = run_send(skel, seconds);
+	seconds = now() - start;
+	if (!err)
+		printf("{\"sent\": %llu, \"seconds\": %.3f, \"mpps\": %.4f}\n",
+		       (unsigned long long)skel->bss->sent, seconds, skel->bss->sent / seconds / 1e6);
+out:
+	gen_bpf__destroy(skel);
+	free(frames);
+	return err;
+}
+
+static struct gen_count read_counts(struct gen_bpf *skel)
+{
+	int cpus = libbpf_num_possible_cpus();
+	struct gen_count per_cpu[cpus], sum = {};
+	__u32 zero = 0;
+
+	if (!bpf_map_lookup_elem(bpf_map__fd(skel->maps.counts), &zero, per_cpu))
+		for (int i = 0; i < cpus; i++) {
+			sum.packets += per_cpu[i].packets;
+			sum.bytes += per_cpu[i].bytes;
+		}
+	return sum;
+}
+
+static int measure(struct gen_bpf *skel, double seconds)
+{
+	struct gen_count first, last;
+	double start, took;
+
+	for (int ms = 0; !read_counts(skel).packets; ms += 5) {
+		if (ms >= FIRST_PACKET_MS) {
+			fprintf(stderr, "gen: no packet came within %d s\n", FIRST_PACKET_MS / 1000);
+			return -ETIMEDOUT;
+		}
+		sleep_ms(5);
+	}
+	sleep_ms(WARM_UP_MS);
+	start = now();
+	first = read_counts(skel);
+	sleep_ms(seconds * 1000);
+	took = now() - start;
+	last = read_counts(skel);
+	last.packets -= first.packets;
+	last.bytes -= first.bytes;
+	printf("{\"packets\": %llu, \"bytes\": %llu, \"seconds\": %.3f, \"mpps\": %.4f, \"gbps\": %.4f}\n",
+	       (unsigned long long)last.packets, (unsigned long long)last.bytes, took,
+	       last.packets / took / 1e6, last.bytes * 8 / took / 1e9);
+	return 0;
+}
+
+static int sink_xdp(struct gen_bpf *skel, __u32 ifindex, double seconds)
+{
+	int fd = bpf_program__fd(skel->progs.gen_sink_xdp), err;
+
+	err = bpf_xdp_attach(ifindex, fd, XDP_FLAGS_DRV_MODE | XDP_FLAGS_UPDATE_IF_NOEXIST, NULL);
+	if (err)
+		return err;
+	err = measure(skel, seconds);
+	bpf_xdp_detach(ifindex, XDP_FLAGS_DRV_MODE, NULL);
+	return err;
+}
+
+static int sink_tc(struct gen_bpf *skel, __u32 ifindex, double seconds)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex, .attach_point = BPF_TC_INGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = bpf_program__fd(skel->progs.gen_sink_tc));
+	int err = bpf_tc_hook_create(&hook);
+
+	if (err)
+		return err;
+	err = bpf_tc_attach(&hook, &opts);
+	err = err ?: measure(skel, seconds);
+	hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS; /* libbpf: only both together remove the qdisc */
+	bpf_tc_hook_destroy(&hook);
+	return err;
+}
+
+static int cmd_sink(__u32 ifindex, double seconds, const char *where)
+{
+	struct gen_bpf *skel = gen_bpf__open_and_load();
+	int err;
+
+	if (!skel)
+		return -errno;
+	if (!strcmp(where, "xdp"))
+		err = sink_xdp(skel, ifindex, seconds);
+	else
+		err = sink_tc(skel, ifindex, seconds);
+	gen_bpf__destroy(skel);
+	return err;
+}
+
+static int usage(void)
+{
+	fputs("usage: gen send DEV FILE.pcap SECONDS\n"
+	      "       gen sink DEV SECONDS [tc|xdp]\n", stderr);
+	return 2;
+}
+
+int main(int argc, char **argv)
+{
+	__u32 ifindex;
+	int err;
+
+	if (argc < 4)
+		return usage();
+	ifindex = if_nametoindex(argv[2]);
+	if (!ifindex) {
+		fprintf(stderr, "gen: %s: no such device in this network namespace\n", argv[2]);
+		return 1;
+	}
+	if (!strcmp(argv[1], "send") && argc == 5 && atof(argv[4]) > 0)
+		err = cmd_send(ifindex, argv[3], atof(argv[4]));
+	else if (!strcmp(argv[1], "sink") && argc <= 5 && atof(argv[3]) > 0)
+		err = cmd_sink(ifindex, atof(argv[3]), argc == 5 ? argv[4] : "tc");
+	else
+		return usage();
+	if (err)
+		fprintf(stderr, "gen: %s: %s\n", argv[1], strerror(-err));
+	return err ? 1 : 0;
+}
