@@ -38,6 +38,7 @@
 #include "source/batch.h"
 #include "source/proto.h"
 #include "source/server.h"
+#include "source/xfrm_msg.h"
 
 #define MISS_PER_SECOND 20000    /* and CPU */
 #define MISS_DEDUP_MS 5
@@ -373,11 +374,11 @@ static int daemon_control(struct xi_daemon *d)
 	xi_inspect_fill(&d->sources, &d->inspect);
 	err = xi_control_create(&d->control, &config);
 	if (!err)
-		err = xi_control_register(d->control, "show", xi_show_cmd, &d->sources);
+		err = xi_show_register(d->control, &d->sources);
 	if (!err)
-		err = xi_control_register(d->control, "stats", xi_stats_cmd, &d->sources);
+		err = xi_stats_register(d->control, &d->sources);
 	if (!err)
-		err = xi_control_register(d->control, "cache", xi_cache_cmd, &d->sources);
+		err = xi_cachecmd_register(d->control, &d->sources);
 	if (!err)
 		err = xi_control_register_admin(d->control, "down", daemon_cmd_down, d);
 	return err;
@@ -534,8 +535,6 @@ static void daemon_close(struct xi_daemon *d)
 		event_free(d->tick);
 	if (d->base)
 		event_base_free(d->base);
-	if (d->lock_fd >= 0)
-		close(d->lock_fd);
 }
 
 int xi_daemon_run(const struct xi_config_file *config)
@@ -562,6 +561,9 @@ int xi_daemon_run(const struct xi_config_file *config)
 	status = d->status;
 	if (d->down && xi_down(config->pin_dir))
 		status = 1;
+	/* `xipsec down` waits for this */
+	if (d->lock_fd >= 0)
+		close(d->lock_fd);
 	free(d);
 	return status;
 }

@@ -2,20 +2,40 @@
 #include "control/cli/cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include "control/client.h"
 #include "dataplane/down.h"
 #include "log.h"
 
-static int down_by_daemon(const json_t *reply)
+/* The daemon holds this lock until everything is taken down. */
+static int down_wait(const struct cli *cli)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/lock", cli->run_dir);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? CLI_OK : CLI_FAILED;
+	while (flock(fd, LOCK_SH) && errno == EINTR)
+		;
+	close(fd);
+	return CLI_OK;
+}
+
+static int down_by_daemon(const struct cli *cli, const json_t *reply)
 {
 	const char *error = json_string_value(json_object_get(reply, "error"));
 
 	if (!error)
-		return CLI_OK;
+		return down_wait(cli);
 	fprintf(stderr, "xipsec: down: %s\n", error);
 	return CLI_FAILED;
 }
@@ -49,7 +69,7 @@ int cli_down(const struct cli *cli, int argc, char **argv)
 		xi_control_explain(stderr, cli->run_dir, err);
 		return CLI_FAILED;
 	}
-	status = down_by_daemon(reply);
+	status = down_by_daemon(cli, reply);
 	json_decref(reply);
 	return status;
 }
