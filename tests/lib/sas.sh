@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # SAs and policies for the topology of tests/lib/netns.sh, as `ip -batch` lines.
 #
-#   sa_lines GW SRC DST SPI KEY [OPTION...]    one SA; KEY: hex of key and salt
+#   sa_lines SRC DST SPI KEY [OPTION...]       one SA; KEY: hex of key and salt
 #   tunnel_lines GW [OUTER [INNER [OPTION...]]]  both SAs of a tunnel gw1 == gw2 and GW's three policies; OUTER and
 #                                              INNER: 4 or 6; OPTION: more words for each SA (flag esn ...)
 #   load_lines GW                              reads lines on stdin into GW's daemon by `xipsec xfrm`
@@ -44,6 +44,8 @@ tunnel_lines() {
 	local n=${1#gw} outer=${2:-4} inner=${3:-4} peer out in dir
 	peer=$((3 - n))
 	shift $(($# > 3 ? 3 : $#))
+	# as in the kernel, an SA without a selector carries the family of its outer header alone unless told otherwise
+	[ "$outer" = "$inner" ] || set -- flag af-unspec "$@"
 	out=$(tunnel_spi "$n" "$outer" "$inner")
 	in=$(tunnel_spi "$peer" "$outer" "$inner")
 	sa_lines "$(outer_addr "$n" "$outer")" "$(outer_addr "$peer" "$outer")" "$out" "$(sa_key $((out)))" "$@"
