@@ -140,11 +140,10 @@ enum xi_reason xi_replay_commit(const struct xi_replay *r, uint64_t seq)
 	return XI_NONE;
 }
 
+/* A number whose word went to a later block while we looked counts as received: no copy may accept it. */
 static bool is_marked(const struct xi_replay *r, uint64_t seq)
 {
-	uint64_t word = __atomic_load_n(block_word(r, seq), __ATOMIC_ACQUIRE);
-
-	return word_tag(word) == block_tag(seq) && ((uint32_t)word & block_bit(seq));
+	return word_judge(__atomic_load_n(block_word(r, seq), __ATOMIC_ACQUIRE), seq) != XI_NONE;
 }
 
 /* Where the kernel keeps number top - back (xfrm_replay_check_esn, _bmp; 5.10 to 6.18 alike). */

@@ -50,12 +50,12 @@ XI_ASSERT(__builtin_offsetof(struct xi_sa_ctx, replay) == 128);
 XI_ASSERT(sizeof(struct xi_sa_ctx) == 192);
 
 /*
- * Fills ctx from an SA. No allocation: the SLOW method does this for one packet on its own stack. sa, raw,
- * state and words must outlive ctx. nwords is a power of two, 32 * (nwords - 1) >= the window. key is left NULL.
- * 0, or -EOPNOTSUPP when the datapath does not carry such an SA.
+ * Fills ctx from an SA. No allocation: the SLOW method does this for one packet on its own stack. sa,
+ * raw, state and words must outlive ctx. nwords is a power of two, 32 * (nwords - 1) >= the window. key
+ * is left NULL. 0, or -EOPNOTSUPP when the datapath does not carry such an SA.
  *
- * What the SA carries inside follows the kernel (copy_from_user_state, xfrm_init_state): the selector's family when
- * it names one; else both families with XFRM_STATE_AF_UNSPEC, and the outer family without.
+ * What the SA carries inside follows the kernel (copy_from_user_state, xfrm_init_state): the selector's
+ * family when it names one; else both families with XFRM_STATE_AF_UNSPEC, and the outer one without.
  */
 int xi_sa_ctx_init(struct xi_sa_ctx *ctx, const struct xi_sa *sa, const struct xi_sa_key *raw,
 		   struct xi_sa_state *state, uint64_t *words, uint32_t nwords);

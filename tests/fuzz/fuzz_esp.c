@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * libFuzzer target for ESP. The first byte chooses; the rest is either an outer packet as it comes from the
- * wire, or an authentic plaintext (sealed here, so that what lies behind the ICV is reached), or an inner
- * packet to seal.
+ * libFuzzer target for ESP. The first byte chooses; the rest is either an outer packet as it comes
+ * from the wire, or an authentic plaintext (sealed here, so that what lies behind the ICV is reached),
+ * or an inner packet to seal.
  *
- *	clang-14 -g -O1 -fsanitize=fuzzer,address,undefined -std=gnu11 -D_GNU_SOURCE -Iinclude -Idaemon \
- *		tests/fuzz/fuzz_esp.c daemon/ipsec/[a-z]*.c daemon/crypto/[a-z]*.c -lcrypto -lIPSec_MB -lpthread
+ *	clang-14 -g -O1 -fsanitize=fuzzer,address,undefined -std=gnu11 -D_GNU_SOURCE \
+ *		-Iinclude -Idaemon tests/fuzz/fuzz_esp.c daemon/ipsec/[a-z]*.c \
+ *		daemon/crypto/[a-z]*.c -lcrypto -lIPSec_MB -lpthread -o fuzz_esp
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -38,7 +39,7 @@ static void require(bool ok)
 		abort();
 }
 
-/* bits 2 to 7 of the first byte: outer family, ESN, and the flags that change how a packet is treated */
+/* Bits 2 to 7 of the first byte: outer family, ESN, and flags that change what becomes of a packet. */
 static void sa_make(struct fuzz_sa *f, uint8_t bits)
 {
 	memset(f, 0, sizeof(*f));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* AES-GCM of every engine against known answers, and engine against engine. */
 #include <errno.h>
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -84,7 +85,8 @@ static struct xi_aead_job answer_job(struct answer *a, const struct xi_ckey *key
 	return job;
 }
 
-static void answer_check(const struct engine *en, struct answer *a, const struct xi_ckey *key, bool valid)
+static void answer_check(const struct engine *en, struct answer *a, const struct xi_ckey *key,
+			 bool valid)
 {
 	uint8_t data[DATA_MAX] = { 0 }, icv[16] = { 0 };
 	static const uint8_t zero[DATA_MAX];
@@ -119,7 +121,7 @@ static void answer_check_all(struct answer *a, bool valid)
 	}
 }
 
-/* "The Galois/Counter Mode of Operation", McGrew and Viega, appendix B: the cases without AAD and 96-bit IV. */
+/* "The Galois/Counter Mode of Operation", McGrew and Viega, appendix B: without AAD, 96-bit IV. */
 static void gcm_specification_answers_are_met(void **state)
 {
 	static const struct {
@@ -329,7 +331,8 @@ static void engines_agree_on_random_batches(void **state)
 			bool spoilt = bad >> i & 1;
 
 			assert_int_equal(b->jobs[i].status, spoilt ? -EBADMSG : 0);
-			assert_memory_equal(b->data[i], spoilt ? zero : b->clear[i], b->jobs[i].len);
+			assert_memory_equal(b->data[i], spoilt ? zero : b->clear[i],
+					    b->jobs[i].len);
 		}
 		batch_rekey(b, opener, NULL);
 	}
@@ -419,6 +422,32 @@ static void workers_share_a_key(void **state)
 	}
 }
 
+/* The first round keys of an AES key schedule are the key itself: found in memory, or not. */
+static void the_slow_method_leaves_no_key_behind(void **state)
+{
+	struct xi_sa_key raw = { .alg = XI_ALG_AES_GCM, .len = 36 };
+	uint8_t data[16] = { 0 }, icv[16];
+	struct xi_aead_job job = { .raw = &raw, .data = data, .icv = icv, .len = 16,
+				   .icv_len = 16, .aad_len = 8 };
+	struct xi_ckey *key;
+	struct xi_crypto *c;
+
+	if (!xi_engine_ipsec_mb.usable()) {
+		print_message("engine ipsec-mb is not usable on this CPU\n");
+		skip();
+	}
+	for (uint32_t i = 0; i < raw.len; i++)
+		raw.key[i] = (uint8_t)(200 - i);
+	assert_int_equal(xi_engine_ipsec_mb.create(&c, 0), 0);
+	assert_int_equal(xi_engine_ipsec_mb.key_new(&key, &raw, 1), 0);
+	assert_non_null(memmem(key, malloc_usable_size(key), raw.key, 32));
+	xi_engine_ipsec_mb.seal(c, &job, 1);
+	assert_int_equal(job.status, 0);
+	assert_null(memmem(c, malloc_usable_size(c), raw.key, 16));
+	xi_engine_ipsec_mb.key_free(key);
+	xi_engine_ipsec_mb.destroy(c);
+}
+
 static void engines_are_found_by_name(void **state)
 {
 	assert_ptr_equal(xi_engine_find("openssl"), &xi_engine_openssl);
@@ -441,6 +470,7 @@ int main(void)
 		cmocka_unit_test(every_spoilt_icv_bit_is_found),
 		cmocka_unit_test(wrong_keys_and_jobs_are_refused),
 		cmocka_unit_test(workers_share_a_key),
+		cmocka_unit_test(the_slow_method_leaves_no_key_behind),
 	};
 
 	return cmocka_run_group_tests(tests, start, stop);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* What attackers, broken peers and small buffers do to ESP. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -57,7 +58,7 @@ static void make_packet(struct test_sa *t, enum xi_family outer, struct test_pkt
 	assert_int_equal(test_seal(t, 1, &p->pkt), XI_NONE);
 }
 
-/* Cut on the wire (length fields say more), and cut by a sender whose length fields are consistent. */
+/* Cut on the wire (length fields say more), and by a sender whose length fields are consistent. */
 static void truncations_are_refused(void **state)
 {
 	static const enum xi_family families[] = { XI_IPV4, XI_IPV6 };
@@ -67,14 +68,14 @@ static void truncations_are_refused(void **state)
 	for (int i = 0; i < 2; i++) {
 		make_packet(&t, families[i], &p);
 		for (uint32_t len = 0; len < p.pkt.len; len++)
-			assert_int_equal(open_exact(&t, p.pkt.data, len, NULL), XI_DROP_WORKER_MALFORMED);
+			assert_int_equal(open_exact(&t, p.pkt.data, len, NULL),
+					 XI_DROP_WORKER_MALFORMED);
 		for (uint32_t len = t.ctx.outer_len; len < p.pkt.len; len++) {
-			enum xi_reason why;
+			bool is_short = len < t.ctx.outer_len + 8U + 8 + 2 + 16;
 
 			set_outer_len(&p, len);
-			why = open_exact(&t, p.pkt.data, len, NULL);
-			assert_int_equal(why, len < t.ctx.outer_len + 8U + 8 + 2 + 16 ? XI_DROP_SHORT :
-											XI_DROP_ICV);
+			assert_int_equal(open_exact(&t, p.pkt.data, len, NULL),
+					 is_short ? XI_DROP_SHORT : XI_DROP_ICV);
 		}
 		assert_int_equal(t.state.top, 0);
 		assert_int_equal(t.state.words[0], 0);
@@ -85,7 +86,7 @@ static void truncations_are_refused(void **state)
 	}
 }
 
-/* Any bit of SPI, sequence number, IV, ciphertext or ICV. The window does not move (verify-first). */
+/* Any bit of SPI, number, IV, ciphertext or ICV. The window does not move (verify-first). */
 static void every_flipped_bit_is_refused(void **state)
 {
 	static struct test_sa t;
@@ -144,7 +145,7 @@ static void outer_headers_are_judged(void **state)
 		{ 0, 0x44, XI_DROP_WORKER_MALFORMED }, /*  1: header shorter than a header */
 		{ 0, 0x05, XI_DROP_WORKER_MALFORMED }, /*  2: version 0 */
 		{ 0, 0x55, XI_DROP_WORKER_MALFORMED }, /*  3 */
-		{ 0, 0x4f, XI_DROP_SA_GONE },          /*  4: ESP sought behind options that are none */
+		{ 0, 0x4f, XI_DROP_SA_GONE },          /*  4: ESP behind options that are none */
 		{ 2, 0xff, XI_DROP_WORKER_MALFORMED }, /*  5: total length beyond the packet */
 		{ 3, 0x00, XI_DROP_WORKER_MALFORMED }, /*  6: below the header */
 		{ 6, 0x20, XI_DROP_WORKER_MALFORMED }, /*  7: MF */
@@ -202,7 +203,7 @@ struct plain_case {
 	int version;                 /* of the inner packet at the front */
 	int inner_len;               /* what its header says */
 	int len;                     /* bytes in front of the trailer */
-	int patch_at, patch;         /* a byte of all that, -1 none; negative from the end of the trailer */
+	int patch_at, patch;         /* a byte of all that; -1: none */
 	const char *trailer;         /* padding, pad length, next header */
 	size_t trailer_len;
 };
@@ -235,7 +236,7 @@ static const struct plain_case plain_cases[] = {
 	{ "v6 said to be v4", AF, XI_DROP_INNER, SYNTAX, 6, 60, 60, -1, 0, T("\0\4") },
 	{ "inner version 0", AF, XI_DROP_INNER, SYNTAX, 4, 30, 30, 0, 0x05, T("\0\4") },
 	{ "inner header of 16 bytes", AF, XI_DROP_INNER, SYNTAX, 4, 30, 30, 0, 0x44, T("\0\4") },
-	{ "inner header longer than itself", AF, XI_DROP_INNER, SYNTAX, 4, 30, 80, 0, 0x4f, T("\0\4") },
+	{ "inner header of 60 bytes", AF, XI_DROP_INNER, SYNTAX, 4, 30, 80, 0, 0x4f, T("\0\4") },
 	{ "inner v4 longer by 1", AF, XI_DROP_INNER, SYNTAX, 4, 31, 30, -1, 0, T("\1\1\4") },
 	{ "inner v4 of 65535", AF, XI_DROP_INNER, SYNTAX, 4, 65535, 30, -1, 0, T("\0\4") },
 	{ "inner v4 length 0", AF, XI_DROP_INNER, SYNTAX, 4, 0, 30, -1, 0, T("\0\4") },
@@ -295,7 +296,7 @@ static void authentic_plaintexts_are_judged(void **state)
 	}
 }
 
-/* Every length, next header and pad length in one authentic random plaintext: nothing is read outside. */
+/* Random plaintexts of many lengths, next headers and pad lengths: nothing is read outside. */
 static void authentic_random_plaintexts_do_no_harm(void **state)
 {
 	static struct test_sa t;
@@ -339,6 +340,41 @@ static void esn_high_half_is_part_of_the_icv(void **state)
 	test_pkt_set(&p, inner, sizeof(inner));
 	assert_int_equal(test_seal(&t, 0x500000101, &p.pkt), XI_NONE);
 	assert_int_equal(open_exact(&t, p.pkt.data, p.pkt.len, NULL), XI_NONE);
+	test_sa_stop(&t);
+}
+
+static void engine_errors_are_told_from_forgeries(void **state)
+{
+	enum xi_crypto_status status = XI_CRYPTO_NOT_DONE;
+	static struct test_sa t;
+	static struct test_pkt p;
+	struct xi_aead_job job;
+	struct xi_esp_in in;
+
+	make_packet(&t, XI_IPV4, &p);
+	assert_int_equal(xi_esp_in_prepare(&t.ctx, &p.pkt, &job, &in), XI_NONE);
+	job.status = -EIO;
+	assert_int_equal(xi_esp_in_finish(&t.ctx, &p.pkt, &job, &in, 1, &status), XI_DROP_CRYPTO);
+	assert_int_equal(status, XI_CRYPTO_GENERIC_ERROR);
+	assert_int_equal(xi_esp_out_finish(&t.ctx, &p.pkt, &job, 1), XI_DROP_CRYPTO);
+	assert_int_equal(t.state.other_failed, 2);
+	assert_int_equal(t.state.integrity_failed, 0);
+	assert_int_equal(t.state.top, 0);
+	test_sa_stop(&t);
+}
+
+/* A job that no engine has looked at is no success. */
+static void unfinished_jobs_are_errors(void **state)
+{
+	enum xi_crypto_status status;
+	static struct test_sa t;
+	static struct test_pkt p;
+	struct xi_aead_job job;
+	struct xi_esp_in in;
+
+	make_packet(&t, XI_IPV4, &p);
+	assert_int_equal(xi_esp_in_prepare(&t.ctx, &p.pkt, &job, &in), XI_NONE);
+	assert_int_equal(xi_esp_in_finish(&t.ctx, &p.pkt, &job, &in, 1, &status), XI_DROP_CRYPTO);
 	test_sa_stop(&t);
 }
 
@@ -447,6 +483,8 @@ int main(void)
 		cmocka_unit_test(authentic_plaintexts_are_judged),
 		cmocka_unit_test(authentic_random_plaintexts_do_no_harm),
 		cmocka_unit_test(esn_high_half_is_part_of_the_icv),
+		cmocka_unit_test(engine_errors_are_told_from_forgeries),
+		cmocka_unit_test(unfinished_jobs_are_errors),
 		cmocka_unit_test(too_little_room_changes_nothing),
 		cmocka_unit_test(ip_cannot_carry_more_than_65535),
 		cmocka_unit_test(outbound_packets_are_judged),
