@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * {"cmd": "show"}: daemon and ports, SAs, policies. "next" is null, or what to send as "from" for the
- * next page of SAs and policies.
+ * {"cmd": "show"}: daemon and ports, SAs, policies. "next" is null, or what to send as "from" for
+ * the next page of SAs and policies.
  */
 #ifndef XI_CONTROL_SHOW_H
 #define XI_CONTROL_SHOW_H
