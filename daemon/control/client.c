@@ -2,6 +2,7 @@
 #include "control/client.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -41,14 +42,12 @@ static int connect_to(const char *run_dir)
 	return fd;
 }
 
-static int send_request(int fd, const char *cmd)
+static int send_request(int fd, const json_t *req)
 {
-	json_t *req = json_pack("{s:s}", "cmd", cmd);
 	char text[XI_CONTROL_REQUEST_MAX + 1];
-	size_t len = req ? json_dumpb(req, text, XI_CONTROL_REQUEST_MAX, JSON_COMPACT) : 0;
+	size_t len = json_dumpb(req, text, XI_CONTROL_REQUEST_MAX, JSON_COMPACT);
 	ssize_t n;
 
-	json_decref(req);
 	if (!len || len > XI_CONTROL_REQUEST_MAX)
 		return -EINVAL;
 	text[len++] = '\n';
@@ -72,14 +71,14 @@ static size_t read_some(void *buf, size_t size, void *arg)
 	return (size_t)-1;
 }
 
-int xi_control_call(const char *run_dir, const char *cmd, json_t **reply)
+static int call_once(const char *run_dir, const json_t *req, json_t **reply)
 {
 	struct reader r = { .fd = connect_to(run_dir) };
 	int err;
 
 	if (r.fd < 0)
 		return r.fd;
-	err = send_request(r.fd, cmd);
+	err = send_request(r.fd, req);
 	if (!err) {
 		*reply = json_load_callback(read_some, &r, JSON_REJECT_DUPLICATES, NULL);
 		if (!json_is_object(*reply)) {
@@ -89,6 +88,62 @@ int xi_control_call(const char *run_dir, const char *cmd, json_t **reply)
 		}
 	}
 	close(r.fd);
+	return err;
+}
+
+static bool is_error(const json_t *reply)
+{
+	return json_object_get(reply, "error") != NULL;
+}
+
+/* Takes the lists of a further page over into the first. */
+static void append_page(json_t *reply, json_t *page)
+{
+	const char *name;
+	json_t *value;
+
+	json_object_foreach(page, name, value) {
+		if (json_is_array(value))
+			json_array_extend(json_object_get(reply, name), value);
+	}
+	json_object_set(reply, "next", json_object_get(page, "next"));
+}
+
+/* The pages behind the first; an error reply to one of them takes the first one's place. */
+static int call_rest(const char *run_dir, const char *cmd, json_t **reply)
+{
+	json_t *next, *page, *req;
+	int err;
+
+	while (json_is_object(next = json_object_get(*reply, "next"))) {
+		req = json_pack("{s:s s:O}", "cmd", cmd, "from", next);
+		err = call_once(run_dir, req, &page);
+		json_decref(req);
+		if (err)
+			return err;
+		if (is_error(page)) {
+			json_decref(*reply);
+			*reply = page;
+			return 0;
+		}
+		append_page(*reply, page);
+		json_decref(page);
+	}
+	json_object_del(*reply, "next");
+	return 0;
+}
+
+int xi_control_call(const char *run_dir, const char *cmd, json_t **reply)
+{
+	json_t *req = json_pack("{s:s}", "cmd", cmd);
+	int err = call_once(run_dir, req, reply);
+
+	json_decref(req);
+	if (err)
+		return err;
+	err = call_rest(run_dir, cmd, reply);
+	if (err)
+		json_decref(*reply);
 	return err;
 }
 

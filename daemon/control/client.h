@@ -8,8 +8,9 @@
 
 /*
  * Sends {"cmd": cmd} to the daemon of run_dir and waits for its reply, an object that the caller
- * owns. 0 or -errno: -ENOENT and -ECONNREFUSED when none runs, -EACCES, -ETIMEDOUT when it is
- * silent for 30 seconds, -EPROTO for what is no JSON object.
+ * owns; the pages of a long one come in one piece. 0 or -errno: -ENOENT
+ * and -ECONNREFUSED when none runs, -EACCES, -ETIMEDOUT when it is silent for 30 seconds, -EPROTO
+ * for what is no JSON object.
  */
 int xi_control_call(const char *run_dir, const char *cmd, json_t **reply);
 

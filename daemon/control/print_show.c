@@ -172,6 +172,4 @@ void xi_print_show(FILE *out, const json_t *reply)
 		print_sa(out, item);
 	json_array_foreach(json_object_get(reply, "policies"), i, item)
 		print_policy(out, item);
-	if (json_is_true(json_object_get(reply, "truncated")))
-		fputs("\n(more of them not listed)\n", out);
 }

@@ -11,6 +11,12 @@
 #include "control/stats.h"
 #include "version.h"
 
+/* Where a page begins, and where the next one does. */
+struct cursor {
+	uint32_t at;
+	bool end;
+};
+
 static uint64_t seconds(clockid_t clock)
 {
 	struct timespec now;
@@ -180,19 +186,18 @@ static json_t *sa_json(const struct xi_control_sources *src, const struct xi_sa_
 	return out;
 }
 
-static json_t *sas_json(const struct xi_control_sources *src, bool *truncated)
+/* A page at most: the control thread has other work to do between pages. */
+static json_t *sas_json(const struct xi_control_sources *src, struct cursor *cursor)
 {
 	uint64_t now = seconds(CLOCK_REALTIME);
-	json_t *sas = json_array();
 	const struct xi_sa_rec *rec;
-	uint32_t slot = 0;
+	json_t *sas = json_array();
 
-	while ((rec = src->next_sa(src, &slot))) {
-		if (json_array_size(sas) == XI_SHOW_MAX) {
-			*truncated = true;
-			break;
-		}
-		json_array_append_new(sas, sa_json(src, rec, now));
+	while (!cursor->end && json_array_size(sas) < XI_SHOW_PAGE) {
+		rec = src->next_sa(src, &cursor->at);
+		if (rec)
+			json_array_append_new(sas, sa_json(src, rec, now));
+		cursor->end = !rec;
 	}
 	return sas;
 }
@@ -246,34 +251,69 @@ static json_t *policy_json(const struct xi_policy *policy)
 	return out;
 }
 
-static json_t *policies_json(const struct xi_control_sources *src, bool *truncated)
+static json_t *policies_json(const struct xi_control_sources *src, struct cursor *cursor)
 {
-	json_t *policies = json_array();
 	const struct xi_policy *policy;
-	uint32_t index = 0;
+	json_t *policies = json_array();
 
-	while ((policy = src->next_policy(src, &index))) {
-		if (json_array_size(policies) == XI_SHOW_MAX) {
-			*truncated = true;
-			break;
-		}
-		json_array_append_new(policies, policy_json(policy));
+	while (!cursor->end && json_array_size(policies) < XI_SHOW_PAGE) {
+		policy = src->next_policy(src, &cursor->at);
+		if (policy)
+			json_array_append_new(policies, policy_json(policy));
+		cursor->end = !policy;
 	}
 	return policies;
+}
+
+static bool read_cursor(struct cursor *cursor, const json_t *from, const char *name)
+{
+	const json_t *value = json_object_get(from, name);
+
+	cursor->end = json_is_null(value);
+	if (cursor->end || !from)
+		return true;
+	if (!json_is_integer(value) || json_integer_value(value) < 0 ||
+	    json_integer_value(value) > UINT32_MAX)
+		return false;
+	cursor->at = (uint32_t)json_integer_value(value);
+	return true;
+}
+
+static json_t *cursor_json(const struct cursor *cursor)
+{
+	return cursor->end ? json_null() : json_integer(cursor->at);
+}
+
+static json_t *next_json(const struct cursor *sa, const struct cursor *policy)
+{
+	json_t *next;
+
+	if (sa->end && policy->end)
+		return json_null();
+	next = json_object();
+	put(next, "sa", cursor_json(sa));
+	put(next, "policy", cursor_json(policy));
+	return next;
 }
 
 static json_t *show(void *arg, const json_t *req, const char **error)
 {
 	const struct xi_control_sources *src = arg;
-	bool truncated = false;
-	json_t *out = json_object();
+	const json_t *from = json_object_get(req, "from");
+	struct cursor sa = { 0 }, policy = { 0 };
+	json_t *out;
 
+	if (!read_cursor(&sa, from, "sa") || !read_cursor(&policy, from, "policy")) {
+		*error = "from: not what \"next\" of an earlier reply said: send that, or nothing";
+		return NULL;
+	}
+	out = json_object();
 	put(out, "daemon", daemon_json(src));
-	put(out, "sas", sas_json(src, &truncated));
-	put(out, "policies", policies_json(src, &truncated));
+	put(out, "sas", sas_json(src, &sa));
+	put(out, "policies", policies_json(src, &policy));
 	put(out, "cache", xi_usage_json(src, XI_TABLE_SA));
 	put(out, "flows", xi_usage_json(src, XI_TABLE_FLOW));
-	put(out, "truncated", json_boolean(truncated));
+	put(out, "next", next_json(&sa, &policy));
 	if (!out)
 		*error = "out of memory: try again later";
 	return out;

@@ -46,13 +46,14 @@ struct fake {
 	char dir[32];
 	bool cached;
 	unsigned int ncached_flows;
+	unsigned int nsas;
 };
 
 static const struct xi_sa_rec *fake_next_sa(const struct xi_control_sources *src, uint32_t *slot)
 {
 	struct fake *f = src->arg;
 
-	return *slot < 2 ? &f->recs[(*slot)++] : NULL;
+	return *slot < f->nsas ? &f->recs[(*slot)++ & 1] : NULL;
 }
 
 static const struct xi_policy *fake_next_policy(const struct xi_control_sources *src,
@@ -254,6 +255,7 @@ static int start(void **state, unsigned int request_ms, unsigned int reply_ms)
 	fake_policy(f);
 	f->cached = true;
 	f->ncached_flows = 1;
+	f->nsas = 2;
 	f->src = (struct xi_control_sources){
 		.run_dir = "/run/xipsec",
 		.pin_dir = "/sys/fs/bpf/xipsec",
@@ -458,7 +460,7 @@ static void test_show_has_the_documented_shape(void **state)
 		"\"capacity\": 1024},"
 		" \"flows\": {\"hits\": 7, \"misses\": 1, \"evictions\": 0, \"entries\": 4, "
 		"\"capacity\": 65536},"
-		" \"truncated\": false}");
+		" \"next\": null}");
 	json_decref(reply);
 }
 
@@ -538,6 +540,28 @@ static void test_lists_are_bounded_and_say_so(void **state)
 	assert_int_equal(json_array_size(json_object_get(reply, "cached_flows")),
 			 XI_CACHE_LIST_MAX);
 	assert_true(json_is_true(json_object_get(reply, "truncated")));
+	json_decref(reply);
+}
+
+static void test_many_sas_come_in_pages(void **state)
+{
+	struct fake *f = *state;
+	json_t *reply, *sas;
+
+	f->nsas = XI_SHOW_PAGE + 3;
+	reply = ask_json(f, "{\"cmd\":\"show\"}\n");
+	assert_int_equal(json_array_size(json_object_get(reply, "sas")), XI_SHOW_PAGE);
+	assert_int_equal(json_array_size(json_object_get(reply, "policies")), 1);
+	assert_json(json_object_get(reply, "next"), "{\"sa\": 4096, \"policy\": null}");
+	json_decref(reply);
+
+	reply = ask_json(f, "{\"cmd\":\"show\",\"from\":{\"sa\":4096,\"policy\":null}}\n");
+	sas = json_object_get(reply, "sas");
+	assert_int_equal(json_array_size(sas), 3);
+	assert_string_equal(json_string_value(json_object_get(json_array_get(sas, 0), "spi")),
+			    "0x00001001");
+	assert_int_equal(json_array_size(json_object_get(reply, "policies")), 0);
+	assert_true(json_is_null(json_object_get(reply, "next")));
 	json_decref(reply);
 }
 
@@ -621,6 +645,13 @@ static void test_hostile_requests_get_an_error(void **state)
 		{ "{\"cmd\":\"SHOW\"}\n", "unknown command" },
 		{ "{\"cmd\":\"show\\n\"}\n", "unknown command" },
 		{ "{\"cmd\":\"fail\"}\n", "nothing to see: look elsewhere" },
+		{ "{\"cmd\":\"show\",\"from\":7}\n", "from: not what" },
+		{ "{\"cmd\":\"show\",\"from\":null}\n", "from: not what" },
+		{ "{\"cmd\":\"show\",\"from\":{\"sa\":0}}\n", "from: not what" },
+		{ "{\"cmd\":\"show\",\"from\":{\"sa\":-1,\"policy\":0}}\n", "from: not what" },
+		{ "{\"cmd\":\"show\",\"from\":{\"sa\":4294967296,\"policy\":0}}\n",
+		  "from: not what" },
+		{ "{\"cmd\":\"show\",\"from\":{\"sa\":\"0\",\"policy\":0}}\n", "from: not what" },
 	};
 	struct fake *f = *state;
 
@@ -888,9 +919,12 @@ static void test_the_tools_calls(void **state)
 	pthread_t thread;
 	json_t *reply;
 
+	f->nsas = 2 * XI_SHOW_PAGE + 3;
 	assert_int_equal(pthread_create(&thread, NULL, serve, f), 0);
 	assert_int_equal(xi_control_call(f->dir, "show", &reply), 0);
-	assert_int_equal(json_array_size(json_object_get(reply, "sas")), 2);
+	assert_int_equal(json_array_size(json_object_get(reply, "sas")), 2 * XI_SHOW_PAGE + 3);
+	assert_int_equal(json_array_size(json_object_get(reply, "policies")), 1);
+	assert_null(json_object_get(reply, "next"));
 	json_decref(reply);
 	assert_int_equal(xi_control_call(f->dir, "what", &reply), 0);
 	assert_non_null(json_object_get(reply, "error"));
@@ -1161,6 +1195,7 @@ int main(void)
 		WITH_SERVER(test_stats_lists_every_reason_and_sums_the_drops),
 		WITH_SERVER(test_cache_lists_sas_and_flows),
 		WITH_SERVER(test_lists_are_bounded_and_say_so),
+		WITH_SERVER(test_many_sas_come_in_pages),
 		WITH_SERVER(test_keys_are_never_printed),
 		WITH_SERVER(test_hostile_requests_get_an_error),
 		WITH_SERVER(test_huge_and_deep_requests_get_an_error),
