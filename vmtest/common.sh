@@ -14,6 +14,9 @@ vm_kernel() {
 	fi
 	for image in $(printf '%s\n' /boot/vmlinuz-6.1* | sort -rV); do
 		version=${image#/boot/vmlinuz-}
+		case $version in
+		*-cloud-* | *-rt-*) continue ;; # without the devices of this machine
+		esac
 		if [ -f "$image" ] && [ -d "/lib/modules/$version" ]; then
 			echo "$version"
 			return

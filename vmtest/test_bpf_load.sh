@@ -15,8 +15,12 @@ if tap_check "the verifier of $(uname -r) takes every program" \
 		tap_check "${p##*/} is compiled to machine code" grep -q '"jited":true' \
 			<(bpftool -j prog show pinned "$p")
 	done
+	tap_check "xdp_cipher attaches natively to a veth" eval 'ip link add name va type veth peer name vb &&
+		ip link set dev va xdpdrv pinned $dir/progs/xdp_cipher &&
+		ip -d link show va | grep -q "prog/xdp "'
+	ip link del va
 	tap_comment "programs and their sizes:"
-	tap_comment "$(bpftool prog show | grep -A 1 ' name xdp_' | grep -E 'name|xlated')"
+	tap_comment "$(bpftool prog show | grep -A 2 -E 'name (xdp|tc)_' | grep -E 'name|xlated')"
 fi
 bpftool prog loadall $obj $dir/again > /tmp/load.log 2>&1
 tap_check "type information is accepted, so dumps show names" \

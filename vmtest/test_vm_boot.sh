@@ -14,8 +14,4 @@ tap_check "bpffs is mounted" mountpoint -q /sys/fs/bpf
 tap_check "the kernel describes its types (BTF)" test -s /sys/kernel/btf/vmlinux
 tap_check "a BPF map can be made and pinned" bpftool map create /sys/fs/bpf/boot_map type hash \
 	key 4 value 4 entries 8 name boot_map
-tap_check "native XDP on veth" eval 'ip link add name va type veth peer name vb &&
-	bpftool prog load build/bpf/xipsec.bpf.o /sys/fs/bpf/boot_prog type xdp &&
-	ip link set dev va xdpdrv pinned /sys/fs/bpf/boot_prog && ip -d link show va | grep -q "prog/xdp "'
-ip link del va
 tap_done
