@@ -44,6 +44,8 @@ struct xi_worker {
 	uint32_t nsocks;
 	struct xi_xsk *by_port[XI_MAX_PORTS]; /* socket to send out of a port with; NULL: none of ours */
 	struct xi_rawout rawout;
+	uint64_t lost_second;        /* when lost packets were last counted */
+	bool busy;                   /* packets came since then */
 	uint32_t icmp_tokens;        /* errors that may still be sent this second */
 	uint64_t icmp_second;
 

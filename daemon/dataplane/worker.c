@@ -110,6 +110,21 @@ static uint32_t worker_receive(struct xi_worker *w, struct xi_xsk *xsk)
 	return n;
 }
 
+/* Once a second, and before a sleep: what the kernel could not give us. */
+static void worker_count_lost(struct xi_worker *w)
+{
+	uint32_t i;
+
+	w->lost_second = w->now;
+	for (i = 0; i < w->nsocks; i++) {
+		uint64_t lost = xi_xsk_rx_lost(&w->socks[i]);
+
+		if (lost)
+			__atomic_store_n(&w->counts[XI_DROP_RX_FULL], w->counts[XI_DROP_RX_FULL] + lost,
+					 __ATOMIC_RELAXED);
+	}
+}
+
 /* One look at every socket. Returns the packets received. */
 static uint32_t worker_round(struct xi_worker *w)
 {
@@ -126,6 +141,8 @@ static uint32_t worker_round(struct xi_worker *w)
 	}
 	for (i = 0; i < w->nsocks; i++)
 		xi_xsk_refill(&w->socks[i]);
+	if (w->now != w->lost_second)
+		worker_count_lost(w);
 	return n;
 }
 
@@ -138,6 +155,10 @@ static void worker_sleep(struct xi_worker *w, struct pollfd *fds)
 	for (i = 0; i < w->nsocks; i++)
 		if (w->socks[i].outstanding)
 			timeout = SLEEP_TX_MS;
+	if (w->busy) {
+		w->busy = false;
+		worker_count_lost(w);
+	}
 	rcu_thread_offline();
 	poll(fds, w->nsocks + 1, timeout);
 	rcu_thread_online();
@@ -154,8 +175,10 @@ static void *worker_main(void *arg)
 	fds[w->nsocks] = (struct pollfd){ .fd = w->stop_fd, .events = POLLIN };
 	rcu_register_thread();
 	while (!atomic_load_explicit(&w->stop, memory_order_relaxed)) {
-		if (worker_round(w))
+		if (worker_round(w)) {
 			idle = 0;
+			w->busy = true;
+		}
 		rcu_quiescent_state();
 		if (++idle > IDLE_SPINS) {
 			worker_sleep(w, fds);

@@ -131,3 +131,16 @@ void xi_xsk_refill(struct xi_xsk *xsk)
 	if (xsk->zerocopy && xsk_ring_prod__needs_wakeup(xsk->fill))
 		recvfrom(xsk->fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
 }
+
+uint64_t xi_xsk_rx_lost(struct xi_xsk *xsk)
+{
+	struct xdp_statistics stats = { 0 };
+	socklen_t len = sizeof(stats);
+	uint64_t lost;
+
+	if (getsockopt(xsk->fd, SOL_XDP, XDP_STATISTICS, &stats, &len))
+		return 0;
+	lost = stats.rx_dropped + stats.rx_ring_full - xsk->rx_lost;
+	xsk->rx_lost += lost;
+	return lost;
+}

@@ -40,6 +40,7 @@ struct xi_xsk {
 	bool zerocopy;
 	uint32_t pending;            /* sent, not flushed */
 	uint32_t outstanding;        /* with the kernel, not completed */
+	uint64_t rx_lost;            /* already reported by xi_xsk_rx_lost */
 	const struct xi_port_dev *port;
 	uint32_t queue;
 };
@@ -56,6 +57,9 @@ void xi_xsk_close(struct xi_xsk *xsk);
 
 /* Gives the kernel free frames to receive into. */
 void xi_xsk_refill(struct xi_xsk *xsk);
+
+/* Packets for this socket that the kernel dropped since the last call: ring full, or no free frame. */
+uint64_t xi_xsk_rx_lost(struct xi_xsk *xsk);
 
 extern const struct xi_tx_ops xi_tx_xsk_ops;
 

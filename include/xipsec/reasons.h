@@ -80,7 +80,8 @@
 	X(117, DROP_WORKER_POLICY, "worker_discard", DROP, "policy lookup of the worker said discard") \
 	X(118, DROP_WORKER_MALFORMED, "worker_malformed", DROP, "headers the worker cannot parse") \
 	X(119, DROP_CLEAR_IN_WORKER, "worker_clear_in", DROP, "arrived in clear though policy wants it protected (found by a worker)") \
-	X(120, DROP_SA_MODE, "sa_mode", DROP, "the SA's mode or family does not carry this packet")
+	X(120, DROP_SA_MODE, "sa_mode", DROP, "the SA's mode or family does not carry this packet") \
+	X(121, DROP_RX_FULL, "rx_full", DROP, "receive ring full or out of frames: the worker could not keep up")
 
 #define XI_REASON_MAX 128
 

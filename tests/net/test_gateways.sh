@@ -45,7 +45,7 @@ tcp_through() {
 	to=$(far "$1")
 	head -c 3000000 /dev/urandom > "$XI_TMP/blob"
 	rm -f "$XI_TMP/got"
-	net_bg sink h2 timeout 20 sh -c "nc -l -p 7000 > $XI_TMP/got"
+	net_bg sink h2 timeout 20 sh -c "nc -$1 -l -p 7000 > $XI_TMP/got"
 	wait_for 5 net_in h2 sh -c 'ss -Hltn sport = :7000 | grep -q .' || return 1
 	net_in h1 timeout 20 nc -N "$to" 7000 < "$XI_TMP/blob" || return 1
 	wait_for 5 cmp "$XI_TMP/blob" "$XI_TMP/got"
@@ -55,7 +55,7 @@ udp_through() {
 	local to
 	to=$(far "$1")
 	rm -f "$XI_TMP/udp"
-	net_bg usink h2 timeout 20 sh -c "nc -u -l -p 7001 > $XI_TMP/udp"
+	net_bg usink h2 timeout 20 sh -c "nc -$1 -u -l -p 7001 > $XI_TMP/udp"
 	wait_for 5 net_in h2 sh -c 'ss -Hlun sport = :7001 | grep -q .' || return 1
 	net_in h1 timeout 5 sh -c "echo one datagram | nc -u -w 1 $to 7001"
 	wait_for 5 grep -q 'one datagram' "$XI_TMP/udp"
