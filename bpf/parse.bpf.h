@@ -23,6 +23,7 @@
 #define XI_IP_OFFSET 0x1fff
 #define XI_PORT_IKE 500
 #define XI_PORT_NATT 4500
+#define XI_PROTO_MH 135 /* IPPROTO_MH of linux/in6.h; its type takes the place of a port */
 #define XI_ND_FIRST 133 /* router solicitation ... redirect (RFC 4861 section 4) */
 #define XI_ND_LAST 137
 #define XI_ND_HOPS 255
@@ -96,7 +97,7 @@ static __always_inline void xi_parse_l4(const struct xi_span *s, struct xi_view 
 {
 	__be16 *ports;
 	__be32 *spi;
-	__u8 *icmp;
+	__u8 *type;
 
 	switch (v->flow.proto) {
 	case IPPROTO_TCP:
@@ -114,11 +115,16 @@ static __always_inline void xi_parse_l4(const struct xi_span *s, struct xi_view 
 		return;
 	case IPPROTO_ICMP:
 	case IPPROTO_ICMPV6:
-		icmp = xi_at(s, 0, 4, v);
-		if (!icmp)
+		type = xi_at(s, 0, 4, v);
+		if (!type)
 			return;
-		v->flow.sport = icmp[0];
-		v->flow.dport = icmp[1];
+		v->flow.sport = type[0];
+		v->flow.dport = type[1];
+		return;
+	case XI_PROTO_MH:
+		type = xi_at(s, 0, 4, v);
+		if (type)
+			v->flow.sport = type[2];
 		return;
 	case IPPROTO_ESP:
 		spi = xi_at(s, 0, 8, v);

@@ -274,6 +274,16 @@ static void proto_only(struct xi_bed *bed, const struct xi_spec *spec)
 	bypass(bed, &bare);
 }
 
+/* RFC 6275 section 6.1.1: the type is the third byte, which is where dport is in the frame. */
+static void mobility(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	struct xi_spec flow = *spec;
+
+	flow.sport = 5;
+	flow.dport = 0;
+	bypass(bed, &flow);
+}
+
 static void guard_flag(struct xi_bed *bed, const struct xi_spec *spec)
 {
 	struct xi_config cfg = xi_bed_config();
@@ -360,6 +370,8 @@ static const struct xi_case clear_cases[] = {
 	  {XI_FLOW_HIT, XI_PASS_BYPASS}},
 	{"ICMP type and code", {CLEAR4, .proto = IPPROTO_ICMP, .sport = 8, .dport = 0}, bypass,
 	  XDP_PASS, {XI_FLOW_HIT, XI_PASS_BYPASS}},
+	{"mobility header type", {CLEAR6, .proto = 135, .sport = 5, .dport = 0x500}, mobility, XDP_PASS,
+	  {XI_FLOW_HIT, XI_PASS_BYPASS}},
 	{"no worker", {CLEAR4}, no_worker, XDP_DROP,
 	  {XI_FLOW_MISS, XI_MISS_LOST, XI_DROP_NO_WORKER}},
 	{"guard of all", {FOREIGN4, .proto = IPPROTO_TCP}, guard_flag, XDP_REDIRECT, JUDGED,
