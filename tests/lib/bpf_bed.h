@@ -42,7 +42,7 @@ struct xi_run {
 	uint32_t ns;	   /* mean of one run */
 };
 
-/* cmocka group set-up; skips the group (with a word) without root. */
+/* cmocka group set-up; fails, with a word, without root. */
 int xi_bed_setup(void **state);
 int xi_bed_teardown(void **state);
 /* Maps as drawn above, caches and counters empty, one worker socket on queue 0. */

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Every verdict of xdp_cipher. */
+#include <arpa/inet.h>
 #include <linux/if_ether.h>
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
 #include <cmocka.h>
+#include <stdio.h>
 
 #include "bpf_bed.h"
 
@@ -472,6 +474,54 @@ static void every_truncation(void **state)
 	}
 }
 
+static int guarded(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	struct xi_frame frame;
+	struct xi_run run;
+
+	xi_frame_build(&frame, spec);
+	xi_bed_run_xdp(bed, bed->skel->progs.xdp_cipher, &frame, 0, 1, &run);
+	assert_true(run.verdict == XDP_PASS || run.verdict == XDP_REDIRECT);
+	return run.verdict == XDP_REDIRECT;
+}
+
+/* The last bit of a prefix decides, the first one behind it does not. */
+static void prefix_lengths(struct xi_bed *bed, const char *base, unsigned int bytes, int family)
+{
+	char prefix[64], addr[INET6_ADDRSTRLEN];
+	const char *any = bytes == 4 ? "0.0.0.0/0" : "::/0";
+	uint8_t bits[16];
+
+	for (unsigned int plen = 0; plen <= bytes * 8; plen++) {
+		struct xi_spec spec = { .src = base, .dst = addr, .proto = IPPROTO_TCP };
+
+		xi_addr_parse(bits, base);
+		for (unsigned int bit = plen; bit < bytes * 8; bit++)
+			bits[bit / 8] &= ~(0x80 >> bit % 8);
+		inet_ntop(family, bits, addr, sizeof(addr));
+		snprintf(prefix, sizeof(prefix), "%s/%u", addr, plen);
+		xi_bed_reset(bed);
+		xi_bed_guard(bed, 0, XI_IN, any, prefix);
+		assert_true(guarded(bed, &spec));
+		if (plen < bytes * 8) {
+			bits[plen / 8] ^= 0x80 >> plen % 8;
+			inet_ntop(family, bits, addr, sizeof(addr));
+			assert_true(guarded(bed, &spec));
+		}
+		if (plen) {
+			bits[(plen - 1) / 8] ^= 0x80 >> (plen - 1) % 8;
+			inet_ntop(family, bits, addr, sizeof(addr));
+			assert_false(guarded(bed, &spec));
+		}
+	}
+}
+
+static void every_prefix_length(void **state)
+{
+	prefix_lengths(*state, "172.85.170.219", 4, AF_INET);
+	prefix_lengths(*state, "2aaa:5555:f0f0:1:8000:ffff:1:abcd", 16, AF_INET6);
+}
+
 /* A queue without a socket is without a worker, whatever another queue has. */
 static void queue_beyond_table(void **state)
 {
@@ -501,6 +551,7 @@ int main(void)
 		cmocka_unit_test(clear_with_forged_metadata),
 		cmocka_unit_test(every_truncation),
 		cmocka_unit_test(queue_beyond_table),
+		cmocka_unit_test(every_prefix_length),
 	};
 
 	return cmocka_run_group_tests_name("xdp_cipher", tests, xi_bed_setup, xi_bed_teardown);
