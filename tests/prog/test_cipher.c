@@ -97,7 +97,7 @@ static void unknown_to_kernel(struct xi_bed *bed, const struct xi_spec *spec)
 	xi_bed_put_config(bed, &cfg);
 }
 
-/* sad_lookup knows outbound SAs too: their destination is foreign, and so is ESP in transit to it. */
+/* sad_lookup knows outbound SAs too: their destination is foreign, as is ESP in transit to it. */
 /* clang-format off */
 static const struct xi_case esp_cases[] = {
 	{"hit, fast", {ESP4}, fast, XDP_REDIRECT, {XI_SA_HIT, XI_TO_WORKER},
@@ -372,8 +372,8 @@ static const struct xi_case clear_cases[] = {
 	  {XI_FLOW_HIT, XI_PASS_BYPASS}},
 	{"ICMP type and code", {CLEAR4, .proto = IPPROTO_ICMP, .sport = 8, .dport = 0}, bypass,
 	  XDP_PASS, {XI_FLOW_HIT, XI_PASS_BYPASS}},
-	{"mobility header type", {CLEAR6, .proto = 135, .sport = 5, .dport = 0x500}, mobility, XDP_PASS,
-	  {XI_FLOW_HIT, XI_PASS_BYPASS}},
+	{"mobility header type", {CLEAR6, .proto = 135, .sport = 5, .dport = 0x500}, mobility,
+	  XDP_PASS, {XI_FLOW_HIT, XI_PASS_BYPASS}},
 	{"no worker", {CLEAR4}, no_worker, XDP_DROP,
 	  {XI_FLOW_MISS, XI_MISS_LOST, XI_DROP_NO_WORKER}},
 	{"guard of all", {FOREIGN4, .proto = IPPROTO_TCP}, guard_flag, XDP_REDIRECT, JUDGED,
