@@ -70,7 +70,8 @@ $(B)/libxipsec-xfrm.so: $(PRELOAD_SRC)
 		-Wl,-z,now $(LDFLAGS) -o $@ $^ -ldl
 
 $(B)/tests/unit/% $(B)/tests/prog/%: tests/*/%.c
-$(B)/tests/%: tests/%.c $(TEST_LIB) $(B)/libxipsec.a
+# gcc writes one source's dependencies over another's when it is given several
+$(B)/tests/%: tests/%.c $(TEST_LIB) $(B)/libxipsec.a $(SKEL) $(wildcard tests/lib/*.h)
 	@mkdir -p $(@D)
 	$(CC) $(XI_CPPFLAGS) -Itests/lib $(XI_CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $< $(TEST_LIB) \
 		$(B)/libxipsec.a $(XI_LIBS) -lcmocka

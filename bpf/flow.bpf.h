@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Cleartext: arriving from the cipher side (in), on its way to be protected (out), and about to leave a cipher port
- * (leaving). Steps are the same: exempt, guard, flow_cache, worker. Whatever cannot be decided is not let through.
+ * Cleartext: arriving from the cipher side (in), on its way to be protected (out), and about to
+ * leave a cipher port (leaving). Steps are the same: exempt, guard, flow_cache, worker. Whatever
+ * cannot be decided is not let through.
  */
 #ifndef XI_FLOW_BPF_H
 #define XI_FLOW_BPF_H
@@ -29,7 +30,8 @@ static __always_inline bool xi_is_local(const __u8 addr[16], enum xi_family fami
 }
 
 /* Key of flow_cache: without what no policy looks at, so that many flows share a verdict. */
-static __always_inline void xi_flow_key(const struct xi_config *cfg, struct xi_flow *flow, enum xi_dir dir)
+static __always_inline void xi_flow_key(const struct xi_config *cfg, struct xi_flow *flow,
+					enum xi_dir dir)
 {
 	flow->dir = dir;
 	if (!(cfg->flow_mask & XI_FLOW_PORTS)) {
@@ -42,11 +44,13 @@ static __always_inline void xi_flow_key(const struct xi_config *cfg, struct xi_f
 }
 
 /* The verdict, NULL: none of the present generation. Counts the hit or miss. */
-static __always_inline struct xi_flow_verdict *xi_flow_find(const struct xi_config *cfg, const struct xi_flow *flow)
+static __always_inline struct xi_flow_verdict *xi_flow_find(const struct xi_config *cfg,
+							    const struct xi_flow *flow)
 {
 	struct xi_flow_verdict *found = bpf_map_lookup_elem(&flow_cache, flow);
 
-	if (!found || found->generation != cfg->spd_generation || found->verdict == XI_VERDICT_NONE) {
+	if (!found || found->generation != cfg->spd_generation ||
+	    found->verdict == XI_VERDICT_NONE) {
 		xi_count(XI_FLOW_MISS);
 		return NULL;
 	}
@@ -54,8 +58,8 @@ static __always_inline struct xi_flow_verdict *xi_flow_find(const struct xi_conf
 	return found;
 }
 
-static __always_inline enum xi_reason xi_clear_to_worker(struct xdp_md *ctx, const struct xi_port *port,
-							 const struct xi_view *v)
+static __always_inline enum xi_reason
+xi_clear_to_worker(struct xdp_md *ctx, const struct xi_port *port, const struct xi_view *v)
 {
 	struct xi_meta meta = xi_meta_miss(v->flow.dir, 0);
 
@@ -63,8 +67,8 @@ static __always_inline enum xi_reason xi_clear_to_worker(struct xdp_md *ctx, con
 }
 
 /*
- * Of the host itself, exempt from policy, or nobody else could set SAs up. XI_NONE: not exempt. ESP in UDP is no
- * matter of ours, and its content is not in clear.
+ * Of the host itself, exempt from policy, or nobody else could set SAs up. XI_NONE: not exempt. ESP
+ * in UDP is no matter of ours, and its content is not in clear.
  */
 static __always_inline enum xi_reason xi_exempt_in(const struct xi_view *v)
 {
@@ -78,10 +82,12 @@ static __always_inline enum xi_reason xi_exempt_in(const struct xi_view *v)
 }
 
 /*
- * Cleartext that arrives, for the host or to be forwarded (policies of in and fwd). Frames behind VLAN tags belong
- * to devices above the port, which workers do not know: they pass by a cached verdict, or not at all.
+ * Cleartext that arrives, for the host or to be forwarded (policies of in and fwd). Frames behind
+ * VLAN tags belong to devices above the port, which workers do not know: they pass by a cached
+ * verdict, or not at all.
  */
-static __always_inline enum xi_reason xi_judge_in(struct xdp_md *ctx, const struct xi_config *cfg, struct xi_view *v)
+static __always_inline enum xi_reason xi_judge_in(struct xdp_md *ctx, const struct xi_config *cfg,
+						  struct xi_view *v)
 {
 	__u32 ifindex = ctx->ingress_ifindex;
 	enum xi_reason reason = xi_exempt_in(v);
@@ -106,7 +112,8 @@ static __always_inline enum xi_reason xi_judge_in(struct xdp_md *ctx, const stru
 }
 
 static __always_inline enum xi_reason xi_protect(struct xdp_md *ctx, const struct xi_port *port,
-						 const struct xi_view *v, const struct xi_flow_verdict *found)
+						 const struct xi_view *v,
+						 const struct xi_flow_verdict *found)
 {
 	struct xi_meta meta = xi_meta_miss(XI_OUT, found->handle);
 
@@ -118,8 +125,8 @@ static __always_inline enum xi_reason xi_protect(struct xdp_md *ctx, const struc
 }
 
 /*
- * Cleartext on its way out. Behind a plain port the kernel forwards what passes; behind xipsec0 (role HOST) there is
- * no other way than the worker, who also knows what is exempt there.
+ * Cleartext on its way out. Behind a plain port the kernel forwards what passes; behind xipsec0
+ * (role HOST) there is no other way than the worker, who also knows what is exempt there.
  */
 static __always_inline enum xi_reason xi_judge_out(struct xdp_md *ctx, const struct xi_config *cfg,
 						   const struct xi_port *port, struct xi_view *v)
@@ -150,7 +157,10 @@ static __always_inline enum xi_reason xi_judge_out(struct xdp_md *ctx, const str
 	return xi_clear_to_worker(ctx, port, v);
 }
 
-/* What may leave a cipher port whatever policy says: protected already, or needed to set protection up. */
+/*
+ * What may leave a cipher port whatever policy says: protected already, or needed to set protection
+ * up.
+ */
 static __always_inline bool xi_exempt_leaving(const struct xi_view *v)
 {
 	const struct xi_flow *flow = &v->flow;
@@ -165,8 +175,8 @@ static __always_inline bool xi_exempt_leaving(const struct xi_view *v)
 }
 
 /* Cleartext about to leave a cipher port, whoever sent it: the host, or the kernel's forwarding. */
-static __always_inline enum xi_reason xi_judge_leaving(struct __sk_buff *skb, const struct xi_config *cfg,
-						       struct xi_view *v)
+static __always_inline enum xi_reason
+xi_judge_leaving(struct __sk_buff *skb, const struct xi_config *cfg, struct xi_view *v)
 {
 	struct xi_flow_verdict *found;
 

@@ -30,7 +30,10 @@ static __always_inline void xi_prefix_mask(__u8 out[16], const __u8 addr[16], __
 	__builtin_memcpy(out, &words, 16);
 }
 
-/* Guards that hold for every packet: nothing configured yet, or a policy or default that spares none. */
+/*
+ * Guards that hold for every packet: nothing configured yet, or a policy or default that spares
+ * none.
+ */
 static __always_inline bool xi_guard_all(const struct xi_config *cfg, __u32 dir)
 {
 	if (cfg->abi_version != XI_ABI_VERSION || (cfg->guard_flags[dir] & XI_GUARD_ALL))
@@ -41,9 +44,9 @@ static __always_inline bool xi_guard_all(const struct xi_config *cfg, __u32 dir)
 }
 
 /*
- * Is there a policy with these prefix lengths whose prefixes cover the flow? A global function, as others below
- * and the parsers are: the verifier goes through it once, and not once per state of its callers. Its price: it
- * wants arguments checked that are never NULL.
+ * Is there a policy with these prefix lengths whose prefixes cover the flow? A global function, as
+ * others below and the parsers are: the verifier goes through it once, and not once per state of
+ * its callers. Its price: it wants arguments checked that are never NULL.
  */
 __noinline int xi_guard_covers(const struct xi_guard_mask *mask, const struct xi_flow *flow)
 {
@@ -60,7 +63,10 @@ __noinline int xi_guard_covers(const struct xi_guard_mask *mask, const struct xi
 	return bpf_map_lookup_elem(&spd_guard, &key) != NULL;
 }
 
-/* Policies of dir with templates, or that discard, whose prefixes cover the flow? One lookup a pair of lengths. */
+/*
+ * Policies of dir with templates, or that discard, whose prefixes cover the flow? One lookup a pair
+ * of lengths.
+ */
 __noinline int xi_guard_hit(const struct xi_config *cfg, const struct xi_flow *flow, __u32 dir)
 {
 	if (!cfg || !flow || dir >= XI_DIR_MAX || xi_guard_all(cfg, dir))

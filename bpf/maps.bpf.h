@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Every map. Keys and values have types, so that bpftool prints fields by name. The daemon sets max_entries from its
- * configuration before it loads; what stands here suits tests and small gateways.
+ * Every map. Keys and values have types, so that bpftool prints fields by name. The daemon sets
+ * max_entries from its configuration before it loads; what stands here suits tests and small
+ * gateways.
  */
 #ifndef XI_MAPS_BPF_H
 #define XI_MAPS_BPF_H
@@ -116,7 +117,7 @@ struct {
 /* Port slot * XI_MAX_QUEUES + queue. */
 struct {
 	__uint(type, BPF_MAP_TYPE_XSKMAP);
-	__uint(max_entries, XI_MAX_PORTS * XI_MAX_QUEUES);
+	__uint(max_entries, XI_MAX_PORTS *XI_MAX_QUEUES);
 	__type(key, __u32);
 	__type(value, __u32);
 } xsks SEC(".maps");
@@ -151,8 +152,8 @@ struct {
 } config SEC(".maps");
 
 /*
- * Misses reported of late: CLOCK_MONOTONIC ns of the last message. Apart, so that a flood of new flows cannot push
- * out what is known about SAs.
+ * Misses reported of late: CLOCK_MONOTONIC ns of the last message. Apart, so that a flood of new
+ * flows cannot push out what is known about SAs.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -168,12 +169,15 @@ struct {
 	__type(value, __u64);
 } miss_flow SEC(".maps");
 
-/* Sources of misses, rate-limited apart: arriving cleartext cannot use up the messages of SAs or of leaving flows. */
+/*
+ * Sources of misses, rate-limited apart: arriving cleartext cannot use up the messages of SAs or of
+ * leaving flows.
+ */
 enum xi_miss_source { XI_SOURCE_SA, XI_SOURCE_FLOW_IN, XI_SOURCE_FLOW_OUT, XI_SOURCE_MAX };
 
 struct xi_bucket {
-	__u64 credit;                /* ns, at most one second */
-	__u64 last;                  /* CLOCK_MONOTONIC, ns */
+	__u64 credit; /* ns, at most one second */
+	__u64 last;   /* CLOCK_MONOTONIC, ns */
 };
 
 struct {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Metadata in front of a packet. It crosses veth pairs, so a program first discards what a packet arrives with,
- * and writes its own just before the packet goes to a worker or, on xipsec0, to the host.
+ * Metadata in front of a packet. It crosses veth pairs, so a program first discards what a packet
+ * arrives with, and writes its own just before the packet goes to a worker or, on xipsec0, to the
+ * host.
  */
 #ifndef XI_META_BPF_H
 #define XI_META_BPF_H
@@ -12,7 +13,7 @@
 #include "parse.bpf.h"
 #include "stats.bpf.h"
 
-#define XI_RECORD_MAC 0x02   /* first byte of a source MAC that is a receive record: 02:status:sa_index */
+#define XI_RECORD_MAC 0x02 /* first byte of a source MAC that is a receive record */
 
 /* False: the driver would not let go of it. */
 static __always_inline bool xi_meta_strip(struct xdp_md *ctx)
@@ -40,7 +41,10 @@ static __always_inline bool xi_meta_write(struct xdp_md *ctx, const struct xi_me
 	return true;
 }
 
-/* For a packet that nobody has decided on yet: the worker looks handle up, or with handle 0 the policy. */
+/*
+ * For a packet that nobody has decided on yet: the worker looks handle up, or with handle 0 the
+ * policy.
+ */
 static __always_inline struct xi_meta xi_meta_miss(enum xi_dir dir, __u32 handle)
 {
 	return (struct xi_meta){

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Miss messages to the control thread. Each asks for one thing, so the same one is held back for a while, and each
- * source has its own budget: a flood of packets can neither fill the ring nor silence another source.
+ * Miss messages to the control thread. Each asks for one thing, so the same one is held back for a
+ * while, and each source has its own budget: a flood of packets can neither fill the ring nor
+ * silence another source.
  */
 #ifndef XI_MISS_BPF_H
 #define XI_MISS_BPF_H
@@ -48,7 +49,8 @@ static __always_inline bool xi_miss_due(const struct xi_config *cfg, const __u64
 /* ctx: of XDP or tc. */
 static __always_inline bool xi_miss_send(void *ctx, struct xi_miss *miss)
 {
-	bool sent = bpf_perf_event_output(ctx, &misses, BPF_F_CURRENT_CPU, miss, sizeof(*miss)) == 0;
+	bool sent =
+		bpf_perf_event_output(ctx, &misses, BPF_F_CURRENT_CPU, miss, sizeof(*miss)) == 0;
 
 	xi_count(sent ? XI_MISS_SENT : XI_MISS_LOST);
 	return sent;
@@ -75,8 +77,8 @@ static __always_inline void xi_miss_sa(struct xdp_md *ctx, const struct xi_confi
 }
 
 /* flow: masked, the very key of flow_cache. */
-static __always_inline void xi_miss_flow(void *ctx, const struct xi_config *cfg, const struct xi_flow *flow,
-					 __u32 ifindex, __u32 queue)
+static __always_inline void xi_miss_flow(void *ctx, const struct xi_config *cfg,
+					 const struct xi_flow *flow, __u32 ifindex, __u32 queue)
 {
 	__u64 now = bpf_ktime_get_ns();
 	struct xi_miss miss = {

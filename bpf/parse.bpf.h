@@ -15,33 +15,35 @@
 
 #include <xipsec/abi.h>
 
-#define XI_VLAN_TAGS 2       /* 802.1ad around 802.1Q */
-#define XI_EXT_HEADERS 8     /* IPv6 extension headers walked over */
-#define XI_HEADERS_MAX 4096  /* no header is looked for behind this; the verifier tracks packet offsets to 65535 */
+#define XI_VLAN_TAGS 2	 /* 802.1ad around 802.1Q */
+#define XI_EXT_HEADERS 8 /* IPv6 extension headers walked over */
+#define XI_HEADERS_MAX 4096 /* no header is looked for behind this */
 
 #define XI_IP_MF 0x2000
 #define XI_IP_OFFSET 0x1fff
 #define XI_PORT_IKE 500
 #define XI_PORT_NATT 4500
-#define XI_ND_FIRST 133      /* router solicitation ... redirect (RFC 4861 section 4) */
+#define XI_PROTO_MH 135 /* IPPROTO_MH of linux/in6.h; its type takes the place of a port */
+#define XI_ND_FIRST 133 /* router solicitation ... redirect (RFC 4861 section 4) */
 #define XI_ND_LAST 137
 #define XI_ND_HOPS 255
 
 enum xi_parsed { XI_PARSED_OTHER, XI_PARSED_IP, XI_PARSED_BAD };
-enum xi_udp { XI_UDP_PLAIN, XI_UDP_IKE, XI_UDP_ESP }; /* what a datagram to port 500 or 4500 holds (RFC 3948) */
+/* What a datagram to port 500 or 4500 holds (RFC 3948). */
+enum xi_udp { XI_UDP_PLAIN, XI_UDP_IKE, XI_UDP_ESP };
 
 struct xi_view {
-	struct xi_flow flow;         /* every field as found; dir is the caller's */
-	__u32 spi;                   /* ESP only */
-	__u32 len;                   /* of the packet by its own header */
-	__u32 off;                   /* from l3_offset to the header looked at */
+	struct xi_flow flow; /* every field as found; dir is the caller's */
+	__u32 spi;	     /* ESP only */
+	__u32 len;	     /* of the packet by its own header */
+	__u32 off;	     /* from l3_offset to the header looked at */
 	__u16 l3_offset;
-	__u8 tagged;                 /* behind VLAN tags */
-	__u8 fragment;               /* any fragment, the first as well */
-	__u8 vague;                  /* protocol or ports could not be read */
-	__u8 cut;                    /* the packet goes on behind what can be read here (tc) */
-	__u8 hops;                   /* TTL or hop limit */
-	__u8 udp;                    /* enum xi_udp */
+	__u8 tagged;   /* behind VLAN tags */
+	__u8 fragment; /* any fragment, the first as well */
+	__u8 vague;    /* protocol or ports could not be read */
+	__u8 cut;      /* the packet goes on behind what can be read here (tc) */
+	__u8 hops;     /* TTL or hop limit */
+	__u8 udp;      /* enum xi_udp */
 };
 
 /* A packet from its IP header on, as far as it can be read. */
@@ -51,9 +53,10 @@ struct xi_span {
 };
 
 /*
- * n bytes, skip behind v->off, or NULL. Sets cut or vague. Bytes behind the packet's own length are Ethernet
- * padding and never read as headers. Offset and length are read back from memory: the verifier then knows nothing
- * of them but the checks here, so its states of different header chains are one, which saves it nine tenths of its work.
+ * n bytes, skip behind v->off, or NULL. Sets cut or vague. Bytes behind the packet's own length are
+ * Ethernet padding and never read as headers. Offset and length are read back from memory: the
+ * verifier then knows nothing of them but the checks here, so its states of different header chains
+ * are one, which saves it nine tenths of its work.
  */
 static __always_inline void *xi_at(const struct xi_span *s, __u32 skip, __u32 n, struct xi_view *v)
 {
@@ -94,7 +97,7 @@ static __always_inline void xi_parse_l4(const struct xi_span *s, struct xi_view 
 {
 	__be16 *ports;
 	__be32 *spi;
-	__u8 *icmp;
+	__u8 *type;
 
 	switch (v->flow.proto) {
 	case IPPROTO_TCP:
@@ -112,11 +115,16 @@ static __always_inline void xi_parse_l4(const struct xi_span *s, struct xi_view 
 		return;
 	case IPPROTO_ICMP:
 	case IPPROTO_ICMPV6:
-		icmp = xi_at(s, 0, 4, v);
-		if (!icmp)
+		type = xi_at(s, 0, 4, v);
+		if (!type)
 			return;
-		v->flow.sport = icmp[0];
-		v->flow.dport = icmp[1];
+		v->flow.sport = type[0];
+		v->flow.dport = type[1];
+		return;
+	case XI_PROTO_MH:
+		type = xi_at(s, 0, 4, v);
+		if (type)
+			v->flow.sport = type[2];
 		return;
 	case IPPROTO_ESP:
 		spi = xi_at(s, 0, 8, v);
@@ -126,13 +134,14 @@ static __always_inline void xi_parse_l4(const struct xi_span *s, struct xi_view 
 	}
 }
 
-/* Length of a packet by its header; a segment train above 64 KiB on its way out (BIG TCP) has none. */
+/* Length by a packet's own header; a segment train above 64 KiB (BIG TCP) has none there. */
 static __always_inline __u32 xi_ip_len(__u32 len, __u32 avail)
 {
 	return avail > 0xffff ? avail : len;
 }
 
-static __always_inline enum xi_parsed xi_parse_ipv4(const struct xi_span *s, __u32 avail, struct xi_view *v)
+static __always_inline enum xi_parsed xi_parse_ipv4(const struct xi_span *s, __u32 avail,
+						    struct xi_view *v)
 {
 	struct iphdr *ip = s->l3;
 	__u32 frag;
@@ -166,8 +175,8 @@ static __always_inline void xi_parse_fragment(const __u8 *hdr, struct xi_view *v
 }
 
 /*
- * Walks over extension headers (RFC 8200 section 4) up to the upper protocol. A chain too long leaves the view
- * vague, as does a non-initial fragment that starts inside the chain.
+ * Walks over extension headers (RFC 8200 section 4) up to the upper protocol. A chain too long
+ * leaves the view vague, as does a non-initial fragment that starts inside the chain.
  */
 static __always_inline void xi_parse_ext(const struct xi_span *s, struct xi_view *v)
 {
@@ -177,8 +186,8 @@ static __always_inline void xi_parse_ext(const struct xi_span *s, struct xi_view
 	for (int i = 0; i < XI_EXT_HEADERS; i++) {
 		__u8 proto = v->flow.proto;
 
-		if (proto != IPPROTO_HOPOPTS && proto != IPPROTO_ROUTING && proto != IPPROTO_DSTOPTS &&
-		    proto != IPPROTO_FRAGMENT)
+		if (proto != IPPROTO_HOPOPTS && proto != IPPROTO_ROUTING &&
+		    proto != IPPROTO_DSTOPTS && proto != IPPROTO_FRAGMENT)
 			return;
 		if (v->flow.fragment)
 			break;
@@ -193,7 +202,8 @@ static __always_inline void xi_parse_ext(const struct xi_span *s, struct xi_view
 	v->vague = 1;
 }
 
-static __always_inline enum xi_parsed xi_parse_ipv6(const struct xi_span *s, __u32 avail, struct xi_view *v)
+static __always_inline enum xi_parsed xi_parse_ipv6(const struct xi_span *s, __u32 avail,
+						    struct xi_view *v)
 {
 	struct ipv6hdr *ip = s->l3;
 
@@ -240,10 +250,11 @@ static __always_inline int xi_parse_eth(void *data, void *end, struct xi_view *v
 }
 
 /*
- * frame_len: whole frame, of which [data, end) can be read. XI_PARSED_BAD: no address in it can be relied on.
- * XI_PARSED_IP may still be vague: addresses are right, protocol or ports are not known.
+ * frame_len: whole frame, of which [data, end) can be read. XI_PARSED_BAD: no address in it can be
+ * relied on. XI_PARSED_IP may still be vague: addresses are right, protocol or ports are not known.
  */
-static __always_inline enum xi_parsed xi_parse(void *data, void *end, __u32 frame_len, struct xi_view *v)
+static __always_inline enum xi_parsed xi_parse(void *data, void *end, __u32 frame_len,
+					       struct xi_view *v)
 {
 	struct xi_span s = { .end = end };
 	enum xi_parsed parsed;
@@ -259,7 +270,8 @@ static __always_inline enum xi_parsed xi_parse(void *data, void *end, __u32 fram
 	else if (type == ETH_P_IPV6)
 		parsed = xi_parse_ipv6(&s, frame_len - v->l3_offset, v);
 	else
-		return type == ETH_P_8021Q || type == ETH_P_8021AD ? XI_PARSED_BAD : XI_PARSED_OTHER;
+		return type == ETH_P_8021Q || type == ETH_P_8021AD ? XI_PARSED_BAD
+								   : XI_PARSED_OTHER;
 	if (parsed == XI_PARSED_IP && !v->vague && !v->flow.fragment)
 		xi_parse_l4(&s, v);
 	return parsed;
@@ -274,7 +286,10 @@ __noinline int xi_parse_xdp(struct xdp_md *ctx, struct xi_view *v)
 	return v ? xi_parse(data, end, end - data, v) : XI_PARSED_BAD;
 }
 
-/* Reads what lies in the linear part; only a packet whose headers go on behind it is pulled, and read once more. */
+/*
+ * Reads what lies in the linear part; only a packet whose headers go on behind it is pulled, and
+ * read once more.
+ */
 __noinline int xi_parse_skb(struct __sk_buff *skb, struct xi_view *v)
 {
 	enum xi_parsed parsed = XI_PARSED_BAD;
@@ -285,7 +300,8 @@ __noinline int xi_parse_skb(struct __sk_buff *skb, struct xi_view *v)
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < 2; i++) {
 		parsed = xi_parse((void *)(long)skb->data, (void *)(long)skb->data_end, len, v);
-		if (!v->cut || i || bpf_skb_pull_data(skb, len < XI_HEADERS_MAX ? len : XI_HEADERS_MAX))
+		if (!v->cut || i ||
+		    bpf_skb_pull_data(skb, len < XI_HEADERS_MAX ? len : XI_HEADERS_MAX))
 			break;
 	}
 	return parsed;
@@ -302,11 +318,15 @@ static __always_inline bool xi_is_for_port(struct xdp_md *ctx, const struct xi_p
 	return ((dest[0] ^ mac[0]) | (dest[1] ^ mac[1]) | (dest[2] ^ mac[2])) == 0;
 }
 
-/* Neighbour discovery on its own link: never forwarded, so whoever sees hop limit 255 is a neighbour. */
+/*
+ * Neighbour discovery on its own link: never forwarded, so whoever sees hop limit 255 is a
+ * neighbour.
+ */
 static __always_inline bool xi_is_nd(const struct xi_view *v)
 {
-	return v->flow.family == XI_IPV6 && v->flow.proto == IPPROTO_ICMPV6 && !v->fragment && !v->vague &&
-	       v->hops == XI_ND_HOPS && v->flow.sport >= XI_ND_FIRST && v->flow.sport <= XI_ND_LAST;
+	return v->flow.family == XI_IPV6 && v->flow.proto == IPPROTO_ICMPV6 && !v->fragment &&
+	       !v->vague && v->hops == XI_ND_HOPS && v->flow.sport >= XI_ND_FIRST &&
+	       v->flow.sport <= XI_ND_LAST;
 }
 
 /* 224/4, ff00::/8, fe80::/10. */
@@ -314,7 +334,8 @@ static __always_inline bool xi_is_link_scope(const struct xi_flow *flow)
 {
 	if (flow->family == XI_IPV4)
 		return (flow->daddr[0] & 0xf0) == 0xe0;
-	return flow->daddr[0] == 0xff || (flow->daddr[0] == 0xfe && (flow->daddr[1] & 0xc0) == 0x80);
+	return flow->daddr[0] == 0xff ||
+	       (flow->daddr[0] == 0xfe && (flow->daddr[1] & 0xc0) == 0x80);
 }
 
 #endif

@@ -10,7 +10,7 @@
 #include "parse.bpf.h"
 #include "stats.bpf.h"
 
-#define XI_SPI_FIRST 256     /* 1 to 255 are reserved, 0 is local (RFC 4303 section 2.1) */
+#define XI_SPI_FIRST 256 /* 1 to 255 are reserved, 0 is local (RFC 4303 section 2.1) */
 
 static __always_inline enum xi_reason xi_sa_to_worker(struct xdp_md *ctx, const struct xi_view *v,
 						      struct xi_meta *meta)
@@ -50,7 +50,8 @@ static __always_inline enum xi_reason xi_sa_miss(struct xdp_md *ctx, const struc
 	struct xi_meta meta;
 
 	if (!known)
-		return cfg->unknown_spi == XI_METHOD_KERNEL ? XI_PASS_UNKNOWN_SPI : XI_DROP_UNKNOWN_SPI;
+		return cfg->unknown_spi == XI_METHOD_KERNEL ? XI_PASS_UNKNOWN_SPI
+							    : XI_DROP_UNKNOWN_SPI;
 	meta = xi_meta_miss(XI_IN, *known);
 	xi_count(XI_SA_MISS);
 	xi_miss_sa(ctx, cfg, id, meta.handle);

@@ -9,7 +9,7 @@
 
 /* Reasons lie in blocks of 32, events and drops in turn, so bit 5 tells them apart. */
 #define XI_REASON_DROP_BIT 32
-#define X(value, symbol, name, kind, text) \
+#define X(value, symbol, name, kind, text)                                                         \
 	XI_ASSERT(!!((value) & XI_REASON_DROP_BIT) == (XI_REASON_##kind == XI_REASON_DROP));
 XI_REASONS(X)
 #undef X

@@ -71,7 +71,10 @@ int xdp_plain(struct xdp_md *ctx)
 	return xi_exit_xdp(xi_plain(ctx));
 }
 
-/* On xipsec0: what reaches the host has come through a worker, which left its record in the source MAC. */
+/*
+ * On xipsec0: what reaches the host has come through a worker, which left its record in the source
+ * MAC.
+ */
 SEC("xdp")
 int xdp_host(struct xdp_md *ctx)
 {

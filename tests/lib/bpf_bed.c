@@ -43,8 +43,9 @@ static int bed_link_up(struct xi_bed *bed)
 	struct ifreq req = {};
 	int fd, ret = -1;
 
-	if (unshare(CLONE_NEWNET) || system("ip link add " BED_PORT " type veth peer name " BED_PEER
-					    " && ip link set " BED_PORT " up && ip link set " BED_PEER " up"))
+	if (unshare(CLONE_NEWNET) ||
+	    system("ip link add " BED_PORT " type veth peer name " BED_PEER
+		   " && ip link set " BED_PORT " up && ip link set " BED_PEER " up"))
 		return -1;
 	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
@@ -182,7 +183,8 @@ static enum xi_family bed_prefix(uint8_t addr[16], uint8_t *plen, const char *te
 	return xi_addr_parse(addr, copy) == 4 ? XI_IPV4 : XI_IPV6;
 }
 
-void xi_bed_guard(struct xi_bed *bed, uint32_t row, enum xi_dir dir, const char *src, const char *dst)
+void xi_bed_guard(struct xi_bed *bed, uint32_t row, enum xi_dir dir, const char *src,
+		  const char *dst)
 {
 	struct xi_guard_key key = { .dir = dir };
 	struct xi_guard_mask mask = { .dir = dir, .used = 1 };
@@ -220,8 +222,8 @@ void xi_bed_sa_cached(struct xi_bed *bed, const char *daddr, uint32_t spi, enum 
 	bed_put(bed->skel->maps.sa_cache, &id, &cached);
 }
 
-void xi_bed_flow(struct xi_bed *bed, const struct xi_spec *spec, enum xi_dir dir, enum xi_verdict verdict,
-		 uint32_t generation)
+void xi_bed_flow(struct xi_bed *bed, const struct xi_spec *spec, enum xi_dir dir,
+		 enum xi_verdict verdict, uint32_t generation)
 {
 	struct xi_flow_verdict value = { .verdict = verdict, .generation = generation };
 	struct xi_flow flow = { .proto = spec->proto, .dir = dir, .fragment = spec->frag_off != 0 };
@@ -249,7 +251,10 @@ void xi_bed_role(struct xi_bed *bed, enum xi_role role)
 	bed_put(bed->skel->maps.ports, &bed->ifindex, &port);
 }
 
-/* An AF_XDP socket with a receive ring: all that XSKMAP asks for. Nothing is ever delivered in a test run. */
+/*
+ * An AF_XDP socket with a receive ring: all that XSKMAP asks for. Nothing is ever delivered in a
+ * test run.
+ */
 void xi_bed_worker(struct xi_bed *bed, bool there)
 {
 	uint32_t row = XI_BED_SLOT * XI_MAX_QUEUES;
@@ -270,9 +275,9 @@ void xi_bed_worker(struct xi_bed *bed, bool there)
 void xi_bed_reset(struct xi_bed *bed)
 {
 	struct bpf_map *hashes[] = {
-		bed->skel->maps.sad, bed->skel->maps.sad_lookup, bed->skel->maps.sa_cache,
-		bed->skel->maps.flow_cache, bed->skel->maps.spd_guard, bed->skel->maps.local_addrs,
-		bed->skel->maps.ports, bed->skel->maps.miss_sa, bed->skel->maps.miss_flow,
+		bed->skel->maps.sad,	    bed->skel->maps.sad_lookup, bed->skel->maps.sa_cache,
+		bed->skel->maps.flow_cache, bed->skel->maps.spd_guard,	bed->skel->maps.local_addrs,
+		bed->skel->maps.ports,	    bed->skel->maps.miss_sa,	bed->skel->maps.miss_flow,
 	};
 	struct xi_guard_mask unused = {};
 	struct xi_config cfg = xi_bed_config();
@@ -282,7 +287,8 @@ void xi_bed_reset(struct xi_bed *bed)
 	for (uint32_t i = 0; i < XI_MAX_MASKS; i++)
 		bed_put(bed->skel->maps.spd_masks, &i, &unused);
 	bed_zero_percpu(bed->skel->maps.stats, XI_REASON_MAX);
-	bed_zero_percpu(bed->skel->maps.miss_bucket, bpf_map__max_entries(bed->skel->maps.miss_bucket));
+	bed_zero_percpu(bed->skel->maps.miss_bucket,
+			bpf_map__max_entries(bed->skel->maps.miss_bucket));
 	xi_bed_put_config(bed, &cfg);
 	xi_bed_role(bed, XI_ROLE_CIPHER);
 	xi_bed_worker(bed, true);
@@ -300,7 +306,8 @@ uint64_t xi_bed_stat(const struct xi_bed *bed, uint32_t reason)
 	int ncpus = libbpf_num_possible_cpus();
 	uint64_t values[ncpus], sum = 0;
 
-	assert_return_code(bpf_map_lookup_elem(bpf_map__fd(bed->skel->maps.stats), &reason, values), errno);
+	assert_return_code(bpf_map_lookup_elem(bpf_map__fd(bed->skel->maps.stats), &reason, values),
+			   errno);
 	for (int i = 0; i < ncpus; i++)
 		sum += values[i];
 	return sum;
@@ -312,8 +319,8 @@ void xi_bed_stats(const struct xi_bed *bed, uint64_t stats[XI_REASON_MAX])
 		stats[i] = xi_bed_stat(bed, i);
 }
 
-void xi_bed_run_xdp(struct xi_bed *bed, struct bpf_program *prog, const struct xi_frame *frame, uint32_t meta_len,
-		    uint32_t repeat, struct xi_run *run)
+void xi_bed_run_xdp(struct xi_bed *bed, struct bpf_program *prog, const struct xi_frame *frame,
+		    uint32_t meta_len, uint32_t repeat, struct xi_run *run)
 {
 	uint8_t in[XI_FRAME_MAX + 256];
 	struct xdp_md ctx = {
@@ -335,8 +342,8 @@ void xi_bed_run_xdp(struct xi_bed *bed, struct bpf_program *prog, const struct x
 	run->ns = opts.duration;
 }
 
-void xi_bed_run_tc(struct xi_bed *bed, struct bpf_program *prog, const struct xi_frame *frame, uint32_t repeat,
-		   struct xi_run *run)
+void xi_bed_run_tc(struct xi_bed *bed, struct bpf_program *prog, const struct xi_frame *frame,
+		   uint32_t repeat, struct xi_run *run)
 {
 	struct __sk_buff ctx = { .ifindex = bed->ifindex };
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame->data, .data_size_in = frame->len,
@@ -348,6 +355,13 @@ void xi_bed_run_tc(struct xi_bed *bed, struct bpf_program *prog, const struct xi
 	run->meta_len = 0;
 	run->len = opts.data_size_out;
 	run->ns = opts.duration;
+}
+
+static bool case_verdict(const struct xi_case *c, const struct xi_run *run)
+{
+	if (run->verdict != c->verdict)
+		print_error("%s: verdict %d, expected %d\n", c->name, run->verdict, c->verdict);
+	return run->verdict == c->verdict;
 }
 
 static bool case_counts(const struct xi_bed *bed, const struct xi_case *c, bool stripped)
@@ -369,8 +383,12 @@ static bool case_counts(const struct xi_bed *bed, const struct xi_case *c, bool 
 	return ok;
 }
 
-/* Packets that go on are never changed; metadata are ours or none. What is dropped may look as it likes. */
-static bool case_output(const struct xi_case *c, const struct xi_frame *frame, const struct xi_run *run)
+/*
+ * Packets that go on are never changed; metadata are ours or none. What is dropped may look as it
+ * likes.
+ */
+static bool case_output(const struct xi_case *c, const struct xi_frame *frame,
+			const struct xi_run *run)
 {
 	uint32_t want = c->meta.magic ? sizeof(c->meta) : 0;
 
@@ -387,8 +405,8 @@ static bool case_output(const struct xi_case *c, const struct xi_frame *frame, c
 	return true;
 }
 
-void xi_bed_cases(struct xi_bed *bed, struct bpf_program *prog, enum xi_role role, const struct xi_case *cases,
-		  unsigned int n, uint32_t meta_len)
+void xi_bed_cases(struct xi_bed *bed, struct bpf_program *prog, enum xi_role role,
+		  const struct xi_case *cases, unsigned int n, uint32_t meta_len)
 {
 	bool tc = bpf_program__type(prog) == BPF_PROG_TYPE_SCHED_CLS;
 	static struct xi_frame frame;
@@ -410,10 +428,9 @@ void xi_bed_cases(struct xi_bed *bed, struct bpf_program *prog, enum xi_role rol
 			xi_bed_run_tc(bed, prog, &frame, 1, &run);
 		else
 			xi_bed_run_xdp(bed, prog, &frame, meta_len, 1, &run);
-		if (run.verdict != c->verdict)
-			print_error("%s: verdict %d, expected %d\n", c->name, run.verdict, c->verdict);
-		failed += !(case_counts(bed, c, meta_len) & case_output(c, &frame, &run) &
-			    (run.verdict == c->verdict));
+		if (!case_verdict(c, &run) || !case_counts(bed, c, meta_len) ||
+		    !case_output(c, &frame, &run))
+			failed++;
 	}
 	assert_int_equal(failed, 0);
 }

@@ -84,7 +84,8 @@ static uint16_t checksum(const uint8_t *p, uint32_t len)
 	return htons(~sum);
 }
 
-static void put_ipv4(struct xi_frame *f, const struct xi_spec *s, const uint8_t *src, const uint8_t *dst)
+static void put_ipv4(struct xi_frame *f, const struct xi_spec *s, const uint8_t *src,
+		     const uint8_t *dst)
 {
 	uint8_t *ip = f->data + f->len;
 	uint16_t sum;
@@ -110,7 +111,8 @@ static uint8_t ext_proto(char c)
 }
 
 /* Extension headers in the order of s->ext, then the fragment header. */
-static void put_ipv6(struct xi_frame *f, const struct xi_spec *s, const uint8_t *src, const uint8_t *dst)
+static void put_ipv6(struct xi_frame *f, const struct xi_spec *s, const uint8_t *src,
+		     const uint8_t *dst)
 {
 	const char *ext = s->ext ? s->ext : "";
 	bool fragment = s->frag_off || s->mf || s->atomic;

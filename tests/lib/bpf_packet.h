@@ -15,24 +15,25 @@ struct xi_frame {
 
 /* Everything left out is zero, or what an ordinary packet has. */
 struct xi_spec {
-	const char *src, *dst;       /* text; NULL: no IP packet, eth_type alone */
-	const uint8_t *dmac;         /* NULL: all zero */
+	const char *src, *dst; /* text; NULL: no IP packet, eth_type alone */
+	const uint8_t *dmac;   /* NULL: all zero */
 	const uint8_t *smac;
-	uint16_t eth_type;           /* 0: by address family */
-	unsigned int vlans;          /* tags in front */
+	uint16_t eth_type;  /* 0: by address family */
+	unsigned int vlans; /* tags in front */
 	uint8_t proto;
-	uint16_t sport, dport;       /* ICMP: type and code */
+	uint16_t sport, dport; /* ICMP: type and code */
 	uint32_t spi;
-	uint16_t frag_off;           /* units of eight bytes */
+	uint16_t frag_off; /* units of eight bytes */
 	bool mf;
-	bool atomic;                 /* IPv6: fragment header of a whole packet */
-	uint8_t hops;                /* 0: 64 */
-	const char *ext;             /* IPv6: one character a header, h hop-by-hop, r routing, d destination options */
+	bool atomic;	 /* IPv6: fragment header of a whole packet */
+	uint8_t hops;	 /* 0: 64 */
+	const char *ext; /* IPv6: one character a header, h hop-by-hop, r routing, d destination
+			    options */
 	const uint8_t *payload;
-	uint32_t payload_len;        /* bytes behind the first eight of proto's header */
-	uint32_t cut;                /* bytes taken off the end, length fields left as they are */
-	uint32_t shrink;             /* bytes taken off the length fields, frame left as it is */
-	uint8_t version_ihl;         /* 0: right */
+	uint32_t payload_len; /* bytes behind the first eight of proto's header */
+	uint32_t cut;	      /* bytes taken off the end, length fields left as they are */
+	uint32_t shrink;      /* bytes taken off the length fields, frame left as it is */
+	uint8_t version_ihl;  /* 0: right */
 };
 
 void xi_frame_build(struct xi_frame *frame, const struct xi_spec *spec);

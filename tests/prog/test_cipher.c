@@ -1,22 +1,38 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Every verdict of xdp_cipher. */
+#include <arpa/inet.h>
 #include <linux/if_ether.h>
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
 #include <cmocka.h>
+#include <stdio.h>
 
 #include "bpf_bed.h"
 
-#define ESP4 .src = "192.0.2.2", .dst = "192.0.2.1", .proto = IPPROTO_ESP, .spi = XI_BED_SPI, .payload_len = 40
-#define ESP6 .src = "2001:db8::2", .dst = "2001:db8::1", .proto = IPPROTO_ESP, .spi = XI_BED_SPI, .payload_len = 40
-#define CLEAR4 .src = "10.2.0.9", .dst = "10.1.0.9", .proto = IPPROTO_TCP, .sport = 80, .dport = 40000, \
+#define ESP4                                                                                       \
+	.src = "192.0.2.2", .dst = "192.0.2.1", .proto = IPPROTO_ESP, .spi = XI_BED_SPI,           \
+	.payload_len = 40
+#define ESP6                                                                                       \
+	.src = "2001:db8::2", .dst = "2001:db8::1", .proto = IPPROTO_ESP, .spi = XI_BED_SPI,       \
+	.payload_len = 40
+#define CLEAR4                                                                                     \
+	.src = "10.2.0.9", .dst = "10.1.0.9", .proto = IPPROTO_TCP, .sport = 80, .dport = 40000,   \
 	.payload_len = 12
-#define CLEAR6 .src = "fd02::9", .dst = "fd01::9", .proto = IPPROTO_TCP, .sport = 80, .dport = 40000, .payload_len = 12
+#define CLEAR6                                                                                     \
+	.src = "fd02::9", .dst = "fd01::9", .proto = IPPROTO_TCP, .sport = 80, .dport = 40000,     \
+	.payload_len = 12
 #define FOREIGN4 .src = "198.51.100.7", .dst = "192.0.2.1"
-#define META(...) .meta = { .magic = XI_META_MAGIC, .slot = XI_NO_SLOT, .next_slot = XI_NO_SLOT, .dir = XI_IN, \
-	.status = XI_CRYPTO_NOT_DONE, .l3_offset = 14, .port = XI_BED_SLOT, __VA_ARGS__ }
+#define META(...)                                                                                  \
+	.meta = { .magic = XI_META_MAGIC,                                                          \
+		  .slot = XI_NO_SLOT,                                                              \
+		  .next_slot = XI_NO_SLOT,                                                         \
+		  .dir = XI_IN,                                                                    \
+		  .status = XI_CRYPTO_NOT_DONE,                                                    \
+		  .l3_offset = 14,                                                                 \
+		  .port = XI_BED_SLOT,                                                             \
+		  __VA_ARGS__ }
 #define MISS(h) META(.handle = (h), .flags = XI_META_MISS)
 #define N(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -81,51 +97,72 @@ static void unknown_to_kernel(struct xi_bed *bed, const struct xi_spec *spec)
 	xi_bed_put_config(bed, &cfg);
 }
 
-/* The record of a foreign destination: outbound SAs stand in sad_lookup as well. */
+/* sad_lookup knows outbound SAs too: their destination is foreign, as is ESP in transit to it. */
+/* clang-format off */
 static const struct xi_case esp_cases[] = {
-	{ "hit, fast", { ESP4 }, fast, XDP_REDIRECT, { XI_SA_HIT, XI_TO_WORKER },
-	  META(.handle = XI_BED_HANDLE, .slot = 11) },
-	{ "hit, fast, IPv6", { ESP6 }, fast, XDP_REDIRECT, { XI_SA_HIT, XI_TO_WORKER },
-	  META(.handle = XI_BED_HANDLE, .slot = 11) },
-	{ "hit behind extension headers", { ESP6, .ext = "hrd" }, fast, XDP_REDIRECT, { XI_SA_HIT, XI_TO_WORKER },
-	  META(.handle = XI_BED_HANDLE, .slot = 11) },
-	{ "hit, atomic fragment is a whole packet", { ESP6, .atomic = true }, fast, XDP_REDIRECT,
-	  { XI_SA_HIT, XI_TO_WORKER }, META(.handle = XI_BED_HANDLE, .slot = 11) },
-	{ "hit, slow", { ESP4 }, slow, XDP_REDIRECT, { XI_SA_HIT, XI_TO_WORKER }, MISS(XI_BED_HANDLE) },
-	{ "hit, kernel", { ESP4 }, kernel, XDP_PASS, { XI_SA_HIT, XI_PASS_KERNEL } },
-	{ "hit, drop", { ESP4 }, drop, XDP_DROP, { XI_SA_HIT, XI_DROP_SA_METHOD } },
-	{ "hit, no method", { ESP4 }, no_method, XDP_DROP, { XI_SA_HIT, XI_DROP_SA_METHOD } },
-	{ "hit, no worker", { ESP4 }, fast_no_worker, XDP_DROP, { XI_SA_HIT, XI_DROP_NO_WORKER } },
-	{ "hit, no port", { ESP4 }, fast_no_port, XDP_DROP, { XI_SA_HIT, XI_DROP_NO_PORT } },
-	{ "hit needs the same destination", { ESP4, .dst = "10.1.0.1" }, fast, XDP_DROP, { XI_DROP_UNKNOWN_SPI } },
-	{ "miss", { ESP4 }, known, XDP_REDIRECT, { XI_SA_MISS, XI_MISS_LOST, XI_TO_WORKER }, MISS(XI_BED_HANDLE) },
-	{ "miss, IPv6", { ESP6 }, known, XDP_REDIRECT, { XI_SA_MISS, XI_MISS_LOST, XI_TO_WORKER },
-	  MISS(XI_BED_HANDLE) },
-	{ "unknown SPI", { ESP4 }, NULL, XDP_DROP, { XI_DROP_UNKNOWN_SPI } },
-	{ "unknown SPI, IPv6", { ESP6 }, NULL, XDP_DROP, { XI_DROP_UNKNOWN_SPI } },
-	{ "unknown SPI to the kernel", { ESP4 }, unknown_to_kernel, XDP_PASS, { XI_PASS_UNKNOWN_SPI } },
-	{ "reserved SPI", { ESP4, .spi = 255 }, NULL, XDP_DROP, { XI_DROP_RESERVED_SPI } },
-	{ "reserved SPI, even if known", { ESP4, .spi = 255 }, known, XDP_DROP, { XI_DROP_RESERVED_SPI } },
-	{ "SPI 0", { ESP6, .spi = 0 }, NULL, XDP_DROP, { XI_DROP_RESERVED_SPI } },
-	{ "SPI 256 is not reserved", { ESP4, .spi = 256 }, NULL, XDP_DROP, { XI_DROP_UNKNOWN_SPI } },
-	{ "foreign ESP", { ESP4, .dst = "192.0.2.77" }, NULL, XDP_PASS, { XI_PASS_FOREIGN } },
-	{ "foreign ESP with a known SPI", { ESP4, .dst = "192.0.2.77" }, known, XDP_PASS, { XI_PASS_FOREIGN } },
-	{ "foreign reserved SPI", { ESP4, .dst = "192.0.2.77", .spi = 3 }, NULL, XDP_PASS, { XI_PASS_FOREIGN } },
-	{ "first fragment", { ESP4, .mf = true }, fast, XDP_DROP, { XI_DROP_ESP_FRAGMENT } },
-	{ "later fragment", { ESP4, .frag_off = 3 }, fast, XDP_DROP, { XI_DROP_ESP_FRAGMENT } },
-	{ "first fragment, IPv6", { ESP6, .mf = true }, fast, XDP_DROP, { XI_DROP_ESP_FRAGMENT } },
-	{ "later fragment, IPv6", { ESP6, .frag_off = 3 }, fast, XDP_DROP, { XI_DROP_ESP_FRAGMENT } },
-	{ "foreign fragment", { ESP4, .dst = "192.0.2.77", .mf = true }, NULL, XDP_PASS, { XI_PASS_FOREIGN } },
-	{ "behind a VLAN tag: a device above", { ESP4, .vlans = 1 }, fast, XDP_PASS, { XI_PASS_FOREIGN } },
+	{"hit, fast", {ESP4}, fast, XDP_REDIRECT, {XI_SA_HIT, XI_TO_WORKER},
+	  META(.handle = XI_BED_HANDLE, .slot = 11)},
+	{"hit, fast, IPv6", {ESP6}, fast, XDP_REDIRECT, {XI_SA_HIT, XI_TO_WORKER},
+	  META(.handle = XI_BED_HANDLE, .slot = 11)},
+	{"hit behind extension headers", {ESP6, .ext = "hrd"}, fast, XDP_REDIRECT,
+	  {XI_SA_HIT, XI_TO_WORKER}, META(.handle = XI_BED_HANDLE, .slot = 11)},
+	{"hit, atomic fragment is a whole packet", {ESP6, .atomic = true}, fast, XDP_REDIRECT,
+	  {XI_SA_HIT, XI_TO_WORKER}, META(.handle = XI_BED_HANDLE, .slot = 11)},
+	{"hit, slow", {ESP4}, slow, XDP_REDIRECT, {XI_SA_HIT, XI_TO_WORKER}, MISS(XI_BED_HANDLE)},
+	{"hit, kernel", {ESP4}, kernel, XDP_PASS, {XI_SA_HIT, XI_PASS_KERNEL}},
+	{"hit, drop", {ESP4}, drop, XDP_DROP, {XI_SA_HIT, XI_DROP_SA_METHOD}},
+	{"hit, no method", {ESP4}, no_method, XDP_DROP, {XI_SA_HIT, XI_DROP_SA_METHOD}},
+	{"hit, no worker", {ESP4}, fast_no_worker, XDP_DROP, {XI_SA_HIT, XI_DROP_NO_WORKER}},
+	{"hit, no port", {ESP4}, fast_no_port, XDP_DROP, {XI_SA_HIT, XI_DROP_NO_PORT}},
+	{"hit needs the same destination", {ESP4, .dst = "10.1.0.1"}, fast, XDP_DROP,
+	  {XI_DROP_UNKNOWN_SPI}},
+	{"miss", {ESP4}, known, XDP_REDIRECT, {XI_SA_MISS, XI_MISS_LOST, XI_TO_WORKER},
+	  MISS(XI_BED_HANDLE)},
+	{"miss, IPv6", {ESP6}, known, XDP_REDIRECT, {XI_SA_MISS, XI_MISS_LOST, XI_TO_WORKER},
+	  MISS(XI_BED_HANDLE)},
+	{"unknown SPI", {ESP4}, NULL, XDP_DROP, {XI_DROP_UNKNOWN_SPI}},
+	{"unknown SPI, IPv6", {ESP6}, NULL, XDP_DROP, {XI_DROP_UNKNOWN_SPI}},
+	{"unknown SPI to the kernel", {ESP4}, unknown_to_kernel, XDP_PASS, {XI_PASS_UNKNOWN_SPI}},
+	{"reserved SPI", {ESP4, .spi = 255}, NULL, XDP_DROP, {XI_DROP_RESERVED_SPI}},
+	{"reserved SPI, even if known", {ESP4, .spi = 255}, known, XDP_DROP,
+	  {XI_DROP_RESERVED_SPI}},
+	{"SPI 0", {ESP6, .spi = 0}, NULL, XDP_DROP, {XI_DROP_RESERVED_SPI}},
+	{"SPI 256 is not reserved", {ESP4, .spi = 256}, NULL, XDP_DROP, {XI_DROP_UNKNOWN_SPI}},
+	{"foreign ESP", {ESP4, .dst = "192.0.2.77"}, NULL, XDP_PASS, {XI_PASS_FOREIGN}},
+	{"foreign ESP with a known SPI", {ESP4, .dst = "192.0.2.77"}, known, XDP_PASS,
+	  {XI_PASS_FOREIGN}},
+	{"foreign reserved SPI", {ESP4, .dst = "192.0.2.77", .spi = 3}, NULL, XDP_PASS,
+	  {XI_PASS_FOREIGN}},
+	{"first fragment", {ESP4, .mf = true}, fast, XDP_DROP, {XI_DROP_ESP_FRAGMENT}},
+	{"later fragment", {ESP4, .frag_off = 3}, fast, XDP_DROP, {XI_DROP_ESP_FRAGMENT}},
+	{"first fragment, IPv6", {ESP6, .mf = true}, fast, XDP_DROP, {XI_DROP_ESP_FRAGMENT}},
+	{"later fragment, IPv6", {ESP6, .frag_off = 3}, fast, XDP_DROP, {XI_DROP_ESP_FRAGMENT}},
+	{"foreign fragment", {ESP4, .dst = "192.0.2.77", .mf = true}, NULL, XDP_PASS,
+	  {XI_PASS_FOREIGN}},
+	{"behind a VLAN tag: a device above", {ESP4, .vlans = 1}, fast, XDP_PASS,
+	  {XI_PASS_FOREIGN}},
 };
+/* clang-format on */
 
 static const uint8_t non_esp[] = { 0, 0, 0, 0, 1, 2, 3, 4 };
 static const uint8_t keepalive[] = { 0xff };
 static const uint8_t in_udp[] = { 0, 0, 0x10, 1, 0, 0, 0, 1 };
 
-#define UDP4(...) { .src = "10.2.0.9", .dst = "10.1.0.1", .proto = IPPROTO_UDP, .sport = 500, __VA_ARGS__ }
-#define UDP6(...) { .src = "fd02::9", .dst = "fd01::1", .proto = IPPROTO_UDP, .sport = 500, __VA_ARGS__ }
-#define ND(t, d, h) { .src = "fd02::9", .dst = d, .proto = IPPROTO_ICMPV6, .sport = t, .hops = h, .payload_len = 16 }
+#define UDP4(...)                                                                                  \
+	{                                                                                          \
+		.src = "10.2.0.9", .dst = "10.1.0.1", .proto = IPPROTO_UDP, .sport = 500,          \
+		__VA_ARGS__                                                                        \
+	}
+#define UDP6(...)                                                                                  \
+	{                                                                                          \
+		.src = "fd02::9", .dst = "fd01::1", .proto = IPPROTO_UDP, .sport = 500,            \
+		__VA_ARGS__                                                                        \
+	}
+#define ND(t, d, h)                                                                                \
+	{                                                                                          \
+		.src = "fd02::9", .dst = d, .proto = IPPROTO_ICMPV6, .sport = t, .hops = h,        \
+		.payload_len = 16                                                                  \
+	}
 
 static void local_v6(struct xi_bed *bed, const struct xi_spec *spec)
 {
@@ -139,38 +176,46 @@ static void guard_all_v6(struct xi_bed *bed, const struct xi_spec *spec)
 	local_v6(bed, spec);
 }
 
-/* Of the host itself; the policy of the bed covers every one of these. Without a worker what is judged is dropped. */
+/*
+ * Of the host itself; the policy of the bed covers every one of these. Without a worker what is
+ * judged is dropped.
+ */
+/* clang-format off */
 static const struct xi_case exempt_cases[] = {
-	{ "IKE", UDP4(.dport = 500, .payload_len = 28), no_worker, XDP_PASS, { XI_PASS_IKE } },
-	{ "IKE, IPv6", UDP6(.dport = 500, .payload_len = 28), local_v6, XDP_PASS, { XI_PASS_IKE } },
-	{ "IKE behind the non-ESP marker", UDP4(.dport = 4500, .payload = non_esp, .payload_len = 8), no_worker,
-	  XDP_PASS, { XI_PASS_IKE } },
-	{ "NAT keepalive", UDP4(.dport = 4500, .payload = keepalive, .payload_len = 1), no_worker, XDP_PASS,
-	  { XI_PASS_IKE } },
-	{ "ESP in UDP is left to the kernel", UDP4(.dport = 4500, .payload = in_udp, .payload_len = 8), no_worker,
-	  XDP_PASS, { XI_PASS_FOREIGN } },
-	{ "IKE of somebody else", UDP4(.dst = "10.1.0.9", .dport = 500), no_worker, XDP_DROP,
-	  { XI_FLOW_MISS, XI_MISS_LOST, XI_DROP_NO_WORKER } },
-	{ "other UDP to the host", UDP4(.dport = 53), no_worker, XDP_DROP,
-	  { XI_FLOW_MISS, XI_MISS_LOST, XI_DROP_NO_WORKER } },
-	{ "later fragment has no ports", UDP4(.dport = 500, .payload_len = 28, .frag_off = 2), no_worker, XDP_DROP,
-	  { XI_FLOW_MISS, XI_MISS_LOST, XI_DROP_NO_WORKER } },
-	{ "neighbour solicitation", ND(135, "fd01::1", 255), local_v6, XDP_PASS, { XI_PASS_FOREIGN } },
-	{ "router advertisement to all", ND(134, "ff02::1", 255), guard_all_v6, XDP_PASS, { XI_PASS_FOREIGN } },
-	{ "solicitation to a link-local address", ND(135, "fe80::1", 255), guard_all_v6, XDP_PASS,
-	  { XI_PASS_FOREIGN } },
-	{ "redirect", ND(137, "fd01::1", 255), local_v6, XDP_PASS, { XI_PASS_FOREIGN } },
-	{ "neighbour discovery from afar", ND(135, "fd01::1", 254), local_v6, XDP_DROP,
-	  { XI_FLOW_MISS, XI_MISS_LOST, XI_DROP_NO_WORKER } },
-	{ "neighbour discovery in transit", ND(135, "fd01::9", 255), local_v6, XDP_DROP,
-	  { XI_FLOW_MISS, XI_MISS_LOST, XI_DROP_NO_WORKER } },
-	{ "echo request is no neighbour discovery", ND(128, "fd01::1", 255), local_v6, XDP_DROP,
-	  { XI_FLOW_MISS, XI_MISS_LOST, XI_DROP_NO_WORKER } },
-	{ "ICMP type 135 is none in IPv4", { .src = "10.2.0.9", .dst = "10.1.0.1", .proto = IPPROTO_ICMPV6,
-	  .sport = 135, .hops = 255 }, no_worker, XDP_DROP, { XI_FLOW_MISS, XI_MISS_LOST, XI_DROP_NO_WORKER } },
-	{ "ARP", { .eth_type = ETH_P_ARP }, no_worker, XDP_PASS, { XI_PASS_FOREIGN } },
-	{ "802.3 length field", { .eth_type = 46 }, no_worker, XDP_PASS, { XI_PASS_FOREIGN } },
+	{"IKE", UDP4(.dport = 500, .payload_len = 28), no_worker, XDP_PASS, {XI_PASS_IKE}},
+	{"IKE, IPv6", UDP6(.dport = 500, .payload_len = 28), local_v6, XDP_PASS, {XI_PASS_IKE}},
+	{"IKE behind the non-ESP marker", UDP4(.dport = 4500, .payload = non_esp, .payload_len = 8),
+	  no_worker, XDP_PASS, {XI_PASS_IKE}},
+	{"NAT keepalive", UDP4(.dport = 4500, .payload = keepalive, .payload_len = 1), no_worker,
+	  XDP_PASS, {XI_PASS_IKE}},
+	{"ESP in UDP is left to the kernel",
+	  UDP4(.dport = 4500, .payload = in_udp, .payload_len = 8), no_worker, XDP_PASS,
+	  {XI_PASS_FOREIGN}},
+	{"IKE of somebody else", UDP4(.dst = "10.1.0.9", .dport = 500), no_worker, XDP_DROP,
+	  {XI_FLOW_MISS, XI_MISS_LOST, XI_DROP_NO_WORKER}},
+	{"other UDP to the host", UDP4(.dport = 53), no_worker, XDP_DROP,
+	  {XI_FLOW_MISS, XI_MISS_LOST, XI_DROP_NO_WORKER}},
+	{"later fragment has no ports", UDP4(.dport = 500, .payload_len = 28, .frag_off = 2),
+	  no_worker, XDP_DROP, {XI_FLOW_MISS, XI_MISS_LOST, XI_DROP_NO_WORKER}},
+	{"neighbour solicitation", ND(135, "fd01::1", 255), local_v6, XDP_PASS, {XI_PASS_FOREIGN}},
+	{"router advertisement to all", ND(134, "ff02::1", 255), guard_all_v6, XDP_PASS,
+	  {XI_PASS_FOREIGN}},
+	{"solicitation to a link-local address", ND(135, "fe80::1", 255), guard_all_v6, XDP_PASS,
+	  {XI_PASS_FOREIGN}},
+	{"redirect", ND(137, "fd01::1", 255), local_v6, XDP_PASS, {XI_PASS_FOREIGN}},
+	{"neighbour discovery from afar", ND(135, "fd01::1", 254), local_v6, XDP_DROP,
+	  {XI_FLOW_MISS, XI_MISS_LOST, XI_DROP_NO_WORKER}},
+	{"neighbour discovery in transit", ND(135, "fd01::9", 255), local_v6, XDP_DROP,
+	  {XI_FLOW_MISS, XI_MISS_LOST, XI_DROP_NO_WORKER}},
+	{"echo request is no neighbour discovery", ND(128, "fd01::1", 255), local_v6, XDP_DROP,
+	  {XI_FLOW_MISS, XI_MISS_LOST, XI_DROP_NO_WORKER}},
+	{"ICMP type 135 is none in IPv4",
+	  {.src = "10.2.0.9", .dst = "10.1.0.1", .proto = IPPROTO_ICMPV6, .sport = 135,
+	    .hops = 255}, no_worker, XDP_DROP, {XI_FLOW_MISS, XI_MISS_LOST, XI_DROP_NO_WORKER}},
+	{"ARP", {.eth_type = ETH_P_ARP}, no_worker, XDP_PASS, {XI_PASS_FOREIGN}},
+	{"802.3 length field", {.eth_type = 46}, no_worker, XDP_PASS, {XI_PASS_FOREIGN}},
 };
+/* clang-format on */
 
 static void verdict(struct xi_bed *bed, const struct xi_spec *spec, enum xi_verdict v)
 {
@@ -231,6 +276,16 @@ static void proto_only(struct xi_bed *bed, const struct xi_spec *spec)
 	bypass(bed, &bare);
 }
 
+/* RFC 6275 section 6.1.1: the type is the third byte, which is where dport is in the frame. */
+static void mobility(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	struct xi_spec flow = *spec;
+
+	flow.sport = 5;
+	flow.dport = 0;
+	bypass(bed, &flow);
+}
+
 static void guard_flag(struct xi_bed *bed, const struct xi_spec *spec)
 {
 	struct xi_config cfg = xi_bed_config();
@@ -274,88 +329,119 @@ static void host_guard(struct xi_bed *bed, const struct xi_spec *spec)
 	xi_bed_guard(bed, 4, XI_IN, "2001:db8:0:1:8000::/65", "::/0");
 }
 
-#define JUDGED { XI_FLOW_MISS, XI_MISS_LOST, XI_TO_WORKER }
+#define JUDGED                                                                                     \
+	{                                                                                          \
+		XI_FLOW_MISS, XI_MISS_LOST, XI_TO_WORKER                                           \
+	}
 
+/* clang-format off */
 static const struct xi_case clear_cases[] = {
-	{ "foreign", { FOREIGN4, .proto = IPPROTO_TCP }, NULL, XDP_PASS, { XI_PASS_FOREIGN } },
-	{ "foreign source", { CLEAR4, .src = "10.3.0.9" }, NULL, XDP_PASS, { XI_PASS_FOREIGN } },
-	{ "foreign destination", { CLEAR4, .dst = "10.3.0.9" }, NULL, XDP_PASS, { XI_PASS_FOREIGN } },
-	{ "the other way round", { CLEAR4, .src = "10.1.0.9", .dst = "10.2.0.9" }, NULL, XDP_PASS,
-	  { XI_PASS_FOREIGN } },
-	{ "guarded", { CLEAR4 }, NULL, XDP_REDIRECT, JUDGED, MISS(0) },
-	{ "guarded, IPv6", { CLEAR6 }, NULL, XDP_REDIRECT, JUDGED, MISS(0) },
-	{ "guarded, IPv4 addresses are not IPv6", { CLEAR6, .src = "a02:9::", .dst = "a01:9::" }, NULL, XDP_PASS,
-	  { XI_PASS_FOREIGN } },
-	{ "AH is cleartext to us", { CLEAR4, .proto = IPPROTO_AH }, NULL, XDP_REDIRECT, JUDGED, MISS(0) },
-	{ "IP in IP", { CLEAR4, .proto = IPPROTO_IPIP }, NULL, XDP_REDIRECT, JUDGED, MISS(0) },
-	{ "bypass", { CLEAR4 }, bypass, XDP_PASS, { XI_FLOW_HIT, XI_PASS_BYPASS } },
-	{ "bypass, IPv6", { CLEAR6 }, bypass, XDP_PASS, { XI_FLOW_HIT, XI_PASS_BYPASS } },
-	{ "bypass behind extension headers", { CLEAR6, .ext = "hhhhhhd" }, bypass, XDP_PASS,
-	  { XI_FLOW_HIT, XI_PASS_BYPASS } },
-	{ "discard", { CLEAR4 }, discard, XDP_DROP, { XI_FLOW_HIT, XI_DROP_CLEAR_IN } },
-	{ "protect", { CLEAR4 }, protect, XDP_DROP, { XI_FLOW_HIT, XI_DROP_CLEAR_IN } },
-	{ "stale verdict", { CLEAR4 }, stale, XDP_REDIRECT, JUDGED, MISS(0) },
-	{ "verdict of the other direction", { CLEAR4 }, bypass_out, XDP_REDIRECT, JUDGED, MISS(0) },
-	{ "verdict of other ports", { CLEAR4 }, other_port, XDP_REDIRECT, JUDGED, MISS(0) },
-	{ "one verdict for two hosts", { CLEAR4 }, unmasked, XDP_PASS, { XI_FLOW_HIT, XI_PASS_BYPASS } },
-	{ "one verdict for two hosts, fragment", { CLEAR4, .frag_off = 9 }, unmasked, XDP_PASS,
-	  { XI_FLOW_HIT, XI_PASS_BYPASS } },
-	{ "one verdict for a protocol", { CLEAR4 }, proto_only, XDP_PASS, { XI_FLOW_HIT, XI_PASS_BYPASS } },
-	{ "first fragment has ports", { CLEAR4, .mf = true }, bypass, XDP_PASS, { XI_FLOW_HIT, XI_PASS_BYPASS } },
-	{ "later fragment has none", { CLEAR4, .frag_off = 5 }, bypass, XDP_PASS, { XI_FLOW_HIT, XI_PASS_BYPASS } },
-	{ "later fragment, IPv6", { CLEAR6, .frag_off = 5 }, bypass, XDP_PASS, { XI_FLOW_HIT, XI_PASS_BYPASS } },
-	{ "first fragment, IPv6", { CLEAR6, .mf = true }, bypass, XDP_PASS, { XI_FLOW_HIT, XI_PASS_BYPASS } },
-	{ "ICMP type and code", { CLEAR4, .proto = IPPROTO_ICMP, .sport = 8, .dport = 0 }, bypass, XDP_PASS,
-	  { XI_FLOW_HIT, XI_PASS_BYPASS } },
-	{ "no worker", { CLEAR4 }, no_worker, XDP_DROP, { XI_FLOW_MISS, XI_MISS_LOST, XI_DROP_NO_WORKER } },
-	{ "guard of all", { FOREIGN4, .proto = IPPROTO_TCP }, guard_flag, XDP_REDIRECT, JUDGED, MISS(0) },
-	{ "default of in", { FOREIGN4, .proto = IPPROTO_TCP }, default_in, XDP_REDIRECT, JUDGED, MISS(0) },
-	{ "default of fwd", { FOREIGN4, .proto = IPPROTO_TCP }, default_fwd, XDP_REDIRECT, JUDGED, MISS(0) },
-	{ "no configuration yet", { FOREIGN4, .proto = IPPROTO_TCP }, no_config, XDP_REDIRECT,
-	  { XI_FLOW_MISS, XI_MISS_LIMITED, XI_TO_WORKER }, MISS(0) },
-	{ "last of all masks", { .src = "198.51.100.127", .dst = "192.0.2.1", .proto = IPPROTO_TCP }, all_masks,
-	  XDP_REDIRECT, JUDGED, MISS(0) },
-	{ "beside the last of all masks", { .src = "198.51.100.128", .dst = "192.0.2.1", .proto = IPPROTO_TCP },
-	  all_masks, XDP_PASS, { XI_PASS_FOREIGN } },
-	{ "prefix of 65 bits", { CLEAR6, .src = "2001:db8:0:1:8000::1" }, host_guard, XDP_REDIRECT, JUDGED, MISS(0) },
-	{ "beside a prefix of 65 bits", { CLEAR6, .src = "2001:db8:0:1:7fff::1" }, host_guard, XDP_PASS,
-	  { XI_PASS_FOREIGN } },
-	{ "tagged, foreign", { FOREIGN4, .proto = IPPROTO_TCP, .vlans = 1 }, NULL, XDP_PASS, { XI_PASS_FOREIGN } },
-	{ "tagged, bypass", { CLEAR4, .vlans = 2 }, bypass, XDP_PASS, { XI_FLOW_HIT, XI_PASS_BYPASS } },
-	{ "tagged, guarded", { CLEAR4, .vlans = 1 }, NULL, XDP_DROP, { XI_FLOW_MISS, XI_MISS_LOST, XI_DROP_CLEAR_IN } },
+	{"foreign", {FOREIGN4, .proto = IPPROTO_TCP}, NULL, XDP_PASS, {XI_PASS_FOREIGN}},
+	{"foreign source", {CLEAR4, .src = "10.3.0.9"}, NULL, XDP_PASS, {XI_PASS_FOREIGN}},
+	{"foreign destination", {CLEAR4, .dst = "10.3.0.9"}, NULL, XDP_PASS, {XI_PASS_FOREIGN}},
+	{"the other way round", {CLEAR4, .src = "10.1.0.9", .dst = "10.2.0.9"}, NULL, XDP_PASS,
+	  {XI_PASS_FOREIGN}},
+	{"guarded", {CLEAR4}, NULL, XDP_REDIRECT, JUDGED, MISS(0)},
+	{"guarded, IPv6", {CLEAR6}, NULL, XDP_REDIRECT, JUDGED, MISS(0)},
+	{"guarded, IPv4 addresses are not IPv6", {CLEAR6, .src = "a02:9::", .dst = "a01:9::"}, NULL,
+	  XDP_PASS, {XI_PASS_FOREIGN}},
+	{"AH is cleartext to us", {CLEAR4, .proto = IPPROTO_AH}, NULL, XDP_REDIRECT, JUDGED,
+	  MISS(0)},
+	{"IP in IP", {CLEAR4, .proto = IPPROTO_IPIP}, NULL, XDP_REDIRECT, JUDGED, MISS(0)},
+	{"bypass", {CLEAR4}, bypass, XDP_PASS, {XI_FLOW_HIT, XI_PASS_BYPASS}},
+	{"bypass, IPv6", {CLEAR6}, bypass, XDP_PASS, {XI_FLOW_HIT, XI_PASS_BYPASS}},
+	{"bypass behind extension headers", {CLEAR6, .ext = "hhhhhhd"}, bypass, XDP_PASS,
+	  {XI_FLOW_HIT, XI_PASS_BYPASS}},
+	{"discard", {CLEAR4}, discard, XDP_DROP, {XI_FLOW_HIT, XI_DROP_CLEAR_IN}},
+	{"protect", {CLEAR4}, protect, XDP_DROP, {XI_FLOW_HIT, XI_DROP_CLEAR_IN}},
+	{"stale verdict", {CLEAR4}, stale, XDP_REDIRECT, JUDGED, MISS(0)},
+	{"verdict of the other direction", {CLEAR4}, bypass_out, XDP_REDIRECT, JUDGED, MISS(0)},
+	{"verdict of other ports", {CLEAR4}, other_port, XDP_REDIRECT, JUDGED, MISS(0)},
+	{"one verdict for two hosts", {CLEAR4}, unmasked, XDP_PASS, {XI_FLOW_HIT, XI_PASS_BYPASS}},
+	{"one verdict for two hosts, fragment", {CLEAR4, .frag_off = 9}, unmasked, XDP_PASS,
+	  {XI_FLOW_HIT, XI_PASS_BYPASS}},
+	{"one verdict for a protocol", {CLEAR4}, proto_only, XDP_PASS,
+	  {XI_FLOW_HIT, XI_PASS_BYPASS}},
+	{"first fragment has ports", {CLEAR4, .mf = true}, bypass, XDP_PASS,
+	  {XI_FLOW_HIT, XI_PASS_BYPASS}},
+	{"later fragment has none", {CLEAR4, .frag_off = 5}, bypass, XDP_PASS,
+	  {XI_FLOW_HIT, XI_PASS_BYPASS}},
+	{"later fragment, IPv6", {CLEAR6, .frag_off = 5}, bypass, XDP_PASS,
+	  {XI_FLOW_HIT, XI_PASS_BYPASS}},
+	{"first fragment, IPv6", {CLEAR6, .mf = true}, bypass, XDP_PASS,
+	  {XI_FLOW_HIT, XI_PASS_BYPASS}},
+	{"ICMP type and code", {CLEAR4, .proto = IPPROTO_ICMP, .sport = 8, .dport = 0}, bypass,
+	  XDP_PASS, {XI_FLOW_HIT, XI_PASS_BYPASS}},
+	{"mobility header type", {CLEAR6, .proto = 135, .sport = 5, .dport = 0x500}, mobility,
+	  XDP_PASS, {XI_FLOW_HIT, XI_PASS_BYPASS}},
+	{"no worker", {CLEAR4}, no_worker, XDP_DROP,
+	  {XI_FLOW_MISS, XI_MISS_LOST, XI_DROP_NO_WORKER}},
+	{"guard of all", {FOREIGN4, .proto = IPPROTO_TCP}, guard_flag, XDP_REDIRECT, JUDGED,
+	  MISS(0)},
+	{"default of in", {FOREIGN4, .proto = IPPROTO_TCP}, default_in, XDP_REDIRECT, JUDGED,
+	  MISS(0)},
+	{"default of fwd", {FOREIGN4, .proto = IPPROTO_TCP}, default_fwd, XDP_REDIRECT, JUDGED,
+	  MISS(0)},
+	{"no configuration yet", {FOREIGN4, .proto = IPPROTO_TCP}, no_config, XDP_REDIRECT,
+	  {XI_FLOW_MISS, XI_MISS_LIMITED, XI_TO_WORKER}, MISS(0)},
+	{"last of all masks", {.src = "198.51.100.127", .dst = "192.0.2.1", .proto = IPPROTO_TCP},
+	  all_masks, XDP_REDIRECT, JUDGED, MISS(0)},
+	{"beside the last of all masks",
+	  {.src = "198.51.100.128", .dst = "192.0.2.1", .proto = IPPROTO_TCP}, all_masks, XDP_PASS,
+	  {XI_PASS_FOREIGN}},
+	{"prefix of 65 bits", {CLEAR6, .src = "2001:db8:0:1:8000::1"}, host_guard, XDP_REDIRECT,
+	  JUDGED, MISS(0)},
+	{"beside a prefix of 65 bits", {CLEAR6, .src = "2001:db8:0:1:7fff::1"}, host_guard,
+	  XDP_PASS, {XI_PASS_FOREIGN}},
+	{"tagged, foreign", {FOREIGN4, .proto = IPPROTO_TCP, .vlans = 1}, NULL, XDP_PASS,
+	  {XI_PASS_FOREIGN}},
+	{"tagged, bypass", {CLEAR4, .vlans = 2}, bypass, XDP_PASS, {XI_FLOW_HIT, XI_PASS_BYPASS}},
+	{"tagged, guarded", {CLEAR4, .vlans = 1}, NULL, XDP_DROP,
+	  {XI_FLOW_MISS, XI_MISS_LOST, XI_DROP_CLEAR_IN}},
 };
+/* clang-format on */
 
-#define BAD XDP_DROP, { XI_DROP_MALFORMED }
+#define BAD                                                                                        \
+	XDP_DROP,                                                                                  \
+	{                                                                                          \
+		XI_DROP_MALFORMED                                                                  \
+	}
 
+/* clang-format off */
 static const struct xi_case malformed_cases[] = {
-	{ "IPv4 version", { CLEAR4, .version_ihl = 0x55 }, NULL, BAD },
-	{ "IPv4 header of 16 bytes", { CLEAR4, .version_ihl = 0x44 }, NULL, BAD },
-	{ "IPv4 header longer than the packet", { CLEAR4, .version_ihl = 0x4f }, NULL, BAD },
-	{ "IPv4 length below its header", { CLEAR4, .shrink = 21 }, NULL, BAD },
-	{ "IPv4 cut", { CLEAR4, .cut = 1 }, NULL, BAD },
-	{ "IPv6 version", { CLEAR6, .version_ihl = 0x40 }, NULL, BAD },
-	{ "IPv6 cut", { CLEAR6, .cut = 1 }, NULL, BAD },
-	{ "foreign and cut", { FOREIGN4, .proto = IPPROTO_TCP, .cut = 1 }, NULL, BAD },
-	{ "ESP cut", { ESP4, .cut = 1 }, fast, BAD },
-	{ "ESP shorter than its header", { ESP4, .payload_len = 0, .shrink = 1 }, fast, BAD },
-	{ "foreign ESP shorter than its header", { ESP4, .dst = "192.0.2.77", .payload_len = 0, .shrink = 1 }, NULL,
-	  XDP_PASS, { XI_PASS_FOREIGN } },
-	{ "ports in Ethernet padding", { CLEAR4, .payload_len = 0, .shrink = 5 }, bypass, BAD },
-	{ "ports in Ethernet padding, foreign", { FOREIGN4, .proto = IPPROTO_TCP, .shrink = 5 }, NULL, XDP_PASS,
-	  { XI_PASS_FOREIGN } },
-	{ "chain of extension headers too long", { CLEAR6, .ext = "hdrdrdrdrdrd" }, bypass, BAD },
-	{ "chain too long, foreign", { CLEAR6, .src = "fd03::1", .ext = "hdrdrdrdrdrd" }, NULL, XDP_PASS,
-	  { XI_PASS_FOREIGN } },
-	{ "fragment inside the chain", { CLEAR6, .proto = IPPROTO_DSTOPTS, .frag_off = 4 }, bypass, BAD },
-	{ "extension header cut", { CLEAR6, .ext = "hd", .payload_len = 0, .shrink = 17 }, bypass, BAD },
-	{ "three VLAN tags", { CLEAR4, .vlans = 3 }, bypass, BAD },
+	{"IPv4 version", {CLEAR4, .version_ihl = 0x55}, NULL, BAD},
+	{"IPv4 header of 16 bytes", {CLEAR4, .version_ihl = 0x44}, NULL, BAD},
+	{"IPv4 header longer than the packet", {CLEAR4, .version_ihl = 0x4f}, NULL, BAD},
+	{"IPv4 length below its header", {CLEAR4, .shrink = 21}, NULL, BAD},
+	{"IPv4 cut", {CLEAR4, .cut = 1}, NULL, BAD},
+	{"IPv6 version", {CLEAR6, .version_ihl = 0x40}, NULL, BAD},
+	{"IPv6 cut", {CLEAR6, .cut = 1}, NULL, BAD},
+	{"foreign and cut", {FOREIGN4, .proto = IPPROTO_TCP, .cut = 1}, NULL, BAD},
+	{"ESP cut", {ESP4, .cut = 1}, fast, BAD},
+	{"ESP shorter than its header", {ESP4, .payload_len = 0, .shrink = 1}, fast, BAD},
+	{"foreign ESP shorter than its header",
+	  {ESP4, .dst = "192.0.2.77", .payload_len = 0, .shrink = 1}, NULL, XDP_PASS,
+	  {XI_PASS_FOREIGN}},
+	{"ports in Ethernet padding", {CLEAR4, .payload_len = 0, .shrink = 5}, bypass, BAD},
+	{"ports in Ethernet padding, foreign", {FOREIGN4, .proto = IPPROTO_TCP, .shrink = 5}, NULL,
+	  XDP_PASS, {XI_PASS_FOREIGN}},
+	{"chain of extension headers too long", {CLEAR6, .ext = "hdrdrdrdrdrd"}, bypass, BAD},
+	{"chain too long, foreign", {CLEAR6, .src = "fd03::1", .ext = "hdrdrdrdrdrd"}, NULL,
+	  XDP_PASS, {XI_PASS_FOREIGN}},
+	{"fragment inside the chain", {CLEAR6, .proto = IPPROTO_DSTOPTS, .frag_off = 4}, bypass,
+	  BAD},
+	{"extension header cut", {CLEAR6, .ext = "hd", .payload_len = 0, .shrink = 17}, bypass,
+	  BAD},
+	{"three VLAN tags", {CLEAR4, .vlans = 3}, bypass, BAD},
 };
+/* clang-format on */
 
-#define TABLE(name, table, meta) \
-	static void name(void **state) \
-	{ \
-		struct xi_bed *bed = *state; \
-		xi_bed_cases(bed, bed->skel->progs.xdp_cipher, XI_ROLE_CIPHER, table, N(table), meta); \
+#define TABLE(name, table, meta)                                                                   \
+	static void name(void **state)                                                             \
+	{                                                                                          \
+		struct xi_bed *bed = *state;                                                       \
+		xi_bed_cases(bed, bed->skel->progs.xdp_cipher, XI_ROLE_CIPHER, table, N(table),    \
+			     meta);                                                                \
 	}
 
 TABLE(esp, esp_cases, 0)
@@ -369,7 +455,9 @@ TABLE(clear_with_forged_metadata, clear_cases, 4)
 /* Every length from the Ethernet header on: dropped as malformed until the packet is whole. */
 static void every_truncation(void **state)
 {
-	const struct xi_spec specs[] = { { ESP4 }, { ESP6, .ext = "hrd" }, { CLEAR4 }, { CLEAR6, .mf = true } };
+	const struct xi_spec specs[] = {
+		{ ESP4 }, { ESP6, .ext = "hrd" }, { CLEAR4 }, { CLEAR6, .mf = true }
+	};
 	struct xi_bed *bed = *state;
 	struct xi_frame frame;
 	struct xi_run run;
@@ -384,6 +472,54 @@ static void every_truncation(void **state)
 			assert_int_equal(xi_bed_stat(bed, XI_DROP_MALFORMED), whole - frame.len);
 		}
 	}
+}
+
+static int guarded(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	struct xi_frame frame;
+	struct xi_run run;
+
+	xi_frame_build(&frame, spec);
+	xi_bed_run_xdp(bed, bed->skel->progs.xdp_cipher, &frame, 0, 1, &run);
+	assert_true(run.verdict == XDP_PASS || run.verdict == XDP_REDIRECT);
+	return run.verdict == XDP_REDIRECT;
+}
+
+/* The last bit of a prefix decides, the first one behind it does not. */
+static void prefix_lengths(struct xi_bed *bed, const char *base, unsigned int bytes, int family)
+{
+	char prefix[64], addr[INET6_ADDRSTRLEN];
+	const char *any = bytes == 4 ? "0.0.0.0/0" : "::/0";
+	uint8_t bits[16];
+
+	for (unsigned int plen = 0; plen <= bytes * 8; plen++) {
+		struct xi_spec spec = { .src = base, .dst = addr, .proto = IPPROTO_TCP };
+
+		xi_addr_parse(bits, base);
+		for (unsigned int bit = plen; bit < bytes * 8; bit++)
+			bits[bit / 8] &= ~(0x80 >> bit % 8);
+		inet_ntop(family, bits, addr, sizeof(addr));
+		snprintf(prefix, sizeof(prefix), "%s/%u", addr, plen);
+		xi_bed_reset(bed);
+		xi_bed_guard(bed, 0, XI_IN, any, prefix);
+		assert_true(guarded(bed, &spec));
+		if (plen < bytes * 8) {
+			bits[plen / 8] ^= 0x80 >> plen % 8;
+			inet_ntop(family, bits, addr, sizeof(addr));
+			assert_true(guarded(bed, &spec));
+		}
+		if (plen) {
+			bits[(plen - 1) / 8] ^= 0x80 >> (plen - 1) % 8;
+			inet_ntop(family, bits, addr, sizeof(addr));
+			assert_false(guarded(bed, &spec));
+		}
+	}
+}
+
+static void every_prefix_length(void **state)
+{
+	prefix_lengths(*state, "172.85.170.219", 4, AF_INET);
+	prefix_lengths(*state, "2aaa:5555:f0f0:1:8000:ffff:1:abcd", 16, AF_INET6);
 }
 
 /* A queue without a socket is without a worker, whatever another queue has. */
@@ -415,6 +551,7 @@ int main(void)
 		cmocka_unit_test(clear_with_forged_metadata),
 		cmocka_unit_test(every_truncation),
 		cmocka_unit_test(queue_beyond_table),
+		cmocka_unit_test(every_prefix_length),
 	};
 
 	return cmocka_run_group_tests_name("xdp_cipher", tests, xi_bed_setup, xi_bed_teardown);

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# The BPF object compiles without a warning, and the running kernel takes it, with every clang we promise. TAP.
+# The BPF object compiles without a warning, and the running kernel takes it, with every
+# clang we promise. TAP.
 set -u
 
 top=$(cd "$(dirname "$0")/../.." && pwd)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The receive record on its way to the host: xdp_host by test run, then xdp_host and tc_mark together on a live
- * device, read by a UDP socket. Last tc_guard on packets whose headers are not in the linear part.
+ * The receive record on its way to the host: xdp_host by test run, then xdp_host and tc_mark
+ * together on a live device, read by a UDP socket. Last tc_guard on packets whose headers are not
+ * in the linear part.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -24,14 +25,22 @@
 #include "bpf_bed.h"
 
 #ifndef SO_RCVMARK
-#define SO_RCVMARK 75        /* Linux 5.19 */
+#define SO_RCVMARK 75 /* Linux 5.19 */
 #endif
 
 #define INNER .src = "10.2.0.9", .dst = "10.1.0.1", .proto = IPPROTO_UDP, .sport = 7, .dport = 4711
-#define RECORD(status, handle) { 0x02, status, (handle) >> 24, ((handle) >> 16) & 255, ((handle) >> 8) & 255, \
-	(handle) & 255 }
-#define META(...) .meta = { .magic = XI_META_MAGIC, .slot = XI_NO_SLOT, .next_slot = XI_NO_SLOT, .dir = XI_IN, \
-	.l3_offset = 14, __VA_ARGS__ }
+#define RECORD(status, handle)                                                                     \
+	{                                                                                          \
+		0x02, status, (handle) >> 24, ((handle) >> 16) & 255, ((handle) >> 8) & 255,       \
+			(handle)&255                                                               \
+	}
+#define META(...)                                                                                  \
+	.meta = { .magic = XI_META_MAGIC,                                                          \
+		  .slot = XI_NO_SLOT,                                                              \
+		  .next_slot = XI_NO_SLOT,                                                         \
+		  .dir = XI_IN,                                                                    \
+		  .l3_offset = 14,                                                                 \
+		  __VA_ARGS__ }
 #define N(a) (sizeof(a) / sizeof((a)[0]))
 
 static const uint8_t verified[] = RECORD(XI_CRYPTO_SUCCESS, XI_BED_HANDLE);
@@ -40,16 +49,19 @@ static const uint8_t bypassed[] = RECORD(XI_CRYPTO_NOT_DONE, 0);
 static const uint8_t no_status[] = RECORD(XI_CRYPTO_NOT_DONE + 1, XI_BED_HANDLE);
 static const uint8_t no_record[] = { 0x06, 0, 0, 0x30, 0, 7 };
 
+/* clang-format off */
 static const struct xi_case cases[] = {
-	{ "verified", { INNER, .smac = verified }, NULL, XDP_PASS, {},
-	  META(.handle = XI_BED_HANDLE, .flags = XI_META_CRYPTO_DONE, .status = XI_CRYPTO_SUCCESS) },
-	{ "authentication failed", { INNER, .smac = failed }, NULL, XDP_PASS, {},
+	{"verified", {INNER, .smac = verified}, NULL, XDP_PASS, {},
+	  META(.handle = XI_BED_HANDLE, .flags = XI_META_CRYPTO_DONE, .status = XI_CRYPTO_SUCCESS)},
+	{"authentication failed", {INNER, .smac = failed}, NULL, XDP_PASS, {},
 	  META(.handle = XI_BED_HANDLE, .flags = XI_META_CRYPTO_DONE,
-	       .status = XI_CRYPTO_TUNNEL_ESP_AUTH_FAILED) },
-	{ "bypass", { INNER, .smac = bypassed }, NULL, XDP_PASS, {}, META(.status = XI_CRYPTO_NOT_DONE) },
-	{ "no such status", { INNER, .smac = no_status }, NULL, XDP_PASS },
-	{ "no record", { INNER, .smac = no_record }, NULL, XDP_PASS },
+	    .status = XI_CRYPTO_TUNNEL_ESP_AUTH_FAILED)},
+	{"bypass", {INNER, .smac = bypassed}, NULL, XDP_PASS, {},
+	  META(.status = XI_CRYPTO_NOT_DONE)},
+	{"no such status", {INNER, .smac = no_status}, NULL, XDP_PASS},
+	{"no record", {INNER, .smac = no_record}, NULL, XDP_PASS},
 };
+/* clang-format on */
 
 static void record(void **state)
 {
@@ -100,7 +112,8 @@ static int receiver(void)
 
 	assert_return_code(fd, errno);
 	assert_return_code(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), errno);
-	assert_return_code(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)), errno);
+	assert_return_code(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)),
+			   errno);
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVMARK, &one, sizeof(one)))
 		skip();
 	return fd;
@@ -111,7 +124,10 @@ static uint32_t receive_mark(int fd)
 	char data[64], control[64];
 	struct iovec iov = { data, sizeof(data) };
 	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control),
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
 	};
 	struct cmsghdr *cmsg;
 	uint32_t mark;
@@ -137,10 +153,14 @@ static uint32_t mark_of(struct xi_bed *bed, int out, int in, const uint8_t *smac
 
 static void put_sa(struct xi_bed *bed, uint32_t mark, uint32_t mask)
 {
-	struct xi_sa sa = { .sa_index = XI_BED_HANDLE, .output_mark = mark, .output_mark_mask = mask };
+	struct xi_sa sa = { .sa_index = XI_BED_HANDLE,
+			    .output_mark = mark,
+			    .output_mark_mask = mask };
 	uint32_t handle = XI_BED_HANDLE;
 
-	assert_return_code(bpf_map_update_elem(bpf_map__fd(bed->skel->maps.sad), &handle, &sa, BPF_ANY), errno);
+	assert_return_code(
+		bpf_map_update_elem(bpf_map__fd(bed->skel->maps.sad), &handle, &sa, BPF_ANY),
+		errno);
 }
 
 static void output_mark_reaches_the_host(void **state)
@@ -149,12 +169,14 @@ static void output_mark_reaches_the_host(void **state)
 	int in, out;
 
 	xi_bed_reset(bed);
-	assert_int_equal(system("ip addr replace 10.1.0.1/16 dev xibed0 && ip route replace 10.2.0.0/16 dev xibed0"),
+	assert_int_equal(system("ip addr replace 10.1.0.1/16 dev xibed0 && ip route replace "
+				"10.2.0.0/16 dev xibed0"),
 			 0);
 	in = receiver();
 	out = packet_socket("xibed1");
 	assert_return_code(bpf_xdp_attach(bed->ifindex, bpf_program__fd(bed->skel->progs.xdp_host),
-					  XDP_FLAGS_DRV_MODE, NULL), errno);
+					  XDP_FLAGS_DRV_MODE, NULL),
+			   errno);
 	attach_tc(bed, bed->skel->progs.tc_mark, BPF_TC_INGRESS);
 	put_sa(bed, 0xffff1234, 0xffff);
 	assert_int_equal(mark_of(bed, out, in, verified), 0x1234);
@@ -170,7 +192,7 @@ static void output_mark_reaches_the_host(void **state)
 	close(out);
 }
 
-/* A transmit ring hands the kernel packets with nothing but the Ethernet header in the linear part. */
+/* A transmit ring hands the kernel packets with only the Ethernet header in the linear part. */
 struct ring {
 	int fd;
 	uint8_t *slots;
@@ -183,14 +205,18 @@ struct ring {
 static void ring_open(struct ring *ring)
 {
 	struct tpacket_req req = {
-		.tp_block_size = RING_SLOT * RING_SLOTS, .tp_block_nr = 1,
-		.tp_frame_size = RING_SLOT, .tp_frame_nr = RING_SLOTS,
+		.tp_block_size = RING_SLOT * RING_SLOTS,
+		.tp_block_nr = 1,
+		.tp_frame_size = RING_SLOT,
+		.tp_frame_nr = RING_SLOTS,
 	};
 
 	ring->fd = packet_socket("xibed0");
 	ring->next = 0;
-	assert_return_code(setsockopt(ring->fd, SOL_PACKET, PACKET_TX_RING, &req, sizeof(req)), errno);
-	ring->slots = mmap(NULL, req.tp_block_size, PROT_READ | PROT_WRITE, MAP_SHARED, ring->fd, 0);
+	assert_return_code(setsockopt(ring->fd, SOL_PACKET, PACKET_TX_RING, &req, sizeof(req)),
+			   errno);
+	ring->slots =
+		mmap(NULL, req.tp_block_size, PROT_READ | PROT_WRITE, MAP_SHARED, ring->fd, 0);
 	assert_ptr_not_equal(ring->slots, MAP_FAILED);
 }
 
@@ -200,7 +226,8 @@ static void ring_send(struct ring *ring, const struct xi_spec *spec)
 	struct xi_frame frame;
 
 	xi_frame_build(&frame, spec);
-	memcpy((uint8_t *)slot + TPACKET_HDRLEN - sizeof(struct sockaddr_ll), frame.data, frame.len);
+	memcpy((uint8_t *)slot + TPACKET_HDRLEN - sizeof(struct sockaddr_ll), frame.data,
+	       frame.len);
 	slot->tp_len = frame.len;
 	slot->tp_status = TP_STATUS_SEND_REQUEST;
 	send(ring->fd, NULL, 0, 0); /* ENOBUFS when the guard drops it */
@@ -208,10 +235,17 @@ static void ring_send(struct ring *ring, const struct xi_spec *spec)
 
 static void guard_reads_non_linear_packets(void **state)
 {
-	struct xi_spec held = { .src = "10.1.0.9", .dst = "10.2.0.9", .proto = IPPROTO_TCP, .dport = 80,
+	struct xi_spec held = { .src = "10.1.0.9",
+				.dst = "10.2.0.9",
+				.proto = IPPROTO_TCP,
+				.dport = 80,
 				.payload_len = 600 };
-	struct xi_spec bypass = { .src = "fd01::9", .dst = "fd02::9", .proto = IPPROTO_TCP, .dport = 80,
-				  .payload_len = 600, .ext = "hrd" };
+	struct xi_spec bypass = { .src = "fd01::9",
+				  .dst = "fd02::9",
+				  .proto = IPPROTO_TCP,
+				  .dport = 80,
+				  .payload_len = 600,
+				  .ext = "hrd" };
 	struct xi_bed *bed = *state;
 	struct ring ring;
 
@@ -231,7 +265,9 @@ static void guard_reads_non_linear_packets(void **state)
 /* An IP header that is not whole names no address to judge by, so it does not leave. */
 static void guard_drops_cut_headers(void **state)
 {
-	struct xi_spec specs[] = { { INNER }, { .src = "fd01::9", .dst = "fd02::9" }, { INNER, .vlans = 1 } };
+	struct xi_spec specs[] = { { INNER },
+				   { .src = "fd01::9", .dst = "fd02::9" },
+				   { INNER, .vlans = 1 } };
 	const uint32_t whole[] = { 20, 40, 24 };
 	struct xi_bed *bed = *state;
 	int out = packet_socket("xibed0");

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What the kernel makes of the object: verifier effort, types of the maps, names; and what a packet costs. */
+/*
+ * What the kernel makes of the object: verifier effort, types of the maps, names; and what a packet
+ * costs.
+ */
 #include <bpf/btf.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -11,9 +14,9 @@
 
 #include "bpf_bed.h"
 
-/* Of the million that the verifier allows; the rest is for other kernels and what is still to come. */
+/* Of the million that the verifier allows; other kernels count otherwise. */
 #define INSN_BUDGET 100000
-#define NAME_MAX_LEN 15      /* BPF_OBJ_NAME_LEN without its zero */
+#define NAME_MAX_LEN 15 /* BPF_OBJ_NAME_LEN without its zero */
 #define COST_RUNS 200000
 
 static void verifier_budget(void **state)
@@ -21,18 +24,23 @@ static void verifier_budget(void **state)
 	struct xi_bed *bed = *state;
 	struct bpf_program *prog;
 
-	bpf_object__for_each_program(prog, bed->skel->obj) {
+	bpf_object__for_each_program(prog, bed->skel->obj)
+	{
 		struct bpf_prog_info info = {};
 		__u32 len = sizeof(info);
 
-		assert_return_code(bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &len), errno);
+		assert_return_code(bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &len),
+				   errno);
 		print_message("%s: %u instructions verified, budget %u\n", bpf_program__name(prog),
 			      info.verified_insns, INSN_BUDGET);
 		assert_in_range(info.verified_insns, 1, INSN_BUDGET);
 	}
 }
 
-/* platform: libbpf loads an object whose BTF is refused and only says so; bpftool then prints no names. */
+/*
+ * platform: libbpf loads an object whose BTF is refused and only says so; bpftool then prints no
+ * names.
+ */
 static void btf_is_accepted(void **state)
 {
 	assert_null(strstr(xi_bed_warnings(), "BTF is optional"));
@@ -52,7 +60,8 @@ static void maps_have_types_and_short_names(void **state)
 	unsigned int n = 0;
 	struct bpf_map *map;
 
-	bpf_object__for_each_map(map, bed->skel->obj) {
+	bpf_object__for_each_map(map, bed->skel->obj)
+	{
 		struct bpf_map_info info = {};
 		__u32 len = sizeof(info);
 
@@ -81,8 +90,10 @@ static const struct map_shape shapes[] = {
 	{ XI_MAP_SAD_LOOKUP, BPF_MAP_TYPE_HASH, sizeof(struct xi_sa_id), 4, BPF_F_NO_PREALLOC },
 	{ XI_MAP_SA_STATE, BPF_MAP_TYPE_ARRAY, 4, sizeof(struct xi_sa_state), BPF_F_MMAPABLE },
 	{ XI_MAP_SA_WINDOW, BPF_MAP_TYPE_ARRAY, 4, sizeof(struct xi_window), BPF_F_MMAPABLE },
-	{ XI_MAP_SA_CACHE, BPF_MAP_TYPE_LRU_HASH, sizeof(struct xi_sa_id), sizeof(struct xi_sa_cached), 0 },
-	{ XI_MAP_FLOW_CACHE, BPF_MAP_TYPE_LRU_HASH, sizeof(struct xi_flow), sizeof(struct xi_flow_verdict), 0 },
+	{ XI_MAP_SA_CACHE, BPF_MAP_TYPE_LRU_HASH, sizeof(struct xi_sa_id),
+	  sizeof(struct xi_sa_cached), 0 },
+	{ XI_MAP_FLOW_CACHE, BPF_MAP_TYPE_LRU_HASH, sizeof(struct xi_flow),
+	  sizeof(struct xi_flow_verdict), 0 },
 	{ XI_MAP_SPD, BPF_MAP_TYPE_HASH, 4, sizeof(struct xi_policy), BPF_F_NO_PREALLOC },
 	{ XI_MAP_SPD_GUARD, BPF_MAP_TYPE_HASH, sizeof(struct xi_guard_key), 4, BPF_F_NO_PREALLOC },
 	{ XI_MAP_SPD_MASKS, BPF_MAP_TYPE_ARRAY, 4, sizeof(struct xi_guard_mask), 0 },
@@ -91,7 +102,8 @@ static const struct map_shape shapes[] = {
 	{ XI_MAP_XSKS, BPF_MAP_TYPE_XSKMAP, 4, 4, 0 },
 	{ XI_MAP_MISSES, BPF_MAP_TYPE_PERF_EVENT_ARRAY, 4, 4, 0 },
 	{ XI_MAP_STATS, BPF_MAP_TYPE_PERCPU_ARRAY, 4, 8, 0 },
-	{ XI_MAP_WORKER_STATS, BPF_MAP_TYPE_ARRAY, 4, sizeof(struct xi_worker_stats), BPF_F_MMAPABLE },
+	{ XI_MAP_WORKER_STATS, BPF_MAP_TYPE_ARRAY, 4, sizeof(struct xi_worker_stats),
+	  BPF_F_MMAPABLE },
 	{ XI_MAP_CONFIG, BPF_MAP_TYPE_ARRAY, 4, sizeof(struct xi_config), 0 },
 };
 
@@ -110,7 +122,8 @@ static void maps_are_the_contract(void **state)
 	}
 }
 
-static void cost(struct xi_bed *bed, struct bpf_program *prog, const char *what, const struct xi_spec *spec, int verdict)
+static void cost(struct xi_bed *bed, struct bpf_program *prog, const char *what,
+		 const struct xi_spec *spec, int verdict)
 {
 	static struct xi_frame frame;
 	static struct xi_run run;
@@ -124,13 +137,22 @@ static void cost(struct xi_bed *bed, struct bpf_program *prog, const char *what,
 	print_message("%s, %s: %u ns a packet\n", bpf_program__name(prog), what, run.ns);
 }
 
-/* Reported, not asserted: machines differ. Hits include stripping the metadata that the run before has written. */
+/*
+ * Reported, not asserted: machines differ. Hits include stripping the metadata that the run before
+ * has written.
+ */
 static void cost_of_a_packet(void **state)
 {
 	struct xi_bed *bed = *state;
-	struct xi_spec foreign = { .src = "198.51.100.7", .dst = "192.0.2.1", .proto = IPPROTO_TCP };
-	struct xi_spec esp = { .src = "192.0.2.2", .dst = "192.0.2.1", .proto = IPPROTO_ESP, .spi = XI_BED_SPI };
-	struct xi_spec out = { .src = "10.1.0.9", .dst = "10.2.0.9", .proto = IPPROTO_TCP, .dmac = bed->mac };
+	struct xi_spec foreign = { .src = "198.51.100.7",
+				   .dst = "192.0.2.1",
+				   .proto = IPPROTO_TCP };
+	struct xi_spec esp = {
+		.src = "192.0.2.2", .dst = "192.0.2.1", .proto = IPPROTO_ESP, .spi = XI_BED_SPI
+	};
+	struct xi_spec out = {
+		.src = "10.1.0.9", .dst = "10.2.0.9", .proto = IPPROTO_TCP, .dmac = bed->mac
+	};
 	struct xi_spec clear = { .src = "10.2.0.9", .dst = "10.1.0.9", .proto = IPPROTO_TCP };
 	struct xi_spec unknown = esp;
 

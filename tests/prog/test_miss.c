@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Miss messages: content, de-duplication, budgets; and floods, which must cost neither cache nor messages. */
+/*
+ * Miss messages: content, de-duplication, budgets; and floods, which must cost neither cache nor
+ * messages.
+ */
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdarg.h>
@@ -12,9 +15,15 @@
 
 #include "bpf_bed.h"
 
-#define ESP4 .src = "192.0.2.2", .dst = "192.0.2.1", .proto = IPPROTO_ESP, .spi = XI_BED_SPI, .payload_len = 40
-#define OUT6 .src = "fd01::9", .dst = "fd02::9", .proto = IPPROTO_TCP, .sport = 40000, .dport = 80, .payload_len = 12
-#define IN4 .src = "10.2.0.9", .dst = "10.1.0.9", .proto = IPPROTO_UDP, .sport = 1, .dport = 2, .payload_len = 12
+#define ESP4                                                                                       \
+	.src = "192.0.2.2", .dst = "192.0.2.1", .proto = IPPROTO_ESP, .spi = XI_BED_SPI,           \
+	.payload_len = 40
+#define OUT6                                                                                       \
+	.src = "fd01::9", .dst = "fd02::9", .proto = IPPROTO_TCP, .sport = 40000, .dport = 80,     \
+	.payload_len = 12
+#define IN4                                                                                        \
+	.src = "10.2.0.9", .dst = "10.1.0.9", .proto = IPPROTO_UDP, .sport = 1, .dport = 2,        \
+	.payload_len = 12
 #define PERF_PAGES 8
 
 struct inbox {
@@ -41,8 +50,8 @@ static void inbox_lost(void *ctx, int cpu, __u64 n)
 static void inbox_open(struct inbox *inbox, struct xi_bed *bed)
 {
 	memset(inbox, 0, sizeof(*inbox));
-	inbox->perf = perf_buffer__new(bpf_map__fd(bed->skel->maps.misses), PERF_PAGES, inbox_take, inbox_lost,
-				       inbox, NULL);
+	inbox->perf = perf_buffer__new(bpf_map__fd(bed->skel->maps.misses), PERF_PAGES, inbox_take,
+				       inbox_lost, inbox, NULL);
 	assert_non_null(inbox->perf);
 }
 
@@ -108,7 +117,9 @@ static void sa_message(void **state)
 
 static void flow_is(const struct xi_miss *miss, const struct xi_spec *spec, enum xi_dir dir)
 {
-	struct xi_flow flow = { .proto = spec->proto, .dir = dir, .sport = spec->sport, .dport = spec->dport };
+	struct xi_flow flow = {
+		.proto = spec->proto, .dir = dir, .sport = spec->sport, .dport = spec->dport
+	};
 
 	flow.family = xi_addr_parse(flow.saddr, spec->src) == 4 ? XI_IPV4 : XI_IPV6;
 	xi_addr_parse(flow.daddr, spec->dst);
@@ -146,7 +157,8 @@ static void flow_messages(void **state)
 static void flow_message_is_masked(void **state)
 {
 	struct xi_bed *bed = *state;
-	struct xi_spec spec = { IN4, .frag_off = 0 }, masked = { IN4, .proto = 0, .sport = 0, .dport = 0 };
+	struct xi_spec spec = { IN4, .frag_off = 0 },
+		       masked = { IN4, .proto = 0, .sport = 0, .dport = 0 };
 	struct xi_config cfg = xi_bed_config();
 	struct inbox inbox;
 
@@ -186,7 +198,10 @@ static void same_message_is_held_back(void **state)
 	perf_buffer__free(inbox.perf);
 }
 
-/* Each source has its budget on each CPU; the packets go to the worker all the same (miss-lossless). */
+/*
+ * Each source has its budget on each CPU; the packets go to the worker all the same
+ * (miss-lossless).
+ */
 static void budgets(void **state)
 {
 	struct xi_bed *bed = *state;
@@ -257,7 +272,8 @@ static void unknown_spis_are_free(void **state)
 	}
 	assert_int_equal(xi_bed_stat(bed, XI_DROP_UNKNOWN_SPI), 20000);
 	assert_int_equal(inbox_read(&inbox), 0);
-	assert_int_equal(xi_bed_entries(bpf_map__fd(bed->skel->maps.sa_cache), sizeof(struct xi_sa_id)), 64);
+	assert_int_equal(
+		xi_bed_entries(bpf_map__fd(bed->skel->maps.sa_cache), sizeof(struct xi_sa_id)), 64);
 	assert_int_equal(xi_bed_entries(bpf_map__fd(bed->skel->maps.miss_sa), sizeof(uint32_t)), 0);
 	for (uint32_t i = 0; i < 64; i++) {
 		spec.spi = XI_BED_SPI + i;
@@ -284,8 +300,10 @@ static void random_flows_are_bounded(void **state)
 	}
 	n = inbox_read(&inbox);
 	assert_in_range(n, 10, 1000);
-	assert_int_equal(xi_bed_entries(bpf_map__fd(bed->skel->maps.flow_cache), sizeof(struct xi_flow)), 1);
-	assert_int_equal(xi_bed_entries(bpf_map__fd(bed->skel->maps.miss_flow), sizeof(struct xi_flow)), n);
+	assert_int_equal(
+		xi_bed_entries(bpf_map__fd(bed->skel->maps.flow_cache), sizeof(struct xi_flow)), 1);
+	assert_int_equal(
+		xi_bed_entries(bpf_map__fd(bed->skel->maps.miss_flow), sizeof(struct xi_flow)), n);
 	assert_int_equal(xdp(bed, bed->skel->progs.xdp_cipher, &live), XDP_PASS);
 	perf_buffer__free(inbox.perf);
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* counted: in a storm of random packets every drop adds one to exactly one reason, and nothing else does. */
+/*
+ * counted: in a storm of random packets every drop adds one to exactly one reason, and nothing else
+ * does.
+ */
 #include <linux/if_ether.h>
 #include <linux/pkt_cls.h>
 #include <netinet/in.h>
@@ -13,7 +16,9 @@
 #include "bpf_bed.h"
 
 #define STORM 30000
-#define TC_RUN_MIN (ETH_HLEN + 40) /* Linux 6.18 refuses test runs of less than an IP header; test_host sends those */
+#define TC_RUN_MIN                                                                                 \
+	(ETH_HLEN +                                                                                \
+	 40) /* Linux 6.18 refuses test runs of less than an IP header; test_host sends those */
 #define N(a) (sizeof(a) / sizeof((a)[0]))
 
 static const bool is_drop[XI_REASON_MAX] = {
@@ -31,12 +36,15 @@ static unsigned int pick(unsigned int n)
 static void random_frame(struct xi_bed *bed, uint32_t min, struct xi_frame *frame)
 {
 	static const char *const pairs[][2] = {
-		{ "10.1.0.9", "10.2.0.9" }, { "10.2.0.9", "10.1.0.9" }, { "10.2.0.9", "10.1.0.1" },
-		{ "192.0.2.2", "192.0.2.1" }, { "10.1.0.9", "198.51.100.1" }, { "10.1.0.9", "224.0.0.1" },
-		{ "fd01::9", "fd02::9" }, { "fd02::9", "fd01::9" }, { "2001:db8::2", "2001:db8::1" },
-		{ "2001:db8::2", "2001:db8::7" }, { "fd02::9", "ff02::1" }, { "fd02::9", "fe80::1" },
+		{ "10.1.0.9", "10.2.0.9" },	  { "10.2.0.9", "10.1.0.9" },
+		{ "10.2.0.9", "10.1.0.1" },	  { "192.0.2.2", "192.0.2.1" },
+		{ "10.1.0.9", "198.51.100.1" },	  { "10.1.0.9", "224.0.0.1" },
+		{ "fd01::9", "fd02::9" },	  { "fd02::9", "fd01::9" },
+		{ "2001:db8::2", "2001:db8::1" }, { "2001:db8::2", "2001:db8::7" },
+		{ "fd02::9", "ff02::1" },	  { "fd02::9", "fe80::1" },
 	};
-	static const uint8_t protos[] = { IPPROTO_ESP, IPPROTO_UDP, IPPROTO_TCP, IPPROTO_ICMPV6, IPPROTO_AH, 41 };
+	static const uint8_t protos[] = { IPPROTO_ESP,	  IPPROTO_UDP, IPPROTO_TCP,
+					  IPPROTO_ICMPV6, IPPROTO_AH,  41 };
 	static const char *const exts[] = { NULL, "h", "rd", "hrdrdrdrdrd" };
 	static const uint16_t udp_ports[] = { 500, 4500, 53 };
 	const char *const *pair = pairs[pick(N(pairs))];
@@ -65,7 +73,8 @@ static void random_frame(struct xi_bed *bed, uint32_t min, struct xi_frame *fram
 
 static void storm_bed(struct xi_bed *bed, enum xi_role role, bool worker)
 {
-	static const enum xi_method methods[] = { XI_METHOD_FAST, XI_METHOD_SLOW, XI_METHOD_KERNEL, XI_METHOD_DROP };
+	static const enum xi_method methods[] = { XI_METHOD_FAST, XI_METHOD_SLOW, XI_METHOD_KERNEL,
+						  XI_METHOD_DROP };
 	struct xi_spec flow = { .src = "10.1.0.9", .dst = "10.2.0.9" };
 	struct xi_config cfg = xi_bed_config();
 
@@ -80,10 +89,12 @@ static void storm_bed(struct xi_bed *bed, enum xi_role role, bool worker)
 	}
 	xi_bed_sa_known(bed, "192.0.2.1", XI_BED_SPI + 4, XI_BED_HANDLE + 1);
 	for (flow.proto = 0; flow.proto < 60; flow.proto++)
-		xi_bed_flow(bed, &flow, XI_OUT, XI_VERDICT_PROTECT + flow.proto % 3, XI_BED_GENERATION);
+		xi_bed_flow(bed, &flow, XI_OUT, XI_VERDICT_PROTECT + flow.proto % 3,
+			    XI_BED_GENERATION);
 	flow = (struct xi_spec){ .src = "fd02::9", .dst = "fd01::9" };
 	for (flow.proto = 0; flow.proto < 60; flow.proto++)
-		xi_bed_flow(bed, &flow, XI_IN, XI_VERDICT_PROTECT + flow.proto % 3, XI_BED_GENERATION);
+		xi_bed_flow(bed, &flow, XI_IN, XI_VERDICT_PROTECT + flow.proto % 3,
+			    XI_BED_GENERATION);
 }
 
 /* Sum of the drop counters; the number of reasons that moved goes to *kinds. */
@@ -102,7 +113,8 @@ static uint64_t drops(struct xi_bed *bed, unsigned int *kinds)
 	return sum;
 }
 
-static void storm(struct xi_bed *bed, struct bpf_program *prog, enum xi_role role, bool worker, unsigned int want_kinds)
+static void storm(struct xi_bed *bed, struct bpf_program *prog, enum xi_role role, bool worker,
+		  unsigned int want_kinds)
 {
 	uint64_t verdicts[8] = {};
 	struct xi_frame frame;
