@@ -14,7 +14,8 @@ cd "$(dirname "$0")/.." || exit 1
 
 spi_in=0x1001 spi_out=0x2002      # as gw1 sees them
 
-# sa_lines BITS ESN LOCAL REMOTE: ip -batch lines of both SAs, the same for both sides, with fresh keys
+# sa_lines BITS ESN LOCAL REMOTE: ip -batch lines of both SAs, the same for both sides, with fresh
+# keys
 sa_lines() {
 	local window="replay-window 32"
 	[ "$2" = esn ] && window="replay-window 128 flag esn"
