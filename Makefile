@@ -40,7 +40,7 @@ PROGS = $(B)/xipsecd $(B)/xipsec $(B)/libxipsec-xfrm.so
 UNIT = $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 PROG = $(patsubst tests/prog/%.c,$(B)/tests/prog/%,$(wildcard tests/prog/test_*.c))
 TEST_LIB = $(wildcard tests/lib/*.c)
-BENCH = $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(wildcard tests/bench/*.c))
+BENCH = $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(filter-out %.bpf.c,$(wildcard tests/bench/*.c)))
 
 all: $(PROGS)
 
@@ -74,6 +74,14 @@ $(B)/tests/%: tests/%.c $(TEST_LIB) $(B)/libxipsec.a
 	@mkdir -p $(@D)
 	$(CC) $(XI_CPPFLAGS) -Itests/lib $(XI_CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $< $(TEST_LIB) \
 		$(B)/libxipsec.a $(XI_LIBS) -lcmocka
+
+$(B)/tests/bench/%.bpf.o: tests/bench/%.bpf.c tests/bench/%.h
+	@mkdir -p $(@D)
+	$(BPF_CLANG) $(BPF_CFLAGS) -c $< -o $@
+$(B)/bpf/%.skel.h: $(B)/tests/bench/%.bpf.o
+	@mkdir -p $(@D)
+	$(BPFTOOL) gen skeleton $< name $*_bpf > $@.tmp && mv $@.tmp $@
+$(B)/tests/bench/gen: $(B)/bpf/gen.skel.h
 
 tests: $(PROGS) $(UNIT) $(PROG)
 
