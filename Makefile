@@ -18,7 +18,7 @@ WARN += -Werror
 endif
 OPT ?= -O2 -g
 SAN ?=
-XI_CPPFLAGS = -Iinclude -Idaemon -I$(B)/bpf -D_GNU_SOURCE $(CPPFLAGS)
+XI_CPPFLAGS = -Iinclude -Idaemon -I$(B)/bpf -D_GNU_SOURCE $(shell pkg-config --cflags $(PKGS)) $(CPPFLAGS)
 XI_CFLAGS = -std=gnu11 $(OPT) $(WARN) $(SAN) -fno-strict-aliasing -fstack-protector-strong $(CFLAGS)
 XI_LIBS = $(shell pkg-config --libs $(PKGS)) -lIPSec_MB -lpthread
 BPF_CFLAGS = -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Wno-unused-parameter -Werror -Iinclude \

@@ -1,13 +1,110 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Entry points. Each: parse, look up, act; one exit that counts. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
+
 #include <xipsec/abi.h>
 #include <xipsec/reasons.h>
+
+#include "flow.bpf.h"
+#include "maps.bpf.h"
+#include "meta.bpf.h"
+#include "parse.bpf.h"
+#include "sad.bpf.h"
+#include "stats.bpf.h"
+
+/* Aligned, because addresses are masked in two halves. */
+#define XI_VIEW(v) struct xi_view v __attribute__((aligned(8)))
+
+static __always_inline enum xi_reason xi_cipher(struct xdp_md *ctx)
+{
+	struct xi_config *cfg = xi_config_get();
+	int parsed;
+	XI_VIEW(v);
+
+	if (!cfg || !xi_meta_strip(ctx))
+		return XI_DROP_META_ROOM;
+	parsed = xi_parse_xdp(ctx, &v);
+	if (parsed != XI_PARSED_IP)
+		return parsed == XI_PARSED_BAD ? XI_DROP_MALFORMED : XI_PASS_FOREIGN;
+	if (v.flow.proto != XI_ESP)
+		return xi_judge_in(ctx, cfg, &v);
+	return v.tagged ? XI_PASS_FOREIGN : xi_judge_esp(ctx, cfg, &v);
+}
 
 SEC("xdp")
 int xdp_cipher(struct xdp_md *ctx)
 {
-	return XDP_PASS;
+	return xi_exit_xdp(xi_cipher(ctx));
+}
+
+static __always_inline enum xi_reason xi_plain(struct xdp_md *ctx)
+{
+	struct xi_config *cfg = xi_config_get();
+	__u32 ifindex = ctx->ingress_ifindex;
+	int parsed;
+	struct xi_port *port;
+	XI_VIEW(v);
+
+	if (!cfg || !xi_meta_strip(ctx))
+		return XI_DROP_META_ROOM;
+	parsed = xi_parse_xdp(ctx, &v);
+	if (parsed == XI_PARSED_OTHER)
+		return XI_PASS_FOREIGN;
+	port = bpf_map_lookup_elem(&ports, &ifindex);
+	if (!port)
+		return XI_DROP_NO_PORT;
+	if (v.tagged || (port->role != XI_ROLE_HOST && !xi_is_for_port(ctx, port)))
+		return XI_PASS_FOREIGN;
+	if (parsed == XI_PARSED_BAD)
+		return XI_DROP_MALFORMED;
+	if (xi_is_link_scope(&v.flow))
+		return XI_PASS_FOREIGN;
+	if (xi_is_local(v.flow.daddr, v.flow.family))
+		return xi_judge_in(ctx, cfg, &v);
+	return xi_judge_out(ctx, cfg, port, &v);
+}
+
+SEC("xdp")
+int xdp_plain(struct xdp_md *ctx)
+{
+	return xi_exit_xdp(xi_plain(ctx));
+}
+
+/* On xipsec0: what reaches the host has come through a worker, which left its record in the source MAC. */
+SEC("xdp")
+int xdp_host(struct xdp_md *ctx)
+{
+	return xi_exit_xdp(xi_meta_strip(ctx) ? xi_meta_from_record(ctx) : XI_DROP_META_ROOM);
+}
+
+/* clsact ingress of xipsec0. */
+SEC("tc")
+int tc_mark(struct __sk_buff *skb)
+{
+	xi_meta_mark(skb);
+	return TC_ACT_UNSPEC;
+}
+
+static __always_inline enum xi_reason xi_leaving(struct __sk_buff *skb)
+{
+	struct xi_config *cfg = xi_config_get();
+	int parsed;
+	XI_VIEW(v);
+
+	if (!cfg)
+		return XI_DROP_CLEAR_OUT;
+	parsed = xi_parse_skb(skb, &v);
+	if (parsed != XI_PARSED_IP)
+		return parsed == XI_PARSED_BAD ? XI_DROP_MALFORMED : XI_PASS_FOREIGN;
+	return xi_judge_leaving(skb, cfg, &v);
+}
+
+/* clsact egress of cipher ports. */
+SEC("tc")
+int tc_guard(struct __sk_buff *skb)
+{
+	return xi_exit_tc(xi_leaving(skb));
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

@@ -29,6 +29,7 @@ struct xi_aead_job {
 	uint32_t icv_len;            /* 8, 12 or 16 */
 	uint32_t aad_len;            /* 8, or 12 with ESN (RFC 4106 section 5) */
 	int status;                  /* 0, -EBADMSG, or another -errno when the engine failed */
+	uint32_t clear_len;          /* for the caller alone: bytes of the inner packet */
 	uint8_t aad[12];
 	uint8_t nonce[12];
 };

@@ -16,27 +16,38 @@ struct xi_replay {
 	uint64_t *top;               /* highest sequence number accepted; atomic */
 	uint64_t *words;             /* atomic each */
 	uint32_t word_mask;          /* number of words - 1 */
-	uint32_t window;             /* packets; 0 = no anti-replay (numbers are still inferred with ESN) */
+	uint32_t window;             /* packets; 0 = no anti-replay, top still moves */
 	bool esn;
 };
 
 /*
- * The 64-bit number a packet with `lo` on the wire must carry (A2.2). False: it would lie below 1 or
- * above 2^64 - 1.
+ * The 64-bit number a packet with `lo` on the wire must carry (A2.2). False: it would lie below 0 or
+ * above 2^64 - 1. With ESN and window 0 the inference works as with a window of XI_WINDOW_MAX.
  */
 bool xi_replay_infer(const struct xi_replay *r, uint32_t lo, uint64_t *seq);
 
-/* Before the ICV. XI_NONE, XI_DROP_REPLAY, XI_DROP_REPLAY_OLD or XI_DROP_SEQ_ZERO. Changes nothing. */
+/*
+ * Before the ICV. XI_NONE, XI_DROP_REPLAY, XI_DROP_REPLAY_OLD or XI_DROP_SEQ_ZERO. Changes nothing.
+ * With neither anti-replay nor ESN number 0 passes: such a sender may let its counter cycle (RFC 4303
+ * section 2.2).
+ */
 enum xi_reason xi_replay_check(const struct xi_replay *r, uint64_t seq);
 
 /* After the ICV verified: marks seq. The same returns; of two workers with one seq exactly one gets XI_NONE. */
 enum xi_reason xi_replay_commit(const struct xi_replay *r, uint64_t seq);
 
 /*
- * To and from the bitmap of XFRM (struct xfrm_replay_state_esn: bit i of the ring is number
- * (i + 1) mod window as the kernel counts it). bmp_len in 32-bit words. import resets the window first.
+ * To and from the bitmap of XFRM (struct xfrm_replay_state_esn). The kernel keeps a ring of `window`
+ * bits: the highest number stands at bit (low half of top - 1) mod window, its predecessors below,
+ * wrapping. bmp_len in 32-bit words. export writes all of bmp and returns the number the bitmap relates
+ * to. import resets the window first; bmp NULL = nothing up to top was received. A number that a worker
+ * commits while import runs may be forgotten, so import before the SA carries traffic.
  */
-void xi_replay_export(const struct xi_replay *r, uint32_t *bmp, uint32_t bmp_len);
+uint64_t xi_replay_export(const struct xi_replay *r, uint32_t *bmp, uint32_t bmp_len);
 void xi_replay_import(const struct xi_replay *r, uint64_t top, const uint32_t *bmp, uint32_t bmp_len);
+
+/* The same with struct xfrm_replay_state: bit i is number top - i. */
+uint64_t xi_replay_export_legacy(const struct xi_replay *r, uint32_t *bitmap);
+void xi_replay_import_legacy(const struct xi_replay *r, uint64_t top, uint32_t bitmap);
 
 #endif

@@ -27,23 +27,35 @@ struct xi_sa_ctx {
 	uint8_t iv_len;
 	uint8_t pad_align;           /* RFC 4303 section 2.4: 4 */
 	uint8_t esn;
-	uint8_t inner_family;        /* 4, 6, or 0: both (AF_UNSPEC tunnel) */
+	uint8_t inner_family;        /* 4, 6, or 0: both; see xi_sa_ctx_init */
 	uint8_t dscp_copy;           /* outer DSCP from the inner header */
 	uint8_t dscp_decap;          /* inner DSCP from the outer header */
 	uint8_t ecn;                 /* RFC 6040 normal mode; 0: outer not-ECT */
 	uint8_t df_clear;            /* outer DF 0 (nopmtudisc); else copied, set for IPv6 inside */
 	uint8_t salt_len;
 	uint8_t salt[4];
-	uint8_t fill[8];
-	/* line 1: outer IP header, prebuilt with zero length, ID, checksum, TOS */
-	uint8_t hdr[40];
-	struct xi_replay replay;     /* 32 bytes, crosses into line 2 */
 	const struct xi_sa *sa;      /* selector, reqid: for policy, not for every packet */
+	uint8_t fill0[8];
+	/* line 1, outbound: outer IP header, prebuilt with zero length, ID, checksum, TOS */
+	uint8_t hdr[40];
+	uint8_t fill1[24];
+	/* line 2, inbound */
+	struct xi_replay replay;
 } __attribute__((aligned(64)));
 
+XI_ASSERT(sizeof(struct xi_replay) == 32);
+XI_ASSERT(__builtin_offsetof(struct xi_sa_ctx, salt) == 44);
+XI_ASSERT(__builtin_offsetof(struct xi_sa_ctx, hdr) == 64);
+XI_ASSERT(__builtin_offsetof(struct xi_sa_ctx, replay) == 128);
+XI_ASSERT(sizeof(struct xi_sa_ctx) == 192);
+
 /*
- * Fills ctx from an SA. No allocation: the SLOW method does this for one packet on its own stack. sa, raw,
- * state and words must outlive ctx. nwords is a power of two. key is left NULL. 0 or -EOPNOTSUPP.
+ * Fills ctx from an SA. No allocation: the SLOW method does this for one packet on its own stack. sa,
+ * raw, state and words must outlive ctx. nwords is a power of two, 32 * (nwords - 1) >= the window. key
+ * is left NULL. 0, or -EOPNOTSUPP when the datapath does not carry such an SA.
+ *
+ * What the SA carries inside follows the kernel (copy_from_user_state, xfrm_init_state): the selector's
+ * family when it names one; else both families with XFRM_STATE_AF_UNSPEC, and the outer one without.
  */
 int xi_sa_ctx_init(struct xi_sa_ctx *ctx, const struct xi_sa *sa, const struct xi_sa_key *raw,
 		   struct xi_sa_state *state, uint64_t *words, uint32_t nwords);

@@ -25,6 +25,7 @@ struct xi_sa_rec {
 
 /*
  * Told of changes on the control thread, after the store was changed and before the request is acknowledged.
+ * A larval SA is nothing to a listener. sync follows every change, additions included.
  * old NULL: new SA. new NULL: deleted. When sync returns, no worker uses what changed() took away; the
  * record `old` is wiped and freed after it. A flush calls changed for each and sync once.
  */
@@ -58,6 +59,7 @@ struct xi_sad_config {
 /* All functions: 0 or -errno. `why`, where there is one, is set on failure to a static text for the user. */
 int xi_sad_create(struct xi_sad **out, const struct xi_sad_config *config, const struct xi_store *store);
 void xi_sad_destroy(struct xi_sad *sad);     /* frees memory, wipes keys; the store keeps everything */
+/* Up to four listeners, told in the order in which they came. Copied. */
 void xi_sad_listen(struct xi_sad *sad, const struct xi_sad_listener *listener);
 void xi_sad_on_event(struct xi_sad *sad, const struct xi_sad_events *events);
 
@@ -75,12 +77,23 @@ int xi_sad_flush(struct xi_sad *sad, enum xi_proto proto, unsigned int *n); /* X
 /* Reserves an SPI in [min, max] for a larval SA that dies after ttl seconds. -ENOENT: none is free. */
 int xi_sad_alloc_spi(struct xi_sad *sad, const struct xi_sa *sa, uint32_t min, uint32_t max, uint64_t ttl,
 		     const struct xi_sa_rec **rec);
-/* NEWAE: sets counters and window of an SA. -ESRCH, -EINVAL. oseq only ever goes forward. */
+/*
+ * NEWAE: sets counters and window of an SA. -ESRCH, -EINVAL. oseq only ever goes forward; a window that would go
+ * back is refused (-EINVAL); seq 0 without bitmap leaves the window alone.
+ */
 int xi_sad_set_replay(struct xi_sad *sad, const struct xi_sa_id *id, const struct xi_replay_init *init);
 
 const struct xi_sa_rec *xi_sad_find(const struct xi_sad *sad, const struct xi_sa_id *id);
 /* From any RCU reader: NULL when the index is stale. */
 const struct xi_sa_rec *xi_sad_rec(const struct xi_sad *sad, uint32_t sa_index);
+/*
+ * From any RCU reader: a newer SA took over from this one, so whoever holds it as an outbound handle asks the SPD
+ * again (xi_spd_judge_out). Set by the SPD: no policy of those that chose this SA still chooses it.
+ */
+bool xi_sad_superseded(const struct xi_sad *sad, uint32_t sa_index);
+void xi_sad_set_superseded(struct xi_sad *sad, uint32_t sa_index, bool superseded);
+/* XI_FLOW_*: what the selectors of SAs look at. */
+uint32_t xi_sad_flow_mask(const struct xi_sad *sad);
 unsigned int xi_sad_count(const struct xi_sad *sad);
 unsigned int xi_sad_capacity(const struct xi_sad *sad);
 /*
@@ -91,7 +104,7 @@ const struct xi_sa_rec *xi_sad_next(const struct xi_sad *sad, uint32_t *slot);
 
 /*
  * Once a second, from a timer: larval SAs that died, lifetimes (soft: event once; hard: event and delete),
- * sequence reserves on disk. now: seconds since the epoch.
+ * sequence reserves on disk. now: seconds since the epoch. May be called more often.
  */
 void xi_sad_tick(struct xi_sad *sad, uint64_t now);
 

@@ -13,6 +13,8 @@
 
 #include <linux/types.h>
 
+#include <xipsec/reasons.h>
+
 #define XI_ABI_VERSION 1
 
 #define XI_MAX_PORTS 16      /* port slots, xipsec0's inner end included */
@@ -308,6 +310,11 @@ struct xi_miss {
 	__u64 ktime;                 /* CLOCK_MONOTONIC, ns */
 	__u32 ifindex;
 	__u32 queue;
+};
+
+/* Value of `worker_stats`, by worker: its counters, by reason. Written by that worker alone, read by anybody. */
+struct xi_worker_stats {
+	__u64 counts[XI_REASON_MAX];
 };
 
 /* Names of the maps and programs, which are also their file names below the pin directory. */

@@ -49,6 +49,12 @@
 	X(70, TX_RAW, "tx_raw", EVENT, "sent through the host's stack: next hop not resolved") \
 	X(71, WORKER_BYPASS, "worker_bypass", EVENT, "policy said bypass; handed to the host") \
 	X(72, DUMMY, "dummy", EVENT, "ESP dummy packet swallowed (RFC 4303 section 2.6)") \
+	/* control thread: events */ \
+	X(80, SA_FILLED, "sa_filled", EVENT, "SA put into sa_cache in answer to a miss") \
+	X(81, SA_EVICTED, "sa_evicted", EVENT, "SA taken out of sa_cache to make room") \
+	X(82, SA_DENIED, "sa_denied", EVENT, "SA left to the SLOW method: every context slot is in use") \
+	X(83, FLOW_FILLED, "flow_filled", EVENT, "verdict put into flow_cache in answer to a miss") \
+	X(84, ACQUIRE, "acquire", EVENT, "flow without an SA reported to the key managers") \
 	/* worker: drops */ \
 	X(96, DROP_SHORT, "esp_short", DROP, "ESP packet shorter than its SA demands") \
 	X(97, DROP_REPLAY, "replay", DROP, "sequence number seen before") \

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Cleartext: arriving from the cipher side (in), on its way to be protected (out), and about to leave a cipher port
+ * (leaving). Steps are the same: exempt, guard, flow_cache, worker. Whatever cannot be decided is not let through.
+ */
+#ifndef XI_FLOW_BPF_H
+#define XI_FLOW_BPF_H
+
+#include "guard.bpf.h"
+#include "maps.bpf.h"
+#include "meta.bpf.h"
+#include "miss.bpf.h"
+#include "parse.bpf.h"
+#include "stats.bpf.h"
+
+static __always_inline struct xi_config *xi_config_get(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&config, &zero);
+}
+
+static __always_inline bool xi_is_local(const __u8 addr[16], enum xi_family family)
+{
+	struct xi_addr key = { .family = family };
+
+	__builtin_memcpy(key.addr, addr, 16);
+	return bpf_map_lookup_elem(&local_addrs, &key) != NULL;
+}
+
+/* Key of flow_cache: without what no policy looks at, so that many flows share a verdict. */
+static __always_inline void xi_flow_key(const struct xi_config *cfg, struct xi_flow *flow, enum xi_dir dir)
+{
+	flow->dir = dir;
+	if (!(cfg->flow_mask & XI_FLOW_PORTS)) {
+		flow->sport = 0;
+		flow->dport = 0;
+		flow->fragment = 0;
+	}
+	if (!(cfg->flow_mask & (XI_FLOW_PORTS | XI_FLOW_PROTO)))
+		flow->proto = 0;
+}
+
+/* The verdict, NULL: none of the present generation. Counts the hit or miss. */
+static __always_inline struct xi_flow_verdict *xi_flow_find(const struct xi_config *cfg, const struct xi_flow *flow)
+{
+	struct xi_flow_verdict *found = bpf_map_lookup_elem(&flow_cache, flow);
+
+	if (!found || found->generation != cfg->spd_generation || found->verdict == XI_VERDICT_NONE) {
+		xi_count(XI_FLOW_MISS);
+		return NULL;
+	}
+	xi_count(XI_FLOW_HIT);
+	return found;
+}
+
+static __always_inline enum xi_reason xi_clear_to_worker(struct xdp_md *ctx, const struct xi_port *port,
+							 const struct xi_view *v)
+{
+	struct xi_meta meta = xi_meta_miss(v->flow.dir, 0);
+
+	return xi_to_worker(ctx, port, v, &meta);
+}
+
+/*
+ * Of the host itself, exempt from policy, or nobody else could set SAs up. XI_NONE: not exempt. ESP in UDP is no
+ * matter of ours, and its content is not in clear.
+ */
+static __always_inline enum xi_reason xi_exempt_in(const struct xi_view *v)
+{
+	bool nd = xi_is_nd(v);
+
+	if (nd && xi_is_link_scope(&v->flow))
+		return XI_PASS_FOREIGN;
+	if ((!nd && v->udp == XI_UDP_PLAIN) || !xi_is_local(v->flow.daddr, v->flow.family))
+		return XI_NONE;
+	return v->udp == XI_UDP_IKE ? XI_PASS_IKE : XI_PASS_FOREIGN;
+}
+
+/*
+ * Cleartext that arrives, for the host or to be forwarded (policies of in and fwd). Frames behind VLAN tags belong
+ * to devices above the port, which workers do not know: they pass by a cached verdict, or not at all.
+ */
+static __always_inline enum xi_reason xi_judge_in(struct xdp_md *ctx, const struct xi_config *cfg, struct xi_view *v)
+{
+	__u32 ifindex = ctx->ingress_ifindex;
+	enum xi_reason reason = xi_exempt_in(v);
+	struct xi_flow_verdict *found;
+	struct xi_port *port;
+
+	if (reason != XI_NONE)
+		return reason;
+	if (!xi_guard_hit(cfg, &v->flow, XI_IN))
+		return XI_PASS_FOREIGN;
+	if (v->vague)
+		return XI_DROP_MALFORMED;
+	xi_flow_key(cfg, &v->flow, XI_IN);
+	found = xi_flow_find(cfg, &v->flow);
+	if (found)
+		return found->verdict == XI_VERDICT_BYPASS ? XI_PASS_BYPASS : XI_DROP_CLEAR_IN;
+	xi_miss_flow(ctx, cfg, &v->flow, ifindex, ctx->rx_queue_index);
+	if (v->tagged)
+		return XI_DROP_CLEAR_IN;
+	port = bpf_map_lookup_elem(&ports, &ifindex);
+	return port ? xi_clear_to_worker(ctx, port, v) : XI_DROP_NO_PORT;
+}
+
+static __always_inline enum xi_reason xi_protect(struct xdp_md *ctx, const struct xi_port *port,
+						 const struct xi_view *v, const struct xi_flow_verdict *found)
+{
+	struct xi_meta meta = xi_meta_miss(XI_OUT, found->handle);
+
+	meta.next_handle = found->next_handle;
+	meta.slot = found->slot;
+	meta.next_slot = found->next_slot;
+	meta.flags = 0;
+	return xi_to_worker(ctx, port, v, &meta);
+}
+
+/*
+ * Cleartext on its way out. Behind a plain port the kernel forwards what passes; behind xipsec0 (role HOST) there is
+ * no other way than the worker, who also knows what is exempt there.
+ */
+static __always_inline enum xi_reason xi_judge_out(struct xdp_md *ctx, const struct xi_config *cfg,
+						   const struct xi_port *port, struct xi_view *v)
+{
+	bool host = port->role == XI_ROLE_HOST;
+	struct xi_flow_verdict *found;
+
+	if (!xi_guard_hit(cfg, &v->flow, XI_OUT) && !host)
+		return XI_PASS_FOREIGN;
+	if (v->vague)
+		return XI_DROP_MALFORMED;
+	if (host && v->flow.proto == IPPROTO_UDP && !v->flow.fragment &&
+	    (v->flow.sport == XI_PORT_IKE || v->flow.sport == XI_PORT_NATT) &&
+	    xi_is_local(v->flow.saddr, v->flow.family)) {
+		v->flow.dir = XI_OUT;
+		return xi_clear_to_worker(ctx, port, v);
+	}
+	xi_flow_key(cfg, &v->flow, XI_OUT);
+	found = xi_flow_find(cfg, &v->flow);
+	if (!found)
+		xi_miss_flow(ctx, cfg, &v->flow, ctx->ingress_ifindex, ctx->rx_queue_index);
+	else if (found->verdict == XI_VERDICT_PROTECT)
+		return xi_protect(ctx, port, v, found);
+	else if (found->verdict == XI_VERDICT_DISCARD)
+		return XI_DROP_POLICY;
+	else if (!host)
+		return XI_PASS_BYPASS;
+	return xi_clear_to_worker(ctx, port, v);
+}
+
+/* What may leave a cipher port whatever policy says: protected already, or needed to set protection up. */
+static __always_inline bool xi_exempt_leaving(const struct xi_view *v)
+{
+	const struct xi_flow *flow = &v->flow;
+	bool ike = flow->sport == XI_PORT_IKE || flow->sport == XI_PORT_NATT ||
+		   flow->dport == XI_PORT_IKE || flow->dport == XI_PORT_NATT;
+
+	if (v->vague)
+		return false;
+	if (flow->proto == XI_ESP || flow->proto == XI_AH || xi_is_nd(v))
+		return true;
+	return flow->proto == IPPROTO_UDP && ike && xi_is_local(flow->saddr, flow->family);
+}
+
+/* Cleartext about to leave a cipher port, whoever sent it: the host, or the kernel's forwarding. */
+static __always_inline enum xi_reason xi_judge_leaving(struct __sk_buff *skb, const struct xi_config *cfg,
+						       struct xi_view *v)
+{
+	struct xi_flow_verdict *found;
+
+	if (xi_exempt_leaving(v) || !xi_guard_hit(cfg, &v->flow, XI_OUT))
+		return XI_PASS_FOREIGN;
+	if (v->vague)
+		return XI_DROP_MALFORMED;
+	xi_flow_key(cfg, &v->flow, XI_OUT);
+	found = xi_flow_find(cfg, &v->flow);
+	if (found)
+		return found->verdict == XI_VERDICT_BYPASS ? XI_PASS_BYPASS : XI_DROP_CLEAR_OUT;
+	xi_miss_flow(skb, cfg, &v->flow, skb->ifindex, 0);
+	return XI_DROP_CLEAR_OUT;
+}
+
+#endif

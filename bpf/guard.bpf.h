@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The policy guard: may a packet concern a policy at all? Never wrong on the side of "no". */
+#ifndef XI_GUARD_BPF_H
+#define XI_GUARD_BPF_H
+
+#include <bpf/bpf_endian.h>
+
+#include "maps.bpf.h"
+
+struct xi_words {
+	__u64 hi, lo;
+};
+
+/* First plen bits set, in network order. Shifts stay below 64: by more they are undefined in C. */
+static __always_inline struct xi_words xi_prefix_words(__u32 plen)
+{
+	__u64 hi = plen >= 64 ? ~0ULL : ~(~0ULL >> (plen & 63));
+	__u64 lo = plen >= 128 ? ~0ULL : plen <= 64 ? 0 : ~(~0ULL >> (plen & 63));
+
+	return (struct xi_words){ bpf_cpu_to_be64(hi), bpf_cpu_to_be64(lo) };
+}
+
+static __always_inline void xi_prefix_mask(__u8 out[16], const __u8 addr[16], __u32 plen)
+{
+	struct xi_words mask = xi_prefix_words(plen), words;
+
+	__builtin_memcpy(&words, addr, 16);
+	words.hi &= mask.hi;
+	words.lo &= mask.lo;
+	__builtin_memcpy(out, &words, 16);
+}
+
+/* Guards that hold for every packet: nothing configured yet, or a policy or default that spares none. */
+static __always_inline bool xi_guard_all(const struct xi_config *cfg, __u32 dir)
+{
+	if (cfg->abi_version != XI_ABI_VERSION || (cfg->guard_flags[dir] & XI_GUARD_ALL))
+		return true;
+	if (cfg->default_action[dir] == XI_BLOCK)
+		return true;
+	return dir == XI_IN && cfg->default_action[XI_FWD] == XI_BLOCK;
+}
+
+/*
+ * Is there a policy with these prefix lengths whose prefixes cover the flow? A global function, as others below
+ * and the parsers are: the verifier goes through it once, and not once per state of its callers. Its price: it
+ * wants arguments checked that are never NULL.
+ */
+__noinline int xi_guard_covers(const struct xi_guard_mask *mask, const struct xi_flow *flow)
+{
+	struct xi_guard_key key __attribute__((aligned(8))) = {};
+
+	if (!mask || !flow)
+		return true;
+	xi_prefix_mask(key.saddr, flow->saddr, mask->prefixlen_s);
+	xi_prefix_mask(key.daddr, flow->daddr, mask->prefixlen_d);
+	key.prefixlen_s = mask->prefixlen_s;
+	key.prefixlen_d = mask->prefixlen_d;
+	key.dir = mask->dir;
+	key.family = flow->family;
+	return bpf_map_lookup_elem(&spd_guard, &key) != NULL;
+}
+
+/* Policies of dir with templates, or that discard, whose prefixes cover the flow? One lookup a pair of lengths. */
+__noinline int xi_guard_hit(const struct xi_config *cfg, const struct xi_flow *flow, __u32 dir)
+{
+	if (!cfg || !flow || dir >= XI_DIR_MAX || xi_guard_all(cfg, dir))
+		return true;
+#pragma clang loop unroll(disable)
+	for (__u32 i = 0; i < XI_MAX_MASKS; i++) {
+		__u32 row = i;
+		struct xi_guard_mask *mask = bpf_map_lookup_elem(&spd_masks, &row);
+
+		if (!mask || !mask->used)
+			return false;
+		if (mask->dir == dir && mask->family == flow->family && xi_guard_covers(mask, flow))
+			return true;
+	}
+	return false;
+}
+
+#endif

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Metadata in front of a packet. It crosses veth pairs, so a program first discards what a packet arrives with,
+ * and writes its own just before the packet goes to a worker or, on xipsec0, to the host.
+ */
+#ifndef XI_META_BPF_H
+#define XI_META_BPF_H
+
+#include <linux/if_ether.h>
+
+#include "maps.bpf.h"
+#include "parse.bpf.h"
+#include "stats.bpf.h"
+
+#define XI_RECORD_MAC 0x02   /* first byte of a source MAC that is a receive record: 02:status:sa_index */
+
+/* False: the driver would not let go of it. */
+static __always_inline bool xi_meta_strip(struct xdp_md *ctx)
+{
+	void *data = (void *)(long)ctx->data;
+	void *meta = (void *)(long)ctx->data_meta;
+
+	/* A driver without metadata has data_meta behind data. */
+	if (meta >= data)
+		return true;
+	xi_count(XI_META_STRIPPED);
+	return bpf_xdp_adjust_meta(ctx, data - meta) == 0;
+}
+
+static __always_inline bool xi_meta_write(struct xdp_md *ctx, const struct xi_meta *meta)
+{
+	struct xi_meta *room;
+
+	if (bpf_xdp_adjust_meta(ctx, -(int)sizeof(*room)))
+		return false;
+	room = (void *)(long)ctx->data_meta;
+	if ((void *)(room + 1) > (void *)(long)ctx->data)
+		return false;
+	*room = *meta;
+	return true;
+}
+
+/* For a packet that nobody has decided on yet: the worker looks handle up, or with handle 0 the policy. */
+static __always_inline struct xi_meta xi_meta_miss(enum xi_dir dir, __u32 handle)
+{
+	return (struct xi_meta){
+		.magic = XI_META_MAGIC,
+		.handle = handle,
+		.slot = XI_NO_SLOT,
+		.next_slot = XI_NO_SLOT,
+		.flags = XI_META_MISS,
+		.dir = dir,
+		.status = XI_CRYPTO_NOT_DONE,
+	};
+}
+
+/* The queue's own socket: AF_XDP takes a frame only on the queue it came in by. */
+static __always_inline enum xi_reason xi_to_worker(struct xdp_md *ctx, const struct xi_port *port,
+						   const struct xi_view *v, struct xi_meta *meta)
+{
+	__u32 queue = ctx->rx_queue_index;
+
+	if (port->slot >= XI_MAX_PORTS || queue >= XI_MAX_QUEUES)
+		return XI_DROP_NO_WORKER;
+	meta->port = port->slot;
+	meta->l3_offset = v->l3_offset;
+	if (!xi_meta_write(ctx, meta))
+		return XI_DROP_META_ROOM;
+	if (bpf_redirect_map(&xsks, port->slot * XI_MAX_QUEUES + queue, XDP_DROP) != XDP_REDIRECT)
+		return XI_DROP_NO_WORKER;
+	return XI_TO_WORKER;
+}
+
+/* Receive record in the source MAC (see daemon/dataplane/hostif.h) into metadata. */
+static __always_inline enum xi_reason xi_meta_from_record(struct xdp_md *ctx)
+{
+	struct ethhdr *eth = (void *)(long)ctx->data;
+	struct xi_meta meta = xi_meta_miss(XI_IN, 0);
+	const __u8 *mac = eth->h_source;
+
+	if ((void *)(eth + 1) > (void *)(long)ctx->data_end)
+		return XI_DROP_MALFORMED;
+	if (mac[0] != XI_RECORD_MAC || mac[1] > XI_CRYPTO_NOT_DONE)
+		return XI_NONE;
+	meta.handle = (__u32)mac[2] << 24 | mac[3] << 16 | mac[4] << 8 | mac[5];
+	meta.flags = meta.handle ? XI_META_CRYPTO_DONE : 0;
+	meta.status = mac[1];
+	meta.l3_offset = sizeof(*eth);
+	return xi_meta_write(ctx, &meta) ? XI_NONE : XI_DROP_META_ROOM;
+}
+
+/* Output mark of the SA a packet came through (XFRMA_SET_MARK), on the host's side of xipsec0. */
+static __always_inline void xi_meta_mark(struct __sk_buff *skb)
+{
+	struct xi_meta *meta = (void *)(long)skb->data_meta;
+	struct xi_sa *sa;
+	__u32 handle;
+
+	if ((void *)(meta + 1) > (void *)(long)skb->data || meta->magic != XI_META_MAGIC)
+		return;
+	handle = meta->handle;
+	sa = bpf_map_lookup_elem(&sad, &handle);
+	if (sa && sa->output_mark_mask)
+		skb->mark = (skb->mark & ~sa->output_mark_mask) |
+			    (sa->output_mark & sa->output_mark_mask);
+}
+
+#endif

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* ESP that arrives: which SA, and by what method (RFC 4301 section 5.2). */
+#ifndef XI_SAD_BPF_H
+#define XI_SAD_BPF_H
+
+#include "flow.bpf.h"
+#include "maps.bpf.h"
+#include "meta.bpf.h"
+#include "miss.bpf.h"
+#include "parse.bpf.h"
+#include "stats.bpf.h"
+
+#define XI_SPI_FIRST 256     /* 1 to 255 are reserved, 0 is local (RFC 4303 section 2.1) */
+
+static __always_inline enum xi_reason xi_sa_to_worker(struct xdp_md *ctx, const struct xi_view *v,
+						      struct xi_meta *meta)
+{
+	__u32 ifindex = ctx->ingress_ifindex;
+	struct xi_port *port = bpf_map_lookup_elem(&ports, &ifindex);
+
+	return port ? xi_to_worker(ctx, port, v, meta) : XI_DROP_NO_PORT;
+}
+
+static __always_inline enum xi_reason xi_sa_hit(struct xdp_md *ctx, const struct xi_view *v,
+						const struct xi_sa_cached *cached)
+{
+	struct xi_meta meta = xi_meta_miss(XI_IN, cached->sa_index);
+
+	xi_count(XI_SA_HIT);
+	switch (cached->method) {
+	case XI_METHOD_FAST:
+		meta.slot = cached->slot;
+		meta.flags = 0;
+		break;
+	case XI_METHOD_SLOW:
+		break;
+	case XI_METHOD_KERNEL:
+		return XI_PASS_KERNEL;
+	default:
+		return XI_DROP_SA_METHOD;
+	}
+	return xi_sa_to_worker(ctx, v, &meta);
+}
+
+/* An SPI of nobody raises no message: a flood of them costs lookups and nothing else. */
+static __always_inline enum xi_reason xi_sa_miss(struct xdp_md *ctx, const struct xi_config *cfg,
+						 const struct xi_view *v, const struct xi_sa_id *id)
+{
+	__u32 *known = bpf_map_lookup_elem(&sad_lookup, id);
+	struct xi_meta meta;
+
+	if (!known)
+		return cfg->unknown_spi == XI_METHOD_KERNEL ? XI_PASS_UNKNOWN_SPI : XI_DROP_UNKNOWN_SPI;
+	meta = xi_meta_miss(XI_IN, *known);
+	xi_count(XI_SA_MISS);
+	xi_miss_sa(ctx, cfg, id, meta.handle);
+	return xi_sa_to_worker(ctx, v, &meta);
+}
+
+static __always_inline enum xi_reason xi_judge_esp(struct xdp_md *ctx, const struct xi_config *cfg,
+						   const struct xi_view *v)
+{
+	struct xi_sa_id id = { .spi = v->spi, .proto = XI_ESP, .family = v->flow.family };
+	struct xi_sa_cached *cached;
+
+	__builtin_memcpy(id.daddr, v->flow.daddr, 16);
+	if (!v->fragment && !v->vague) {
+		cached = bpf_map_lookup_elem(&sa_cache, &id);
+		if (cached)
+			return xi_sa_hit(ctx, v, cached);
+	}
+	if (!xi_is_local(v->flow.daddr, v->flow.family))
+		return XI_PASS_FOREIGN;
+	if (v->fragment)
+		return XI_DROP_ESP_FRAGMENT;
+	if (v->vague)
+		return XI_DROP_MALFORMED;
+	if (v->spi < XI_SPI_FIRST)
+		return XI_DROP_RESERVED_SPI;
+	return xi_sa_miss(ctx, cfg, v, &id);
+}
+
+#endif

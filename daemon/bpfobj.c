@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "bpfobj.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/magic.h>
+
+#include <xipsec/reasons.h>
+#include "log.h"
+#include "xipsec.skel.h"
+
+struct xi_bpfobj {
+	struct xipsec_bpf *skel;
+	struct xi_worker_stats *rows;
+	size_t rows_size;
+	int ncpus;
+};
+
+static int bpfobj_print(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	char line[1024];
+	size_t len;
+
+	if (level == LIBBPF_DEBUG)
+		return 0;
+	vsnprintf(line, sizeof(line), fmt, ap);
+	len = strlen(line);
+	if (len && line[len - 1] == '\n')
+		line[len - 1] = '\0';
+	if (level == LIBBPF_WARN)
+		log_warnx("%s", line);
+	else
+		log_debug("%s", line);
+	return 0;
+}
+
+/* The parent of the pin directory must lie on a bpffs; /sys/fs/bpf is mounted when nobody has yet. */
+static int bpfobj_make_dir(const char *pin_dir)
+{
+	struct statfs fs;
+	int err;
+
+	if (statfs("/sys/fs/bpf", &fs) == 0 && fs.f_type != BPF_FS_MAGIC && !strncmp(pin_dir, "/sys/fs/bpf/", 12) &&
+	    mount("bpf", "/sys/fs/bpf", "bpf", 0, "mode=0700"))
+		log_warn("/sys/fs/bpf: cannot mount a bpf file system");
+	if (mkdir(pin_dir, 0700) && errno != EEXIST) {
+		err = -errno;
+		log_warn("%s: cannot make the pin directory", pin_dir);
+		return err;
+	}
+	if (statfs(pin_dir, &fs) || fs.f_type != BPF_FS_MAGIC) {
+		log_warnx("%s: not on a bpf file system; mount one with `mount -t bpf bpf /sys/fs/bpf`, or set pin-dir", pin_dir);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static uint32_t bpfobj_lru_size(const struct xi_bpfobj *obj, uint32_t wanted)
+{
+	/* old kernels keep half of a small LRU map's size, and evict in batches: room for twice as many */
+	uint32_t least = 256U * obj->ncpus;
+
+	return wanted * 2 > least ? wanted * 2 : least;
+}
+
+static void bpfobj_size_maps(struct xi_bpfobj *obj, const struct xi_bpfobj_config *config)
+{
+	struct xipsec_bpf *skel = obj->skel;
+
+	bpf_map__set_max_entries(skel->maps.sad, config->sad_size);
+	bpf_map__set_max_entries(skel->maps.sad_keys, config->sad_size);
+	bpf_map__set_max_entries(skel->maps.sad_lookup, config->sad_size);
+	bpf_map__set_max_entries(skel->maps.sa_state, config->sad_size);
+	bpf_map__set_max_entries(skel->maps.sa_cache, bpfobj_lru_size(obj, config->sa_entries));
+	bpf_map__set_max_entries(skel->maps.flow_cache, bpfobj_lru_size(obj, config->flow_entries));
+	bpf_map__set_max_entries(skel->maps.worker_stats, XI_MAX_WORKERS + 1);
+}
+
+/* A map pinned by an earlier daemon decides its own size: SA slots and windows in it are in use. */
+static int bpfobj_pin_path(struct bpf_map *map, const char *pin_dir, bool *adopted)
+{
+	struct bpf_map_info info = { 0 };
+	__u32 len = sizeof(info);
+	char path[PATH_MAX];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", pin_dir, bpf_map__name(map));
+	fd = bpf_obj_get(path);
+	if (fd >= 0) {
+		if (!bpf_obj_get_info_by_fd(fd, &info, &len) && info.max_entries != bpf_map__max_entries(map)) {
+			if (bpf_map__max_entries(map))
+				log_warnx("%s: keeps its size of %u; `xipsec down` first to change it to %u", path,
+					  info.max_entries, bpf_map__max_entries(map));
+			bpf_map__set_max_entries(map, info.max_entries);
+		}
+		*adopted = true;
+		close(fd);
+	}
+	return bpf_map__set_pin_path(map, path);
+}
+
+static int bpfobj_pin_paths(struct xi_bpfobj *obj, const char *pin_dir, bool *adopted)
+{
+	struct bpf_map *map;
+	int err;
+
+	bpf_object__for_each_map(map, obj->skel->obj) {
+		if (bpf_map__is_internal(map))
+			continue;
+		err = bpfobj_pin_path(map, pin_dir, adopted);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* Maps of another ABI must not be judged by this program. */
+static int bpfobj_check_abi(const char *pin_dir)
+{
+	struct bpf_map_info info = { 0 };
+	struct xi_config config;
+	__u32 len = sizeof(info), zero = 0;
+	char path[PATH_MAX];
+	int fd, err = 0;
+
+	snprintf(path, sizeof(path), "%s/" XI_MAP_CONFIG, pin_dir);
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return 0;
+	if (bpf_obj_get_info_by_fd(fd, &info, &len) || info.value_size != sizeof(config) ||
+	    bpf_map_lookup_elem(fd, &zero, &config) ||
+	    (config.abi_version && config.abi_version != XI_ABI_VERSION)) {
+		log_warnx("%s: pinned by another version of xipsecd; stop traffic, then `xipsec down`", pin_dir);
+		err = -ESTALE;
+	}
+	close(fd);
+	return err;
+}
+
+/* The new program takes the name in one step, so that the path always names one. */
+static int bpfobj_pin_prog(const struct bpf_program *prog, const char *pin_dir)
+{
+	char path[PATH_MAX], tmp[PATH_MAX];
+	int err;
+
+	snprintf(path, sizeof(path), "%s/%s", pin_dir, bpf_program__name(prog));
+	snprintf(tmp, sizeof(tmp), "%s/new_%s", pin_dir, bpf_program__name(prog));
+	unlink(tmp);
+	if (bpf_obj_pin(bpf_program__fd(prog), tmp) || rename(tmp, path)) {
+		err = -errno;
+		log_warn("%s: cannot pin the program", path);
+		return err;
+	}
+	return 0;
+}
+
+static int bpfobj_map_rows(struct xi_bpfobj *obj)
+{
+	size_t page = sysconf(_SC_PAGESIZE);
+
+	if (bpf_map__max_entries(obj->skel->maps.worker_stats) < XI_MAX_WORKERS + 1)
+		return -ESTALE;
+	obj->rows_size = (sizeof(*obj->rows) * (XI_MAX_WORKERS + 1) + page - 1) & ~(page - 1);
+	obj->rows = mmap(NULL, obj->rows_size, PROT_READ | PROT_WRITE, MAP_SHARED,
+			 bpf_map__fd(obj->skel->maps.worker_stats), 0);
+	if (obj->rows == MAP_FAILED) {
+		obj->rows = NULL;
+		return -errno;
+	}
+	return 0;
+}
+
+static int bpfobj_load(struct xi_bpfobj *obj, const struct xi_bpfobj_config *config, bool *adopted)
+{
+	struct bpf_program *prog;
+	int err;
+
+	err = bpfobj_check_abi(config->pin_dir);
+	if (err)
+		return err;
+	bpfobj_size_maps(obj, config);
+	err = bpfobj_pin_paths(obj, config->pin_dir, adopted);
+	if (err)
+		return err;
+	err = xipsec_bpf__load(obj->skel);
+	if (err) {
+		errno = -err;
+		log_warn("BPF object: the kernel refused it; it takes Linux 6.1 or newer, CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON");
+		return err;
+	}
+	bpf_object__for_each_program(prog, obj->skel->obj) {
+		err = bpfobj_pin_prog(prog, config->pin_dir);
+		if (err)
+			return err;
+	}
+	return bpfobj_map_rows(obj);
+}
+
+int xi_bpfobj_open(struct xi_bpfobj **out, const struct xi_bpfobj_config *config, bool *adopted)
+{
+	struct xi_bpfobj *obj;
+	int err;
+
+	*adopted = false;
+	libbpf_set_print(bpfobj_print);
+	err = bpfobj_make_dir(config->pin_dir);
+	if (err)
+		return err;
+	obj = calloc(1, sizeof(*obj));
+	if (!obj)
+		return -ENOMEM;
+	obj->ncpus = libbpf_num_possible_cpus();
+	obj->skel = xipsec_bpf__open();
+	err = obj->skel ? bpfobj_load(obj, config, adopted) : -errno;
+	if (err) {
+		xi_bpfobj_close(obj);
+		return err;
+	}
+	*out = obj;
+	return 0;
+}
+
+void xi_bpfobj_close(struct xi_bpfobj *obj)
+{
+	if (!obj)
+		return;
+	if (obj->rows)
+		munmap(obj->rows, obj->rows_size);
+	xipsec_bpf__destroy(obj->skel);
+	free(obj);
+}
+
+int xi_bpfobj_map_fd(const struct xi_bpfobj *obj, const char *name)
+{
+	int fd = bpf_object__find_map_fd_by_name(obj->skel->obj, name);
+
+	assert(fd >= 0);
+	return fd;
+}
+
+uint32_t xi_bpfobj_map_size(const struct xi_bpfobj *obj, const char *name)
+{
+	return bpf_map__max_entries(bpf_object__find_map_by_name(obj->skel->obj, name));
+}
+
+int xi_bpfobj_prog_fd(const struct xi_bpfobj *obj, const char *name)
+{
+	int fd = bpf_program__fd(bpf_object__find_program_by_name(obj->skel->obj, name));
+
+	assert(fd >= 0);
+	return fd;
+}
+
+uint64_t *xi_bpfobj_counts(const struct xi_bpfobj *obj, unsigned int row)
+{
+	assert(row <= XI_CONTROL_ROW);
+	return (uint64_t *)obj->rows[row].counts;
+}
+
+uint64_t xi_bpfobj_reason(const struct xi_bpfobj *obj, unsigned int reason)
+{
+	__u64 cpus[obj->ncpus], sum = 0;
+	__u32 key = reason;
+	int i;
+
+	if (reason >= XI_REASON_MAX)
+		return 0;
+	if (!bpf_map_lookup_elem(bpf_map__fd(obj->skel->maps.stats), &key, cpus))
+		for (i = 0; i < obj->ncpus; i++)
+			sum += cpus[i];
+	for (i = 0; i <= XI_CONTROL_ROW; i++)
+		sum += __atomic_load_n(&obj->rows[i].counts[reason], __ATOMIC_RELAXED);
+	return sum;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the fast path holds: answers miss messages by choosing a method and populating sa_cache, flow_cache and
+ * context slots, only then and only with what is needed. The control thread's; workers read `slots` and post wants.
+ *
+ * A sad listener: an SA deleted or changed is out of sa_cache and slots before the request is acknowledged.
+ */
+#ifndef XI_CACHE_H
+#define XI_CACHE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <xipsec/abi.h>
+#include <xipsec/reasons.h>
+#include "cache/slots.h"
+#include "sad/sad.h"
+#include "sad/spd.h"
+
+struct event_base;
+struct xi_cache;
+
+struct xi_cache_config {
+	struct event_base *base;
+	struct xi_sad *sad;
+	struct xi_spd *spd;
+	const struct xi_engine *engine;
+	unsigned int nworkers;
+	uint32_t sa_entries;
+	int sa_cache_fd;
+	int flow_cache_fd;
+	int misses_fd;               /* -1: no perf buffer, xi_cache_miss is called directly (tests) */
+	uint64_t *counts;            /* the control thread's own row of worker_stats */
+	/* A flow that policy wants protected has no SA: tell the key managers. */
+	void (*acquire)(void *arg, const struct xi_flow *flow, const struct xi_policy *policy);
+	void *arg;
+};
+
+/* 0 or -errno, logged. Registers itself as listener of the SAD and as the SPD's sync. */
+int xi_cache_create(struct xi_cache **out, const struct xi_cache_config *config);
+void xi_cache_destroy(struct xi_cache *cache);
+
+const struct xi_slots *xi_cache_slots(const struct xi_cache *cache);
+/* One miss message. len may exceed the struct: the kernel rounds record sizes up. */
+void xi_cache_miss(struct xi_cache *cache, const void *record, uint32_t len);
+
+/*
+ * Worker: a flow names an SA that has no slot (taken away for another). Asks for one again; never blocks; a full
+ * ring is ignored, since the next packet asks again.
+ */
+void xi_cache_want(struct xi_cache *cache, unsigned int worker, uint32_t sa_index);
+
+/* Waits until every worker has passed a quiescent state, then reclaims slots. */
+void xi_cache_sync(struct xi_cache *cache);
+
+/* For `xipsec show` and `xipsec cache`. */
+uint32_t xi_cache_slots_used(const struct xi_cache *cache);
+uint32_t xi_cache_slots_capacity(const struct xi_cache *cache);
+
+#endif

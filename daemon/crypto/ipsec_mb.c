@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* intel-ipsec-mb 1.3: the direct, synchronous GCM calls, which beat its job and burst interfaces
+ * for single packets. */
+#include "crypto/crypto.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <intel-ipsec-mb.h>
+#include <openssl/crypto.h>
+
+#include "crypto/gcm.h"
+
+/* What the library has for one AES size on this CPU. */
+struct gcm_ops {
+	aes_gcm_pre_t expand;
+	aes_gcm_enc_dec_t seal;
+	aes_gcm_enc_dec_t open;
+};
+
+struct xi_ckey {
+	struct gcm_key_data gcm;
+	enum xi_gcm_size size;
+};
+
+struct xi_crypto {
+	struct xi_ckey scratch; /* the SLOW method's key; wiped when a batch ends */
+	struct gcm_context_data ctx;
+	struct gcm_ops ops[XI_GCM_SIZES];
+	IMB_MGR *mgr;
+};
+
+static void *alloc_lines(size_t size)
+{
+	void *p;
+
+	if (posix_memalign(&p, 64, size))
+		return NULL;
+	memset(p, 0, size);
+	return p;
+}
+
+static IMB_MGR *mgr_new(void)
+{
+	IMB_MGR *mgr = alloc_mb_mgr(0);
+
+	if (mgr)
+		init_mb_mgr_auto(mgr, NULL);
+	return mgr;
+}
+
+static void ops_get(const IMB_MGR *mgr, struct gcm_ops ops[XI_GCM_SIZES])
+{
+	ops[XI_GCM_128] = (struct gcm_ops){mgr->gcm128_pre, mgr->gcm128_enc, mgr->gcm128_dec};
+	ops[XI_GCM_192] = (struct gcm_ops){mgr->gcm192_pre, mgr->gcm192_enc, mgr->gcm192_dec};
+	ops[XI_GCM_256] = (struct gcm_ops){mgr->gcm256_pre, mgr->gcm256_enc, mgr->gcm256_dec};
+}
+
+/* What this CPU gets, found once: keys are expanded outside of any worker, for the code that all
+ * workers use. */
+static pthread_once_t probe_once = PTHREAD_ONCE_INIT;
+static struct gcm_ops probe_ops[XI_GCM_SIZES];
+static bool probe_usable;
+
+static void probe(void)
+{
+	const uint64_t need = IMB_FEATURE_AESNI | IMB_FEATURE_PCLMULQDQ;
+	IMB_MGR *mgr = mgr_new();
+
+	if (!mgr)
+		return;
+	ops_get(mgr, probe_ops);
+	probe_usable = (mgr->features & need) == need && !(mgr->features & IMB_FEATURE_AESNI_EMU) &&
+		       (!(mgr->features & IMB_FEATURE_SELF_TEST) ||
+			(mgr->features & IMB_FEATURE_SELF_TEST_PASS));
+	free_mb_mgr(mgr);
+}
+
+static bool mb_usable(void)
+{
+	pthread_once(&probe_once, probe);
+	return probe_usable;
+}
+
+static int mb_create(struct xi_crypto **out, unsigned int worker)
+{
+	struct xi_crypto *c;
+
+	if (!mb_usable())
+		return -EOPNOTSUPP;
+	c = alloc_lines(sizeof(*c));
+	if (!c)
+		return -ENOMEM;
+	c->mgr = mgr_new();
+	if (!c->mgr) {
+		free(c);
+		return -ENOMEM;
+	}
+	ops_get(c->mgr, c->ops);
+	*out = c;
+	return 0;
+}
+
+static void mb_destroy(struct xi_crypto *c)
+{
+	if (!c)
+		return;
+	free_mb_mgr(c->mgr);
+	explicit_bzero(c, sizeof(*c));
+	free(c);
+}
+
+static int key_expand(const struct gcm_ops ops[XI_GCM_SIZES], struct xi_ckey *key,
+		      const struct xi_sa_key *raw)
+{
+	int err = xi_gcm_size(raw, &key->size);
+
+	if (!err)
+		ops[key->size].expand(raw->key, &key->gcm);
+	return err;
+}
+
+static int mb_key_new(struct xi_ckey **out, const struct xi_sa_key *raw, unsigned int nworkers)
+{
+	struct xi_ckey *key;
+	int err;
+
+	if (!mb_usable())
+		return -EOPNOTSUPP;
+	key = alloc_lines(sizeof(*key));
+	if (!key)
+		return -ENOMEM;
+	err = key_expand(probe_ops, key, raw);
+	if (err) {
+		free(key);
+		return err;
+	}
+	*out = key;
+	return 0;
+}
+
+static void mb_key_free(struct xi_ckey *key)
+{
+	if (!key)
+		return;
+	explicit_bzero(key, sizeof(*key));
+	free(key);
+}
+
+/* The job's key; SLOW jobs of one SA in a row share an expansion. `last` is the raw key in scratch.
+ */
+static const struct xi_ckey *job_key(struct xi_crypto *c, struct xi_aead_job *job,
+				     const struct xi_sa_key **last)
+{
+	job->status = xi_gcm_check(job);
+	if (job->status)
+		return NULL;
+	if (job->key)
+		return job->key;
+	if (*last != job->raw) {
+		*last = NULL;
+		job->status = key_expand(c->ops, &c->scratch, job->raw);
+		if (job->status)
+			return NULL;
+		*last = job->raw;
+	}
+	return &c->scratch;
+}
+
+static void scratch_wipe(struct xi_crypto *c, const struct xi_sa_key *last)
+{
+	if (last)
+		explicit_bzero(&c->scratch, sizeof(c->scratch));
+}
+
+static void mb_seal(struct xi_crypto *c, struct xi_aead_job *jobs, unsigned int n)
+{
+	const struct xi_sa_key *last = NULL;
+
+	for (unsigned int i = 0; i < n; i++) {
+		struct xi_aead_job *job = &jobs[i];
+		const struct xi_ckey *key = job_key(c, job, &last);
+
+		xi_gcm_prefetch(jobs, i, n);
+		if (key)
+			c->ops[key->size].seal(&key->gcm, &c->ctx, job->data, job->data, job->len,
+					       job->nonce, job->aad, job->aad_len, job->icv,
+					       job->icv_len);
+	}
+	scratch_wipe(c, last);
+}
+
+/* The library decrypts and computes a tag; comparing it is left to the caller. */
+static void mb_open(struct xi_crypto *c, struct xi_aead_job *jobs, unsigned int n)
+{
+	const struct xi_sa_key *last = NULL;
+	uint8_t icv[XI_GCM_ICV_MAX];
+
+	for (unsigned int i = 0; i < n; i++) {
+		struct xi_aead_job *job = &jobs[i];
+		const struct xi_ckey *key = job_key(c, job, &last);
+
+		xi_gcm_prefetch(jobs, i, n);
+		if (!key)
+			continue;
+		c->ops[key->size].open(&key->gcm, &c->ctx, job->data, job->data, job->len,
+				       job->nonce, job->aad, job->aad_len, icv, job->icv_len);
+		if (CRYPTO_memcmp(icv, job->icv, job->icv_len)) {
+			memset(job->data, 0, job->len);
+			job->status = -EBADMSG;
+		}
+	}
+	scratch_wipe(c, last);
+}
+
+const struct xi_engine xi_engine_ipsec_mb = {
+	.name = "ipsec-mb",
+	.usable = mb_usable,
+	.carries = xi_gcm_carries,
+	.create = mb_create,
+	.destroy = mb_destroy,
+	.key_new = mb_key_new,
+	.key_free = mb_key_free,
+	.seal = mb_seal,
+	.open = mb_open,
+};

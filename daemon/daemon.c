@@ -1,0 +1,569 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "daemon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <event2/event.h>
+#include <urcu-qsbr.h>
+
+#include <xipsec/reasons.h>
+#include "bpfobj.h"
+#include "cache/cache.h"
+#include "control/cachecmd.h"
+#include "control/control.h"
+#include "control/show.h"
+#include "control/stats.h"
+#include "dataplane/down.h"
+#include "dataplane/hostif.h"
+#include "dataplane/hostpath.h"
+#include "dataplane/nexthop.h"
+#include "dataplane/worker.h"
+#include "inspect.h"
+#include "localaddrs.h"
+#include "log.h"
+#include "notify.h"
+#include "sad/store_bpf.h"
+#include "source/batch.h"
+#include "source/proto.h"
+#include "source/server.h"
+#include "source/xfrm_msg.h"
+
+#define MISS_PER_SECOND 20000    /* and CPU */
+#define MISS_DEDUP_MS 5
+#define HOSTIF_MTU_MAX 3400      /* a veth end whose peer has a non-frags XDP program takes 3506 */
+
+struct xi_daemon {
+	const struct xi_config_file *config;
+	struct event_base *base;
+	struct event *signals[3];
+	struct event *tick;
+	int lock_fd;
+	const struct xi_engine *engine;
+	struct xi_bpfobj *bpf;
+	bool adopted;
+	struct xi_store *store;
+	struct xi_sad *sad;
+	struct xi_spd *spd;
+	struct xi_cache *cache;
+	struct xi_nexthops *nexthops;
+	struct xi_hostif hostif;
+	struct xi_port_dev devs[XI_MAX_PORTS];
+	struct xi_port_dev *ports[XI_MAX_PORTS]; /* by slot */
+	unsigned int nworkers;
+	struct xi_worker *workers[XI_MAX_WORKERS];
+	bool live;
+	struct xi_xfrm_server *server;
+	struct xi_batch *batch;
+	struct xi_control *control;
+	struct xi_control_sources sources;
+	struct xi_inspect inspect;
+	int esp_sink[2];
+	bool down;                   /* asked to take everything away on the way out */
+	int status;
+};
+
+static void daemon_stop(struct xi_daemon *d, int status)
+{
+	d->status = status;
+	event_base_loopbreak(d->base);
+}
+
+static void daemon_on_signal(evutil_socket_t sig, short what, void *arg)
+{
+	log_info("signal %d: stopping; programs and maps stay, protected traffic is held back", (int)sig);
+	daemon_stop(arg, 0);
+}
+
+static void daemon_on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct xi_daemon *d = arg;
+
+	xi_sad_tick(d->sad, time(NULL));
+}
+
+static int daemon_lock(struct xi_daemon *d)
+{
+	char path[PATH_MAX];
+	int err;
+
+	if (mkdir(d->config->run_dir, 0755) && errno != EEXIST) {
+		err = -errno;
+		log_warn("%s: cannot make the run directory", d->config->run_dir);
+		return err;
+	}
+	snprintf(path, sizeof(path), "%s/lock", d->config->run_dir);
+	d->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (d->lock_fd < 0 || flock(d->lock_fd, LOCK_EX | LOCK_NB)) {
+		err = -errno;
+		log_warn("%s: another xipsecd uses this run directory; stop it or give --run-dir and --pin-dir", path);
+		return err;
+	}
+	return 0;
+}
+
+static int daemon_loop(struct xi_daemon *d)
+{
+	static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
+	const struct timeval second = { .tv_sec = 1 };
+	unsigned int i;
+
+	d->base = event_base_new();
+	if (!d->base)
+		return -ENOMEM;
+	for (i = 0; i < 3; i++) {
+		d->signals[i] = evsignal_new(d->base, signals[i], daemon_on_signal, d);
+		if (!d->signals[i] || event_add(d->signals[i], NULL))
+			return -ENOMEM;
+	}
+	d->tick = event_new(d->base, -1, EV_PERSIST, daemon_on_tick, d);
+	return d->tick && !event_add(d->tick, &second) ? 0 : -ENOMEM;
+}
+
+static int daemon_engine(struct xi_daemon *d)
+{
+	d->engine = xi_engine_find(d->config->engine);
+	if (!d->engine) {
+		log_warnx("engine = %s: this CPU cannot run it; use engine = auto or openssl", d->config->engine);
+		return -ENOTSUP;
+	}
+	return 0;
+}
+
+static int daemon_bpf(struct xi_daemon *d)
+{
+	const struct xi_bpfobj_config config = {
+		.pin_dir = d->config->pin_dir,
+		.sad_size = d->config->sad_size,
+		.sa_entries = d->config->sa_entries,
+		.flow_entries = d->config->flow_entries,
+	};
+	struct xi_store_bpf_fds fds;
+	int err;
+
+	err = xi_bpfobj_open(&d->bpf, &config, &d->adopted);
+	if (err)
+		return err;
+	fds = (struct xi_store_bpf_fds){
+		.sad = xi_bpfobj_map_fd(d->bpf, XI_MAP_SAD),
+		.sad_keys = xi_bpfobj_map_fd(d->bpf, XI_MAP_SAD_KEYS),
+		.sad_lookup = xi_bpfobj_map_fd(d->bpf, XI_MAP_SAD_LOOKUP),
+		.spd = xi_bpfobj_map_fd(d->bpf, XI_MAP_SPD),
+		.spd_guard = xi_bpfobj_map_fd(d->bpf, XI_MAP_SPD_GUARD),
+		.spd_masks = xi_bpfobj_map_fd(d->bpf, XI_MAP_SPD_MASKS),
+		.config = xi_bpfobj_map_fd(d->bpf, XI_MAP_CONFIG),
+		.sa_state = xi_bpfobj_map_fd(d->bpf, XI_MAP_SA_STATE),
+		.sa_window = xi_bpfobj_map_fd(d->bpf, XI_MAP_SA_WINDOW),
+	};
+	return xi_store_bpf_open(&d->store, &fds);
+}
+
+/* The part of `config` that comes from the configuration file; SPD and SAD keep the rest. */
+static int daemon_write_config(struct xi_daemon *d)
+{
+	struct xi_config config = { 0 };
+	int err;
+
+	err = d->store->ops->config_get(d->store->s, &config);
+	if (err)
+		return err;
+	config.abi_version = XI_ABI_VERSION;
+	config.unknown_spi = d->config->unknown_spi;
+	config.miss_per_second = MISS_PER_SECOND;
+	config.miss_dedup_ms = MISS_DEDUP_MS;
+	return d->store->ops->config_put(d->store->s, &config);
+}
+
+static int daemon_databases(struct xi_daemon *d)
+{
+	const struct xi_sad_config config = {
+		.state_dir = d->config->state_dir,
+		.carries = xi_datapath_carries,
+	};
+	unsigned int nsas = 0, npolicies = 0;
+	int err;
+
+	err = daemon_write_config(d);
+	if (!err)
+		err = xi_sad_create(&d->sad, &config, d->store);
+	if (!err)
+		err = xi_spd_create(&d->spd, d->sad, d->store);
+	if (!err)
+		err = xi_sad_adopt(d->sad, &nsas);
+	if (!err)
+		err = xi_spd_adopt(d->spd, &npolicies);
+	if (err) {
+		errno = -err;
+		log_warn("SAD and SPD: cannot be set up");
+	} else if (d->adopted) {
+		log_info("adopted %u SAs and %u policies of an earlier daemon", nsas, npolicies);
+	}
+	return err;
+}
+
+static void daemon_acquire(void *arg, const struct xi_flow *flow, const struct xi_policy *policy)
+{
+	struct xi_daemon *d = arg;
+
+	if (d->server)
+		xi_xfrm_server_acquire(d->server, flow, policy);
+}
+
+static int daemon_cache(struct xi_daemon *d)
+{
+	const struct xi_cache_config config = {
+		.base = d->base,
+		.sad = d->sad,
+		.spd = d->spd,
+		.engine = d->engine,
+		.nworkers = d->nworkers,
+		.sa_entries = d->config->sa_entries,
+		.sa_cache_fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_SA_CACHE),
+		.flow_cache_fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_FLOW_CACHE),
+		.misses_fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_MISSES),
+		.counts = xi_bpfobj_counts(d->bpf, XI_CONTROL_ROW),
+		.acquire = daemon_acquire,
+		.arg = d,
+	};
+
+	return xi_cache_create(&d->cache, &config);
+}
+
+static int daemon_enter_port(struct xi_daemon *d, const struct xi_port_dev *dev)
+{
+	struct xi_port value = { .role = dev->config.role, .slot = dev->slot, .queues = dev->queues };
+
+	memcpy(value.mac, dev->mac, sizeof(value.mac));
+	if (bpf_map_update_elem(xi_bpfobj_map_fd(d->bpf, XI_MAP_PORTS), &dev->ifindex, &value, BPF_ANY)) {
+		log_warn("%s: cannot be entered into the ports map", dev->config.name);
+		return -EIO;
+	}
+	return 0;
+}
+
+/* Devices that an earlier daemon had as ports and this one has not: whatever still runs there drops. */
+static void daemon_forget_ports(struct xi_daemon *d)
+{
+	int fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_PORTS);
+	uint32_t key, next, slot;
+	int more = !bpf_map_get_next_key(fd, NULL, &key);
+	bool known;
+
+	while (more) {
+		more = !bpf_map_get_next_key(fd, &key, &next);
+		known = false;
+		for (slot = 0; slot < XI_MAX_PORTS; slot++)
+			known |= d->ports[slot] && d->ports[slot]->ifindex == key;
+		if (!known)
+			bpf_map_delete_elem(fd, &key);
+		key = next;
+	}
+}
+
+static int daemon_ports(struct xi_daemon *d)
+{
+	uint32_t i, mtu = 0, queues = 1;
+	int err;
+
+	for (i = 0; i < d->config->nports; i++) {
+		struct xi_port_dev *dev = &d->devs[i + 1];
+
+		err = xi_port_open(dev, &d->config->ports[i], i + 1);
+		if (err)
+			return err;
+		d->ports[i + 1] = dev;
+		mtu = dev->mtu > mtu ? dev->mtu : mtu;
+		queues = dev->queues > queues ? dev->queues : queues;
+	}
+	d->nworkers = d->config->workers ? d->config->workers : queues;
+	if (d->nworkers > queues) {
+		log_warnx("workers = %u: only %u queues to serve; using %u", d->nworkers, queues, queues);
+		d->nworkers = queues;
+	}
+	err = xi_hostif_up(&d->hostif, 0, d->nworkers, mtu < HOSTIF_MTU_MAX ? mtu : HOSTIF_MTU_MAX);
+	if (err)
+		return err;
+	d->ports[0] = &d->hostif.port;
+	daemon_forget_ports(d);
+	for (i = 0; i < XI_MAX_PORTS && !err; i++)
+		err = d->ports[i] ? daemon_enter_port(d, d->ports[i]) : 0;
+	return err;
+}
+
+static int daemon_port_slot(void *arg, uint32_t ifindex)
+{
+	const struct xi_daemon *d = arg;
+	int slot;
+
+	for (slot = 0; slot < XI_MAX_PORTS; slot++)
+		if (d->ports[slot] && d->ports[slot]->ifindex == ifindex)
+			return slot;
+	return -1;
+}
+
+static void daemon_on_addrs(void *arg, const struct xi_addr *addrs, uint32_t n)
+{
+	struct xi_daemon *d = arg;
+
+	xi_localaddrs_set(xi_bpfobj_map_fd(d->bpf, XI_MAP_LOCAL_ADDRS), addrs, n);
+	if (xi_spd_set_local(d->spd, addrs, n))
+		log_warnx("SPD: cannot take over the host's addresses");
+}
+
+static void daemon_sync(void *arg)
+{
+	struct xi_daemon *d = arg;
+
+	xi_cache_sync(d->cache);
+}
+
+static int daemon_nexthops(struct xi_daemon *d)
+{
+	const struct xi_nexthop_config config = {
+		.base = d->base,
+		.nworkers = d->nworkers,
+		.port = daemon_port_slot,
+		.addrs = daemon_on_addrs,
+		.sync = daemon_sync,
+		.arg = d,
+	};
+
+	return xi_nexthops_create(&d->nexthops, &config);
+}
+
+static json_t *daemon_cmd_down(void *arg, const json_t *req, const char **error)
+{
+	struct xi_daemon *d = arg;
+
+	d->down = true;
+	daemon_stop(d, 0);
+	return json_pack("{s:b}", "down", 1);
+}
+
+static int daemon_control(struct xi_daemon *d)
+{
+	const struct xi_control_config config = {
+		.base = d->base,
+		.run_dir = d->config->run_dir,
+		.group = d->config->group,
+	};
+	int err;
+
+	xi_control_sources_init(&d->sources, d->sad, d->spd);
+	d->sources.run_dir = d->config->run_dir;
+	d->sources.pin_dir = d->config->pin_dir;
+	d->sources.engine = d->engine->name;
+	d->sources.workers = d->nworkers;
+	d->inspect = (struct xi_inspect){
+		.bpf = d->bpf,
+		.cache = d->cache,
+		.ports = d->ports,
+		.flow_entries = d->config->flow_entries,
+	};
+	xi_inspect_fill(&d->sources, &d->inspect);
+	err = xi_control_create(&d->control, &config);
+	if (!err)
+		err = xi_show_register(d->control, &d->sources);
+	if (!err)
+		err = xi_stats_register(d->control, &d->sources);
+	if (!err)
+		err = xi_cachecmd_register(d->control, &d->sources);
+	if (!err)
+		err = xi_control_register_admin(d->control, "down", daemon_cmd_down, d);
+	return err;
+}
+
+static int daemon_start_workers(struct xi_daemon *d)
+{
+	struct xi_worker_config config = {
+		.nworkers = d->nworkers,
+		.ports = d->ports,
+		.xsks_fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_XSKS),
+		.engine = d->engine,
+		.sad = d->sad,
+		.spd = d->spd,
+		.cache = d->cache,
+		.nexthops = d->nexthops,
+		.forward_only = getenv("XIPSEC_FORWARD_ONLY") != NULL,
+	};
+	unsigned int i;
+	int err = 0;
+
+	memcpy(config.host_mac, d->hostif.mac, sizeof(config.host_mac));
+	for (i = 0; i < d->nworkers && !err; i++) {
+		config.index = i;
+		config.counts = xi_bpfobj_counts(d->bpf, i);
+		err = xi_worker_create(&d->workers[i], &config);
+	}
+	for (i = 0; i < d->nworkers && !err; i++)
+		err = xi_worker_start(d->workers[i]);
+	return err;
+}
+
+static int daemon_attach_port(struct xi_daemon *d, struct xi_port_dev *dev)
+{
+	bool cipher = dev->config.role == XI_ROLE_CIPHER;
+	int err;
+
+	err = xi_port_attach(dev, xi_bpfobj_prog_fd(d->bpf, cipher ? "xdp_cipher" : "xdp_plain"), d->config->pin_dir);
+	if (!err && cipher)
+		err = xi_port_guard_attach(dev, xi_bpfobj_prog_fd(d->bpf, "tc_guard"));
+	return err;
+}
+
+/* From here on packets flow: workers first, then programs, so that nothing is dropped for want of a socket. */
+static int daemon_go_live(struct xi_daemon *d)
+{
+	uint32_t slot;
+	int err;
+
+	err = daemon_start_workers(d);
+	for (slot = 0; slot < XI_MAX_PORTS && !err; slot++)
+		err = d->ports[slot] ? daemon_attach_port(d, d->ports[slot]) : 0;
+	if (!err)
+		err = xi_esp_sink_open(d->esp_sink);
+	if (err)
+		return err;
+	d->live = true;
+	log_info("ready: engine %s, %u workers, %u ports", d->engine->name, d->nworkers, d->config->nports);
+	xi_notify("READY=1\nSTATUS=%u ports, %u workers, engine %s", d->config->nports, d->nworkers,
+		  d->engine->name);
+	return 0;
+}
+
+/* The file of SAs is loaded. A gateway whose file has an error must not run with half of it. */
+static void daemon_on_batch(void *arg, int status, const char *report)
+{
+	struct xi_daemon *d = arg;
+
+	d->batch = NULL;
+	if (status) {
+		log_warnx("%s", report);
+		daemon_stop(d, 1);
+		return;
+	}
+	if (!d->live && daemon_go_live(d))
+		daemon_stop(d, 1);
+}
+
+static int daemon_load(struct xi_daemon *d)
+{
+	const struct xi_batch_config config = {
+		.base = d->base,
+		.server = d->server,
+		.file = d->config->sas,
+		.done = daemon_on_batch,
+		.arg = d,
+	};
+	char why[512];
+	int err;
+
+	/* an adopted gateway has programs attached and traffic waiting */
+	if (d->adopted || !d->config->sas) {
+		err = daemon_go_live(d);
+		if (err)
+			return err;
+	}
+	if (!d->config->sas)
+		return 0;
+	err = xi_batch_start(&d->batch, &config, why, sizeof(why));
+	if (err)
+		log_warnx("%s", why);
+	return err;
+}
+
+static int daemon_open(struct xi_daemon *d)
+{
+	int err;
+
+	err = daemon_lock(d);
+	if (!err)
+		err = daemon_loop(d);
+	if (!err)
+		err = daemon_engine(d);
+	if (!err)
+		err = daemon_bpf(d);
+	if (!err)
+		err = daemon_databases(d);
+	if (!err)
+		err = daemon_ports(d);
+	if (!err)
+		err = daemon_cache(d);
+	if (!err)
+		err = daemon_nexthops(d);
+	if (!err)
+		err = xi_xfrm_server_create(&d->server, d->base, d->sad, d->spd, getenv(XI_XFRM_SOCK_ENV));
+	if (!err)
+		err = daemon_control(d);
+	if (!err)
+		err = daemon_load(d);
+	return err;
+}
+
+static void daemon_close(struct xi_daemon *d)
+{
+	unsigned int i;
+
+	xi_batch_cancel(d->batch);
+	xi_control_destroy(d->control);
+	xi_xfrm_server_destroy(d->server);
+	for (i = 0; i < XI_MAX_WORKERS; i++)
+		xi_worker_destroy(d->workers[i]);
+	xi_nexthops_destroy(d->nexthops);
+	/* the SPD tells the cache of grace periods until it is gone */
+	xi_spd_destroy(d->spd);
+	xi_sad_destroy(d->sad);
+	xi_cache_destroy(d->cache);
+	xi_store_bpf_close(d->store);
+	xi_bpfobj_close(d->bpf);
+	xi_esp_sink_close(d->esp_sink);
+	for (i = 0; i < 3; i++)
+		if (d->signals[i])
+			event_free(d->signals[i]);
+	if (d->tick)
+		event_free(d->tick);
+	if (d->base)
+		event_base_free(d->base);
+}
+
+int xi_daemon_run(const struct xi_config_file *config)
+{
+	struct xi_daemon *d = calloc(1, sizeof(*d));
+	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
+	int status;
+
+	if (!d)
+		return 1;
+	d->config = config;
+	d->lock_fd = d->esp_sink[0] = d->esp_sink[1] = -1;
+	/* keys are in this process's memory: no core files, no ptrace by others of the same user */
+	prctl(PR_SET_DUMPABLE, 0);
+	if (setrlimit(RLIMIT_MEMLOCK, &unlimited))
+		log_debug("memlock limit stays as it is; CAP_IPC_LOCK makes up for it");
+	signal(SIGPIPE, SIG_IGN);
+	if (daemon_open(d))
+		d->status = 1;
+	else
+		event_base_dispatch(d->base);
+	xi_notify("STOPPING=1");
+	daemon_close(d);
+	status = d->status;
+	if (d->down && xi_down(config->pin_dir))
+		status = 1;
+	/* `xipsec down` waits for this */
+	if (d->lock_fd >= 0)
+		close(d->lock_fd);
+	free(d);
+	return status;
+}

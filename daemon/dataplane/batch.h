@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* A worker's insides, shared by worker.c (the loop), batch_out.c, batch_in.c (the steps) and emit.c (the ways out). */
+#ifndef XI_BATCH_H
+#define XI_BATCH_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "dataplane/hostpath.h"
+#include "dataplane/worker.h"
+#include "dataplane/xsk.h"
+#include "ipsec/esp.h"
+
+#define XI_BATCH 64
+#define XI_ALLOWED 1024          /* remembered answers of the inbound policy check; a power of two */
+
+/* One packet of a batch. */
+struct xi_item {
+	struct xi_pkt pkt;
+	uint64_t frame;              /* offset of its frame in the umem */
+	const struct xi_sa_ctx *ctx;
+	struct xi_esp_in in;
+	struct xi_meta meta;
+};
+
+/* "This flow may come in through this SA", under one SPD generation. */
+struct xi_allowed {
+	struct xi_flow flow;
+	uint32_t sa_index;
+	uint32_t generation;
+};
+
+struct xi_worker {
+	struct xi_worker_config config;
+	const struct xi_slots *slots;
+	uint64_t *counts;
+	uint64_t now;                /* seconds since the epoch, once a batch */
+	uint64_t now_ms;             /* monotonic, once a batch */
+	uint64_t want_ms;            /* when the cache was last asked for a slot */
+	struct xi_crypto *crypto;
+	struct xi_frames frames;
+	struct xi_umem umem;
+	struct xi_xsk *socks;
+	uint32_t nsocks;
+	struct xi_xsk *by_port[XI_MAX_PORTS]; /* socket to send out of a port with; NULL: none of ours */
+	struct xi_rawout rawout;
+	uint32_t icmp_tokens;        /* errors that may still be sent this second */
+	uint64_t icmp_second;
+
+	uint32_t nout, nin, nslow;
+	struct xi_item out[XI_BATCH];
+	struct xi_item in[XI_BATCH];
+	struct xi_aead_job jobs[XI_BATCH];
+	struct xi_sa_ctx slow[XI_BATCH]; /* contexts made for one packet */
+	struct xi_allowed *allowed;
+
+	pthread_t thread;
+	bool started;
+	int stop_fd;
+	atomic_bool stop;
+};
+
+static inline void xi_worker_count(struct xi_worker *w, enum xi_reason reason)
+{
+	/* one writer; readers of the mapped map want no torn value */
+	__atomic_store_n(&w->counts[reason], w->counts[reason] + 1, __ATOMIC_RELAXED);
+}
+
+static inline void xi_item_drop(struct xi_worker *w, struct xi_item *item, enum xi_reason reason)
+{
+	xi_worker_count(w, reason);
+	xi_frame_put(&w->frames, item->frame);
+}
+
+/*
+ * The context for an item's handle: from its slot, or made for this packet from the SAD (the SLOW method). NULL: the SA
+ * is gone. Counts nothing.
+ */
+const struct xi_sa_ctx *xi_batch_context(struct xi_worker *w, uint32_t handle, bool *slow);
+
+/* Each takes the items collected so far, and sends, hands on or drops every one of them. */
+void xi_batch_out(struct xi_worker *w);
+void xi_batch_in(struct xi_worker *w);
+/* Cleartext from a port that XDP could not judge alone. */
+void xi_batch_clear(struct xi_worker *w, struct xi_item *item);
+
+/* The ways out (emit.c). Each consumes the item. */
+void xi_emit_port(struct xi_worker *w, struct xi_item *item, const struct xi_nexthop *nh);
+void xi_emit_host(struct xi_worker *w, struct xi_item *item, uint32_t sa_index, enum xi_crypto_status status);
+/* A finished ESP packet to ctx's peer: next hop if known, else the host's stack. */
+void xi_emit_esp(struct xi_worker *w, struct xi_item *item, const struct xi_nexthop *nh);
+/* Does not fit: tells the sender the MTU that would (rate-limited) and drops the packet. */
+void xi_emit_too_big(struct xi_worker *w, struct xi_item *item, uint32_t mtu);
+/* Finds the next hop of an address; asks for it when it is not known yet. */
+const struct xi_nexthop *xi_emit_nexthop(struct xi_worker *w, const uint8_t addr[16], enum xi_family family);
+/* TTL or hop limit less one, as a router does (RFC 1812 section 5.3.1). False: it was used up. */
+bool xi_emit_age(struct xi_pkt *pkt);
+
+#endif

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Inbound: from ESP to a verified packet on its way, and cleartext that policy has to judge. */
+#include "dataplane/batch.h"
+
+#include <string.h>
+
+#include "sad/selector.h"
+
+const struct xi_sa_ctx *xi_batch_context(struct xi_worker *w, uint32_t handle, bool *slow)
+{
+	const struct xi_sa_ctx *ctx = xi_slots_find(w->slots, handle);
+	const struct xi_sa_rec *rec;
+	struct xi_sa_ctx *made;
+
+	*slow = false;
+	if (ctx)
+		return ctx;
+	/* a run of packets of one SA needs one context */
+	if (w->nslow && w->slow[w->nslow - 1].sa_index == handle) {
+		*slow = true;
+		return &w->slow[w->nslow - 1];
+	}
+	rec = xi_sad_rec(w->config.sad, handle);
+	if (!rec || (rec->sa.life & XI_SA_LARVAL))
+		return NULL;
+	made = &w->slow[w->nslow];
+	if (xi_sa_ctx_init(made, &rec->sa, &rec->key, rec->state, rec->words, rec->nwords))
+		return NULL;
+	w->nslow++;
+	*slow = true;
+	return made;
+}
+
+/* One packet up to its crypto job. False: the item was consumed. */
+static bool in_prepare(struct xi_worker *w, struct xi_item *item, struct xi_aead_job *job)
+{
+	enum xi_reason reason;
+	bool slow;
+
+	item->ctx = xi_batch_context(w, item->meta.handle, &slow);
+	if (!item->ctx) {
+		xi_item_drop(w, item, XI_DROP_SA_GONE);
+		return false;
+	}
+	xi_worker_count(w, slow ? XI_SLOW_IN : XI_FAST_IN);
+	reason = xi_esp_in_prepare(item->ctx, &item->pkt, job, &item->in);
+	if (reason != XI_NONE) {
+		xi_item_drop(w, item, reason);
+		return false;
+	}
+	return true;
+}
+
+static uint32_t flow_hash(const struct xi_flow *flow, uint32_t sa_index)
+{
+	const uint32_t *words = (const uint32_t *)flow;
+	uint32_t i, hash = sa_index;
+
+	for (i = 0; i < sizeof(*flow) / 4; i++)
+		hash = (hash ^ words[i]) * 0x9e3779b1U;
+	return hash >> 16;
+}
+
+/*
+ * May the packet come in through this SA? The answer is remembered per flow and SA until the SPD changes; the full check
+ * walks the policies.
+ */
+static bool in_allowed(struct xi_worker *w, const struct xi_flow *flow, const struct xi_sa_ctx *ctx)
+{
+	const struct xi_spd_snapshot *snap = xi_spd_snapshot(w->config.spd);
+	struct xi_allowed *allowed = &w->allowed[flow_hash(flow, ctx->sa_index) % XI_ALLOWED];
+
+	if (allowed->sa_index == ctx->sa_index && allowed->generation == snap->generation &&
+	    !memcmp(&allowed->flow, flow, sizeof(*flow)))
+		return true;
+	if (!xi_spd_allows_protected(snap, flow, ctx->sa))
+		return false;
+	*allowed = (struct xi_allowed){ .sa_index = ctx->sa_index, .generation = snap->generation, .flow = *flow };
+	return true;
+}
+
+/* A verified packet: straight out of a plain port when the way is known, else to the host. */
+static void in_deliver(struct xi_worker *w, struct xi_item *item, const struct xi_flow *flow,
+		       enum xi_crypto_status status)
+{
+	const struct xi_nexthop *nh = xi_emit_nexthop(w, flow->daddr, flow->family);
+
+	if (nh && nh->kind == XI_NEXTHOP_PORT && w->by_port[nh->port] &&
+	    w->config.ports[nh->port]->config.role == XI_ROLE_PLAIN && item->pkt.len <= nh->mtu &&
+	    xi_emit_age(&item->pkt))
+		xi_emit_port(w, item, nh);
+	else
+		xi_emit_host(w, item, item->ctx->sa_index, status);
+}
+
+static void in_finish(struct xi_worker *w, struct xi_item *item, const struct xi_aead_job *job)
+{
+	enum xi_crypto_status status = XI_CRYPTO_NOT_DONE;
+	enum xi_reason reason;
+	struct xi_flow flow;
+
+	reason = xi_esp_in_finish(item->ctx, &item->pkt, job, &item->in, w->now, &status);
+	if (reason != XI_NONE) {
+		xi_item_drop(w, item, reason);
+		return;
+	}
+	if (xi_flow_parse(&flow, item->pkt.data, item->pkt.len)) {
+		xi_item_drop(w, item, XI_DROP_INNER);
+		return;
+	}
+	flow.dir = XI_IN;
+	if (!in_allowed(w, &flow, item->ctx)) {
+		xi_item_drop(w, item, XI_DROP_IN_POLICY);
+		return;
+	}
+	in_deliver(w, item, &flow, status);
+}
+
+void xi_batch_in(struct xi_worker *w)
+{
+	struct xi_item *items = w->in;
+	uint32_t i, n = 0;
+
+	for (i = 0; i < w->nin; i++) {
+		if (!in_prepare(w, &items[i], &w->jobs[n]))
+			continue;
+		if (n != i)
+			items[n] = items[i];
+		n++;
+	}
+	w->config.engine->open(w->crypto, w->jobs, n);
+	for (i = 0; i < n; i++)
+		in_finish(w, &items[i], &w->jobs[i]);
+	w->nin = 0;
+}
+
+void xi_batch_clear(struct xi_worker *w, struct xi_item *item)
+{
+	const struct xi_spd_snapshot *snap = xi_spd_snapshot(w->config.spd);
+	struct xi_flow flow;
+
+	if (xi_flow_parse(&flow, item->pkt.data, item->pkt.len)) {
+		xi_item_drop(w, item, XI_DROP_WORKER_MALFORMED);
+		return;
+	}
+	flow.dir = XI_IN;
+	if (!xi_spd_allows_clear(snap, &flow)) {
+		xi_item_drop(w, item, XI_DROP_CLEAR_IN_WORKER);
+		return;
+	}
+	xi_worker_count(w, XI_WORKER_BYPASS);
+	xi_emit_host(w, item, 0, XI_CRYPTO_NOT_DONE);
+}

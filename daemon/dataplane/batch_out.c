@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Outbound: from cleartext with a verdict to ESP on the wire. */
+#include "dataplane/batch.h"
+
+#include <string.h>
+
+#include <netinet/ip.h>
+
+#include "sad/selector.h"
+
+/*
+ * What to do with a packet whose flow XDP did not find, or found with an SA that is gone or has been superseded: the
+ * SPD decides. True: item->meta.handle names the SA. False: the item was consumed.
+ */
+static bool out_judge(struct xi_worker *w, struct xi_item *item)
+{
+	const struct xi_spd_snapshot *snap = xi_spd_snapshot(w->config.spd);
+	const struct xi_spd_policy *policy = NULL;
+	struct xi_flow_verdict verdict = { 0 };
+	struct xi_flow flow;
+
+	if (xi_flow_parse(&flow, item->pkt.data, item->pkt.len)) {
+		xi_item_drop(w, item, XI_DROP_WORKER_MALFORMED);
+		return false;
+	}
+	flow.dir = XI_OUT;
+	switch (xi_spd_judge_out(snap, w->config.sad, &flow, &verdict, &policy)) {
+	case XI_VERDICT_PROTECT:
+		item->meta.handle = verdict.handle;
+		return true;
+	case XI_VERDICT_BYPASS:
+		if (w->config.ports[item->meta.port]->config.role == XI_ROLE_HOST) {
+			/* the host's routes sent it here, and there is nothing behind xipsec0 but IPsec */
+			xi_item_drop(w, item, XI_DROP_WORKER_POLICY);
+			return false;
+		}
+		xi_worker_count(w, XI_WORKER_BYPASS);
+		xi_emit_host(w, item, 0, XI_CRYPTO_NOT_DONE);
+		return false;
+	case XI_VERDICT_DISCARD:
+		xi_item_drop(w, item, XI_DROP_WORKER_POLICY);
+		return false;
+	case XI_VERDICT_NONE:
+		break;
+	}
+	xi_item_drop(w, item, XI_DROP_NO_SA);
+	return false;
+}
+
+/* Finds the SA's context. False: the item was consumed. */
+static bool out_resolve(struct xi_worker *w, struct xi_item *item)
+{
+	bool slow = false, judged = false;
+
+	if (!item->meta.handle || xi_sad_superseded(w->config.sad, item->meta.handle)) {
+		judged = true;
+		if (!out_judge(w, item))
+			return false;
+	}
+	item->ctx = xi_batch_context(w, item->meta.handle, &slow);
+	if (!item->ctx && !judged) {
+		/* the flow's SA was deleted after XDP read the verdict */
+		if (!out_judge(w, item))
+			return false;
+		item->ctx = xi_batch_context(w, item->meta.handle, &slow);
+	}
+	if (!item->ctx) {
+		xi_item_drop(w, item, XI_DROP_NO_SA);
+		return false;
+	}
+	xi_worker_count(w, slow ? XI_SLOW_OUT : XI_FAST_OUT);
+	if (slow && w->now_ms != w->want_ms) {
+		w->want_ms = w->now_ms;
+		xi_cache_want(w->config.cache, w->config.index, item->meta.handle);
+	}
+	return true;
+}
+
+static const struct xi_nexthop *out_nexthop(struct xi_worker *w, const struct xi_sa_ctx *ctx)
+{
+	uint8_t addr[16] = { 0 };
+
+	memcpy(addr, ctx->hdr + (ctx->family == 6 ? 24 : 16), ctx->family == 6 ? 16 : 4);
+	return xi_emit_nexthop(w, addr, ctx->family == 6 ? XI_IPV6 : XI_IPV4);
+}
+
+/* Largest inner packet whose ESP packet has at most mtu bytes (RFC 4301 section 8.2.1). */
+static uint32_t out_inner_mtu(const struct xi_sa_ctx *ctx, uint32_t mtu)
+{
+	uint32_t fixed = ctx->outer_len + 8U + ctx->iv_len + ctx->icv_len;
+
+	return mtu > fixed + 8 ? ((mtu - fixed) & ~3U) - 2 : 0;
+}
+
+/* Must the sender hear of a packet that is too big, or may the outer packet be fragmented? */
+static bool out_dont_fragment(const struct xi_pkt *pkt)
+{
+	const struct iphdr *ip = (const void *)pkt->data;
+
+	return pkt->data[0] >> 4 == 6 || (ip->frag_off & htons(IP_DF));
+}
+
+/*
+ * One packet up to its crypto job. True: items[*n] and jobs[*n] are ready. seq: its sequence number.
+ */
+static bool out_prepare(struct xi_worker *w, struct xi_item *item, uint64_t seq, const struct xi_nexthop *nh,
+			struct xi_aead_job *job)
+{
+	uint32_t limit = nh && nh->mtu ? out_inner_mtu(item->ctx, nh->mtu) : UINT32_MAX;
+	enum xi_reason reason;
+
+	if (item->pkt.len > limit) {
+		if (out_dont_fragment(&item->pkt))
+			xi_emit_too_big(w, item, limit);
+		else
+			xi_item_drop(w, item, XI_DROP_TOO_BIG);
+		return false;
+	}
+	if (w->config.ports[item->meta.port]->config.role == XI_ROLE_PLAIN && !xi_emit_age(&item->pkt)) {
+		xi_item_drop(w, item, XI_DROP_TTL);
+		return false;
+	}
+	reason = xi_esp_out_prepare(item->ctx, seq, &item->pkt, job);
+	if (reason != XI_NONE) {
+		xi_item_drop(w, item, reason);
+		return false;
+	}
+	return true;
+}
+
+/* A run of packets of one SA: sequence numbers are taken once for all of them. Returns the prepared ones in place. */
+static uint32_t out_prepare_run(struct xi_worker *w, struct xi_item *run, uint32_t n, struct xi_item *ready,
+				const struct xi_nexthop **nhs, struct xi_aead_job *jobs)
+{
+	const struct xi_nexthop *nh = out_nexthop(w, run->ctx);
+	enum xi_reason why = XI_DROP_SEQ_EXHAUSTED;
+	uint32_t i, granted, done = 0;
+	uint64_t first = 0;
+
+	granted = xi_esp_take_seq(run->ctx, n, &first, &why);
+	for (i = granted; i < n; i++)
+		xi_item_drop(w, &run[i], why);
+	for (i = 0; i < granted; i++) {
+		if (!out_prepare(w, &run[i], first + i, nh, &jobs[done]))
+			continue;
+		if (&ready[done] != &run[i])
+			ready[done] = run[i];
+		nhs[done++] = nh;
+	}
+	return done;
+}
+
+void xi_batch_out(struct xi_worker *w)
+{
+	const struct xi_nexthop *nhs[XI_BATCH];
+	struct xi_item *items = w->out;
+	uint32_t i, n = 0, run, ready = 0;
+	enum xi_reason reason;
+
+	for (i = 0; i < w->nout; i++) {
+		if (!out_resolve(w, &items[i]))
+			continue;
+		if (n != i)
+			items[n] = items[i];
+		n++;
+	}
+	for (i = 0; i < n; i += run) {
+		for (run = 1; i + run < n && items[i + run].ctx == items[i].ctx; run++)
+			;
+		ready += out_prepare_run(w, &items[i], run, &items[ready], &nhs[ready], &w->jobs[ready]);
+	}
+	w->config.engine->seal(w->crypto, w->jobs, ready);
+	for (i = 0; i < ready; i++) {
+		reason = xi_esp_out_finish(items[i].ctx, &items[i].pkt, &w->jobs[i], w->now);
+		if (reason != XI_NONE)
+			xi_item_drop(w, &items[i], reason);
+		else
+			xi_emit_esp(w, &items[i], nhs[i]);
+	}
+	w->nout = 0;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "dataplane/down.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+
+#include "dataplane/hostif.h"
+#include "dataplane/port.h"
+#include "log.h"
+
+static int down_port(uint32_t ifindex, const struct xi_port *value, const char *pin_dir)
+{
+	struct xi_port_dev port = { .ifindex = ifindex, .slot = value->slot };
+	int err, guard;
+
+	port.config.role = value->role;
+	if (!if_indextoname(ifindex, port.config.name))
+		return 0;            /* the device is gone, and what was on it with it */
+	guard = value->role == XI_ROLE_CIPHER ? xi_port_guard_detach(&port) : 0;
+	err = xi_port_detach(&port, pin_dir);
+	return err ? err : guard;
+}
+
+static int down_ports(const char *pin_dir)
+{
+	char path[PATH_MAX];
+	struct xi_port value;
+	uint32_t key, next;
+	int fd, more, one, err = 0;
+
+	snprintf(path, sizeof(path), "%s/" XI_MAP_PORTS, pin_dir);
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return 0;
+	more = !bpf_map_get_next_key(fd, NULL, &key);
+	while (more) {
+		more = !bpf_map_get_next_key(fd, &key, &next);
+		if (!bpf_map_lookup_elem(fd, &key, &value) && value.role != XI_ROLE_HOST) {
+			one = down_port(key, &value, pin_dir);
+			err = err ? err : one;
+		}
+		key = next;
+	}
+	close(fd);
+	return err;
+}
+
+/* Keys do not stay behind in a map that somebody else still holds open. */
+static void down_wipe_keys(const char *pin_dir)
+{
+	struct xi_sa_key zero = { 0 };
+	char path[PATH_MAX];
+	uint32_t key;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/" XI_MAP_SAD_KEYS, pin_dir);
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return;
+	while (!bpf_map_get_next_key(fd, NULL, &key)) {
+		bpf_map_update_elem(fd, &key, &zero, BPF_EXIST);
+		if (bpf_map_delete_elem(fd, &key))
+			break;
+	}
+	close(fd);
+}
+
+static int down_unpin(const char *pin_dir)
+{
+	struct dirent *de;
+	int err = 0;
+	DIR *dir = opendir(pin_dir);
+
+	if (!dir)
+		return errno == ENOENT ? 0 : -errno;
+	while ((de = readdir(dir))) {
+		if (de->d_name[0] == '.')
+			continue;
+		if (unlinkat(dirfd(dir), de->d_name, 0)) {
+			err = -errno;
+			log_warn("%s/%s: cannot unpin", pin_dir, de->d_name);
+		}
+	}
+	closedir(dir);
+	if (!err && rmdir(pin_dir))
+		err = -errno;
+	return err;
+}
+
+int xi_down(const char *pin_dir)
+{
+	int err, one;
+
+	err = down_ports(pin_dir);
+	one = xi_hostif_down();
+	err = err ? err : one;
+	down_wipe_keys(pin_dir);
+	one = down_unpin(pin_dir);
+	return err ? err : one;
+}

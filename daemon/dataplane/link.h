@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Network devices as the kernel describes them: rtnetlink for what they are, ethtool for queues and
+ * offloads.
+ */
+#ifndef XI_LINK_H
+#define XI_LINK_H
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dataplane/rtnl.h"
+
+struct xi_link {
+	char name[IFNAMSIZ];
+	char kind[IFNAMSIZ];         /* "veth", "vlan" ...; empty for hardware */
+	uint32_t ifindex;
+	uint32_t peer;               /* other end of a veth in this namespace, else 0 */
+	uint32_t mtu;
+	uint32_t flags;              /* IFF_* */
+	uint32_t rx_queues;          /* allocated, not necessarily in use */
+	bool ethernet;
+	uint8_t mac[6];              /* Ethernet only */
+};
+
+/* From an RTM_NEWLINK or RTM_DELLINK message. 0, or -EBADMSG. */
+int xi_link_parse(const struct nlmsghdr *nlh, struct xi_link *link);
+/* -ENODEV: no device of that name in this namespace. */
+int xi_link_get(struct xi_rtnl *rt, const char *name, struct xi_link *link);
+
+/* Receive and transmit queues in use. 0 or -errno, -EOPNOTSUPP where the driver does not tell. */
+int xi_link_channels(const char *name, uint32_t *rx, uint32_t *tx);
+int xi_link_set_channels(const char *name, uint32_t rx, uint32_t tx);
+/*
+ * Turns off checksum offload, segmentation, scatter-gather and receive merging: what leaves the
+ * device is then a finished packet. 0 or -errno; -EBUSY: the device keeps one of them on.
+ */
+int xi_link_offloads_off(const char *name);
+
+#endif

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "dataplane/worker.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <linux/if_ether.h>
+#include <urcu-qsbr.h>
+
+#include "dataplane/batch.h"
+#include "log.h"
+
+#define IDLE_SPINS 16            /* empty rounds before the worker sleeps */
+#define SLEEP_MS 1000
+#define SLEEP_TX_MS 20           /* while frames are out with the kernel */
+
+static void worker_clock(struct xi_worker *w)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME_COARSE, &ts);
+	w->now = ts.tv_sec;
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	w->now_ms = (uint64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* Metadata lies just below the packet; XDP wrote it, and only frames that came through XDP carry the magic. */
+static bool worker_read_meta(struct xi_worker *w, struct xi_item *item, uint64_t addr, uint32_t len)
+{
+	uint8_t *data = w->frames.base + addr;
+
+	memcpy(&item->meta, data - sizeof(item->meta), sizeof(item->meta));
+	memset(data - sizeof(item->meta), 0, sizeof(item->meta));
+	if (item->meta.magic != XI_META_MAGIC || item->meta.l3_offset >= len ||
+	    item->meta.port >= XI_MAX_PORTS || !w->config.ports[item->meta.port])
+		return false;
+	item->frame = xi_frame_of(addr);
+	item->pkt.data = data + item->meta.l3_offset;
+	item->pkt.len = len - item->meta.l3_offset;
+	item->pkt.headroom = addr + item->meta.l3_offset - item->frame;
+	item->pkt.tailroom = item->frame + XI_FRAME_SIZE - (addr + len);
+	return true;
+}
+
+static void worker_sort(struct xi_worker *w, const struct xdp_desc *desc)
+{
+	struct xi_item item, *slot;
+
+	if (!worker_read_meta(w, &item, desc->addr, desc->len)) {
+		xi_worker_count(w, XI_DROP_WORKER_META);
+		xi_frame_put(&w->frames, desc->addr);
+		return;
+	}
+	if (item.meta.dir == XI_IN && !item.meta.handle) {
+		xi_batch_clear(w, &item);
+		return;
+	}
+	slot = item.meta.dir == XI_OUT ? &w->out[w->nout++] : &w->in[w->nin++];
+	*slot = item;
+}
+
+/* The benchmark's yardstick: the same loop, no crypto. */
+static void worker_forward(struct xi_worker *w, const struct xi_xsk *from, const struct xdp_desc *desc)
+{
+	enum xi_role role = from->port->config.role == XI_ROLE_CIPHER ? XI_ROLE_PLAIN : XI_ROLE_CIPHER;
+	uint32_t i;
+
+	for (i = 1; i < XI_MAX_PORTS; i++) {
+		struct xi_xsk *to = w->by_port[i];
+
+		if (!to || to->port->config.role != role)
+			continue;
+		if (to->tx.ops->send(&to->tx, desc->addr, desc->len))
+			return;
+		xi_worker_count(w, XI_DROP_TX_FULL);
+		break;
+	}
+	xi_frame_put(&w->frames, desc->addr);
+}
+
+static uint32_t worker_receive(struct xi_worker *w, struct xi_xsk *xsk)
+{
+	uint32_t i, n, idx;
+
+	n = xsk_ring_cons__peek(&xsk->rx, XI_BATCH, &idx);
+	if (!n)
+		return 0;
+	for (i = 0; i < n; i++)
+		__builtin_prefetch(w->frames.base + xsk_ring_cons__rx_desc(&xsk->rx, idx + i)->addr);
+	for (i = 0; i < n; i++) {
+		const struct xdp_desc *desc = xsk_ring_cons__rx_desc(&xsk->rx, idx + i);
+
+		if (w->config.forward_only)
+			worker_forward(w, xsk, desc);
+		else
+			worker_sort(w, desc);
+	}
+	xsk_ring_cons__release(&xsk->rx, n);
+	w->nslow = 0;
+	if (w->nin)
+		xi_batch_in(w);
+	if (w->nout)
+		xi_batch_out(w);
+	return n;
+}
+
+/* One look at every socket. Returns the packets received. */
+static uint32_t worker_round(struct xi_worker *w)
+{
+	uint32_t i, n = 0;
+
+	worker_clock(w);
+	for (i = 0; i < w->nsocks; i++)
+		n += worker_receive(w, &w->socks[i]);
+	for (i = 0; i < w->nsocks; i++) {
+		struct xi_xsk *xsk = &w->socks[i];
+
+		xsk->tx.ops->flush(&xsk->tx);
+		xsk->tx.ops->reap(&xsk->tx);
+	}
+	for (i = 0; i < w->nsocks; i++)
+		xi_xsk_refill(&w->socks[i]);
+	return n;
+}
+
+/* Sleeps until a packet comes or the worker is to stop. Holds no RCU pointer. */
+static void worker_sleep(struct xi_worker *w, struct pollfd *fds)
+{
+	int timeout = SLEEP_MS;
+	uint32_t i;
+
+	for (i = 0; i < w->nsocks; i++)
+		if (w->socks[i].outstanding)
+			timeout = SLEEP_TX_MS;
+	rcu_thread_offline();
+	poll(fds, w->nsocks + 1, timeout);
+	rcu_thread_online();
+}
+
+static void *worker_main(void *arg)
+{
+	struct xi_worker *w = arg;
+	struct pollfd fds[w->nsocks + 1];
+	uint32_t i, idle = 0;
+
+	for (i = 0; i < w->nsocks; i++)
+		fds[i] = (struct pollfd){ .fd = w->socks[i].fd, .events = POLLIN };
+	fds[w->nsocks] = (struct pollfd){ .fd = w->stop_fd, .events = POLLIN };
+	rcu_register_thread();
+	while (!atomic_load_explicit(&w->stop, memory_order_relaxed)) {
+		if (worker_round(w))
+			idle = 0;
+		rcu_quiescent_state();
+		if (++idle > IDLE_SPINS) {
+			worker_sleep(w, fds);
+			idle = 0;
+		}
+	}
+	rcu_unregister_thread();
+	return NULL;
+}
+
+static bool worker_serves(const struct xi_worker *w, uint32_t queue)
+{
+	return queue % w->config.nworkers == w->config.index;
+}
+
+static uint32_t worker_count_socks(const struct xi_worker *w)
+{
+	uint32_t slot, queue, n = 0;
+
+	for (slot = 0; slot < XI_MAX_PORTS; slot++)
+		for (queue = 0; w->config.ports[slot] && queue < w->config.ports[slot]->queues; queue++)
+			n += worker_serves(w, queue);
+	return n;
+}
+
+static int worker_open_sock(struct xi_worker *w, const struct xi_port_dev *port, uint32_t queue)
+{
+	struct xi_xsk *xsk = &w->socks[w->nsocks];
+	uint32_t key = port->slot * XI_MAX_QUEUES + queue;
+	int err;
+
+	err = xi_xsk_open(xsk, &w->umem, port, queue);
+	if (err)
+		return err;
+	w->nsocks++;
+	if (!w->by_port[port->slot])
+		w->by_port[port->slot] = xsk;
+	if (bpf_map_update_elem(w->config.xsks_fd, &key, &xsk->fd, BPF_ANY)) {
+		err = -errno;
+		log_warn("%s: cannot enter the socket of queue %u into xsks", port->config.name, queue);
+	}
+	return err;
+}
+
+static int worker_open_socks(struct xi_worker *w)
+{
+	uint32_t slot, queue;
+	int err;
+
+	for (slot = 0; slot < XI_MAX_PORTS; slot++) {
+		const struct xi_port_dev *port = w->config.ports[slot];
+
+		for (queue = 0; port && queue < port->queues; queue++) {
+			if (!worker_serves(w, queue))
+				continue;
+			err = worker_open_sock(w, port, queue);
+			if (err)
+				return err;
+		}
+	}
+	return 0;
+}
+
+static int worker_open(struct xi_worker *w)
+{
+	uint32_t n = worker_count_socks(w);
+	int err;
+
+	if (!n)
+		return -EINVAL;
+	w->socks = calloc(n, sizeof(*w->socks));
+	w->allowed = calloc(XI_ALLOWED, sizeof(*w->allowed));
+	w->stop_fd = eventfd(0, EFD_CLOEXEC);
+	if (!w->socks || !w->allowed || w->stop_fd < 0)
+		return -ENOMEM;
+	/* every socket may hold a full fill ring, a full receive ring and a full transmit ring */
+	err = xi_frames_create(&w->frames, n * 3 * XI_XSK_RING);
+	if (!err)
+		err = xi_umem_create(&w->umem, &w->frames);
+	if (!err)
+		err = worker_open_socks(w);
+	if (!err)
+		err = xi_rawout_open(&w->rawout);
+	if (!err)
+		err = w->config.engine->create(&w->crypto, w->config.index);
+	return err;
+}
+
+int xi_worker_create(struct xi_worker **out, const struct xi_worker_config *config)
+{
+	struct xi_worker *w;
+	int err;
+
+	w = aligned_alloc(64, (sizeof(*w) + 63) & ~63UL);
+	if (!w)
+		return -ENOMEM;
+	memset(w, 0, sizeof(*w));
+	w->config = *config;
+	w->slots = xi_cache_slots(config->cache);
+	w->counts = config->counts;
+	w->frames.map_fd = -1;
+	w->stop_fd = -1;
+	w->rawout = (struct xi_rawout){ .fd4 = -1, .fd6 = -1 };
+	worker_clock(w);
+	err = worker_open(w);
+	if (err) {
+		xi_worker_destroy(w);
+		return err;
+	}
+	*out = w;
+	return 0;
+}
+
+int xi_worker_start(struct xi_worker *w)
+{
+	char name[16];
+	int err;
+
+	err = -pthread_create(&w->thread, NULL, worker_main, w);
+	if (err)
+		return err;
+	w->started = true;
+	snprintf(name, sizeof(name), "xipsec-%u", w->config.index);
+	pthread_setname_np(w->thread, name);
+	return 0;
+}
+
+void xi_worker_destroy(struct xi_worker *w)
+{
+	uint32_t i;
+
+	if (!w)
+		return;
+	if (w->started) {
+		atomic_store(&w->stop, true);
+		eventfd_write(w->stop_fd, 1);
+		pthread_join(w->thread, NULL);
+	}
+	for (i = 0; i < w->nsocks; i++)
+		xi_xsk_close(&w->socks[i]);
+	xi_umem_destroy(&w->umem);
+	xi_frames_destroy(&w->frames);
+	xi_rawout_close(&w->rawout);
+	if (w->crypto)
+		w->config.engine->destroy(w->crypto);
+	if (w->stop_fd >= 0)
+		close(w->stop_fd);
+	free(w->allowed);
+	free(w->socks);
+	free(w);
+}

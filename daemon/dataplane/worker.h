@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * A worker: one thread that owns its packet memory, its AF_XDP sockets (one or more queues of every port) and its
+ * crypto manager. Per batch: receive, prepare, crypto, finish, transmit, one quiescent state. It does not lock,
+ * allocate or make a system call but those that receive and send a batch, or hand a packet to the host.
+ */
+#ifndef XI_WORKER_H
+#define XI_WORKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <xipsec/abi.h>
+#include "cache/cache.h"
+#include "crypto/crypto.h"
+#include "dataplane/nexthop.h"
+#include "dataplane/port.h"
+#include "sad/sad.h"
+#include "sad/spd.h"
+
+struct xi_worker;
+
+struct xi_worker_config {
+	unsigned int index;
+	unsigned int nworkers;       /* serves queues q with q % nworkers == index */
+	struct xi_port_dev *const *ports; /* by slot, NULL = unused; slot 0 is xipsec0's inner end */
+	int xsks_fd;
+	uint8_t host_mac[6];         /* of xipsec0 */
+	const struct xi_engine *engine;
+	const struct xi_sad *sad;
+	const struct xi_spd *spd;
+	struct xi_cache *cache;
+	struct xi_nexthops *nexthops;
+	uint64_t *counts;            /* this worker's row of worker_stats */
+	/* Frames received from cipher ports come out of plain ports unchanged and the other way round: the measure that
+	 * ESP is held against in the benchmark. No crypto, no policy; never set by a configuration file. */
+	bool forward_only;
+};
+
+/* Opens packet memory and sockets and enters them into xsks. 0 or -errno, logged. */
+int xi_worker_create(struct xi_worker **out, const struct xi_worker_config *config);
+int xi_worker_start(struct xi_worker *worker);
+/* Stops and joins the thread, if it was started, and frees everything. NULL is fine. */
+void xi_worker_destroy(struct xi_worker *worker);
+
+#endif

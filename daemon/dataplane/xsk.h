@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * One AF_XDP socket: a queue of a port, served by one worker. All sockets of a worker share its umem; each has fill and
+ * completion rings of its own. Implements the transmit path "xsk".
+ */
+#ifndef XI_XSK_H
+#define XI_XSK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <xdp/xsk.h>
+
+#include "dataplane/frames.h"
+#include "dataplane/port.h"
+#include "dataplane/tx.h"
+
+#define XI_XSK_RING 1024
+
+struct xi_umem {
+	struct xsk_umem *umem;
+	struct xi_frames *frames;
+	/* libxdp wants rings at creation; the first socket takes them over */
+	struct xsk_ring_prod fill;
+	struct xsk_ring_cons comp;
+	bool rings_taken;
+};
+
+struct xi_xsk {
+	struct xi_tx tx;             /* first: tx_xsk.c gets back from it */
+	struct xsk_socket *xsk;
+	struct xi_umem *umem;
+	struct xsk_ring_cons rx;
+	struct xsk_ring_prod txr;
+	struct xsk_ring_prod *fill;
+	struct xsk_ring_cons *comp;
+	struct xsk_ring_prod own_fill;
+	struct xsk_ring_cons own_comp;
+	int fd;
+	bool zerocopy;
+	uint32_t pending;            /* sent, not flushed */
+	uint32_t outstanding;        /* with the kernel, not completed */
+	const struct xi_port_dev *port;
+	uint32_t queue;
+};
+
+int xi_umem_create(struct xi_umem *umem, struct xi_frames *frames);
+void xi_umem_destroy(struct xi_umem *umem);
+
+/*
+ * Binds to a queue, zero-copy where the driver has it, copy mode elsewhere. A queue that a dead daemon held is busy for
+ * 10 to 20 ms: retries for a second. 0 or -errno, logged.
+ */
+int xi_xsk_open(struct xi_xsk *xsk, struct xi_umem *umem, const struct xi_port_dev *port, uint32_t queue);
+void xi_xsk_close(struct xi_xsk *xsk);
+
+/* Gives the kernel free frames to receive into. */
+void xi_xsk_refill(struct xi_xsk *xsk);
+
+extern const struct xi_tx_ops xi_tx_xsk_ops;
+
+#endif

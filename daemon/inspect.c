@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "inspect.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include <bpf/bpf.h>
+
+#include <xipsec/reasons.h>
+
+#define BATCH 256
+
+static const struct xi_port_dev *inspect_port(void *arg, unsigned int i)
+{
+	const struct xi_inspect *inspect = arg;
+	unsigned int slot;
+
+	for (slot = 0; slot < XI_MAX_PORTS; slot++)
+		if (inspect->ports[slot] && i-- == 0)
+			return inspect->ports[slot];
+	return NULL;
+}
+
+static uint64_t inspect_reason(void *arg, unsigned int reason)
+{
+	const struct xi_inspect *inspect = arg;
+
+	return xi_bpfobj_reason(inspect->bpf, reason);
+}
+
+typedef int (*inspect_fn)(void *ctx, const void *key, const void *value);
+
+/* Walks a hash map a batch at a time; a map that changes meanwhile may show an element twice or not at all. */
+static int inspect_walk(int fd, uint32_t key_size, uint32_t value_size, inspect_fn fn, void *ctx)
+{
+	void *keys = calloc(BATCH, key_size), *values = calloc(BATCH, value_size);
+	uint8_t token[128], next[128];
+	void *in = NULL;
+	uint32_t i, n;
+	int err = 0, more = 1;
+
+	if (!keys || !values)
+		more = 0;
+	while (more && !err) {
+		n = BATCH;
+		more = !bpf_map_lookup_batch(fd, in, next, keys, values, &n, NULL);
+		if (!more && errno != ENOENT)
+			break;
+		for (i = 0; i < n && !err; i++)
+			err = fn(ctx, (char *)keys + i * key_size, (char *)values + i * value_size);
+		__builtin_memcpy(token, next, sizeof(token));
+		in = token;
+	}
+	free(keys);
+	free(values);
+	return err;
+}
+
+static int inspect_count_one(void *ctx, const void *key, const void *value)
+{
+	++*(uint64_t *)ctx;
+	return 0;
+}
+
+static void inspect_usage(void *arg, enum xi_table table, struct xi_table_usage *usage)
+{
+	const struct xi_inspect *inspect = arg;
+	uint64_t n = 0;
+
+	*usage = (struct xi_table_usage){ 0 };
+	if (table == XI_TABLE_SA) {
+		inspect_walk(xi_bpfobj_map_fd(inspect->bpf, XI_MAP_SA_CACHE), sizeof(struct xi_sa_id),
+			     sizeof(struct xi_sa_cached), inspect_count_one, &n);
+		usage->capacity = xi_cache_slots_capacity(inspect->cache);
+		usage->evictions = xi_bpfobj_reason(inspect->bpf, XI_SA_EVICTED);
+	} else {
+		inspect_walk(xi_bpfobj_map_fd(inspect->bpf, XI_MAP_FLOW_CACHE), sizeof(struct xi_flow),
+			     sizeof(struct xi_flow_verdict), inspect_count_one, &n);
+		usage->capacity = inspect->flow_entries;
+	}
+	usage->entries = n;
+}
+
+static bool inspect_sa_cached(void *arg, const struct xi_sa_id *id, struct xi_sa_cached *cached)
+{
+	const struct xi_inspect *inspect = arg;
+
+	return !bpf_map_lookup_elem(xi_bpfobj_map_fd(inspect->bpf, XI_MAP_SA_CACHE), id, cached);
+}
+
+struct inspect_sa_walk {
+	xi_cached_sa_fn fn;
+	void *ctx;
+};
+
+static int inspect_sa_one(void *arg, const void *key, const void *value)
+{
+	const struct inspect_sa_walk *walk = arg;
+
+	return walk->fn(walk->ctx, key, value);
+}
+
+static int inspect_each_sa(void *arg, xi_cached_sa_fn fn, void *ctx)
+{
+	const struct xi_inspect *inspect = arg;
+	struct inspect_sa_walk walk = { .fn = fn, .ctx = ctx };
+
+	return inspect_walk(xi_bpfobj_map_fd(inspect->bpf, XI_MAP_SA_CACHE), sizeof(struct xi_sa_id),
+			    sizeof(struct xi_sa_cached), inspect_sa_one, &walk);
+}
+
+struct inspect_flow_walk {
+	xi_cached_flow_fn fn;
+	void *ctx;
+};
+
+static int inspect_flow_one(void *arg, const void *key, const void *value)
+{
+	const struct inspect_flow_walk *walk = arg;
+
+	return walk->fn(walk->ctx, key, value);
+}
+
+static int inspect_each_flow(void *arg, xi_cached_flow_fn fn, void *ctx)
+{
+	const struct xi_inspect *inspect = arg;
+	struct inspect_flow_walk walk = { .fn = fn, .ctx = ctx };
+
+	return inspect_walk(xi_bpfobj_map_fd(inspect->bpf, XI_MAP_FLOW_CACHE), sizeof(struct xi_flow),
+			    sizeof(struct xi_flow_verdict), inspect_flow_one, &walk);
+}
+
+void xi_inspect_fill(struct xi_control_sources *src, struct xi_inspect *inspect)
+{
+	src->port = inspect_port;
+	src->reason = inspect_reason;
+	src->usage = inspect_usage;
+	src->sa_cached = inspect_sa_cached;
+	src->each_cached_sa = inspect_each_sa;
+	src->each_cached_flow = inspect_each_flow;
+	src->arg = inspect;
+}

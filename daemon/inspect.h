@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What the control commands see of the datapath: ports, counters and the two caches, read from the maps. */
+#ifndef XI_INSPECT_H
+#define XI_INSPECT_H
+
+#include "bpfobj.h"
+#include "cache/cache.h"
+#include "control/sources.h"
+
+struct xi_inspect {
+	const struct xi_bpfobj *bpf;
+	const struct xi_cache *cache;
+	struct xi_port_dev *const *ports; /* by slot */
+	uint32_t flow_entries;       /* configured */
+};
+
+/* Fills the datapath part of src; inspect must live as long as src. */
+void xi_inspect_fill(struct xi_control_sources *src, struct xi_inspect *inspect);
+
+#endif

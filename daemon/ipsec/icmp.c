@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "ipsec/icmp.h"
+
+#include <string.h>
+
+#include <arpa/inet.h>
+#include <netinet/icmp6.h>
+#include <netinet/ip.h>
+#include <netinet/ip6.h>
+#include <netinet/ip_icmp.h>
+
+#define QUOTE_V4 (576 - 28)
+#define QUOTE_V6 (1280 - 48)
+
+static uint32_t sum_bytes(uint32_t sum, const uint8_t *p, uint32_t len)
+{
+	for (; len > 1; p += 2, len -= 2)
+		sum += (uint32_t)p[0] << 8 | p[1];
+	return len ? sum + ((uint32_t)p[0] << 8) : sum;
+}
+
+static uint16_t sum_fold(uint32_t sum)
+{
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return htons(~sum & 0xffff);
+}
+
+static bool may_answer_v4(const struct xi_pkt *pkt)
+{
+	const struct iphdr *ip = (const void *)pkt->data;
+	uint32_t hlen = ip->ihl * 4U, src = ntohl(ip->saddr), dst = ntohl(ip->daddr);
+	uint8_t type;
+
+	if (pkt->len < hlen + 8 || (ntohs(ip->frag_off) & IP_OFFMASK))
+		return false;
+	if (!src || src >> 28 >= 14 || dst >> 28 >= 14)
+		return false;
+	if (ip->protocol != IPPROTO_ICMP)
+		return true;
+	type = pkt->data[hlen];
+	return type == ICMP_ECHO || type == ICMP_ECHOREPLY || type == ICMP_TIMESTAMP ||
+	       type == ICMP_TIMESTAMPREPLY;
+}
+
+static bool may_answer_v6(const struct xi_pkt *pkt)
+{
+	const struct ip6_hdr *ip6 = (const void *)pkt->data;
+
+	if (pkt->len < sizeof(*ip6) + 8 || IN6_IS_ADDR_MULTICAST(&ip6->ip6_src) ||
+	    IN6_IS_ADDR_UNSPECIFIED(&ip6->ip6_src))
+		return false;
+	return ip6->ip6_nxt != IPPROTO_ICMPV6 || (pkt->data[sizeof(*ip6)] & ICMP6_INFOMSG_MASK);
+}
+
+bool xi_icmp_may_answer(const struct xi_pkt *pkt)
+{
+	if (pkt->len < 1)
+		return false;
+	if (pkt->data[0] >> 4 == 4)
+		return pkt->len >= sizeof(struct iphdr) && may_answer_v4(pkt);
+	return pkt->data[0] >> 4 == 6 && may_answer_v6(pkt);
+}
+
+static void pkt_prepend(struct xi_pkt *pkt, uint32_t head, uint32_t quote)
+{
+	uint32_t trimmed = pkt->len > quote ? pkt->len - quote : 0;
+
+	pkt->len -= trimmed;
+	pkt->tailroom += trimmed;
+	pkt->data -= head;
+	pkt->headroom -= head;
+	pkt->len += head;
+}
+
+static void too_big_v4(struct xi_pkt *pkt, const uint8_t src[16], uint32_t mtu)
+{
+	uint32_t dst = ((const struct iphdr *)pkt->data)->saddr;
+	struct icmphdr *icmp;
+	struct iphdr *ip;
+
+	pkt_prepend(pkt, sizeof(*ip) + sizeof(*icmp), QUOTE_V4);
+	ip = (void *)pkt->data;
+	icmp = (void *)(ip + 1);
+	*ip = (struct iphdr){
+		.version = 4, .ihl = 5, .tos = 0xc0, .tot_len = htons(pkt->len), .ttl = 64,
+		.protocol = IPPROTO_ICMP, .daddr = dst,
+	};
+	memcpy(&ip->saddr, src, 4);
+	ip->check = sum_fold(sum_bytes(0, (uint8_t *)ip, sizeof(*ip)));
+	*icmp = (struct icmphdr){ .type = ICMP_DEST_UNREACH, .code = ICMP_FRAG_NEEDED };
+	icmp->un.frag.mtu = htons(mtu);
+	icmp->checksum = sum_fold(sum_bytes(0, (uint8_t *)icmp, pkt->len - sizeof(*ip)));
+}
+
+static void too_big_v6(struct xi_pkt *pkt, const uint8_t src[16], uint32_t mtu)
+{
+	struct in6_addr dst = ((const struct ip6_hdr *)pkt->data)->ip6_src;
+	struct icmp6_hdr *icmp;
+	struct ip6_hdr *ip6;
+	uint32_t payload;
+
+	pkt_prepend(pkt, sizeof(*ip6) + sizeof(*icmp), QUOTE_V6);
+	payload = pkt->len - sizeof(*ip6);
+	ip6 = (void *)pkt->data;
+	icmp = (void *)(ip6 + 1);
+	memset(ip6, 0, sizeof(*ip6));
+	ip6->ip6_flow = htonl(6U << 28);
+	ip6->ip6_plen = htons(payload);
+	ip6->ip6_nxt = IPPROTO_ICMPV6;
+	ip6->ip6_hlim = 64;
+	ip6->ip6_dst = dst;
+	memcpy(&ip6->ip6_src, src, 16);
+	memset(icmp, 0, sizeof(*icmp));
+	icmp->icmp6_type = ICMP6_PACKET_TOO_BIG;
+	icmp->icmp6_mtu = htonl(mtu);
+	icmp->icmp6_cksum = sum_fold(sum_bytes(sum_bytes(payload + IPPROTO_ICMPV6, (uint8_t *)&ip6->ip6_src, 32),
+					       (uint8_t *)icmp, payload));
+}
+
+bool xi_icmp_too_big(struct xi_pkt *pkt, const uint8_t src[16], uint32_t mtu)
+{
+	if (pkt->headroom < sizeof(struct ip6_hdr) + sizeof(struct icmp6_hdr))
+		return false;
+	if (pkt->data[0] >> 4 == 4)
+		too_big_v4(pkt, src, mtu);
+	else
+		too_big_v6(pkt, src, mtu);
+	return true;
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "ipsec/tunnel.h"
+
+#include <string.h>
+#include <netinet/ip.h>
+#include <netinet/ip6.h>
+
+#include "ipsec/bytes.h"
+
+#define OUTER_TTL 64
+#define ECN_MASK 3
+
+enum ecn { NOT_ECT, ECT1, ECT0, CE };
+
+#define ECN_DROP 0xff
+
+/* RFC 6040 figure 4: [inner][outer], both in the order of the code points. */
+static const uint8_t ecn_out[4][4] = {
+	[NOT_ECT] = {[NOT_ECT] = NOT_ECT, [ECT1] = NOT_ECT, [ECT0] = NOT_ECT, [CE] = ECN_DROP},
+	[ECT1] = {[NOT_ECT] = ECT1, [ECT1] = ECT1, [ECT0] = ECT1, [CE] = CE},
+	[ECT0] = {[NOT_ECT] = ECT0, [ECT1] = ECT1, [ECT0] = ECT0, [CE] = CE},
+	[CE] = {[NOT_ECT] = CE, [ECT1] = CE, [ECT0] = CE, [CE] = CE},
+};
+
+void xi_tunnel_template(struct xi_sa_ctx *ctx, const uint8_t saddr[16], const uint8_t daddr[16])
+{
+	memset(ctx->hdr, 0, sizeof(ctx->hdr));
+	if (ctx->family == 4) {
+		ctx->outer_len = sizeof(struct iphdr);
+		ctx->hdr[0] = 0x45;
+		ctx->hdr[8] = OUTER_TTL;
+		ctx->hdr[9] = IPPROTO_ESP;
+		memcpy(ctx->hdr + 12, saddr, 4);
+		memcpy(ctx->hdr + 16, daddr, 4);
+	} else {
+		ctx->outer_len = sizeof(struct ip6_hdr);
+		ctx->hdr[0] = 0x60;
+		ctx->hdr[6] = IPPROTO_ESP;
+		ctx->hdr[7] = OUTER_TTL;
+		memcpy(ctx->hdr + 8, saddr, 16);
+		memcpy(ctx->hdr + 24, daddr, 16);
+	}
+}
+
+static bool measure4(const uint8_t *ip, uint32_t len, uint32_t *ip_len)
+{
+	uint32_t hdr_len = (ip[0] & 0xfU) * 4;
+
+	if (len < sizeof(struct iphdr))
+		return false;
+	*ip_len = xi_get16(ip + 2);
+	return hdr_len >= sizeof(struct iphdr) && hdr_len <= *ip_len && *ip_len <= len;
+}
+
+static bool measure6(const uint8_t *ip, uint32_t len, uint32_t *ip_len)
+{
+	if (len < sizeof(struct ip6_hdr))
+		return false;
+	*ip_len = sizeof(struct ip6_hdr) + xi_get16(ip + 4);
+	if (*ip_len == sizeof(struct ip6_hdr) && ip[6] == IPPROTO_HOPOPTS)
+		return false;
+	return *ip_len <= len;
+}
+
+bool xi_tunnel_measure(const uint8_t *ip, uint32_t len, uint8_t *version, uint32_t *ip_len)
+{
+	if (!len)
+		return false;
+	*version = ip[0] >> 4;
+	switch (*version) {
+	case 4:
+		return measure4(ip, len, ip_len);
+	case 6:
+		return measure6(ip, len, ip_len);
+	default:
+		return false;
+	}
+}
+
+uint8_t xi_tunnel_tos(const uint8_t *ip)
+{
+	return ip[0] >> 4 == 4 ? ip[1] : (uint8_t)(ip[0] << 4 | ip[1] >> 4);
+}
+
+/* RFC 1071 over the 20 bytes of a header without options. */
+static uint16_t header_checksum(const uint8_t *ip)
+{
+	uint32_t sum = 0;
+
+	for (unsigned int i = 0; i < sizeof(struct iphdr); i += 2)
+		sum += xi_get16(ip + i);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum += sum >> 16;
+	return (uint16_t)~sum;
+}
+
+/* RFC 4301 section 5.1.2.1; an IPv6 packet inside may not be fragmented on its way either. */
+static bool outer_df(const struct xi_sa_ctx *ctx, const uint8_t *inner)
+{
+	if (ctx->df_clear)
+		return false;
+	return inner[0] >> 4 == 6 || (inner[6] & 0x40);
+}
+
+void xi_tunnel_encap(const struct xi_sa_ctx *ctx, uint8_t *outer, const uint8_t *inner,
+		     uint32_t len, uint64_t seq)
+{
+	uint8_t inner_tos = xi_tunnel_tos(inner);
+	uint8_t tos = ctx->dscp_copy ? inner_tos & (uint8_t)~ECN_MASK : 0;
+
+	if (ctx->ecn)
+		tos |= inner_tos & ECN_MASK;
+	if (ctx->family == 4) {
+		memcpy(outer, ctx->hdr, sizeof(struct iphdr));
+		outer[1] = tos;
+		xi_put16(outer + 2, (uint16_t)len);
+		if (outer_df(ctx, inner))
+			outer[6] = 0x40;
+		else
+			xi_put16(outer + 4, (uint16_t)seq);
+		xi_put16(outer + 10, header_checksum(outer));
+	} else {
+		memcpy(outer, ctx->hdr, sizeof(struct ip6_hdr));
+		outer[0] |= tos >> 4;
+		outer[1] = (uint8_t)(tos << 4);
+		xi_put16(outer + 4, (uint16_t)(len - sizeof(struct ip6_hdr)));
+	}
+}
+
+/* RFC 1624 equation 3, for the 16-bit word that holds version, header length and TOS. */
+static void set_tos4(uint8_t *ip, uint8_t tos)
+{
+	uint32_t sum = (uint16_t)~xi_get16(ip + 10);
+
+	sum += (uint16_t)~xi_get16(ip);
+	ip[1] = tos;
+	sum += xi_get16(ip);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum += sum >> 16;
+	xi_put16(ip + 10, (uint16_t)~sum);
+}
+
+static void set_tos6(uint8_t *ip, uint8_t tos)
+{
+	ip[0] = (uint8_t)((ip[0] & 0xf0) | tos >> 4);
+	ip[1] = (uint8_t)((ip[1] & 0x0f) | tos << 4);
+}
+
+enum xi_reason xi_tunnel_decap(const struct xi_sa_ctx *ctx, uint8_t *inner, uint8_t outer_tos)
+{
+	uint8_t inner_tos = xi_tunnel_tos(inner);
+	uint8_t ecn = inner_tos & ECN_MASK;
+	uint8_t tos;
+
+	if (ctx->ecn)
+		ecn = ecn_out[ecn][outer_tos & ECN_MASK];
+	if (ecn == ECN_DROP)
+		return XI_DROP_INNER_ECN;
+	tos = ((ctx->dscp_decap ? outer_tos : inner_tos) & (uint8_t)~ECN_MASK) | ecn;
+	if (tos == inner_tos)
+		return XI_NONE;
+	if (inner[0] >> 4 == 4)
+		set_tos4(inner, tos);
+	else
+		set_tos6(inner, tos);
+	return XI_NONE;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Outer headers of tunnel mode (RFC 4301 section 5.1.2), their ECN (RFC 6040) and DSCP (RFC 2983).
+ */
+#ifndef XI_TUNNEL_H
+#define XI_TUNNEL_H
+
+#include <stdint.h>
+
+#include <xipsec/reasons.h>
+#include "ipsec/sa_ctx.h"
+
+/* Builds ctx->hdr and ctx->outer_len. family must be set. */
+void xi_tunnel_template(struct xi_sa_ctx *ctx, const uint8_t saddr[16], const uint8_t daddr[16]);
+
+/*
+ * IP version and length of the packet at ip as its own header tells it: *ip_len <= len. Bytes
+ * behind it belong to no packet (Ethernet padding, TFC padding). False: cut short, contradictory,
+ * or a jumbogram.
+ */
+bool xi_tunnel_measure(const uint8_t *ip, uint32_t len, uint8_t *version, uint32_t *ip_len);
+
+/* TOS or traffic class of a measured packet. */
+uint8_t xi_tunnel_tos(const uint8_t *ip);
+
+/*
+ * Writes the outer header at outer for an inner packet of a known version. len: bytes of the whole
+ * outer packet. The IPv4 ID comes from seq unless DF is set (RFC 6864). The IPv6 flow label is 0:
+ * it shows nothing of the flows inside.
+ */
+void xi_tunnel_encap(const struct xi_sa_ctx *ctx, uint8_t *outer, const uint8_t *inner,
+		     uint32_t len, uint64_t seq);
+
+/* Carries ECN and DSCP of the outer header over to the inner packet. XI_NONE or XI_DROP_INNER_ECN.
+ */
+enum xi_reason xi_tunnel_decap(const struct xi_sa_ctx *ctx, uint8_t *inner, uint8_t outer_tos);
+
+#endif

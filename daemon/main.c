@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include <stdio.h>
+
+#include "config.h"
+#include "daemon.h"
+#include "log.h"
+#include "options.h"
+
+int main(int argc, char **argv)
+{
+	struct xi_config_file *config;
+	struct xi_options options;
+	int status = 0;
+
+	switch (xi_options_parse(&options, argc, argv)) {
+	case XI_OPTIONS_DONE:
+		return 0;
+	case XI_OPTIONS_BAD:
+		return 2;
+	case XI_OPTIONS_RUN:
+		break;
+	}
+	log_init(options.verbose);
+	if (xi_config_load(&config, options.config))
+		return 2;
+	if (xi_config_override(config, options.run_dir, options.pin_dir))
+		status = 2;
+	else if (options.check)
+		printf("%s: configuration is good\n", options.config);
+	else
+		status = xi_daemon_run(config);
+	xi_config_free(config);
+	return status;
+}

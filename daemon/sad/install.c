@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * SAs that come, and SAs that change. An SA is in the store before it is acknowledged, and is found by workers
+ * before XDP finds it; when a step fails, those before it are undone.
+ */
+#include "sad/sad_priv.h"
+
+#include <errno.h>
+#include <linux/xfrm.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#define SPI_MIN 256             /* RFC 4303 section 2.1: 1 to 255 are reserved, 0 is local */
+
+static const char not_stored[] = "the SA could not be stored; see the log";
+
+static int sa_check(const struct xi_sad *sad, const struct xi_sa *sa, const struct xi_replay_init *init,
+		    const char **why)
+{
+	if (sa->id.family != XI_IPV4 && sa->id.family != XI_IPV6) {
+		*why = "address family of the SA is neither ipv4 nor ipv6";
+		return -EINVAL;
+	}
+	if (sa->id.spi < SPI_MIN) {
+		*why = "SPIs 0 to 255 are reserved (RFC 4303 section 2.1); take one from 0x100 up";
+		return -EINVAL;
+	}
+	if (sa->replay_window > XI_WINDOW_MAX) {
+		*why = "replay window too large; at most 4096 packets";
+		return -EINVAL;
+	}
+	if (sa->sel.ifindex) {
+		*why = "selectors that name a device are not carried; leave dev out";
+		return -EOPNOTSUPP;
+	}
+	if (sa->life & XI_SA_FROM_FILE && !sad->state_dir) {
+		*why = "no state directory to reserve sequence numbers in; set one, or let a key manager add the SA";
+		return -EINVAL;
+	}
+	*why = "the datapath does not carry this kind of SA";
+	if (sad->carries && !sad->carries(sa, why))
+		return -EPROTONOSUPPORT;
+	return xi_sa_init_check(sa, init, why);
+}
+
+static struct xi_sa_rec *rec_new(const struct xi_sa *sa, const struct xi_sa_key *key, uint32_t sa_index)
+{
+	struct xi_sa_rec *rec = calloc(1, sizeof(*rec));
+
+	if (!rec)
+		return NULL;
+	rec->sa = *sa;
+	if (key)
+		rec->key = *key;
+	rec->sa.sa_index = sa_index;
+	rec->sa.window_slot = XI_NO_SLOT;
+	return rec;
+}
+
+/* Where the counter starts: nothing below it was ever used with this key as far as anybody here knows. */
+static int seq_start(struct xi_sad *sad, struct xi_sad_node *node, const struct xi_sa_rec *rec,
+		     const struct xi_replay_init *init, uint64_t *oseq, uint64_t *limit, const char **why)
+{
+	uint64_t used = xi_used_key_oseq(sad, &rec->key);
+	uint64_t seq_max = xi_sa_seq_max(&rec->sa);
+
+	*oseq = init ? init->oseq : 0;
+	if (*oseq < used)
+		*oseq = used;
+	if (*oseq > seq_max)
+		*oseq = seq_max;
+	*limit = seq_max;
+	if (!(rec->sa.life & XI_SA_FROM_FILE) || rec->sa.sa_dir == XI_SA_DIR_IN)
+		return 0;
+	return xi_reserve_open(&node->reserve, sad->state_dir, &rec->key, seq_max, oseq, limit, why);
+}
+
+/* Makes rec known: chains, store, workers, XDP, in this order. */
+static int rec_announce(struct xi_sad *sad, struct xi_sad_node *node, struct xi_sa_rec *rec)
+{
+	const struct xi_store *store = &sad->store;
+	struct xi_sa_rec *larval = node->rec;
+	int err;
+
+	err = store->ops->sa_put(store->s, rec->sa.sa_index, &rec->sa, &rec->key);
+	if (err)
+		goto undo_put;
+	xi_sad_publish(sad, node, rec);
+	err = xi_peers_add(sad, node);
+	if (err)
+		goto undo_publish;
+	err = store->ops->lookup_put(store->s, &rec->sa.id, rec->sa.sa_index);
+	if (!err)
+		return 0;
+	store->ops->lookup_del(store->s, &rec->sa.id);
+	xi_peers_del(sad, node);
+undo_publish:
+	xi_sad_publish(sad, node, larval);
+	xi_sad_sync(sad);
+undo_put:
+	store->ops->sa_del(store->s, rec->sa.sa_index);
+	return err;
+}
+
+/* Makes the SA of a node that has a slot and, at most, a larval record. */
+static int sa_install(struct xi_sad *sad, struct xi_sad_node *node, const struct xi_sa *sa,
+		      const struct xi_sa_key *key, const struct xi_replay_init *init, const char **why)
+{
+	struct xi_sa_rec *larval = node->rec, *rec;
+	uint64_t oseq, limit;
+	int err = -ENOMEM;
+
+	rec = rec_new(sa, key, node->sa_index);
+	if (!rec)
+		return -ENOMEM;
+	rec->sa.life &= ~(XI_SA_LARVAL | XI_SA_SOFT_EXPIRED);
+	rec->sa.add_time = time(NULL);
+	rec->sa.generation = larval ? larval->sa.generation + 1 : 1;
+	err = xi_window_take(sad, sa->replay_window, &rec->sa.window_slot, why);
+	if (err)
+		goto free_rec;
+	xi_rec_bind(sad, rec);
+	err = seq_start(sad, node, rec, init, &oseq, &limit, why);
+	if (err)
+		goto give_window;
+	xi_state_start(rec, init, oseq, limit);
+	err = rec_announce(sad, node, rec);
+	if (err)
+		goto reset_state;
+	xi_sad_changed(sad, NULL, rec);
+	xi_sad_sync(sad);
+	xi_rec_free(larval);
+	return 0;
+reset_state:
+	xi_state_reset(rec->state, node->sa_index);
+	xi_reserve_free(node->reserve);
+	node->reserve = NULL;
+give_window:
+	xi_window_give(sad, rec->sa.window_slot);
+free_rec:
+	xi_rec_free(rec);
+	return err;
+}
+
+/* A node with a slot, found by its id, without a record yet. */
+static int node_new(struct xi_sad *sad, struct xi_sad_node **out, const struct xi_sa_id *id, const char **why)
+{
+	struct xi_sad_node *node = calloc(1, sizeof(*node));
+	int err;
+
+	if (!node)
+		return -ENOMEM;
+	node->id = *id;
+	err = xi_slot_take(sad, &node->sa_index);
+	if (err) {
+		if (err == -ENOSPC)
+			*why = "the SA table is full; delete SAs that are no longer needed";
+		free(node);
+		return err;
+	}
+	sad->slots.nodes[XI_SA_SLOT(node->sa_index)] = node;
+	HASH_ADD(hh, sad->nodes, id, sizeof(node->id), node);
+	sad->count++;
+	*out = node;
+	return 0;
+}
+
+static void node_undo(struct xi_sad *sad, struct xi_sad_node *node)
+{
+	HASH_DEL(sad->nodes, node);
+	sad->count--;
+	xi_slot_give(sad, XI_SA_SLOT(node->sa_index));
+	free(node);
+}
+
+int xi_sad_add(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_key *key,
+	       const struct xi_replay_init *init, const char **why)
+{
+	struct xi_sad_node *node;
+	int err;
+
+	err = sa_check(sad, sa, init, why);
+	if (err)
+		return err;
+	if (xi_sad_node(sad, &sa->id)) {
+		*why = "an SA with this destination, SPI and protocol exists; delete or update it";
+		return -EEXIST;
+	}
+	*why = not_stored;
+	err = node_new(sad, &node, &sa->id, why);
+	if (err)
+		return err;
+	err = sa_install(sad, node, sa, key, init, why);
+	if (err)
+		node_undo(sad, node);
+	return err;
+}
+
+/* Publishes sa in place of node's; key, state and window stay. */
+int xi_sad_replace(struct xi_sad *sad, struct xi_sad_node *node, const struct xi_sa *sa)
+{
+	struct xi_sa_rec *old = node->rec, *rec = malloc(sizeof(*rec));
+	int err;
+
+	if (!rec)
+		return -ENOMEM;
+	*rec = *old;
+	rec->sa = *sa;
+	rec->sa.generation = old->sa.generation + 1;
+	err = sad->store.ops->sa_put(sad->store.s, rec->sa.sa_index, &rec->sa, NULL);
+	if (err) {
+		xi_rec_free(rec);
+		return err;
+	}
+	xi_sad_publish(sad, node, rec);
+	xi_sad_changed(sad, old, rec);
+	xi_sad_sync(sad);
+	xi_rec_free(old);
+	return 0;
+}
+
+/*
+ * What the kernel's xfrm_state_update() changes of an SA in use: lifetimes, output mark, if_id. Key, algorithm,
+ * sequence number and window are those of before, whatever the request says.
+ */
+static int sa_refresh(struct xi_sad *sad, struct xi_sad_node *node, const struct xi_sa *sa)
+{
+	struct xi_sa merged = node->rec->sa;
+
+	merged.limits = sa->limits;
+	merged.life &= ~XI_SA_SOFT_EXPIRED;
+	if (sa->output_mark || sa->output_mark_mask) {
+		merged.output_mark = sa->output_mark;
+		merged.output_mark_mask = sa->output_mark_mask;
+	}
+	if (sa->if_id)
+		merged.if_id = sa->if_id;
+	return xi_sad_replace(sad, node, &merged);
+}
+
+int xi_sad_update(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_key *key,
+		  const struct xi_replay_init *init, const char **why)
+{
+	struct xi_sad_node *node = xi_sad_node(sad, &sa->id);
+	const struct xi_sa *known = node ? &node->rec->sa : NULL;
+	bool larval = known && known->life & XI_SA_LARVAL;
+	int err;
+
+	if (!known || (sa->sa_dir != known->sa_dir && (sa->sa_dir || !larval))) {
+		*why = "no SA with this destination, SPI, protocol and direction; add it";
+		return -ESRCH;
+	}
+	err = sa_check(sad, sa, init, why);
+	if (err)
+		return err;
+	*why = not_stored;
+	if (!larval)
+		return sa_refresh(sad, node, sa);
+	return sa_install(sad, node, sa, key, init, why);
+}
+
+/* An SPI of [min, max] that no SA has for this destination and protocol. */
+static int spi_pick(const struct xi_sad *sad, struct xi_sa_id *id, uint32_t min, uint32_t max)
+{
+	uint64_t random, range = (uint64_t)max - min + 1, i;
+
+	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
+		return -EAGAIN;
+	for (i = 0; i < range; i++) {
+		id->spi = min + (random % range + i) % range;
+		if (!xi_sad_node(sad, id))
+			return 0;
+	}
+	return -ENOENT;
+}
+
+int xi_sad_alloc_spi(struct xi_sad *sad, const struct xi_sa *sa, uint32_t min, uint32_t max, uint64_t ttl,
+		     const struct xi_sa_rec **out)
+{
+	struct xi_sad_node *node;
+	struct xi_sa_rec *rec;
+	struct xi_sa larval = *sa;
+	const char *why;
+	int err;
+
+	if (min < SPI_MIN)
+		min = SPI_MIN;
+	if (max < min)
+		return -ENOENT;
+	err = spi_pick(sad, &larval.id, min, max);
+	if (err)
+		return err;
+	err = node_new(sad, &node, &larval.id, &why);
+	if (err)
+		return err;
+	larval.life = XI_SA_LARVAL;
+	larval.add_time = time(NULL);
+	larval.generation = 1;
+	rec = rec_new(&larval, NULL, node->sa_index);
+	if (!rec) {
+		node_undo(sad, node);
+		return -ENOMEM;
+	}
+	xi_rec_bind(sad, rec);
+	node->dies = larval.add_time + ttl;
+	xi_sad_publish(sad, node, rec);
+	*out = rec;
+	return 0;
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* SAs by where they go, so that a template finds its SAs without a walk over all of them. */
+#include "sad/sad_priv.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const uint8_t zero[16];
+
+static struct xi_peer_key peer_key(enum xi_chain chain, const uint8_t daddr[16], enum xi_family family,
+				   uint32_t reqid)
+{
+	struct xi_peer_key key = { .family = family, .chain = chain };
+
+	if (chain == XI_CHAIN_EXACT || chain == XI_CHAIN_ANY_REQID)
+		memcpy(key.daddr, daddr, 16);
+	if (chain == XI_CHAIN_EXACT || chain == XI_CHAIN_ANY_DADDR)
+		key.reqid = reqid;
+	return key;
+}
+
+static struct xi_peer *peer_find(const struct xi_sad *sad, const struct xi_peer_key *key)
+{
+	struct xi_peer *peer;
+
+	HASH_FIND(hh, sad->peers, key, sizeof(*key), peer);
+	return peer;
+}
+
+static struct xi_peer *peer_get(struct xi_sad *sad, const struct xi_peer_key *key)
+{
+	struct xi_peer *peer = peer_find(sad, key);
+
+	if (peer)
+		return peer;
+	peer = calloc(1, sizeof(*peer));
+	if (!peer)
+		return NULL;
+	peer->key = *key;
+	HASH_ADD(hh, sad->peers, key, sizeof(peer->key), peer);
+	return peer;
+}
+
+static void link_del(struct xi_sad *sad, struct xi_sad_node *node, enum xi_chain chain)
+{
+	struct xi_sad_link *link = &node->links[chain];
+	struct xi_peer *peer = link->peer;
+
+	if (!peer)
+		return;
+	if (link->newer)
+		link->newer->links[chain].older = link->older;
+	else
+		peer->newest = link->older;
+	if (link->older)
+		link->older->links[chain].newer = link->newer;
+	memset(link, 0, sizeof(*link));
+	if (!peer->newest) {
+		HASH_DEL(sad->peers, peer);
+		free(peer);
+	}
+}
+
+int xi_peers_add(struct xi_sad *sad, struct xi_sad_node *node)
+{
+	const struct xi_sa *sa = &node->rec->sa;
+	enum xi_chain chain;
+
+	for (chain = 0; chain < XI_CHAIN_MAX; chain++) {
+		struct xi_peer_key key = peer_key(chain, sa->id.daddr, sa->id.family, sa->reqid);
+		struct xi_sad_link *link = &node->links[chain];
+
+		link->peer = peer_get(sad, &key);
+		if (!link->peer) {
+			xi_peers_del(sad, node);
+			return -ENOMEM;
+		}
+		link->older = link->peer->newest;
+		if (link->older)
+			link->older->links[chain].newer = node;
+		link->peer->newest = node;
+	}
+	return 0;
+}
+
+void xi_peers_del(struct xi_sad *sad, struct xi_sad_node *node)
+{
+	enum xi_chain chain;
+
+	for (chain = 0; chain < XI_CHAIN_MAX; chain++)
+		link_del(sad, node, chain);
+}
+
+struct xi_sad_node *xi_peers_newest(const struct xi_sad *sad, const struct xi_tmpl *tmpl, enum xi_chain *chain)
+{
+	bool any_daddr = !memcmp(tmpl->id.daddr, zero, 16);
+	struct xi_peer_key key;
+	struct xi_peer *peer;
+
+	*chain = any_daddr ? (tmpl->reqid ? XI_CHAIN_ANY_DADDR : XI_CHAIN_ANY)
+			   : (tmpl->reqid ? XI_CHAIN_EXACT : XI_CHAIN_ANY_REQID);
+	key = peer_key(*chain, tmpl->id.daddr, tmpl->family, tmpl->reqid);
+	peer = peer_find(sad, &key);
+	return peer ? peer->newest : NULL;
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * SAs that go. First nobody finds them any more (XDP's look-up, then the workers'), then the listeners drop what
+ * they made of them, then a grace period; only then are store, key and slot cleared.
+ */
+#include "sad/sad_priv.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "log.h"
+
+/* Puts node on the list *doomed. On failure nothing was changed. */
+int xi_sad_detach(struct xi_sad *sad, struct xi_sad_node *node, struct xi_sad_node **doomed)
+{
+	struct xi_sa_rec *rec = node->rec;
+	bool larval = rec->sa.life & XI_SA_LARVAL;
+	int err;
+
+	err = larval ? 0 : sad->store.ops->lookup_del(sad->store.s, &node->id);
+	if (err && err != -ENOENT)
+		return err;
+	xi_sad_publish(sad, node, NULL);
+	node->rec = rec;
+	xi_peers_del(sad, node);
+	HASH_DEL(sad->nodes, node);
+	sad->count--;
+	node->doomed = *doomed;
+	*doomed = node;
+	if (!larval)
+		xi_sad_changed(sad, rec, NULL);
+	return 0;
+}
+
+static void node_forget(struct xi_sad *sad, struct xi_sad_node *node)
+{
+	int err = sad->store.ops->sa_del(sad->store.s, node->sa_index);
+
+	if (err && err != -ENOENT) {
+		node->doomed = sad->unburied;
+		sad->unburied = node;
+		return;
+	}
+	xi_slot_give(sad, XI_SA_SLOT(node->sa_index));
+	free(node);
+}
+
+/*
+ * After the grace period. An SA that the store will not forget is gone all the same: its state is cleared, so that
+ * no later daemon adopts it; its slot stays taken until the store gives in.
+ */
+void xi_sad_bury(struct xi_sad *sad, struct xi_sad_node *doomed)
+{
+	struct xi_sad_node *node;
+	struct xi_sa_rec *rec;
+	bool larval;
+
+	while ((node = doomed)) {
+		doomed = node->doomed;
+		rec = node->rec;
+		larval = rec->sa.life & XI_SA_LARVAL;
+		if (!larval)
+			xi_used_key_note(sad, &rec->key, __atomic_load_n(&rec->state->oseq, __ATOMIC_RELAXED));
+		xi_state_reset(rec->state, 0);
+		xi_window_give(sad, rec->sa.window_slot);
+		xi_reserve_free(node->reserve);
+		xi_rec_free(rec);
+		node->rec = NULL;
+		node->reserve = NULL;
+		if (larval) {
+			xi_slot_give(sad, XI_SA_SLOT(node->sa_index));
+			free(node);
+		} else {
+			node_forget(sad, node);
+		}
+	}
+}
+
+void xi_sad_bury_again(struct xi_sad *sad)
+{
+	struct xi_sad_node *node, *next = sad->unburied;
+
+	if (next)
+		log_warnx("the SA store did not forget a deleted SA and its key; trying again");
+	sad->unburied = NULL;
+	while ((node = next)) {
+		next = node->doomed;
+		node_forget(sad, node);
+	}
+}
+
+int xi_sad_delete(struct xi_sad *sad, const struct xi_sa_id *id)
+{
+	struct xi_sad_node *node = xi_sad_node(sad, id), *doomed = NULL;
+	int err;
+
+	if (!node)
+		return -ESRCH;
+	err = xi_sad_detach(sad, node, &doomed);
+	if (err)
+		return err;
+	xi_sad_sync(sad);
+	xi_sad_bury(sad, doomed);
+	return 0;
+}
+
+int xi_sad_flush(struct xi_sad *sad, enum xi_proto proto, unsigned int *n)
+{
+	struct xi_sad_node *node, *next, *doomed = NULL;
+	int err = 0, failed;
+
+	*n = 0;
+	HASH_ITER(hh, sad->nodes, node, next) {
+		if (proto != XI_PROTO_ANY && node->id.proto != proto)
+			continue;
+		failed = xi_sad_detach(sad, node, &doomed);
+		if (failed)
+			err = failed;
+		else
+			++*n;
+	}
+	if (doomed)
+		xi_sad_sync(sad);
+	xi_sad_bury(sad, doomed);
+	return err;
+}

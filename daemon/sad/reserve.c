@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "sad/sad_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "log.h"
+
+#define BOUND_TEXT_MAX 24       /* 2^64 - 1 has 20 digits */
+
+struct xi_reserve {
+	char name[2 * XI_DIGEST_LEN + 1];
+	uint64_t seq_max;
+	uint64_t bound;              /* as this SA last wrote it */
+	uint64_t last_oseq;          /* at the last xi_reserve_extend() */
+};
+
+static int dir_open(const char *dir)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* Digits and a newline, nothing else. */
+static int bound_parse(const char *text, ssize_t len, uint64_t *bound)
+{
+	uint64_t value = 0;
+	ssize_t i;
+
+	if (len < 2 || text[len - 1] != '\n')
+		return -EBADMSG;
+	for (i = 0; i < len - 1; i++) {
+		if (text[i] < '0' || text[i] > '9' || __builtin_mul_overflow(value, 10, &value) ||
+		    __builtin_add_overflow(value, text[i] - '0', &value))
+			return -EBADMSG;
+	}
+	*bound = value;
+	return 0;
+}
+
+/* No file: 0, which is what a key that was never used has used. */
+static int bound_read(int dirfd, const char *name, uint64_t *bound)
+{
+	char text[BOUND_TEXT_MAX];
+	ssize_t len;
+	int fd, err;
+
+	*bound = 0;
+	fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	len = read(fd, text, sizeof(text));
+	err = len < 0 ? -errno : bound_parse(text, len, bound);
+	close(fd);
+	return err;
+}
+
+static int file_write(int dirfd, const char *name, const char *text, int len)
+{
+	int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	ssize_t n;
+	int err = 0;
+
+	if (fd < 0)
+		return -errno;
+	n = write(fd, text, len);
+	if (n != len)
+		err = n < 0 ? -errno : -ENOSPC;
+	else if (fsync(fd))
+		err = -errno;
+	if (close(fd) && !err)
+		err = -errno;
+	return err;
+}
+
+/* After a crash at any point the file holds the old bound or the new one, whole. */
+static int bound_write(int dirfd, const char *name, uint64_t bound)
+{
+	char text[BOUND_TEXT_MAX], tmp[2 * XI_DIGEST_LEN + 8];
+	int err, len;
+
+	len = snprintf(text, sizeof(text), "%llu\n", (unsigned long long)bound);
+	snprintf(tmp, sizeof(tmp), "%s.tmp", name);
+	err = file_write(dirfd, tmp, text, len);
+	if (!err && renameat(dirfd, tmp, dirfd, name))
+		err = -errno;
+	if (err) {
+		unlinkat(dirfd, tmp, 0);
+		return err;
+	}
+	return fsync(dirfd) ? -errno : 0;
+}
+
+static uint64_t bound_ahead(uint64_t from, uint64_t by, uint64_t seq_max)
+{
+	return seq_max - from < by ? seq_max : from + by;
+}
+
+static void log_file(const char *dir, const struct xi_reserve *r, int err)
+{
+	log_warnx("sequence reserve %s/%s: %s", dir, r->name, strerror(-err));
+}
+
+static int reserve_new(struct xi_reserve **out, const struct xi_sa_key *key, uint64_t seq_max)
+{
+	uint8_t digest[XI_DIGEST_LEN];
+	struct xi_reserve *r = calloc(1, sizeof(*r));
+	unsigned int i;
+
+	if (!r)
+		return -ENOMEM;
+	xi_key_digest(digest, "xipsec sequence reserve", key);
+	for (i = 0; i < XI_DIGEST_LEN; i++)
+		snprintf(r->name + 2 * i, 3, "%02x", digest[i]);
+	r->seq_max = seq_max;
+	*out = r;
+	return 0;
+}
+
+/* Takes the next `by` numbers above *oseq and above what any SA with this key has taken. */
+static int block_take(struct xi_reserve *r, int dirfd, uint64_t by, uint64_t *oseq, const char **why)
+{
+	uint64_t stored, bound;
+	int err;
+
+	*why = "the sequence reserve of this key cannot be read; use a new key, or see the log for the file to repair";
+	err = bound_read(dirfd, r->name, &stored);
+	if (err)
+		return err;
+	if (*oseq < stored)
+		*oseq = stored;
+	*why = "the sequence numbers of this key are used up; install the SA with a new key";
+	if (*oseq >= r->seq_max)
+		return -EOVERFLOW;
+	bound = bound_ahead(*oseq, by, r->seq_max);
+	*why = "sequence numbers cannot be reserved on disk; see the log, and make the state directory writable";
+	err = bound_write(dirfd, r->name, bound);
+	if (!err)
+		r->bound = bound;
+	return err;
+}
+
+int xi_reserve_open(struct xi_reserve **out, const char *dir, const struct xi_sa_key *key, uint64_t seq_max,
+		    uint64_t *oseq, uint64_t *limit, const char **why)
+{
+	struct xi_reserve *r;
+	int dirfd, err;
+
+	err = reserve_new(&r, key, seq_max);
+	if (err)
+		return err;
+	*why = "the state directory cannot be opened; see the log";
+	dirfd = dir_open(dir);
+	err = dirfd < 0 ? dirfd : block_take(r, dirfd, XI_RESERVE_BLOCK, oseq, why);
+	if (dirfd >= 0)
+		close(dirfd);
+	if (err) {
+		log_file(dir, r, err);
+		xi_reserve_free(r);
+		return err;
+	}
+	r->last_oseq = *oseq;
+	*limit = r->bound;
+	*out = r;
+	return 0;
+}
+
+int xi_reserve_resume(struct xi_reserve **out, const struct xi_sa_key *key, uint64_t seq_max, uint64_t limit)
+{
+	int err = reserve_new(out, key, seq_max);
+
+	if (!err) {
+		(*out)->bound = limit;
+		(*out)->last_oseq = limit;
+	}
+	return err;
+}
+
+/*
+ * If another SA with the same key has reserved in between, our next block lies behind its block: oseq jumps there
+ * before the limit is raised, and no worker gets a number of the other's.
+ */
+static void state_advance(struct xi_sa_state *state, uint64_t bound_before, uint64_t start, uint64_t limit)
+{
+	__u64 oseq = __atomic_load_n(&state->oseq, __ATOMIC_RELAXED);
+
+	while (start > bound_before && oseq < start)
+		if (__atomic_compare_exchange_n(&state->oseq, &oseq, start, false, __ATOMIC_SEQ_CST,
+						__ATOMIC_RELAXED))
+			break;
+	__atomic_store_n(&state->oseq_limit, limit, __ATOMIC_SEQ_CST);
+}
+
+int xi_reserve_extend(struct xi_reserve *r, const char *dir, struct xi_sa_state *state)
+{
+	uint64_t oseq = __atomic_load_n(&state->oseq, __ATOMIC_RELAXED);
+	uint64_t used = oseq > r->last_oseq ? oseq - r->last_oseq : 0;
+	uint64_t block = 8 * used > XI_RESERVE_BLOCK ? 8 * used : XI_RESERVE_BLOCK;
+	uint64_t before = r->bound, start = before;
+	const char *why;
+	int dirfd, err;
+
+	r->last_oseq = oseq;
+	if (r->bound >= r->seq_max || (oseq < r->bound && r->bound - oseq >= block / 2))
+		return 0;
+	if (!dir)
+		return -ENOENT;
+	dirfd = dir_open(dir);
+	if (dirfd < 0)
+		return dirfd;
+	err = block_take(r, dirfd, block, &start, &why);
+	close(dirfd);
+	if (!err)
+		state_advance(state, before, start, r->bound);
+	else
+		log_file(dir, r, err);
+	return err;
+}
+
+void xi_reserve_free(struct xi_reserve *reserve)
+{
+	free(reserve);
+}

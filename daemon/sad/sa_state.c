@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Records, and what of an SA changes per packet: counters, sequence numbers, the replay window. */
+#include "sad/sad_priv.h"
+
+#include <errno.h>
+#include <linux/xfrm.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ipsec/replay.h"
+
+/* RFC 4303 sections 2.2 and 2.2.1: the counter must never cycle. */
+uint64_t xi_sa_seq_max(const struct xi_sa *sa)
+{
+	return sa->flags & XFRM_STATE_ESN ? UINT64_MAX : UINT32_MAX;
+}
+
+int xi_sa_init_check(const struct xi_sa *sa, const struct xi_replay_init *init, const char **why)
+{
+	if (!init)
+		return 0;
+	if (init->oseq > xi_sa_seq_max(sa) || init->seq > xi_sa_seq_max(sa)) {
+		*why = "sequence number above 2^32 - 1 for an SA without esn; give the SA flag esn";
+		return -EINVAL;
+	}
+	return 0;
+}
+
+void xi_rec_bind(struct xi_sad *sad, struct xi_sa_rec *rec)
+{
+	rec->state = &sad->store.states[XI_SA_SLOT(rec->sa.sa_index)];
+	if (rec->sa.window_slot == XI_NO_SLOT) {
+		rec->words = (uint64_t *)rec->state->words;
+		rec->nwords = XI_WINDOW_INLINE_WORDS;
+	} else {
+		rec->words = (uint64_t *)sad->store.windows[rec->sa.window_slot].words;
+		rec->nwords = XI_WINDOW_WORDS;
+	}
+}
+
+void xi_rec_free(struct xi_sa_rec *rec)
+{
+	if (!rec)
+		return;
+	explicit_bzero(rec, sizeof(*rec));
+	free(rec);
+}
+
+void xi_state_reset(struct xi_sa_state *state, uint32_t sa_index)
+{
+	memset(state, 0, sizeof(*state));
+	__atomic_store_n(&state->sa_index, sa_index, __ATOMIC_RELEASE);
+}
+
+static struct xi_replay rec_replay(const struct xi_sa_rec *rec)
+{
+	struct xi_replay r = {
+		.top = (uint64_t *)&rec->state->top,
+		.words = rec->words,
+		.word_mask = rec->nwords - 1,
+		.window = rec->sa.replay_window,
+		.esn = (rec->sa.flags & XFRM_STATE_ESN) != 0,
+	};
+
+	return r;
+}
+
+static void state_lifetime(struct xi_sa_state *state, const struct xi_replay_init *init)
+{
+	if (!init->has_lifetime)
+		return;
+	__atomic_store_n(&state->bytes, init->bytes, __ATOMIC_RELAXED);
+	__atomic_store_n(&state->packets, init->packets, __ATOMIC_RELAXED);
+	__atomic_store_n(&state->use_time, init->use_time, __ATOMIC_RELAXED);
+}
+
+static void state_window(const struct xi_sa_rec *rec, const struct xi_replay_init *init)
+{
+	struct xi_replay r = rec_replay(rec);
+
+	if (init->seq || init->bmp)
+		xi_replay_import(&r, init->seq, init->bmp, init->bmp_len);
+}
+
+/* The SA is not published yet: nobody else touches its state. */
+void xi_state_start(const struct xi_sa_rec *rec, const struct xi_replay_init *init, uint64_t oseq, uint64_t limit)
+{
+	xi_state_reset(rec->state, rec->sa.sa_index);
+	rec->state->oseq = oseq;
+	rec->state->oseq_limit = limit;
+	if (init) {
+		state_lifetime(rec->state, init);
+		state_window(rec, init);
+	}
+}
+
+static void oseq_raise(struct xi_sa_state *state, uint64_t oseq)
+{
+	__u64 now = __atomic_load_n(&state->oseq, __ATOMIC_RELAXED);
+
+	while (now < oseq)
+		if (__atomic_compare_exchange_n(&state->oseq, &now, oseq, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+			return;
+}
+
+/* A window that went back would let packets in a second time, so it is refused. seq 0 without bitmap: no window given. */
+int xi_sad_set_replay(struct xi_sad *sad, const struct xi_sa_id *id, const struct xi_replay_init *init)
+{
+	struct xi_sad_node *node = xi_sad_node(sad, id);
+	const char *why;
+
+	if (!node)
+		return -ESRCH;
+	if (node->rec->sa.life & XI_SA_LARVAL || xi_sa_init_check(&node->rec->sa, init, &why))
+		return -EINVAL;
+	if ((init->seq || init->bmp) &&
+	    init->seq < __atomic_load_n(&node->rec->state->top, __ATOMIC_RELAXED))
+		return -EINVAL;
+	oseq_raise(node->rec->state, init->oseq);
+	state_lifetime(node->rec->state, init);
+	state_window(node->rec, init);
+	return 0;
+}

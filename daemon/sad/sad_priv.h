@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What the files of daemon/sad/ share about the SAD. Nobody else includes this. */
+#ifndef XI_SAD_PRIV_H
+#define XI_SAD_PRIV_H
+
+#define URCU_INLINE_SMALL_FUNCTIONS
+#include <urcu-qsbr.h>
+#include <uthash.h>
+
+#include "sad/reserve.h"
+#include "sad/sad.h"
+
+#define XI_SAD_LISTENERS 4
+#define XI_DIGEST_LEN 32
+#define XI_SA_DIR_IN 1           /* XFRM_SA_DIR_IN, which headers before 6.10 lack */
+
+/*
+ * SAs that a template may mean, newest first, by destination and reqid; each of the two may be open. So
+ * every SA is in four chains, and a template finds its own with one look-up.
+ */
+enum xi_chain { XI_CHAIN_EXACT, XI_CHAIN_ANY_REQID, XI_CHAIN_ANY_DADDR, XI_CHAIN_ANY, XI_CHAIN_MAX };
+
+struct xi_peer_key {
+	uint8_t daddr[16];
+	enum xi_family family;
+	uint32_t reqid;
+	enum xi_chain chain;
+};
+
+struct xi_sad_node;
+
+struct xi_peer {
+	struct xi_peer_key key;
+	struct xi_sad_node *newest;
+	UT_hash_handle hh;
+};
+
+struct xi_sad_link {
+	struct xi_peer *peer;        /* NULL: in no chain */
+	struct xi_sad_node *newer, *older;
+};
+
+/* The control thread's view of one SA; lives as long as the SA has its slot. */
+struct xi_sad_node {
+	struct xi_sa_id id;
+	uint32_t sa_index;
+	uint64_t dies;               /* larval: seconds since the epoch */
+	struct xi_sa_rec *rec;       /* as published; NULL: deleted, the store still has to forget it */
+	struct xi_reserve *reserve;  /* SAs from a file */
+	struct xi_sad_node *doomed;  /* next in a list of SAs that go */
+	struct xi_sad_link links[XI_CHAIN_MAX];
+	UT_hash_handle hh;
+};
+
+/* A key that was used for sending. Hashed: the key itself is forgotten with its SA. */
+struct xi_used_key {
+	uint8_t digest[XI_DIGEST_LEN];
+	uint64_t oseq;
+	UT_hash_handle hh;
+};
+
+struct xi_sad_slots {
+	struct xi_sa_rec **recs;     /* RCU */
+	struct xi_sad_node **nodes;
+	uint8_t *superseded;         /* atomic; written by the SPD */
+	uint32_t *gens;              /* generation last given out */
+	uint32_t *next;              /* free list */
+	uint32_t n, head, tail;
+	uint32_t gen_top;            /* newest generation of all slots, as in xi_config.sad_generation */
+};
+
+struct xi_sad_windows {
+	uint32_t *free;              /* stack */
+	uint32_t nfree;
+};
+
+struct xi_sad {
+	struct xi_store store;
+	char *state_dir;
+	bool (*carries)(const struct xi_sa *sa, const char **why);
+	struct xi_sad_listener listeners[XI_SAD_LISTENERS];
+	unsigned int nlisteners;
+	struct xi_sad_events events;
+	struct xi_sad_slots slots;
+	struct xi_sad_windows windows;
+	struct xi_sad_node *nodes;   /* by id */
+	struct xi_sad_node *unburied; /* deleted, but the store would not forget the key: tried again */
+	struct xi_peer *peers;
+	struct xi_used_key *used;
+	unsigned int count;
+	unsigned int nproto, nports; /* SAs whose selector looks at protocol, at ports */
+};
+
+/* slot.c */
+int xi_slots_init(struct xi_sad *sad);
+void xi_slots_free(struct xi_sad *sad);
+int xi_slot_take(struct xi_sad *sad, uint32_t *sa_index);
+void xi_slot_give(struct xi_sad *sad, uint32_t slot);
+/* After adoption: slots without a node become free; their next generation is one never given out before. */
+void xi_slots_rebuild(struct xi_sad *sad, uint32_t gen_top);
+bool xi_generation_newer(uint32_t a, uint32_t b);
+/* XI_NO_SLOT for windows that fit into sa_state. -EINVAL too large, -ENOSPC none free. */
+int xi_window_take(struct xi_sad *sad, uint32_t replay_window, uint32_t *slot, const char **why);
+void xi_window_give(struct xi_sad *sad, uint32_t slot);
+/* Takes a given slot away from the free ones. -EINVAL: not free. */
+int xi_window_claim(struct xi_sad *sad, uint32_t slot);
+
+/* sa_state.c */
+uint64_t xi_sa_seq_max(const struct xi_sa *sa);
+int xi_sa_init_check(const struct xi_sa *sa, const struct xi_replay_init *init, const char **why);
+void xi_rec_bind(struct xi_sad *sad, struct xi_sa_rec *rec);
+void xi_rec_free(struct xi_sa_rec *rec);
+void xi_state_reset(struct xi_sa_state *state, uint32_t sa_index);
+void xi_state_start(const struct xi_sa_rec *rec, const struct xi_replay_init *init, uint64_t oseq, uint64_t limit);
+
+/* peer.c */
+int xi_peers_add(struct xi_sad *sad, struct xi_sad_node *node);
+void xi_peers_del(struct xi_sad *sad, struct xi_sad_node *node);
+/* Newest SA of the chain that holds all which fit tmpl's destination and reqid; go on with links[*chain].older. */
+struct xi_sad_node *xi_peers_newest(const struct xi_sad *sad, const struct xi_tmpl *tmpl, enum xi_chain *chain);
+
+/* used_key.c */
+void xi_key_digest(uint8_t out[XI_DIGEST_LEN], const char *domain, const struct xi_sa_key *key);
+void xi_used_key_note(struct xi_sad *sad, const struct xi_sa_key *key, uint64_t oseq);
+uint64_t xi_used_key_oseq(const struct xi_sad *sad, const struct xi_sa_key *key);
+void xi_used_keys_free(struct xi_sad *sad);
+
+/* install.c, remove.c */
+void xi_sad_publish(struct xi_sad *sad, struct xi_sad_node *node, struct xi_sa_rec *rec);
+void xi_sad_changed(struct xi_sad *sad, const struct xi_sa_rec *old, const struct xi_sa_rec *new);
+void xi_sad_sync(struct xi_sad *sad);
+int xi_sad_detach(struct xi_sad *sad, struct xi_sad_node *node, struct xi_sad_node **doomed);
+void xi_sad_bury(struct xi_sad *sad, struct xi_sad_node *doomed);
+void xi_sad_bury_again(struct xi_sad *sad);
+int xi_sad_replace(struct xi_sad *sad, struct xi_sad_node *node, const struct xi_sa *sa);
+struct xi_sad_node *xi_sad_node(const struct xi_sad *sad, const struct xi_sa_id *id);
+/* A selector's part in xi_config.flow_mask. */
+uint32_t xi_selector_flow_mask(const struct xi_selector *sel);
+
+#endif

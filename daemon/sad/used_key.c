@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * How far deleted SAs had counted, by a hash of their keys. A key manager that moves an SA (MOBIKE, RFC 4555)
+ * deletes it and adds it again with the same key; should it give an old sequence number, ours wins.
+ */
+#include "sad/sad_priv.h"
+
+#include <arpa/inet.h>
+#include <openssl/evp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define USED_KEYS_MAX 65536
+
+/* domain keeps digests of different use apart. A digest that could not be made must not name a key: abort. */
+void xi_key_digest(uint8_t out[XI_DIGEST_LEN], const char *domain, const struct xi_sa_key *key)
+{
+	uint32_t head[2] = { htonl(key->alg), htonl(key->len) };
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+
+	if (!ctx || !EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) ||
+	    !EVP_DigestUpdate(ctx, domain, strlen(domain) + 1) ||
+	    !EVP_DigestUpdate(ctx, head, sizeof(head)) ||
+	    !EVP_DigestUpdate(ctx, key->key, key->len) ||
+	    !EVP_DigestFinal_ex(ctx, out, NULL))
+		abort();
+	EVP_MD_CTX_free(ctx);
+}
+
+static struct xi_used_key *used_find(const struct xi_sad *sad, const struct xi_sa_key *key, uint8_t *digest)
+{
+	struct xi_used_key *used;
+
+	xi_key_digest(digest, "xipsec used key", key);
+	HASH_FIND(hh, sad->used, digest, XI_DIGEST_LEN, used);
+	return used;
+}
+
+/* The table is ordered by age: uthash keeps the order of insertion. */
+void xi_used_key_note(struct xi_sad *sad, const struct xi_sa_key *key, uint64_t oseq)
+{
+	uint8_t digest[XI_DIGEST_LEN];
+	struct xi_used_key *used, *oldest;
+
+	if (!oseq)
+		return;
+	used = used_find(sad, key, digest);
+	if (used) {
+		HASH_DEL(sad->used, used);
+	} else {
+		used = calloc(1, sizeof(*used));
+		if (!used)
+			return;
+		memcpy(used->digest, digest, sizeof(digest));
+	}
+	if (used->oseq < oseq)
+		used->oseq = oseq;
+	if (HASH_COUNT(sad->used) >= USED_KEYS_MAX) {
+		oldest = sad->used;
+		HASH_DEL(sad->used, oldest);
+		free(oldest);
+	}
+	HASH_ADD(hh, sad->used, digest, XI_DIGEST_LEN, used);
+}
+
+uint64_t xi_used_key_oseq(const struct xi_sad *sad, const struct xi_sa_key *key)
+{
+	uint8_t digest[XI_DIGEST_LEN];
+	struct xi_used_key *used = used_find(sad, key, digest);
+
+	return used ? used->oseq : 0;
+}
+
+void xi_used_keys_free(struct xi_sad *sad)
+{
+	struct xi_used_key *used, *next;
+
+	HASH_ITER(hh, sad->used, used, next) {
+		HASH_DEL(sad->used, used);
+		free(used);
+	}
+}

@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "source/batch.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "source/program.h"
+#include "source/proto.h"
+#include "source/server.h"
+
+#define FILE_MAX (64U << 20)
+#define REPORT_MAX 4096
+#define LINE_MAX_BYTES 1024
+
+extern char **environ;
+
+struct xi_batch {
+	struct xi_batch_config config;
+	char *file;
+	pid_t pid;
+	int err_fd;                  /* ip's stderr */
+	int pid_fd;
+	struct event *ev_err, *ev_pid;
+	bool exited;
+	int wait_status;
+	char line[LINE_MAX_BYTES];   /* of stderr, under way */
+	size_t line_len;
+	char reason[LINE_MAX_BYTES]; /* the last line that was not "Command failed" */
+	char report[REPORT_MAX];
+	size_t report_len;
+	bool failed;
+};
+
+/* The first words of a line, as iproute2 splits it. */
+static bool line_allowed(const char *line, size_t n)
+{
+	static const char *const words[3][3] = { { "xfrm" }, { "state", "policy" }, { "add", "update" } };
+	size_t at = 0;
+
+	for (int w = 0; w < 3; w++) {
+		size_t len = 0;
+		bool known = false;
+
+		while (at < n && strchr(" \t\r", line[at]))
+			at++;
+		while (at + len < n && !strchr(" \t\r", line[at + len]))
+			len++;
+		for (int i = 0; i < 3 && words[w][i]; i++)
+			known |= strlen(words[w][i]) == len && !memcmp(words[w][i], line + at, len);
+		if (!known)
+			return false;
+		at += len;
+	}
+	return true;
+}
+
+static bool line_blank(const char *line, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (!strchr(" \t\r", line[i]))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * iproute2 takes '#' for a comment wherever it stands, and a backslash at the end for a continued line. A line that
+ * is refused is not quoted: it may hold a key.
+ */
+static int text_check(const char *file, const char *text, size_t size, char *why, size_t n)
+{
+	bool continued = false;
+	unsigned int number = 0;
+
+	for (size_t at = 0; at < size;) {
+		const char *line = text + at;
+		const char *end = memchr(line, '\n', size - at);
+		size_t len = end ? (size_t)(end - line) : size - at;
+		const char *hash = memchr(line, '#', len);
+		size_t used = hash ? (size_t)(hash - line) : len;
+
+		number++;
+		if (memchr(line, '\0', len)) {
+			snprintf(why, n, "%s:%u: not a text file", file, number);
+			return -EINVAL;
+		}
+		if (!continued && !line_blank(line, used) && !line_allowed(line, used)) {
+			snprintf(why, n, "%s:%u: only `xfrm state|policy add|update ...` may stand here, as for ip -batch",
+				 file, number);
+			return -EINVAL;
+		}
+		continued = !hash && used && line[used - 1] == '\\';
+		at += len + 1;
+	}
+	return 0;
+}
+
+/* The file in a memory file of our own: what was checked is what ip reads. -errno, or the descriptor. */
+static int file_take(const char *file, char *why, size_t n)
+{
+	int err = 0, mem = -1;
+	struct stat st;
+	char *text = MAP_FAILED;
+	int fd = open(file, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || fstat(fd, &st))
+		err = -errno;
+	else if (!S_ISREG(st.st_mode) || (size_t)st.st_size > FILE_MAX)
+		err = -EFBIG;
+	if (!err) {
+		mem = memfd_create("xipsec-batch", MFD_CLOEXEC);
+		if (mem < 0 || ftruncate(mem, st.st_size))
+			err = -errno;
+	}
+	if (!err && st.st_size) {
+		text = mmap(NULL, st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, mem, 0);
+		if (text == MAP_FAILED)
+			err = -errno;
+		else if (pread(fd, text, st.st_size, 0) != st.st_size)
+			err = -EIO;
+	}
+	if (err)
+		snprintf(why, n, "%s: %s", file, strerror(-err));
+	else if (st.st_size)
+		err = text_check(file, text, st.st_size, why, n);
+	if (text != MAP_FAILED)
+		munmap(text, st.st_size);
+	if (fd >= 0)
+		close(fd);
+	if (err && mem >= 0)
+		close(mem);
+	return err ? err : mem;
+}
+
+int xi_batch_check(const char *file, char *why, size_t n)
+{
+	int fd = file_take(file, why, n);
+
+	if (fd < 0)
+		return fd;
+	close(fd);
+	return 0;
+}
+
+static void report_line(struct xi_batch *b, const char *number)
+{
+	int n;
+
+	b->failed = true;
+	n = snprintf(b->report + b->report_len, sizeof(b->report) - b->report_len, "%s%s:%s: %s",
+		     b->report_len ? "\n" : "", b->file, number, b->reason[0] ? b->reason : "refused");
+	if (n > 0 && b->report_len + n < sizeof(b->report))
+		b->report_len += n;
+	else
+		b->report[b->report_len] = '\0'; /* whole lines only */
+}
+
+/* ip -force says why, then "Command failed -:LINE", and goes on. */
+static void err_line(struct xi_batch *b)
+{
+	static const char failed[] = "Command failed -:";
+
+	b->line[b->line_len] = '\0';
+	b->line_len = 0;
+	if (strncmp(b->line, failed, sizeof(failed) - 1)) {
+		if (b->line[0])
+			snprintf(b->reason, sizeof(b->reason), "%s", b->line);
+		return;
+	}
+	if (!strstr(b->reason, "File exists"))
+		report_line(b, b->line + sizeof(failed) - 1);
+	b->reason[0] = '\0';
+}
+
+static void err_text(struct xi_batch *b, const char *text, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (text[i] == '\n')
+			err_line(b);
+		else if (b->line_len < sizeof(b->line) - 1)
+			b->line[b->line_len++] = text[i];
+	}
+}
+
+static void batch_free(struct xi_batch *b)
+{
+	if (b->ev_err)
+		event_free(b->ev_err);
+	if (b->ev_pid)
+		event_free(b->ev_pid);
+	if (b->err_fd >= 0)
+		close(b->err_fd);
+	if (b->pid_fd >= 0)
+		close(b->pid_fd);
+	xi_xfrm_server_set_file_pid(b->config.server, 0);
+	free(b->file);
+	free(b);
+}
+
+static void batch_finish(struct xi_batch *b)
+{
+	struct xi_batch_config config = b->config;
+	char report[REPORT_MAX];
+	bool odd = !WIFEXITED(b->wait_status) || WEXITSTATUS(b->wait_status) > 1;
+
+	err_text(b, "\n", 1);
+	if (odd && !b->failed)
+		report_line(b, "ip");
+	memcpy(report, b->report, sizeof(report));
+	odd |= b->failed;
+	batch_free(b);
+	config.done(config.arg, odd ? -EINVAL : 0, report);
+}
+
+static void on_err(evutil_socket_t fd, short what, void *arg)
+{
+	struct xi_batch *b = arg;
+	char text[4096];
+	ssize_t n = read(fd, text, sizeof(text));
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n > 0) {
+		err_text(b, text, n);
+		return;
+	}
+	event_del(b->ev_err);
+	close(b->err_fd);
+	b->err_fd = -1;
+	if (b->exited)
+		batch_finish(b);
+}
+
+static void on_exit_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct xi_batch *b = arg;
+
+	if (waitpid(b->pid, &b->wait_status, WNOHANG) != b->pid)
+		return;
+	event_del(b->ev_pid);
+	b->exited = true;
+	if (b->err_fd < 0)
+		batch_finish(b);
+}
+
+/* The environment with our two variables in front: the first of a name counts. */
+static char **child_environ(const char *preload, const char *name, char *vars[2])
+{
+	size_t n = 0;
+	char **env;
+
+	while (environ[n])
+		n++;
+	env = calloc(n + 3, sizeof(*env));
+	if (!env || asprintf(&vars[0], "LD_PRELOAD=%s", preload) < 0 ||
+	    asprintf(&vars[1], XI_XFRM_SOCK_ENV "=%s", name) < 0) {
+		free(env);
+		return NULL;
+	}
+	env[0] = vars[0];
+	env[1] = vars[1];
+	for (size_t i = 0, at = 2; i < n; i++) {
+		if (strncmp(environ[i], "LD_PRELOAD=", 11) &&
+		    strncmp(environ[i], XI_XFRM_SOCK_ENV "=", sizeof(XI_XFRM_SOCK_ENV)))
+			env[at++] = environ[i];
+	}
+	return env;
+}
+
+static int spawn_with(struct xi_batch *b, const char *ip, char **env, int in, int out)
+{
+	char *argv[] = { (char *)"ip", (char *)"-force", (char *)"-batch", (char *)"-", NULL };
+	posix_spawn_file_actions_t files;
+	posix_spawnattr_t attr;
+	sigset_t none, all;
+	int err;
+
+	sigemptyset(&none);
+	sigfillset(&all);
+	posix_spawn_file_actions_init(&files);
+	posix_spawnattr_init(&attr);
+	posix_spawn_file_actions_adddup2(&files, in, 0);
+	posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0);
+	posix_spawn_file_actions_adddup2(&files, out, 2);
+	posix_spawnattr_setsigmask(&attr, &none);
+	posix_spawnattr_setsigdefault(&attr, &all);
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+	err = posix_spawn(&b->pid, ip, &files, &attr, argv, env);
+	posix_spawnattr_destroy(&attr);
+	posix_spawn_file_actions_destroy(&files);
+	return -err;
+}
+
+static int spawn_ip(struct xi_batch *b, int in, int out, char *why, size_t n)
+{
+	char ip[PATH_MAX], preload[PATH_MAX];
+	char *vars[2] = { NULL, NULL };
+	int err = -ENOMEM;
+	char **env;
+
+	if (xi_find_ip(ip)) {
+		snprintf(why, n, "%s: no ip program found to read it: install iproute2", b->file);
+		return -ENOENT;
+	}
+	if (xi_find_preload(preload)) {
+		snprintf(why, n, "%s: " XI_PRELOAD_NAME " not found: set " XI_PRELOAD_ENV, b->file);
+		return -ENOENT;
+	}
+	env = child_environ(preload, xi_xfrm_server_name(b->config.server), vars);
+	if (env)
+		err = spawn_with(b, ip, env, in, out);
+	if (err)
+		snprintf(why, n, "%s: %s: %s", b->file, ip, strerror(-err));
+	free(vars[0]);
+	free(vars[1]);
+	free(env);
+	return err;
+}
+
+static int batch_watch(struct xi_batch *b)
+{
+	b->pid_fd = syscall(SYS_pidfd_open, b->pid, 0);
+	if (b->pid_fd < 0)
+		return -errno;
+	b->ev_err = event_new(b->config.base, b->err_fd, EV_READ | EV_PERSIST, on_err, b);
+	b->ev_pid = event_new(b->config.base, b->pid_fd, EV_READ | EV_PERSIST, on_exit_event, b);
+	if (!b->ev_err || !b->ev_pid || event_add(b->ev_err, NULL) || event_add(b->ev_pid, NULL))
+		return -ENOMEM;
+	return 0;
+}
+
+int xi_batch_start(struct xi_batch **out, const struct xi_batch_config *config, char *why, size_t n)
+{
+	int pipe_fds[2] = { -1, -1 };
+	struct xi_batch *b;
+	int in, err;
+
+	*out = NULL;
+	in = file_take(config->file, why, n);
+	if (in < 0)
+		return in;
+	b = calloc(1, sizeof(*b));
+	if (b)
+		b->file = strdup(config->file);
+	err = b && b->file && !pipe2(pipe_fds, O_CLOEXEC) ? 0 : -ENOMEM;
+	if (b) {
+		b->config = *config;
+		b->err_fd = pipe_fds[0];
+		b->pid_fd = -1;
+	}
+	if (err)
+		snprintf(why, n, "%s: %s", config->file, strerror(-err));
+	else
+		err = spawn_ip(b, in, pipe_fds[1], why, n);
+	close(in);
+	if (pipe_fds[1] >= 0)
+		close(pipe_fds[1]);
+	if (err) {
+		if (b)
+			batch_free(b);
+		return err;
+	}
+	fcntl(b->err_fd, F_SETFL, O_NONBLOCK);
+	xi_xfrm_server_set_file_pid(config->server, b->pid);
+	err = batch_watch(b);
+	if (err) {
+		snprintf(why, n, "%s: %s", config->file, strerror(-err));
+		xi_batch_cancel(b);
+		return err;
+	}
+	*out = b;
+	return 0;
+}
+
+void xi_batch_cancel(struct xi_batch *b)
+{
+	if (!b)
+		return;
+	if (!b->exited) {
+		kill(b->pid, SIGKILL);
+		waitpid(b->pid, NULL, 0);
+	}
+	batch_free(b);
+}

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* One connection: its output queue, its dump, its read and write events. */
+#include "source/server_int.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "log.h"
+
+/* Messages of one client before the others get their turn. */
+#define REQUESTS_A_TURN 64
+#define DUMP_A_TURN 512
+
+static void out_free(struct xi_out_msg *out)
+{
+	explicit_bzero(out->data, out->len);
+	free(out);
+}
+
+/* The reader's end of file frees the client; nobody else may, it may be in use up the stack. */
+static void client_fail(struct xi_client *c)
+{
+	if (c->dead)
+		return;
+	c->dead = true;
+	c->dump.kind = XI_DUMP_NONE;
+	c->groups = 0;
+	shutdown(c->fd, SHUT_RDWR);
+	event_add(c->ev_read, NULL);
+}
+
+/* 0: gone (sent, or the client is dead). -EAGAIN: later. */
+static int client_send(struct xi_client *c, const void *data, size_t len)
+{
+	ssize_t n;
+
+	if (c->dead)
+		return 0;
+	do {
+		n = send(c->fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	} while (n < 0 && errno == EINTR);
+	if (n >= 0)
+		return 0;
+	if (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM)
+		return -EAGAIN;
+	client_fail(c);
+	return 0;
+}
+
+static void client_queue(struct xi_client *c, const void *data, size_t len)
+{
+	struct xi_out_msg *out = malloc(sizeof(*out) + len);
+
+	if (!out) {
+		client_fail(c); /* a lost reply would leave the client waiting for ever */
+		return;
+	}
+	out->len = len;
+	memcpy(out->data, data, len);
+	STAILQ_INSERT_TAIL(&c->queue, out, next);
+	c->queued += len;
+	event_add(c->ev_write, NULL);
+}
+
+static void client_out(struct xi_client *c, const struct xi_nlmsg *msg)
+{
+	size_t len = msg->hdr.nlmsg_len;
+
+	if (STAILQ_EMPTY(&c->queue) && !client_send(c, msg->buf, len))
+		return;
+	if (!c->dead)
+		client_queue(c, msg->buf, len);
+}
+
+void xi_client_reply(struct xi_client *c, struct xi_nlmsg *msg)
+{
+	client_out(c, msg);
+	explicit_bzero(msg->buf, msg->hdr.nlmsg_len);
+}
+
+void xi_client_news(struct xi_client *c, const struct xi_nlmsg *msg)
+{
+	if (c->overrun || c->queued + msg->hdr.nlmsg_len > XI_QUEUE_NEWS) {
+		c->overrun = true;
+		event_add(c->ev_write, NULL);
+		return;
+	}
+	client_out(c, msg);
+}
+
+static bool queue_drain(struct xi_client *c)
+{
+	struct xi_out_msg *out;
+
+	while ((out = STAILQ_FIRST(&c->queue))) {
+		if (client_send(c, out->data, out->len))
+			return false;
+		STAILQ_REMOVE_HEAD(&c->queue, next);
+		c->queued -= out->len;
+		out_free(out);
+	}
+	return true;
+}
+
+static void overrun_tell(struct xi_client *c)
+{
+	struct xi_nlmsg msg;
+	struct xi_xfrm_ctl *ctl = xi_nlmsg_begin(&msg, XI_XFRM_CTL, 0, 0, 0, sizeof(*ctl));
+
+	ctl->op = XI_CTL_OVERRUN;
+	c->overrun = false;
+	client_out(c, &msg);
+}
+
+static void dump_pump(struct xi_client *c)
+{
+	struct xi_nlmsg msg;
+
+	for (int i = 0; i < DUMP_A_TURN && c->dump.kind && STAILQ_EMPTY(&c->queue); i++) {
+		bool more = xi_dump_step(c, &msg);
+
+		xi_client_reply(c, &msg);
+		if (!more)
+			c->dump.kind = XI_DUMP_NONE;
+	}
+	if (c->dump.kind)
+		event_add(c->ev_write, NULL);
+}
+
+/* Requests wait while an answer is still on its way: dumps do not overlap and queues stay bounded. */
+static bool may_read(const struct xi_client *c)
+{
+	return c->dead || (!c->dump.kind && c->queued < XI_QUEUE_REPLIES);
+}
+
+static void client_schedule(struct xi_client *c)
+{
+	if (may_read(c))
+		event_add(c->ev_read, NULL);
+	else
+		event_del(c->ev_read);
+}
+
+static void on_write(evutil_socket_t fd, short what, void *arg)
+{
+	struct xi_client *c = arg;
+
+	if (!queue_drain(c)) {
+		event_add(c->ev_write, NULL);
+		return;
+	}
+	if (c->overrun)
+		overrun_tell(c);
+	dump_pump(c);
+	client_schedule(c);
+}
+
+static void on_read(evutil_socket_t fd, short what, void *arg)
+{
+	struct xi_client *c = arg;
+	struct xi_xfrm_server *server = c->server;
+
+	if (c->dead) {
+		xi_client_destroy(c);
+		return;
+	}
+	for (int i = 0; i < REQUESTS_A_TURN && may_read(c); i++) {
+		ssize_t n = recv(fd, server->request.buf, sizeof(server->request.buf), MSG_DONTWAIT | MSG_TRUNC);
+
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			break;
+		if (n <= 0) {
+			xi_client_destroy(c);
+			return;
+		}
+		if ((size_t)n > sizeof(server->request.buf)) {
+			log_warnx("xfrm: request of %zd bytes from pid %d: longer than any client sends, connection closed",
+				  n, (int)c->pid);
+			xi_client_destroy(c);
+			return;
+		}
+		xi_server_request(c, server->request.buf, n);
+		explicit_bzero(server->request.buf, n);
+	}
+	dump_pump(c);
+	client_schedule(c);
+}
+
+/* A unix socket charges the sender: its default of 208 KiB holds about 167 SAs. */
+static void grow_sndbuf(int fd)
+{
+	int bytes = 1 << 20;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)))
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+}
+
+int xi_client_create(struct xi_xfrm_server *server, int fd, pid_t pid)
+{
+	struct xi_client *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return -ENOMEM;
+	c->server = server;
+	c->fd = fd;
+	c->pid = pid;
+	c->portid = pid;
+	STAILQ_INIT(&c->queue);
+	c->ev_read = event_new(server->base, fd, EV_READ | EV_PERSIST, on_read, c);
+	c->ev_write = event_new(server->base, fd, EV_WRITE, on_write, c);
+	if (!c->ev_read || !c->ev_write || event_add(c->ev_read, NULL)) {
+		if (c->ev_read)
+			event_free(c->ev_read);
+		if (c->ev_write)
+			event_free(c->ev_write);
+		free(c);
+		return -ENOMEM;
+	}
+	grow_sndbuf(fd);
+	LIST_INSERT_HEAD(&server->clients, c, next);
+	server->nclients++;
+	return 0;
+}
+
+void xi_client_destroy(struct xi_client *c)
+{
+	struct xi_out_msg *out;
+
+	LIST_REMOVE(c, next);
+	c->server->nclients--;
+	event_free(c->ev_read);
+	event_free(c->ev_write);
+	close(c->fd);
+	while ((out = STAILQ_FIRST(&c->queue))) {
+		STAILQ_REMOVE_HEAD(&c->queue, next);
+		out_free(out);
+	}
+	free(c);
+}

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "source/server_int.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "log.h"
+
+static int refuse_acquire(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack)
+{
+	return xi_refuse(ack, -EOPNOTSUPP, "ACQUIRE from a program is not carried");
+}
+
+/* The answer of a kernel without XFRM_MIGRATE, which libreswan probes for. */
+static int refuse_migrate(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack)
+{
+	return xi_refuse(ack, -ENOPROTOOPT, "MIGRATE is not carried");
+}
+
+static const xi_handler handlers[XFRM_NR_MSGTYPES] = {
+	[XFRM_MSG_NEWSA - XFRM_MSG_BASE] = xi_handle_newsa,
+	[XFRM_MSG_UPDSA - XFRM_MSG_BASE] = xi_handle_newsa,
+	[XFRM_MSG_DELSA - XFRM_MSG_BASE] = xi_handle_delsa,
+	[XFRM_MSG_GETSA - XFRM_MSG_BASE] = xi_handle_getsa,
+	[XFRM_MSG_FLUSHSA - XFRM_MSG_BASE] = xi_handle_flushsa,
+	[XFRM_MSG_ALLOCSPI - XFRM_MSG_BASE] = xi_handle_allocspi,
+	[XFRM_MSG_NEWAE - XFRM_MSG_BASE] = xi_handle_newae,
+	[XFRM_MSG_GETAE - XFRM_MSG_BASE] = xi_handle_getae,
+	[XFRM_MSG_EXPIRE - XFRM_MSG_BASE] = xi_handle_expire,
+	[XFRM_MSG_NEWPOLICY - XFRM_MSG_BASE] = xi_handle_newpolicy,
+	[XFRM_MSG_UPDPOLICY - XFRM_MSG_BASE] = xi_handle_newpolicy,
+	[XFRM_MSG_DELPOLICY - XFRM_MSG_BASE] = xi_handle_delpolicy,
+	[XFRM_MSG_GETPOLICY - XFRM_MSG_BASE] = xi_handle_getpolicy,
+	[XFRM_MSG_FLUSHPOLICY - XFRM_MSG_BASE] = xi_handle_flushpolicy,
+	[XFRM_MSG_POLEXPIRE - XFRM_MSG_BASE] = xi_handle_polexpire,
+	[XFRM_MSG_GETSADINFO - XFRM_MSG_BASE] = xi_handle_sadinfo,
+	[XFRM_MSG_GETSPDINFO - XFRM_MSG_BASE] = xi_handle_getspdinfo,
+	[XFRM_MSG_NEWSPDINFO - XFRM_MSG_BASE] = xi_handle_newspdinfo,
+	[XFRM_MSG_GETDEFAULT - XFRM_MSG_BASE] = xi_handle_getdefault,
+	[XFRM_MSG_SETDEFAULT - XFRM_MSG_BASE] = xi_handle_setdefault,
+	[XFRM_MSG_ACQUIRE - XFRM_MSG_BASE] = refuse_acquire,
+	[XFRM_MSG_MIGRATE - XFRM_MSG_BASE] = refuse_migrate,
+};
+
+struct xi_nl_to xi_nl_answer(const struct xi_client *c, const struct nlmsghdr *nlh)
+{
+	return (struct xi_nl_to){ .seq = nlh->nlmsg_seq, .portid = c->portid };
+}
+
+void xi_server_multicast(struct xi_xfrm_server *server, unsigned int group, struct xi_nlmsg *msg)
+{
+	struct xi_client *c;
+
+	LIST_FOREACH(c, &server->clients, next) {
+		if (c->groups & (1U << (group - 1)))
+			xi_client_news(c, msg);
+	}
+	explicit_bzero(msg->buf, msg->hdr.nlmsg_len);
+}
+
+bool xi_server_listened(const struct xi_xfrm_server *server, unsigned int group)
+{
+	struct xi_client *c;
+
+	LIST_FOREACH(c, &server->clients, next) {
+		if (c->groups & (1U << (group - 1)))
+			return true;
+	}
+	return false;
+}
+
+static uint32_t group_bit(uint32_t group)
+{
+	return group >= 1 && group <= 32 ? 1U << (group - 1) : 0;
+}
+
+/* What the library tells about a socket. None of it gives rights. */
+static void control_message(struct xi_client *c, const struct nlmsghdr *nlh)
+{
+	struct xi_xfrm_ctl ctl;
+
+	if (nlh->nlmsg_len < NLMSG_HDRLEN + sizeof(ctl))
+		return;
+	memcpy(&ctl, (const uint8_t *)nlh + NLMSG_HDRLEN, sizeof(ctl));
+	if (ctl.op == XI_CTL_HELLO)
+		c->portid = ctl.a;
+	else if (ctl.op == XI_CTL_GROUPS)
+		c->groups = ctl.a;
+	else if (ctl.op == XI_CTL_ADD)
+		c->groups |= group_bit(ctl.a);
+	else if (ctl.op == XI_CTL_DROP)
+		c->groups &= ~group_bit(ctl.a);
+	else if (ctl.op == XI_CTL_OPT && ctl.a == NETLINK_CAP_ACK)
+		c->cap_ack = ctl.b;
+	else if (ctl.op == XI_CTL_OPT && ctl.a == NETLINK_EXT_ACK)
+		c->ext_ack = ctl.b;
+}
+
+static int dispatch(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack)
+{
+	unsigned int type = nlh->nlmsg_type;
+
+	if (!(nlh->nlmsg_flags & NLM_F_REQUEST) || type < NLMSG_MIN_TYPE)
+		return 0;
+	if (type > XFRM_MSG_MAX || !handlers[type - XFRM_MSG_BASE])
+		return xi_refuse(ack, -EINVAL, "message type %u is not a request", type);
+	return handlers[type - XFRM_MSG_BASE](c, nlh, ack);
+}
+
+static void acknowledge(struct xi_client *c, const struct nlmsghdr *nlh, int err, const struct xi_extack *ack)
+{
+	struct xi_nlmsg msg;
+
+	xi_xfrm_put_error(&msg, nlh, c->portid, err, c->cap_ack, c->ext_ack ? ack : NULL);
+	xi_client_reply(c, &msg);
+}
+
+/* A header that does not fit its datagram: what there is of it is echoed. */
+static void refuse_header(struct xi_client *c, const uint8_t *data, size_t left)
+{
+	struct xi_extack ack = { .text = "message length doesn't fit the datagram" };
+	struct nlmsghdr nlh = { 0 };
+
+	memcpy(&nlh, data, left < sizeof(nlh) ? left : sizeof(nlh));
+	nlh.nlmsg_len = sizeof(nlh);
+	acknowledge(c, &nlh, -EINVAL, &ack);
+}
+
+void xi_server_request(struct xi_client *c, const uint8_t *data, size_t len)
+{
+	while (len) {
+		const struct nlmsghdr *nlh = (const struct nlmsghdr *)data;
+		struct xi_extack ack = { 0 };
+		size_t step;
+		int err;
+
+		if (len < NLMSG_HDRLEN || nlh->nlmsg_len < NLMSG_HDRLEN || nlh->nlmsg_len > len) {
+			refuse_header(c, data, len);
+			return;
+		}
+		if (nlh->nlmsg_type == XI_XFRM_CTL) {
+			control_message(c, nlh);
+		} else {
+			err = dispatch(c, nlh, &ack);
+			if (err < 0 || (!err && (nlh->nlmsg_flags & NLM_F_ACK)))
+				acknowledge(c, nlh, err, &ack);
+		}
+		step = NLMSG_ALIGN(nlh->nlmsg_len);
+		if (step > len)
+			step = len;
+		data += step;
+		len -= step;
+	}
+}
+
+static int peer_check(int fd, struct ucred *cred)
+{
+	socklen_t len = sizeof(*cred);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, cred, &len))
+		return -errno;
+	return cred->uid == 0 || cred->uid == geteuid() ? 0 : -EPERM;
+}
+
+static void on_accept(evutil_socket_t listener, short what, void *arg)
+{
+	struct xi_xfrm_server *server = arg;
+	struct ucred cred = { 0 };
+	int err;
+	int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	err = peer_check(fd, &cred);
+	if (!err && server->nclients >= XI_CLIENTS_MAX)
+		err = -EMFILE;
+	if (!err)
+		err = xi_client_create(server, fd, cred.pid);
+	if (!err)
+		return;
+	log_warnx("xfrm: connection of pid %d, uid %u refused: %s", (int)cred.pid, cred.uid, strerror(-err));
+	close(fd);
+}
+
+static int server_listen(struct xi_xfrm_server *server)
+{
+	struct sockaddr_un addr;
+	socklen_t len;
+
+	if (xi_xfrm_sock_addr(&addr, &len, server->name))
+		return -ENAMETOOLONG;
+	server->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (server->fd < 0)
+		return -errno;
+	if (bind(server->fd, (struct sockaddr *)&addr, len) || listen(server->fd, 64))
+		return -errno;
+	server->ev_accept = event_new(server->base, server->fd, EV_READ | EV_PERSIST, on_accept, server);
+	if (!server->ev_accept || event_add(server->ev_accept, NULL))
+		return -ENOMEM;
+	return 0;
+}
+
+int xi_xfrm_server_create(struct xi_xfrm_server **out, struct event_base *base, struct xi_sad *sad,
+			  struct xi_spd *spd, const char *name)
+{
+	struct xi_xfrm_server *server = calloc(1, sizeof(*server));
+	int err = -ENOMEM;
+
+	*out = NULL;
+	if (!server)
+		return -ENOMEM;
+	server->base = base;
+	server->sad = sad;
+	server->spd = spd;
+	server->fd = -1;
+	LIST_INIT(&server->clients);
+	memset(server->thresholds[0], 32, 2);
+	memset(server->thresholds[1], 128, 2);
+	if (!name)
+		name = secure_getenv(XI_XFRM_SOCK_ENV);
+	if (!name || !*name)
+		name = XI_XFRM_SOCK_DEFAULT;
+	snprintf(server->name, sizeof(server->name), "%s", name);
+	server->acquires = calloc(XI_ACQUIRES_MAX, sizeof(*server->acquires));
+	if (server->acquires)
+		err = server_listen(server);
+	if (err) {
+		xi_xfrm_server_destroy(server);
+		return err;
+	}
+	xi_sad_on_event(sad, &(struct xi_sad_events){ .expire = xi_server_expired, .arg = server });
+	*out = server;
+	return 0;
+}
+
+void xi_xfrm_server_destroy(struct xi_xfrm_server *server)
+{
+	struct xi_client *c;
+
+	if (!server)
+		return;
+	if (server->ev_accept) {
+		xi_sad_on_event(server->sad, &(struct xi_sad_events){ 0 });
+		event_free(server->ev_accept);
+	}
+	while ((c = LIST_FIRST(&server->clients)))
+		xi_client_destroy(c);
+	if (server->fd >= 0)
+		close(server->fd);
+	free(server->acquires);
+	free(server);
+}
+
+void xi_xfrm_server_set_file_pid(struct xi_xfrm_server *server, pid_t pid)
+{
+	server->file_pid = pid;
+}
+
+const char *xi_xfrm_server_name(const struct xi_xfrm_server *server)
+{
+	return server->name;
+}
+
+unsigned int xi_xfrm_server_clients(const struct xi_xfrm_server *server)
+{
+	return server->nclients;
+}

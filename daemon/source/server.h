@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The XFRM netlink server: SAD and SPD behind a SEQPACKET Unix socket that the preload library puts in the place of
+ * a NETLINK_XFRM socket. Runs on the control thread.
+ *
+ * Only uid 0 and the daemon's own uid may connect: keys flow in both directions.
+ */
+#ifndef XI_SERVER_H
+#define XI_SERVER_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "sad/sad.h"
+#include "sad/spd.h"
+
+struct event_base;
+struct xi_xfrm_server;
+
+/*
+ * name: of the abstract socket, NULL for XIPSEC_XFRM_SOCK or the default (source/proto.h). Becomes the SAD's
+ * event listener. -EADDRINUSE: another daemon serves this network namespace.
+ */
+int xi_xfrm_server_create(struct xi_xfrm_server **out, struct event_base *base, struct xi_sad *sad,
+			  struct xi_spd *spd, const char *name);
+void xi_xfrm_server_destroy(struct xi_xfrm_server *server);
+
+/*
+ * A packet of `flow` needs an SA that nobody has negotiated: tells the key managers (ACQUIRE), once while the
+ * acquisition is pending (net.core.xfrm_acq_expires seconds).
+ */
+void xi_xfrm_server_acquire(struct xi_xfrm_server *server, const struct xi_flow *flow,
+			    const struct xi_policy *policy);
+
+/* SAs and policies of connections from this process are marked as coming from a file. 0: none. */
+void xi_xfrm_server_set_file_pid(struct xi_xfrm_server *server, pid_t pid);
+
+/* The socket's name as a client must be given it in XIPSEC_XFRM_SOCK. */
+const char *xi_xfrm_server_name(const struct xi_xfrm_server *server);
+unsigned int xi_xfrm_server_clients(const struct xi_xfrm_server *server);
+
+#endif

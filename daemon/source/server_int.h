@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Inside of the XFRM server. */
+#ifndef XI_SERVER_INT_H
+#define XI_SERVER_INT_H
+
+#include <event2/event.h>
+#include <sys/queue.h>
+
+#include "source/server.h"
+#include "source/xfrm_msg.h"
+
+/*
+ * Bytes queued to a client that does not read. Beyond REPLIES its requests wait in its socket; beyond NEWS it
+ * loses multicast messages, and is told so (as netlink does with ENOBUFS).
+ */
+#define XI_QUEUE_REPLIES (64U << 10)
+#define XI_QUEUE_NEWS (1U << 20)
+#define XI_CLIENTS_MAX 256
+#define XI_ACQUIRES_MAX 1024
+
+struct xi_out_msg {
+	STAILQ_ENTRY(xi_out_msg) next;
+	uint32_t len;
+	uint8_t data[];
+};
+
+enum xi_dump_kind { XI_DUMP_NONE, XI_DUMP_SA, XI_DUMP_POLICY };
+
+/* A dump goes out as the client reads: it holds a position, never the list. */
+struct xi_dump {
+	enum xi_dump_kind kind;
+	uint32_t pos;
+	struct xi_nl_to to;
+	struct xi_sa_filter filter;
+};
+
+/* Keyed by connection, never by pid: a process has several. */
+struct xi_client {
+	LIST_ENTRY(xi_client) next;
+	struct xi_xfrm_server *server;
+	int fd;
+	struct event *ev_read, *ev_write;
+	pid_t pid;                   /* by SO_PEERCRED */
+	uint32_t portid;             /* what the client calls itself; for its own checks only */
+	uint32_t groups;             /* bit n - 1: group n */
+	bool cap_ack, ext_ack;
+	bool overrun;                /* news were lost, the client does not know yet */
+	bool dead;                   /* sending failed; freed by its own read event */
+	STAILQ_HEAD(, xi_out_msg) queue;
+	uint32_t queued;             /* bytes */
+	struct xi_dump dump;
+};
+
+struct xi_acquire {
+	struct xi_flow flow;
+	uint32_t policy_index;
+	uint8_t peer[16];            /* whose SA it waits for */
+	uint64_t until;              /* CLOCK_MONOTONIC, seconds; in the past: free */
+};
+
+struct xi_xfrm_server {
+	struct event_base *base;
+	struct xi_sad *sad;
+	struct xi_spd *spd;
+	char name[64];
+	int fd;
+	struct event *ev_accept;
+	LIST_HEAD(, xi_client) clients;
+	unsigned int nclients;
+	pid_t file_pid;
+	uint32_t acquire_seq;
+	struct xi_acquire *acquires; /* XI_ACQUIRES_MAX */
+	uint8_t thresholds[2][2];    /* SPD hash: IPv4 and IPv6, local and remote bits */
+	union {
+		uint64_t align;
+		uint8_t buf[XI_XFRM_REQUEST_MAX];
+	} request;
+};
+
+/* 0 or -errno, which is acknowledged to the client; XI_NO_ACK: a dump was started. */
+#define XI_NO_ACK 1
+typedef int (*xi_handler)(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack);
+
+int xi_client_create(struct xi_xfrm_server *server, int fd, pid_t pid);
+void xi_client_destroy(struct xi_client *c);
+/* Sends or queues. Wipes msg: it may hold a key. */
+void xi_client_reply(struct xi_client *c, struct xi_nlmsg *msg);
+void xi_client_news(struct xi_client *c, const struct xi_nlmsg *msg);
+/* To every member of the group; wipes msg. */
+void xi_server_multicast(struct xi_xfrm_server *server, unsigned int group, struct xi_nlmsg *msg);
+bool xi_server_listened(const struct xi_xfrm_server *server, unsigned int group);
+struct xi_nl_to xi_nl_answer(const struct xi_client *c, const struct nlmsghdr *nlh);
+
+/* One datagram of a client: one or more messages. */
+void xi_server_request(struct xi_client *c, const uint8_t *data, size_t len);
+/* The next message of a dump; false: that was the last one. */
+bool xi_dump_step(struct xi_client *c, struct xi_nlmsg *msg);
+
+uint32_t xi_acquire_ttl(void); /* net.core.xfrm_acq_expires of this network namespace, seconds */
+void xi_acquire_settled(struct xi_xfrm_server *server, const struct xi_sa *sa);
+void xi_server_expired(void *server, const struct xi_sa_rec *rec, bool hard);
+
+int xi_handle_newsa(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack);
+int xi_handle_delsa(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack);
+int xi_handle_getsa(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack);
+int xi_handle_flushsa(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack);
+int xi_handle_allocspi(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack);
+int xi_handle_newae(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack);
+int xi_handle_getae(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack);
+int xi_handle_expire(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack);
+int xi_handle_newpolicy(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack);
+int xi_handle_delpolicy(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack);
+int xi_handle_getpolicy(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack);
+int xi_handle_flushpolicy(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack);
+int xi_handle_polexpire(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack);
+int xi_handle_sadinfo(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack);
+int xi_handle_getspdinfo(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack);
+int xi_handle_newspdinfo(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack);
+int xi_handle_getdefault(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack);
+int xi_handle_setdefault(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack);
+
+#endif

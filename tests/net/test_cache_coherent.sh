@@ -1,0 +1,84 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# Invariant 5: a deleted or changed SA or policy is never used by a packet that arrives after the change was acknowledged; a
+# rekey invalidates its own flows, not everybody's.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+. tests/lib/tap.sh
+. tests/lib/netns.sh
+. tests/lib/sas.sh
+need_root
+need_tools tcpdump ping jq
+
+net_up || tap_skip_all "cannot make network namespaces"
+for gw in gw1 gw2; do
+	start_daemon $gw || { tap_not_ok "daemon of $gw starts"; tap_done; }
+	{ tunnel_lines $gw 4 4; tunnel_lines $gw 4 6; } | load_lines $gw
+done
+pings() {
+	net_in h1 ping -q -c 10 -i 0.002 -W 1 "$1" | grep -q "$2"
+}
+reason() {
+	gwctl "$1" xipsec stats -j | jq -r ".reasons.$2 // 0"
+}
+esp_with() {
+	pcap_count "$XI_TMP/wan-br.pcap" "src host 192.0.2.1 and esp and ip[20:4] = $1"
+}
+policy_out() {
+	echo "src 10.1.1.0/24 dst 10.1.2.0/24 dir out"
+}
+
+capture_start wan br
+tap_check "the tunnel carries traffic" pings 10.1.2.2 ' 0% packet loss'
+tap_check "and the other one too" pings fd00:2::2 ' 0% packet loss'
+
+# rekey: a newer SA for the same policy
+rekey() {
+	local spi=0x3001
+	for gw in gw2 gw1; do
+		sa_lines 192.0.2.1 192.0.2.2 $spi "$(sa_key 77)" | sed "s/reqid [0-9]*/reqid $((SA_BASE + 1))/" | load_lines $gw || return 1
+	done
+}
+tap_check "rekey: the peer's inbound SA, then our outbound one" rekey
+misses=$(reason gw1 flow_miss)
+tap_check "traffic goes on" pings 10.1.2.2 ' 0% packet loss'
+tap_check "the other tunnel's traffic goes on" pings fd00:2::2 ' 0% packet loss'
+tap_is "no flow of the other tunnel missed" "$(($(reason gw1 flow_miss) - misses))" 0
+wire() {
+	wait_for 5 sh -c "[ \"\$(tcpdump -n -r $XI_TMP/wan-br.pcap 'esp and ip[20:4] = 0x3001' 2> /dev/null | wc -l)\" -ge 10 ]"
+}
+tap_check "the new SA is in use at once" wire
+
+tap_check "the old SA is deleted" gwctl gw1 xipsec xfrm state delete src 192.0.2.1 dst 192.0.2.2 proto esp spi $((SA_BASE + 1))
+tap_check "it is gone from sa_cache" sh -c "! bpftool map dump pinned $XI_BPFFS/gw1/sa_cache | grep -q 'spi.: $((SA_BASE + 1)),'"
+before=$(esp_with $((SA_BASE + 1)))
+tap_check "traffic goes on with the new one" pings 10.1.2.2 ' 0% packet loss'
+
+tap_check "the inbound SA of the peer is deleted" gwctl gw2 xipsec xfrm state delete src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x3001
+tap_is "it is gone from the peer's sa_cache before the answer" \
+	"$(bpftool -j map dump pinned "$XI_BPFFS/gw2/sa_cache" | jq '[.[] | select(.formatted.key.spi == 12289)] | length')" 0
+drops=$(reason gw2 unknown_spi)
+tap_check "its packets are not accepted any more" pings 10.1.2.2 '100% packet loss'
+tap_is "they are counted as unknown SPI" "$(($(reason gw2 unknown_spi) - drops))" 10
+wait_for 1 false
+capture_stop wan br
+tap_is "the deleted SA sent nothing after the answer" "$(esp_with $((SA_BASE + 1)))" "$before"
+
+# policy changes, against flows that are in flow_cache
+capture_start wan br
+tap_check "policy becomes discard" gwctl gw1 xipsec xfrm policy update $(policy_out) action block
+drops=$(reason gw1 policy_discard)
+tap_check "nothing passes" pings 10.1.2.2 '100% packet loss'
+tap_check "the flow is discarded" test "$(($(reason gw1 policy_discard) - drops + $(reason gw1 worker_discard)))" -ge 10
+tap_check "policy becomes bypass" gwctl gw1 xipsec xfrm policy update $(policy_out) action allow
+net_in wan ip addr add 10.1.2.9/32 dev lo
+net_in gw1 ip route replace 10.1.2.9/32 via 192.0.2.254
+net_in wan ip route add 10.1.1.0/24 via 192.0.2.1
+for dir in in fwd; do
+	gwctl gw1 xipsec xfrm policy delete src 10.1.2.0/24 dst 10.1.1.0/24 dir $dir
+done
+tap_check "bypassed traffic passes in clear" pings 10.1.2.9 ' 0% packet loss'
+capture_stop wan br
+tap_is "as the policy says, it was in clear" "$(pcap_count "$XI_TMP/wan-br.pcap" 'icmp[0] = 8 and dst host 10.1.2.9')" 10
+tap_is "and discarded packets did not leave" "$(pcap_count "$XI_TMP/wan-br.pcap" 'src net 10.1.1.0/24 and dst host 10.1.2.2')" 0
+tap_done

@@ -1,0 +1,102 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# Two gateways and two hosts: every combination of outer and inner family, key length, ESN, window and engine.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+. tests/lib/tap.sh
+. tests/lib/netns.sh
+. tests/lib/sas.sh
+need_root
+need_tools tcpdump iperf3 ping
+
+net_up || tap_skip_all "cannot make network namespaces"
+
+# set_tunnel OUTER INNER [OPTION...]: both gateways anew
+set_tunnel() {
+	local gw
+	for gw in gw1 gw2; do
+		gwctl $gw xipsec xfrm state flush && gwctl $gw xipsec xfrm policy flush || return 1
+		tunnel_lines $gw "$@" | load_lines $gw || return 1
+	done
+}
+
+far() {
+	if [ "$1" = 6 ]; then echo fd00:2::2; else echo 10.1.2.2; fi
+}
+
+# through OUTER INNER [OPTION...]: not a packet is lost, and only ESP is on the wire
+through() {
+	local to
+	to=$(far "$2")
+	set_tunnel "$@" || return 1
+	capture_start wan br || return 1
+	net_in h1 ping -q -c 50 -i 0.002 -W 2 "$to" | grep ' 0% packet loss' || return 1
+	# sizes around every padding boundary
+	local size
+	for size in 0 1 2 3 4 5 56 1000 1372; do
+		net_in h1 ping -q -c 2 -i 0.002 -W 2 -s $size "$to" | grep ' 0% packet loss' || return 1
+	done
+	capture_stop wan br && only_esp "$XI_TMP/wan-br.pcap"
+}
+
+# tcp INNER: bytes arrive as they were sent, at full segment size, though the tunnel takes room from the path MTU
+tcp_through() {
+	local to sum
+	to=$(far "$1")
+	head -c 3000000 /dev/urandom > "$XI_TMP/blob"
+	rm -f "$XI_TMP/got"
+	net_bg sink h2 timeout 20 sh -c "nc -l -p 7000 > $XI_TMP/got"
+	wait_for 5 net_in h2 sh -c 'ss -Hltn sport = :7000 | grep -q .' || return 1
+	net_in h1 timeout 20 nc -N "$to" 7000 < "$XI_TMP/blob" || return 1
+	wait_for 5 cmp "$XI_TMP/blob" "$XI_TMP/got"
+}
+
+udp_through() {
+	local to
+	to=$(far "$1")
+	rm -f "$XI_TMP/udp"
+	net_bg usink h2 timeout 20 sh -c "nc -u -l -p 7001 > $XI_TMP/udp"
+	wait_for 5 net_in h2 sh -c 'ss -Hlun sport = :7001 | grep -q .' || return 1
+	net_in h1 timeout 5 sh -c "echo one datagram | nc -u -w 1 $to 7001"
+	wait_for 5 grep -q 'one datagram' "$XI_TMP/udp"
+}
+
+start_both() {
+	local gw
+	for gw in gw1 gw2; do
+		start_daemon $gw "$(gw_conf $gw)" || return 1
+	done
+}
+
+set_engine() {
+	local gw conf
+	for gw in gw1 gw2; do
+		stop_daemon $gw || return 1
+		conf=$(gw_conf $gw)
+		sed -i "/^\[daemon\]/a engine = $1" "$conf"
+		start_daemon $gw "$conf" || return 1
+	done
+}
+
+tap_check "two daemons start side by side" start_both || tap_done
+for outer in 4 6; do
+	for inner in 4 6; do
+		tap_check "IPv$inner in IPv$outer, AES-128, ESN" through $outer $inner flag esn replay-window 128
+	done
+	tap_check "IPv$inner in IPv$outer: TCP arrives intact" tcp_through $inner
+	tap_check "IPv$inner in IPv$outer: UDP arrives" udp_through $inner
+done
+SA_KEY_BITS=192
+tap_check "AES-192 without ESN, window 32" through 4 4 replay-window 32
+SA_KEY_BITS=256
+tap_check "AES-256, ESN, window 4096" through 4 4 flag esn replay-window 4096
+tap_check "IPv4 in IPv4: TCP arrives intact" tcp_through 4
+tap_check "daemons start again with OpenSSL" set_engine openssl
+for bits in 128 192 256; do
+	SA_KEY_BITS=$bits
+	tap_check "OpenSSL: AES-$bits, ESN, IPv4 in IPv6" through 6 4 flag esn replay-window 64
+done
+tap_check "OpenSSL: TCP arrives intact" tcp_through 4
+tap_check "gateway 1 stops cleanly" stop_daemon gw1
+tap_check "gateway 2 stops cleanly" stop_daemon gw2
+tap_done

@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Every verdict of xdp_cipher. */
+#include <linux/if_ether.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "bpf_bed.h"
+
+#define ESP4 .src = "192.0.2.2", .dst = "192.0.2.1", .proto = IPPROTO_ESP, .spi = XI_BED_SPI, .payload_len = 40
+#define ESP6 .src = "2001:db8::2", .dst = "2001:db8::1", .proto = IPPROTO_ESP, .spi = XI_BED_SPI, .payload_len = 40
+#define CLEAR4 .src = "10.2.0.9", .dst = "10.1.0.9", .proto = IPPROTO_TCP, .sport = 80, .dport = 40000, \
+	.payload_len = 12
+#define CLEAR6 .src = "fd02::9", .dst = "fd01::9", .proto = IPPROTO_TCP, .sport = 80, .dport = 40000, .payload_len = 12
+#define FOREIGN4 .src = "198.51.100.7", .dst = "192.0.2.1"
+#define META(...) .meta = { .magic = XI_META_MAGIC, .slot = XI_NO_SLOT, .next_slot = XI_NO_SLOT, .dir = XI_IN, \
+	.status = XI_CRYPTO_NOT_DONE, .l3_offset = 14, .port = XI_BED_SLOT, __VA_ARGS__ }
+#define MISS(h) META(.handle = (h), .flags = XI_META_MISS)
+#define N(a) (sizeof(a) / sizeof((a)[0]))
+
+static void method(struct xi_bed *bed, enum xi_method m)
+{
+	xi_bed_sa_cached(bed, "192.0.2.1", XI_BED_SPI, m);
+	xi_bed_sa_cached(bed, "2001:db8::1", XI_BED_SPI, m);
+}
+
+static void fast(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	method(bed, XI_METHOD_FAST);
+}
+
+static void slow(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	method(bed, XI_METHOD_SLOW);
+}
+
+static void kernel(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	method(bed, XI_METHOD_KERNEL);
+}
+
+static void drop(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	method(bed, XI_METHOD_DROP);
+}
+
+static void no_method(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	method(bed, XI_METHOD_NONE);
+}
+
+static void known(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	xi_bed_sa_known(bed, spec->dst, spec->spi, XI_BED_HANDLE);
+}
+
+static void fast_no_worker(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	fast(bed, spec);
+	xi_bed_worker(bed, false);
+}
+
+static void no_worker(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	xi_bed_worker(bed, false);
+}
+
+static void fast_no_port(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	fast(bed, spec);
+	bpf_map_delete_elem(bpf_map__fd(bed->skel->maps.ports), &bed->ifindex);
+}
+
+static void unknown_to_kernel(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	struct xi_config cfg = xi_bed_config();
+
+	cfg.unknown_spi = XI_METHOD_KERNEL;
+	xi_bed_put_config(bed, &cfg);
+}
+
+/* The record of a foreign destination: outbound SAs stand in sad_lookup as well. */
+static const struct xi_case esp_cases[] = {
+	{ "hit, fast", { ESP4 }, fast, XDP_REDIRECT, { XI_SA_HIT, XI_TO_WORKER },
+	  META(.handle = XI_BED_HANDLE, .slot = 11) },
+	{ "hit, fast, IPv6", { ESP6 }, fast, XDP_REDIRECT, { XI_SA_HIT, XI_TO_WORKER },
+	  META(.handle = XI_BED_HANDLE, .slot = 11) },
+	{ "hit behind extension headers", { ESP6, .ext = "hrd" }, fast, XDP_REDIRECT, { XI_SA_HIT, XI_TO_WORKER },
+	  META(.handle = XI_BED_HANDLE, .slot = 11) },
+	{ "hit, atomic fragment is a whole packet", { ESP6, .atomic = true }, fast, XDP_REDIRECT,
+	  { XI_SA_HIT, XI_TO_WORKER }, META(.handle = XI_BED_HANDLE, .slot = 11) },
+	{ "hit, slow", { ESP4 }, slow, XDP_REDIRECT, { XI_SA_HIT, XI_TO_WORKER }, MISS(XI_BED_HANDLE) },
+	{ "hit, kernel", { ESP4 }, kernel, XDP_PASS, { XI_SA_HIT, XI_PASS_KERNEL } },
+	{ "hit, drop", { ESP4 }, drop, XDP_DROP, { XI_SA_HIT, XI_DROP_SA_METHOD } },
+	{ "hit, no method", { ESP4 }, no_method, XDP_DROP, { XI_SA_HIT, XI_DROP_SA_METHOD } },
+	{ "hit, no worker", { ESP4 }, fast_no_worker, XDP_DROP, { XI_SA_HIT, XI_DROP_NO_WORKER } },
+	{ "hit, no port", { ESP4 }, fast_no_port, XDP_DROP, { XI_SA_HIT, XI_DROP_NO_PORT } },
+	{ "hit needs the same destination", { ESP4, .dst = "10.1.0.1" }, fast, XDP_DROP, { XI_DROP_UNKNOWN_SPI } },
+	{ "miss", { ESP4 }, known, XDP_REDIRECT, { XI_SA_MISS, XI_MISS_LOST, XI_TO_WORKER }, MISS(XI_BED_HANDLE) },
+	{ "miss, IPv6", { ESP6 }, known, XDP_REDIRECT, { XI_SA_MISS, XI_MISS_LOST, XI_TO_WORKER },
+	  MISS(XI_BED_HANDLE) },
+	{ "unknown SPI", { ESP4 }, NULL, XDP_DROP, { XI_DROP_UNKNOWN_SPI } },
+	{ "unknown SPI, IPv6", { ESP6 }, NULL, XDP_DROP, { XI_DROP_UNKNOWN_SPI } },
+	{ "unknown SPI to the kernel", { ESP4 }, unknown_to_kernel, XDP_PASS, { XI_PASS_UNKNOWN_SPI } },
+	{ "reserved SPI", { ESP4, .spi = 255 }, NULL, XDP_DROP, { XI_DROP_RESERVED_SPI } },
+	{ "reserved SPI, even if known", { ESP4, .spi = 255 }, known, XDP_DROP, { XI_DROP_RESERVED_SPI } },
+	{ "SPI 0", { ESP6, .spi = 0 }, NULL, XDP_DROP, { XI_DROP_RESERVED_SPI } },
+	{ "SPI 256 is not reserved", { ESP4, .spi = 256 }, NULL, XDP_DROP, { XI_DROP_UNKNOWN_SPI } },
+	{ "foreign ESP", { ESP4, .dst = "192.0.2.77" }, NULL, XDP_PASS, { XI_PASS_FOREIGN } },
+	{ "foreign ESP with a known SPI", { ESP4, .dst = "192.0.2.77" }, known, XDP_PASS, { XI_PASS_FOREIGN } },
+	{ "foreign reserved SPI", { ESP4, .dst = "192.0.2.77", .spi = 3 }, NULL, XDP_PASS, { XI_PASS_FOREIGN } },
+	{ "first fragment", { ESP4, .mf = true }, fast, XDP_DROP, { XI_DROP_ESP_FRAGMENT } },
+	{ "later fragment", { ESP4, .frag_off = 3 }, fast, XDP_DROP, { XI_DROP_ESP_FRAGMENT } },
+	{ "first fragment, IPv6", { ESP6, .mf = true }, fast, XDP_DROP, { XI_DROP_ESP_FRAGMENT } },
+	{ "later fragment, IPv6", { ESP6, .frag_off = 3 }, fast, XDP_DROP, { XI_DROP_ESP_FRAGMENT } },
+	{ "foreign fragment", { ESP4, .dst = "192.0.2.77", .mf = true }, NULL, XDP_PASS, { XI_PASS_FOREIGN } },
+	{ "behind a VLAN tag: a device above", { ESP4, .vlans = 1 }, fast, XDP_PASS, { XI_PASS_FOREIGN } },
+};
+
+static const uint8_t non_esp[] = { 0, 0, 0, 0, 1, 2, 3, 4 };
+static const uint8_t keepalive[] = { 0xff };
+static const uint8_t in_udp[] = { 0, 0, 0x10, 1, 0, 0, 0, 1 };
+
+#define UDP4(...) { .src = "10.2.0.9", .dst = "10.1.0.1", .proto = IPPROTO_UDP, .sport = 500, __VA_ARGS__ }
+#define UDP6(...) { .src = "fd02::9", .dst = "fd01::1", .proto = IPPROTO_UDP, .sport = 500, __VA_ARGS__ }
+#define ND(t, d, h) { .src = "fd02::9", .dst = d, .proto = IPPROTO_ICMPV6, .sport = t, .hops = h, .payload_len = 16 }
+
+static void local_v6(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	xi_bed_local(bed, "fd01::1");
+	xi_bed_worker(bed, false);
+}
+
+static void guard_all_v6(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	xi_bed_guard(bed, 4, XI_IN, "::/0", "::/0");
+	local_v6(bed, spec);
+}
+
+/* Of the host itself; the policy of the bed covers every one of these. Without a worker what is judged is dropped. */
+static const struct xi_case exempt_cases[] = {
+	{ "IKE", UDP4(.dport = 500, .payload_len = 28), no_worker, XDP_PASS, { XI_PASS_IKE } },
+	{ "IKE, IPv6", UDP6(.dport = 500, .payload_len = 28), local_v6, XDP_PASS, { XI_PASS_IKE } },
+	{ "IKE behind the non-ESP marker", UDP4(.dport = 4500, .payload = non_esp, .payload_len = 8), no_worker,
+	  XDP_PASS, { XI_PASS_IKE } },
+	{ "NAT keepalive", UDP4(.dport = 4500, .payload = keepalive, .payload_len = 1), no_worker, XDP_PASS,
+	  { XI_PASS_IKE } },
+	{ "ESP in UDP is left to the kernel", UDP4(.dport = 4500, .payload = in_udp, .payload_len = 8), no_worker,
+	  XDP_PASS, { XI_PASS_FOREIGN } },
+	{ "IKE of somebody else", UDP4(.dst = "10.1.0.9", .dport = 500), no_worker, XDP_DROP,
+	  { XI_FLOW_MISS, XI_MISS_LOST, XI_DROP_NO_WORKER } },
+	{ "other UDP to the host", UDP4(.dport = 53), no_worker, XDP_DROP,
+	  { XI_FLOW_MISS, XI_MISS_LOST, XI_DROP_NO_WORKER } },
+	{ "later fragment has no ports", UDP4(.dport = 500, .payload_len = 28, .frag_off = 2), no_worker, XDP_DROP,
+	  { XI_FLOW_MISS, XI_MISS_LOST, XI_DROP_NO_WORKER } },
+	{ "neighbour solicitation", ND(135, "fd01::1", 255), local_v6, XDP_PASS, { XI_PASS_FOREIGN } },
+	{ "router advertisement to all", ND(134, "ff02::1", 255), guard_all_v6, XDP_PASS, { XI_PASS_FOREIGN } },
+	{ "solicitation to a link-local address", ND(135, "fe80::1", 255), guard_all_v6, XDP_PASS,
+	  { XI_PASS_FOREIGN } },
+	{ "redirect", ND(137, "fd01::1", 255), local_v6, XDP_PASS, { XI_PASS_FOREIGN } },
+	{ "neighbour discovery from afar", ND(135, "fd01::1", 254), local_v6, XDP_DROP,
+	  { XI_FLOW_MISS, XI_MISS_LOST, XI_DROP_NO_WORKER } },
+	{ "neighbour discovery in transit", ND(135, "fd01::9", 255), local_v6, XDP_DROP,
+	  { XI_FLOW_MISS, XI_MISS_LOST, XI_DROP_NO_WORKER } },
+	{ "echo request is no neighbour discovery", ND(128, "fd01::1", 255), local_v6, XDP_DROP,
+	  { XI_FLOW_MISS, XI_MISS_LOST, XI_DROP_NO_WORKER } },
+	{ "ICMP type 135 is none in IPv4", { .src = "10.2.0.9", .dst = "10.1.0.1", .proto = IPPROTO_ICMPV6,
+	  .sport = 135, .hops = 255 }, no_worker, XDP_DROP, { XI_FLOW_MISS, XI_MISS_LOST, XI_DROP_NO_WORKER } },
+	{ "ARP", { .eth_type = ETH_P_ARP }, no_worker, XDP_PASS, { XI_PASS_FOREIGN } },
+	{ "802.3 length field", { .eth_type = 46 }, no_worker, XDP_PASS, { XI_PASS_FOREIGN } },
+};
+
+static void verdict(struct xi_bed *bed, const struct xi_spec *spec, enum xi_verdict v)
+{
+	xi_bed_flow(bed, spec, XI_IN, v, XI_BED_GENERATION);
+}
+
+static void bypass(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	verdict(bed, spec, XI_VERDICT_BYPASS);
+}
+
+static void discard(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	verdict(bed, spec, XI_VERDICT_DISCARD);
+}
+
+static void protect(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	verdict(bed, spec, XI_VERDICT_PROTECT);
+}
+
+static void stale(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	xi_bed_flow(bed, spec, XI_IN, XI_VERDICT_BYPASS, XI_BED_GENERATION - 1);
+}
+
+static void bypass_out(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	xi_bed_flow(bed, spec, XI_OUT, XI_VERDICT_BYPASS, XI_BED_GENERATION);
+}
+
+static void other_port(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	struct xi_spec other = *spec;
+
+	other.sport++;
+	bypass(bed, &other);
+}
+
+/* No policy looks at ports or protocol: one verdict serves all flows of two hosts. */
+static void unmasked(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	struct xi_spec bare = { .src = spec->src, .dst = spec->dst };
+	struct xi_config cfg = xi_bed_config();
+
+	cfg.flow_mask = 0;
+	xi_bed_put_config(bed, &cfg);
+	bypass(bed, &bare);
+}
+
+static void proto_only(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	struct xi_spec bare = { .src = spec->src, .dst = spec->dst, .proto = spec->proto };
+	struct xi_config cfg = xi_bed_config();
+
+	cfg.flow_mask = XI_FLOW_PROTO;
+	xi_bed_put_config(bed, &cfg);
+	bypass(bed, &bare);
+}
+
+static void guard_flag(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	struct xi_config cfg = xi_bed_config();
+
+	cfg.guard_flags[XI_IN] = XI_GUARD_ALL;
+	xi_bed_put_config(bed, &cfg);
+}
+
+static void default_in(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	struct xi_config cfg = xi_bed_config();
+
+	cfg.default_action[XI_IN] = XI_BLOCK;
+	xi_bed_put_config(bed, &cfg);
+}
+
+static void default_fwd(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	struct xi_config cfg = xi_bed_config();
+
+	cfg.default_action[XI_FWD] = XI_BLOCK;
+	xi_bed_put_config(bed, &cfg);
+}
+
+static void no_config(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	struct xi_config cfg = {};
+
+	xi_bed_put_config(bed, &cfg);
+}
+
+static void all_masks(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	for (uint32_t i = 4; i < XI_MAX_MASKS - 1; i++)
+		xi_bed_guard(bed, i, XI_IN, "203.0.113.1/32", "203.0.113.0/24");
+	xi_bed_guard(bed, XI_MAX_MASKS - 1, XI_IN, "198.51.100.0/25", "192.0.2.1/32");
+}
+
+static void host_guard(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	xi_bed_guard(bed, 4, XI_IN, "2001:db8:0:1:8000::/65", "::/0");
+}
+
+#define JUDGED { XI_FLOW_MISS, XI_MISS_LOST, XI_TO_WORKER }
+
+static const struct xi_case clear_cases[] = {
+	{ "foreign", { FOREIGN4, .proto = IPPROTO_TCP }, NULL, XDP_PASS, { XI_PASS_FOREIGN } },
+	{ "foreign source", { CLEAR4, .src = "10.3.0.9" }, NULL, XDP_PASS, { XI_PASS_FOREIGN } },
+	{ "foreign destination", { CLEAR4, .dst = "10.3.0.9" }, NULL, XDP_PASS, { XI_PASS_FOREIGN } },
+	{ "the other way round", { CLEAR4, .src = "10.1.0.9", .dst = "10.2.0.9" }, NULL, XDP_PASS,
+	  { XI_PASS_FOREIGN } },
+	{ "guarded", { CLEAR4 }, NULL, XDP_REDIRECT, JUDGED, MISS(0) },
+	{ "guarded, IPv6", { CLEAR6 }, NULL, XDP_REDIRECT, JUDGED, MISS(0) },
+	{ "guarded, IPv4 addresses are not IPv6", { CLEAR6, .src = "a02:9::", .dst = "a01:9::" }, NULL, XDP_PASS,
+	  { XI_PASS_FOREIGN } },
+	{ "AH is cleartext to us", { CLEAR4, .proto = IPPROTO_AH }, NULL, XDP_REDIRECT, JUDGED, MISS(0) },
+	{ "IP in IP", { CLEAR4, .proto = IPPROTO_IPIP }, NULL, XDP_REDIRECT, JUDGED, MISS(0) },
+	{ "bypass", { CLEAR4 }, bypass, XDP_PASS, { XI_FLOW_HIT, XI_PASS_BYPASS } },
+	{ "bypass, IPv6", { CLEAR6 }, bypass, XDP_PASS, { XI_FLOW_HIT, XI_PASS_BYPASS } },
+	{ "bypass behind extension headers", { CLEAR6, .ext = "hhhhhhd" }, bypass, XDP_PASS,
+	  { XI_FLOW_HIT, XI_PASS_BYPASS } },
+	{ "discard", { CLEAR4 }, discard, XDP_DROP, { XI_FLOW_HIT, XI_DROP_CLEAR_IN } },
+	{ "protect", { CLEAR4 }, protect, XDP_DROP, { XI_FLOW_HIT, XI_DROP_CLEAR_IN } },
+	{ "stale verdict", { CLEAR4 }, stale, XDP_REDIRECT, JUDGED, MISS(0) },
+	{ "verdict of the other direction", { CLEAR4 }, bypass_out, XDP_REDIRECT, JUDGED, MISS(0) },
+	{ "verdict of other ports", { CLEAR4 }, other_port, XDP_REDIRECT, JUDGED, MISS(0) },
+	{ "one verdict for two hosts", { CLEAR4 }, unmasked, XDP_PASS, { XI_FLOW_HIT, XI_PASS_BYPASS } },
+	{ "one verdict for two hosts, fragment", { CLEAR4, .frag_off = 9 }, unmasked, XDP_PASS,
+	  { XI_FLOW_HIT, XI_PASS_BYPASS } },
+	{ "one verdict for a protocol", { CLEAR4 }, proto_only, XDP_PASS, { XI_FLOW_HIT, XI_PASS_BYPASS } },
+	{ "first fragment has ports", { CLEAR4, .mf = true }, bypass, XDP_PASS, { XI_FLOW_HIT, XI_PASS_BYPASS } },
+	{ "later fragment has none", { CLEAR4, .frag_off = 5 }, bypass, XDP_PASS, { XI_FLOW_HIT, XI_PASS_BYPASS } },
+	{ "later fragment, IPv6", { CLEAR6, .frag_off = 5 }, bypass, XDP_PASS, { XI_FLOW_HIT, XI_PASS_BYPASS } },
+	{ "first fragment, IPv6", { CLEAR6, .mf = true }, bypass, XDP_PASS, { XI_FLOW_HIT, XI_PASS_BYPASS } },
+	{ "ICMP type and code", { CLEAR4, .proto = IPPROTO_ICMP, .sport = 8, .dport = 0 }, bypass, XDP_PASS,
+	  { XI_FLOW_HIT, XI_PASS_BYPASS } },
+	{ "no worker", { CLEAR4 }, no_worker, XDP_DROP, { XI_FLOW_MISS, XI_MISS_LOST, XI_DROP_NO_WORKER } },
+	{ "guard of all", { FOREIGN4, .proto = IPPROTO_TCP }, guard_flag, XDP_REDIRECT, JUDGED, MISS(0) },
+	{ "default of in", { FOREIGN4, .proto = IPPROTO_TCP }, default_in, XDP_REDIRECT, JUDGED, MISS(0) },
+	{ "default of fwd", { FOREIGN4, .proto = IPPROTO_TCP }, default_fwd, XDP_REDIRECT, JUDGED, MISS(0) },
+	{ "no configuration yet", { FOREIGN4, .proto = IPPROTO_TCP }, no_config, XDP_REDIRECT,
+	  { XI_FLOW_MISS, XI_MISS_LIMITED, XI_TO_WORKER }, MISS(0) },
+	{ "last of all masks", { .src = "198.51.100.127", .dst = "192.0.2.1", .proto = IPPROTO_TCP }, all_masks,
+	  XDP_REDIRECT, JUDGED, MISS(0) },
+	{ "beside the last of all masks", { .src = "198.51.100.128", .dst = "192.0.2.1", .proto = IPPROTO_TCP },
+	  all_masks, XDP_PASS, { XI_PASS_FOREIGN } },
+	{ "prefix of 65 bits", { CLEAR6, .src = "2001:db8:0:1:8000::1" }, host_guard, XDP_REDIRECT, JUDGED, MISS(0) },
+	{ "beside a prefix of 65 bits", { CLEAR6, .src = "2001:db8:0:1:7fff::1" }, host_guard, XDP_PASS,
+	  { XI_PASS_FOREIGN } },
+	{ "tagged, foreign", { FOREIGN4, .proto = IPPROTO_TCP, .vlans = 1 }, NULL, XDP_PASS, { XI_PASS_FOREIGN } },
+	{ "tagged, bypass", { CLEAR4, .vlans = 2 }, bypass, XDP_PASS, { XI_FLOW_HIT, XI_PASS_BYPASS } },
+	{ "tagged, guarded", { CLEAR4, .vlans = 1 }, NULL, XDP_DROP, { XI_FLOW_MISS, XI_MISS_LOST, XI_DROP_CLEAR_IN } },
+};
+
+#define BAD XDP_DROP, { XI_DROP_MALFORMED }
+
+static const struct xi_case malformed_cases[] = {
+	{ "IPv4 version", { CLEAR4, .version_ihl = 0x55 }, NULL, BAD },
+	{ "IPv4 header of 16 bytes", { CLEAR4, .version_ihl = 0x44 }, NULL, BAD },
+	{ "IPv4 header longer than the packet", { CLEAR4, .version_ihl = 0x4f }, NULL, BAD },
+	{ "IPv4 length below its header", { CLEAR4, .shrink = 21 }, NULL, BAD },
+	{ "IPv4 cut", { CLEAR4, .cut = 1 }, NULL, BAD },
+	{ "IPv6 version", { CLEAR6, .version_ihl = 0x40 }, NULL, BAD },
+	{ "IPv6 cut", { CLEAR6, .cut = 1 }, NULL, BAD },
+	{ "foreign and cut", { FOREIGN4, .proto = IPPROTO_TCP, .cut = 1 }, NULL, BAD },
+	{ "ESP cut", { ESP4, .cut = 1 }, fast, BAD },
+	{ "ESP shorter than its header", { ESP4, .payload_len = 0, .shrink = 1 }, fast, BAD },
+	{ "foreign ESP shorter than its header", { ESP4, .dst = "192.0.2.77", .payload_len = 0, .shrink = 1 }, NULL,
+	  XDP_PASS, { XI_PASS_FOREIGN } },
+	{ "ports in Ethernet padding", { CLEAR4, .payload_len = 0, .shrink = 5 }, bypass, BAD },
+	{ "ports in Ethernet padding, foreign", { FOREIGN4, .proto = IPPROTO_TCP, .shrink = 5 }, NULL, XDP_PASS,
+	  { XI_PASS_FOREIGN } },
+	{ "chain of extension headers too long", { CLEAR6, .ext = "hdrdrdrdrdrd" }, bypass, BAD },
+	{ "chain too long, foreign", { CLEAR6, .src = "fd03::1", .ext = "hdrdrdrdrdrd" }, NULL, XDP_PASS,
+	  { XI_PASS_FOREIGN } },
+	{ "fragment inside the chain", { CLEAR6, .proto = IPPROTO_DSTOPTS, .frag_off = 4 }, bypass, BAD },
+	{ "extension header cut", { CLEAR6, .ext = "hd", .payload_len = 0, .shrink = 17 }, bypass, BAD },
+	{ "three VLAN tags", { CLEAR4, .vlans = 3 }, bypass, BAD },
+};
+
+#define TABLE(name, table, meta) \
+	static void name(void **state) \
+	{ \
+		struct xi_bed *bed = *state; \
+		xi_bed_cases(bed, bed->skel->progs.xdp_cipher, XI_ROLE_CIPHER, table, N(table), meta); \
+	}
+
+TABLE(esp, esp_cases, 0)
+TABLE(exempt, exempt_cases, 0)
+TABLE(clear, clear_cases, 0)
+TABLE(malformed, malformed_cases, 0)
+/* meta-untrusted: the same packets with forged metadata come to the same end. */
+TABLE(esp_with_forged_metadata, esp_cases, 32)
+TABLE(clear_with_forged_metadata, clear_cases, 4)
+
+/* Every length from the Ethernet header on: dropped as malformed until the packet is whole. */
+static void every_truncation(void **state)
+{
+	const struct xi_spec specs[] = { { ESP4 }, { ESP6, .ext = "hrd" }, { CLEAR4 }, { CLEAR6, .mf = true } };
+	struct xi_bed *bed = *state;
+	struct xi_frame frame;
+	struct xi_run run;
+
+	for (unsigned int i = 0; i < N(specs); i++) {
+		xi_bed_reset(bed);
+		fast(bed, &specs[i]);
+		xi_frame_build(&frame, &specs[i]);
+		for (uint32_t whole = frame.len; --frame.len > ETH_HLEN;) {
+			xi_bed_run_xdp(bed, bed->skel->progs.xdp_cipher, &frame, 0, 1, &run);
+			assert_int_equal(run.verdict, XDP_DROP);
+			assert_int_equal(xi_bed_stat(bed, XI_DROP_MALFORMED), whole - frame.len);
+		}
+	}
+}
+
+/* A queue without a socket is without a worker, whatever another queue has. */
+static void queue_beyond_table(void **state)
+{
+	struct xi_bed *bed = *state;
+	struct xi_port port = { .role = XI_ROLE_CIPHER, .slot = XI_MAX_PORTS };
+	struct xi_spec spec = { ESP4 };
+	struct xi_frame frame;
+	struct xi_run run;
+
+	xi_bed_reset(bed);
+	fast(bed, &spec);
+	bpf_map_update_elem(bpf_map__fd(bed->skel->maps.ports), &bed->ifindex, &port, BPF_ANY);
+	xi_frame_build(&frame, &spec);
+	xi_bed_run_xdp(bed, bed->skel->progs.xdp_cipher, &frame, 0, 1, &run);
+	assert_int_equal(run.verdict, XDP_DROP);
+	assert_int_equal(xi_bed_stat(bed, XI_DROP_NO_WORKER), 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(esp),
+		cmocka_unit_test(exempt),
+		cmocka_unit_test(clear),
+		cmocka_unit_test(malformed),
+		cmocka_unit_test(esp_with_forged_metadata),
+		cmocka_unit_test(clear_with_forged_metadata),
+		cmocka_unit_test(every_truncation),
+		cmocka_unit_test(queue_beyond_table),
+	};
+
+	return cmocka_run_group_tests_name("xdp_cipher", tests, xi_bed_setup, xi_bed_teardown);
+}

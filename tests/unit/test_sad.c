@@ -1,0 +1,910 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include <errno.h>
+#include <linux/xfrm.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <cmocka.h>
+
+#include "ipsec/replay.h"
+#include "mem_store.h"
+#include "sad/sad.h"
+
+#define NSTATES 8
+#define NWINDOWS 2
+
+struct fixture {
+	struct mem_store *m;
+	struct xi_sad *sad;
+	unsigned int added, removed, updated, syncs;
+	unsigned int soft, hard;
+	uint32_t hard_spi;
+};
+
+static const char *refuse_why;
+
+static bool carries(const struct xi_sa *sa, const char **why)
+{
+	if (refuse_why)
+		*why = refuse_why;
+	return !refuse_why;
+}
+
+static void on_changed(void *arg, const struct xi_sa_rec *old, const struct xi_sa_rec *new)
+{
+	struct fixture *f = arg;
+
+	assert_true(old || new);
+	if (old && new) {
+		f->updated++;
+	} else if (new) {
+		f->added++;
+		assert_ptr_equal(xi_sad_rec(f->sad, new->sa.sa_index), new);
+		assert_int_equal(mem_store_lookup(f->m, &new->sa.id), new->sa.sa_index);
+	} else {
+		f->removed++;
+		assert_null(xi_sad_rec(f->sad, old->sa.sa_index));
+		assert_int_equal(mem_store_lookup(f->m, &old->sa.id), 0);
+		assert_non_null(mem_store_sa(f->m, old->sa.sa_index));
+	}
+}
+
+static void on_sync(void *arg)
+{
+	struct fixture *f = arg;
+
+	f->syncs++;
+}
+
+static void on_expire(void *arg, const struct xi_sa_rec *rec, bool hard)
+{
+	struct fixture *f = arg;
+
+	if (hard) {
+		f->hard++;
+		f->hard_spi = rec->sa.id.spi;
+	} else {
+		f->soft++;
+	}
+}
+
+static void sad_open(struct fixture *f)
+{
+	struct xi_sad_config config = { .carries = carries };
+	struct xi_sad_listener listener = { on_changed, on_sync, f };
+	struct xi_sad_events events = { on_expire, f };
+
+	assert_int_equal(xi_sad_create(&f->sad, &config, &f->m->store), 0);
+	xi_sad_listen(f->sad, &listener);
+	xi_sad_on_event(f->sad, &events);
+}
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	refuse_why = NULL;
+	f->m = mem_store_new(NSTATES, NWINDOWS);
+	sad_open(f);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	xi_sad_destroy(f->sad);
+	mem_store_free(f->m);
+	free(f);
+	return 0;
+}
+
+static struct xi_sa sa_no(uint32_t n)
+{
+	return sample_sa("192.0.2.1", "192.0.2.2", 0x1000 + n);
+}
+
+static int add_key(struct fixture *f, const struct xi_sa *sa, uint8_t fill, const struct xi_replay_init *init)
+{
+	struct xi_sa_key key = sample_key(fill);
+	const char *why = NULL;
+	int err = xi_sad_add(f->sad, sa, &key, init, &why);
+
+	assert_true(err == 0 || (why && *why));
+	return err;
+}
+
+static int add(struct fixture *f, const struct xi_sa *sa)
+{
+	return add_key(f, sa, sa->id.spi, NULL);
+}
+
+static int update(struct fixture *f, const struct xi_sa *sa, const struct xi_replay_init *init)
+{
+	struct xi_sa_key key = sample_key(sa->id.spi);
+	const char *why = NULL;
+	int err = xi_sad_update(f->sad, sa, &key, init, &why);
+
+	assert_true(err == 0 || (why && *why));
+	return err;
+}
+
+/* What a store holds, apart from counters; for "changes nothing". */
+static bool store_equal(const struct mem_store *a, const struct mem_store *b)
+{
+	return !memcmp(a->sas, b->sas, sizeof(a->sas)) && !memcmp(a->lookups, b->lookups, sizeof(a->lookups)) &&
+	       !memcmp(a->store.states, b->store.states, a->store.nstates * sizeof(*a->store.states));
+}
+
+static struct mem_store *store_copy(const struct mem_store *m)
+{
+	struct mem_store *copy = mem_store_new(m->store.nstates, m->store.nwindows);
+	struct xi_store store = copy->store;
+
+	memcpy(copy, m, sizeof(*m));
+	copy->store = store;
+	memcpy(store.states, m->store.states, store.nstates * sizeof(*store.states));
+	memcpy(store.windows, m->store.windows, store.nwindows * sizeof(*store.windows));
+	return copy;
+}
+
+static void added_sa_is_found_everywhere(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa = sa_no(1);
+	const struct xi_sa_rec *rec;
+
+	assert_int_equal(add(f, &sa), 0);
+	rec = xi_sad_find(f->sad, &sa.id);
+	assert_non_null(rec);
+	assert_int_not_equal(rec->sa.sa_index, 0);
+	assert_ptr_equal(xi_sad_rec(f->sad, rec->sa.sa_index), rec);
+	assert_int_equal(mem_store_lookup(f->m, &sa.id), rec->sa.sa_index);
+	assert_int_equal(rec->state->sa_index, rec->sa.sa_index);
+	assert_ptr_equal(rec->state, &f->m->store.states[XI_SA_SLOT(rec->sa.sa_index)]);
+	assert_int_equal(rec->nwords, XI_WINDOW_INLINE_WORDS);
+	assert_int_equal(rec->key.len, 20);
+	assert_int_equal(f->added, 1);
+	assert_int_equal(f->syncs, 1);
+	assert_int_equal(xi_sad_count(f->sad), 1);
+}
+
+static void second_add_is_eexist(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa = sa_no(1);
+	struct mem_store *before;
+
+	assert_int_equal(add(f, &sa), 0);
+	before = store_copy(f->m);
+	assert_int_equal(add(f, &sa), -EEXIST);
+	assert_true(store_equal(before, f->m));
+	mem_store_free(before);
+}
+
+static void absent_sa_is_esrch(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa = sa_no(1);
+	struct xi_replay_init init = { .oseq = 1 };
+
+	assert_int_equal(xi_sad_delete(f->sad, &sa.id), -ESRCH);
+	assert_int_equal(update(f, &sa, NULL), -ESRCH);
+	assert_int_equal(xi_sad_set_replay(f->sad, &sa.id, &init), -ESRCH);
+	assert_null(xi_sad_find(f->sad, &sa.id));
+}
+
+static void bad_sas_are_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_replay_init init = { .oseq = 1ULL << 32 };
+	struct xi_sa sa = sa_no(1);
+
+	sa.id.spi = 255;
+	assert_int_equal(add(f, &sa), -EINVAL);
+	sa = sa_no(1);
+	sa.replay_window = XI_WINDOW_MAX + 1;
+	assert_int_equal(add(f, &sa), -EINVAL);
+	sa = sa_no(1);
+	assert_int_equal(add_key(f, &sa, 1, &init), -EINVAL);
+	sa.life = XI_SA_FROM_FILE;
+	assert_int_equal(add(f, &sa), -EINVAL);
+	sa = sa_no(1);
+	refuse_why = "no such cipher";
+	assert_int_equal(add(f, &sa), -EPROTONOSUPPORT);
+	assert_int_equal(mem_store_count_sas(f->m), 0);
+	assert_int_equal(f->m->writes, 0);
+}
+
+static void number_limit_follows_esn(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa plain = sa_no(1), esn = sa_no(2);
+
+	esn.flags = XFRM_STATE_ESN;
+	assert_int_equal(add(f, &plain), 0);
+	assert_int_equal(add(f, &esn), 0);
+	assert_true(xi_sad_find(f->sad, &plain.id)->state->oseq_limit == 0xffffffffULL);
+	assert_true(xi_sad_find(f->sad, &esn.id)->state->oseq_limit == UINT64_MAX);
+}
+
+static void deletion_goes_from_xdp_to_key(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa = sa_no(1);
+	uint32_t index;
+
+	assert_int_equal(add(f, &sa), 0);
+	index = xi_sad_find(f->sad, &sa.id)->sa.sa_index;
+	mem_store_fail(f->m, 0, 0);
+	f->syncs = 0;
+	assert_int_equal(xi_sad_delete(f->sad, &sa.id), 0);
+	assert_string_equal(f->m->log, "ls");
+	assert_int_equal(f->removed, 1);
+	assert_int_equal(f->syncs, 1);
+	assert_null(xi_sad_rec(f->sad, index));
+	assert_int_equal(f->m->store.states[XI_SA_SLOT(index)].sa_index, 0);
+	assert_int_equal(mem_store_count_sas(f->m), 0);
+	assert_int_equal(mem_store_count_lookups(f->m), 0);
+	assert_int_equal(xi_sad_count(f->sad), 0);
+}
+
+static void add_undone_at_every_failing_write(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa first = sa_no(1), sa = sa_no(2);
+	struct mem_store *before;
+	unsigned int k;
+	int err = -EIO;
+
+	assert_int_equal(add(f, &first), 0);
+	before = store_copy(f->m);
+	for (k = 1; err; k++) {
+		mem_store_fail(f->m, k, 1);
+		err = add(f, &sa);
+		if (!err)
+			break;
+		assert_int_equal(err, -EIO);
+		assert_true(store_equal(before, f->m));
+		assert_null(xi_sad_find(f->sad, &sa.id));
+		assert_int_equal(xi_sad_count(f->sad), 1);
+		assert_int_equal(f->added, 1);
+	}
+	assert_true(k > 2);
+	assert_int_equal(xi_sad_count(f->sad), 2);
+	mem_store_free(before);
+}
+
+static void update_undone_at_every_failing_write(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa = sa_no(1), larval = sa_no(0);
+	const struct xi_sa_rec *rec;
+	struct mem_store *before;
+
+	assert_int_equal(add(f, &sa), 0);
+	assert_int_equal(xi_sad_alloc_spi(f->sad, &larval, 0x2000, 0x2000, 60, &rec), 0);
+	larval.id.spi = 0x2000;
+	sa.limits.hard_add = 99;
+	before = store_copy(f->m);
+	mem_store_fail(f->m, 1, 1);
+	assert_int_equal(update(f, &sa, NULL), -EIO);
+	assert_true(xi_sad_find(f->sad, &sa.id)->sa.limits.hard_add == 0);
+	mem_store_fail(f->m, 1, 1);
+	assert_int_equal(update(f, &larval, NULL), -EIO);
+	mem_store_fail(f->m, 2, 1);
+	assert_int_equal(update(f, &larval, NULL), -EIO);
+	assert_true(store_equal(before, f->m));
+	assert_ptr_equal(xi_sad_find(f->sad, &larval.id), rec);
+	mem_store_fail(f->m, 0, 0);
+	assert_int_equal(update(f, &larval, NULL), 0);
+	mem_store_free(before);
+}
+
+static void delete_that_xdp_would_not_see_changes_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa = sa_no(1);
+	const struct xi_sa_rec *rec;
+
+	assert_int_equal(add(f, &sa), 0);
+	rec = xi_sad_find(f->sad, &sa.id);
+	mem_store_fail(f->m, 1, 1);
+	assert_int_equal(xi_sad_delete(f->sad, &sa.id), -EIO);
+	assert_ptr_equal(xi_sad_rec(f->sad, rec->sa.sa_index), rec);
+	assert_int_equal(f->removed, 0);
+}
+
+/* The SA is gone; its slot is not used again before the store has let its key go. */
+static void key_the_store_keeps_is_tried_again(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa = sa_no(1);
+	uint32_t index, n;
+
+	assert_int_equal(add(f, &sa), 0);
+	index = xi_sad_find(f->sad, &sa.id)->sa.sa_index;
+	mem_store_fail(f->m, 2, 2);
+	assert_int_equal(xi_sad_delete(f->sad, &sa.id), 0);
+	assert_null(xi_sad_rec(f->sad, index));
+	assert_non_null(mem_store_sa(f->m, index));
+	assert_int_equal(f->m->store.states[XI_SA_SLOT(index)].sa_index, 0);
+	xi_sad_tick(f->sad, time(NULL));
+	for (n = 0; n < NSTATES - 1; n++) {
+		sa = sa_no(n);
+		assert_int_equal(add(f, &sa), 0);
+		assert_int_not_equal(XI_SA_SLOT(xi_sad_find(f->sad, &sa.id)->sa.sa_index), XI_SA_SLOT(index));
+	}
+	sa = sa_no(n);
+	assert_int_equal(add(f, &sa), -ENOSPC);
+	xi_sad_tick(f->sad, time(NULL));
+	assert_null(mem_store_sa(f->m, index));
+	assert_int_equal(add(f, &sa), 0);
+}
+
+static void slot_comes_back_with_next_generation(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t seen[3 * NSTATES], i, j;
+
+	for (i = 0; i < 3 * NSTATES; i++) {
+		struct xi_sa sa = sa_no(1);
+
+		assert_int_equal(add(f, &sa), 0);
+		seen[i] = xi_sad_find(f->sad, &sa.id)->sa.sa_index;
+		assert_int_equal(XI_SA_SLOT(seen[i]), i % NSTATES);
+		for (j = 0; j < i; j++) {
+			assert_int_not_equal(seen[j], seen[i]);
+			assert_null(xi_sad_rec(f->sad, seen[j]));
+		}
+		assert_int_equal(xi_sad_delete(f->sad, &sa.id), 0);
+	}
+}
+
+static void generation_wraps_past_zero(void **state)
+{
+	struct fixture *f = *state;
+	struct mem_store *m = mem_store_new(1, 0);
+	struct xi_sad_config config = { 0 };
+	struct xi_sa sa = sa_no(1);
+	struct xi_sa_key key = sample_key(1);
+	struct xi_sad *sad;
+	const char *why;
+	uint32_t i, index, last = 0;
+
+	assert_non_null(f);
+	assert_int_equal(xi_sad_create(&sad, &config, &m->store), 0);
+	for (i = 0; i < XI_SA_GEN_MAX + 2; i++) {
+		assert_int_equal(xi_sad_add(sad, &sa, &key, NULL, &why), 0);
+		index = xi_sad_find(sad, &sa.id)->sa.sa_index;
+		assert_int_not_equal(index >> XI_SA_SLOT_BITS, 0);
+		assert_int_not_equal(index, last);
+		last = index;
+		assert_int_equal(xi_sad_delete(sad, &sa.id), 0);
+	}
+	assert_int_equal(last, XI_SA_INDEX(2, 0));
+	assert_int_equal(m->config.sad_generation, 2);
+	xi_sad_destroy(sad);
+	mem_store_free(m);
+}
+
+static void full_table_is_said(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa;
+	uint32_t i;
+
+	for (i = 0; i < NSTATES; i++) {
+		sa = sa_no(i);
+		assert_int_equal(add(f, &sa), 0);
+	}
+	sa = sa_no(i);
+	assert_int_equal(add(f, &sa), -ENOSPC);
+	assert_int_equal(xi_sad_capacity(f->sad), NSTATES);
+}
+
+static void large_windows_take_slots(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa[4] = { sa_no(0), sa_no(1), sa_no(2), sa_no(3) };
+	const struct xi_sa_rec *rec;
+
+	sa[0].replay_window = XI_WINDOW_INLINE_MAX;
+	sa[1].replay_window = XI_WINDOW_INLINE_MAX + 1;
+	sa[2].replay_window = XI_WINDOW_MAX;
+	sa[3].replay_window = XI_WINDOW_MAX;
+	memset(f->m->store.windows, 0xff, NWINDOWS * sizeof(struct xi_window));
+	assert_int_equal(add(f, &sa[0]), 0);
+	assert_int_equal(xi_sad_find(f->sad, &sa[0].id)->sa.window_slot, XI_NO_SLOT);
+	assert_int_equal(add(f, &sa[1]), 0);
+	assert_int_equal(add(f, &sa[2]), 0);
+	rec = xi_sad_find(f->sad, &sa[1].id);
+	assert_int_equal(rec->nwords, XI_WINDOW_WORDS);
+	assert_ptr_equal(rec->words, f->m->store.windows[rec->sa.window_slot].words);
+	assert_true(rec->words[0] == 0 && rec->words[XI_WINDOW_WORDS - 1] == 0);
+	assert_int_equal(add(f, &sa[3]), -ENOSPC);
+	assert_int_equal(xi_sad_delete(f->sad, &sa[1].id), 0);
+	assert_int_equal(add(f, &sa[3]), 0);
+}
+
+static bool window_rejects(const struct xi_sa_rec *rec, uint64_t seq)
+{
+	struct xi_replay r = {
+		.top = (uint64_t *)&rec->state->top, .words = rec->words, .word_mask = rec->nwords - 1,
+		.window = rec->sa.replay_window, .esn = (rec->sa.flags & XFRM_STATE_ESN) != 0,
+	};
+
+	return xi_replay_check(&r, seq) != XI_NONE;
+}
+
+static void sa_starts_from_what_it_is_given(void **state)
+{
+	struct fixture *f = *state;
+	const uint32_t bmp[1] = { 1U << ((100 - 1) % 32) | 1U << ((98 - 1) % 32) };
+	struct xi_replay_init init = {
+		.oseq = 77, .seq = 100, .bmp = bmp, .bmp_len = 1,
+		.has_lifetime = true, .bytes = 5000, .packets = 50, .use_time = 12345,
+	};
+	struct xi_sa sa = sa_no(1);
+	const struct xi_sa_rec *rec;
+
+	assert_int_equal(add_key(f, &sa, 1, &init), 0);
+	rec = xi_sad_find(f->sad, &sa.id);
+	assert_true(rec->state->oseq == 77 && rec->state->top == 100);
+	assert_true(rec->state->bytes == 5000 && rec->state->packets == 50 && rec->state->use_time == 12345);
+	assert_true(window_rejects(rec, 100) && window_rejects(rec, 98) && window_rejects(rec, 68));
+	assert_false(window_rejects(rec, 99) || window_rejects(rec, 69) || window_rejects(rec, 101));
+}
+
+static void update_keeps_counters_and_key(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_replay_init init = { .oseq = 3, .seq = 4 };
+	struct xi_sa sa = sa_no(1), change;
+	struct xi_sa_key other = sample_key(0xee);
+	const struct xi_sa_rec *rec;
+	const char *why;
+	uint32_t index;
+
+	assert_int_equal(add(f, &sa), 0);
+	rec = xi_sad_find(f->sad, &sa.id);
+	index = rec->sa.sa_index;
+	rec->state->oseq = 1000;
+	rec->state->top = 2000;
+	change = sa;
+	change.limits.soft_add = 11;
+	change.output_mark = 5;
+	change.output_mark_mask = 0xff;
+	change.if_id = 9;
+	change.reqid = 99;
+	change.replay_window = 64;
+	assert_int_equal(xi_sad_update(f->sad, &change, &other, &init, &why), 0);
+	rec = xi_sad_find(f->sad, &sa.id);
+	assert_int_equal(rec->sa.sa_index, index);
+	assert_int_equal(rec->sa.generation, 2);
+	assert_true(rec->sa.limits.soft_add == 11);
+	assert_int_equal(rec->sa.output_mark, 5);
+	assert_int_equal(rec->sa.if_id, 9);
+	assert_int_equal(rec->sa.reqid, 0);
+	assert_int_equal(rec->sa.replay_window, 32);
+	assert_int_equal(rec->key.key[0], sa.id.spi & 0xff);
+	assert_true(rec->state->oseq == 1000 && rec->state->top == 2000);
+	assert_int_equal(mem_store_sa(f->m, index)->key.key[0], sa.id.spi & 0xff);
+	assert_int_equal(f->updated, 1);
+}
+
+static void update_minds_direction(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa = sa_no(1);
+
+	sa.sa_dir = 2;
+	assert_int_equal(add(f, &sa), 0);
+	sa.sa_dir = 1;
+	assert_int_equal(update(f, &sa, NULL), -ESRCH);
+	sa.sa_dir = 2;
+	assert_int_equal(update(f, &sa, NULL), 0);
+}
+
+static void larval_sa_becomes_real_in_place(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_replay_init init = { .oseq = 5 };
+	struct xi_sa sa = sa_no(0);
+	const struct xi_sa_rec *rec;
+	uint32_t index;
+
+	assert_int_equal(xi_sad_alloc_spi(f->sad, &sa, 0x5000, 0x5fff, 30, &rec), 0);
+	assert_in_range(rec->sa.id.spi, 0x5000, 0x5fff);
+	assert_true(rec->sa.life & XI_SA_LARVAL);
+	assert_int_equal(mem_store_count_lookups(f->m), 0);
+	assert_int_equal(f->added, 0);
+	index = rec->sa.sa_index;
+	sa.id.spi = rec->sa.id.spi;
+	assert_int_equal(add(f, &sa), -EEXIST);
+	assert_int_equal(update(f, &sa, &init), 0);
+	rec = xi_sad_find(f->sad, &sa.id);
+	assert_int_equal(rec->sa.sa_index, index);
+	assert_int_equal(rec->sa.life, 0);
+	assert_true(rec->state->oseq == 5);
+	assert_int_equal(mem_store_lookup(f->m, &sa.id), index);
+	assert_int_equal(f->added, 1);
+	xi_sad_tick(f->sad, time(NULL) + 1000);
+	assert_non_null(xi_sad_find(f->sad, &sa.id));
+}
+
+static void larval_sa_dies(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa = sa_no(0);
+	const struct xi_sa_rec *rec;
+	uint64_t born;
+
+	assert_int_equal(xi_sad_alloc_spi(f->sad, &sa, 0x5000, 0x5fff, 30, &rec), 0);
+	born = rec->sa.add_time;
+	xi_sad_tick(f->sad, born + 29);
+	assert_int_equal(xi_sad_count(f->sad), 1);
+	xi_sad_tick(f->sad, born + 30);
+	assert_int_equal(xi_sad_count(f->sad), 0);
+	assert_int_equal(f->hard, 1);
+	assert_int_equal(f->removed, 0);
+}
+
+static void spis_are_unused_ones_in_range(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa = sa_no(0), other = sample_sa("192.0.2.1", "192.0.2.3", 0);
+	const struct xi_sa_rec *rec;
+	uint32_t i, seen = 0;
+
+	for (i = 0; i < 4; i++) {
+		assert_int_equal(xi_sad_alloc_spi(f->sad, &sa, 0x7000, 0x7003, 30, &rec), 0);
+		seen |= 1U << (rec->sa.id.spi - 0x7000);
+	}
+	assert_int_equal(seen, 0xf);
+	assert_int_equal(xi_sad_alloc_spi(f->sad, &sa, 0x7000, 0x7003, 30, &rec), -ENOENT);
+	assert_int_equal(xi_sad_alloc_spi(f->sad, &other, 0x7000, 0x7000, 30, &rec), 0);
+	assert_int_equal(xi_sad_alloc_spi(f->sad, &sa, 0, 255, 30, &rec), -ENOENT);
+	assert_int_equal(xi_sad_alloc_spi(f->sad, &sa, 0, 256, 30, &rec), 0);
+	assert_int_equal(rec->sa.id.spi, 256);
+}
+
+static void flush_takes_one_protocol_with_one_sync(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa;
+	unsigned int n;
+	uint32_t i;
+
+	for (i = 0; i < 4; i++) {
+		sa = sa_no(i);
+		sa.id.proto = i == 3 ? XI_AH : XI_ESP;
+		assert_int_equal(add(f, &sa), 0);
+	}
+	f->syncs = 0;
+	assert_int_equal(xi_sad_flush(f->sad, XI_ESP, &n), 0);
+	assert_int_equal(n, 3);
+	assert_int_equal(f->removed, 3);
+	assert_int_equal(f->syncs, 1);
+	assert_int_equal(xi_sad_flush(f->sad, XI_PROTO_ANY, &n), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(mem_store_count_sas(f->m), 0);
+}
+
+static void walk_goes_by_slot_and_survives_deletions(void **state)
+{
+	struct fixture *f = *state;
+	const struct xi_sa_rec *rec;
+	struct xi_sa sa;
+	uint32_t i, slot = 0, n = 0;
+
+	for (i = 0; i < NSTATES; i++) {
+		sa = sa_no(i);
+		assert_int_equal(add(f, &sa), 0);
+	}
+	while ((rec = xi_sad_next(f->sad, &slot))) {
+		struct xi_sa_id id = rec->sa.id;
+
+		assert_int_equal(id.spi, 0x1000 + n++);
+		assert_int_equal(xi_sad_delete(f->sad, &id), 0);
+	}
+	assert_int_equal(n, NSTATES);
+}
+
+static void set_replay_only_goes_forward(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_replay_init init = { .oseq = 50, .seq = 60 };
+	struct xi_sa sa = sa_no(1), larval = sa_no(0);
+	const struct xi_sa_rec *rec, *young;
+
+	assert_int_equal(add(f, &sa), 0);
+	rec = xi_sad_find(f->sad, &sa.id);
+	assert_int_equal(xi_sad_set_replay(f->sad, &sa.id, &init), 0);
+	assert_true(rec->state->oseq == 50 && rec->state->top == 60);
+	init = (struct xi_replay_init){ .oseq = 40, .has_lifetime = true, .bytes = 7 };
+	assert_int_equal(xi_sad_set_replay(f->sad, &sa.id, &init), 0);
+	assert_true(rec->state->oseq == 50 && rec->state->top == 60 && rec->state->bytes == 7);
+	init = (struct xi_replay_init){ .seq = 59 };
+	assert_int_equal(xi_sad_set_replay(f->sad, &sa.id, &init), -EINVAL);
+	init = (struct xi_replay_init){ .oseq = 1ULL << 32 };
+	assert_int_equal(xi_sad_set_replay(f->sad, &sa.id, &init), -EINVAL);
+	assert_int_equal(xi_sad_alloc_spi(f->sad, &larval, 0x7000, 0x7003, 30, &young), 0);
+	init = (struct xi_replay_init){ .oseq = 1 };
+	assert_int_equal(xi_sad_set_replay(f->sad, &young->sa.id, &init), -EINVAL);
+}
+
+/* Invariant nonce-unique: a moved SA, RFC 4555. */
+static void key_that_comes_back_counts_on(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_replay_init init = { .oseq = 10 };
+	struct xi_sa sa = sa_no(1), moved = sample_sa("192.0.2.9", "192.0.2.2", 0x1001);
+
+	assert_int_equal(add_key(f, &sa, 1, NULL), 0);
+	xi_sad_find(f->sad, &sa.id)->state->oseq = 500;
+	assert_int_equal(xi_sad_delete(f->sad, &sa.id), 0);
+	assert_int_equal(add_key(f, &moved, 1, &init), 0);
+	assert_true(xi_sad_find(f->sad, &moved.id)->state->oseq == 500);
+	assert_int_equal(xi_sad_delete(f->sad, &moved.id), 0);
+	init.oseq = 600;
+	assert_int_equal(add_key(f, &moved, 1, &init), 0);
+	assert_true(xi_sad_find(f->sad, &moved.id)->state->oseq == 600);
+	assert_int_equal(xi_sad_delete(f->sad, &moved.id), 0);
+	assert_int_equal(add_key(f, &moved, 2, NULL), 0);
+	assert_true(xi_sad_find(f->sad, &moved.id)->state->oseq == 0);
+}
+
+static void time_limits(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa = sa_no(1);
+	uint64_t born;
+
+	sa.limits.soft_add = 10;
+	sa.limits.hard_add = 20;
+	assert_int_equal(add(f, &sa), 0);
+	born = xi_sad_find(f->sad, &sa.id)->sa.add_time;
+	xi_sad_tick(f->sad, born - 1000);
+	xi_sad_tick(f->sad, born + 9);
+	assert_int_equal(f->soft, 0);
+	xi_sad_tick(f->sad, born + 10);
+	xi_sad_tick(f->sad, born + 11);
+	assert_int_equal(f->soft, 1);
+	assert_true(f->m->sas[0].sa.life & XI_SA_SOFT_EXPIRED);
+	xi_sad_tick(f->sad, born + 19);
+	assert_int_equal(f->hard, 0);
+	xi_sad_tick(f->sad, born + 20);
+	assert_int_equal(f->hard, 1);
+	assert_int_equal(f->hard_spi, sa.id.spi);
+	assert_int_equal(f->removed, 1);
+	assert_int_equal(xi_sad_count(f->sad), 0);
+}
+
+static void use_limits_count_from_first_use(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa = sa_no(1);
+	const struct xi_sa_rec *rec;
+	uint64_t born;
+
+	sa.limits.soft_use = 10;
+	sa.limits.hard_use = 20;
+	assert_int_equal(add(f, &sa), 0);
+	rec = xi_sad_find(f->sad, &sa.id);
+	born = rec->sa.add_time;
+	xi_sad_tick(f->sad, born + 500);
+	assert_int_equal(f->soft, 0);
+	rec->state->use_time = born + 500;
+	xi_sad_tick(f->sad, born + 510);
+	assert_int_equal(f->soft, 1);
+	xi_sad_tick(f->sad, born + 520);
+	assert_int_equal(f->hard, 1);
+}
+
+static void volume_limits(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa bytes = sa_no(1), packets = sa_no(2);
+	struct xi_sa_state *b, *p;
+	uint64_t now = time(NULL);
+
+	bytes.limits.soft_bytes = 1000;
+	bytes.limits.hard_bytes = 2000;
+	packets.limits.soft_packets = 10;
+	packets.limits.hard_packets = 20;
+	assert_int_equal(add(f, &bytes), 0);
+	assert_int_equal(add(f, &packets), 0);
+	b = xi_sad_find(f->sad, &bytes.id)->state;
+	p = xi_sad_find(f->sad, &packets.id)->state;
+	b->use_time = p->use_time = now;
+	b->bytes = 999;
+	p->packets = 9;
+	xi_sad_tick(f->sad, now);
+	assert_int_equal(f->soft, 0);
+	b->bytes = 1000;
+	xi_sad_tick(f->sad, now);
+	assert_int_equal(f->soft, 1);
+	p->packets = 10;
+	xi_sad_tick(f->sad, now);
+	assert_int_equal(f->soft, 2);
+	b->bytes = 2000;
+	xi_sad_tick(f->sad, now);
+	assert_int_equal(f->hard, 1);
+	assert_int_equal(f->hard_spi, bytes.id.spi);
+	p->packets = 20;
+	xi_sad_tick(f->sad, now);
+	assert_int_equal(f->hard, 2);
+}
+
+static void update_clears_soft_expiry(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa = sa_no(1);
+	uint64_t born;
+
+	sa.limits.soft_add = 10;
+	assert_int_equal(add(f, &sa), 0);
+	born = xi_sad_find(f->sad, &sa.id)->sa.add_time;
+	xi_sad_tick(f->sad, born + 10);
+	sa.limits.soft_add = 30;
+	assert_int_equal(update(f, &sa, NULL), 0);
+	xi_sad_tick(f->sad, born + 29);
+	assert_int_equal(f->soft, 1);
+	xi_sad_tick(f->sad, born + 30);
+	assert_int_equal(f->soft, 2);
+}
+
+/* Invariant state-survives: another SAD on the same store knows the same. */
+static void adoption_finds_everything_as_it_was(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa[3] = { sa_no(0), sa_no(1), sa_no(2) }, larval = sa_no(9);
+	struct xi_sa_rec before[3];
+	const struct xi_sa_rec *rec;
+	uint32_t gone, i;
+	unsigned int n;
+
+	gone = 0;
+	sa[1].replay_window = 1024;
+	sa[2].limits.soft_add = 1;
+	for (i = 0; i < 3; i++) {
+		assert_int_equal(add(f, &sa[i]), 0);
+		before[i] = *xi_sad_find(f->sad, &sa[i].id);
+		before[i].state->oseq = 100 + i;
+		before[i].state->bytes = 1000 + i;
+		before[i].words[3] = 0x1234 + i;
+	}
+	xi_sad_tick(f->sad, before[2].sa.add_time + 1);
+	before[2] = *xi_sad_find(f->sad, &sa[2].id);
+	assert_int_equal(xi_sad_alloc_spi(f->sad, &larval, 0x9000, 0x9000, 60, &rec), 0);
+	gone = rec->sa.sa_index;
+	xi_sad_destroy(f->sad);
+	sad_open(f);
+	assert_int_equal(xi_sad_adopt(f->sad, &n), 0);
+	assert_int_equal(n, 3);
+	for (i = 0; i < 3; i++) {
+		rec = xi_sad_find(f->sad, &sa[i].id);
+		assert_non_null(rec);
+		assert_memory_equal(rec, &before[i], sizeof(*rec));
+		assert_true(rec->state->oseq == 100 + i && rec->state->bytes == 1000 + i);
+		assert_true(rec->words[3] == 0x1234 + i);
+	}
+	xi_sad_tick(f->sad, before[2].sa.add_time + 2);
+	assert_int_equal(f->soft, 1);
+	assert_int_equal(f->m->store.states[XI_SA_SLOT(gone)].sa_index, 0);
+	larval.replay_window = 4096;
+	larval.id.spi = 0x9000;
+	assert_int_equal(add(f, &larval), 0);
+	assert_int_not_equal(xi_sad_find(f->sad, &larval.id)->sa.window_slot, before[1].sa.window_slot);
+	assert_int_not_equal(xi_sad_find(f->sad, &larval.id)->sa.sa_index, gone);
+}
+
+static void adoption_drops_what_makes_no_sense(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa[6];
+	unsigned int n;
+	uint32_t i;
+
+	for (i = 0; i < 6; i++) {
+		sa[i] = sa_no(i);
+		sa[i].replay_window = i >= 4 ? 1024 : 32;
+		assert_int_equal(add(f, &sa[i]), 0);
+	}
+	f->m->store.states[0].sa_index++;
+	memset(&f->m->sas[1].key, 0, sizeof(f->m->sas[1].key));
+	f->m->sas[2].sa.sa_index ^= 1;
+	f->m->sas[5].sa.window_slot = f->m->sas[4].sa.window_slot;
+	xi_sad_destroy(f->sad);
+	sad_open(f);
+	assert_int_equal(xi_sad_adopt(f->sad, &n), 0);
+	assert_int_equal(n, 2);
+	assert_non_null(xi_sad_find(f->sad, &sa[3].id));
+	assert_non_null(xi_sad_find(f->sad, &sa[4].id));
+	assert_int_equal(mem_store_count_sas(f->m), 2);
+	assert_int_equal(mem_store_count_lookups(f->m), 2);
+	assert_int_equal(f->m->store.states[0].sa_index, 0);
+}
+
+/* A daemon killed between two writes of an add or a delete: the SA is wholly there, or not at all. */
+static void adoption_completes_interrupted_changes(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa = sa_no(1);
+	uint32_t index;
+	unsigned int n;
+
+	assert_int_equal(add(f, &sa), 0);
+	index = xi_sad_find(f->sad, &sa.id)->sa.sa_index;
+	assert_int_equal(f->m->store.ops->lookup_del(f->m, &sa.id), 0);
+	xi_sad_destroy(f->sad);
+	sad_open(f);
+	assert_int_equal(xi_sad_adopt(f->sad, &n), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(mem_store_lookup(f->m, &sa.id), index);
+}
+
+static void handles_of_an_earlier_daemon_stay_stale(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa = sa_no(1);
+	uint32_t old;
+	unsigned int n;
+
+	assert_int_equal(add(f, &sa), 0);
+	old = xi_sad_find(f->sad, &sa.id)->sa.sa_index;
+	assert_int_equal(xi_sad_delete(f->sad, &sa.id), 0);
+	xi_sad_destroy(f->sad);
+	sad_open(f);
+	assert_int_equal(xi_sad_adopt(f->sad, &n), 0);
+	assert_int_equal(add(f, &sa), 0);
+	assert_int_not_equal(xi_sad_find(f->sad, &sa.id)->sa.sa_index, old);
+	assert_null(xi_sad_rec(f->sad, old));
+}
+
+#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(added_sa_is_found_everywhere),
+		T(second_add_is_eexist),
+		T(absent_sa_is_esrch),
+		T(bad_sas_are_refused),
+		T(number_limit_follows_esn),
+		T(deletion_goes_from_xdp_to_key),
+		T(add_undone_at_every_failing_write),
+		T(update_undone_at_every_failing_write),
+		T(delete_that_xdp_would_not_see_changes_nothing),
+		T(key_the_store_keeps_is_tried_again),
+		T(slot_comes_back_with_next_generation),
+		T(generation_wraps_past_zero),
+		T(full_table_is_said),
+		T(large_windows_take_slots),
+		T(sa_starts_from_what_it_is_given),
+		T(update_keeps_counters_and_key),
+		T(update_minds_direction),
+		T(larval_sa_becomes_real_in_place),
+		T(larval_sa_dies),
+		T(spis_are_unused_ones_in_range),
+		T(flush_takes_one_protocol_with_one_sync),
+		T(walk_goes_by_slot_and_survives_deletions),
+		T(set_replay_only_goes_forward),
+		T(key_that_comes_back_counts_on),
+		T(time_limits),
+		T(use_limits_count_from_first_use),
+		T(volume_limits),
+		T(update_clears_soft_expiry),
+		T(adoption_finds_everything_as_it_was),
+		T(adoption_drops_what_makes_no_sense),
+		T(adoption_completes_interrupted_changes),
+		T(handles_of_an_earlier_daemon_stay_stale),
+	};
+
+	return cmocka_run_group_tests_name("sad", tests, NULL, NULL);
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Requests of workers: nothing is lost while there is room, one wake-up serves many, repeats stay
+ * away.
+ */
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <cmocka.h>
+
+#include "dataplane/wants.h"
+
+#define WORKERS 3
+#define ROUNDS 20000
+
+static void push(struct xi_wants *wants, unsigned int worker, uint64_t number)
+{
+	uint8_t addr[16] = {0};
+
+	memcpy(addr, &number, sizeof(number));
+	xi_wants_push(wants, worker, number, addr, XI_IPV6);
+}
+
+static bool readable(const struct xi_wants *wants, int ms)
+{
+	struct pollfd p = {.fd = xi_wants_fd(wants), .events = POLLIN};
+
+	return poll(&p, 1, ms) == 1;
+}
+
+static unsigned int drain(struct xi_wants *wants)
+{
+	struct xi_addr addr;
+	unsigned int n = 0;
+
+	while (xi_wants_pop(wants, &addr))
+		n++;
+	return n;
+}
+
+static void one_wake_up_serves_many(void **state)
+{
+	struct xi_wants *wants;
+	eventfd_t writes;
+
+	assert_int_equal(xi_wants_create(&wants, WORKERS), 0);
+	assert_false(readable(wants, 0));
+	for (uint64_t i = 1; i <= 30; i++)
+		push(wants, i % WORKERS, i);
+	assert_int_equal(eventfd_read(xi_wants_fd(wants), &writes), 0);
+	assert_int_equal(writes, 1);
+	xi_wants_ack(wants);
+	assert_int_equal(drain(wants), 30);
+	assert_false(readable(wants, 0));
+	push(wants, 0, 31);
+	assert_true(readable(wants, 0));
+	xi_wants_destroy(wants);
+}
+
+static void repeats_wait_for_renewal(void **state)
+{
+	struct xi_wants *wants;
+
+	assert_int_equal(xi_wants_create(&wants, 1), 0);
+	push(wants, 0, 5);
+	push(wants, 0, 5);
+	assert_int_equal(drain(wants), 1);
+	push(wants, 0, 5);
+	assert_int_equal(drain(wants), 0);
+	xi_wants_renew(wants);
+	push(wants, 0, 5);
+	assert_int_equal(drain(wants), 1);
+	xi_wants_destroy(wants);
+}
+
+static void full_ring_refuses_and_remembers_nothing(void **state)
+{
+	struct xi_wants *wants;
+	unsigned int held;
+
+	assert_int_equal(xi_wants_create(&wants, 2), 0);
+	for (uint64_t i = 1; i <= 1000; i++)
+		push(wants, 0, i);
+	push(wants, 1, 1);
+	held = drain(wants);
+	assert_in_range(held, 2, 999);
+	/* The last one was refused, so it is no repeat. */
+	push(wants, 0, 1000);
+	assert_int_equal(drain(wants), 1);
+	xi_wants_destroy(wants);
+}
+
+struct worker {
+	struct xi_wants *wants;
+	unsigned int number;
+	atomic_uint served;
+};
+
+/* Asks only after the last answer: a lost wake-up leaves everybody waiting. */
+static void *work(void *arg)
+{
+	struct worker *w = arg;
+
+	for (unsigned int i = 0; i < ROUNDS; i++) {
+		push(w->wants, w->number, (uint64_t)(i + 1) * WORKERS + w->number);
+		while (atomic_load(&w->served) <= i)
+			sched_yield();
+	}
+	return NULL;
+}
+
+static void no_wake_up_is_lost(void **state)
+{
+	struct worker workers[WORKERS] = {0};
+	pthread_t threads[WORKERS];
+	struct xi_wants *wants;
+	unsigned int total = 0;
+	struct xi_addr addr;
+
+	assert_int_equal(xi_wants_create(&wants, WORKERS), 0);
+	for (unsigned int i = 0; i < WORKERS; i++) {
+		workers[i].wants = wants;
+		workers[i].number = i;
+		assert_int_equal(pthread_create(&threads[i], NULL, work, &workers[i]), 0);
+	}
+	while (total < WORKERS * ROUNDS) {
+		assert_true(readable(wants, 10000));
+		xi_wants_ack(wants);
+		while (xi_wants_pop(wants, &addr)) {
+			uint64_t number;
+			struct worker *w;
+
+			memcpy(&number, addr.addr, sizeof(number));
+			w = &workers[number % WORKERS];
+			assert_int_equal(number / WORKERS, atomic_load(&w->served) + 1);
+			atomic_fetch_add(&w->served, 1);
+			total++;
+		}
+	}
+	for (unsigned int i = 0; i < WORKERS; i++)
+		pthread_join(threads[i], NULL);
+	xi_wants_destroy(wants);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(one_wake_up_serves_many),
+		cmocka_unit_test(repeats_wait_for_renewal),
+		cmocka_unit_test(full_ring_refuses_and_remembers_nothing),
+		cmocka_unit_test(no_wake_up_is_lost),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
