@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# timeout: 100
+# timeout: 180
 #
 # xipsec against the kernel's own ESP, in one machine:
 #
