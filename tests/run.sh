@@ -7,9 +7,9 @@
 #   tests/run.sh unit net            these layers
 #   tests/run.sh net test_demo       files of this name (shell patterns allowed) in these layers
 #
-# A test file speaks TAP on stdout. It fails as a file, which counts as one failure, when it runs into
-# its timeout, ends nonzero without a "not ok", reports no test, or reports fewer than it planned.
-# A script may ask for its own timeout: a line "# timeout: SECONDS" among its first ten.
+# A test file speaks TAP on stdout. It fails as a file, which counts as one failure, when it runs
+# into its timeout, ends nonzero without a "not ok", reports no test, or reports fewer than it
+# planned. A script may ask for its own timeout: a line "# timeout: SECONDS" among its first ten.
 # Layer vm boots one virtual machine for all of its files.
 set -u -o pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -155,7 +155,8 @@ run_layer() {
 	done
 }
 
-# All files in one boot. vmtest/run_tests leaves NAME.out, .err, .rc and .time for each in a directory.
+# All files in one boot. vmtest/run_tests leaves NAME.out, .err, .rc and .time for each in a
+# directory.
 run_layer_vm() {
 	local f name dir=$work/vm start
 	start=$(now_us)

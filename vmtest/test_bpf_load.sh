@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# The BPF object on the oldest kernel that is supported: its verifier takes every program, and an LRU map
-# sized as the daemon sizes it holds what was asked for.
+# The BPF object on the oldest kernel that is supported: its verifier takes every program, and an
+# LRU map sized as the daemon sizes it holds what was asked for.
 cd "$(dirname "$0")/.." || exit 1
 [ -n "${VMTEST:-}" ] || exec vmtest/vmrun "vmtest/${0##*/}"
 . tests/lib/tap.sh
@@ -27,7 +27,8 @@ tap_check "type information is accepted, so dumps show names" \
 	test -z "$(grep -i 'BTF is optional' /tmp/load.log)"
 rm -rf $dir
 
-# lru_holds WANTED: of WANTED keys put in, how many are found in a map of max(2 * WANTED, 256 * CPUs)
+# lru_holds WANTED: of WANTED keys put in, how many are found in a map of max(2 * WANTED, 256 *
+# CPUs)
 lru_holds() {
 	local wanted=$1 size map=/sys/fs/bpf/lru_$1
 	size=$((256 * $(cpus_possible)))

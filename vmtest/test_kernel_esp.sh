@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# timeout: 100
+# timeout: 180
 #
 # xipsec against the kernel's own ESP, in one machine:
 #
@@ -14,7 +14,8 @@ cd "$(dirname "$0")/.." || exit 1
 
 spi_in=0x1001 spi_out=0x2002      # as gw1 sees them
 
-# sa_lines BITS ESN LOCAL REMOTE: ip -batch lines of both SAs, the same for both sides, with fresh keys
+# sa_lines BITS ESN LOCAL REMOTE: ip -batch lines of both SAs, the same for both sides, with fresh
+# keys
 sa_lines() {
 	local window="replay-window 32"
 	[ "$2" = esn ] && window="replay-window 128 flag esn"

@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Frames for the generator, as a pcap file.
 
-  frames.py --out FILE --eth-src MAC --eth-dst MAC --src A --dst A --size N|imix [--count N] [--flows N]
+  frames.py --out FILE --eth-src MAC --eth-dst MAC --src A --dst A --size N|imix
+            [--count N] [--flows N]
       UDP packets of N bytes from the IP header on; imix is 7 x 64, 4 x 576, 1 x 1500
   ... --esp --outer-src A --outer-dst A --spi N --key HEX
-      the same packets in ESP (tunnel mode, AES-GCM, key and salt), made by scapy. They come over and over, so
-      the SA that receives them must have no replay window.
+      the same packets in ESP (tunnel mode, AES-GCM, key and salt), made by scapy. They come over
+      and over, so the SA that receives them must have no replay window.
 """
 import argparse
 import logging

@@ -32,8 +32,8 @@ __u32 next_frame;                /* one caller: no atomics */
 __u64 sent;
 
 /*
- * Pages are recycled within a call, with the length and the bytes that a receiver left in them, so each
- * frame is sized and stored as a whole.
+ * Pages are recycled within a call, with the length and the bytes that a receiver left in them, so
+ * each frame is sized and stored as a whole.
  */
 SEC("xdp")
 int gen_send(struct xdp_md *ctx)

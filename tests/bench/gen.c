@@ -5,10 +5,10 @@
  *   gen send DEV FILE.pcap SECONDS       send the capture's frames, over and over, out of DEV
  *   gen sink DEV SECONDS [tc|xdp]        swallow and count what arrives on DEV
  *
- * send is one long BPF_PROG_TEST_RUN call with live frames, ended by a signal: many Mpps out of one core,
- * which is more than a gateway on the other takes; the excess is lost in the veth's ring, and the sink says
- * what came through. The sink waits for the first packet, lets WARM_UP_MS pass, and then counts.
- * Both print one JSON object. CPUs are the caller's choice (taskset).
+ * send is one long BPF_PROG_TEST_RUN call with live frames, ended by a signal: many Mpps out of
+ * one core, which is more than a gateway on the other takes; the excess is lost in the veth's
+ * ring, and the sink says what came through. The sink waits for the first packet, lets WARM_UP_MS
+ * pass, and then counts. Both print one JSON object. CPUs are the caller's choice (taskset).
  */
 #include <errno.h>
 #include <linux/if_link.h>
@@ -68,8 +68,8 @@ static int read_record(FILE *f, struct gen_frame *frame, const char *path)
 	if (fread(&rec, sizeof(rec), 1, f) != 1)
 		return 0;
 	if (rec.caplen != rec.len || rec.len < GEN_FRAME_MIN || rec.len > GEN_FRAME_MAX) {
-		fprintf(stderr, "gen: %s: frame of %u bytes (%u captured): %d to %d are possible\n", path,
-			rec.len, rec.caplen, GEN_FRAME_MIN, GEN_FRAME_MAX);
+		fprintf(stderr, "gen: %s: frame of %u bytes (%u captured): %d to %d are possible\n",
+			path, rec.len, rec.caplen, GEN_FRAME_MIN, GEN_FRAME_MAX);
 		return -EINVAL;
 	}
 	frame->len = rec.len;
@@ -90,9 +90,10 @@ static int read_pcap(const char *path, struct gen_frame **out)
 		fprintf(stderr, "gen: %s: %s\n", path, strerror(errno));
 		return err;
 	}
-	if (fread(&h, sizeof(h), 1, f) != 1 || (h.magic != PCAP_MAGIC && h.magic != PCAP_MAGIC_NS) ||
-	    h.linktype != LINKTYPE_ETHERNET) {
-		fprintf(stderr, "gen: %s: no pcap file of Ethernet frames in this host's byte order\n", path);
+	if (fread(&h, sizeof(h), 1, f) != 1 || h.linktype != LINKTYPE_ETHERNET ||
+	    (h.magic != PCAP_MAGIC && h.magic != PCAP_MAGIC_NS)) {
+		fprintf(stderr, "gen: %s: no pcap file of Ethernet frames in this host's byte order\n",
+			path);
 		goto fail;
 	}
 	for (;;) {
@@ -125,10 +126,11 @@ fail:
 
 static int fill_maps(struct gen_bpf *skel, const struct gen_frame *frames, int n, __u32 ifindex)
 {
+	int fd = bpf_map__fd(skel->maps.frames);
 	__u32 zero = 0;
 
 	for (__u32 i = 0; i < (__u32)n; i++) {
-		int err = bpf_map_update_elem(bpf_map__fd(skel->maps.frames), &i, &frames[i], BPF_ANY);
+		int err = bpf_map_update_elem(fd, &i, &frames[i], BPF_ANY);
 
 		if (err)
 			return err;
@@ -186,7 +188,8 @@ static int cmd_send(__u32 ifindex, const char *path, double seconds)
 	seconds = now() - start;
 	if (!err)
 		printf("{\"sent\": %llu, \"seconds\": %.3f, \"mpps\": %.4f}\n",
-		       (unsigned long long)skel->bss->sent, seconds, skel->bss->sent / seconds / 1e6);
+		       (unsigned long long)skel->bss->sent, seconds,
+		       skel->bss->sent / seconds / 1e6);
 out:
 	gen_bpf__destroy(skel);
 	free(frames);
@@ -255,7 +258,8 @@ static int sink_tc(struct gen_bpf *skel, __u32 ifindex, double seconds)
 		return err;
 	err = bpf_tc_attach(&hook, &opts);
 	err = err ?: measure(skel, seconds);
-	hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS; /* libbpf: only both together remove the qdisc */
+	/* libbpf removes the qdisc only for both together */
+	hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
 	bpf_tc_hook_destroy(&hook);
 	return err;
 }

@@ -7,11 +7,14 @@
   esp_peer.py send SA-OPTIONS --dev DEV --inner-src A --inner-dst A --plan STEP,STEP,...
       send encrypted echo requests, also bad ones, and see which of them are answered
   esp_peer.py check SA-OPTIONS --pcap FILE
-      verify the ICV of every ESP packet of both SAs in a capture, and that no IV was used twice with one key
+      verify the ICV of every ESP packet of both SAs in a capture, and that no IV was used twice with
+      one key
 
-Each prints one JSON object on stdout. Runs in the network namespace of the peer, as root.
-SA-OPTIONS, as this peer sees them: --local A --remote A --spi-in N --key-in HEX --spi-out N --key-out HEX
-(key and salt, RFC 4106 section 8.1) [--esn] [--seq N: sequence number to begin after, 64 bits with ESN].
+Each prints one JSON object on stdout. Runs in the peer's network namespace, as root.
+SA-OPTIONS, as this peer sees them:
+--local A --remote A --spi-in N --key-in HEX --spi-out N --key-out HEX
+(key and salt, RFC 4106 section 8.1) [--esn] [--seq N: sequence number to begin after, 64 bits with
+ESN].
 
 Steps of a plan; each sends one packet, a fresh echo request, unless said otherwise:
   ok             a good packet with the next sequence number
@@ -95,7 +98,7 @@ class Sa:
         try:
             self.scapy.esn = seq >> 32
             inner = self.scapy.decrypt(packet.copy())
-        except Exception as e:  # scapy: IPSecIntegrityError; cryptography: InvalidTag; and struct.error
+        except Exception as e:  # IPSecIntegrityError, InvalidTag, struct.error
             logging.debug("decrypt: %r", e)
             return None, seq
         self.seq = max(self.seq, seq)
@@ -103,7 +106,7 @@ class Sa:
 
 
 def find_esp(packet):
-    """The outer IP packet with an ESP layer: plain ESP, or in UDP port 4500 (RFC 3948); else None."""
+    """The outer IP packet with its ESP layer: plain, or in UDP port 4500 (RFC 3948); else None."""
     if ESP in packet:
         return packet
     if UDP in packet and 4500 in (packet[UDP].sport, packet[UDP].dport):
@@ -348,7 +351,7 @@ class Sender:
         return self.request()
 
     def wait(self, seconds, expected):
-        """How often the current request is answered within the time; the wait ends early at `expected`."""
+        """How often a request is answered within the time; ends early at `expected`."""
         answers = 0
         deadline = time.monotonic() + seconds
         while answers < expected and time.monotonic() < deadline:
@@ -391,9 +394,9 @@ def run_send(args):
 
 
 def check_pcap(path, sas):
-    """Verify a capture against SAs ({spi: Sa}). An IV may come once for each key: RFC 4106 section 3.1.
+    """Verify a capture against SAs ({spi: Sa}). An IV may come once a key: RFC 4106 section 3.1.
 
-    A packet captured twice at one point would be called a duplicate, so capture at one device only.
+    A packet that is captured twice would be called a duplicate, so capture at one device only.
     """
     result = {"packets": 0, "esp": 0, "icv_good": 0, "icv_bad": 0, "unknown_spi": 0, "iv_reused": 0,
               "seq_reused": 0, "by_spi": {}}
@@ -416,16 +419,17 @@ def check_pcap(path, sas):
         result["seq_reused"] += (sa.spi, seq) in seqs
         ivs.add((sa.key, iv))
         seqs.add((sa.spi, seq))
-        spi = result["by_spi"].setdefault("0x%x" % sa.spi, {"packets": 0, "seq_min": seq, "seq_max": seq})
+        spi = result["by_spi"].setdefault("0x%x" % sa.spi,
+                                          {"packets": 0, "seq_min": seq, "seq_max": seq})
         spi["packets"] += 1
         spi["seq_min"], spi["seq_max"] = min(spi["seq_min"], seq), max(spi["seq_max"], seq)
     return result
 
 
 def run_check(args):
-    sas = {args.spi_in: Sa(args.remote, args.local, args.spi_in, args.key_in, args.esn, args.seq),
-           args.spi_out: Sa(args.local, args.remote, args.spi_out, args.key_out, args.esn, args.seq)}
-    return check_pcap(args.pcap, sas)
+    sas = [Sa(args.remote, args.local, args.spi_in, args.key_in, args.esn, args.seq),
+           Sa(args.local, args.remote, args.spi_out, args.key_out, args.esn, args.seq)]
+    return check_pcap(args.pcap, {sa.spi: sa for sa in sas})
 
 
 def parse_args():

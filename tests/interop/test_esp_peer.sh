@@ -40,7 +40,8 @@ stop_answer() {
 	wait "${xi_pids["bg answer"]}"
 }
 
-# send OUTER-LEFT OUTER-RIGHT INNER-LEFT INNER-RIGHT PLAN OPTION...: what was answered, a digit a step
+# send OUTER-LEFT OUTER-RIGHT INNER-LEFT INNER-RIGHT PLAN OPTION...: what was answered, a digit a
+# step
 send() {
 	local left=$1 right=$2 src=$3 dst=$4 plan=$5
 	shift 5
@@ -50,7 +51,8 @@ send() {
 	jq -r .answered "$XI_TMP/send.json"
 }
 
-# check SAS-ARG...: the capture: good and bad ICVs, unknown SPIs, IVs and sequence numbers that came twice
+# check SAS-ARG...: the capture: good and bad ICVs, unknown SPIs, IVs and sequence numbers that
+# came twice
 check() {
 	# shellcheck disable=SC2046
 	tests/interop/esp_peer.py check $(sas "$@") --pcap "$XI_TMP/wan-left.pcap" |

@@ -15,13 +15,16 @@
 # Each namespace is called $XI_NS-NAME; the functions take the bare NAME (h1, gw1, wan, ...).
 #
 #   net_up [NAME...]             make the topology: all five, or these (gw1 wan gw2 h1 h2)
-#   net_in NAME CMD ARG...       run CMD in the namespace (bpffs stays visible, unlike ip netns exec)
+#   net_in NAME CMD ARG...       run CMD in the namespace (bpffs stays visible, unlike ip netns
+#                                exec)
 #   net_add NAME                 one more namespace, on the bridge: net_plug NAME DEV V4 V6
-#   gw_conf GW [LINE...]         write and name GW's standard configuration, with more lines at its end
+#   gw_conf GW [LINE...]         write and name GW's standard configuration, with more lines at its
+#                                end
 #   start_daemon GW [CONF [ARG...]]   start xipsecd and wait until it says that it is ready
 #   stop_daemon GW               SIGTERM, wait; returns its exit status.  kill_daemon GW: kill -9
 #   gwctl GW xipsec ARG...       run the control tool against GW's daemon
-#   gwip GW CMD ARG...          run a program, such as ip -s xfrm state, whose XFRM netlink goes to GW's daemon
+#   gwip GW CMD ARG...          run a program, such as ip -s xfrm state, whose XFRM netlink goes to
+#                               GW's daemon
 #   sa_packets SPI               from the output of ip -s xfrm state on stdin: packets of that SA
 #   capture_start NAME DEV [FILTER]; capture_stop NAME DEV: $XI_TMP/NAME-DEV.pcap, complete
 #   only_esp PCAP                true when ESP, and nothing but ESP, ARP and ND, was on the wire
@@ -106,9 +109,9 @@ net_add() {
 	done
 }
 
-# net_veth NAME1 DEV1 NAME2 DEV2 MTU: a veth pair that hides nothing from XDP: a sender behind a veth
-# leaves checksums to hardware that is not there (tx off), and frames that XDP redirects into a veth
-# vanish unless its other end has XDP or GRO (gro on).
+# net_veth NAME1 DEV1 NAME2 DEV2 MTU: a veth pair that hides nothing from XDP: a sender behind a
+# veth leaves checksums to hardware that is not there (tx off), and frames that XDP redirects into
+# a veth vanish unless its other end has XDP or GRO (gro on).
 net_veth() {
 	local q="numrxqueues $XI_QUEUES numtxqueues $XI_QUEUES" end
 	# shellcheck disable=SC2086

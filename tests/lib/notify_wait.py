@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""notify_wait.py SOCKET SECONDS: play systemd's part of sd_notify; 0 once READY=1 has come, 1 if not."""
+"""notify_wait.py SOCKET SECONDS: be systemd to a daemon; 0 once READY=1 has come."""
 import socket
 import sys
 import time

@@ -5,7 +5,8 @@
 #   tap_ok NAME                    passed
 #   tap_not_ok NAME [WHY...]       failed; WHY is shown as a comment
 #   tap_skip NAME WHY              not run, and why
-#   tap_check NAME CMD ARG...      run CMD, in this shell: passed when it returns 0, else its output is shown
+#   tap_check NAME CMD ARG...      run CMD, in this shell: passed when it returns 0, else its
+#                                  output is shown
 #   tap_is NAME GOT WANT           passed when the two strings are equal
 #   tap_skip_all WHY               nothing in this file can run: says so and ends it
 #   tap_done                       the last call: prints the plan, exits 1 when something failed
