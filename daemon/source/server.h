@@ -32,8 +32,14 @@ void xi_xfrm_server_destroy(struct xi_xfrm_server *server);
 void xi_xfrm_server_acquire(struct xi_xfrm_server *server, const struct xi_flow *flow,
 			    const struct xi_policy *policy);
 
-/* SAs and policies of connections from this process are marked as coming from a file. 0: none. */
+/*
+ * SAs and policies that this process adds are marked as coming from a file, and adding what exists already is
+ * then no error. 0: none. Starts the count of file_progress anew.
+ */
 void xi_xfrm_server_set_file_pid(struct xi_xfrm_server *server, pid_t pid);
+/* How many SAs and policies it has tried to add so far, and how many of those were refused. */
+void xi_xfrm_server_file_progress(const struct xi_xfrm_server *server, unsigned int *requests,
+				  unsigned int *refused);
 
 /* The socket's name as a client must be given it in XIPSEC_XFRM_SOCK. */
 const char *xi_xfrm_server_name(const struct xi_xfrm_server *server);

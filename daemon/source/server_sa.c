@@ -12,11 +12,6 @@ static int refused(struct xi_extack *ack, int err, const char *why)
 	return err;
 }
 
-static bool from_file(const struct xi_client *c)
-{
-	return c->server->file_pid && c->pid == c->server->file_pid;
-}
-
 static void sa_notify(struct xi_client *c, const struct nlmsghdr *nlh, const struct xi_sa_rec *rec)
 {
 	struct xi_nl_to to = xi_nl_answer(c, nlh);
@@ -38,7 +33,7 @@ int xi_handle_newsa(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_e
 	err = xi_xfrm_get_newsa(&req, nlh, ack);
 	if (err)
 		return err;
-	if (from_file(c))
+	if (xi_client_is_file(c))
 		req.sa.life |= XI_SA_FROM_FILE;
 	if (nlh->nlmsg_type == XFRM_MSG_NEWSA)
 		err = xi_sad_add(sad, &req.sa, &req.key, &req.init, &why);

@@ -220,7 +220,7 @@ static bool is_control(struct shim_sock *s, int fd, const struct nlmsghdr *nlh, 
 	return true;
 }
 
-static ssize_t recv_once(struct shim_sock *s, int fd, struct msghdr *msg, int flags)
+static ssize_t recv_once(int fd, struct msghdr *msg, int flags)
 {
 	struct msghdr plain = *msg;
 	ssize_t n;
@@ -253,7 +253,7 @@ static ssize_t xfrm_recv(struct shim_sock *s, int fd, struct msghdr *msg, int fl
 				return -1;
 			continue;
 		}
-		n = recv_once(s, fd, msg, flags);
+		n = recv_once(fd, msg, flags);
 		if (n < 0 && errno != ECONNRESET && errno != ENOTSOCK)
 			return -1;
 		if (n <= 0) {
