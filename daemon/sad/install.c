@@ -31,6 +31,10 @@ static int sa_check(const struct xi_sad *sad, const struct xi_sa *sa, const stru
 		*why = "replay window too large; at most 4096 packets";
 		return -EINVAL;
 	}
+	if (sa->sel.ifindex) {
+		*why = "selectors that name a device are not carried; leave dev out";
+		return -EOPNOTSUPP;
+	}
 	if (sa->life & XI_SA_FROM_FILE && !sad->state_dir) {
 		*why = "no state directory to reserve sequence numbers in; set one, or let a key manager add the SA";
 		return -EINVAL;

@@ -23,13 +23,16 @@ struct xi_spd_policy {
 	uint32_t sas[XI_POLICY_SAS]; /* sa_index of outbound SAs that fit template 0, newest first */
 };
 
+struct xi_spd_index;
+
 struct xi_spd_snapshot {
 	uint32_t generation;         /* equals xi_config.spd_generation of its time */
 	enum xi_action default_action[XI_DIR_MAX];
 	uint32_t n[XI_DIR_MAX];
-	const struct xi_spd_policy *policies[XI_DIR_MAX]; /* ascending priority, then age */
+	const struct xi_spd_policy *const *policies[XI_DIR_MAX]; /* ascending priority, then age */
 	uint32_t nlocal;
 	const struct xi_addr *local; /* addresses of this host, sorted with memcmp */
+	const struct xi_spd_index *index[XI_DIR_MAX]; /* for xi_spd_lookup(); NULL: walk the list */
 };
 
 int xi_spd_create(struct xi_spd **out, struct xi_sad *sad, const struct xi_store *store);
@@ -40,6 +43,10 @@ int xi_spd_adopt(struct xi_spd *spd, unsigned int *n);
  * Key of a policy, as in the kernel: direction, selector, type, mark, if_id. 0 or -errno, *why as in sad.h.
  * Each is acknowledged only when no worker and no XDP program judges by the old state:
  * the store's guard and generation are changed, a new snapshot is published, grace period waited for.
+ * Every change takes a new generation, so that all flows are judged again, but for one: a replacement that
+ * differs only in template SPIs or lifetimes. Flows of the SAs that lose by it find them superseded.
+ * -EINVAL as the kernel; -EOPNOTSUPP for templates other than one of ESP in tunnel mode (an outbound transport
+ * template without addresses is taken: a trap, for which no SA serves).
  */
 int xi_spd_add(struct xi_spd *spd, const struct xi_policy *policy, bool replace, const char **why); /* -EEXIST */
 int xi_spd_delete(struct xi_spd *spd, const struct xi_policy *key); /* by index when key->index != 0; -ENOENT */
@@ -50,7 +57,10 @@ const struct xi_policy *xi_spd_next(const struct xi_spd *spd, uint32_t *index);
 unsigned int xi_spd_count(const struct xi_spd *spd, enum xi_dir dir);
 int xi_spd_set_default(struct xi_spd *spd, enum xi_dir dir, enum xi_action action);
 enum xi_action xi_spd_get_default(const struct xi_spd *spd, enum xi_dir dir);
-/* SAs came or went (from the SAD's listener): resolves templates again; a superseded SA's flows are re-judged. */
+/*
+ * SAs came or went (from the SAD's listener, best from its sync, which comes once for a flush): resolves templates
+ * again. Flows of an SA that lost its place find it superseded (xi_sad_superseded) and are judged again.
+ */
 void xi_spd_sas_changed(struct xi_spd *spd);
 /* The host's own addresses changed. addrs is copied. */
 int xi_spd_set_local(struct xi_spd *spd, const struct xi_addr *addrs, uint32_t n);
@@ -62,11 +72,14 @@ const struct xi_spd_snapshot *xi_spd_snapshot(const struct xi_spd *spd);
 /* The policy that decides on a flow, NULL: none (then default_action). RFC 4301 section 4.4.1: first match wins. */
 const struct xi_spd_policy *xi_spd_lookup(const struct xi_spd_snapshot *snap, enum xi_dir dir,
 					  const struct xi_flow *flow);
+/* IKE of the host itself (UDP from, in: to, a local address and port 500 or 4500) is exempt from policy. */
+bool xi_spd_is_ike(const struct xi_spd_snapshot *snap, enum xi_dir dir, const struct xi_flow *flow);
 bool xi_spd_is_local(const struct xi_spd_snapshot *snap, const uint8_t addr[16], enum xi_family family);
 
 /*
  * Verdict on an outbound flow. PROTECT fills handle (and next_handle); XI_VERDICT_NONE: protection wanted, no SA
- * serves it (*policy tells which policy; the caller drops, counts and asks for an ACQUIRE).
+ * serves it (*policy tells which policy; the caller drops, counts and asks for an ACQUIRE). flow is the whole
+ * flow, not masked. A verdict of generation 0 (IKE) is for this packet alone: masked, it would free others.
  */
 enum xi_verdict xi_spd_judge_out(const struct xi_spd_snapshot *snap, const struct xi_sad *sad,
 				 const struct xi_flow *flow, struct xi_flow_verdict *verdict,

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What policy says of one packet. Pure: snapshot and SAD are only read, by workers and by the control thread. */
+#include "sad/spd_priv.h"
+
+#include <netinet/in.h>
+#include <string.h>
+
+#include "sad/selector.h"
+
+#define PORT_IKE 500
+#define PORT_IKE_NATT 4500       /* RFC 3948 */
+
+static const uint8_t zero[16];
+
+static bool port_is_ike(uint16_t port)
+{
+	return port == PORT_IKE || port == PORT_IKE_NATT;
+}
+
+/* The host's own end decides: the far end's port is anybody's choice. */
+bool xi_spd_is_ike(const struct xi_spd_snapshot *snap, enum xi_dir dir, const struct xi_flow *flow)
+{
+	if (flow->proto != IPPROTO_UDP || flow->fragment)
+		return false;
+	if (dir == XI_OUT)
+		return port_is_ike(flow->sport) && xi_spd_is_local(snap, flow->saddr, flow->family);
+	return port_is_ike(flow->dport) && xi_spd_is_local(snap, flow->daddr, flow->family);
+}
+
+/* Newest SA whose selector, if it has one, takes the flow. */
+static uint32_t sa_for_flow(const struct xi_spd_policy *p, const struct xi_sad *sad, const struct xi_flow *flow)
+{
+	uint32_t i;
+
+	for (i = 0; i < p->nsas; i++) {
+		const struct xi_sa_rec *rec = xi_sad_rec(sad, p->sas[i]);
+
+		if (rec && xi_selector_matches(&rec->sa.sel, flow))
+			return p->sas[i];
+	}
+	return 0;
+}
+
+static enum xi_verdict policy_verdict(const struct xi_spd_policy *p, const struct xi_sad *sad,
+				      const struct xi_flow *flow, uint32_t *handle)
+{
+	if (p->policy.action == XI_BLOCK)
+		return XI_VERDICT_DISCARD;
+	if (!p->policy.ntmpls)
+		return XI_VERDICT_BYPASS;
+	*handle = sa_for_flow(p, sad, flow);
+	if (*handle)
+		return XI_VERDICT_PROTECT;
+	return p->policy.tmpls[0].optional ? XI_VERDICT_BYPASS : XI_VERDICT_NONE;
+}
+
+enum xi_verdict xi_spd_judge_out(const struct xi_spd_snapshot *snap, const struct xi_sad *sad,
+				 const struct xi_flow *flow, struct xi_flow_verdict *verdict,
+				 const struct xi_spd_policy **policy)
+{
+	const struct xi_spd_policy *p = NULL;
+
+	*verdict = (struct xi_flow_verdict){
+		.slot = XI_NO_SLOT,
+		.next_slot = XI_NO_SLOT,
+		.generation = snap->generation,
+	};
+	if (xi_spd_is_ike(snap, XI_OUT, flow)) {
+		verdict->verdict = XI_VERDICT_BYPASS;
+		verdict->generation = 0;
+	} else {
+		p = xi_spd_lookup(snap, XI_OUT, flow);
+		if (p)
+			verdict->verdict = policy_verdict(p, sad, flow, &verdict->handle);
+		else if (snap->default_action[XI_OUT] == XI_BLOCK)
+			verdict->verdict = XI_VERDICT_DISCARD;
+		else
+			verdict->verdict = XI_VERDICT_BYPASS;
+	}
+	if (policy)
+		*policy = p;
+	return verdict->verdict;
+}
+
+static enum xi_dir dir_of_arrival(const struct xi_spd_snapshot *snap, const struct xi_flow *flow)
+{
+	return xi_spd_is_local(snap, flow->daddr, flow->family) ? XI_IN : XI_FWD;
+}
+
+bool xi_spd_allows_clear(const struct xi_spd_snapshot *snap, const struct xi_flow *flow)
+{
+	enum xi_dir dir = dir_of_arrival(snap, flow);
+	const struct xi_spd_policy *p;
+	uint32_t i;
+
+	if (xi_spd_is_ike(snap, XI_IN, flow))
+		return true;
+	p = xi_spd_lookup(snap, dir, flow);
+	if (!p)
+		return snap->default_action[dir] == XI_ALLOW;
+	if (p->policy.action == XI_BLOCK)
+		return false;
+	for (i = 0; i < p->policy.ntmpls; i++)
+		if (!p->policy.tmpls[i].optional)
+			return false;
+	return true;
+}
+
+static bool tmpl_accepts(const struct xi_tmpl *tmpl, const struct xi_sa *sa)
+{
+	return sa->id.proto == tmpl->id.proto && sa->mode == tmpl->mode &&
+	       (!tmpl->id.spi || tmpl->id.spi == sa->id.spi) &&
+	       (!tmpl->reqid || tmpl->reqid == sa->reqid) &&
+	       (!memcmp(tmpl->saddr, zero, 16) || !memcmp(tmpl->saddr, sa->saddr, 16)) &&
+	       (!memcmp(tmpl->id.daddr, zero, 16) || !memcmp(tmpl->id.daddr, sa->id.daddr, 16));
+}
+
+/*
+ * The kernel's xfrm_policy_check() of a packet that came through one tunnel SA: every template that is not optional
+ * needs an SA of its own, and the SA a template. A policy without templates does not want the tunnel.
+ */
+static bool tmpls_accept(const struct xi_policy *policy, const struct xi_sa *sa)
+{
+	bool spent = false;
+	uint32_t i;
+
+	for (i = policy->ntmpls; i-- > 0;) {
+		if (!spent && tmpl_accepts(&policy->tmpls[i], sa))
+			spent = true;
+		else if (!policy->tmpls[i].optional)
+			return false;
+	}
+	return spent;
+}
+
+bool xi_spd_allows_protected(const struct xi_spd_snapshot *snap, const struct xi_flow *flow, const struct xi_sa *sa)
+{
+	const struct xi_spd_policy *p;
+
+	if (!xi_selector_matches(&sa->sel, flow))
+		return false;
+	p = xi_spd_lookup(snap, dir_of_arrival(snap, flow), flow);
+	return p && p->policy.action == XI_ALLOW && tmpls_accept(&p->policy, sa);
+}

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Which SAs serve an outbound policy, as the kernel's xfrm_state_find(), and what a rekey does to flows: an SA
+ * that no policy chooses any more is marked superseded, so its flows are judged again and nobody else's.
+ */
+#include "sad/spd_priv.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+#include "sad/sad_priv.h"
+
+static const uint8_t zero[16];
+
+static bool sa_fits(const struct xi_policy *policy, const struct xi_tmpl *tmpl, const struct xi_sa *sa)
+{
+	return sa->id.proto == tmpl->id.proto && sa->mode == tmpl->mode &&
+	       (!tmpl->id.spi || tmpl->id.spi == sa->id.spi) && sa->sa_dir != XI_SA_DIR_IN &&
+	       (!memcmp(tmpl->saddr, zero, 16) || !memcmp(tmpl->saddr, sa->saddr, 16)) &&
+	       sa->if_id == policy->if_id &&
+	       (policy->mark_v & policy->mark_m & sa->mark_m) == sa->mark_v &&
+	       xi_selector_overlaps(&policy->sel, &sa->sel);
+}
+
+/* An SA whose selector a newer one covers gets no flow any more. */
+static void pub_choose(const struct xi_spd *spd, struct xi_spd_pub *pub)
+{
+	const struct xi_selector *chosen[XI_POLICY_SAS];
+	uint32_t i, j;
+
+	pub->nchoices = 0;
+	for (i = 0; i < pub->p.nsas; i++) {
+		const struct xi_sa_rec *rec = xi_sad_rec(spd->sad, pub->p.sas[i]);
+
+		for (j = 0; j < pub->nchoices; j++)
+			if (xi_selector_covers(chosen[j], &rec->sa.sel))
+				break;
+		if (j < pub->nchoices)
+			continue;
+		chosen[pub->nchoices] = &rec->sa.sel;
+		pub->choices[pub->nchoices++] = pub->p.sas[i];
+	}
+}
+
+void xi_pub_resolve(const struct xi_spd *spd, struct xi_spd_pub *pub)
+{
+	struct xi_spd_policy *p = &pub->p;
+	struct xi_sad_node *node;
+	enum xi_chain chain;
+
+	memset(p->sas, 0, sizeof(p->sas));
+	memset(pub->choices, 0, sizeof(pub->choices));
+	p->nsas = 0;
+	pub->nchoices = 0;
+	if (p->policy.dir != XI_OUT || !xi_policy_protects(&p->policy))
+		return;
+	node = xi_peers_newest(spd->sad, &p->policy.tmpls[0], &chain);
+	for (; node && p->nsas < XI_POLICY_SAS; node = node->links[chain].older)
+		if (sa_fits(&p->policy, &p->policy.tmpls[0], &node->rec->sa))
+			p->sas[p->nsas++] = node->sa_index;
+	pub_choose(spd, pub);
+}
+
+static struct xi_spd_choice *choice_of(const struct xi_spd *spd, uint32_t sa_index)
+{
+	struct xi_spd_choice *choice = &spd->choices[XI_SA_SLOT(sa_index)];
+
+	if (choice->sa_index != sa_index)
+		*choice = (struct xi_spd_choice){ .sa_index = sa_index };
+	return choice;
+}
+
+void xi_choices_count(struct xi_spd *spd, const struct xi_spd_pub *old, const struct xi_spd_pub *new)
+{
+	uint32_t i;
+
+	for (i = 0; new && i < new->nchoices; i++)
+		choice_of(spd, new->choices[i])->policies++;
+	for (i = 0; old && i < old->nchoices; i++) {
+		struct xi_spd_choice *choice = &spd->choices[XI_SA_SLOT(old->choices[i])];
+
+		if (choice->sa_index == old->choices[i])
+			choice->policies--;
+	}
+}
+
+static bool chosen_by(const struct xi_spd_pub *pub, uint32_t sa_index)
+{
+	uint32_t i;
+
+	for (i = 0; i < pub->nchoices; i++)
+		if (pub->choices[i] == sa_index)
+			return true;
+	return false;
+}
+
+/* A newcomer that takes some flows of an SA that was, and is still, chosen for others. */
+static bool newcomer_divides(const struct xi_spd *spd, const struct xi_spd_pub *old, const struct xi_spd_pub *new)
+{
+	uint32_t i, j;
+
+	for (i = 0; i < new->nchoices; i++) {
+		if (chosen_by(old, new->choices[i]))
+			continue;
+		for (j = i + 1; j < new->nchoices; j++)
+			if (chosen_by(old, new->choices[j]) &&
+			    xi_selector_overlaps(&xi_sad_rec(spd->sad, new->choices[i])->sa.sel,
+						 &xi_sad_rec(spd->sad, new->choices[j])->sa.sel))
+				return true;
+	}
+	return false;
+}
+
+bool xi_choices_disturb(const struct xi_spd *spd, const struct xi_spd_pub *old, const struct xi_spd_pub *new)
+{
+	uint32_t i;
+
+	for (i = 0; i < old->nchoices; i++)
+		if (!chosen_by(new, old->choices[i]) && xi_sad_rec(spd->sad, old->choices[i]) &&
+		    choice_of(spd, old->choices[i])->policies)
+			return true;
+	return newcomer_divides(spd, old, new);
+}
+
+void xi_choices_mark(struct xi_spd *spd, const struct xi_spd_pub *pub)
+{
+	uint32_t i;
+
+	for (i = 0; pub && i < pub->nchoices; i++)
+		if (xi_sad_rec(spd->sad, pub->choices[i]))
+			xi_sad_set_superseded(spd->sad, pub->choices[i],
+					      !choice_of(spd, pub->choices[i])->policies);
+}
+
+/* A pub with the SAs of now; NULL when they are those that node has. */
+static int node_resolve(struct xi_spd *spd, const struct xi_spd_node *node, struct xi_spd_pub **out)
+{
+	struct xi_spd_pub now, *pub;
+
+	now = *node->pub;
+	xi_pub_resolve(spd, &now);
+	*out = NULL;
+	if (now.p.nsas == node->pub->p.nsas && !memcmp(now.p.sas, node->pub->p.sas, sizeof(now.p.sas)))
+		return 0;
+	pub = malloc(sizeof(*pub));
+	if (!pub)
+		return -ENOMEM;
+	*pub = now;
+	*out = pub;
+	return 0;
+}
+
+/* Replaced pubs go to a list of their own, each with its successor counted; the snapshot still has them. */
+static int list_resolve(struct xi_spd *spd, struct xi_spd_pub **olds, struct xi_spd_node **changed, uint32_t *n)
+{
+	struct xi_spd_list *list = &spd->lists[XI_OUT];
+	struct xi_spd_pub *pub;
+	uint32_t i;
+	int err;
+
+	*n = 0;
+	for (i = 0; i < list->n; i++) {
+		struct xi_spd_node *node = list->nodes[i];
+
+		err = node_resolve(spd, node, &pub);
+		if (err)
+			return err;
+		if (!pub)
+			continue;
+		olds[*n] = node->pub;
+		changed[(*n)++] = node;
+		xi_choices_count(spd, node->pub, pub);
+		node->pub = pub;
+	}
+	return 0;
+}
+
+static int resolve_all(struct xi_spd *spd, struct xi_spd_pub **olds, struct xi_spd_node **changed)
+{
+	struct xi_spd_snapshot *snap;
+	uint32_t n, i, generation = spd->generation;
+	int err = list_resolve(spd, olds, changed, &n), failed;
+	bool bump = xi_spd_flow_mask(spd) != spd->flow_mask;
+
+	for (i = 0; i < n && !bump; i++)
+		bump = xi_choices_disturb(spd, olds[i], changed[i]->pub);
+	if (bump) {
+		generation = xi_spd_generation_after(generation);
+		failed = xi_spd_config_write(spd, generation, false);
+		if (failed)
+			err = failed;
+	}
+	for (i = 0; i < n; i++) {
+		xi_choices_mark(spd, olds[i]);
+		xi_choices_mark(spd, changed[i]->pub);
+		xi_spd_discard(spd, olds[i]);
+	}
+	if (!n && !bump)
+		return err;
+	snap = xi_snapshot_build(spd, spd->generation);
+	if (!snap)
+		return -ENOMEM;
+	xi_snapshot_publish(spd, snap);
+	return err;
+}
+
+void xi_spd_sas_changed(struct xi_spd *spd)
+{
+	uint32_t n = spd->lists[XI_OUT].n;
+	struct xi_spd_pub **olds = calloc(n ? n : 1, sizeof(*olds));
+	struct xi_spd_node **changed = calloc(n ? n : 1, sizeof(*changed));
+	int err = -ENOMEM;
+
+	if (olds && changed)
+		err = resolve_all(spd, olds, changed);
+	if (err)
+		log_warnx("policies could not be brought up to date with the SAs: %s; traffic may keep to old SAs or stop",
+			  strerror(-err));
+	free(olds);
+	free(changed);
+}

@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Changes of the SPD. Each goes: guard up, generation, policy in the store, new snapshot, grace period, guard down.
+ * So XDP asks the daemon from the first step on, and nobody judges by the old state when the change returns.
+ */
+#include "sad/spd_priv.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "log.h"
+
+#define INDEX_STEP 8             /* the low three bits of a policy's index are its direction */
+
+uint32_t xi_spd_generation_after(uint32_t generation)
+{
+	return generation + 1 ? generation + 1 : 1;
+}
+
+uint32_t xi_spd_flow_mask(const struct xi_spd *spd)
+{
+	uint32_t mask = xi_sad_flow_mask(spd->sad);
+
+	if (spd->nproto)
+		mask |= XI_FLOW_PROTO;
+	if (spd->nports)
+		mask |= XI_FLOW_PROTO | XI_FLOW_PORTS;
+	return mask;
+}
+
+void xi_spd_count_selector(struct xi_spd *spd, const struct xi_policy *policy, int by)
+{
+	if (!xi_policy_sees_flows(policy))
+		return;
+	if (policy->sel.proto)
+		spd->nproto += by;
+	if (policy->sel.sport_mask || policy->sel.dport_mask)
+		spd->nports += by;
+}
+
+void xi_spd_discard(struct xi_spd *spd, struct xi_spd_pub *pub)
+{
+	pub->next = spd->garbage;
+	spd->garbage = pub;
+}
+
+/* exact_guard: directions stop being guarded as a whole where they need not be. Otherwise flags only come. */
+int xi_spd_config_write(struct xi_spd *spd, uint32_t generation, bool exact_guard)
+{
+	struct xi_config config, before;
+	uint32_t flags[XI_DIR_MAX];
+	unsigned int dir;
+	int err;
+
+	err = spd->store.ops->config_get(spd->store.s, &config);
+	if (err)
+		return err;
+	before = config;
+	xi_guard_flags(spd, flags);
+	for (dir = 0; dir < XI_DIR_MAX; dir++) {
+		if (exact_guard)
+			config.guard_flags[dir] = 0;
+		config.guard_flags[dir] |= flags[dir];
+		config.default_action[dir] = spd->default_action[dir];
+	}
+	config.spd_generation = generation;
+	config.flow_mask = xi_spd_flow_mask(spd);
+	if (memcmp(&config, &before, sizeof(config)))
+		err = spd->store.ops->config_put(spd->store.s, &config);
+	if (!err) {
+		spd->generation = generation;
+		spd->flow_mask = config.flow_mask;
+	}
+	return err;
+}
+
+int xi_spd_create(struct xi_spd **out, struct xi_sad *sad, const struct xi_store *store)
+{
+	struct xi_spd *spd = calloc(1, sizeof(*spd));
+	struct xi_config config;
+	unsigned int dir;
+	int err;
+
+	if (!spd)
+		return -ENOMEM;
+	spd->sad = sad;
+	spd->store = *store;
+	spd->index_next = INDEX_STEP;
+	err = store->ops->config_get(store->s, &config);
+	if (err)
+		goto fail;
+	if (!config.spd_generation) {
+		config.spd_generation = 1;
+		err = store->ops->config_put(store->s, &config);
+		if (err)
+			goto fail;
+	}
+	spd->generation = config.spd_generation;
+	spd->flow_mask = config.flow_mask;
+	memset(spd->guards.stored, 0xff, sizeof(spd->guards.stored));
+	for (dir = 0; dir < XI_DIR_MAX; dir++)
+		spd->default_action[dir] = config.default_action[dir];
+	err = -ENOMEM;
+	spd->choices = calloc(xi_sad_capacity(sad), sizeof(*spd->choices));
+	spd->snap = xi_snapshot_build(spd, spd->generation);
+	if (!spd->choices || !spd->snap)
+		goto fail;
+	*out = spd;
+	return 0;
+fail:
+	xi_spd_destroy(spd);
+	return err;
+}
+
+void xi_spd_destroy(struct xi_spd *spd)
+{
+	struct xi_spd_node *node, *next;
+	unsigned int dir;
+
+	if (!spd)
+		return;
+	HASH_ITER(hh, spd->by_key, node, next) {
+		HASH_DEL(spd->by_key, node);
+		free(node->pub);
+		free(node);
+	}
+	for (dir = 0; dir < XI_DIR_MAX; dir++)
+		free(spd->lists[dir].nodes);
+	free(spd->by_index.nodes);
+	xi_guards_free(spd);
+	xi_garbage_free(spd);
+	xi_snapshot_free(spd->snap);
+	free(spd->choices);
+	free(spd->local);
+	free(spd);
+}
+
+static struct xi_spd_node *node_find(const struct xi_spd *spd, const struct xi_policy *policy)
+{
+	struct xi_spd_key key = xi_policy_key(policy), have;
+	struct xi_spd_node *node;
+	uint32_t pos;
+
+	if (!policy->index) {
+		HASH_FIND(hh, spd->by_key, &key, sizeof(key), node);
+		return node;
+	}
+	pos = xi_spd_list_seek(&spd->by_index, policy->index);
+	if (pos == spd->by_index.n || spd->by_index.nodes[pos]->pub->p.policy.index != policy->index)
+		return NULL;
+	node = spd->by_index.nodes[pos];
+	have = node->key;
+	return have.dir == key.dir && have.type == key.type && have.mark_v == key.mark_v &&
+	       have.mark_m == key.mark_m && have.if_id == key.if_id ? node : NULL;
+}
+
+static bool index_taken(const struct xi_spd *spd, uint32_t index)
+{
+	uint32_t pos = xi_spd_list_seek(&spd->by_index, index);
+
+	return pos < spd->by_index.n && spd->by_index.nodes[pos]->pub->p.policy.index == index;
+}
+
+/* As the kernel's xfrm_gen_index(): the one asked for if it is free. */
+static uint32_t index_pick(struct xi_spd *spd, const struct xi_policy *policy)
+{
+	uint32_t index = policy->index;
+
+	while (!index || index_taken(spd, index)) {
+		index = spd->index_next | policy->dir;
+		spd->index_next += INDEX_STEP;
+		if (!spd->index_next)
+			spd->index_next = INDEX_STEP;
+	}
+	return index;
+}
+
+void xi_spd_node_link(struct xi_spd *spd, struct xi_spd_node *node)
+{
+	xi_spd_list_insert(&spd->lists[node->key.dir], node, false);
+	xi_spd_list_insert(&spd->by_index, node, true);
+	HASH_ADD(hh, spd->by_key, key, sizeof(node->key), node);
+	xi_spd_count_selector(spd, &node->pub->p.policy, 1);
+}
+
+static void node_unlink(struct xi_spd *spd, struct xi_spd_node *node)
+{
+	xi_spd_list_remove(&spd->lists[node->key.dir], node);
+	xi_spd_list_remove(&spd->by_index, node);
+	HASH_DEL(spd->by_key, node);
+	xi_spd_count_selector(spd, &node->pub->p.policy, -1);
+}
+
+/* Puts pub (NULL: nothing) in the place of node's. An equal priority keeps its place among equals. */
+static void node_swap(struct xi_spd *spd, struct xi_spd_node *node, struct xi_spd_pub *pub, uint64_t order)
+{
+	if (node->pub)
+		node_unlink(spd, node);
+	node->pub = pub;
+	node->order = order;
+	if (pub)
+		xi_spd_node_link(spd, node);
+}
+
+/* What is there now, under a new generation. */
+int xi_spd_renew(struct xi_spd *spd)
+{
+	uint32_t generation = xi_spd_generation_after(spd->generation);
+	struct xi_spd_snapshot *snap = xi_snapshot_build(spd, generation);
+	int err;
+
+	if (!snap)
+		return -ENOMEM;
+	err = xi_spd_config_write(spd, generation, false);
+	if (err)
+		xi_snapshot_free(snap);
+	else
+		xi_snapshot_publish(spd, snap);
+	return err;
+}
+
+/* node has pub in place of old already; writes that down and publishes it. On failure the caller swaps back. */
+static int node_commit(struct xi_spd *spd, const struct xi_spd_pub *old, const struct xi_spd_pub *pub)
+{
+	const struct xi_store *store = &spd->store;
+	struct xi_spd_snapshot *snap;
+	uint32_t generation = spd->generation;
+	int err;
+
+	if (!old || !pub || !xi_policy_judges_alike(&old->p.policy, &pub->p.policy) ||
+	    xi_choices_disturb(spd, old, pub) || xi_spd_flow_mask(spd) != spd->flow_mask)
+		generation = xi_spd_generation_after(generation);
+	snap = xi_snapshot_build(spd, generation);
+	if (!snap)
+		return -ENOMEM;
+	err = xi_spd_config_write(spd, generation, false);
+	if (!err)
+		err = pub ? store->ops->policy_put(store->s, pub->p.policy.index, &pub->p.policy)
+			  : store->ops->policy_del(store->s, old->p.policy.index);
+	if (err == -ENOENT && !pub)
+		err = 0;
+	if (err) {
+		xi_snapshot_free(snap);
+		return err;
+	}
+	xi_choices_mark(spd, old);
+	xi_choices_mark(spd, pub);
+	xi_snapshot_publish(spd, snap);
+	return 0;
+}
+
+/* old may be NULL (new policy) or pub (deleted one); the pub that is not used any more is freed. */
+static int node_change(struct xi_spd *spd, struct xi_spd_node *node, struct xi_spd_pub *pub, uint64_t order)
+{
+	struct xi_spd_pub *old = node->pub;
+	uint64_t old_order = node->order;
+	uint32_t generation = spd->generation;
+	int err;
+
+	err = pub ? xi_guard_add(spd, &pub->p.policy) : 0;
+	if (err)
+		goto fail;
+	node_swap(spd, node, pub, order);
+	xi_choices_count(spd, old, pub);
+	err = node_commit(spd, old, pub);
+	if (err)
+		goto undo;
+	if (old) {
+		xi_guard_drop(spd, &old->p.policy);
+		xi_guard_sweep(spd);
+	}
+	free(old);
+	return 0;
+undo:
+	xi_choices_count(spd, pub, old);
+	node_swap(spd, node, old, old_order);
+	if (pub)
+		xi_guard_drop(spd, &pub->p.policy);
+	if (spd->generation != generation && xi_spd_renew(spd))
+		log_warnx("policies could not be published again; flows are not cached until the next change");
+fail:
+	xi_guard_sweep(spd);
+	free(pub);
+	return err;
+}
+
+static struct xi_spd_pub *pub_new(struct xi_spd *spd, const struct xi_policy *policy, uint32_t index)
+{
+	struct xi_spd_pub *pub = calloc(1, sizeof(*pub));
+
+	if (!pub)
+		return NULL;
+	pub->p.policy = *policy;
+	pub->p.policy.sel.pad = 0;
+	pub->p.policy.index = index;
+	pub->p.policy.add_time = time(NULL);
+	pub->p.policy.use_time = 0;
+	xi_pub_resolve(spd, pub);
+	return pub;
+}
+
+static int policy_insert(struct xi_spd *spd, const struct xi_policy *policy)
+{
+	struct xi_spd_node *node = calloc(1, sizeof(*node));
+	struct xi_spd_pub *pub = pub_new(spd, policy, index_pick(spd, policy));
+	int err = -ENOMEM;
+
+	if (!node || !pub || xi_spd_list_reserve(&spd->lists[policy->dir]) ||
+	    xi_spd_list_reserve(&spd->by_index)) {
+		free(pub);
+		goto out;
+	}
+	node->key = xi_policy_key(policy);
+	err = node_change(spd, node, pub, spd->order_next++);
+out:
+	if (err)
+		free(node);
+	return err;
+}
+
+static int policy_replace(struct xi_spd *spd, struct xi_spd_node *node, const struct xi_policy *policy)
+{
+	const struct xi_policy *old = &node->pub->p.policy;
+	struct xi_spd_pub *pub = pub_new(spd, policy, old->index);
+
+	if (!pub)
+		return -ENOMEM;
+	return node_change(spd, node, pub, policy->priority == old->priority ? node->order : spd->order_next++);
+}
+
+int xi_spd_add(struct xi_spd *spd, const struct xi_policy *policy, bool replace, const char **why)
+{
+	struct xi_policy key = *policy;
+	struct xi_spd_node *node;
+	int err;
+
+	err = xi_policy_check(policy, why);
+	if (err)
+		return err;
+	key.index = 0;
+	node = node_find(spd, &key);
+	if (node && !replace) {
+		*why = "a policy with this direction and selector exists; delete or update it";
+		return -EEXIST;
+	}
+	*why = "the policy could not be stored; see the log";
+	err = node ? policy_replace(spd, node, policy) : policy_insert(spd, policy);
+	if (err == -E2BIG || err == -ENOSPC)
+		*why = "the policy table is full; delete policies that are no longer needed";
+	return err;
+}
+
+int xi_spd_delete(struct xi_spd *spd, const struct xi_policy *key)
+{
+	struct xi_spd_node *node = node_find(spd, key);
+	int err;
+
+	if (!node)
+		return -ENOENT;
+	err = node_change(spd, node, NULL, node->order);
+	if (!err)
+		free(node);
+	return err;
+}
+
+/* After the generation was written. Policies that the store will not let go are linked again. */
+static int flush_nodes(struct xi_spd *spd, struct xi_spd_node **nodes, uint32_t n, unsigned int *gone)
+{
+	const struct xi_store *store = &spd->store;
+	int err = 0, failed;
+	uint32_t i;
+
+	for (i = 0; i < n; i++) {
+		struct xi_spd_pub *pub = nodes[i]->pub;
+
+		failed = store->ops->policy_del(store->s, pub->p.policy.index);
+		if (failed && failed != -ENOENT) {
+			err = failed;
+			xi_spd_node_link(spd, nodes[i]);
+			continue;
+		}
+		xi_choices_count(spd, pub, NULL);
+		xi_choices_mark(spd, pub);
+		xi_guard_drop(spd, &pub->p.policy);
+		xi_spd_discard(spd, pub);
+		free(nodes[i]);
+		++*gone;
+	}
+	return err;
+}
+
+/* One grace period for all. */
+int xi_spd_flush(struct xi_spd *spd, unsigned int *n)
+{
+	uint32_t total = spd->by_index.n, i;
+	struct xi_spd_node **nodes;
+	int err, failed;
+
+	*n = 0;
+	if (!total)
+		return 0;
+	nodes = malloc(total * sizeof(*nodes));
+	if (!nodes)
+		return -ENOMEM;
+	memcpy(nodes, spd->by_index.nodes, total * sizeof(*nodes));
+	for (i = 0; i < total; i++)
+		node_unlink(spd, nodes[i]);
+	err = xi_spd_config_write(spd, xi_spd_generation_after(spd->generation), false);
+	if (err) {
+		for (i = 0; i < total; i++)
+			xi_spd_node_link(spd, nodes[i]);
+	} else {
+		err = flush_nodes(spd, nodes, total, n);
+		failed = xi_spd_renew(spd);
+		if (failed)
+			err = failed;
+		xi_guard_sweep(spd);
+	}
+	free(nodes);
+	return err;
+}
+
+const struct xi_policy *xi_spd_find(const struct xi_spd *spd, const struct xi_policy *key)
+{
+	const struct xi_spd_node *node = node_find(spd, key);
+
+	return node ? &node->pub->p.policy : NULL;
+}
+
+const struct xi_policy *xi_spd_next(const struct xi_spd *spd, uint32_t *index)
+{
+	uint32_t pos = xi_spd_list_seek(&spd->by_index, *index + 1);
+
+	if (*index == UINT32_MAX || pos == spd->by_index.n)
+		return NULL;
+	*index = spd->by_index.nodes[pos]->pub->p.policy.index;
+	return &spd->by_index.nodes[pos]->pub->p.policy;
+}
+
+unsigned int xi_spd_count(const struct xi_spd *spd, enum xi_dir dir)
+{
+	return dir < XI_DIR_MAX ? spd->lists[dir].n : 0;
+}
