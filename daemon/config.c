@@ -1,0 +1,549 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <ini.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dataplane/hostif.h"
+#include "log.h"
+
+#define ERRORS_SHOWN 50
+#define PATH_MAX_BYTES 255
+#define RUN_DIR_MAX 90               /* a socket's name below it must fit sockaddr_un.sun_path */
+#define SAD_SIZE_MAX XI_SA_SLOT_MASK /* SA slots below the mask; 20 bits of an SA index */
+#define FLOW_ENTRIES_MAX (1U << 22)
+
+enum section { SECTION_NONE, SECTION_BAD, SECTION_DAEMON, SECTION_CACHE, SECTION_PORT };
+
+struct parser {
+	struct xi_config_file *config;
+	FILE *file;
+	const char *name;
+	xi_config_report_fn report;
+	void *arg;
+	char *line;                  /* getline()'s buffer */
+	size_t line_size;
+	unsigned int lineno;
+	unsigned int errors;
+	int err;                     /* -ENOMEM, -EIO */
+	enum section section;
+	struct xi_port_config *port;
+	uint32_t seen;               /* bit n: keys[n] was given */
+	uint32_t seen_port[XI_CONFIG_PORTS];
+};
+
+struct choice {
+	const char *name;
+	int value;
+};
+
+struct key {
+	enum section section;
+	const char *name;
+	size_t offset;
+	/* NULL or the reason why `value` will not do; field: where it goes */
+	const char *(*set)(struct parser *p, const struct key *key, void *field, const char *value);
+	const char *remedy;
+	const struct choice *choices;
+	uint32_t min, max;
+};
+
+static void report(struct parser *p, unsigned int line, const char *fmt, ...) XI_PRINTF(3, 4);
+
+static void report(struct parser *p, unsigned int line, const char *fmt, ...)
+{
+	char text[768];
+	int len;
+	va_list ap;
+
+	if (p->errors++ >= ERRORS_SHOWN)
+		return;
+	if (line)
+		len = snprintf(text, sizeof(text), "%s:%u: ", p->name, line);
+	else
+		len = snprintf(text, sizeof(text), "%s: ", p->name);
+	if (len < 0 || (size_t)len >= sizeof(text))
+		len = 0;
+	va_start(ap, fmt);
+	vsnprintf(text + len, sizeof(text) - (size_t)len, fmt, ap);
+	va_end(ap);
+	p->report(p->arg, text);
+}
+
+static int replace_string(char **field, const char *value)
+{
+	char *copy = strdup(value);
+
+	if (!copy)
+		return -ENOMEM;
+	free(*field);
+	*field = copy;
+	return 0;
+}
+
+static const char *set_string(struct parser *p, const struct key *key, void *field,
+			      const char *value)
+{
+	if (!*value || strlen(value) > key->max)
+		return key->remedy;
+	if (replace_string(field, value) < 0)
+		p->err = -ENOMEM;
+	return NULL;
+}
+
+static const char *set_path(struct parser *p, const struct key *key, void *field,
+			    const char *value)
+{
+	if (value[0] != '/')
+		return key->remedy;
+	return set_string(p, key, field, value);
+}
+
+static const char *set_number(struct parser *p, const struct key *key, void *field,
+			      const char *value)
+{
+	uint64_t n = 0;
+
+	if (!*value)
+		return key->remedy;
+	for (const char *c = value; *c; c++) {
+		if (!isdigit((unsigned char)*c))
+			return key->remedy;
+		n = n * 10 + (uint64_t)(*c - '0');
+		if (n > key->max)
+			return key->remedy;
+	}
+	if (n < key->min)
+		return key->remedy;
+	*(uint32_t *)field = (uint32_t)n;
+	return NULL;
+}
+
+static const char *set_workers(struct parser *p, const struct key *key, void *field,
+			       const char *value)
+{
+	if (strcmp(value, "auto"))
+		return set_number(p, key, field, value);
+	*(uint32_t *)field = 0;
+	return NULL;
+}
+
+static const struct choice *find_choice(const struct key *key, const char *value)
+{
+	for (const struct choice *c = key->choices; c->name; c++)
+		if (!strcmp(c->name, value))
+			return c;
+	return NULL;
+}
+
+static const char *set_choice(struct parser *p, const struct key *key, void *field,
+			      const char *value)
+{
+	const struct choice *c = find_choice(key, value);
+
+	if (!c)
+		return key->remedy;
+	*(int *)field = c->value;
+	return NULL;
+}
+
+static const char *set_engine(struct parser *p, const struct key *key, void *field,
+			      const char *value)
+{
+	const struct choice *c = find_choice(key, value);
+
+	if (!c)
+		return key->remedy;
+	*(const char **)field = c->name;
+	return NULL;
+}
+
+static const struct choice engines[] = {
+	{ "auto", 0 }, { "ipsec-mb", 0 }, { "openssl", 0 }, { NULL, 0 },
+};
+static const struct choice unknown_spi[] = {
+	{ "drop", XI_METHOD_DROP }, { "pass", XI_METHOD_KERNEL }, { NULL, 0 },
+};
+static const struct choice roles[] = {
+	{ "cipher", XI_ROLE_CIPHER }, { "plain", XI_ROLE_PLAIN }, { NULL, 0 },
+};
+static const struct choice modes[] = {
+	{ "native", XI_PORT_NATIVE }, { "skb", XI_PORT_SKB }, { NULL, 0 },
+};
+static const struct choice attaches[] = {
+	{ "netlink", XI_ATTACH_NETLINK },
+	{ "link", XI_ATTACH_LINK },
+	{ "none", XI_ATTACH_NONE },
+	{ NULL, 0 },
+};
+
+XI_ASSERT(sizeof(enum xi_role) == sizeof(int) && sizeof(enum xi_port_mode) == sizeof(int) &&
+	  sizeof(enum xi_port_attach) == sizeof(int) && sizeof(enum xi_method) == sizeof(int));
+
+#define DAEMON(name, field) SECTION_DAEMON, name, offsetof(struct xi_config_file, field)
+#define CACHE(name, field) SECTION_CACHE, name, offsetof(struct xi_config_file, field)
+#define PORT(name, field) SECTION_PORT, name, offsetof(struct xi_port_config, field)
+
+static const struct key keys[] = {
+	{ DAEMON("run-dir", run_dir), set_path, .max = RUN_DIR_MAX,
+	  .remedy = "give an absolute path of at most 90 bytes" },
+	{ DAEMON("pin-dir", pin_dir), set_path, .max = PATH_MAX_BYTES,
+	  .remedy = "give an absolute path below a bpffs, as /sys/fs/bpf/xipsec" },
+	{ DAEMON("state-dir", state_dir), set_path, .max = PATH_MAX_BYTES,
+	  .remedy = "give an absolute path of a directory that survives reboots" },
+	{ DAEMON("sas", sas), set_path, .max = PATH_MAX_BYTES,
+	  .remedy = "give the absolute path of an ip -batch file" },
+	{ DAEMON("group", group), set_string, .max = 32, .remedy = "give the name of a group" },
+	{ DAEMON("engine", engine), set_engine, .choices = engines,
+	  .remedy = "an engine is auto, ipsec-mb or openssl" },
+	{ DAEMON("workers", workers), set_workers, .min = 0, .max = XI_MAX_WORKERS,
+	  .remedy = "give auto, or 1 to 16" },
+	{ DAEMON("sad-size", sad_size), set_number, .min = 16, .max = SAD_SIZE_MAX,
+	  .remedy = "give a number of SAs, 16 to 1048575" },
+	{ DAEMON("unknown-spi", unknown_spi), set_choice, .choices = unknown_spi,
+	  .remedy = "ESP of an unknown SPI is drop or pass" },
+	{ CACHE("sa-entries", sa_entries), set_number, .min = 1, .max = SAD_SIZE_MAX,
+	  .remedy = "give a number of SAs, 1 to 1048575" },
+	{ CACHE("flow-entries", flow_entries), set_number, .min = 1, .max = FLOW_ENTRIES_MAX,
+	  .remedy = "give a number of flows, 1 to 4194304" },
+	{ PORT("role", role), set_choice, .choices = roles, .remedy = "a port is cipher or plain" },
+	{ PORT("mode", mode), set_choice, .choices = modes, .remedy = "a mode is native or skb" },
+	{ PORT("attach", attach), set_choice, .choices = attaches,
+	  .remedy = "attach by netlink, link or none" },
+};
+#define NKEYS (sizeof(keys) / sizeof(keys[0]))
+XI_ASSERT(NKEYS <= 32);
+/* the remedies above say so */
+XI_ASSERT(XI_MAX_WORKERS == 16 && SAD_SIZE_MAX == 1048575 && FLOW_ENTRIES_MAX == 4194304);
+
+/* As the kernel's dev_valid_name(), and none of our own devices. NULL, or what is wrong. */
+static const char *port_name_error(const char *name)
+{
+	if (!*name)
+		return "give the device's name: [port IFNAME]";
+	if (strlen(name) >= IFNAMSIZ)
+		return "a device name has at most 15 characters";
+	if (!strcmp(name, ".") || !strcmp(name, ".."))
+		return "this is no device name";
+	for (const char *c = name; *c; c++)
+		if (*c == '/' || *c == ':' || isspace((unsigned char)*c))
+			return "a device name has no '/', ':' or space";
+	if (!strcmp(name, XI_HOSTIF_NAME) || !strcmp(name, XI_HOSTIF_PEER))
+		return "this device is the daemon's own: name a network card";
+	return NULL;
+}
+
+static struct xi_port_config *find_port(struct xi_config_file *config, const char *name)
+{
+	for (uint32_t i = 0; i < config->nports; i++)
+		if (!strcmp(config->ports[i].name, name))
+			return &config->ports[i];
+	return NULL;
+}
+
+static enum section open_port(struct parser *p, const char *name)
+{
+	const char *why = port_name_error(name);
+	struct xi_port_config *port;
+
+	if (why) {
+		report(p, p->lineno, "[port %s]: %s", name, why);
+		return SECTION_BAD;
+	}
+	port = find_port(p->config, name);
+	if (port) {
+		report(p, p->lineno, "[port %s] was given in line %u already: keep one of the two",
+		       name, port->line);
+		return SECTION_BAD;
+	}
+	if (p->config->nports == XI_CONFIG_PORTS) {
+		report(p, p->lineno, "[port %s]: more than %d ports: remove one", name,
+		       XI_CONFIG_PORTS);
+		return SECTION_BAD;
+	}
+	port = &p->config->ports[p->config->nports++];
+	memset(port, 0, sizeof(*port));
+	memcpy(port->name, name, strlen(name) + 1);
+	port->line = p->lineno;
+	p->port = port;
+	return SECTION_PORT;
+}
+
+static enum section open_section(struct parser *p, const char *heading)
+{
+	if (!strcmp(heading, "daemon"))
+		return SECTION_DAEMON;
+	if (!strcmp(heading, "cache"))
+		return SECTION_CACHE;
+	if (!strncmp(heading, "port", 4) && (!heading[4] || isspace((unsigned char)heading[4]))) {
+		heading += 4;
+		while (isspace((unsigned char)*heading))
+			heading++;
+		return open_port(p, heading);
+	}
+	report(p, p->lineno, "[%s]: unknown section: there are [daemon], [cache] and [port IFNAME]",
+	       heading);
+	return SECTION_BAD;
+}
+
+static const struct key *find_key(enum section section, const char *name)
+{
+	for (size_t i = 0; i < NKEYS; i++)
+		if (keys[i].section == section && !strcmp(keys[i].name, name))
+			return &keys[i];
+	return NULL;
+}
+
+static void unknown_key(struct parser *p, const char *name)
+{
+	char known[160] = "";
+
+	for (size_t i = 0; i < NKEYS; i++) {
+		if (keys[i].section != p->section)
+			continue;
+		if (*known)
+			strncat(known, ", ", sizeof(known) - strlen(known) - 1);
+		strncat(known, keys[i].name, sizeof(known) - strlen(known) - 1);
+	}
+	report(p, p->lineno, "%s: unknown key: here are %s", name, known);
+}
+
+static void set_key(struct parser *p, const struct key *key, const char *value)
+{
+	bool of_port = key->section == SECTION_PORT;
+	uint32_t *seen = of_port ? &p->seen_port[p->port - p->config->ports] : &p->seen;
+	char *base = of_port ? (char *)p->port : (char *)p->config;
+	uint32_t bit = 1U << (key - keys);
+	const char *why;
+
+	if (*seen & bit) {
+		report(p, p->lineno, "%s is given twice: keep one of the two", key->name);
+		return;
+	}
+	*seen |= bit;
+	why = key->set(p, key, base + key->offset, value);
+	if (why)
+		report(p, p->lineno, "%s = %s: %s", key->name, value, why);
+}
+
+/* inih's handler. read_line() follows the sections: inih tells of no empty or repeated one. */
+static int on_pair(void *arg, const char *section, const char *name, const char *value)
+{
+	struct parser *p = arg;
+	const struct key *key;
+
+	if (p->section == SECTION_BAD)
+		return 1; /* its heading was reported */
+	if (p->section == SECTION_NONE) {
+		report(p, p->lineno, "%s stands before the first section: put it below [daemon]",
+		       name);
+		return 1;
+	}
+	key = find_key(p->section, name);
+	if (key)
+		set_key(p, key, value);
+	else
+		unknown_key(p, name);
+	return 1;
+}
+
+static void follow_section(struct parser *p, const char *line)
+{
+	const char *end = strchr(line, ']');
+	const char *rest;
+	char heading[128];
+	size_t len;
+
+	if (line[0] != '[' || !end)
+		return; /* inih reports a heading without ']' */
+	for (rest = end + 1; isspace((unsigned char)*rest);)
+		rest++;
+	if (*rest && *rest != ';' && *rest != '#')
+		report(p, p->lineno,
+		       "text behind a section's heading: put it on a line of its own");
+	line++;
+	while (line < end && isspace((unsigned char)*line))
+		line++;
+	while (end > line && isspace((unsigned char)end[-1]))
+		end--;
+	len = (size_t)(end - line);
+	if (len >= sizeof(heading))
+		len = sizeof(heading) - 1;
+	memcpy(heading, line, len);
+	heading[len] = 0;
+	p->section = open_section(p, heading);
+}
+
+/*
+ * inih's reader: one call a line. Counts lines, which a packaged inih does not hand to the handler;
+ * strips leading space, which inih would take for a continuation; replaces a line that inih would
+ * cut into pieces.
+ */
+static char *read_line(char *buf, int size, void *arg)
+{
+	struct parser *p = arg;
+	ssize_t len = getline(&p->line, &p->line_size, p->file);
+	char *s = p->line;
+
+	if (len < 0) {
+		if (ferror(p->file))
+			p->err = errno == ENOMEM ? -ENOMEM : -EIO;
+		return NULL;
+	}
+	p->lineno++;
+	if (p->lineno == 1 && !strncmp(s, "\xef\xbb\xbf", 3))
+		s += 3;
+	if (memchr(p->line, 0, (size_t)len)) {
+		report(p, p->lineno, "zero byte: this is no text file");
+		s = strcpy(p->line, "");
+	}
+	while (isspace((unsigned char)*s))
+		s++;
+	if (strlen(s) >= (size_t)size) {
+		if (*s != '#' && *s != ';')
+			report(p, p->lineno, "line of more than %d bytes: shorten it", size - 1);
+		s = strcpy(p->line, "");
+	}
+	follow_section(p, s);
+	memcpy(buf, s, strlen(s) + 1);
+	return buf;
+}
+
+/* What no single line shows. */
+static void check_whole(struct parser *p)
+{
+	struct xi_config_file *config = p->config;
+	const struct key *role = find_key(SECTION_PORT, "role");
+	unsigned int ncipher = 0, norole = 0;
+
+	for (uint32_t i = 0; i < config->nports; i++) {
+		struct xi_port_config *port = &config->ports[i];
+
+		ncipher += port->role == XI_ROLE_CIPHER;
+		if (port->role != XI_ROLE_NONE)
+			continue;
+		norole++;
+		if (p->seen_port[i] & 1U << (role - keys))
+			continue; /* its value was reported */
+		report(p, port->line,
+		       "[port %s] has no role: add role = cipher or role = plain", port->name);
+	}
+	if (!ncipher && !norole)
+		report(p, 0, "no cipher port: add a [port IFNAME] with role = cipher");
+	if (config->sa_entries > config->sad_size)
+		report(p, 0,
+		       "sa-entries = %u is more than sad-size = %u: lower it or raise sad-size",
+		       config->sa_entries, config->sad_size);
+}
+
+static struct xi_config_file *config_new(void)
+{
+	struct xi_config_file *config = calloc(1, sizeof(*config));
+
+	if (!config)
+		return NULL;
+	config->run_dir = strdup(XI_RUN_DIR);
+	config->pin_dir = strdup(XI_PIN_DIR);
+	config->state_dir = strdup(XI_STATE_DIR);
+	config->group = strdup(XI_GROUP);
+	config->engine = "auto";
+	config->sad_size = 65536;
+	config->sa_entries = 1024;
+	config->flow_entries = 65536;
+	config->unknown_spi = XI_METHOD_DROP;
+	if (!config->run_dir || !config->pin_dir || !config->state_dir || !config->group) {
+		xi_config_free(config);
+		return NULL;
+	}
+	return config;
+}
+
+void xi_config_free(struct xi_config_file *config)
+{
+	if (!config)
+		return;
+	free(config->run_dir);
+	free(config->pin_dir);
+	free(config->state_dir);
+	free(config->sas);
+	free(config->group);
+	free(config);
+}
+
+int xi_config_parse(struct xi_config_file **out, FILE *file, const char *name,
+		    xi_config_report_fn report_fn, void *arg)
+{
+	struct parser p = { .file = file, .name = name, .report = report_fn, .arg = arg };
+	int line;
+
+	p.config = config_new();
+	if (!p.config)
+		return -ENOMEM;
+	line = ini_parse_stream(read_line, &p, on_pair, &p);
+	free(p.line);
+	if (line < 0 && !p.err)
+		p.err = -ENOMEM;
+	if (line > 0)
+		report(&p, (unsigned int)line,
+		       "neither [section], key = value, nor a comment: correct the line");
+	if (!p.err)
+		check_whole(&p);
+	if (p.errors > ERRORS_SHOWN)
+		p.report(p.arg, "... and more errors");
+	if (p.errors && !p.err)
+		p.err = -EINVAL;
+	if (p.err) {
+		xi_config_free(p.config);
+		return p.err;
+	}
+	*out = p.config;
+	return 0;
+}
+
+static void report_to_log(void *arg, const char *text)
+{
+	log_warnx("%s", text);
+}
+
+int xi_config_load(struct xi_config_file **out, const char *path)
+{
+	FILE *file = fopen(path, "re");
+	int err;
+
+	if (!file) {
+		err = -errno;
+		log_warn("%s: cannot open the configuration; name another one with -c", path);
+		return err;
+	}
+	err = xi_config_parse(out, file, path, report_to_log, NULL);
+	fclose(file);
+	if (err && err != -EINVAL)
+		log_warnx("%s: cannot read the configuration: %s", path, strerror(-err));
+	return err;
+}
+
+static int override_path(char **field, const char *option, const char *key_name, const char *value)
+{
+	const struct key *key = find_key(SECTION_DAEMON, key_name);
+
+	if (!value)
+		return 0;
+	if (value[0] != '/' || strlen(value) > key->max) {
+		log_warnx("%s %s: %s", option, value, key->remedy);
+		return -EINVAL;
+	}
+	return replace_string(field, value);
+}
+
+int xi_config_override(struct xi_config_file *config, const char *run_dir, const char *pin_dir)
+{
+	int err = override_path(&config->run_dir, "--run-dir", "run-dir", run_dir);
+
+	return err ? err : override_path(&config->pin_dir, "--pin-dir", "pin-dir", pin_dir);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The configuration file, xipsec.conf(5). Parsed whole before anything is done, so a bad file
+ * changes nothing; every error is reported, each with file, line and remedy.
+ */
+#ifndef XI_CONFIG_H
+#define XI_CONFIG_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include <xipsec/abi.h>
+#include "dataplane/port.h"
+
+#define XI_CONFIG_PATH "/etc/xipsec/xipsec.conf"
+#define XI_RUN_DIR "/run/xipsec"
+#define XI_PIN_DIR "/sys/fs/bpf/xipsec"
+#define XI_STATE_DIR "/var/lib/xipsec"
+#define XI_GROUP "xipsec"
+
+#define XI_CONFIG_PORTS (XI_MAX_PORTS - 1)   /* one slot is xipsec0's */
+
+struct xi_config_file {
+	char *run_dir;               /* control.sock, packet memory's files; made when absent */
+	char *pin_dir;               /* below a bpffs */
+	char *state_dir;             /* sequence reserves of SAs from `sas` */
+	char *sas;                   /* `ip -batch` file of SAs and policies; NULL: none */
+	char *group;                 /* may read the control socket */
+	const char *engine;          /* for xi_engine_find(): "auto", "ipsec-mb", "openssl" */
+	uint32_t workers;            /* 0: one a queue */
+	uint32_t sad_size;           /* SAs */
+	uint32_t sa_entries;         /* SAs that sa_cache must hold */
+	uint32_t flow_entries;       /* flows that flow_cache must hold */
+	enum xi_method unknown_spi;  /* XI_METHOD_DROP, or XI_METHOD_KERNEL: pass */
+	uint32_t nports;
+	struct xi_port_config ports[XI_CONFIG_PORTS];
+};
+
+/* Told of each error, whole line without newline. */
+typedef void (*xi_config_report_fn)(void *arg, const char *text);
+
+/* Errors go to the log. 0, -EINVAL for a file with errors, or another -errno (logged as well). */
+int xi_config_load(struct xi_config_file **out, const char *path);
+/* The same on an open file; `name` is what messages call it. */
+int xi_config_parse(struct xi_config_file **out, FILE *file, const char *name,
+		    xi_config_report_fn report, void *arg);
+/* --run-dir, --pin-dir: NULL leaves what the file said. 0, -EINVAL (logged), -ENOMEM. */
+int xi_config_override(struct xi_config_file *config, const char *run_dir, const char *pin_dir);
+void xi_config_free(struct xi_config_file *config);
+
+#endif

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "control/print.h"
+
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <xipsec/reasons.h>
+
+const char *xi_member_string(const json_t *object, const char *name)
+{
+	const char *value = json_string_value(json_object_get(object, name));
+
+	return value ? value : "?";
+}
+
+uint64_t xi_member_u64(const json_t *object, const char *name)
+{
+	json_int_t value = json_integer_value(json_object_get(object, name));
+
+	return value > 0 ? (uint64_t)value : 0;
+}
+
+/* The two largest units, as a person would say it. */
+const char *xi_text_duration(char text[XI_TEXT_MAX], uint64_t seconds)
+{
+	static const struct {
+		const char *name;
+		uint64_t size;
+	} units[] = { { "day", 86400 }, { "hour", 3600 }, { "minute", 60 }, { "second", 1 } };
+	size_t len = 0;
+	int parts = 0;
+
+	if (!seconds)
+		return strcpy(text, "0 seconds");
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]) && parts < 2; i++) {
+		uint64_t n = seconds / units[i].size;
+
+		seconds %= units[i].size;
+		if (!n && !parts)
+			continue;
+		parts++;
+		if (n)
+			len += (size_t)snprintf(text + len, XI_TEXT_MAX - len, "%s%" PRIu64 " %s%s",
+						len ? ", " : "", n, units[i].name,
+						n == 1 ? "" : "s");
+	}
+	return text;
+}
+
+const char *xi_text_bytes(char text[XI_TEXT_MAX], uint64_t bytes)
+{
+	static const char *const units[] = { "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
+	double value = (double)bytes / 1024;
+	size_t unit = 0;
+
+	if (bytes < 1024) {
+		snprintf(text, XI_TEXT_MAX, "%" PRIu64 " B", bytes);
+		return text;
+	}
+	for (; value >= 1024 && unit < sizeof(units) / sizeof(units[0]) - 1; unit++)
+		value /= 1024;
+	snprintf(text, XI_TEXT_MAX, "%.2f %s", value, units[unit]);
+	return text;
+}
+
+const char *xi_text_ip_proto(char text[XI_TEXT_MAX], uint64_t proto)
+{
+	static const struct {
+		uint64_t value;
+		const char *name;
+	} protos[] = {
+		{ 0, "any" },		{ IPPROTO_ICMP, "icmp" },     { IPPROTO_TCP, "tcp" },
+		{ IPPROTO_UDP, "udp" }, { IPPROTO_ICMPV6, "icmpv6" }, { IPPROTO_SCTP, "sctp" },
+	};
+
+	for (size_t i = 0; i < sizeof(protos) / sizeof(protos[0]); i++)
+		if (protos[i].value == proto)
+			return strcpy(text, protos[i].name);
+	snprintf(text, XI_TEXT_MAX, "%" PRIu64, proto);
+	return text;
+}
+
+static const char *plural(uint64_t n, const char *one, const char *many)
+{
+	return n == 1 ? one : many;
+}
+
+void xi_print_usage(FILE *out, const json_t *usage, const char *what)
+{
+	uint64_t hits = xi_member_u64(usage, "hits");
+	uint64_t misses = xi_member_u64(usage, "misses");
+	uint64_t evictions = xi_member_u64(usage, "evictions");
+
+	fprintf(out,
+		"%" PRIu64 " of %" PRIu64 " %s, %" PRIu64 " %s, %" PRIu64 " %s, %" PRIu64 " %s\n",
+		xi_member_u64(usage, "entries"), xi_member_u64(usage, "capacity"), what, hits,
+		plural(hits, "hit", "hits"), misses, plural(misses, "miss", "misses"), evictions,
+		plural(evictions, "eviction", "evictions"));
+}
+
+static const char *reason_text(const char *name, enum xi_reason_kind *kind)
+{
+	static const struct {
+		const char *name;
+		enum xi_reason_kind kind;
+		const char *text;
+	} reasons[] = {
+#define X(value, symbol, rname, rkind, rtext) { rname, XI_REASON_##rkind, rtext },
+		XI_REASONS(X)
+#undef X
+	};
+
+	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
+		if (strcmp(reasons[i].name, name))
+			continue;
+		*kind = reasons[i].kind;
+		return reasons[i].text;
+	}
+	*kind = XI_REASON_EVENT;
+	return "(this tool does not know it)";
+}
+
+static void print_reasons(FILE *out, const json_t *reasons, enum xi_reason_kind wanted)
+{
+	enum xi_reason_kind kind;
+	const char *name;
+	json_t *value;
+
+	json_object_foreach((json_t *)(uintptr_t)reasons, name, value) {
+		const char *text = reason_text(name, &kind);
+
+		if (kind == wanted && json_integer_value(value) > 0)
+			fprintf(out, "  %12" JSON_INTEGER_FORMAT "  %-18s %s\n",
+				json_integer_value(value), name, text);
+	}
+}
+
+void xi_print_stats(FILE *out, const json_t *reply)
+{
+	const json_t *reasons = json_object_get(reply, "reasons");
+
+	fputs("sa cache: ", out);
+	xi_print_usage(out, json_object_get(reply, "cache"), "SAs");
+	fputs("flow cache: ", out);
+	xi_print_usage(out, json_object_get(reply, "flows"), "flows");
+	fprintf(out, "dropped: %" PRIu64 "\n", xi_member_u64(reply, "drops"));
+	print_reasons(out, reasons, XI_REASON_DROP);
+	fputs("events:\n", out);
+	print_reasons(out, reasons, XI_REASON_EVENT);
+}
+
+static void print_slot(FILE *out, const json_t *object, const char *name)
+{
+	const json_t *slot = json_object_get(object, name);
+
+	if (json_is_integer(slot))
+		fprintf(out, ", slot %" JSON_INTEGER_FORMAT, json_integer_value(slot));
+}
+
+static void print_cached_flow(FILE *out, const json_t *flow)
+{
+	const char *next = json_string_value(json_object_get(flow, "next_handle"));
+	const char *handle = json_string_value(json_object_get(flow, "handle"));
+	char proto[XI_TEXT_MAX];
+
+	fprintf(out, "  %-3s %s -> %s, %s", xi_member_string(flow, "dir"),
+		xi_member_string(flow, "src"), xi_member_string(flow, "dst"),
+		xi_text_ip_proto(proto, xi_member_u64(flow, "proto")));
+	if (json_is_true(json_object_get(flow, "fragment")))
+		fputs(", fragment", out);
+	else if (xi_member_u64(flow, "sport") || xi_member_u64(flow, "dport"))
+		fprintf(out, ", ports %" PRIu64 " -> %" PRIu64, xi_member_u64(flow, "sport"),
+			xi_member_u64(flow, "dport"));
+	fprintf(out, ": %s", xi_member_string(flow, "verdict"));
+	if (handle) {
+		fprintf(out, " by %s", handle);
+		print_slot(out, flow, "slot");
+	}
+	if (next) {
+		fprintf(out, " in %s", next);
+		print_slot(out, flow, "next_slot");
+	}
+	fputc('\n', out);
+}
+
+void xi_print_cache(FILE *out, const json_t *reply)
+{
+	const json_t *item;
+	size_t i;
+
+	fputs("sa cache: ", out);
+	xi_print_usage(out, json_object_get(reply, "cache"), "SAs");
+	json_array_foreach(json_object_get(reply, "cached_sas"), i, item) {
+		fprintf(out, "  %s %s to %s, handle %s: %s", xi_member_string(item, "proto"),
+			xi_member_string(item, "spi"), xi_member_string(item, "dst"),
+			xi_member_string(item, "handle"), xi_member_string(item, "method"));
+		print_slot(out, item, "slot");
+		fputc('\n', out);
+	}
+	fputs("flow cache: ", out);
+	xi_print_usage(out, json_object_get(reply, "flows"), "flows");
+	json_array_foreach(json_object_get(reply, "cached_flows"), i, item)
+		print_cached_flow(out, item);
+	if (json_is_true(json_object_get(reply, "truncated")))
+		fputs("(more of them not listed)\n", out);
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "control/print.h"
+
+#include <inttypes.h>
+
+static void print_port(FILE *out, const json_t *port)
+{
+	uint64_t queues = xi_member_u64(port, "queues");
+
+	fprintf(out, "  port: %s, %s, %s, %" PRIu64 " %s\n", xi_member_string(port, "name"),
+		xi_member_string(port, "role"), xi_member_string(port, "mode"), queues,
+		queues == 1 ? "queue" : "queues");
+}
+
+static void print_daemon(FILE *out, const json_t *reply)
+{
+	const json_t *daemon = json_object_get(reply, "daemon");
+	uint64_t workers = xi_member_u64(daemon, "workers");
+	char up[XI_TEXT_MAX];
+	const json_t *port;
+	size_t i;
+
+	fprintf(out, "daemon: xipsecd %s, process %" PRIu64 ", up %s\n",
+		xi_member_string(daemon, "version"), xi_member_u64(daemon, "pid"),
+		xi_text_duration(up, xi_member_u64(daemon, "uptime")));
+	fprintf(out, "  engine: %s, %" PRIu64 " %s\n", xi_member_string(daemon, "engine"), workers,
+		workers == 1 ? "worker" : "workers");
+	json_array_foreach(json_object_get(daemon, "ports"), i, port)
+		print_port(out, port);
+	fputs("  sa cache: ", out);
+	xi_print_usage(out, json_object_get(reply, "cache"), "SAs");
+	fputs("  flow cache: ", out);
+	xi_print_usage(out, json_object_get(reply, "flows"), "flows");
+}
+
+static void print_algorithm(FILE *out, const json_t *sa)
+{
+	uint64_t window = xi_member_u64(sa, "replay_window");
+
+	fprintf(out, "  algorithm: %s %" PRIu64 ", %s mode", xi_member_string(sa, "algorithm"),
+		xi_member_u64(sa, "key_bits"), xi_member_string(sa, "mode"));
+	if (json_is_true(json_object_get(sa, "esn")))
+		fputs(", esn", out);
+	if (window)
+		fprintf(out, ", replay window %" PRIu64, window);
+	fputc('\n', out);
+}
+
+static void print_age(FILE *out, const json_t *sa)
+{
+	const json_t *last = json_object_get(sa, "last_use");
+	char text[XI_TEXT_MAX];
+
+	fprintf(out, "  age: %s, ", xi_text_duration(text, xi_member_u64(sa, "age")));
+	if (json_is_integer(last))
+		fprintf(out, "last used %s ago\n",
+			xi_text_duration(text, xi_member_u64(sa, "last_use")));
+	else
+		fputs("never used\n", out);
+}
+
+static void print_traffic(FILE *out, const json_t *sa)
+{
+	uint64_t packets = xi_member_u64(sa, "packets"), top = xi_member_u64(sa, "top");
+	uint64_t oseq = xi_member_u64(sa, "oseq");
+	char bytes[XI_TEXT_MAX];
+
+	fprintf(out, "  traffic: %" PRIu64 " %s, %s", packets, packets == 1 ? "packet" : "packets",
+		xi_text_bytes(bytes, xi_member_u64(sa, "bytes")));
+	if (oseq)
+		fprintf(out, ", sent up to number %" PRIu64, oseq);
+	if (top)
+		fprintf(out, ", received up to number %" PRIu64, top);
+	fputc('\n', out);
+}
+
+static void print_errors(FILE *out, const json_t *sa)
+{
+	const json_t *errors = json_object_get(sa, "errors");
+	uint64_t integrity = xi_member_u64(errors, "integrity");
+	uint64_t replay = xi_member_u64(errors, "replay");
+	uint64_t other = xi_member_u64(errors, "other");
+
+	if (replay || integrity || other)
+		fprintf(out,
+			"  refused: %" PRIu64 " replayed, %" PRIu64 " bad ICV, %" PRIu64 " other\n",
+			replay, integrity, other);
+}
+
+static void print_in_cache(FILE *out, const json_t *sa)
+{
+	const json_t *cached = json_object_get(sa, "cached");
+	const json_t *slot = json_object_get(cached, "slot");
+
+	if (!json_is_object(cached))
+		fputs("  cache: not in the cache\n", out);
+	else if (json_is_integer(slot))
+		fprintf(out, "  cache: in the cache, %s, slot %" JSON_INTEGER_FORMAT "\n",
+			xi_member_string(cached, "method"), json_integer_value(slot));
+	else
+		fprintf(out, "  cache: in the cache, %s\n", xi_member_string(cached, "method"));
+}
+
+static void print_sa(FILE *out, const json_t *sa)
+{
+	const char *dir = json_string_value(json_object_get(sa, "dir"));
+
+	fprintf(out, "\nsa: %s %s%s%s, %s -> %s\n", xi_member_string(sa, "proto"),
+		xi_member_string(sa, "spi"), dir ? " " : "", dir ? dir : "",
+		xi_member_string(sa, "src"), xi_member_string(sa, "dst"));
+	if (json_is_true(json_object_get(sa, "larval"))) {
+		fputs("  larval: SPI allotted, no keys yet\n", out);
+		return;
+	}
+	print_algorithm(out, sa);
+	print_age(out, sa);
+	print_traffic(out, sa);
+	print_in_cache(out, sa);
+	print_errors(out, sa);
+}
+
+static void print_match(FILE *out, const json_t *policy, const char *name)
+{
+	const json_t *match = json_object_get(policy, name);
+
+	if (json_is_integer(match))
+		fprintf(out, ", %s %" JSON_INTEGER_FORMAT, name, json_integer_value(match));
+	else if (json_is_string(match))
+		fprintf(out, ", %s %s", name, json_string_value(match));
+}
+
+static void print_tmpl(FILE *out, const json_t *tmpl)
+{
+	uint64_t reqid = xi_member_u64(tmpl, "reqid");
+
+	fprintf(out, "  protect: %s %s, %s -> %s", xi_member_string(tmpl, "proto"),
+		xi_member_string(tmpl, "mode"), xi_member_string(tmpl, "src"),
+		xi_member_string(tmpl, "dst"));
+	if (json_is_string(json_object_get(tmpl, "spi")))
+		fprintf(out, ", spi %s", xi_member_string(tmpl, "spi"));
+	if (reqid)
+		fprintf(out, ", reqid %" PRIu64, reqid);
+	fputs(json_is_true(json_object_get(tmpl, "optional")) ? ", optional\n" : "\n", out);
+}
+
+static void print_policy(FILE *out, const json_t *policy)
+{
+	uint64_t proto = xi_member_u64(policy, "proto");
+	char text[XI_TEXT_MAX];
+	const json_t *tmpl;
+	size_t i;
+
+	fprintf(out, "\npolicy: %s, %s -> %s", xi_member_string(policy, "dir"),
+		xi_member_string(policy, "src"), xi_member_string(policy, "dst"));
+	if (proto)
+		fprintf(out, ", %s", xi_text_ip_proto(text, proto));
+	print_match(out, policy, "sport");
+	print_match(out, policy, "dport");
+	fprintf(out, ": %s, priority %" PRIu64 "\n", xi_member_string(policy, "action"),
+		xi_member_u64(policy, "priority"));
+	json_array_foreach(json_object_get(policy, "templates"), i, tmpl)
+		print_tmpl(out, tmpl);
+}
+
+void xi_print_show(FILE *out, const json_t *reply)
+{
+	const json_t *item;
+	size_t i;
+
+	print_daemon(out, reply);
+	json_array_foreach(json_object_get(reply, "sas"), i, item)
+		print_sa(out, item);
+	json_array_foreach(json_object_get(reply, "policies"), i, item)
+		print_policy(out, item);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "control/sources.h"
+
+#include <time.h>
+
+static const struct xi_sa_rec *next_sa(const struct xi_control_sources *src, uint32_t *slot)
+{
+	return xi_sad_next(src->sad, slot);
+}
+
+static const struct xi_policy *next_policy(const struct xi_control_sources *src, uint32_t *index)
+{
+	return xi_spd_next(src->spd, index);
+}
+
+static bool is_local(const struct xi_control_sources *src, const uint8_t addr[16],
+		     enum xi_family family)
+{
+	return xi_spd_is_local(xi_spd_snapshot(src->spd), addr, family);
+}
+
+void xi_control_sources_init(struct xi_control_sources *src, const struct xi_sad *sad,
+			     const struct xi_spd *spd)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	src->started = (uint64_t)now.tv_sec;
+	src->sad = sad;
+	src->spd = spd;
+	src->next_sa = next_sa;
+	src->next_policy = next_policy;
+	src->is_local = is_local;
+}

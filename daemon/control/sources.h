@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Where the control commands read from. The daemon fills one of these and keeps it as long as the
+ * commands are registered; everything is called on the control thread. Tests fill it with their own
+ * data.
+ */
+#ifndef XI_CONTROL_SOURCES_H
+#define XI_CONTROL_SOURCES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <xipsec/abi.h>
+#include "dataplane/port.h"
+#include "sad/sad.h"
+#include "sad/spd.h"
+
+enum xi_table { XI_TABLE_SA, XI_TABLE_FLOW }; /* sa_cache, flow_cache */
+
+struct xi_table_usage {
+	uint64_t entries;
+	uint64_t capacity;
+	uint64_t evictions;
+};
+
+/* A nonzero return ends the iteration. */
+typedef int (*xi_cached_sa_fn)(void *ctx, const struct xi_sa_id *id,
+			       const struct xi_sa_cached *cached);
+typedef int (*xi_cached_flow_fn)(void *ctx, const struct xi_flow *flow,
+				 const struct xi_flow_verdict *verdict);
+
+struct xi_control_sources {
+	/* the process */
+	const char *run_dir, *pin_dir;
+	const char *engine;          /* in use: "ipsec-mb", "openssl" */
+	unsigned int workers;
+	uint64_t started;            /* CLOCK_MONOTONIC, seconds */
+
+	/* SAD and SPD: xi_control_sources_init() */
+	const struct xi_sad *sad;
+	const struct xi_spd *spd;
+	const struct xi_sa_rec *(*next_sa)(const struct xi_control_sources *src, uint32_t *slot);
+	const struct xi_policy *(*next_policy)(const struct xi_control_sources *src,
+					       uint32_t *index);
+	bool (*is_local)(const struct xi_control_sources *src, const uint8_t addr[16],
+			 enum xi_family family);
+
+	/* datapath; arg goes to each */
+	const struct xi_port_dev *(*port)(void *arg, unsigned int i); /* NULL: no i-th port */
+	uint64_t (*reason)(void *arg, unsigned int reason); /* XDP, tc and workers, all CPUs */
+	void (*usage)(void *arg, enum xi_table table, struct xi_table_usage *usage);
+	bool (*sa_cached)(void *arg, const struct xi_sa_id *id, struct xi_sa_cached *cached);
+	int (*each_cached_sa)(void *arg, xi_cached_sa_fn fn, void *ctx);
+	int (*each_cached_flow)(void *arg, xi_cached_flow_fn fn, void *ctx);
+	void *arg;
+};
+
+/* Sets `started` to now, and sad, spd and the functions that read them. */
+void xi_control_sources_init(struct xi_control_sources *src, const struct xi_sad *sad,
+			     const struct xi_spd *spd);
+
+#endif

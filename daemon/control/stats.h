@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* {"cmd": "stats"}: how packets ended, and what the caches were good for. */
+#ifndef XI_CONTROL_STATS_H
+#define XI_CONTROL_STATS_H
+
+#include "control/control.h"
+#include "control/sources.h"
+
+/* src must outlive ctl. As xi_control_register(). */
+int xi_stats_register(struct xi_control *ctl, const struct xi_control_sources *src);
+
+/* {"hits", "misses", "evictions", "entries", "capacity"} of one table. */
+json_t *xi_usage_json(const struct xi_control_sources *src, enum xi_table table);
+
+#endif

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* xipsec.conf(5) and the command line of xipsecd(8). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "options.h"
+
+struct messages {
+	unsigned int n;
+	char text[64][768];
+};
+
+static void collect(void *arg, const char *text)
+{
+	struct messages *m = arg;
+
+	assert_true(m->n < 64);
+	snprintf(m->text[m->n++], sizeof(m->text[0]), "%s", text);
+}
+
+static int parse_bytes(struct xi_config_file **out, const char *text, size_t len,
+		       struct messages *m)
+{
+	FILE *file = fmemopen((void *)(uintptr_t)text, len, "r");
+	int err;
+
+	assert_non_null(file);
+	m->n = 0;
+	err = xi_config_parse(out, file, "xipsec.conf", collect, m);
+	fclose(file);
+	return err;
+}
+
+static int parse(struct xi_config_file **out, const char *text, struct messages *m)
+{
+	return parse_bytes(out, text, strlen(text), m);
+}
+
+static void test_smallest_file_gets_the_documented_defaults(void **state)
+{
+	struct xi_config_file *c;
+	struct messages m;
+
+	assert_int_equal(parse(&c, "[port wan0]\nrole = cipher\n", &m), 0);
+	assert_int_equal(m.n, 0);
+	assert_string_equal(c->run_dir, "/run/xipsec");
+	assert_string_equal(c->pin_dir, "/sys/fs/bpf/xipsec");
+	assert_string_equal(c->state_dir, "/var/lib/xipsec");
+	assert_string_equal(c->group, "xipsec");
+	assert_string_equal(c->engine, "auto");
+	assert_null(c->sas);
+	assert_int_equal(c->workers, 0);
+	assert_int_equal(c->sad_size, 65536);
+	assert_int_equal(c->sa_entries, 1024);
+	assert_int_equal(c->flow_entries, 65536);
+	assert_int_equal(c->unknown_spi, XI_METHOD_DROP);
+	assert_int_equal(c->nports, 1);
+	assert_string_equal(c->ports[0].name, "wan0");
+	assert_int_equal(c->ports[0].role, XI_ROLE_CIPHER);
+	assert_int_equal(c->ports[0].mode, XI_PORT_NATIVE);
+	assert_int_equal(c->ports[0].attach, XI_ATTACH_NETLINK);
+	assert_int_equal(c->ports[0].line, 1);
+	xi_config_free(c);
+}
+
+static void test_every_key_is_read(void **state)
+{
+	static const char text[] = "\xef\xbb\xbf# comment\n"
+				   "[daemon]\n"
+				   "run-dir = /run/a\n"
+				   "  pin-dir=/sys/fs/bpf/a\n"
+				   "state-dir: /var/lib/a ; comment\n"
+				   "sas = /etc/xipsec/sas\n"
+				   "group = net\n"
+				   "engine = openssl\n"
+				   "workers = 4\r\n"
+				   "sad-size = 1048575\n"
+				   "unknown-spi = pass\n"
+				   "[cache]\n"
+				   "sa-entries = 16\n"
+				   "flow-entries = 4194304\n"
+				   "\n"
+				   "[ port  wan0 ]\n"
+				   "role = cipher\nmode = skb\nattach = none\n"
+				   "[port lan-of-15-bytes]\n"
+				   "role = plain\nattach = link";
+	struct xi_config_file *c;
+	struct messages m;
+
+	assert_int_equal(parse(&c, text, &m), 0);
+	assert_string_equal(c->run_dir, "/run/a");
+	assert_string_equal(c->pin_dir, "/sys/fs/bpf/a");
+	assert_string_equal(c->state_dir, "/var/lib/a");
+	assert_string_equal(c->sas, "/etc/xipsec/sas");
+	assert_string_equal(c->group, "net");
+	assert_string_equal(c->engine, "openssl");
+	assert_int_equal(c->workers, 4);
+	assert_int_equal(c->sad_size, 1048575);
+	assert_int_equal(c->unknown_spi, XI_METHOD_KERNEL);
+	assert_int_equal(c->sa_entries, 16);
+	assert_int_equal(c->flow_entries, 4194304);
+	assert_int_equal(c->nports, 2);
+	assert_string_equal(c->ports[0].name, "wan0");
+	assert_int_equal(c->ports[0].mode, XI_PORT_SKB);
+	assert_int_equal(c->ports[0].attach, XI_ATTACH_NONE);
+	assert_string_equal(c->ports[1].name, "lan-of-15-bytes");
+	assert_int_equal(c->ports[1].role, XI_ROLE_PLAIN);
+	assert_int_equal(c->ports[1].attach, XI_ATTACH_LINK);
+	xi_config_free(c);
+}
+
+#define CIPHER "[port wan0]\nrole = cipher\n"
+
+static const struct {
+	const char *text, *message;
+} bad[] = {
+	{ "[port a]\nrole = foo\n", "xipsec.conf:2: role = foo: a port is cipher or plain" },
+	{ CIPHER "mode = fast\n", "xipsec.conf:3: mode = fast: a mode is native or skb" },
+	{ CIPHER "attach = glue\n",
+	  "xipsec.conf:3: attach = glue: attach by netlink, link or none" },
+	{ CIPHER "role = plain\n", "xipsec.conf:3: role is given twice: keep one of the two" },
+	{ CIPHER "colour = red\n",
+	  "xipsec.conf:3: colour: unknown key: here are role, mode, attach" },
+	{ CIPHER "role\n",
+	  "xipsec.conf:3: neither [section], key = value, nor a comment: correct the line" },
+	{ CIPHER "[daemon\n",
+	  "xipsec.conf:3: neither [section], key = value, nor a comment: correct the line" },
+	{ CIPHER "[daemon] workers = 3\n",
+	  "xipsec.conf:3: text behind a section's heading: put it on a line of its own" },
+	{ CIPHER "[deamon]\nworkers = x\n",
+	  "xipsec.conf:3: [deamon]: unknown section: there are [daemon], [cache] and [port "
+	  "IFNAME]" },
+	{ CIPHER "[portal]\n",
+	  "xipsec.conf:3: [portal]: unknown section: there are [daemon], [cache] and [port "
+	  "IFNAME]" },
+	{ CIPHER "[port wan0]\nrole = plain\n",
+	  "xipsec.conf:3: [port wan0] was given in line 1 already: keep one of the two" },
+	{ CIPHER "[port]\nrole = plain\n",
+	  "xipsec.conf:3: [port ]: give the device's name: [port IFNAME]" },
+	{ CIPHER "[port sixteen-letters1]\n",
+	  "xipsec.conf:3: [port sixteen-letters1]: a device name has at most 15 characters" },
+	{ CIPHER "[port a/b]\n",
+	  "xipsec.conf:3: [port a/b]: a device name has no '/', ':' or space" },
+	{ CIPHER "[port a b]\n",
+	  "xipsec.conf:3: [port a b]: a device name has no '/', ':' or space" },
+	{ CIPHER "[port ..]\n", "xipsec.conf:3: [port ..]: this is no device name" },
+	{ CIPHER "[port xipsec0]\nrole = plain\n",
+	  "xipsec.conf:3: [port xipsec0]: this device is the daemon's own: name a network card" },
+	{ CIPHER "\n[port lan0]\n",
+	  "xipsec.conf:4: [port lan0] has no role: add role = cipher or role = plain" },
+	{ "[port lan0]\nrole = plain\n",
+	  "xipsec.conf: no cipher port: add a [port IFNAME] with role = cipher" },
+	{ "", "xipsec.conf: no cipher port: add a [port IFNAME] with role = cipher" },
+	{ "workers = 3\n" CIPHER,
+	  "xipsec.conf:1: workers stands before the first section: put it below [daemon]" },
+	{ CIPHER "[daemon]\nworkers = 17\n", "xipsec.conf:4: workers = 17: give auto, or 1 to 16" },
+	{ CIPHER "[daemon]\nworkers = -1\n", "xipsec.conf:4: workers = -1: give auto, or 1 to 16" },
+	{ CIPHER "[daemon]\nworkers =\n", "xipsec.conf:4: workers = : give auto, or 1 to 16" },
+	{ CIPHER "[daemon]\nworkers = 4 # four\n",
+	  "xipsec.conf:4: workers = 4 # four: give auto, or 1 to 16" },
+	{ CIPHER "[daemon]\nsad-size = 1048576\n",
+	  "xipsec.conf:4: sad-size = 1048576: give a number of SAs, 16 to 1048575" },
+	{ CIPHER "[daemon]\nsad-size = 18446744073709551632\n",
+	  "xipsec.conf:4: sad-size = 18446744073709551632: give a number of SAs, 16 to 1048575" },
+	{ CIPHER "[daemon]\nsad-size = 0x100\n",
+	  "xipsec.conf:4: sad-size = 0x100: give a number of SAs, 16 to 1048575" },
+	{ CIPHER "[cache]\nsa-entries = 0\n",
+	  "xipsec.conf:4: sa-entries = 0: give a number of SAs, 1 to 1048575" },
+	{ CIPHER "[cache]\nflow-entries = 4194305\n",
+	  "xipsec.conf:4: flow-entries = 4194305: give a number of flows, 1 to 4194304" },
+	{ CIPHER "[daemon]\nsad-size = 100\n",
+	  "xipsec.conf: sa-entries = 1024 is more than sad-size = 100: lower it or raise "
+	  "sad-size" },
+	{ CIPHER "[daemon]\nengine = qat\n",
+	  "xipsec.conf:4: engine = qat: an engine is auto, ipsec-mb or openssl" },
+	{ CIPHER "[daemon]\nunknown-spi = maybe\n",
+	  "xipsec.conf:4: unknown-spi = maybe: ESP of an unknown SPI is drop or pass" },
+	{ CIPHER "[daemon]\nrun-dir = run\n",
+	  "xipsec.conf:4: run-dir = run: give an absolute path of at most 90 bytes" },
+	{ CIPHER
+	  "[daemon]\nrun-dir = "
+	  "/0123456789012345678901234567890123456789012345678901234567890123456789"
+	  "01234567890123456789\n",
+	  "xipsec.conf:4: run-dir = "
+	  "/0123456789012345678901234567890123456789012345678901234567890123456789"
+	  "01234567890123456789: give an absolute path of at most 90 bytes" },
+	{ CIPHER "[daemon]\nsas = sas.batch\n",
+	  "xipsec.conf:4: sas = sas.batch: give the absolute path of an ip -batch file" },
+	{ CIPHER "[daemon]\nrole = cipher\n",
+	  "xipsec.conf:4: role: unknown key: here are run-dir, pin-dir, state-dir, sas, group, "
+	  "engine, workers, "
+	  "sad-size, unknown-spi" },
+};
+
+static void test_each_error_names_file_line_and_remedy(void **state)
+{
+	struct xi_config_file *c;
+	struct messages m;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		c = NULL;
+		assert_int_equal(parse(&c, bad[i].text, &m), -EINVAL);
+		assert_null(c);
+		assert_string_equal(m.text[0], bad[i].message);
+		assert_int_equal(m.n, 1);
+	}
+}
+
+static void test_all_errors_are_reported_at_once(void **state)
+{
+	struct xi_config_file *c;
+	struct messages m;
+
+	assert_int_equal(
+		parse(&c, "[daemon]\nworkers = x\nspeed = 3\n[port a]\n[port b]\nrole = c\n", &m),
+		-EINVAL);
+	assert_int_equal(m.n, 4);
+	assert_string_equal(m.text[0], "xipsec.conf:2: workers = x: give auto, or 1 to 16");
+	assert_string_equal(
+		m.text[1],
+		"xipsec.conf:3: speed: unknown key: here are run-dir, pin-dir, state-dir, "
+		"sas, group, engine, workers, sad-size, unknown-spi");
+	assert_string_equal(m.text[2], "xipsec.conf:6: role = c: a port is cipher or plain");
+	assert_string_equal(
+		m.text[3],
+		"xipsec.conf:4: [port a] has no role: add role = cipher or role = plain");
+}
+
+static void test_more_ports_than_slots(void **state)
+{
+	char text[2048] = "";
+	struct xi_config_file *c;
+	struct messages m;
+
+	for (int i = 0; i < XI_MAX_PORTS - 1; i++)
+		sprintf(text + strlen(text), "[port p%d]\nrole = cipher\n", i);
+	assert_int_equal(parse(&c, text, &m), 0);
+	assert_int_equal(c->nports, XI_MAX_PORTS - 1);
+	xi_config_free(c);
+	strcat(text, "[port last]\nrole = cipher\n");
+	assert_int_equal(parse(&c, text, &m), -EINVAL);
+	assert_int_equal(m.n, 1);
+	assert_string_equal(m.text[0],
+			    "xipsec.conf:31: [port last]: more than 15 ports: remove one");
+}
+
+static void test_hostile_files_are_refused(void **state)
+{
+	static const char zero[] = "[port wan0]\nrole = cip\0her\n";
+	struct xi_config_file *c = NULL;
+	struct messages m;
+	char *text = malloc(1 << 20);
+
+	assert_int_equal(parse_bytes(&c, zero, sizeof(zero) - 1, &m), -EINVAL);
+	assert_string_equal(m.text[0], "xipsec.conf:2: zero byte: this is no text file");
+
+	memset(text, 'x', 1 << 20);
+	assert_int_equal(parse_bytes(&c, text, 1 << 20, &m), -EINVAL);
+	assert_string_equal(m.text[0], "xipsec.conf:1: line of more than 199 bytes: shorten it");
+
+	for (int i = 0; i < (1 << 20); i += 4)
+		memcpy(text + i, "[x]\n", 4);
+	assert_int_equal(parse_bytes(&c, text, 1 << 20, &m), -EINVAL);
+	assert_int_equal(m.n, 51); /* a bound on what is printed */
+	assert_string_equal(m.text[50], "... and more errors");
+	assert_null(c);
+	free(text);
+}
+
+static void test_a_line_that_starts_with_space_is_no_continuation(void **state)
+{
+	struct xi_config_file *c;
+	struct messages m;
+
+	assert_int_equal(parse(&c, "[port wan0]\nrole = cipher\n [port lan0]\n role = plain\n", &m),
+			 0);
+	assert_int_equal(c->nports, 2);
+	assert_int_equal(c->ports[1].role, XI_ROLE_PLAIN);
+	xi_config_free(c);
+}
+
+static void test_a_missing_file_is_an_error(void **state)
+{
+	struct xi_config_file *c = NULL;
+
+	assert_int_equal(xi_config_load(&c, "/nonexistent/xipsec.conf"), -ENOENT);
+	assert_true(xi_config_load(&c, "/") < 0);
+	assert_null(c);
+}
+
+static void test_options_override_directories(void **state)
+{
+	struct xi_config_file *c;
+	struct messages m;
+
+	assert_int_equal(parse(&c, CIPHER, &m), 0);
+	assert_int_equal(xi_config_override(c, NULL, NULL), 0);
+	assert_string_equal(c->run_dir, "/run/xipsec");
+	assert_int_equal(xi_config_override(c, "/run/b", "/sys/fs/bpf/b"), 0);
+	assert_string_equal(c->run_dir, "/run/b");
+	assert_string_equal(c->pin_dir, "/sys/fs/bpf/b");
+	assert_int_equal(xi_config_override(c, "b", NULL), -EINVAL);
+	assert_string_equal(c->run_dir, "/run/b");
+	xi_config_free(c);
+}
+
+#define ARGS(...)                                                                                  \
+	(sizeof((char *[]){ __VA_ARGS__ }) / sizeof(char *)), (char *[])                           \
+	{                                                                                          \
+		__VA_ARGS__, NULL                                                                  \
+	}
+
+static void test_command_line(void **state)
+{
+	struct xi_options o;
+
+	assert_int_equal(xi_options_parse(&o, ARGS("xipsecd")), XI_OPTIONS_RUN);
+	assert_string_equal(o.config, "/etc/xipsec/xipsec.conf");
+	assert_false(o.check);
+	assert_int_equal(xi_options_parse(&o, ARGS("xipsecd", "-nvc", "f", "--run-dir=/a",
+						   "--pin-dir", "/b")),
+			 XI_OPTIONS_RUN);
+	assert_string_equal(o.config, "f");
+	assert_string_equal(o.run_dir, "/a");
+	assert_string_equal(o.pin_dir, "/b");
+	assert_true(o.check);
+	assert_int_equal(o.verbose, 1);
+	assert_int_equal(xi_options_parse(&o, ARGS("xipsecd", "--version")), XI_OPTIONS_DONE);
+	assert_int_equal(xi_options_parse(&o, ARGS("xipsecd", "file.conf")), XI_OPTIONS_BAD);
+	assert_int_equal(xi_options_parse(&o, ARGS("xipsecd", "--wat")), XI_OPTIONS_BAD);
+	assert_int_equal(xi_options_parse(&o, ARGS("xipsecd", "-c")), XI_OPTIONS_BAD);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_smallest_file_gets_the_documented_defaults),
+		cmocka_unit_test(test_every_key_is_read),
+		cmocka_unit_test(test_each_error_names_file_line_and_remedy),
+		cmocka_unit_test(test_all_errors_are_reported_at_once),
+		cmocka_unit_test(test_more_ports_than_slots),
+		cmocka_unit_test(test_hostile_files_are_refused),
+		cmocka_unit_test(test_a_line_that_starts_with_space_is_no_continuation),
+		cmocka_unit_test(test_a_missing_file_is_an_error),
+		cmocka_unit_test(test_options_override_directories),
+		cmocka_unit_test(test_command_line),
+	};
+
+	return cmocka_run_group_tests_name("config", tests, NULL, NULL);
+}
