@@ -34,24 +34,24 @@ struct command {
 };
 
 /*
- * ip ends at the first command that the server refuses (even with -force, which `ip xfrm` does not heed) and does
- * not say which it was. Each allowed command makes one request, so the server's count tells; ip is then
- * started again behind it.
+ * ip ends at the first command that the server refuses (even with -force, which `ip xfrm` does not
+ * heed) and does not say which it was. Each allowed command makes one request, so the server's
+ * count tells; ip is then started again behind it.
  */
 struct xi_batch {
 	struct xi_batch_config config;
 	char *file;
-	int mem;                     /* the text: what was checked is what ip reads */
+	int mem; /* the text: what was checked is what ip reads */
 	struct command *commands;
 	size_t ncommands;
-	size_t at;                   /* first command of this run */
+	size_t at; /* first command of this run */
 	pid_t pid;
-	int err_fd;                  /* ip's stderr */
+	int err_fd; /* ip's stderr */
 	int pid_fd;
 	struct event *ev_err, *ev_pid;
 	bool exited;
 	int wait_status;
-	char line[LINE_MAX_BYTES];   /* of stderr, under way */
+	char line[LINE_MAX_BYTES]; /* of stderr, under way */
 	size_t line_len;
 	char reason[LINE_MAX_BYTES]; /* the last line that was not "Command failed" */
 	char report[REPORT_MAX];
@@ -62,7 +62,9 @@ struct xi_batch {
 /* The first words of a line, as iproute2 splits it. */
 static bool line_allowed(const char *line, size_t n)
 {
-	static const char *const words[3][3] = { { "xfrm" }, { "state", "policy" }, { "add", "update" } };
+	static const char *const words[3][3] = { { "xfrm" },
+						 { "state", "policy" },
+						 { "add", "update" } };
 	size_t at = 0;
 
 	for (int w = 0; w < 3; w++) {
@@ -96,7 +98,8 @@ static int command_add(struct xi_batch *b, off_t offset, unsigned int line)
 	struct command *grown;
 
 	if ((b->ncommands & (b->ncommands - 1)) == 0) {
-		grown = realloc(b->commands, (b->ncommands ? b->ncommands * 2 : 1) * sizeof(*grown));
+		grown = realloc(b->commands,
+				(b->ncommands ? b->ncommands * 2 : 1) * sizeof(*grown));
 		if (!grown)
 			return -ENOMEM;
 		b->commands = grown;
@@ -106,8 +109,8 @@ static int command_add(struct xi_batch *b, off_t offset, unsigned int line)
 }
 
 /*
- * iproute2 takes '#' for a comment wherever it stands, and a backslash at the end for a continued line. A line that
- * is refused is not quoted: it may hold a key.
+ * iproute2 takes '#' for a comment wherever it stands, and a backslash at the end for a continued
+ * line. A line that is refused is not quoted: it may hold a key.
  */
 static int text_check(struct xi_batch *b, const char *text, size_t size, char *why, size_t n)
 {
@@ -128,8 +131,10 @@ static int text_check(struct xi_batch *b, const char *text, size_t size, char *w
 			return -EINVAL;
 		}
 		if (starts && !line_allowed(line, used)) {
-			snprintf(why, n, "%s:%u: only `xfrm state|policy add|update ...` may stand here, as for ip -batch",
-				 b->file, number);
+			snprintf(
+				why, n,
+				"%s:%u: only `xfrm state|policy add|update ...` may stand here, as for ip -batch",
+				b->file, number);
 			return -EINVAL;
 		}
 		if (starts && command_add(b, at, number)) {
@@ -244,7 +249,8 @@ static void report_add(struct xi_batch *b, unsigned int line)
 
 	b->failed++;
 	n = snprintf(b->report + b->report_len, sizeof(b->report) - b->report_len, "%s%s:%u: %s",
-		     b->report_len ? "\n" : "", b->file, line, b->reason[0] ? b->reason : "ip gave no reason");
+		     b->report_len ? "\n" : "", b->file, line,
+		     b->reason[0] ? b->reason : "ip gave no reason");
 	if (n > 0 && b->report_len + n < sizeof(b->report))
 		b->report_len += n;
 	else

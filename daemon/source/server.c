@@ -55,7 +55,7 @@ void xi_server_multicast(struct xi_xfrm_server *server, unsigned int group, stru
 {
 	struct xi_client *c;
 
-	LIST_FOREACH(c, &server->clients, next) {
+	LIST_FOREACH (c, &server->clients, next) {
 		if (c->groups & (1U << (group - 1)))
 			xi_client_news(c, msg);
 	}
@@ -66,7 +66,7 @@ bool xi_server_listened(const struct xi_xfrm_server *server, unsigned int group)
 {
 	struct xi_client *c;
 
-	LIST_FOREACH(c, &server->clients, next) {
+	LIST_FOREACH (c, &server->clients, next) {
 		if (c->groups & (1U << (group - 1)))
 			return true;
 	}
@@ -134,7 +134,8 @@ static int dispatch(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_e
 	return file_verdict(c, nlh, handlers[type - XFRM_MSG_BASE](c, nlh, ack));
 }
 
-static void acknowledge(struct xi_client *c, const struct nlmsghdr *nlh, int err, const struct xi_extack *ack)
+static void acknowledge(struct xi_client *c, const struct nlmsghdr *nlh, int err,
+			const struct xi_extack *ack)
 {
 	struct xi_nlmsg msg;
 
@@ -205,7 +206,8 @@ static void on_accept(evutil_socket_t listener, short what, void *arg)
 		err = xi_client_create(server, fd, cred.pid);
 	if (!err)
 		return;
-	log_warnx("xfrm: connection of pid %d, uid %u refused: %s", (int)cred.pid, cred.uid, strerror(-err));
+	log_warnx("xfrm: connection of pid %d, uid %u refused: %s", (int)cred.pid, cred.uid,
+		  strerror(-err));
 	close(fd);
 }
 
@@ -221,7 +223,8 @@ static int server_listen(struct xi_xfrm_server *server)
 		return -errno;
 	if (bind(server->fd, (struct sockaddr *)&addr, len) || listen(server->fd, 64))
 		return -errno;
-	server->ev_accept = event_new(server->base, server->fd, EV_READ | EV_PERSIST, on_accept, server);
+	server->ev_accept = event_new(server->base, server->fd, EV_READ | EV_PERSIST, on_accept,
+				      server);
 	if (!server->ev_accept || event_add(server->ev_accept, NULL))
 		return -ENOMEM;
 	return 0;

@@ -10,8 +10,8 @@
 #include "source/xfrm_msg.h"
 
 /*
- * Bytes queued to a client that does not read. Beyond REPLIES its requests wait in its socket; beyond NEWS it
- * loses multicast messages, and is told so (as netlink does with ENOBUFS).
+ * Bytes queued to a client that does not read. Beyond REPLIES its requests wait in its socket;
+ * beyond NEWS it loses multicast messages, and is told so (as netlink does with ENOBUFS).
  */
 #define XI_QUEUE_REPLIES (64U << 10)
 #define XI_QUEUE_NEWS (1U << 20)

@@ -2,8 +2,9 @@
 /*
  * libFuzzer: any bytes as one XFRM request. What is accepted is encoded and must be accepted again.
  *
- *   clang -fsanitize=fuzzer,address,undefined -Iinclude -Idaemon -D_GNU_SOURCE tests/fuzz/fuzz_xfrm.c \
- *       daemon/source/{carries,xfrm_attr,xfrm_sa,xfrm_put,xfrm_policy}.c daemon/ipsec/replay.c
+ *   clang -fsanitize=fuzzer,address,undefined -Iinclude -Idaemon -D_GNU_SOURCE
+ * tests/fuzz/fuzz_xfrm.c \ daemon/source/{carries,xfrm_attr,xfrm_sa,xfrm_put,xfrm_policy}.c
+ * daemon/ipsec/replay.c
  */
 #include <stdlib.h>
 #include <string.h>
@@ -19,10 +20,16 @@ static void sa_again(const struct xi_sa_request *req)
 {
 	static uint64_t words[XI_WINDOW_WORDS];
 	struct xi_sa_state state = { .oseq = req->init.oseq, .last_use = 1 };
-	struct xi_sa_rec rec = { .sa = req->sa, .key = req->key, .state = &state, .words = words,
+	struct xi_sa_rec rec = { .sa = req->sa,
+				 .key = req->key,
+				 .state = &state,
+				 .words = words,
 				 .nwords = XI_WINDOW_WORDS };
-	struct xi_replay r = { .top = (uint64_t *)&state.top, .words = words, .word_mask = XI_WINDOW_WORDS - 1,
-			       .window = req->sa.replay_window, .esn = req->sa.flags & XFRM_STATE_ESN };
+	struct xi_replay r = { .top = (uint64_t *)&state.top,
+			       .words = words,
+			       .word_mask = XI_WINDOW_WORDS - 1,
+			       .window = req->sa.replay_window,
+			       .esn = req->sa.flags & XFRM_STATE_ESN };
 	struct xi_sa_request again;
 	struct xi_extack ack = { 0 };
 	struct xi_nlmsg msg;
@@ -30,7 +37,8 @@ static void sa_again(const struct xi_sa_request *req)
 	if (req->init.bmp)
 		xi_replay_import(&r, req->init.seq, req->init.bmp, req->init.bmp_len);
 	xi_xfrm_put_sa(&msg, XFRM_MSG_NEWSA, &nobody, &rec);
-	if (msg.full || xi_xfrm_get_newsa(&again, &msg.hdr, &ack) || memcmp(&again.sa, &req->sa, sizeof(again.sa)))
+	if (msg.full || xi_xfrm_get_newsa(&again, &msg.hdr, &ack) ||
+	    memcmp(&again.sa, &req->sa, sizeof(again.sa)))
 		abort();
 }
 
@@ -41,7 +49,8 @@ static void policy_again(const struct xi_policy *policy)
 	struct xi_nlmsg msg;
 
 	xi_xfrm_put_policy(&msg, XFRM_MSG_NEWPOLICY, &nobody, policy);
-	if (msg.full || xi_xfrm_get_newpolicy(&again, &msg.hdr, &ack) || memcmp(&again, policy, sizeof(again)))
+	if (msg.full || xi_xfrm_get_newpolicy(&again, &msg.hdr, &ack) ||
+	    memcmp(&again, policy, sizeof(again)))
 		abort();
 }
 

@@ -2,8 +2,8 @@
 /*
  * xfrm_serverd [STATE-DIR]
  *
- * The XFRM server alone, with SAD and SPD in plain memory: for tests with real clients, no root needed.
- * Says "ready" and takes commands on stdin, a line each, answering each with a line:
+ * The XFRM server alone, with SAD and SPD in plain memory: for tests with real clients, no root
+ * needed. Says "ready" and takes commands on stdin, a line each, answering each with a line:
  *
  *   send SPI N BYTES   N outbound packets of BYTES
  *   receive SPI SEQ    a packet arrives and is accepted
@@ -105,7 +105,9 @@ static int do_receive(struct daemon *d, uint32_t spi, uint64_t seq)
 
 static int do_acquire(struct daemon *d)
 {
-	struct xi_flow flow = { .proto = IPPROTO_ICMP, .sport = 8, .dir = XI_OUT, .family = XI_IPV4 };
+	struct xi_flow flow = {
+		.proto = IPPROTO_ICMP, .sport = 8, .dir = XI_OUT, .family = XI_IPV4
+	};
 	const struct xi_policy *policy;
 	uint32_t index = 0;
 
