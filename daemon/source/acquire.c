@@ -31,8 +31,8 @@ static uint64_t now_seconds(void)
 }
 
 /* The slot to note it in; NULL: pending already, or as many pending as there may be. */
-static struct xi_acquire *acquire_slot(struct xi_xfrm_server *server, const struct xi_flow *flow, uint32_t index,
-				       uint64_t now)
+static struct xi_acquire *acquire_slot(struct xi_xfrm_server *server, const struct xi_flow *flow,
+				       uint32_t index, uint64_t now)
 {
 	struct xi_acquire *free_slot = NULL;
 
@@ -65,7 +65,8 @@ void xi_xfrm_server_acquire(struct xi_xfrm_server *server, const struct xi_flow 
 	slot->flow = *flow;
 	slot->policy_index = policy->index;
 	slot->until = now + xi_acquire_ttl();
-	memcpy(slot->peer, memcmp(peer, none, sizeof(none)) ? peer : flow->daddr, sizeof(slot->peer));
+	memcpy(slot->peer, memcmp(peer, none, sizeof(none)) ? peer : flow->daddr,
+	       sizeof(slot->peer));
 	if (!++server->acquire_seq)
 		server->acquire_seq = 1;
 	xi_xfrm_put_acquire(&msg, flow, policy, server->acquire_seq);

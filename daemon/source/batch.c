@@ -23,30 +23,48 @@
 #define FILE_MAX (64U << 20)
 #define REPORT_MAX 4096
 #define LINE_MAX_BYTES 1024
+#define FAILURES_MAX 100
 
 extern char **environ;
 
+/* Where a command starts: in the text, and in the file's lines. */
+struct command {
+	off_t offset;
+	unsigned int line;
+};
+
+/*
+ * ip ends at the first command that the server refuses (even with -force, which `ip xfrm` does not
+ * heed) and does not say which it was. Each allowed command makes one request, so the server's
+ * count tells; ip is then started again behind it.
+ */
 struct xi_batch {
 	struct xi_batch_config config;
 	char *file;
+	int mem; /* the text: what was checked is what ip reads */
+	struct command *commands;
+	size_t ncommands;
+	size_t at; /* first command of this run */
 	pid_t pid;
-	int err_fd;                  /* ip's stderr */
+	int err_fd; /* ip's stderr */
 	int pid_fd;
 	struct event *ev_err, *ev_pid;
 	bool exited;
 	int wait_status;
-	char line[LINE_MAX_BYTES];   /* of stderr, under way */
+	char line[LINE_MAX_BYTES]; /* of stderr, under way */
 	size_t line_len;
 	char reason[LINE_MAX_BYTES]; /* the last line that was not "Command failed" */
 	char report[REPORT_MAX];
 	size_t report_len;
-	bool failed;
+	unsigned int failed;
 };
 
 /* The first words of a line, as iproute2 splits it. */
 static bool line_allowed(const char *line, size_t n)
 {
-	static const char *const words[3][3] = { { "xfrm" }, { "state", "policy" }, { "add", "update" } };
+	static const char *const words[3][3] = { { "xfrm" },
+						 { "state", "policy" },
+						 { "add", "update" } };
 	size_t at = 0;
 
 	for (int w = 0; w < 3; w++) {
@@ -75,11 +93,26 @@ static bool line_blank(const char *line, size_t n)
 	return true;
 }
 
+static int command_add(struct xi_batch *b, off_t offset, unsigned int line)
+{
+	struct command *grown;
+
+	if ((b->ncommands & (b->ncommands - 1)) == 0) {
+		grown = realloc(b->commands,
+				(b->ncommands ? b->ncommands * 2 : 1) * sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		b->commands = grown;
+	}
+	b->commands[b->ncommands++] = (struct command){ offset, line };
+	return 0;
+}
+
 /*
- * iproute2 takes '#' for a comment wherever it stands, and a backslash at the end for a continued line. A line that
- * is refused is not quoted: it may hold a key.
+ * iproute2 takes '#' for a comment wherever it stands, and a backslash at the end for a continued
+ * line. A line that is refused is not quoted: it may hold a key.
  */
-static int text_check(const char *file, const char *text, size_t size, char *why, size_t n)
+static int text_check(struct xi_batch *b, const char *text, size_t size, char *why, size_t n)
 {
 	bool continued = false;
 	unsigned int number = 0;
@@ -90,16 +123,23 @@ static int text_check(const char *file, const char *text, size_t size, char *why
 		size_t len = end ? (size_t)(end - line) : size - at;
 		const char *hash = memchr(line, '#', len);
 		size_t used = hash ? (size_t)(hash - line) : len;
+		bool starts = !continued && !line_blank(line, used);
 
 		number++;
 		if (memchr(line, '\0', len)) {
-			snprintf(why, n, "%s:%u: not a text file", file, number);
+			snprintf(why, n, "%s:%u: not a text file", b->file, number);
 			return -EINVAL;
 		}
-		if (!continued && !line_blank(line, used) && !line_allowed(line, used)) {
-			snprintf(why, n, "%s:%u: only `xfrm state|policy add|update ...` may stand here, as for ip -batch",
-				 file, number);
+		if (starts && !line_allowed(line, used)) {
+			snprintf(
+				why, n,
+				"%s:%u: only `xfrm state|policy add|update ...` may stand here, as for ip -batch",
+				b->file, number);
 			return -EINVAL;
+		}
+		if (starts && command_add(b, at, number)) {
+			snprintf(why, n, "%s: %s", b->file, strerror(ENOMEM));
+			return -ENOMEM;
 		}
 		continued = !hash && used && line[used - 1] == '\\';
 		at += len + 1;
@@ -107,81 +147,122 @@ static int text_check(const char *file, const char *text, size_t size, char *why
 	return 0;
 }
 
-/* The file in a memory file of our own: what was checked is what ip reads. -errno, or the descriptor. */
-static int file_take(const char *file, char *why, size_t n)
+static int text_read(struct xi_batch *b, int fd, size_t size, char *why, size_t n)
 {
-	int err = 0, mem = -1;
+	char *text;
+	int err;
+
+	text = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, b->mem, 0);
+	if (text == MAP_FAILED)
+		err = -errno;
+	else
+		err = pread(fd, text, size, 0) == (ssize_t)size ? 0 : -EIO;
+	if (err)
+		snprintf(why, n, "%s: %s", b->file, strerror(-err));
+	else
+		err = text_check(b, text, size, why, n);
+	if (text != MAP_FAILED)
+		munmap(text, size);
+	return err;
+}
+
+static int file_take(struct xi_batch *b, char *why, size_t n)
+{
 	struct stat st;
-	char *text = MAP_FAILED;
-	int fd = open(file, O_RDONLY | O_CLOEXEC);
+	int err = 0;
+	int fd = open(b->file, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0 || fstat(fd, &st))
 		err = -errno;
 	else if (!S_ISREG(st.st_mode) || (size_t)st.st_size > FILE_MAX)
 		err = -EFBIG;
 	if (!err) {
-		mem = memfd_create("xipsec-batch", MFD_CLOEXEC);
-		if (mem < 0 || ftruncate(mem, st.st_size))
+		b->mem = memfd_create("xipsec-batch", MFD_CLOEXEC);
+		if (b->mem < 0 || ftruncate(b->mem, st.st_size))
 			err = -errno;
-	}
-	if (!err && st.st_size) {
-		text = mmap(NULL, st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, mem, 0);
-		if (text == MAP_FAILED)
-			err = -errno;
-		else if (pread(fd, text, st.st_size, 0) != st.st_size)
-			err = -EIO;
 	}
 	if (err)
-		snprintf(why, n, "%s: %s", file, strerror(-err));
+		snprintf(why, n, "%s: %s", b->file, strerror(-err));
 	else if (st.st_size)
-		err = text_check(file, text, st.st_size, why, n);
-	if (text != MAP_FAILED)
-		munmap(text, st.st_size);
+		err = text_read(b, fd, st.st_size, why, n);
 	if (fd >= 0)
 		close(fd);
-	if (err && mem >= 0)
-		close(mem);
-	return err ? err : mem;
+	return err;
+}
+
+static void run_end(struct xi_batch *b)
+{
+	if (b->ev_err)
+		event_free(b->ev_err);
+	if (b->ev_pid)
+		event_free(b->ev_pid);
+	if (b->err_fd >= 0)
+		close(b->err_fd);
+	if (b->pid_fd >= 0)
+		close(b->pid_fd);
+	b->ev_err = b->ev_pid = NULL;
+	b->err_fd = b->pid_fd = -1;
+	if (b->config.server)
+		xi_xfrm_server_set_file_pid(b->config.server, 0);
+}
+
+static void batch_free(struct xi_batch *b)
+{
+	run_end(b);
+	if (b->mem >= 0)
+		close(b->mem);
+	free(b->commands);
+	free(b->file);
+	free(b);
+}
+
+static struct xi_batch *batch_new(const char *file, char *why, size_t n)
+{
+	struct xi_batch *b = calloc(1, sizeof(*b));
+
+	if (b)
+		b->file = strdup(file);
+	if (b && b->file) {
+		b->mem = b->err_fd = b->pid_fd = -1;
+		return b;
+	}
+	free(b);
+	snprintf(why, n, "%s: %s", file, strerror(ENOMEM));
+	return NULL;
 }
 
 int xi_batch_check(const char *file, char *why, size_t n)
 {
-	int fd = file_take(file, why, n);
+	struct xi_batch *b = batch_new(file, why, n);
+	int err;
 
-	if (fd < 0)
-		return fd;
-	close(fd);
-	return 0;
+	if (!b)
+		return -ENOMEM;
+	err = file_take(b, why, n);
+	batch_free(b);
+	return err;
 }
 
-static void report_line(struct xi_batch *b, const char *number)
+static void report_add(struct xi_batch *b, unsigned int line)
 {
 	int n;
 
-	b->failed = true;
-	n = snprintf(b->report + b->report_len, sizeof(b->report) - b->report_len, "%s%s:%s: %s",
-		     b->report_len ? "\n" : "", b->file, number, b->reason[0] ? b->reason : "refused");
+	b->failed++;
+	n = snprintf(b->report + b->report_len, sizeof(b->report) - b->report_len, "%s%s:%u: %s",
+		     b->report_len ? "\n" : "", b->file, line,
+		     b->reason[0] ? b->reason : "ip gave no reason");
 	if (n > 0 && b->report_len + n < sizeof(b->report))
 		b->report_len += n;
 	else
 		b->report[b->report_len] = '\0'; /* whole lines only */
 }
 
-/* ip -force says why, then "Command failed -:LINE", and goes on. */
 static void err_line(struct xi_batch *b)
 {
-	static const char failed[] = "Command failed -:";
-
 	b->line[b->line_len] = '\0';
 	b->line_len = 0;
-	if (strncmp(b->line, failed, sizeof(failed) - 1)) {
-		if (b->line[0])
-			snprintf(b->reason, sizeof(b->reason), "%s", b->line);
-		return;
-	}
-	if (!strstr(b->reason, "File exists"))
-		report_line(b, b->line + sizeof(failed) - 1);
-	b->reason[0] = '\0';
+	if (b->line[0] && strncmp(b->line, "Command failed ", 15))
+		snprintf(b->reason, sizeof(b->reason), "%s", b->line);
 }
 
 static void err_text(struct xi_batch *b, const char *text, size_t n)
@@ -194,34 +275,45 @@ static void err_text(struct xi_batch *b, const char *text, size_t n)
 	}
 }
 
-static void batch_free(struct xi_batch *b)
-{
-	if (b->ev_err)
-		event_free(b->ev_err);
-	if (b->ev_pid)
-		event_free(b->ev_pid);
-	if (b->err_fd >= 0)
-		close(b->err_fd);
-	if (b->pid_fd >= 0)
-		close(b->pid_fd);
-	xi_xfrm_server_set_file_pid(b->config.server, 0);
-	free(b->file);
-	free(b);
-}
+static int run_start(struct xi_batch *b, char *why, size_t n);
 
 static void batch_finish(struct xi_batch *b)
 {
 	struct xi_batch_config config = b->config;
 	char report[REPORT_MAX];
-	bool odd = !WIFEXITED(b->wait_status) || WEXITSTATUS(b->wait_status) > 1;
+	int status = b->failed ? -EINVAL : 0;
+
+	memcpy(report, b->report, sizeof(report));
+	batch_free(b);
+	config.done(config.arg, status, report);
+}
+
+/* ip ended: done, or it stumbled over a command and goes on behind it. */
+static void run_finish(struct xi_batch *b)
+{
+	bool clean = WIFEXITED(b->wait_status) && WEXITSTATUS(b->wait_status) == 0;
+	unsigned int requests, refused;
+	size_t bad;
 
 	err_text(b, "\n", 1);
-	if (odd && !b->failed)
-		report_line(b, "ip");
-	memcpy(report, b->report, sizeof(report));
-	odd |= b->failed;
-	batch_free(b);
-	config.done(config.arg, odd ? -EINVAL : 0, report);
+	xi_xfrm_server_file_progress(b->config.server, &requests, &refused);
+	run_end(b);
+	if (clean) {
+		batch_finish(b);
+		return;
+	}
+	/* Refused by the server, or by ip itself before it asked. */
+	bad = b->at + requests - (refused ? 1 : 0);
+	if (bad >= b->ncommands)
+		bad = b->ncommands - 1;
+	report_add(b, b->commands[bad].line);
+	b->at = bad + 1;
+	if (b->at < b->ncommands && b->failed < FAILURES_MAX) {
+		if (!run_start(b, b->reason, sizeof(b->reason)))
+			return;
+		report_add(b, b->commands[b->at].line);
+	}
+	batch_finish(b);
 }
 
 static void on_err(evutil_socket_t fd, short what, void *arg)
@@ -240,7 +332,7 @@ static void on_err(evutil_socket_t fd, short what, void *arg)
 	close(b->err_fd);
 	b->err_fd = -1;
 	if (b->exited)
-		batch_finish(b);
+		run_finish(b);
 }
 
 static void on_exit_event(evutil_socket_t fd, short what, void *arg)
@@ -252,7 +344,7 @@ static void on_exit_event(evutil_socket_t fd, short what, void *arg)
 	event_del(b->ev_pid);
 	b->exited = true;
 	if (b->err_fd < 0)
-		batch_finish(b);
+		run_finish(b);
 }
 
 /* The environment with our two variables in front: the first of a name counts. */
@@ -281,7 +373,7 @@ static char **child_environ(const char *preload, const char *name, char *vars[2]
 
 static int spawn_with(struct xi_batch *b, const char *ip, char **env, int in, int out)
 {
-	char *argv[] = { (char *)"ip", (char *)"-force", (char *)"-batch", (char *)"-", NULL };
+	char *argv[] = { (char *)"ip", (char *)"-batch", (char *)"-", NULL };
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attr;
 	sigset_t none, all;
@@ -341,43 +433,69 @@ static int batch_watch(struct xi_batch *b)
 	return 0;
 }
 
-int xi_batch_start(struct xi_batch **out, const struct xi_batch_config *config, char *why, size_t n)
+static int run_start(struct xi_batch *b, char *why, size_t n)
 {
-	int pipe_fds[2] = { -1, -1 };
-	struct xi_batch *b;
-	int in, err;
+	int pipe_fds[2];
+	int err;
 
-	*out = NULL;
-	in = file_take(config->file, why, n);
-	if (in < 0)
-		return in;
-	b = calloc(1, sizeof(*b));
-	if (b)
-		b->file = strdup(config->file);
-	err = b && b->file && !pipe2(pipe_fds, O_CLOEXEC) ? 0 : -ENOMEM;
-	if (b) {
-		b->config = *config;
-		b->err_fd = pipe_fds[0];
-		b->pid_fd = -1;
-	}
-	if (err)
-		snprintf(why, n, "%s: %s", config->file, strerror(-err));
-	else
-		err = spawn_ip(b, in, pipe_fds[1], why, n);
-	close(in);
-	if (pipe_fds[1] >= 0)
-		close(pipe_fds[1]);
-	if (err) {
-		if (b)
-			batch_free(b);
+	b->exited = false;
+	b->reason[0] = '\0';
+	if (lseek(b->mem, b->commands[b->at].offset, SEEK_SET) < 0 || pipe2(pipe_fds, O_CLOEXEC)) {
+		err = -errno;
+		snprintf(why, n, "%s: %s", b->file, strerror(-err));
 		return err;
 	}
+	b->err_fd = pipe_fds[0];
 	fcntl(b->err_fd, F_SETFL, O_NONBLOCK);
-	xi_xfrm_server_set_file_pid(config->server, b->pid);
+	err = spawn_ip(b, b->mem, pipe_fds[1], why, n);
+	close(pipe_fds[1]);
+	if (err) {
+		run_end(b);
+		return err;
+	}
+	xi_xfrm_server_set_file_pid(b->config.server, b->pid);
 	err = batch_watch(b);
 	if (err) {
-		snprintf(why, n, "%s: %s", config->file, strerror(-err));
-		xi_batch_cancel(b);
+		snprintf(why, n, "%s: %s", b->file, strerror(-err));
+		kill(b->pid, SIGKILL);
+		waitpid(b->pid, NULL, 0);
+		run_end(b);
+	}
+	return err;
+}
+
+/* Nothing to run: done all the same comes from the loop, as callers expect. */
+static void on_empty(evutil_socket_t fd, short what, void *arg)
+{
+	batch_finish(arg);
+}
+
+static int run_empty(struct xi_batch *b, char *why, size_t n)
+{
+	struct timeval now = { 0 };
+
+	b->exited = true;
+	b->ev_pid = evtimer_new(b->config.base, on_empty, b);
+	if (b->ev_pid && !event_add(b->ev_pid, &now))
+		return 0;
+	snprintf(why, n, "%s: %s", b->file, strerror(ENOMEM));
+	return -ENOMEM;
+}
+
+int xi_batch_start(struct xi_batch **out, const struct xi_batch_config *config, char *why, size_t n)
+{
+	struct xi_batch *b = batch_new(config->file, why, n);
+	int err;
+
+	*out = NULL;
+	if (!b)
+		return -ENOMEM;
+	b->config = *config;
+	err = file_take(b, why, n);
+	if (!err)
+		err = b->ncommands ? run_start(b, why, n) : run_empty(b, why, n);
+	if (err) {
+		batch_free(b);
 		return err;
 	}
 	*out = b;

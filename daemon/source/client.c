@@ -130,7 +130,8 @@ static void dump_pump(struct xi_client *c)
 		event_add(c->ev_write, NULL);
 }
 
-/* Requests wait while an answer is still on its way: dumps do not overlap and queues stay bounded. */
+/* Requests wait while an answer is still on its way: dumps do not overlap and queues stay bounded.
+ */
 static bool may_read(const struct xi_client *c)
 {
 	return c->dead || (!c->dump.kind && c->queued < XI_QUEUE_REPLIES);
@@ -168,7 +169,8 @@ static void on_read(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	for (int i = 0; i < REQUESTS_A_TURN && may_read(c); i++) {
-		ssize_t n = recv(fd, server->request.buf, sizeof(server->request.buf), MSG_DONTWAIT | MSG_TRUNC);
+		ssize_t n = recv(fd, server->request.buf, sizeof(server->request.buf),
+				 MSG_DONTWAIT | MSG_TRUNC);
 
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			break;
@@ -177,8 +179,9 @@ static void on_read(evutil_socket_t fd, short what, void *arg)
 			return;
 		}
 		if ((size_t)n > sizeof(server->request.buf)) {
-			log_warnx("xfrm: request of %zd bytes from pid %d: longer than any client sends, connection closed",
-				  n, (int)c->pid);
+			log_warnx(
+				"xfrm: request of %zd bytes from pid %d: longer than any client sends, connection closed",
+				n, (int)c->pid);
 			xi_client_destroy(c);
 			return;
 		}

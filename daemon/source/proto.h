@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What the XFRM server and the preload library agree on. XFRM netlink messages travel unchanged, one a
- * datagram, over a SEQPACKET Unix socket with an abstract name, which belongs to the network namespace.
+ * What the XFRM server and the preload library agree on. XFRM netlink messages travel unchanged,
+ * one a datagram, over a SEQPACKET Unix socket with an abstract name, which belongs to the
+ * network namespace.
  *
- * The name is ten bytes: NUL, one letter, eight NULs. A receiver then sees an address of 12 bytes
- * (sizeof(struct sockaddr_nl)) whose nl_pid and nl_groups are 0, as if the kernel had sent the message.
+ * The name is ten bytes: NUL, one letter, eight NULs. A receiver then sees an address of 12
+ * bytes (sizeof(struct sockaddr_nl)) whose nl_pid and nl_groups are 0, as if the kernel had sent
+ * the message.
  */
 #ifndef XI_XFRM_PROTO_H
 #define XI_XFRM_PROTO_H
@@ -19,12 +21,12 @@
 #define XI_XFRM_SOCK_ENV "XIPSEC_XFRM_SOCK"
 #define XI_XFRM_SOCK_MIN 10
 
-#define XI_XFRM_REPLY_MAX 4096       /* charon's receive buffer: no datagram to a client is longer */
+#define XI_XFRM_REPLY_MAX 4096       /* charon's receive buffer: no reply is longer */
 #define XI_XFRM_REQUEST_MAX 32768    /* iproute2's largest datagram: many DELSA in one */
 
 /*
- * Control message: nlmsg_type below NLMSG_MIN_TYPE, body struct xi_xfrm_ctl. It travels in order with the
- * requests and has no answer.
+ * Control message: nlmsg_type below NLMSG_MIN_TYPE, body struct xi_xfrm_ctl. It travels in order
+ * with the requests and has no answer.
  */
 #define XI_XFRM_CTL 0x0f
 

@@ -55,7 +55,7 @@ void xi_server_multicast(struct xi_xfrm_server *server, unsigned int group, stru
 {
 	struct xi_client *c;
 
-	LIST_FOREACH(c, &server->clients, next) {
+	LIST_FOREACH (c, &server->clients, next) {
 		if (c->groups & (1U << (group - 1)))
 			xi_client_news(c, msg);
 	}
@@ -66,7 +66,7 @@ bool xi_server_listened(const struct xi_xfrm_server *server, unsigned int group)
 {
 	struct xi_client *c;
 
-	LIST_FOREACH(c, &server->clients, next) {
+	LIST_FOREACH (c, &server->clients, next) {
 		if (c->groups & (1U << (group - 1)))
 			return true;
 	}
@@ -100,6 +100,29 @@ static void control_message(struct xi_client *c, const struct nlmsghdr *nlh)
 		c->ext_ack = ctl.b;
 }
 
+bool xi_client_is_file(const struct xi_client *c)
+{
+	return c->server->file_pid && c->pid == c->server->file_pid;
+}
+
+static bool is_addition(unsigned int type)
+{
+	return type == XFRM_MSG_NEWSA || type == XFRM_MSG_UPDSA || type == XFRM_MSG_NEWPOLICY ||
+	       type == XFRM_MSG_UPDPOLICY;
+}
+
+/* A file is loaded at each start; what was adopted from the last run is there already. */
+static int file_verdict(struct xi_client *c, const struct nlmsghdr *nlh, int err)
+{
+	if (!xi_client_is_file(c) || !is_addition(nlh->nlmsg_type))
+		return err;
+	if (err == -EEXIST)
+		err = 0;
+	c->server->file_requests++;
+	c->server->file_refused += err < 0;
+	return err;
+}
+
 static int dispatch(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack)
 {
 	unsigned int type = nlh->nlmsg_type;
@@ -108,10 +131,11 @@ static int dispatch(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_e
 		return 0;
 	if (type > XFRM_MSG_MAX || !handlers[type - XFRM_MSG_BASE])
 		return xi_refuse(ack, -EINVAL, "message type %u is not a request", type);
-	return handlers[type - XFRM_MSG_BASE](c, nlh, ack);
+	return file_verdict(c, nlh, handlers[type - XFRM_MSG_BASE](c, nlh, ack));
 }
 
-static void acknowledge(struct xi_client *c, const struct nlmsghdr *nlh, int err, const struct xi_extack *ack)
+static void acknowledge(struct xi_client *c, const struct nlmsghdr *nlh, int err,
+			const struct xi_extack *ack)
 {
 	struct xi_nlmsg msg;
 
@@ -182,7 +206,8 @@ static void on_accept(evutil_socket_t listener, short what, void *arg)
 		err = xi_client_create(server, fd, cred.pid);
 	if (!err)
 		return;
-	log_warnx("xfrm: connection of pid %d, uid %u refused: %s", (int)cred.pid, cred.uid, strerror(-err));
+	log_warnx("xfrm: connection of pid %d, uid %u refused: %s", (int)cred.pid, cred.uid,
+		  strerror(-err));
 	close(fd);
 }
 
@@ -198,7 +223,8 @@ static int server_listen(struct xi_xfrm_server *server)
 		return -errno;
 	if (bind(server->fd, (struct sockaddr *)&addr, len) || listen(server->fd, 64))
 		return -errno;
-	server->ev_accept = event_new(server->base, server->fd, EV_READ | EV_PERSIST, on_accept, server);
+	server->ev_accept = event_new(server->base, server->fd, EV_READ | EV_PERSIST, on_accept,
+				      server);
 	if (!server->ev_accept || event_add(server->ev_accept, NULL))
 		return -ENOMEM;
 	return 0;
@@ -258,6 +284,14 @@ void xi_xfrm_server_destroy(struct xi_xfrm_server *server)
 void xi_xfrm_server_set_file_pid(struct xi_xfrm_server *server, pid_t pid)
 {
 	server->file_pid = pid;
+	server->file_requests = server->file_refused = 0;
+}
+
+void xi_xfrm_server_file_progress(const struct xi_xfrm_server *server, unsigned int *requests,
+				  unsigned int *refused)
+{
+	*requests = server->file_requests;
+	*refused = server->file_refused;
 }
 
 const char *xi_xfrm_server_name(const struct xi_xfrm_server *server)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The XFRM netlink server: SAD and SPD behind a SEQPACKET Unix socket that the preload library puts in the place of
- * a NETLINK_XFRM socket. Runs on the control thread.
+ * The XFRM netlink server: SAD and SPD behind a SEQPACKET Unix socket that the preload library
+ * puts in the place of a NETLINK_XFRM socket. Runs on the control thread.
  *
  * Only uid 0 and the daemon's own uid may connect: keys flow in both directions.
  */
@@ -18,22 +18,28 @@ struct event_base;
 struct xi_xfrm_server;
 
 /*
- * name: of the abstract socket, NULL for XIPSEC_XFRM_SOCK or the default (source/proto.h). Becomes the SAD's
- * event listener. -EADDRINUSE: another daemon serves this network namespace.
+ * name: of the abstract socket, NULL for XIPSEC_XFRM_SOCK or the default (source/proto.h).
+ * Becomes the SAD's event listener. -EADDRINUSE: another daemon serves this network namespace.
  */
 int xi_xfrm_server_create(struct xi_xfrm_server **out, struct event_base *base, struct xi_sad *sad,
 			  struct xi_spd *spd, const char *name);
 void xi_xfrm_server_destroy(struct xi_xfrm_server *server);
 
 /*
- * A packet of `flow` needs an SA that nobody has negotiated: tells the key managers (ACQUIRE), once while the
- * acquisition is pending (net.core.xfrm_acq_expires seconds).
+ * A packet of `flow` needs an SA that nobody has negotiated: tells the key managers (ACQUIRE),
+ * once while the acquisition is pending (net.core.xfrm_acq_expires seconds).
  */
 void xi_xfrm_server_acquire(struct xi_xfrm_server *server, const struct xi_flow *flow,
 			    const struct xi_policy *policy);
 
-/* SAs and policies of connections from this process are marked as coming from a file. 0: none. */
+/*
+ * SAs and policies that this process adds are marked as coming from a file, and adding what
+ * exists already is then no error. 0: none. Starts the count of file_progress anew.
+ */
 void xi_xfrm_server_set_file_pid(struct xi_xfrm_server *server, pid_t pid);
+/* How many SAs and policies it has tried to add so far, and how many of those were refused. */
+void xi_xfrm_server_file_progress(const struct xi_xfrm_server *server, unsigned int *requests,
+				  unsigned int *refused);
 
 /* The socket's name as a client must be given it in XIPSEC_XFRM_SOCK. */
 const char *xi_xfrm_server_name(const struct xi_xfrm_server *server);

@@ -10,8 +10,8 @@
 #include "source/xfrm_msg.h"
 
 /*
- * Bytes queued to a client that does not read. Beyond REPLIES its requests wait in its socket; beyond NEWS it
- * loses multicast messages, and is told so (as netlink does with ENOBUFS).
+ * Bytes queued to a client that does not read. Beyond REPLIES its requests wait in its socket;
+ * beyond NEWS it loses multicast messages, and is told so (as netlink does with ENOBUFS).
  */
 #define XI_QUEUE_REPLIES (64U << 10)
 #define XI_QUEUE_NEWS (1U << 20)
@@ -68,6 +68,7 @@ struct xi_xfrm_server {
 	LIST_HEAD(, xi_client) clients;
 	unsigned int nclients;
 	pid_t file_pid;
+	unsigned int file_requests, file_refused;
 	uint32_t acquire_seq;
 	struct xi_acquire *acquires; /* XI_ACQUIRES_MAX */
 	uint8_t thresholds[2][2];    /* SPD hash: IPv4 and IPv6, local and remote bits */
@@ -81,6 +82,7 @@ struct xi_xfrm_server {
 #define XI_NO_ACK 1
 typedef int (*xi_handler)(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack);
 
+bool xi_client_is_file(const struct xi_client *c);
 int xi_client_create(struct xi_xfrm_server *server, int fd, pid_t pid);
 void xi_client_destroy(struct xi_client *c);
 /* Sends or queues. Wipes msg: it may hold a key. */

@@ -18,7 +18,7 @@ int xi_handle_newpolicy(struct xi_client *c, const struct nlmsghdr *nlh, struct 
 	err = xi_xfrm_get_newpolicy(&policy, nlh, ack);
 	if (err)
 		return err;
-	policy.from_file = c->server->file_pid && c->pid == c->server->file_pid;
+	policy.from_file = xi_client_is_file(c);
 	err = xi_spd_add(c->server->spd, &policy, replace, &why);
 	if (err)
 		return why && err != -EEXIST ? xi_refuse(ack, err, "%s", why) : err;
@@ -120,7 +120,8 @@ int xi_handle_sadinfo(struct xi_client *c, const struct nlmsghdr *nlh, struct xi
 	if (err)
 		return err;
 	hash.sadhcnt = hash.sadhmcnt = xi_sad_capacity(c->server->sad);
-	*(uint32_t *)xi_nlmsg_begin(&msg, XFRM_MSG_NEWSADINFO, 0, to.seq, to.portid, sizeof(flags)) = flags;
+	*(uint32_t *)xi_nlmsg_begin(&msg, XFRM_MSG_NEWSADINFO, 0, to.seq, to.portid,
+				    sizeof(flags)) = flags;
 	xi_nlmsg_put_u32(&msg, XFRMA_SAD_CNT, xi_sad_count(c->server->sad));
 	xi_nlmsg_put(&msg, XFRMA_SAD_HINFO, &hash, sizeof(hash));
 	xi_client_reply(c, &msg);
@@ -143,7 +144,8 @@ int xi_handle_getspdinfo(struct xi_client *c, const struct nlmsghdr *nlh, struct
 	count.incnt = xi_spd_count(spd, XI_IN);
 	count.outcnt = xi_spd_count(spd, XI_OUT);
 	count.fwdcnt = xi_spd_count(spd, XI_FWD);
-	*(uint32_t *)xi_nlmsg_begin(&msg, XFRM_MSG_NEWSPDINFO, 0, to.seq, to.portid, sizeof(flags)) = flags;
+	*(uint32_t *)xi_nlmsg_begin(&msg, XFRM_MSG_NEWSPDINFO, 0, to.seq, to.portid,
+				    sizeof(flags)) = flags;
 	xi_nlmsg_put(&msg, XFRMA_SPD_INFO, &count, sizeof(count));
 	xi_nlmsg_put(&msg, XFRMA_SPD_HINFO, &hash, sizeof(hash));
 	xi_nlmsg_put(&msg, XFRMA_SPD_IPV4_HTHRESH, c->server->thresholds[0], 2);
@@ -152,7 +154,8 @@ int xi_handle_getspdinfo(struct xi_client *c, const struct nlmsghdr *nlh, struct
 	return 0;
 }
 
-/* Its attributes have numbers of their own. Thresholds tune a hash that this SPD does not have: kept and told. */
+/* Its attributes have numbers of their own. Thresholds tune a hash that this SPD does not have:
+ * kept and told. */
 int xi_handle_newspdinfo(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack)
 {
 	uint8_t wanted[2][2];
@@ -168,14 +171,16 @@ int xi_handle_newspdinfo(struct xi_client *c, const struct nlmsghdr *nlh, struct
 		unsigned int v6 = nla->nla_type == XFRMA_SPD_IPV6_HTHRESH;
 
 		if (nla->nla_len < NLA_HDRLEN || nla->nla_len > nlh->nlmsg_len - at)
-			return xi_refuse(ack, -EINVAL, "attribute type %u is cut short", nla->nla_type);
+			return xi_refuse(ack, -EINVAL, "attribute type %u is cut short",
+					 nla->nla_type);
 		if (!v6 && nla->nla_type != XFRMA_SPD_IPV4_HTHRESH)
 			return xi_refuse(ack, -EINVAL, "unknown attribute type %u", nla->nla_type);
 		if (xi_attr_len(nla) < 2)
 			return xi_refuse(ack, -EINVAL, "Invalid SPD threshold");
 		memcpy(wanted[v6], xi_attr_data(nla), 2);
 		if (wanted[v6][0] > (v6 ? 128 : 32) || wanted[v6][1] > (v6 ? 128 : 32))
-			return xi_refuse(ack, -EINVAL, "Invalid SPD threshold (must be <= %u)", v6 ? 128 : 32);
+			return xi_refuse(ack, -EINVAL, "Invalid SPD threshold (must be <= %u)",
+					 v6 ? 128 : 32);
 		at += NLA_ALIGN(nla->nla_len);
 	}
 	memcpy(c->server->thresholds, wanted, sizeof(wanted));
@@ -184,7 +189,8 @@ int xi_handle_newspdinfo(struct xi_client *c, const struct nlmsghdr *nlh, struct
 
 static uint8_t default_of(const struct xi_spd *spd, enum xi_dir dir)
 {
-	return xi_spd_get_default(spd, dir) == XI_BLOCK ? XFRM_USERPOLICY_BLOCK : XFRM_USERPOLICY_ACCEPT;
+	return xi_spd_get_default(spd, dir) == XI_BLOCK ? XFRM_USERPOLICY_BLOCK
+							: XFRM_USERPOLICY_ACCEPT;
 }
 
 static void defaults_put(struct xi_nlmsg *msg, const struct xi_nl_to *to, const struct xi_spd *spd)
@@ -225,7 +231,8 @@ int xi_handle_setdefault(struct xi_client *c, const struct nlmsghdr *nlh, struct
 	if (nlh->nlmsg_len < NLMSG_HDRLEN + sizeof(def))
 		return xi_refuse(ack, -EINVAL, "message type %u is cut short", nlh->nlmsg_type);
 	memcpy(&def, (const uint8_t *)nlh + NLMSG_HDRLEN, sizeof(def));
-	if (def.in > XFRM_USERPOLICY_ACCEPT || def.fwd > XFRM_USERPOLICY_ACCEPT || def.out > XFRM_USERPOLICY_ACCEPT)
+	if (def.in > XFRM_USERPOLICY_ACCEPT || def.fwd > XFRM_USERPOLICY_ACCEPT ||
+	    def.out > XFRM_USERPOLICY_ACCEPT)
 		return xi_refuse(ack, -EINVAL, "Invalid default policy");
 	err = default_set(spd, XI_IN, def.in);
 	if (!err)

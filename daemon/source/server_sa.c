@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What the server does about SAs. -EEXIST and -ESRCH go without a text, so that iproute2 prints its own. */
+/* What the server does about SAs. -EEXIST and -ESRCH go without a text, so that iproute2 prints its
+ * own. */
 #include "source/server_int.h"
 
 #include <errno.h>
@@ -10,11 +11,6 @@ static int refused(struct xi_extack *ack, int err, const char *why)
 	if (err && why && err != -EEXIST && err != -ESRCH && err != -ENOENT && !ack->text[0])
 		return xi_refuse(ack, err, "%s", why);
 	return err;
-}
-
-static bool from_file(const struct xi_client *c)
-{
-	return c->server->file_pid && c->pid == c->server->file_pid;
 }
 
 static void sa_notify(struct xi_client *c, const struct nlmsghdr *nlh, const struct xi_sa_rec *rec)
@@ -38,7 +34,7 @@ int xi_handle_newsa(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_e
 	err = xi_xfrm_get_newsa(&req, nlh, ack);
 	if (err)
 		return err;
-	if (from_file(c))
+	if (xi_client_is_file(c))
 		req.sa.life |= XI_SA_FROM_FILE;
 	if (nlh->nlmsg_type == XFRM_MSG_NEWSA)
 		err = xi_sad_add(sad, &req.sa, &req.key, &req.init, &why);
@@ -75,9 +71,11 @@ int xi_handle_delsa(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_e
 	return err;
 }
 
-static int dump_start(struct xi_client *c, const struct nlmsghdr *nlh, enum xi_dump_kind kind, struct xi_extack *ack)
+static int dump_start(struct xi_client *c, const struct nlmsghdr *nlh, enum xi_dump_kind kind,
+		      struct xi_extack *ack)
 {
-	/* Only a second dump in the same datagram gets here: a client's next one waits in its socket. */
+	/* Only a second dump in the same datagram gets here: a client's next one waits in its
+	 * socket. */
 	if (c->dump.kind)
 		return xi_refuse(ack, -EINVAL, "two dumps in one datagram");
 	c->dump = (struct xi_dump){ .kind = kind, .to = xi_nl_answer(c, nlh) };
@@ -126,9 +124,11 @@ int xi_handle_flushsa(struct xi_client *c, const struct nlmsghdr *nlh, struct xi
 	if (err)
 		return err;
 	memcpy(&flush, (const uint8_t *)nlh + NLMSG_HDRLEN, sizeof(flush));
-	if (flush.proto && flush.proto != 255 && flush.proto != XI_ESP && flush.proto != XI_AH && flush.proto != XI_COMP)
+	if (flush.proto && flush.proto != 255 && flush.proto != XI_ESP && flush.proto != XI_AH &&
+	    flush.proto != XI_COMP)
 		return xi_refuse(ack, -EINVAL, "Unsupported protocol");
-	err = xi_sad_flush(c->server->sad, flush.proto == 255 ? XI_PROTO_ANY : (enum xi_proto)flush.proto, &n);
+	err = xi_sad_flush(c->server->sad,
+			   flush.proto == 255 ? XI_PROTO_ANY : (enum xi_proto)flush.proto, &n);
 	if (err || !n)
 		return err;
 	news = xi_nlmsg_begin(&msg, XFRM_MSG_FLUSHSA, 0, to.seq, to.portid, sizeof(*news));
@@ -151,7 +151,9 @@ int xi_handle_allocspi(struct xi_client *c, const struct nlmsghdr *nlh, struct x
 		return err;
 	err = xi_sad_alloc_spi(c->server->sad, &req.sa, req.min, req.max, ttl, &rec);
 	if (err == -ENOENT)
-		return xi_refuse(ack, err, "Failed to allocate SPI: none is free between 0x%x and 0x%x", req.min, req.max);
+		return xi_refuse(ack, err,
+				 "Failed to allocate SPI: none is free between 0x%x and 0x%x",
+				 req.min, req.max);
 	if (err)
 		return err;
 	xi_xfrm_put_sa(&msg, XFRM_MSG_NEWSA, &to, rec);
@@ -180,7 +182,9 @@ int xi_handle_newae(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_e
 		return err;
 	err = xi_sad_set_replay(c->server->sad, &req.id, &req.init);
 	if (err == -EINVAL)
-		return xi_refuse(ack, err, "the replay window would go back, and let packets in a second time");
+		return xi_refuse(
+			ack, err,
+			"the replay window would go back, and let packets in a second time");
 	if (err)
 		return err;
 	rec = xi_sad_find(c->server->sad, &req.id);
@@ -210,8 +214,8 @@ int xi_handle_getae(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_e
 	return 0;
 }
 
-static void expire_notify(struct xi_xfrm_server *server, const struct xi_nl_to *to, const struct xi_sa_rec *rec,
-			  bool hard)
+static void expire_notify(struct xi_xfrm_server *server, const struct xi_nl_to *to,
+			  const struct xi_sa_rec *rec, bool hard)
 {
 	struct xi_nlmsg msg;
 
@@ -245,7 +249,8 @@ void xi_server_expired(void *arg, const struct xi_sa_rec *rec, bool hard)
 
 static bool dump_done(struct xi_client *c, struct xi_nlmsg *msg)
 {
-	xi_nlmsg_begin(msg, NLMSG_DONE, NLM_F_MULTI, c->dump.to.seq, c->dump.to.portid, sizeof(int));
+	xi_nlmsg_begin(msg, NLMSG_DONE, NLM_F_MULTI, c->dump.to.seq, c->dump.to.portid,
+		       sizeof(int));
 	return false;
 }
 

@@ -85,11 +85,12 @@ static int attr_check(const struct nlattr *nla, unsigned int type, struct xi_ext
 		return xi_refuse(ack, -EINVAL, "unknown attribute type %u", type);
 	rule = &rules[type];
 	if (len < rule->len)
-		return xi_refuse(ack, -EINVAL, "attribute type %u has %zu bytes, fewer than the %u it needs",
+		return xi_refuse(ack, -EINVAL,
+				 "attribute type %u has %zu bytes, fewer than the %u it needs",
 				 type, len, rule->len);
 	if (rule->fixed && len > (size_t)NLA_ALIGN(rule->len))
-		return xi_refuse(ack, -EINVAL, "attribute type %u has %zu bytes instead of %u", type, len,
-				 rule->len);
+		return xi_refuse(ack, -EINVAL, "attribute type %u has %zu bytes instead of %u",
+				 type, len, rule->len);
 	return 0;
 }
 
@@ -120,14 +121,16 @@ static int attrs_walk(struct xi_attrs *attrs, const uint8_t *at, size_t left, st
 	return 0;
 }
 
-int xi_attrs_parse(struct xi_attrs *attrs, const struct nlmsghdr *nlh, size_t body, struct xi_extack *ack)
+int xi_attrs_parse(struct xi_attrs *attrs, const struct nlmsghdr *nlh, size_t body,
+		   struct xi_extack *ack)
 {
 	size_t len = nlh->nlmsg_len;
 
 	memset(attrs, 0, sizeof(*attrs));
 	attrs->nlh = nlh;
 	if (len < NLMSG_HDRLEN + body)
-		return xi_refuse(ack, -EINVAL, "message type %u is %zu bytes long, fewer than the %zu it needs",
+		return xi_refuse(ack, -EINVAL,
+				 "message type %u is %zu bytes long, fewer than the %zu it needs",
 				 nlh->nlmsg_type, len, NLMSG_HDRLEN + body);
 	/* The last body may end unaligned (FLUSHSA: 17 bytes), with nothing behind it. */
 	if (len <= NLMSG_HDRLEN + NLMSG_ALIGN(body))
@@ -152,7 +155,8 @@ bool xi_attr_copy(const struct xi_attrs *attrs, int type, void *out, size_t n)
 	return true;
 }
 
-void *xi_nlmsg_begin(struct xi_nlmsg *msg, uint16_t type, uint16_t flags, uint32_t seq, uint32_t portid, size_t n)
+void *xi_nlmsg_begin(struct xi_nlmsg *msg, uint16_t type, uint16_t flags, uint32_t seq,
+		     uint32_t portid, size_t n)
 {
 	msg->full = false;
 	memset(msg->buf, 0, NLMSG_HDRLEN + NLMSG_ALIGN(n));
@@ -214,8 +218,8 @@ void xi_addr_to_xfrm(xfrm_address_t *out, const uint8_t in[16])
 	memcpy(out, in, sizeof(*out));
 }
 
-int xi_selector_from_xfrm(struct xi_selector *out, const struct xfrm_selector *in, unsigned int family,
-			  struct xi_extack *ack)
+int xi_selector_from_xfrm(struct xi_selector *out, const struct xfrm_selector *in,
+			  unsigned int family, struct xi_extack *ack)
 {
 	memset(out, 0, sizeof(*out));
 	if (in->family)
@@ -223,9 +227,12 @@ int xi_selector_from_xfrm(struct xi_selector *out, const struct xfrm_selector *i
 	if (family && !xi_family_known(family))
 		return xi_refuse(ack, -EINVAL, "Invalid address family in selector");
 	if (!family && (in->prefixlen_d || in->prefixlen_s))
-		return xi_refuse(ack, -EINVAL, "selector has a prefix length but no address family");
-	if (family && (in->prefixlen_d > xi_family_bits(family) || in->prefixlen_s > xi_family_bits(family)))
-		return xi_refuse(ack, -EINVAL, "Invalid prefix length in selector (must be <= %u for %s)",
+		return xi_refuse(ack, -EINVAL,
+				 "selector has a prefix length but no address family");
+	if (family &&
+	    (in->prefixlen_d > xi_family_bits(family) || in->prefixlen_s > xi_family_bits(family)))
+		return xi_refuse(ack, -EINVAL,
+				 "Invalid prefix length in selector (must be <= %u for %s)",
 				 xi_family_bits(family), family == XI_IPV4 ? "IPv4" : "IPv6");
 	if (family) {
 		xi_addr_from_xfrm(out->saddr, &in->saddr, family);

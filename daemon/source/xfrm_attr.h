@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Netlink messages as bytes: reading attributes of a request that may be hostile, building replies that fit
- * any client's buffer, and translating addresses, selectors and lifetimes.
+ * Netlink messages as bytes: reading attributes of a request that may be hostile, building
+ * replies that fit any client's buffer, and translating addresses, selectors and lifetimes.
  */
 #ifndef XI_XFRM_ATTR_H
 #define XI_XFRM_ATTR_H
@@ -33,19 +33,25 @@ struct xi_extack {
 };
 
 /* Notes the text and returns err. */
-int xi_refuse(struct xi_extack *ack, int err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int xi_refuse(struct xi_extack *ack, int err, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 
-/* Attributes of one request. Duplicates: the last wins. Payloads are aligned to 4 only: copy, do not cast. */
+/*
+ * Attributes of one request. Duplicates: the last wins. Payloads are aligned to 4 only: copy, do
+ * not cast.
+ */
 struct xi_attrs {
 	const struct nlmsghdr *nlh;
 	const struct nlattr *tb[XI_XFRMA_MAX + 1];
 };
 
 /*
- * Checks the lengths of header, body and every attribute; nlh->nlmsg_len bytes must be readable. body: size of the
- * fixed struct. -EINVAL for anything cut short, of the wrong size, or of a type that no kernel knows.
+ * Checks the lengths of header, body and every attribute; nlh->nlmsg_len bytes must be readable.
+ * body: size of the fixed struct. -EINVAL for anything cut short, of the wrong size, or of a
+ * type that no kernel knows.
  */
-int xi_attrs_parse(struct xi_attrs *attrs, const struct nlmsghdr *nlh, size_t body, struct xi_extack *ack);
+int xi_attrs_parse(struct xi_attrs *attrs, const struct nlmsghdr *nlh, size_t body,
+		   struct xi_extack *ack);
 
 static inline bool xi_attr_has(const struct xi_attrs *attrs, int type)
 {
@@ -71,7 +77,8 @@ struct xi_nlmsg {
 };
 
 /* Starts a message with a zeroed body of n bytes and returns the body. */
-void *xi_nlmsg_begin(struct xi_nlmsg *msg, uint16_t type, uint16_t flags, uint32_t seq, uint32_t portid, size_t n);
+void *xi_nlmsg_begin(struct xi_nlmsg *msg, uint16_t type, uint16_t flags, uint32_t seq,
+		     uint32_t portid, size_t n);
 /* Adds an attribute and returns its zeroed payload; NULL: does not fit. */
 void *xi_nlmsg_reserve(struct xi_nlmsg *msg, uint16_t type, size_t n);
 void xi_nlmsg_put(struct xi_nlmsg *msg, uint16_t type, const void *data, size_t n);
@@ -84,9 +91,12 @@ unsigned int xi_family_bits(unsigned int family);
 void xi_addr_from_xfrm(uint8_t out[16], const xfrm_address_t *in, unsigned int family);
 void xi_addr_to_xfrm(xfrm_address_t *out, const uint8_t in[16]);
 
-/* family: what a selector without one is about (0: nothing). -EINVAL: unknown family, or prefix too long. */
-int xi_selector_from_xfrm(struct xi_selector *out, const struct xfrm_selector *in, unsigned int family,
-			  struct xi_extack *ack);
+/*
+ * family: what a selector without one is about (0: nothing). -EINVAL: unknown family, or prefix
+ * too long.
+ */
+int xi_selector_from_xfrm(struct xi_selector *out, const struct xfrm_selector *in,
+			  unsigned int family, struct xi_extack *ack);
 void xi_selector_to_xfrm(struct xfrm_selector *out, const struct xi_selector *in);
 void xi_limits_from_xfrm(struct xi_limits *out, const struct xfrm_lifetime_cfg *in);
 void xi_limits_to_xfrm(struct xfrm_lifetime_cfg *out, const struct xi_limits *in);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Codec between XFRM netlink messages (<linux/xfrm.h>) and SAs and policies. Requests may be hostile: every
- * function either fills its whole result, or returns -errno with the reason in *ack.
- * The rules are those of the kernel's verify_newsa_info() and verify_newpolicy_info().
+ * Codec between XFRM netlink messages (<linux/xfrm.h>) and SAs and policies. Requests may be
+ * hostile: every function either fills its whole result, or returns -errno with the reason in
+ * *ack. The rules are those of the kernel's verify_newsa_info() and verify_newpolicy_info().
  */
 #ifndef XI_XFRM_MSG_H
 #define XI_XFRM_MSG_H
@@ -27,24 +27,29 @@ struct xi_sa_request {
 int xi_xfrm_get_newsa(struct xi_sa_request *req, const struct nlmsghdr *nlh, struct xi_extack *ack);
 
 /*
- * Whether the datapath can do this SA: 0, -ENOSYS (algorithm), -EPROTONOSUPPORT (protocol) or -EOPNOTSUPP (all
- * else); *why is a static text.
+ * Whether the datapath can do this SA: 0, -ENOSYS (algorithm), -EPROTONOSUPPORT (protocol) or
+ * -EOPNOTSUPP (all else); *why is a static text.
  */
 int xi_datapath_check(const struct xi_sa *sa, const char **why);
-bool xi_datapath_carries(const struct xi_sa *sa, const char **why); /* the same, for xi_sad_config.carries */
-/* Attributes that have no place in struct xi_sa or struct xi_policy because nothing carries them. */
+/* The same, for xi_sad_config.carries. */
+bool xi_datapath_carries(const struct xi_sa *sa, const char **why);
+/*
+ * Attributes that have no place in struct xi_sa or struct xi_policy because nothing carries
+ * them.
+ */
 int xi_datapath_check_attrs(const struct xi_attrs *attrs, struct xi_extack *ack);
 
 /* DELSA, GETSA: -EINVAL when the protocol is none of IPsec. */
 int xi_xfrm_get_sa_id(struct xi_sa_id *id, const struct nlmsghdr *nlh, struct xi_extack *ack);
 
 struct xi_spi_request {
-	struct xi_sa sa;             /* larval: identity, selector and limits as the kernel fills them */
+	struct xi_sa sa;             /* larval, filled as the kernel does */
 	uint32_t min, max;
 };
 
 /* ttl: lifetime of a larval SA, seconds. */
-int xi_xfrm_get_allocspi(struct xi_spi_request *req, const struct nlmsghdr *nlh, uint32_t ttl, struct xi_extack *ack);
+int xi_xfrm_get_allocspi(struct xi_spi_request *req, const struct nlmsghdr *nlh, uint32_t ttl,
+			 struct xi_extack *ack);
 
 /* NEWAE and GETAE. */
 struct xi_ae_request {
@@ -65,7 +70,8 @@ struct xi_expire_request {
 	bool hard;
 };
 
-int xi_xfrm_get_expire(struct xi_expire_request *req, const struct nlmsghdr *nlh, struct xi_extack *ack);
+int xi_xfrm_get_expire(struct xi_expire_request *req, const struct nlmsghdr *nlh,
+		       struct xi_extack *ack);
 
 /* Which SAs a dump wants. */
 struct xi_sa_filter {
@@ -75,13 +81,16 @@ struct xi_sa_filter {
 };
 
 /* A dump request may be a bare header. */
-int xi_xfrm_get_sa_filter(struct xi_sa_filter *filter, const struct nlmsghdr *nlh, struct xi_extack *ack);
+int xi_xfrm_get_sa_filter(struct xi_sa_filter *filter, const struct nlmsghdr *nlh,
+			  struct xi_extack *ack);
 bool xi_sa_filter_matches(const struct xi_sa_filter *filter, const struct xi_sa *sa);
 
-int xi_xfrm_get_newpolicy(struct xi_policy *policy, const struct nlmsghdr *nlh, struct xi_extack *ack);
+int xi_xfrm_get_newpolicy(struct xi_policy *policy, const struct nlmsghdr *nlh,
+			  struct xi_extack *ack);
 /* DELPOLICY, GETPOLICY: the key of a policy; index != 0 when it is meant by index. */
 int xi_xfrm_get_policy_id(struct xi_policy *key, const struct nlmsghdr *nlh, struct xi_extack *ack);
-int xi_xfrm_get_polexpire(struct xi_policy *key, bool *hard, const struct nlmsghdr *nlh, struct xi_extack *ack);
+int xi_xfrm_get_polexpire(struct xi_policy *key, bool *hard, const struct nlmsghdr *nlh,
+			  struct xi_extack *ack);
 
 /* Who a message answers; zero for news that nobody asked for. */
 struct xi_nl_to {
@@ -91,27 +100,31 @@ struct xi_nl_to {
 };
 
 /* type: NEWSA or UPDSA. Counters and window are read live. */
-void xi_xfrm_put_sa(struct xi_nlmsg *msg, uint16_t type, const struct xi_nl_to *to, const struct xi_sa_rec *rec);
-void xi_xfrm_put_delsa(struct xi_nlmsg *msg, const struct xi_nl_to *to, const struct xi_sa_rec *rec);
-void xi_xfrm_put_expire(struct xi_nlmsg *msg, const struct xi_nl_to *to, const struct xi_sa_rec *rec, bool hard);
-void xi_xfrm_put_ae(struct xi_nlmsg *msg, const struct xi_nl_to *to, const struct xi_sa_rec *rec, uint32_t flags);
+void xi_xfrm_put_sa(struct xi_nlmsg *msg, uint16_t type, const struct xi_nl_to *to,
+		    const struct xi_sa_rec *rec);
+void xi_xfrm_put_delsa(struct xi_nlmsg *msg, const struct xi_nl_to *to,
+		       const struct xi_sa_rec *rec);
+void xi_xfrm_put_expire(struct xi_nlmsg *msg, const struct xi_nl_to *to,
+			const struct xi_sa_rec *rec, bool hard);
+void xi_xfrm_put_ae(struct xi_nlmsg *msg, const struct xi_nl_to *to, const struct xi_sa_rec *rec,
+		    uint32_t flags);
 
 /* type: NEWPOLICY or UPDPOLICY. */
 void xi_xfrm_put_policy(struct xi_nlmsg *msg, uint16_t type, const struct xi_nl_to *to,
 			const struct xi_policy *policy);
-void xi_xfrm_put_delpolicy(struct xi_nlmsg *msg, const struct xi_nl_to *to, const struct xi_policy *policy,
-			   bool by_index);
-void xi_xfrm_put_polexpire(struct xi_nlmsg *msg, const struct xi_nl_to *to, const struct xi_policy *policy,
-			   bool hard);
+void xi_xfrm_put_delpolicy(struct xi_nlmsg *msg, const struct xi_nl_to *to,
+			   const struct xi_policy *policy, bool by_index);
+void xi_xfrm_put_polexpire(struct xi_nlmsg *msg, const struct xi_nl_to *to,
+			   const struct xi_policy *policy, bool hard);
 /* ACQUIRE for a flow that `policy` wants protected (RFC 2367 section 3.1.6). seq is not 0. */
-void xi_xfrm_put_acquire(struct xi_nlmsg *msg, const struct xi_flow *flow, const struct xi_policy *policy,
-			 uint32_t seq);
+void xi_xfrm_put_acquire(struct xi_nlmsg *msg, const struct xi_flow *flow,
+			 const struct xi_policy *policy, uint32_t seq);
 
 /*
- * NLMSG_ERROR in answer to `req`, whose nlmsg_len bytes are readable. err 0: success. cap: send back the header
- * alone (success always does); ack NULL: no extended acknowledgement wanted.
+ * NLMSG_ERROR in answer to `req`, whose nlmsg_len bytes are readable. err 0: success. cap: send
+ * back the header alone (success always does); ack NULL: no extended acknowledgement wanted.
  */
-void xi_xfrm_put_error(struct xi_nlmsg *msg, const struct nlmsghdr *req, uint32_t portid, int err, bool cap,
-		       const struct xi_extack *ack);
+void xi_xfrm_put_error(struct xi_nlmsg *msg, const struct nlmsghdr *req, uint32_t portid, int err,
+		       bool cap, const struct xi_extack *ack);
 
 #endif

@@ -7,8 +7,7 @@
 #include <string.h>
 
 /* Low three bits of an index are the direction, as in the kernel. */
-#define INDEX_DIR(index) ((index) & 7)
-
+#define INDEX_DIR(index) ((index)&7)
 
 static int type_get(struct xi_policy *policy, const struct xi_attrs *attrs, struct xi_extack *ack)
 {
@@ -24,7 +23,8 @@ static int type_get(struct xi_policy *policy, const struct xi_attrs *attrs, stru
 	return 0;
 }
 
-/* Part of the key of a policy: refused where one is made, simply not found where one is looked up. */
+/* Part of the key of a policy: refused where one is made, simply not found where one is looked up.
+ */
 static void marks_get(struct xi_policy *policy, const struct xi_attrs *attrs)
 {
 	struct xfrm_mark mark;
@@ -45,7 +45,8 @@ static int dir_check(unsigned int dir, uint32_t index, struct xi_extack *ack)
 	return 0;
 }
 
-static int info_get(struct xi_policy *policy, const struct xfrm_userpolicy_info *info, struct xi_extack *ack)
+static int info_get(struct xi_policy *policy, const struct xfrm_userpolicy_info *info,
+		    struct xi_extack *ack)
 {
 	int err;
 
@@ -70,8 +71,8 @@ static int info_get(struct xi_policy *policy, const struct xfrm_userpolicy_info 
 	return 0;
 }
 
-static int tmpl_get(struct xi_tmpl *tmpl, const struct xfrm_user_tmpl *in, enum xi_dir dir, unsigned int *family,
-		    struct xi_extack *ack)
+static int tmpl_get(struct xi_tmpl *tmpl, const struct xfrm_user_tmpl *in, enum xi_dir dir,
+		    unsigned int *family, struct xi_extack *ack)
 {
 	unsigned int own = in->family ? in->family : *family;
 
@@ -80,9 +81,11 @@ static int tmpl_get(struct xi_tmpl *tmpl, const struct xfrm_user_tmpl *in, enum 
 	if (in->mode > XFRM_MODE_BEET || in->mode == XFRM_MODE_IN_TRIGGER)
 		return xi_refuse(ack, -EINVAL, "Invalid mode in template");
 	if (in->mode != XFRM_MODE_TRANSPORT && in->mode != XFRM_MODE_TUNNEL)
-		return xi_refuse(ack, -EOPNOTSUPP, "only transport and tunnel mode are known in a template");
+		return xi_refuse(ack, -EOPNOTSUPP,
+				 "only transport and tunnel mode are known in a template");
 	if (in->mode == XFRM_MODE_TUNNEL && in->optional && dir == XI_OUT)
-		return xi_refuse(ack, -EINVAL, "Mode in optional template not allowed in outbound policy");
+		return xi_refuse(ack, -EINVAL,
+				 "Mode in optional template not allowed in outbound policy");
 	if (in->mode != XFRM_MODE_TUNNEL && own != *family)
 		return xi_refuse(ack, -EINVAL, "Mode in template doesn't support a family change");
 	if (in->id.proto != XI_ESP && in->id.proto != XI_AH && in->id.proto != XI_COMP)
@@ -118,8 +121,8 @@ static int tmpls_get(struct xi_policy *policy, const struct xi_attrs *attrs, str
 	n = xi_attr_len(nla) / sizeof(in);
 	xi_attr_blame(attrs, XFRMA_TMPL, ack);
 	if (xi_attr_len(nla) % sizeof(in))
-		return xi_refuse(ack, -EINVAL, "templates of %zu bytes: not a multiple of %zu", xi_attr_len(nla),
-				 sizeof(in));
+		return xi_refuse(ack, -EINVAL, "templates of %zu bytes: not a multiple of %zu",
+				 xi_attr_len(nla), sizeof(in));
 	if (n > XI_MAX_TMPLS)
 		return xi_refuse(ack, -EINVAL, "Template count must be <= XFRM_MAX_DEPTH (6)");
 	for (size_t i = 0; i < n; i++) {
@@ -138,13 +141,15 @@ static int carries_check(const struct xi_policy *policy, struct xi_extack *ack)
 	if (policy->mark_v || policy->mark_m)
 		return xi_refuse(ack, -EOPNOTSUPP, "policies chosen by a mark are not carried");
 	if (policy->if_id)
-		return xi_refuse(ack, -EOPNOTSUPP, "policies of an XFRM interface (if_id) are not carried");
+		return xi_refuse(ack, -EOPNOTSUPP,
+				 "policies of an XFRM interface (if_id) are not carried");
 	if (policy->sel.ifindex)
 		return xi_refuse(ack, -EOPNOTSUPP, "selectors with a device are not carried");
 	return 0;
 }
 
-static int newpolicy_get(struct xi_policy *policy, const struct nlmsghdr *nlh, struct xi_extack *ack)
+static int newpolicy_get(struct xi_policy *policy, const struct nlmsghdr *nlh,
+			 struct xi_extack *ack)
 {
 	struct xfrm_userpolicy_info info;
 	struct xi_attrs attrs;
@@ -167,7 +172,8 @@ static int newpolicy_get(struct xi_policy *policy, const struct nlmsghdr *nlh, s
 	return carries_check(policy, ack);
 }
 
-int xi_xfrm_get_newpolicy(struct xi_policy *policy, const struct nlmsghdr *nlh, struct xi_extack *ack)
+int xi_xfrm_get_newpolicy(struct xi_policy *policy, const struct nlmsghdr *nlh,
+			  struct xi_extack *ack)
 {
 	int err;
 
@@ -200,7 +206,8 @@ int xi_xfrm_get_policy_id(struct xi_policy *key, const struct nlmsghdr *nlh, str
 	return in.index ? 0 : xi_selector_from_xfrm(&key->sel, &in.sel, 0, ack);
 }
 
-int xi_xfrm_get_polexpire(struct xi_policy *key, bool *hard, const struct nlmsghdr *nlh, struct xi_extack *ack)
+int xi_xfrm_get_polexpire(struct xi_policy *key, bool *hard, const struct nlmsghdr *nlh,
+			  struct xi_extack *ack)
 {
 	struct xfrm_user_polexpire in;
 	struct xi_attrs attrs;
@@ -282,8 +289,8 @@ void xi_xfrm_put_policy(struct xi_nlmsg *msg, uint16_t type, const struct xi_nl_
 	extra_put(msg, policy);
 }
 
-void xi_xfrm_put_delpolicy(struct xi_nlmsg *msg, const struct xi_nl_to *to, const struct xi_policy *policy,
-			   bool by_index)
+void xi_xfrm_put_delpolicy(struct xi_nlmsg *msg, const struct xi_nl_to *to,
+			   const struct xi_policy *policy, bool by_index)
 {
 	struct xfrm_userpolicy_info info;
 	struct xfrm_userpolicy_id *id;
@@ -299,11 +306,13 @@ void xi_xfrm_put_delpolicy(struct xi_nlmsg *msg, const struct xi_nl_to *to, cons
 	extra_put(msg, policy);
 }
 
-void xi_xfrm_put_polexpire(struct xi_nlmsg *msg, const struct xi_nl_to *to, const struct xi_policy *policy, bool hard)
+void xi_xfrm_put_polexpire(struct xi_nlmsg *msg, const struct xi_nl_to *to,
+			   const struct xi_policy *policy, bool hard)
 {
 	struct xfrm_user_polexpire *expire;
 
-	expire = xi_nlmsg_begin(msg, XFRM_MSG_POLEXPIRE, to->flags, to->seq, to->portid, sizeof(*expire));
+	expire = xi_nlmsg_begin(msg, XFRM_MSG_POLEXPIRE, to->flags, to->seq, to->portid,
+				sizeof(*expire));
 	info_fill(&expire->pol, policy);
 	expire->hard = hard;
 	extra_put(msg, policy);
@@ -311,9 +320,10 @@ void xi_xfrm_put_polexpire(struct xi_nlmsg *msg, const struct xi_nl_to *to, cons
 
 static void flow_selector(struct xfrm_selector *sel, const struct xi_flow *flow)
 {
-	bool has_ports = !flow->fragment && (flow->proto == IPPROTO_TCP || flow->proto == IPPROTO_UDP ||
-					     flow->proto == IPPROTO_SCTP || flow->proto == IPPROTO_UDPLITE ||
-					     flow->proto == IPPROTO_ICMP || flow->proto == IPPROTO_ICMPV6);
+	bool has_ports = !flow->fragment &&
+			 (flow->proto == IPPROTO_TCP || flow->proto == IPPROTO_UDP ||
+			  flow->proto == IPPROTO_SCTP || flow->proto == IPPROTO_UDPLITE ||
+			  flow->proto == IPPROTO_ICMP || flow->proto == IPPROTO_ICMPV6);
 
 	memset(sel, 0, sizeof(*sel));
 	xi_addr_to_xfrm(&sel->saddr, flow->saddr);
@@ -329,10 +339,11 @@ static void flow_selector(struct xfrm_selector *sel, const struct xi_flow *flow)
 }
 
 /*
- * The endpoints are the template's; a template without any (libreswan's traps) has those of the flow, as
- * in the kernel's xfrm_tmpl_resolve_one().
+ * The endpoints are the template's; a template without any (libreswan's traps) has those of the
+ * flow, as in the kernel's xfrm_tmpl_resolve_one().
  */
-static void acquire_endpoints(struct xfrm_user_acquire *acq, const struct xi_flow *flow, const struct xi_tmpl *tmpl)
+static void acquire_endpoints(struct xfrm_user_acquire *acq, const struct xi_flow *flow,
+			      const struct xi_tmpl *tmpl)
 {
 	static const uint8_t none[16];
 	bool given = tmpl && memcmp(tmpl->id.daddr, none, sizeof(none));
@@ -342,8 +353,8 @@ static void acquire_endpoints(struct xfrm_user_acquire *acq, const struct xi_flo
 	acq->id.proto = tmpl ? tmpl->id.proto : XI_ESP;
 }
 
-void xi_xfrm_put_acquire(struct xi_nlmsg *msg, const struct xi_flow *flow, const struct xi_policy *policy,
-			 uint32_t seq)
+void xi_xfrm_put_acquire(struct xi_nlmsg *msg, const struct xi_flow *flow,
+			 const struct xi_policy *policy, uint32_t seq)
 {
 	const struct xi_tmpl *tmpl = policy->ntmpls ? &policy->tmpls[0] : NULL;
 	struct xfrm_user_acquire *acq;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Messages about SAs, with live counters. Attributes in the order of the kernel's copy_to_user_state_extra(). */
+/* Messages about SAs, with live counters. Attributes in the order of the kernel's
+ * copy_to_user_state_extra(). */
 #include "source/xfrm_msg.h"
 
 #include <arpa/inet.h>
@@ -171,7 +172,8 @@ static void extra_put(struct xi_nlmsg *msg, const struct xi_sa_rec *rec)
 	dir_put(msg, sa);
 }
 
-void xi_xfrm_put_sa(struct xi_nlmsg *msg, uint16_t type, const struct xi_nl_to *to, const struct xi_sa_rec *rec)
+void xi_xfrm_put_sa(struct xi_nlmsg *msg, uint16_t type, const struct xi_nl_to *to,
+		    const struct xi_sa_rec *rec)
 {
 	struct xfrm_usersa_info *info;
 
@@ -201,11 +203,13 @@ void xi_xfrm_put_delsa(struct xi_nlmsg *msg, const struct xi_nl_to *to, const st
 	extra_put(msg, rec);
 }
 
-void xi_xfrm_put_expire(struct xi_nlmsg *msg, const struct xi_nl_to *to, const struct xi_sa_rec *rec, bool hard)
+void xi_xfrm_put_expire(struct xi_nlmsg *msg, const struct xi_nl_to *to,
+			const struct xi_sa_rec *rec, bool hard)
 {
 	struct xfrm_user_expire *expire;
 
-	expire = xi_nlmsg_begin(msg, XFRM_MSG_EXPIRE, to->flags, to->seq, to->portid, sizeof(*expire));
+	expire = xi_nlmsg_begin(msg, XFRM_MSG_EXPIRE, to->flags, to->seq, to->portid,
+				sizeof(*expire));
 	info_fill(&expire->state, rec);
 	expire->hard = hard;
 	mark_put(msg, rec->sa.mark_v, rec->sa.mark_m);
@@ -214,7 +218,8 @@ void xi_xfrm_put_expire(struct xi_nlmsg *msg, const struct xi_nl_to *to, const s
 	dir_put(msg, &rec->sa);
 }
 
-void xi_xfrm_put_ae(struct xi_nlmsg *msg, const struct xi_nl_to *to, const struct xi_sa_rec *rec, uint32_t flags)
+void xi_xfrm_put_ae(struct xi_nlmsg *msg, const struct xi_nl_to *to, const struct xi_sa_rec *rec,
+		    uint32_t flags)
 {
 	struct xfrm_lifetime_cur cur;
 	struct xfrm_aevent_id *ae;
@@ -246,15 +251,16 @@ static void ack_tlvs_put(struct xi_nlmsg *msg, const struct xi_extack *ack)
 	}
 }
 
-void xi_xfrm_put_error(struct xi_nlmsg *msg, const struct nlmsghdr *req, uint32_t portid, int err, bool cap,
-		       const struct xi_extack *ack)
+void xi_xfrm_put_error(struct xi_nlmsg *msg, const struct nlmsghdr *req, uint32_t portid, int err,
+		       bool cap, const struct xi_extack *ack)
 {
 	size_t room = sizeof(msg->buf) - NLMSG_HDRLEN - sizeof(int) - sizeof(struct xi_extack) - 64;
 	bool capped = !err || cap || req->nlmsg_len > room;
 	size_t echo = capped ? sizeof(*req) : req->nlmsg_len;
 	struct nlmsgerr *e;
 
-	e = xi_nlmsg_begin(msg, NLMSG_ERROR, capped ? NLM_F_CAPPED : 0, req->nlmsg_seq, portid, sizeof(int) + echo);
+	e = xi_nlmsg_begin(msg, NLMSG_ERROR, capped ? NLM_F_CAPPED : 0, req->nlmsg_seq, portid,
+			   sizeof(int) + echo);
 	e->error = err;
 	memcpy(&e->msg, req, echo);
 	if (err && ack)

@@ -16,8 +16,8 @@ static bool proto_is_ipsec(unsigned int proto)
 	return proto == XI_ESP || proto == XI_AH || proto == XI_COMP;
 }
 
-static int id_from_xfrm(struct xi_sa_id *id, const xfrm_address_t *daddr, uint32_t spi_be, unsigned int proto,
-			unsigned int family, struct xi_extack *ack)
+static int id_from_xfrm(struct xi_sa_id *id, const xfrm_address_t *daddr, uint32_t spi_be,
+			unsigned int proto, unsigned int family, struct xi_extack *ack)
 {
 	memset(id, 0, sizeof(*id));
 	if (!xi_family_known(family))
@@ -32,7 +32,8 @@ static int id_from_xfrm(struct xi_sa_id *id, const xfrm_address_t *daddr, uint32
 }
 
 /* What follows from the presence of attributes alone. */
-static int algs_check(const struct xfrm_usersa_info *info, const struct xi_attrs *attrs, struct xi_extack *ack)
+static int algs_check(const struct xfrm_usersa_info *info, const struct xi_attrs *attrs,
+		      struct xi_extack *ack)
 {
 	bool auth = xi_attr_has(attrs, XFRMA_ALG_AUTH) || xi_attr_has(attrs, XFRMA_ALG_AUTH_TRUNC);
 	bool crypt = xi_attr_has(attrs, XFRMA_ALG_CRYPT);
@@ -43,11 +44,17 @@ static int algs_check(const struct xfrm_usersa_info *info, const struct xi_attrs
 	if (xi_attr_has(attrs, XFRMA_ALG_COMP))
 		return xi_refuse(ack, -EINVAL, "Invalid attribute for ESP: COMP");
 	if (!auth && !crypt && !aead)
-		return xi_refuse(ack, -EINVAL, "Missing required attribute for ESP: at least one of AUTH, AUTH_TRUNC, CRYPT, AEAD");
+		return xi_refuse(
+			ack, -EINVAL,
+			"Missing required attribute for ESP: at least one of AUTH, AUTH_TRUNC, CRYPT, AEAD");
 	if ((auth || crypt) && aead)
-		return xi_refuse(ack, -EINVAL, "Invalid attribute combination for ESP: AEAD can't be used with AUTH, AUTH_TRUNC, CRYPT");
+		return xi_refuse(
+			ack, -EINVAL,
+			"Invalid attribute combination for ESP: AEAD can't be used with AUTH, AUTH_TRUNC, CRYPT");
 	if (auth || crypt)
-		return xi_refuse(ack, -ENOSYS, "Requested algorithm not found: carried is the AEAD " AEAD_GCM " alone");
+		return xi_refuse(ack, -ENOSYS,
+				 "Requested algorithm not found: carried is the AEAD " AEAD_GCM
+				 " alone");
 	return 0;
 }
 
@@ -66,11 +73,16 @@ static int aead_get(struct xi_sa_request *req, const struct xi_attrs *attrs, str
 	if (len < sizeof(alg) + keylen)
 		return xi_refuse(ack, -EINVAL, "Invalid AEAD key length");
 	if (strcmp(alg.alg_name, AEAD_GCM))
-		return xi_refuse(ack, -ENOSYS, "Requested AEAD algorithm not found: carried is " AEAD_GCM " with a 128-bit ICV");
+		return xi_refuse(ack, -ENOSYS,
+				 "Requested AEAD algorithm not found: carried is " AEAD_GCM
+				 " with a 128-bit ICV");
 	if (len > (size_t)NLA_ALIGN(sizeof(alg) + keylen))
 		return xi_refuse(ack, -EINVAL, "AEAD attribute is longer than its key");
 	if (alg.alg_key_len % 8 || keylen < 4 || keylen > sizeof(req->key.key))
-		return xi_refuse(ack, -EINVAL, AEAD_GCM " takes a key of 160, 224 or 288 bits: 128, 192 or 256 and 32 of salt");
+		return xi_refuse(
+			ack, -EINVAL,
+			AEAD_GCM
+			" takes a key of 160, 224 or 288 bits: 128, 192 or 256 and 32 of salt");
 	req->sa.alg = XI_ALG_AES_GCM;
 	req->sa.key_bits = alg.alg_key_len - 32;
 	req->sa.icv_len = alg.alg_icv_len / 8;
@@ -84,7 +96,8 @@ static int aead_get(struct xi_sa_request *req, const struct xi_attrs *attrs, str
 }
 
 /* Checks an attribute of kind REPLAY_ESN_VAL by itself and copies its fixed part. */
-static int esn_head(struct xfrm_replay_state_esn *rs, const struct xi_attrs *attrs, struct xi_extack *ack)
+static int esn_head(struct xfrm_replay_state_esn *rs, const struct xi_attrs *attrs,
+		    struct xi_extack *ack)
 {
 	const struct nlattr *nla = attrs->tb[XFRMA_REPLAY_ESN_VAL];
 	size_t len = xi_attr_len(nla);
@@ -94,16 +107,19 @@ static int esn_head(struct xfrm_replay_state_esn *rs, const struct xi_attrs *att
 	if (rs->bmp_len > XI_BMP_WORDS)
 		return xi_refuse(ack, -EINVAL, "ESN bitmap length must be <= 128");
 	if (len < sizeof(*rs) + rs->bmp_len * 4UL && len != sizeof(*rs))
-		return xi_refuse(ack, -EINVAL, "ESN attribute is too short to fit the full bitmap length");
+		return xi_refuse(ack, -EINVAL,
+				 "ESN attribute is too short to fit the full bitmap length");
 	if (len > sizeof(*rs) + rs->bmp_len * 4UL)
 		return xi_refuse(ack, -EINVAL, "ESN attribute is longer than its bitmap");
 	if (rs->replay_window > rs->bmp_len * 32)
-		return xi_refuse(ack, -EINVAL, "ESN replay window is too large for the chosen bitmap size");
+		return xi_refuse(ack, -EINVAL,
+				 "ESN replay window is too large for the chosen bitmap size");
 	ack->offset = 0;
 	return 0;
 }
 
-/* Bits of the ring beyond the window would mean nothing: they are refused rather than carried along. */
+/* Bits of the ring beyond the window would mean nothing: they are refused rather than carried
+ * along. */
 static int esn_bitmap(uint32_t bmp[XI_BMP_WORDS], const struct xfrm_replay_state_esn *rs,
 		      const struct xi_attrs *attrs, struct xi_extack *ack)
 {
@@ -114,19 +130,23 @@ static int esn_bitmap(uint32_t bmp[XI_BMP_WORDS], const struct xfrm_replay_state
 		memcpy(bmp, (const uint8_t *)xi_attr_data(nla) + sizeof(*rs), rs->bmp_len * 4UL);
 	for (uint32_t bit = rs->replay_window; bit < rs->bmp_len * 32; bit++) {
 		if (bmp[bit / 32] & (1U << (bit % 32)))
-			return xi_refuse(ack, -EINVAL, "ESN bitmap has bits beyond the replay window");
+			return xi_refuse(ack, -EINVAL,
+					 "ESN bitmap has bits beyond the replay window");
 	}
 	return 0;
 }
 
-static void esn_counters(struct xi_replay_init *init, const struct xfrm_replay_state_esn *rs, bool esn)
+static void esn_counters(struct xi_replay_init *init, const struct xfrm_replay_state_esn *rs,
+			 bool esn)
 {
 	init->oseq = rs->oseq | (esn ? (uint64_t)rs->oseq_hi << 32 : 0);
 	init->seq = rs->seq | (esn ? (uint64_t)rs->seq_hi << 32 : 0);
 }
 
-/* XFRMA_REPLAY_VAL counts bits back from the newest packet; the ring counts packets modulo the window. */
-static void legacy_to_ring(uint32_t bmp[XI_BMP_WORDS], const struct xfrm_replay_state *rs, uint32_t window)
+/* XFRMA_REPLAY_VAL counts bits back from the newest packet; the ring counts packets modulo the
+ * window. */
+static void legacy_to_ring(uint32_t bmp[XI_BMP_WORDS], const struct xfrm_replay_state *rs,
+			   uint32_t window)
 {
 	memset(bmp, 0, XI_BMP_WORDS * sizeof(bmp[0]));
 	for (uint32_t back = 0; back < window && back < 32 && back < rs->seq; back++) {
@@ -144,12 +164,14 @@ static void bitmap_given(struct xi_replay_init *init, const uint32_t *bmp, uint3
 }
 
 /* XFRMA_SA_DIR (Linux 6.10): each direction has settings of its own. */
-static int dir_check(const struct xfrm_usersa_info *info, const struct xi_sa *sa, const struct xi_replay_init *init,
-		     struct xi_extack *ack)
+static int dir_check(const struct xfrm_usersa_info *info, const struct xi_sa *sa,
+		     const struct xi_replay_init *init, struct xi_extack *ack)
 {
 	if (sa->sa_dir == XI_SA_DIR_OUT) {
 		if (info->flags & (XFRM_STATE_DECAP_DSCP | XFRM_STATE_ICMP | XFRM_STATE_WILDRECV))
-			return xi_refuse(ack, -EINVAL, "Flags decap-dscp, icmp and wildrecv should not be set for output SA");
+			return xi_refuse(
+				ack, -EINVAL,
+				"Flags decap-dscp, icmp and wildrecv should not be set for output SA");
 		if (sa->replay_window)
 			return xi_refuse(ack, -EINVAL, "Replay window should be 0 for output SA");
 		if (init->seq)
@@ -157,17 +179,19 @@ static int dir_check(const struct xfrm_usersa_info *info, const struct xi_sa *sa
 	}
 	if (sa->sa_dir == XI_SA_DIR_IN) {
 		if (info->flags & XFRM_STATE_NOPMTUDISC)
-			return xi_refuse(ack, -EINVAL, "Flag NOPMTUDISC should not be set for input SA");
+			return xi_refuse(ack, -EINVAL,
+					 "Flag NOPMTUDISC should not be set for input SA");
 		if (sa->extra_flags)
-			return xi_refuse(ack, -EINVAL, "Extra flags should not be set for input SA");
+			return xi_refuse(ack, -EINVAL,
+					 "Extra flags should not be set for input SA");
 		if (init->oseq)
 			return xi_refuse(ack, -EINVAL, "Replay oseq should be 0 for input SA");
 	}
 	return 0;
 }
 
-static int replay_get(struct xi_sa_request *req, const struct xfrm_usersa_info *info, const struct xi_attrs *attrs,
-		      struct xi_extack *ack)
+static int replay_get(struct xi_sa_request *req, const struct xfrm_usersa_info *info,
+		      const struct xi_attrs *attrs, struct xi_extack *ack)
 {
 	bool esn = info->flags & XFRM_STATE_ESN;
 	struct xfrm_replay_state legacy;
@@ -222,8 +246,9 @@ static int marks_get(struct xi_sa *sa, const struct xi_attrs *attrs, struct xi_e
 	}
 	if (xi_attr_has(attrs, XFRMA_SET_MARK)) {
 		sa->output_mark = xi_attr_u32(attrs, XFRMA_SET_MARK);
-		sa->output_mark_mask = xi_attr_has(attrs, XFRMA_SET_MARK_MASK) ?
-				       xi_attr_u32(attrs, XFRMA_SET_MARK_MASK) : 0xffffffff;
+		sa->output_mark_mask = xi_attr_has(attrs, XFRMA_SET_MARK_MASK)
+					       ? xi_attr_u32(attrs, XFRMA_SET_MARK_MASK)
+					       : 0xffffffff;
 	}
 	sa->if_id = xi_attr_u32(attrs, XFRMA_IF_ID);
 	sa->extra_flags = xi_attr_u32(attrs, XFRMA_SA_EXTRA_FLAGS);
@@ -242,7 +267,8 @@ static int info_get(struct xi_sa *sa, const struct xfrm_usersa_info *info, struc
 	bool any_family = info->flags & XFRM_STATE_AF_UNSPEC;
 	int err;
 
-	err = id_from_xfrm(&sa->id, &info->id.daddr, info->id.spi, info->id.proto, info->family, ack);
+	err = id_from_xfrm(&sa->id, &info->id.daddr, info->id.spi, info->id.proto, info->family,
+			   ack);
 	if (err)
 		return err;
 	err = xi_selector_from_xfrm(&sa->sel, &info->sel, any_family ? 0 : info->family, ack);
@@ -253,7 +279,9 @@ static int info_get(struct xi_sa *sa, const struct xfrm_usersa_info *info, struc
 	if (info->mode != XFRM_MODE_TRANSPORT && info->mode != XFRM_MODE_TUNNEL)
 		return xi_refuse(ack, -EOPNOTSUPP, "only tunnel mode is carried");
 	if (sa->id.spi < SPI_FIRST)
-		return xi_refuse(ack, -EINVAL, "SPI %u is reserved (RFC 4303 section 2.1): take one from 256 on", sa->id.spi);
+		return xi_refuse(ack, -EINVAL,
+				 "SPI %u is reserved (RFC 4303 section 2.1): take one from 256 on",
+				 sa->id.spi);
 	xi_addr_from_xfrm(sa->saddr, &info->saddr, info->family);
 	xi_limits_from_xfrm(&sa->limits, &info->lft);
 	sa->mode = info->mode;
@@ -318,7 +346,8 @@ int xi_xfrm_get_sa_id(struct xi_sa_id *id, const struct nlmsghdr *nlh, struct xi
 	return id_from_xfrm(id, &in.daddr, in.spi, in.proto, in.family, ack);
 }
 
-int xi_xfrm_get_allocspi(struct xi_spi_request *req, const struct nlmsghdr *nlh, uint32_t ttl, struct xi_extack *ack)
+int xi_xfrm_get_allocspi(struct xi_spi_request *req, const struct nlmsghdr *nlh, uint32_t ttl,
+			 struct xi_extack *ack)
 {
 	struct xfrm_userspi_info in;
 	struct xi_attrs attrs;
@@ -342,7 +371,8 @@ int xi_xfrm_get_allocspi(struct xi_spi_request *req, const struct nlmsghdr *nlh,
 	if (in.min > in.max)
 		return xi_refuse(ack, -EINVAL, "Invalid SPI range: min > max");
 	if (in.max < SPI_FIRST)
-		return xi_refuse(ack, -EINVAL, "SPIs below 256 are reserved (RFC 4303 section 2.1)");
+		return xi_refuse(ack, -EINVAL,
+				 "SPIs below 256 are reserved (RFC 4303 section 2.1)");
 	req->min = in.min < SPI_FIRST ? SPI_FIRST : in.min;
 	req->max = in.max;
 	xi_addr_from_xfrm(sa->saddr, &in.info.saddr, in.info.family);
@@ -371,11 +401,12 @@ int xi_xfrm_get_ae_id(struct xi_ae_request *req, const struct nlmsghdr *nlh, str
 		return err;
 	memcpy(&in, (const uint8_t *)nlh + NLMSG_HDRLEN, sizeof(in));
 	req->flags = in.flags;
-	return id_from_xfrm(&req->id, &in.sa_id.daddr, in.sa_id.spi, in.sa_id.proto, in.sa_id.family, ack);
+	return id_from_xfrm(&req->id, &in.sa_id.daddr, in.sa_id.spi, in.sa_id.proto,
+			    in.sa_id.family, ack);
 }
 
-static int ae_replay(struct xi_ae_request *req, const struct xi_attrs *attrs, const struct xi_sa *sa,
-		     struct xi_extack *ack)
+static int ae_replay(struct xi_ae_request *req, const struct xi_attrs *attrs,
+		     const struct xi_sa *sa, struct xi_extack *ack)
 {
 	bool esn = sa->flags & XFRM_STATE_ESN;
 	bool ring = esn || sa->replay_window > 32;
@@ -387,7 +418,8 @@ static int ae_replay(struct xi_ae_request *req, const struct xi_attrs *attrs, co
 		err = esn_head(&rs, attrs, ack);
 		if (err)
 			return err;
-		if (!ring || rs.replay_window != sa->replay_window || rs.bmp_len != (sa->replay_window + 31) / 32)
+		if (!ring || rs.replay_window != sa->replay_window ||
+		    rs.bmp_len != (sa->replay_window + 31) / 32)
 			return xi_refuse(ack, -EINVAL, "ESN replay length doesn't match");
 		req->has_replay = true;
 		esn_counters(&req->init, &rs, esn);
@@ -397,7 +429,8 @@ static int ae_replay(struct xi_ae_request *req, const struct xi_attrs *attrs, co
 	if (!xi_attr_copy(attrs, XFRMA_REPLAY_VAL, &legacy, sizeof(legacy)))
 		return 0;
 	if (ring)
-		return xi_refuse(ack, -EINVAL, "this SA takes XFRMA_REPLAY_ESN_VAL, not XFRMA_REPLAY_VAL");
+		return xi_refuse(ack, -EINVAL,
+				 "this SA takes XFRMA_REPLAY_ESN_VAL, not XFRMA_REPLAY_VAL");
 	req->has_replay = true;
 	req->init.oseq = legacy.oseq;
 	req->init.seq = legacy.seq;
@@ -427,7 +460,8 @@ int xi_xfrm_get_newae(struct xi_ae_request *req, const struct nlmsghdr *nlh, con
 	return 0;
 }
 
-int xi_xfrm_get_expire(struct xi_expire_request *req, const struct nlmsghdr *nlh, struct xi_extack *ack)
+int xi_xfrm_get_expire(struct xi_expire_request *req, const struct nlmsghdr *nlh,
+		       struct xi_extack *ack)
 {
 	struct xfrm_user_expire in;
 	struct xi_attrs attrs;
@@ -438,10 +472,12 @@ int xi_xfrm_get_expire(struct xi_expire_request *req, const struct nlmsghdr *nlh
 		return err;
 	memcpy(&in, (const uint8_t *)nlh + NLMSG_HDRLEN, sizeof(in));
 	req->hard = in.hard;
-	return id_from_xfrm(&req->id, &in.state.id.daddr, in.state.id.spi, in.state.id.proto, in.state.family, ack);
+	return id_from_xfrm(&req->id, &in.state.id.daddr, in.state.id.spi, in.state.id.proto,
+			    in.state.family, ack);
 }
 
-int xi_xfrm_get_sa_filter(struct xi_sa_filter *filter, const struct nlmsghdr *nlh, struct xi_extack *ack)
+int xi_xfrm_get_sa_filter(struct xi_sa_filter *filter, const struct nlmsghdr *nlh,
+			  struct xi_extack *ack)
 {
 	struct xi_attrs attrs;
 	int err;
@@ -453,7 +489,8 @@ int xi_xfrm_get_sa_filter(struct xi_sa_filter *filter, const struct nlmsghdr *nl
 	xi_attr_copy(&attrs, XFRMA_PROTO, &filter->proto, sizeof(filter->proto));
 	if (filter->proto && filter->proto != 255 && !proto_is_ipsec(filter->proto))
 		return xi_refuse(ack, -EINVAL, "Unsupported protocol");
-	filter->has_addr = xi_attr_copy(&attrs, XFRMA_ADDRESS_FILTER, &filter->addr, sizeof(filter->addr));
+	filter->has_addr = xi_attr_copy(&attrs, XFRMA_ADDRESS_FILTER, &filter->addr,
+					sizeof(filter->addr));
 	if (filter->has_addr && (filter->addr.splen > 128 || filter->addr.dplen > 128))
 		return xi_refuse(ack, -EINVAL, "Invalid prefix length in address filter");
 	return 0;

@@ -96,8 +96,10 @@ static int get_policy(struct xi_policy *policy, const struct message *m, struct 
 
 static void charon_inbound_sa(void **state)
 {
-	static const uint8_t key[20] = { 0x27, 0xbc, 0x0b, 0xbb, 0x5f, 0xab, 0x9d, 0xe2, 0x8e, 0x19,
-					 0xad, 0xac, 0xc5, 0x6f, 0x72, 0x83, 0x9e, 0xa1, 0x0e, 0x65 };
+	static const uint8_t key[20] = {
+		0x27, 0xbc, 0x0b, 0xbb, 0x5f, 0xab, 0x9d, 0xe2, 0x8e, 0x19,
+		0xad, 0xac, 0xc5, 0x6f, 0x72, 0x83, 0x9e, 0xa1, 0x0e, 0x65
+	};
 	struct xi_sa_request req;
 	struct xi_extack ack;
 	struct message m;
@@ -208,7 +210,8 @@ static void charon_sa_ids(void **state)
 	}
 }
 
-/* The message lies at the very end of its own allocation, so that a tool sees any byte read beyond. */
+/* The message lies at the very end of its own allocation, so that a tool sees any byte read beyond.
+ */
 static int get_sa_exact(const uint8_t *bytes, size_t len, struct xi_extack *ack)
 {
 	struct nlmsghdr *nlh = malloc(len);
@@ -265,7 +268,8 @@ static void every_attribute_length(void **state)
 
 		for (unsigned int len = 0; len <= 0xffff; len += len < 1024 ? 1 : 61) {
 			nla->nla_len = len;
-			assert_int_equal(get_sa_exact(m.buf, m.len, &ack), len == right ? 0 : -EINVAL);
+			assert_int_equal(get_sa_exact(m.buf, m.len, &ack),
+					 len == right ? 0 : -EINVAL);
 		}
 		nla->nla_len = right;
 	}
@@ -279,7 +283,9 @@ static void key_length_in_bits_is_checked(void **state)
 	struct message m;
 
 	from_hex(&m, charon_upd_in);
-	alg = (struct xfrm_algo_aead *)((uint8_t *)attr(&m, sizeof(struct xfrm_usersa_info), XFRMA_ALG_AEAD) + NLA_HDRLEN);
+	alg = (struct xfrm_algo_aead *)((uint8_t *)attr(&m, sizeof(struct xfrm_usersa_info),
+							XFRMA_ALG_AEAD) +
+					NLA_HDRLEN);
 	for (unsigned int bits = 0; bits < 400; bits++) {
 		alg->alg_key_len = bits;
 		assert_int_equal(get_sa(&req, &m, &ack), bits == 160 ? 0 : -EINVAL);
@@ -298,14 +304,19 @@ struct refusal {
 
 static struct xfrm_algo_aead *aead_of(struct message *m)
 {
-	return (struct xfrm_algo_aead *)((uint8_t *)attr(m, sizeof(struct xfrm_usersa_info), XFRMA_ALG_AEAD) + NLA_HDRLEN);
+	return (struct xfrm_algo_aead *)((uint8_t *)attr(m, sizeof(struct xfrm_usersa_info),
+							 XFRMA_ALG_AEAD) +
+					 NLA_HDRLEN);
 }
 
 static struct xfrm_replay_state_esn *esn_of(struct message *m)
 {
-	return (struct xfrm_replay_state_esn *)((uint8_t *)attr(m, sizeof(struct xfrm_usersa_info), XFRMA_REPLAY_ESN_VAL) + NLA_HDRLEN);
+	return (struct xfrm_replay_state_esn *)((uint8_t *)attr(m, sizeof(struct xfrm_usersa_info),
+								XFRMA_REPLAY_ESN_VAL) +
+						NLA_HDRLEN);
 }
 
+/* clang-format off */
 static void spoil_proto_ah(struct message *m) { info_of(m)->id.proto = XI_AH; }
 static void spoil_proto_comp(struct message *m) { info_of(m)->id.proto = XI_COMP; }
 static void spoil_proto_tcp(struct message *m) { info_of(m)->id.proto = 6; }
@@ -326,7 +337,8 @@ static void spoil_esn_words(struct message *m) { esn_of(m)->bmp_len = 129; }
 static void spoil_esn_huge(struct message *m) { esn_of(m)->bmp_len = 0x40000001; }
 static void spoil_esn_window(struct message *m) { esn_of(m)->replay_window = 129; }
 static void spoil_esn_none(struct message *m) { esn_of(m)->replay_window = 0; }
-static void spoil_esn_bits(struct message *m) { esn_of(m)->replay_window = 100, esn_of(m)->bmp[3] = 1U << 31; }
+static void spoil_esn_bits(struct message *m) { esn_of(m)->replay_window = 100, esn_of(m)->bmp[3] = ~0U; }
+/* clang-format on */
 
 static void spoil_sel_prefix(struct message *m)
 {
@@ -362,10 +374,11 @@ static void spoil_mark(struct message *m)
 	append(m, XFRMA_MARK, &mark, sizeof(mark));
 }
 
+/* clang-format off */
 static void spoil_tfc(struct message *m) { append_u32(m, XFRMA_TFCPAD, 100); }
 static void spoil_if_id(struct message *m) { append_u32(m, XFRMA_IF_ID, 1); }
 static void spoil_set_mark(struct message *m) { append_u32(m, XFRMA_SET_MARK, 1); }
-static void spoil_wrap(struct message *m) { append_u32(m, XFRMA_SA_EXTRA_FLAGS, XFRM_SA_XFLAG_OSEQ_MAY_WRAP); }
+static void spoil_wrap(struct message *m) { append_u32(m, XFRMA_SA_EXTRA_FLAGS, 2); }
 static void spoil_xflag(struct message *m) { append_u32(m, XFRMA_SA_EXTRA_FLAGS, 1U << 30); }
 static void spoil_pcpu(struct message *m) { append_u32(m, XI_XFRMA_SA_PCPU, 1); }
 static void spoil_iptfs(struct message *m) { append_u32(m, XI_XFRMA_IPTFS_FIRST, 1); }
@@ -376,6 +389,7 @@ static void spoil_dir(struct message *m) { append(m, XI_XFRMA_SA_DIR, "\3", 1); 
 static void spoil_dir_out(struct message *m) { append(m, XI_XFRMA_SA_DIR, "\2", 1); }
 static void spoil_long_u32(struct message *m) { append(m, XFRMA_IF_ID, "12345678", 8); }
 static void spoil_short_u32(struct message *m) { append(m, XFRMA_IF_ID, "12", 2); }
+/* clang-format on */
 
 static const struct refusal refusals[] = {
 	{ "AH", -EPROTONOSUPPORT, spoil_proto_ah },
@@ -430,7 +444,8 @@ static void what_is_not_carried_is_refused(void **state)
 		from_hex(&m, charon_upd_in);
 		refusals[i].spoil(&m);
 		if (get_sa(&req, &m, &ack) != refusals[i].err)
-			fail_msg("%s: not refused with %d (%s)", refusals[i].what, refusals[i].err, ack.text);
+			fail_msg("%s: not refused with %d (%s)", refusals[i].what, refusals[i].err,
+				 ack.text);
 		if (!ack.text[0])
 			fail_msg("%s: refused without a word", refusals[i].what);
 	}
@@ -470,8 +485,11 @@ static void live_init(struct live *l, const struct xi_sa_request *req)
 
 static struct xi_replay live_replay(struct live *l)
 {
-	return (struct xi_replay){ .top = (uint64_t *)&l->state.top, .words = l->words, .word_mask = l->rec.nwords - 1,
-				   .window = l->rec.sa.replay_window, .esn = l->rec.sa.flags & XFRM_STATE_ESN };
+	return (struct xi_replay){ .top = (uint64_t *)&l->state.top,
+				   .words = l->words,
+				   .word_mask = l->rec.nwords - 1,
+				   .window = l->rec.sa.replay_window,
+				   .esn = l->rec.sa.flags & XFRM_STATE_ESN };
 }
 
 static const struct xi_nl_to nobody;
@@ -526,7 +544,8 @@ static void reply_to_charon_is_the_kernels(void **state)
 	struct message m;
 	struct live l;
 
-	/* charon's request is what a kernel gives back, but for type, flags, numbers and the time of addition */
+	/* charon's request is what a kernel gives back, but for type, flags, numbers and the time
+	 * of addition */
 	from_hex(&m, charon_upd_in);
 	assert_int_equal(get_sa(&req, &m, &ack), 0);
 	live_init(&l, &req);
@@ -555,7 +574,8 @@ static void policy_is_given_back_as_it_came(void **state)
 	assert_int_equal(get_policy(&p, &m, &ack), 0);
 }
 
-/* XFRMA_REPLAY_VAL: bit i is packet seq - i. Packets 40, 39 and 37 of a window of 32: ring bits 7, 6 and 4. */
+/* XFRMA_REPLAY_VAL: bit i is packet seq - i. Packets 40, 39 and 37 of a window of 32: ring bits 7,
+ * 6 and 4. */
 static void legacy_window_becomes_a_ring(void **state)
 {
 	struct xfrm_replay_state rs = { .oseq = 5, .seq = 40, .bitmap = 0xb };
@@ -582,14 +602,17 @@ static void legacy_window_becomes_a_ring(void **state)
 	xi_replay_import(&r, req.init.seq, req.init.bmp, req.init.bmp_len);
 	xi_xfrm_put_sa(&sa, XFRM_MSG_NEWSA, &nobody, &l.rec);
 	memcpy(m.buf, sa.buf, m.len = sa.hdr.nlmsg_len);
-	assert_memory_equal((uint8_t *)attr(&m, sizeof(struct xfrm_usersa_info), XFRMA_REPLAY_VAL) + NLA_HDRLEN, &rs, sizeof(rs));
+	assert_memory_equal((uint8_t *)attr(&m, sizeof(struct xfrm_usersa_info), XFRMA_REPLAY_VAL) +
+				    NLA_HDRLEN,
+			    &rs, sizeof(rs));
 	assert_int_equal(info_of(&m)->replay_window, 32);
 }
 
 static void success_is_36_bytes_capped(void **state)
 {
 	/* NLMSG_ERROR 0 with NLM_F_CAPPED and the header of the request */
-	static const char kernel[] = "2400000002000001cc0000001b4e0000000000007c0100001a000500cc0000001b4e0000";
+	static const char kernel[] =
+		"2400000002000001cc0000001b4e0000000000007c0100001a000500cc0000001b4e0000";
 	struct xi_nlmsg msg;
 	struct message request, want;
 
@@ -660,7 +683,9 @@ static void filters_of_a_dump(void **state)
 /* RFC 2367 section 3.1.6; the layout is what charon and pluto were seen to accept. */
 static void acquire_names_flow_and_policy(void **state)
 {
-	struct xi_flow flow = { .proto = IPPROTO_ICMP, .sport = 8, .dir = XI_OUT, .family = XI_IPV4 };
+	struct xi_flow flow = {
+		.proto = IPPROTO_ICMP, .sport = 8, .dir = XI_OUT, .family = XI_IPV4
+	};
 	struct xfrm_user_acquire *acq;
 	struct xi_extack ack;
 	struct xi_nlmsg out;
@@ -733,7 +758,8 @@ static void seven_templates_are_too_many(void **state)
 
 	from_hex(&m, charon_newpolicy_out);
 	for (size_t i = 0; i < 7; i++)
-		memcpy(seven + i * sizeof(struct xfrm_user_tmpl), m.buf + NLMSG_HDRLEN + 168 + NLA_HDRLEN, sizeof(struct xfrm_user_tmpl));
+		memcpy(seven + i * sizeof(struct xfrm_user_tmpl),
+		       m.buf + NLMSG_HDRLEN + 168 + NLA_HDRLEN, sizeof(struct xfrm_user_tmpl));
 	m.len = NLMSG_HDRLEN + sizeof(struct xfrm_userpolicy_info);
 	append(&m, XFRMA_TMPL, seven, sizeof(seven));
 	assert_int_equal(get_policy(&p, &m, &ack), -EINVAL);
@@ -743,7 +769,8 @@ static void seven_templates_are_too_many(void **state)
 	assert_int_equal(p.ntmpls, 6);
 }
 
-/* Random damage: only the absence of a crash is asserted, and that a refusal leaves no key behind. */
+/* Random damage: only the absence of a crash is asserted, and that a refusal leaves no key behind.
+ */
 static void random_damage(void **state)
 {
 	static const struct xi_sa_request empty;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* `xipsec xfrm ...` is the system's `ip xfrm ...`, and `xipsec run CMD` is CMD, with the preload library in front. */
+/* `xipsec xfrm ...` is the system's `ip xfrm ...`, and `xipsec run CMD` is CMD, with the preload
+ * library in front. */
+#include "control/cli/cli.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -9,10 +12,6 @@
 
 #include "source/program.h"
 
-/* Also declared in control/cli/cli.h. */
-int cli_xfrm(int argc, char **argv);
-int cli_run(int argc, char **argv);
-
 static int daemon_check(void)
 {
 	int err = xi_xfrm_probe(NULL);
@@ -20,9 +19,13 @@ static int daemon_check(void)
 	if (!err)
 		return 0;
 	if (err == -ECONNREFUSED)
-		fputs("xipsecd is not running in this network namespace: start it with xipsecd -c FILE\n", stderr);
+		fputs("xipsecd is not running in this network namespace: start it with xipsecd -c "
+		      "FILE\n",
+		      stderr);
 	else if (err == -EPERM)
-		fputs("xipsecd does not serve this user, for keys would be seen: run this as root\n", stderr);
+		fputs("xipsecd does not serve this user, for keys would be seen: run this as "
+		      "root\n",
+		      stderr);
 	else if (err == -ETIMEDOUT)
 		fputs("xipsecd does not answer: see its log\n", stderr);
 	else
@@ -38,10 +41,13 @@ static int preload_set(void)
 	char *value;
 
 	if (xi_find_preload(path)) {
-		fputs(XI_PRELOAD_NAME " not found: reinstall xipsec, or set " XI_PRELOAD_ENV " to its path\n", stderr);
+		fputs(XI_PRELOAD_NAME " not found: reinstall xipsec, or set " XI_PRELOAD_ENV
+				      " to its path\n",
+		      stderr);
 		return -1;
 	}
-	if (asprintf(&value, "%s%s%s", path, already && *already ? ":" : "", already ? already : "") < 0)
+	if (asprintf(&value, "%s%s%s", path, already && *already ? ":" : "",
+		     already ? already : "") < 0)
 		return -1;
 	setenv("LD_PRELOAD", value, 1);
 	free(value);
@@ -58,7 +64,8 @@ static int exec_preloaded(const char *program, char **argv)
 	return 1;
 }
 
-/* Options right behind `xfrm` are ip's own (-s, -d, -4, -6, -o ...), which ip wants in front of it. */
+/* Options right behind `xfrm` are ip's own (-s, -d, -4, -6, -o ...), which ip wants in front of it.
+ */
 static char **ip_arguments(int argc, char **argv)
 {
 	char **args = calloc(argc + 2, sizeof(*args));

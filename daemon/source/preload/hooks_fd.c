@@ -75,7 +75,7 @@ XI_EXPORT int dup3(int fd, int to, int flags)
 }
 
 /* While there is no server, the program's O_NONBLOCK is ours to remember. */
-static int flags_down(struct shim_sock *s, int fd, int cmd, long arg)
+static int flags_down(struct shim_sock *s, int cmd, long arg)
 {
 	if (cmd == F_SETFL) {
 		s->nonblock = arg & O_NONBLOCK;
@@ -87,7 +87,7 @@ static int flags_down(struct shim_sock *s, int fd, int cmd, long arg)
 static int xfrm_fcntl(struct shim_sock *s, int fd, int cmd, void *arg)
 {
 	if (s->down && (cmd == F_SETFL || cmd == F_GETFL))
-		return flags_down(s, fd, cmd, (long)arg);
+		return flags_down(s, cmd, (long)arg);
 	if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC)
 		return track_dup(REAL(fcntl)(fd, cmd, arg), s);
 	return REAL(fcntl)(fd, cmd, arg);

@@ -70,7 +70,8 @@ static void pending_done(struct shim_sock *s, const struct nlmsghdr *nlh)
 		if (s->pending[i].nlmsg_seq != nlh->nlmsg_seq)
 			continue;
 		s->npending--;
-		memmove(&s->pending[i], &s->pending[i + 1], (s->npending - i) * sizeof(s->pending[0]));
+		memmove(&s->pending[i], &s->pending[i + 1],
+			(s->npending - i) * sizeof(s->pending[0]));
 		break;
 	}
 	pthread_mutex_unlock(&s->lock);
@@ -147,7 +148,9 @@ static ssize_t answer_failed(struct shim_sock *s, struct msghdr *msg, int flags)
 	struct {
 		struct nlmsghdr hdr;
 		struct nlmsgerr err;
-	} e = { .hdr = { .nlmsg_len = sizeof(e), .nlmsg_type = NLMSG_ERROR, .nlmsg_flags = 0x100 /* CAPPED */ } };
+	} e = { .hdr = { .nlmsg_len = sizeof(e),
+			 .nlmsg_type = NLMSG_ERROR,
+			 .nlmsg_flags = 0x100 /* CAPPED */ } };
 	size_t done;
 
 	pthread_mutex_lock(&s->lock);
@@ -220,7 +223,7 @@ static bool is_control(struct shim_sock *s, int fd, const struct nlmsghdr *nlh, 
 	return true;
 }
 
-static ssize_t recv_once(struct shim_sock *s, int fd, struct msghdr *msg, int flags)
+static ssize_t recv_once(int fd, struct msghdr *msg, int flags)
 {
 	struct msghdr plain = *msg;
 	ssize_t n;
@@ -253,7 +256,7 @@ static ssize_t xfrm_recv(struct shim_sock *s, int fd, struct msghdr *msg, int fl
 				return -1;
 			continue;
 		}
-		n = recv_once(s, fd, msg, flags);
+		n = recv_once(fd, msg, flags);
 		if (n < 0 && errno != ECONNRESET && errno != ENOTSOCK)
 			return -1;
 		if (n <= 0) {
@@ -283,8 +286,10 @@ XI_EXPORT ssize_t sendto(int fd, const void *buf, size_t len, int flags, __CONST
 {
 	struct shim_sock *s = shim_find(fd);
 	struct iovec iov = { .iov_base = (void *)buf, .iov_len = len };
-	struct msghdr msg = { .msg_name = (void *)addr.__sockaddr__, .msg_namelen = addrlen,
-			      .msg_iov = &iov, .msg_iovlen = 1 };
+	struct msghdr msg = { .msg_name = (void *)addr.__sockaddr__,
+			      .msg_namelen = addrlen,
+			      .msg_iov = &iov,
+			      .msg_iovlen = 1 };
 
 	return s ? xfrm_send(s, fd, &msg, flags) : REAL(sendto)(fd, buf, len, flags, addr, addrlen);
 }
@@ -383,7 +388,8 @@ XI_EXPORT ssize_t readv(int fd, const struct iovec *iov, int n)
 	return s ? xfrm_recv(s, fd, &msg, 0) : REAL(readv)(fd, iov, n);
 }
 
-XI_EXPORT int recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags, struct timespec *timeout)
+XI_EXPORT int recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags,
+		       struct timespec *timeout)
 {
 	struct shim_sock *s = shim_find(fd);
 	int more = flags & ~MSG_WAITFORONE;
@@ -405,24 +411,26 @@ XI_EXPORT int recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags, 
 
 /* Entry points of programs built with _FORTIFY_SOURCE; libc's own abort on an overflow. */
 ssize_t __recv_chk(int fd, void *buf, size_t len, size_t room, int flags);
-ssize_t __recvfrom_chk(int fd, void *restrict buf, size_t len, size_t room, int flags, __SOCKADDR_ARG addr,
-		       socklen_t *restrict addrlen);
+ssize_t __recvfrom_chk(int fd, void *restrict buf, size_t len, size_t room, int flags,
+		       __SOCKADDR_ARG addr, socklen_t *restrict addrlen);
 ssize_t __read_chk(int fd, void *buf, size_t len, size_t room);
 
 XI_EXPORT ssize_t __recv_chk(int fd, void *buf, size_t len, size_t room, int flags)
 {
-	return shim_find(fd) && len <= room ? recv(fd, buf, len, flags) :
-					      REAL(__recv_chk)(fd, buf, len, room, flags);
+	return shim_find(fd) && len <= room ? recv(fd, buf, len, flags)
+					    : REAL(__recv_chk)(fd, buf, len, room, flags);
 }
 
 XI_EXPORT ssize_t __recvfrom_chk(int fd, void *restrict buf, size_t len, size_t room, int flags,
 				 __SOCKADDR_ARG addr, socklen_t *restrict addrlen)
 {
-	return shim_find(fd) && len <= room ? recvfrom(fd, buf, len, flags, addr, addrlen) :
-					      REAL(__recvfrom_chk)(fd, buf, len, room, flags, addr, addrlen);
+	return shim_find(fd) && len <= room
+		       ? recvfrom(fd, buf, len, flags, addr, addrlen)
+		       : REAL(__recvfrom_chk)(fd, buf, len, room, flags, addr, addrlen);
 }
 
 XI_EXPORT ssize_t __read_chk(int fd, void *buf, size_t len, size_t room)
 {
-	return shim_find(fd) && len <= room ? read(fd, buf, len) : REAL(__read_chk)(fd, buf, len, room);
+	return shim_find(fd) && len <= room ? read(fd, buf, len)
+					    : REAL(__read_chk)(fd, buf, len, room);
 }

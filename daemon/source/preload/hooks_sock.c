@@ -80,7 +80,8 @@ XI_EXPORT int bind(int fd, __CONST_SOCKADDR_ARG addr, socklen_t len)
 	struct shim_sock *s = shim_find(fd);
 
 	if (s)
-		return xfrm_bind(s, fd, (const struct sockaddr_nl *)(const void *)addr.__sockaddr__, len);
+		return xfrm_bind(s, fd, (const struct sockaddr_nl *)(const void *)addr.__sockaddr__,
+				 len);
 	return REAL(bind)(fd, addr, len);
 }
 

@@ -117,7 +117,8 @@ static void replace_all(struct shim_sock *s, int with, bool nonblock)
 	REAL(close)(with);
 }
 
-/* At most once a second: a server that hangs up at once (it trusts us not) must not make anybody spin. */
+/* At most once a second: a server that hangs up at once (it trusts us not) must not make anybody
+ * spin. */
 static bool server_connect(struct shim_sock *s)
 {
 	struct timespec now;
@@ -143,7 +144,8 @@ static bool server_connect(struct shim_sock *s)
  */
 static void wait_for_server(struct shim_sock *s)
 {
-	struct itimerspec every = { .it_value.tv_sec = RETRY_SECONDS, .it_interval.tv_sec = RETRY_SECONDS };
+	struct itimerspec every = { .it_value.tv_sec = RETRY_SECONDS,
+				    .it_interval.tv_sec = RETRY_SECONDS };
 	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 
 	if (fd < 0)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Preload library: puts a connection to xipsecd in the place of every NETLINK_XFRM socket of a program that knows
- * nothing of it. All other descriptors pass through untouched.
+ * Preload library: puts a connection to xipsecd in the place of every NETLINK_XFRM socket of a
+ * program that knows nothing of it. All other descriptors pass through untouched.
  *
- * It fails closed: without a server in the network namespace there is no XFRM socket, never the kernel's.
+ * It fails closed: without a server in the network namespace there is no XFRM socket, never the
+ * kernel's.
  */
 #ifndef XI_SHIM_H
 #define XI_SHIM_H
@@ -42,7 +43,7 @@ struct shim_sock {
 	uint32_t portid;
 	uint32_t groups;
 	uint32_t opts;               /* bit n: NETLINK_* option n is on */
-	bool down;                   /* no server: the descriptors are timers that fire now and then */
+	bool down;                   /* no server: the descriptors are timers */
 	bool nonblock;               /* of the program; valid while down */
 	time_t connected;            /* CLOCK_MONOTONIC, when the server was last found again */
 	bool lost;                   /* news may have been missed: the next recv says ENOBUFS */
@@ -55,7 +56,8 @@ struct shim_sock {
 /* fd table. NULL: not ours. */
 struct shim_sock *shim_find(int fd);
 struct shim_sock *shim_alloc(void);
-int shim_track(int fd, struct shim_sock *s);  /* takes a reference; -1 and EMFILE when fd is too large */
+/* Takes a reference; -1 and EMFILE when fd is too large. */
+int shim_track(int fd, struct shim_sock *s);
 void shim_untrack(int fd);
 /* Calls fn for each descriptor of s. */
 void shim_each_fd(struct shim_sock *s, void (*fn)(int fd, void *arg), void *arg);

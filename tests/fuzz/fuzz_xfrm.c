@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * libFuzzer: any bytes as one XFRM request. What is accepted is encoded and must be accepted again.
+ *
+ *   clang -fsanitize=fuzzer,address,undefined -Iinclude -Idaemon -D_GNU_SOURCE
+ * tests/fuzz/fuzz_xfrm.c \ daemon/source/{carries,xfrm_attr,xfrm_sa,xfrm_put,xfrm_policy}.c
+ * daemon/ipsec/replay.c
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "ipsec/replay.h"
+#include "source/xfrm_msg.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const struct xi_nl_to nobody;
+
+static void sa_again(const struct xi_sa_request *req)
+{
+	static uint64_t words[XI_WINDOW_WORDS];
+	struct xi_sa_state state = { .oseq = req->init.oseq, .last_use = 1 };
+	struct xi_sa_rec rec = { .sa = req->sa,
+				 .key = req->key,
+				 .state = &state,
+				 .words = words,
+				 .nwords = XI_WINDOW_WORDS };
+	struct xi_replay r = { .top = (uint64_t *)&state.top,
+			       .words = words,
+			       .word_mask = XI_WINDOW_WORDS - 1,
+			       .window = req->sa.replay_window,
+			       .esn = req->sa.flags & XFRM_STATE_ESN };
+	struct xi_sa_request again;
+	struct xi_extack ack = { 0 };
+	struct xi_nlmsg msg;
+
+	if (req->init.bmp)
+		xi_replay_import(&r, req->init.seq, req->init.bmp, req->init.bmp_len);
+	xi_xfrm_put_sa(&msg, XFRM_MSG_NEWSA, &nobody, &rec);
+	if (msg.full || xi_xfrm_get_newsa(&again, &msg.hdr, &ack) ||
+	    memcmp(&again.sa, &req->sa, sizeof(again.sa)))
+		abort();
+}
+
+static void policy_again(const struct xi_policy *policy)
+{
+	struct xi_extack ack = { 0 };
+	struct xi_policy again;
+	struct xi_nlmsg msg;
+
+	xi_xfrm_put_policy(&msg, XFRM_MSG_NEWPOLICY, &nobody, policy);
+	if (msg.full || xi_xfrm_get_newpolicy(&again, &msg.hdr, &ack) ||
+	    memcmp(&again, policy, sizeof(again)))
+		abort();
+}
+
+static void others(const struct nlmsghdr *nlh)
+{
+	struct xi_extack ack = { 0 };
+	struct xi_expire_request expire;
+	struct xi_spi_request spi;
+	struct xi_sa_filter filter;
+	struct xi_ae_request ae;
+	struct xi_policy key;
+	struct xi_nlmsg msg;
+	struct xi_sa_id id;
+	bool hard;
+	struct xi_sa sa = { .flags = XFRM_STATE_ESN, .replay_window = 128 };
+
+	xi_xfrm_get_sa_id(&id, nlh, &ack);
+	xi_xfrm_get_allocspi(&spi, nlh, 30, &ack);
+	if (!xi_xfrm_get_ae_id(&ae, nlh, &ack))
+		xi_xfrm_get_newae(&ae, nlh, &sa, &ack);
+	xi_xfrm_get_expire(&expire, nlh, &ack);
+	if (!xi_xfrm_get_sa_filter(&filter, nlh, &ack))
+		xi_sa_filter_matches(&filter, &sa);
+	xi_xfrm_get_policy_id(&key, nlh, &ack);
+	xi_xfrm_get_polexpire(&key, &hard, nlh, &ack);
+	xi_xfrm_put_error(&msg, nlh, 1, -22, false, &ack);
+	if (msg.full || msg.hdr.nlmsg_len % 4)
+		abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct nlmsghdr *nlh;
+	struct xi_sa_request req;
+	struct xi_policy policy;
+	struct xi_extack ack = { 0 };
+
+	if (size < sizeof(*nlh) || size > XI_XFRM_REQUEST_MAX)
+		return 0;
+	nlh = malloc(size);
+	if (!nlh)
+		return 0;
+	memcpy(nlh, data, size);
+	nlh->nlmsg_len = size; /* the server has checked it against the datagram */
+	if (!xi_xfrm_get_newsa(&req, nlh, &ack))
+		sa_again(&req);
+	if (!xi_xfrm_get_newpolicy(&policy, nlh, &ack))
+		policy_again(&policy);
+	others(nlh);
+	free(nlh);
+	return 0;
+}

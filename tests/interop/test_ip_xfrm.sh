@@ -1,0 +1,285 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# The system's ip, unchanged, against the XFRM server through the preload library. Needs no root.
+# What it prints is compared with what it prints of the kernel's own XFRM, or with text taken from there.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+B=${B:-build}
+[[ $B == /* ]] || B=$PWD/$B
+make -s B="$B" "$B/tests/interop/xfrm_serverd" "$B/libxipsec-xfrm.so" >&2 || exit 1
+
+work=$(mktemp -d)
+pids=()
+cleanup() {
+	for p in "${pids[@]}"; do kill "$p" 2>/dev/null; done
+	rm -rf "$work"
+}
+trap cleanup EXIT
+export XIPSEC_XFRM_SOCK=t$$ XIPSEC_PRELOAD=$B/libxipsec-xfrm.so
+
+count=0
+ok() {
+	local what=$1
+	shift
+	((++count))
+	if "$@"; then
+		echo "ok $count - $what"
+	else
+		echo "not ok $count - $what"
+	fi
+}
+skip() { echo "ok $((++count)) - $1 # SKIP $2"; }
+is() {
+	[ "$1" = "$2" ] && return 0
+	diff <(echo "$2") <(echo "$1") | sed 's/^/# /'
+	return 1
+}
+has() {
+	[[ $1 == *"$2"* ]] && return 0
+	printf '# no "%s" in:\n' "$2"
+	echo "$1" | head -20 | sed 's/^/#  /'
+	return 1
+}
+ip() { LD_PRELOAD=$XIPSEC_PRELOAD /bin/ip "$@" 2>&1; }
+
+# server: starts it; tell COMMAND: one command, prints the answer
+server() {
+	coproc SERVER { exec "$B/tests/interop/xfrm_serverd" "$work" 2>&1; }
+	server_pid=$SERVER_PID
+	pids+=("$server_pid")
+	exec {to_server}>&"${SERVER[1]}" {from_server}<&"${SERVER[0]}"
+	read -r -t 10 -u "$from_server" line && [ "$line" = ready ] || exit 1
+}
+stop_server() {
+	exec {to_server}>&- {from_server}<&-
+	kill "$server_pid"
+	wait "$server_pid" 2>/dev/null
+}
+tell() {
+	echo "$*" >&"$to_server"
+	read -r -t 30 -u "$from_server" answer
+	echo "$answer"
+}
+# monitored MASK: waits until the groups of MASK have members
+monitored() {
+	local i
+	for ((i = 0; i < 5000; i++)); do
+		(($(tell groups | cut -d' ' -f2) & $1)) && return 0
+	done
+	return 1
+}
+monitor() {
+	exec {mon}< <(LD_PRELOAD=$XIPSEC_PRELOAD exec /bin/ip xfrm monitor 2>&1)
+	mon_pid=$!
+	pids+=("$mon_pid")
+	monitored 0x4
+}
+monitor_stop() {
+	kill "$mon_pid"
+	exec {mon}<&-
+}
+# sees FD PATTERN: reads lines until one matches
+sees() {
+	local line seen=
+	while read -r -t 10 -u "$1" line; do
+		seen=$(tail -n 20 <<< "$seen")$'\n'$line
+		[[ $line == *"$2"* ]] && return 0
+	done
+	printf '# no "%s" in:\n' "$2"
+	echo "$seen" | sed 's/^/#  /'
+	return 1
+}
+
+KEY=0x0102030405060708090a0b0c0d0e0f1011121314
+KEY256=0x000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20212223
+A="src 192.0.2.1 dst 192.0.2.2 proto esp"
+sa() { ip xfrm state add $A spi "$1" mode tunnel reqid 1 "${@:2}" aead 'rfc4106(gcm(aes))' $KEY 128; }
+
+echo "# no server"
+ok "without a server there is no XFRM at all" has "$(ip xfrm state list)" "Protocol not supported"
+
+server
+
+echo "# SAs"
+ok "add" is "$(sa 0x1000)" ""
+ok "add again: File exists" is "$(sa 0x1000)" "RTNETLINK answers: File exists"
+ok "delete of none: No such process" is "$(ip xfrm state delete $A spi 0x9999)" "RTNETLINK answers: No such process"
+ok "get of none: No such process" is "$(ip xfrm state get $A spi 0x9999)" "RTNETLINK answers: No such process"
+ok "update of none: No such process" has \
+	"$(ip xfrm state update $A spi 0x9999 mode tunnel aead 'rfc4106(gcm(aes))' $KEY 128)" "No such process"
+ok "add with esn and 256-bit key" is \
+	"$(ip xfrm state add $A spi 0x1001 mode tunnel reqid 7 replay-window 128 flag esn aead 'rfc4106(gcm(aes))' $KEY256 128)" ""
+ok "list" is "$(ip xfrm state list)" "src 192.0.2.1 dst 192.0.2.2
+	proto esp spi 0x00001000 reqid 1 mode tunnel
+	replay-window 0 
+	aead rfc4106(gcm(aes)) $KEY 128
+	anti-replay context: seq 0x0, oseq 0x0, bitmap 0x00000000
+	sel src 0.0.0.0/0 dst 0.0.0.0/0 
+src 192.0.2.1 dst 192.0.2.2
+	proto esp spi 0x00001001 reqid 7 mode tunnel
+	replay-window 0 flag esn
+	aead rfc4106(gcm(aes)) $KEY256 128
+	anti-replay esn context:
+	 seq-hi 0x0, seq 0x0, oseq-hi 0x0, oseq 0x0
+	 replay_window 128, bitmap-length 4
+	 00000000 00000000 00000000 00000000 
+	sel src 0.0.0.0/0 dst 0.0.0.0/0 "
+ok "get" has "$(ip xfrm state get $A spi 0x1001)" "replay_window 128, bitmap-length 4"
+ok "list of one address" is "$(ip xfrm state list dst 192.0.2.9)" ""
+ok "IPv6" is "$(ip xfrm state add src 2001:db8::1 dst 2001:db8::2 proto esp spi 0x1002 mode tunnel replay-window 32 \
+	flag af-unspec aead 'rfc4106(gcm(aes))' $KEY 128)" ""
+ok "IPv6 in the list" has "$(ip xfrm state list src 2001:db8::1)" "src 2001:db8::1 dst 2001:db8::2
+	proto esp spi 0x00001002 reqid 0 mode tunnel
+	replay-window 32 flag af-unspec"
+
+echo "# counters"
+tell send 1001 3 1000 >/dev/null
+for seq in 1 2 4 1; do tell receive 1001 $seq >/dev/null; done
+for seq in 28 27 25; do tell receive 1002 $seq >/dev/null; done
+text=$(ip -s xfrm state get $A spi 0x1001)
+ok "bytes and packets" has "$text" "3300(bytes), 6(packets)"
+ok "sequence numbers" has "$text" "seq-hi 0x0, seq 0x4, oseq-hi 0x0, oseq 0x3"
+ok "window: packets 1, 2 and 4" has "$text" "00000000 00000000 00000000 0000000b"
+ok "replayed packet" has "$text" "replay-window 0 replay 1 failed 0"
+ok "last use" has "$(ip xfrm state get $A spi 0x1001)" "lastused $(date +%Y-)"
+ok "bits back from the newest packet without esn" has \
+	"$(ip xfrm state get src 2001:db8::1 dst 2001:db8::2 proto esp spi 0x1002)" \
+	"anti-replay context: seq 0x28, oseq 0x0, bitmap 0x0000000b"
+
+echo "# refusals, in words"
+ok "transport mode" is \
+	"$(ip xfrm state add $A spi 0x2000 mode transport aead 'rfc4106(gcm(aes))' $KEY 128)" \
+	"Error: only tunnel mode is carried."
+ok "unknown algorithm" has "$(ip xfrm state add $A spi 0x2000 mode tunnel aead 'rfc4309(ccm(aes))' \
+	0x$(printf '%038d' 1) 128)" "Error: Requested AEAD algorithm not found"
+ok "ICV of 96 bits" has "$(ip xfrm state add $A spi 0x2000 mode tunnel aead 'rfc4106(gcm(aes))' $KEY 96)" \
+	"Error: Requested AEAD algorithm not found"
+ok "AES-CBC" has "$(ip xfrm state add $A spi 0x2000 mode tunnel enc 'cbc(aes)' 0x$(printf '%032d' 1) \
+	auth 'hmac(sha256)' 0x01)" "Error: Requested algorithm not found"
+ok "AH" is "$(ip xfrm state add src 192.0.2.1 dst 192.0.2.2 proto ah spi 0x2000 mode tunnel auth 'hmac(sha256)' 0x01)" \
+	"Error: only ESP is carried."
+ok "UDP encapsulation" is "$(sa 0x2000 encap espinudp 4500 4500 0.0.0.0)" \
+	"Error: UDP encapsulation of ESP is not carried."
+ok "key of 15 bytes" has "$(ip xfrm state add $A spi 0x2000 mode tunnel aead 'rfc4106(gcm(aes))' \
+	0x$(printf '%038d' 1) 128)" "takes a key of 160, 224 or 288 bits"
+ok "reserved SPI" has "$(sa 0xff)" "SPI 255 is reserved"
+ok "nothing of it was taken" is "$(ip xfrm state count)" "	 SAD count 3"
+
+echo "# larval SAs"
+text=$(ip xfrm state allocspi src 192.0.2.3 dst 192.0.2.4 proto esp mode tunnel reqid 5 min 0x3000 max 0x3000)
+ok "allocspi" is "$text" "src 192.0.2.3 dst 192.0.2.4
+	proto esp spi 0x00003000 reqid 5 mode tunnel
+	replay-window 0 
+	anti-replay context: seq 0x0, oseq 0x0, bitmap 0x00000000
+	sel src 192.0.2.3/32 dst 192.0.2.4/32 "
+ok "no SPI left" has "$(ip xfrm state allocspi src 192.0.2.3 dst 192.0.2.4 proto esp mode tunnel min 0x3000 max 0x3000)" \
+	"none is free between 0x3000 and 0x3000"
+ok "update makes it an SA" is "$(ip xfrm state update src 192.0.2.3 dst 192.0.2.4 proto esp spi 0x3000 mode tunnel \
+	aead 'rfc4106(gcm(aes))' $KEY 128)" ""
+ip xfrm state allocspi src 192.0.2.3 dst 192.0.2.4 proto esp mode tunnel min 0x3001 max 0x3001 >/dev/null
+tell tick "$(($(cat /proc/sys/net/core/xfrm_acq_expires) + 1))" >/dev/null
+ok "a larval SA dies" is "$(ip xfrm state get src 192.0.2.3 dst 192.0.2.4 proto esp spi 0x3001)" \
+	"RTNETLINK answers: No such process"
+ok "an SA does not" has "$(ip xfrm state get src 192.0.2.3 dst 192.0.2.4 proto esp spi 0x3000)" "spi 0x00003000"
+
+echo "# policies, beside the kernel's"
+policies() {
+	"$1" xfrm policy add src 10.1.0.0/16 dst 10.2.0.0/16 dir out tmpl src 192.0.2.1 dst 192.0.2.2 proto esp reqid 1 mode tunnel
+	"$1" xfrm policy add src 10.2.0.0/16 dst 10.1.0.0/16 dir in priority 7 tmpl src 192.0.2.2 dst 192.0.2.1 proto esp mode tunnel
+	"$1" xfrm policy add src 10.1.0.0/16 dst 10.2.0.0/16 dir out
+	"$1" xfrm policy add src 2001:db8::/32 dst ::/0 proto udp dport 53 dir out action block
+	"$1" xfrm policy update src 10.7.0.0/16 dst 10.8.0.0/16 dir fwd priority 3
+	"$1" xfrm policy delete src 10.9.0.0/16 dst 10.8.0.0/16 dir fwd
+	"$1" xfrm policy get src 10.7.0.0/16 dst 10.8.0.0/16 dir fwd
+	"$1" xfrm policy list | grep -v '^	\(lifetime\|  \)'
+	"$1" xfrm policy setdefault in block
+	"$1" xfrm policy getdefault
+	"$1" -s xfrm policy count
+	"$1" xfrm policy deleteall dir fwd
+	"$1" xfrm policy flush
+	"$1" xfrm policy list
+}
+export -f policies
+ours=$(policies ip)
+if theirs=$(unshare -Urn bash -c 'policies /bin/ip' 2>&1) && [[ $theirs == *"dir out"* ]]; then
+	sorted() { sed 's/^src/\n&/' <<< "$1" | grep -v '^$' | sort; }
+	ok "add, get, list, delete, defaults, flush print the same" is "$(sorted "$ours")" "$(sorted "$theirs")"
+else
+	skip "add, get, list, delete, defaults, flush print the same" "no user namespace or no XFRM in this kernel"
+fi
+ok "delete of none is no such entry" has "$ours" "RTNETLINK answers: No such file or directory"
+ip xfrm policy setdefault in accept
+
+echo "# monitor"
+monitor
+sa 0x4000 limit time-soft 50 limit time-hard 100
+ok "sees a new SA" sees $mon "proto esp spi 0x00004000"
+tell tick 30 >/dev/null
+ok "sees it expire softly" sees $mon "hard 0"
+tell tick 60 >/dev/null
+ok "sees it expire for good" sees $mon "hard 1"
+ip xfrm policy add src 10.1.0.0/16 dst 10.2.0.0/16 dir out tmpl src 192.0.2.1 dst 192.0.2.2 proto esp reqid 1 mode tunnel
+ok "sees a policy" sees $mon "src 10.1.0.0/16 dst 10.2.0.0/16"
+tell acquire >/dev/null
+ok "sees an ACQUIRE" sees $mon "acquire proto esp"
+ok "with the flow" sees $mon "sel src 10.1.0.0/32 dst 10.2.0.0/32 proto icmp type 8 code 0"
+tell acquire >/dev/null
+ip xfrm state delete src 2001:db8::1 dst 2001:db8::2 proto esp spi 0x1002
+ok "sees the next change, and no second ACQUIRE" sees $mon "Deleted src 2001:db8::1 dst 2001:db8::2"
+ip xfrm policy delete src 10.1.0.0/16 dst 10.2.0.0/16 dir out
+ok "sees a policy go" sees $mon "Deleted src 10.1.0.0/16 dst 10.2.0.0/16"
+ip xfrm state flush
+ok "sees a flush" sees $mon "Flushed state"
+monitor_stop
+
+echo "# many"
+for ((i = 0; i < 3000; i++)); do
+	printf 'xfrm state add src 192.0.2.1 dst 192.0.%d.%d proto esp spi 0x%x mode tunnel reqid %d aead rfc4106(gcm(aes)) %s 128\n' \
+		$((i / 250)) $((i % 250 + 1)) $((0x10000 + i)) $i $KEY
+done > "$work/batch"
+sa 0x1000
+sa 0x1001
+ok "3000 adds from ip -batch" is "$(ip -batch "$work/batch")" ""
+ok "3002 counted" is "$(ip xfrm state count)" "	 SAD count 3002"
+ok "3002 listed" is "$(ip xfrm state list | grep -c '^src')" 3002
+ok "deleteall of 32 in one datagram" is "$(ip xfrm state deleteall dst 192.0.5.96/27)" ""
+ok "and no others" is "$(ip xfrm state count)" "	 SAD count 2970"
+ip xfrm state flush
+
+echo "# file of a daemon"
+cat > "$work/file" <<- END
+	# gateways
+	xfrm state add $A spi 0x5000 mode tunnel \\
+	    aead rfc4106(gcm(aes)) $KEY 128
+
+	xfrm state add $A spi 0x5000 mode tunnel aead rfc4106(gcm(aes)) $KEY 128
+	xfrm policy update src 10.1.0.0/16 dst 10.2.0.0/16 dir out   # comment
+END
+ok "loads, and what exists is no error" is "$(tell batch "$work/file")" "batch 0"
+ok "SA of the file" has "$(ip xfrm state list)" "spi 0x00005000"
+echo "xfrm state add $A spi 0x5001 mode transport aead rfc4106(gcm(aes)) $KEY 128" >> "$work/file"
+ok "a refused line is named" is "$(tell batch "$work/file")" \
+	"batch -22 $work/file:7: Error: only tunnel mode is carried."
+echo "xfrm state add $A spi 0x5002 mode tunnel aead rfc4106(gcm(aes)) $KEY 128" >> "$work/file"
+echo "xfrm state add $A spi 0x5003 mode tunnel aead" >> "$work/file"
+echo "xfrm policy add src 10.3.0.0/16 dst 10.4.0.0/16 dir out" >> "$work/file"
+text=$(tell batch "$work/file"; read -r -t 10 -u "$from_server" line; echo "$line")
+ok "each of several refused lines" has "$text" "$work/file:7: Error: only tunnel mode is carried.
+$work/file:9: "
+ok "and those between them are loaded" has "$(ip xfrm state list; ip xfrm policy list)" "spi 0x00005002"
+ok "as are those behind" has "$(ip xfrm policy list)" "src 10.3.0.0/16 dst 10.4.0.0/16"
+echo "route add default via 10.0.0.1" >> "$work/file"
+ok "other commands are not run" has "$(tell batch "$work/file")" "batch -22 $work/file:11: only \`xfrm state|policy add|update"
+ok "no file" has "$(tell batch "$work/none")" "No such file or directory"
+
+echo "# restart"
+monitor
+stop_server
+ok "a request without a server is refused" has "$(ip xfrm state list)" "Protocol not supported"
+server
+monitored 0x4
+sa 0x6000
+ok "the monitor finds the new server" sees $mon "spi 0x00006000"
+stop_server
+echo "1..$count"
