@@ -44,22 +44,26 @@ static void pub_choose(const struct xi_spd *spd, struct xi_spd_pub *pub)
 	}
 }
 
-void xi_pub_resolve(const struct xi_spd *spd, struct xi_spd_pub *pub)
+static uint32_t policy_sas(const struct xi_spd *spd, const struct xi_policy *policy, uint32_t sas[XI_POLICY_SAS])
 {
-	struct xi_spd_policy *p = &pub->p;
 	struct xi_sad_node *node;
 	enum xi_chain chain;
+	uint32_t n = 0;
 
-	memset(p->sas, 0, sizeof(p->sas));
+	memset(sas, 0, XI_POLICY_SAS * sizeof(*sas));
+	if (policy->dir != XI_OUT || !xi_policy_protects(policy))
+		return 0;
+	node = xi_peers_newest(spd->sad, &policy->tmpls[0], &chain);
+	for (; node && n < XI_POLICY_SAS; node = node->links[chain].older)
+		if (sa_fits(policy, &policy->tmpls[0], &node->rec->sa))
+			sas[n++] = node->sa_index;
+	return n;
+}
+
+void xi_pub_resolve(const struct xi_spd *spd, struct xi_spd_pub *pub)
+{
+	pub->p.nsas = policy_sas(spd, &pub->p.policy, pub->p.sas);
 	memset(pub->choices, 0, sizeof(pub->choices));
-	p->nsas = 0;
-	pub->nchoices = 0;
-	if (p->policy.dir != XI_OUT || !xi_policy_protects(&p->policy))
-		return;
-	node = xi_peers_newest(spd->sad, &p->policy.tmpls[0], &chain);
-	for (; node && p->nsas < XI_POLICY_SAS; node = node->links[chain].older)
-		if (sa_fits(&p->policy, &p->policy.tmpls[0], &node->rec->sa))
-			p->sas[p->nsas++] = node->sa_index;
 	pub_choose(spd, pub);
 }
 
@@ -137,17 +141,18 @@ void xi_choices_mark(struct xi_spd *spd, const struct xi_spd_pub *pub)
 /* A pub with the SAs of now; NULL when they are those that node has. */
 static int node_resolve(struct xi_spd *spd, const struct xi_spd_node *node, struct xi_spd_pub **out)
 {
-	struct xi_spd_pub now, *pub;
+	const struct xi_spd_policy *p = &node->pub->p;
+	uint32_t sas[XI_POLICY_SAS];
+	struct xi_spd_pub *pub;
 
-	now = *node->pub;
-	xi_pub_resolve(spd, &now);
 	*out = NULL;
-	if (now.p.nsas == node->pub->p.nsas && !memcmp(now.p.sas, node->pub->p.sas, sizeof(now.p.sas)))
+	if (policy_sas(spd, &p->policy, sas) == p->nsas && !memcmp(sas, p->sas, sizeof(sas)))
 		return 0;
 	pub = malloc(sizeof(*pub));
 	if (!pub)
 		return -ENOMEM;
-	*pub = now;
+	*pub = *node->pub;
+	xi_pub_resolve(spd, pub);
 	*out = pub;
 	return 0;
 }

@@ -78,8 +78,9 @@ bool xi_spd_is_local(const struct xi_spd_snapshot *snap, const uint8_t addr[16],
 
 /*
  * Verdict on an outbound flow. PROTECT fills handle (and next_handle); XI_VERDICT_NONE: protection wanted, no SA
- * serves it (*policy tells which policy; the caller drops, counts and asks for an ACQUIRE). flow is the whole
- * flow, not masked. A verdict of generation 0 (IKE) is for this packet alone: masked, it would free others.
+ * serves it (*policy tells which policy; the caller drops, counts and asks for an ACQUIRE). policy may be NULL.
+ * To judge a packet, give its whole flow; to fill flow_cache, the masked one. A verdict of generation 0 (IKE) is
+ * for its packet alone: under a masked key it would free others, so it never matches as cached.
  */
 enum xi_verdict xi_spd_judge_out(const struct xi_spd_snapshot *snap, const struct xi_sad *sad,
 				 const struct xi_flow *flow, struct xi_flow_verdict *verdict,

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include <errno.h>
 #include <linux/xfrm.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <urcu-qsbr.h>
 #include <cmocka.h>
 
 #include "ipsec/replay.h"
@@ -867,6 +869,63 @@ static void handles_of_an_earlier_daemon_stay_stale(void **state)
 	assert_null(xi_sad_rec(f->sad, old));
 }
 
+/* Workers look SAs up by handle while these come, change and go. What they find is whole until they are quiescent. */
+struct reader {
+	struct xi_sad *sad;
+	bool stop, bad;
+	unsigned long found;
+};
+
+static void *reader_run(void *arg)
+{
+	struct reader *r = arg;
+	uint32_t i = 0;
+
+	rcu_register_thread();
+	while (!__atomic_load_n(&r->stop, __ATOMIC_RELAXED)) {
+		uint32_t index = XI_SA_INDEX(1 + i / NSTATES % 64, i % NSTATES);
+		const struct xi_sa_rec *rec = xi_sad_rec(r->sad, index);
+
+		if (rec) {
+			r->bad |= rec->sa.sa_index != index || rec->key.len != 20 ||
+				  rec->key.key[0] != (rec->sa.id.spi & 0xff);
+			r->found++;
+		}
+		if (++i % 16 == 0)
+			rcu_quiescent_state();
+	}
+	rcu_unregister_thread();
+	return NULL;
+}
+
+static void wait_for_readers(void *arg)
+{
+	synchronize_rcu();
+}
+
+static void readers_never_see_a_freed_sa(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sad_listener listener = { NULL, wait_for_readers, NULL };
+	struct reader r = { .sad = f->sad };
+	pthread_t thread;
+	unsigned int i;
+
+	xi_sad_listen(f->sad, &listener);
+	assert_int_equal(pthread_create(&thread, NULL, reader_run, &r), 0);
+	for (i = 0; i < 200 || !__atomic_load_n(&r.found, __ATOMIC_RELAXED); i++) {
+		struct xi_sa sa = sa_no(i % 64);
+
+		assert_int_equal(add(f, &sa), 0);
+		sa.limits.hard_add = i + 1;
+		assert_int_equal(update(f, &sa, NULL), 0);
+		assert_int_equal(xi_sad_delete(f->sad, &sa.id), 0);
+	}
+	__atomic_store_n(&r.stop, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	assert_false(r.bad);
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -903,6 +962,7 @@ int main(void)
 		T(adoption_finds_everything_as_it_was),
 		T(adoption_drops_what_makes_no_sense),
 		T(adoption_completes_interrupted_changes),
+		T(readers_never_see_a_freed_sa),
 		T(handles_of_an_earlier_daemon_stay_stale),
 	};
 

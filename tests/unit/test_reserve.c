@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Invariant nonce-unique across reboots: no sequence number of a key from a file is given out twice. */
+#include <dirent.h>
+#include <errno.h>
+#include <linux/xfrm.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "mem_store.h"
+#include "sad/reserve.h"
+#include "sad/sad.h"
+
+struct fixture {
+	char dir[64];
+	struct mem_store *m;
+	struct xi_sad *sad;
+	uint64_t highest;            /* number that any boot gave out */
+};
+
+static void boot(struct fixture *f)
+{
+	struct xi_sad_config config = { .state_dir = f->dir };
+
+	f->m = mem_store_new(8, 0);
+	assert_int_equal(xi_sad_create(&f->sad, &config, &f->m->store), 0);
+}
+
+/* Power is lost: memory and maps with it. */
+static void power_off(struct fixture *f)
+{
+	xi_sad_destroy(f->sad);
+	mem_store_free(f->m);
+	f->sad = NULL;
+	f->m = NULL;
+}
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	strcpy(f->dir, "/tmp/xipsec-reserve-XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	boot(f);
+	*state = f;
+	return 0;
+}
+
+/* Path of the only file in the directory; false: there is none. */
+static bool reserve_path(const struct fixture *f, char *path, size_t size)
+{
+	DIR *dir = opendir(f->dir);
+	struct dirent *d;
+	unsigned int n = 0;
+
+	while ((d = readdir(dir))) {
+		if (d->d_name[0] == '.')
+			continue;
+		snprintf(path, size, "%s/%s", f->dir, d->d_name);
+		n++;
+	}
+	closedir(dir);
+	assert_true(n <= 1);
+	return n;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+	char path[512];
+
+	power_off(f);
+	if (reserve_path(f, path, sizeof(path)))
+		unlink(path);
+	rmdir(f->dir);
+	free(f);
+	return 0;
+}
+
+static unsigned long long file_bound(const struct fixture *f)
+{
+	unsigned long long bound;
+	char path[512], newline;
+	FILE *file;
+
+	assert_true(reserve_path(f, path, sizeof(path)));
+	file = fopen(path, "r");
+	assert_int_equal(fscanf(file, "%llu%c", &bound, &newline), 2);
+	assert_int_equal(newline, '\n');
+	assert_int_equal(fgetc(file), EOF);
+	fclose(file);
+	return bound;
+}
+
+static void file_write(const struct fixture *f, const char *text)
+{
+	char path[512];
+	FILE *file;
+
+	assert_true(reserve_path(f, path, sizeof(path)));
+	file = fopen(path, "w");
+	fputs(text, file);
+	fclose(file);
+}
+
+static struct xi_sa sa_from_file(uint32_t spi)
+{
+	struct xi_sa sa = sample_sa("192.0.2.1", "192.0.2.2", spi);
+
+	sa.life = XI_SA_FROM_FILE;
+	return sa;
+}
+
+static int add(struct fixture *f, const struct xi_sa *sa, const char **why)
+{
+	struct xi_sa_key key = sample_key(0x5a);
+	const char *text = NULL;
+	int err = xi_sad_add(f->sad, sa, &key, NULL, &text);
+
+	assert_true(!err || (text && *text));
+	if (why)
+		*why = text;
+	return err;
+}
+
+static struct xi_sa_state *state_of(struct fixture *f, const struct xi_sa *sa)
+{
+	return xi_sad_find(f->sad, &sa->id)->state;
+}
+
+/* What a worker does: takes up to n numbers, never beyond the limit. Every number is new. */
+static uint64_t take(struct fixture *f, struct xi_sa_state *s, uint64_t n)
+{
+	uint64_t granted = s->oseq < s->oseq_limit ? s->oseq_limit - s->oseq : 0;
+
+	if (granted > n)
+		granted = n;
+	if (granted) {
+		assert_true(s->oseq + 1 > f->highest);
+		assert_true(s->oseq + granted <= file_bound(f));
+		f->highest = s->oseq + granted;
+		s->oseq += granted;
+	}
+	return granted;
+}
+
+static void block_is_on_disk_before_use(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa = sa_from_file(0x1000);
+	char path[512];
+	struct stat st;
+
+	assert_int_equal(add(f, &sa, NULL), 0);
+	assert_true(state_of(f, &sa)->oseq == 0);
+	assert_true(state_of(f, &sa)->oseq_limit == XI_RESERVE_BLOCK);
+	assert_true(file_bound(f) == XI_RESERVE_BLOCK);
+	assert_true(reserve_path(f, path, sizeof(path)));
+	assert_int_equal(strlen(strrchr(path, '/') + 1), 64);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+}
+
+static void no_number_twice_over_power_failures(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa = sa_from_file(0x1000);
+	uint64_t now = time(NULL);
+	unsigned int i, j;
+
+	for (i = 0; i < 20; i++) {
+		sa.id.spi = 0x1000 + i;
+		assert_int_equal(add(f, &sa, NULL), 0);
+		for (j = 0; j < i; j++) {
+			assert_true(take(f, state_of(f, &sa), 400000 + 50000 * j) > 0);
+			xi_sad_tick(f->sad, now);
+		}
+		power_off(f);
+		boot(f);
+	}
+	assert_true(f->highest > 10000000);
+}
+
+static void deleted_and_added_again(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa = sa_from_file(0x1000);
+	unsigned int i;
+
+	for (i = 0; i < 5; i++) {
+		assert_int_equal(add(f, &sa, NULL), 0);
+		assert_true(take(f, state_of(f, &sa), 1000) == 1000);
+		assert_int_equal(xi_sad_delete(f->sad, &sa.id), 0);
+	}
+}
+
+static void two_sas_of_one_key_share_the_numbers(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa a = sa_from_file(0x1000), b = sa_from_file(0x1001);
+	uint64_t now = time(NULL), a_low, a_high, b_low;
+
+	assert_int_equal(add(f, &a, NULL), 0);
+	assert_int_equal(add(f, &b, NULL), 0);
+	a_high = state_of(f, &a)->oseq_limit;
+	b_low = state_of(f, &b)->oseq;
+	assert_true(b_low >= a_high);
+	state_of(f, &a)->oseq = a_high - 10;
+	xi_sad_tick(f->sad, now);
+	a_low = state_of(f, &a)->oseq;
+	assert_true(a_low >= state_of(f, &b)->oseq_limit);
+	assert_true(state_of(f, &a)->oseq_limit > a_low);
+}
+
+static void extended_when_half_is_used(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa = sa_from_file(0x1000);
+	uint64_t now = time(NULL);
+
+	assert_int_equal(add(f, &sa, NULL), 0);
+	take(f, state_of(f, &sa), 1000);
+	xi_sad_tick(f->sad, now);
+	assert_true(file_bound(f) == XI_RESERVE_BLOCK);
+	take(f, state_of(f, &sa), XI_RESERVE_BLOCK / 2);
+	xi_sad_tick(f->sad, now);
+	assert_true(file_bound(f) > XI_RESERVE_BLOCK);
+	assert_true(state_of(f, &sa)->oseq_limit == file_bound(f));
+}
+
+/* A rate of a million packets a second and more must not run dry between two ticks, once it is known. */
+static void blocks_grow_with_the_rate(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa = sa_from_file(0x1000);
+	uint64_t now = time(NULL);
+	unsigned int i;
+
+	assert_int_equal(add(f, &sa, NULL), 0);
+	take(f, state_of(f, &sa), 3000000);
+	for (i = 0; i < 10; i++) {
+		xi_sad_tick(f->sad, now + i);
+		if (i > 0)
+			assert_true(take(f, state_of(f, &sa), 3000000) == 3000000);
+		else
+			take(f, state_of(f, &sa), 3000000);
+	}
+}
+
+static void garbage_is_refused(void **state)
+{
+	static const char *const texts[] = {
+		"", "\n", "12", "12 \n", "-1\n", "0x10\n", "99999999999999999999999\n", "18446744073709551616\n",
+		"1\n2\n",
+	};
+	struct fixture *f = *state;
+	struct xi_sa sa = sa_from_file(0x1000);
+	unsigned int i;
+
+	assert_int_equal(add(f, &sa, NULL), 0);
+	for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		power_off(f);
+		boot(f);
+		file_write(f, texts[i]);
+		assert_int_equal(add(f, &sa, NULL), -EBADMSG);
+		assert_int_equal(xi_sad_count(f->sad), 0);
+		assert_int_equal(mem_store_count_sas(f->m), 0);
+	}
+	file_write(f, "42\n");
+	assert_int_equal(add(f, &sa, NULL), 0);
+	assert_true(state_of(f, &sa)->oseq == 42);
+}
+
+static void used_up_key_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa = sa_from_file(0x1000);
+
+	assert_int_equal(add(f, &sa, NULL), 0);
+	assert_int_equal(xi_sad_delete(f->sad, &sa.id), 0);
+	file_write(f, "4294967290\n");
+	assert_int_equal(add(f, &sa, NULL), 0);
+	assert_true(state_of(f, &sa)->oseq_limit == 0xffffffffULL);
+	assert_int_equal(xi_sad_delete(f->sad, &sa.id), 0);
+	assert_int_equal(add(f, &sa, NULL), -EOVERFLOW);
+	sa.flags = XFRM_STATE_ESN;
+	assert_int_equal(add(f, &sa, NULL), 0);
+	assert_true(state_of(f, &sa)->oseq == 0xffffffffULL);
+}
+
+static void missing_directory_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa = sa_from_file(0x1000);
+	struct xi_sad_config config = { .state_dir = "/nonexistent/xipsec" };
+	struct xi_sa_key key = sample_key(1);
+	struct xi_sad *sad;
+	const char *why = NULL;
+
+	assert_non_null(f);
+	assert_int_equal(xi_sad_create(&sad, &config, &f->m->store), 0);
+	assert_int_equal(xi_sad_add(sad, &sa, &key, NULL, &why), -ENOENT);
+	assert_non_null(why);
+	assert_int_equal(xi_sad_count(sad), 0);
+	xi_sad_destroy(sad);
+}
+
+/* kill -9: the maps are still there, and so is the exact counter. */
+static void adopted_sa_goes_on_and_extends(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sad_config config = { .state_dir = f->dir };
+	struct xi_sa sa = sa_from_file(0x1000);
+	unsigned int n;
+
+	assert_int_equal(add(f, &sa, NULL), 0);
+	take(f, state_of(f, &sa), 700000);
+	xi_sad_destroy(f->sad);
+	assert_int_equal(xi_sad_create(&f->sad, &config, &f->m->store), 0);
+	assert_int_equal(xi_sad_adopt(f->sad, &n), 0);
+	assert_int_equal(n, 1);
+	assert_true(state_of(f, &sa)->oseq == 700000);
+	take(f, state_of(f, &sa), 1);
+	xi_sad_tick(f->sad, time(NULL));
+	assert_true(file_bound(f) > XI_RESERVE_BLOCK);
+	assert_true(take(f, state_of(f, &sa), 900000) == 900000);
+}
+
+static void inbound_sas_reserve_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa = sa_from_file(0x1000);
+	char path[512];
+
+	sa.sa_dir = 1;
+	assert_int_equal(add(f, &sa, NULL), 0);
+	assert_false(reserve_path(f, path, sizeof(path)));
+}
+
+#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(block_is_on_disk_before_use),
+		T(no_number_twice_over_power_failures),
+		T(deleted_and_added_again),
+		T(two_sas_of_one_key_share_the_numbers),
+		T(extended_when_half_is_used),
+		T(blocks_grow_with_the_rate),
+		T(garbage_is_refused),
+		T(used_up_key_is_refused),
+		T(missing_directory_is_refused),
+		T(adopted_sa_goes_on_and_extends),
+		T(inbound_sas_reserve_nothing),
+	};
+
+	return cmocka_run_group_tests_name("reserve", tests, NULL, NULL);
+}
