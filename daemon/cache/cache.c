@@ -212,6 +212,7 @@ static void cache_flow_miss_out(struct xi_cache *cache, const struct xi_flow *fl
 			return;
 		if (cache_ensure_slot(cache, rec, false, &number))
 			cache_count(cache, XI_SA_DENIED, 1);
+		verdict.slot = number;
 	}
 	cache_flow_put(cache, flow, &verdict);
 }

@@ -68,7 +68,7 @@ void xi_slots_destroy(struct xi_slots *slots)
 
 uint32_t xi_slots_number(const struct xi_slots *slots, uint32_t sa_index)
 {
-	const struct xi_sa_ctx *ctx = xi_slots_find(slots, sa_index);
+	const struct xi_sa_ctx *ctx = xi_slots_find(slots, sa_index, XI_NO_SLOT);
 
 	if (!ctx)
 		return XI_NO_SLOT;
@@ -77,6 +77,7 @@ uint32_t xi_slots_number(const struct xi_slots *slots, uint32_t sa_index)
 
 int xi_slots_fill(struct xi_slots *slots, const struct xi_sa_rec *rec, uint32_t *number)
 {
+	struct xi_sa_ctx ctx;
 	struct xi_slot *slot;
 	int err;
 
@@ -86,15 +87,18 @@ int xi_slots_fill(struct xi_slots *slots, const struct xi_sa_rec *rec, uint32_t 
 	slot = &slots->slots[*number];
 	err = slots->engine->key_new(&slot->ckey, &rec->key, slots->nworkers);
 	if (!err)
-		err = xi_sa_ctx_init(&slot->ctx, &rec->sa, &rec->key, rec->state, rec->words, rec->nwords);
+		err = xi_sa_ctx_init(&ctx, &rec->sa, &rec->key, rec->state, rec->words, rec->nwords);
 	if (err) {
 		slot_wipe(slots, slot);
 		slot_push(slots, &slots->free, *number);
 		return err;
 	}
-	slot->ctx.key = slot->ckey;
+	ctx.key = slot->ckey;
+	ctx.sa_index = 0;
+	slot->ctx = ctx;
 	slot->sa_index = rec->sa.sa_index;
 	slots->used++;
+	__atomic_store_n(&slot->ctx.sa_index, slot->sa_index, __ATOMIC_RELEASE);
 	rcu_assign_pointer(slots->by_sa[XI_SA_SLOT(slot->sa_index)], &slot->ctx);
 	return 0;
 }
@@ -106,6 +110,7 @@ void xi_slots_empty(struct xi_slots *slots, uint32_t sa_index)
 	if (number == XI_NO_SLOT)
 		return;
 	rcu_assign_pointer(slots->by_sa[XI_SA_SLOT(sa_index)], NULL);
+	__atomic_store_n(&slots->slots[number].ctx.sa_index, 0, __ATOMIC_RELEASE);
 	slots->slots[number].sa_index = 0;
 	slots->used--;
 	slot_push(slots, &slots->limbo, number);

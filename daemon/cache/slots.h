@@ -40,15 +40,24 @@ int xi_slots_create(struct xi_slots *slots, const struct xi_engine *engine, uint
 /* No worker runs any more. Wipes keys. */
 void xi_slots_destroy(struct xi_slots *slots);
 
-/* Worker: the context of an SA, NULL when it has no slot. Valid until the next quiescent state. */
-static inline const struct xi_sa_ctx *xi_slots_find(const struct xi_slots *slots, uint32_t sa_index)
+/*
+ * Worker: the context of an SA, NULL when it has no slot. Valid until the next quiescent state. hint: the slot that the
+ * cache named when the packet's verdict was made, which saves the way through by_sa while it is still right; a slot's
+ * ctx.sa_index is written last when it is filled and zeroed first when it is emptied.
+ */
+static inline const struct xi_sa_ctx *xi_slots_find(const struct xi_slots *slots, uint32_t sa_index, uint32_t hint)
 {
 	const struct xi_sa_ctx *ctx;
 
+	if (hint < slots->n) {
+		ctx = &slots->slots[hint].ctx;
+		if (__atomic_load_n(&ctx->sa_index, __ATOMIC_ACQUIRE) == sa_index)
+			return ctx;
+	}
 	if (XI_SA_SLOT(sa_index) >= slots->nsas)
 		return NULL;
 	ctx = rcu_dereference(slots->by_sa[XI_SA_SLOT(sa_index)]);
-	return ctx && ctx->sa_index == sa_index ? ctx : NULL;
+	return ctx && __atomic_load_n(&ctx->sa_index, __ATOMIC_ACQUIRE) == sa_index ? ctx : NULL;
 }
 
 /* Slot number of an SA, XI_NO_SLOT when it has none. */

@@ -75,10 +75,10 @@ static inline void xi_item_drop(struct xi_worker *w, struct xi_item *item, enum 
 }
 
 /*
- * The context for an item's handle: from its slot, or made for this packet from the SAD (the SLOW method). NULL: the SA
+ * The context for an item's handle: from its slot (hint: the one in its metadata), or made for this packet from the SAD (the SLOW method). NULL: the SA
  * is gone. Counts nothing.
  */
-const struct xi_sa_ctx *xi_batch_context(struct xi_worker *w, uint32_t handle, bool *slow);
+const struct xi_sa_ctx *xi_batch_context(struct xi_worker *w, uint32_t handle, uint32_t hint, bool *slow);
 
 /* Each takes the items collected so far, and sends, hands on or drops every one of them. */
 void xi_batch_out(struct xi_worker *w);

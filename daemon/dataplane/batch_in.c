@@ -6,9 +6,9 @@
 
 #include "sad/selector.h"
 
-const struct xi_sa_ctx *xi_batch_context(struct xi_worker *w, uint32_t handle, bool *slow)
+const struct xi_sa_ctx *xi_batch_context(struct xi_worker *w, uint32_t handle, uint32_t hint, bool *slow)
 {
-	const struct xi_sa_ctx *ctx = xi_slots_find(w->slots, handle);
+	const struct xi_sa_ctx *ctx = xi_slots_find(w->slots, handle, hint);
 	const struct xi_sa_rec *rec;
 	struct xi_sa_ctx *made;
 
@@ -37,7 +37,7 @@ static bool in_prepare(struct xi_worker *w, struct xi_item *item, struct xi_aead
 	enum xi_reason reason;
 	bool slow;
 
-	item->ctx = xi_batch_context(w, item->meta.handle, &slow);
+	item->ctx = xi_batch_context(w, item->meta.handle, item->meta.slot, &slow);
 	if (!item->ctx) {
 		xi_item_drop(w, item, XI_DROP_SA_GONE);
 		return false;
@@ -65,17 +65,17 @@ static uint32_t flow_hash(const struct xi_flow *flow, uint32_t sa_index)
  * May the packet come in through this SA? The answer is remembered per flow and SA until the SPD changes; the full check
  * walks the policies.
  */
-static bool in_allowed(struct xi_worker *w, const struct xi_flow *flow, const struct xi_sa_ctx *ctx)
+static bool in_allowed(struct xi_worker *w, const struct xi_flow *flow, const struct xi_item *item)
 {
 	const struct xi_spd_snapshot *snap = xi_spd_snapshot(w->config.spd);
-	struct xi_allowed *allowed = &w->allowed[flow_hash(flow, ctx->sa_index) % XI_ALLOWED];
+	struct xi_allowed *allowed = &w->allowed[flow_hash(flow, item->meta.handle) % XI_ALLOWED];
 
-	if (allowed->sa_index == ctx->sa_index && allowed->generation == snap->generation &&
+	if (allowed->sa_index == item->meta.handle && allowed->generation == snap->generation &&
 	    !memcmp(&allowed->flow, flow, sizeof(*flow)))
 		return true;
-	if (!xi_spd_allows_protected(snap, flow, ctx->sa))
+	if (!xi_spd_allows_protected(snap, flow, item->ctx->sa))
 		return false;
-	*allowed = (struct xi_allowed){ .sa_index = ctx->sa_index, .generation = snap->generation, .flow = *flow };
+	*allowed = (struct xi_allowed){ .sa_index = item->meta.handle, .generation = snap->generation, .flow = *flow };
 	return true;
 }
 
@@ -90,7 +90,7 @@ static void in_deliver(struct xi_worker *w, struct xi_item *item, const struct x
 	    xi_emit_age(&item->pkt))
 		xi_emit_port(w, item, nh);
 	else
-		xi_emit_host(w, item, item->ctx->sa_index, status);
+		xi_emit_host(w, item, item->meta.handle, status);
 }
 
 static void in_finish(struct xi_worker *w, struct xi_item *item, const struct xi_aead_job *job)
@@ -109,7 +109,7 @@ static void in_finish(struct xi_worker *w, struct xi_item *item, const struct xi
 		return;
 	}
 	flow.dir = XI_IN;
-	if (!in_allowed(w, &flow, item->ctx)) {
+	if (!in_allowed(w, &flow, item)) {
 		xi_item_drop(w, item, XI_DROP_IN_POLICY);
 		return;
 	}

@@ -57,12 +57,12 @@ static bool out_resolve(struct xi_worker *w, struct xi_item *item)
 		if (!out_judge(w, item))
 			return false;
 	}
-	item->ctx = xi_batch_context(w, item->meta.handle, &slow);
+	item->ctx = xi_batch_context(w, item->meta.handle, item->meta.slot, &slow);
 	if (!item->ctx && !judged) {
 		/* the flow's SA was deleted after XDP read the verdict */
 		if (!out_judge(w, item))
 			return false;
-		item->ctx = xi_batch_context(w, item->meta.handle, &slow);
+		item->ctx = xi_batch_context(w, item->meta.handle, item->meta.slot, &slow);
 	}
 	if (!item->ctx) {
 		xi_item_drop(w, item, XI_DROP_NO_SA);
