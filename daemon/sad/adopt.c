@@ -19,7 +19,8 @@ struct finds {
 	unsigned int n, room;
 };
 
-static int find_one(void *arg, uint32_t sa_index, const struct xi_sa *sa, const struct xi_sa_key *key)
+static int find_one(void *arg, uint32_t sa_index, const struct xi_sa *sa,
+		    const struct xi_sa_key *key)
 {
 	struct finds *finds = arg;
 
@@ -62,7 +63,8 @@ static const char *found_flaw(struct xi_sad *sad, const struct found *f)
 	uint32_t slot = XI_SA_SLOT(f->sa_index);
 	bool inline_window = sa->replay_window <= XI_WINDOW_INLINE_MAX;
 
-	if (!(f->sa_index >> XI_SA_SLOT_BITS) || slot >= sad->slots.n || sa->sa_index != f->sa_index)
+	if (!(f->sa_index >> XI_SA_SLOT_BITS) || slot >= sad->slots.n ||
+	    sa->sa_index != f->sa_index)
 		return "its index makes no sense";
 	if (sa->life & XI_SA_LARVAL)
 		return "it is larval";
@@ -85,7 +87,8 @@ static void found_drop(struct xi_sad *sad, const struct found *f, const char *fl
 {
 	const struct xi_store *store = &sad->store;
 
-	log_warnx("SA with SPI 0x%08x dropped at start: %s; the key manager has to add it again", f->sa.id.spi, flaw);
+	log_warnx("SA with SPI 0x%08x dropped at start: %s; the key manager has to add it again",
+		  f->sa.id.spi, flaw);
 	if (!xi_sad_node(sad, &f->sa.id))
 		store->ops->lookup_del(store->s, &f->sa.id);
 	store->ops->sa_del(store->s, f->sa_index);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The policy guard that XDP asks (struct xi_guard_key). What is in the store is always what policies need, or more
- * than that: added before a policy counts, taken out after it has ceased to.
+ * The policy guard that XDP asks (struct xi_guard_key). What is in the store is always what
+ * policies need, or more than that: added before a policy counts, taken out after it has ceased to.
  */
 #include "sad/spd_priv.h"
 
@@ -40,7 +40,10 @@ static struct xi_mask *mask_find(const struct xi_guards *g, const struct xi_guar
 	return NULL;
 }
 
-/* A mask keeps its row as long as it lives: XDP, in the middle of the table, never misses one that moves. */
+/*
+ * A mask keeps its row as long as it lives: XDP, in the middle of the table, never misses one that
+ * moves.
+ */
 static uint32_t row_take(const struct xi_guards *g)
 {
 	uint32_t used = 0, i;
@@ -95,7 +98,10 @@ static void rows_fill(struct xi_guards *g)
 			g->masks[i].row = row_take(g);
 }
 
-/* XDP stops at the first row that is not used, so rows in between are used by a direction that no packet has. */
+/*
+ * XDP stops at the first row that is not used, so rows in between are used by a direction that no
+ * packet has.
+ */
 static void table_fill(const struct xi_guards *g, struct xi_guard_mask table[XI_MAX_MASKS])
 {
 	uint32_t i, end = 0;

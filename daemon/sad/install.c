@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * SAs that come, and SAs that change. An SA is in the store before it is acknowledged, and is found by workers
- * before XDP finds it; when a step fails, those before it are undone.
+ * SAs that come, and SAs that change. An SA is in the store before it is acknowledged, and is found
+ * by workers before XDP finds it; when a step fails, those before it are undone.
  */
 #include "sad/sad_priv.h"
 
@@ -16,8 +16,8 @@
 
 static const char not_stored[] = "the SA could not be stored; see the log";
 
-static int sa_check(const struct xi_sad *sad, const struct xi_sa *sa, const struct xi_replay_init *init,
-		    const char **why)
+static int sa_check(const struct xi_sad *sad, const struct xi_sa *sa,
+		    const struct xi_replay_init *init, const char **why)
 {
 	if (sa->id.family != XI_IPV4 && sa->id.family != XI_IPV6) {
 		*why = "address family of the SA is neither ipv4 nor ipv6";
@@ -45,7 +45,8 @@ static int sa_check(const struct xi_sad *sad, const struct xi_sa *sa, const stru
 	return xi_sa_init_check(sa, init, why);
 }
 
-static struct xi_sa_rec *rec_new(const struct xi_sa *sa, const struct xi_sa_key *key, uint32_t sa_index)
+static struct xi_sa_rec *rec_new(const struct xi_sa *sa, const struct xi_sa_key *key,
+				 uint32_t sa_index)
 {
 	struct xi_sa_rec *rec = calloc(1, sizeof(*rec));
 
@@ -59,9 +60,13 @@ static struct xi_sa_rec *rec_new(const struct xi_sa *sa, const struct xi_sa_key 
 	return rec;
 }
 
-/* Where the counter starts: nothing below it was ever used with this key as far as anybody here knows. */
+/*
+ * Where the counter starts: nothing below it was ever used with this key as far as anybody here
+ * knows.
+ */
 static int seq_start(struct xi_sad *sad, struct xi_sad_node *node, const struct xi_sa_rec *rec,
-		     const struct xi_replay_init *init, uint64_t *oseq, uint64_t *limit, const char **why)
+		     const struct xi_replay_init *init, uint64_t *oseq, uint64_t *limit,
+		     const char **why)
 {
 	uint64_t used = xi_used_key_oseq(sad, &rec->key);
 	uint64_t seq_max = xi_sa_seq_max(&rec->sa);
@@ -74,7 +79,8 @@ static int seq_start(struct xi_sad *sad, struct xi_sad_node *node, const struct 
 	*limit = seq_max;
 	if (!(rec->sa.life & XI_SA_FROM_FILE) || rec->sa.sa_dir == XI_SA_DIR_IN)
 		return 0;
-	return xi_reserve_open(&node->reserve, sad->state_dir, &rec->key, seq_max, oseq, limit, why);
+	return xi_reserve_open(&node->reserve, sad->state_dir, &rec->key, seq_max, oseq, limit,
+			       why);
 }
 
 /* Makes rec known: chains, store, workers, XDP, in this order. */
@@ -106,12 +112,17 @@ undo_put:
 
 /* Makes the SA of a node that has a slot and, at most, a larval record. */
 static int sa_install(struct xi_sad *sad, struct xi_sad_node *node, const struct xi_sa *sa,
-		      const struct xi_sa_key *key, const struct xi_replay_init *init, const char **why)
+		      const struct xi_sa_key *key, const struct xi_replay_init *init,
+		      const char **why)
 {
 	struct xi_sa_rec *larval = node->rec, *rec;
 	uint64_t oseq, limit;
 	int err = -ENOMEM;
 
+	if (!key || !key->len || key->len > XI_KEY_MAX || key->alg != sa->alg) {
+		*why = "key missing, too long, or of another algorithm than the SA";
+		return -EINVAL;
+	}
 	rec = rec_new(sa, key, node->sa_index);
 	if (!rec)
 		return -ENOMEM;
@@ -145,7 +156,8 @@ free_rec:
 }
 
 /* A node with a slot, found by its id, without a record yet. */
-static int node_new(struct xi_sad *sad, struct xi_sad_node **out, const struct xi_sa_id *id, const char **why)
+static int node_new(struct xi_sad *sad, struct xi_sad_node **out, const struct xi_sa_id *id,
+		    const char **why)
 {
 	struct xi_sad_node *node = calloc(1, sizeof(*node));
 	int err;
@@ -222,8 +234,8 @@ int xi_sad_replace(struct xi_sad *sad, struct xi_sad_node *node, const struct xi
 }
 
 /*
- * What the kernel's xfrm_state_update() changes of an SA in use: lifetimes, output mark, if_id. Key, algorithm,
- * sequence number and window are those of before, whatever the request says.
+ * What the kernel's xfrm_state_update() changes of an SA in use: lifetimes, output mark, if_id.
+ * Key, algorithm, sequence number and window are those of before, whatever the request says.
  */
 static int sa_refresh(struct xi_sad *sad, struct xi_sad_node *node, const struct xi_sa *sa)
 {
@@ -276,8 +288,8 @@ static int spi_pick(const struct xi_sad *sad, struct xi_sa_id *id, uint32_t min,
 	return -ENOENT;
 }
 
-int xi_sad_alloc_spi(struct xi_sad *sad, const struct xi_sa *sa, uint32_t min, uint32_t max, uint64_t ttl,
-		     const struct xi_sa_rec **out)
+int xi_sad_alloc_spi(struct xi_sad *sad, const struct xi_sa *sa, uint32_t min, uint32_t max,
+		     uint64_t ttl, const struct xi_sa_rec **out)
 {
 	struct xi_sad_node *node;
 	struct xi_sa_rec *rec;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What policy says of one packet. Pure: snapshot and SAD are only read, by workers and by the control thread. */
+/*
+ * What policy says of one packet. Pure: snapshot and SAD are only read, by workers and by the
+ * control thread.
+ */
 #include "sad/spd_priv.h"
 
 #include <netinet/in.h>
@@ -28,7 +31,8 @@ bool xi_spd_is_ike(const struct xi_spd_snapshot *snap, enum xi_dir dir, const st
 }
 
 /* Newest SA whose selector, if it has one, takes the flow. */
-static uint32_t sa_for_flow(const struct xi_spd_policy *p, const struct xi_sad *sad, const struct xi_flow *flow)
+static uint32_t sa_for_flow(const struct xi_spd_policy *p, const struct xi_sad *sad,
+			    const struct xi_flow *flow)
 {
 	uint32_t i;
 
@@ -116,8 +120,9 @@ static bool tmpl_accepts(const struct xi_tmpl *tmpl, const struct xi_sa *sa)
 }
 
 /*
- * The kernel's xfrm_policy_check() of a packet that came through one tunnel SA: every template that is not optional
- * needs an SA of its own, and the SA a template. A policy without templates does not want the tunnel.
+ * The kernel's xfrm_policy_check() of a packet that came through one tunnel SA: every template that
+ * is not optional needs an SA of its own, and the SA a template. A policy without templates does
+ * not want the tunnel.
  */
 static bool tmpls_accept(const struct xi_policy *policy, const struct xi_sa *sa)
 {
@@ -133,7 +138,8 @@ static bool tmpls_accept(const struct xi_policy *policy, const struct xi_sa *sa)
 	return spent;
 }
 
-bool xi_spd_allows_protected(const struct xi_spd_snapshot *snap, const struct xi_flow *flow, const struct xi_sa *sa)
+bool xi_spd_allows_protected(const struct xi_spd_snapshot *snap, const struct xi_flow *flow,
+			     const struct xi_sa *sa)
 {
 	const struct xi_spd_policy *p;
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What happens to SAs by the clock: lifetimes (RFC 4301 section 4.4.2.1), larval SAs, sequence reserves. */
+/*
+ * What happens to SAs by the clock: lifetimes (RFC 4301 section 4.4.2.1), larval SAs, sequence
+ * reserves.
+ */
 #include "sad/sad_priv.h"
 
 #include <string.h>
@@ -57,12 +60,14 @@ static void hard_expire(struct xi_sad *sad, struct xi_sad_node *node, struct xi_
 	int err = xi_sad_detach(sad, node, doomed);
 
 	if (err)
-		log_warnx("an SA reached its hard lifetime but could not be deleted: %s; trying again", strerror(-err));
+		log_warnx("an SA reached its hard lifetime but could not be deleted: %s; trying again",
+			  strerror(-err));
 	else
 		event_expire(sad, node->rec, true);
 }
 
-static void sa_tick(struct xi_sad *sad, struct xi_sad_node *node, uint64_t now, struct xi_sad_node **doomed)
+static void sa_tick(struct xi_sad *sad, struct xi_sad_node *node, uint64_t now,
+		    struct xi_sad_node **doomed)
 {
 	const struct xi_sa_rec *rec = node->rec;
 	int err;
@@ -83,7 +88,8 @@ static void sa_tick(struct xi_sad *sad, struct xi_sad_node *node, uint64_t now, 
 	err = xi_reserve_extend(node->reserve, sad->state_dir, node->rec->state);
 	if (err)
 		log_warnx("sequence numbers of SPI 0x%08x cannot be reserved in %s: %s; its traffic will stop",
-			  rec->sa.id.spi, sad->state_dir ? sad->state_dir : "(no state directory)", strerror(-err));
+			  rec->sa.id.spi, sad->state_dir ? sad->state_dir : "(no state directory)",
+			  strerror(-err));
 }
 
 void xi_sad_tick(struct xi_sad *sad, uint64_t now)

@@ -57,7 +57,8 @@ void xi_spd_list_remove(struct xi_spd_list *list, const struct xi_spd_node *node
 	for (i = 0; i < list->n; i++) {
 		if (list->nodes[i] != node)
 			continue;
-		memmove(&list->nodes[i], &list->nodes[i + 1], (list->n - i - 1) * sizeof(*list->nodes));
+		memmove(&list->nodes[i], &list->nodes[i + 1],
+			(list->n - i - 1) * sizeof(*list->nodes));
 		list->n--;
 		return;
 	}

@@ -8,8 +8,8 @@
 
 static const uint8_t zero[16];
 
-static struct xi_peer_key peer_key(enum xi_chain chain, const uint8_t daddr[16], enum xi_family family,
-				   uint32_t reqid)
+static struct xi_peer_key peer_key(enum xi_chain chain, const uint8_t daddr[16],
+				   enum xi_family family, uint32_t reqid)
 {
 	struct xi_peer_key key = { .family = family, .chain = chain };
 
@@ -92,7 +92,8 @@ void xi_peers_del(struct xi_sad *sad, struct xi_sad_node *node)
 		link_del(sad, node, chain);
 }
 
-struct xi_sad_node *xi_peers_newest(const struct xi_sad *sad, const struct xi_tmpl *tmpl, enum xi_chain *chain)
+struct xi_sad_node *xi_peers_newest(const struct xi_sad *sad, const struct xi_tmpl *tmpl,
+				    enum xi_chain *chain)
 {
 	bool any_daddr = !memcmp(tmpl->id.daddr, zero, 16);
 	struct xi_peer_key key;

@@ -30,7 +30,10 @@ static int selector_check(const struct xi_selector *sel, const char **why)
 	return 0;
 }
 
-/* libreswan's traps: something must go out protected, and the key manager will say how once it is asked. */
+/*
+ * libreswan's traps: something must go out protected, and the key manager will say how once it is
+ * asked.
+ */
 static bool tmpl_is_trap(const struct xi_policy *policy, const struct xi_tmpl *tmpl)
 {
 	return policy->dir == XI_OUT && tmpl->mode == XI_TRANSPORT &&
@@ -148,7 +151,8 @@ bool xi_selector_covers(const struct xi_selector *outer, const struct xi_selecto
 	    !outer->sport_mask && !outer->dport_mask)
 		return true;
 	return outer->family == inner->family && (!outer->proto || outer->proto == inner->proto) &&
-	       outer->prefixlen_s <= inner->prefixlen_s && outer->prefixlen_d <= inner->prefixlen_d &&
+	       outer->prefixlen_s <= inner->prefixlen_s &&
+	       outer->prefixlen_d <= inner->prefixlen_d &&
 	       xi_prefix_equal(outer->saddr, inner->saddr, outer->prefixlen_s) &&
 	       xi_prefix_equal(outer->daddr, inner->daddr, outer->prefixlen_d) &&
 	       port_covers(outer->sport, outer->sport_mask, inner->sport, inner->sport_mask) &&

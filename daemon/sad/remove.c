@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * SAs that go. First nobody finds them any more (XDP's look-up, then the workers'), then the listeners drop what
- * they made of them, then a grace period; only then are store, key and slot cleared.
+ * SAs that go. First nobody finds them any more (XDP's look-up, then the workers'), then the
+ * listeners drop what they made of them, then a grace period; only then are store, key and slot
+ * cleared.
  */
 #include "sad/sad_priv.h"
 
@@ -46,8 +47,8 @@ static void node_forget(struct xi_sad *sad, struct xi_sad_node *node)
 }
 
 /*
- * After the grace period. An SA that the store will not forget is gone all the same: its state is cleared, so that
- * no later daemon adopts it; its slot stays taken until the store gives in.
+ * After the grace period. An SA that the store will not forget is gone all the same: its state is
+ * cleared, so that no later daemon adopts it; its slot stays taken until the store gives in.
  */
 void xi_sad_bury(struct xi_sad *sad, struct xi_sad_node *doomed)
 {
@@ -60,7 +61,8 @@ void xi_sad_bury(struct xi_sad *sad, struct xi_sad_node *doomed)
 		rec = node->rec;
 		larval = rec->sa.life & XI_SA_LARVAL;
 		if (!larval)
-			xi_used_key_note(sad, &rec->key, __atomic_load_n(&rec->state->oseq, __ATOMIC_RELAXED));
+			xi_used_key_note(sad, &rec->key,
+					 __atomic_load_n(&rec->state->oseq, __ATOMIC_RELAXED));
 		xi_state_reset(rec->state, 0);
 		xi_window_give(sad, rec->sa.window_slot);
 		xi_reserve_free(node->reserve);

@@ -124,7 +124,8 @@ static int reserve_new(struct xi_reserve **out, const struct xi_sa_key *key, uin
 }
 
 /* Takes the next `by` numbers above *oseq and above what any SA with this key has taken. */
-static int block_take(struct xi_reserve *r, int dirfd, uint64_t by, uint64_t *oseq, const char **why)
+static int block_take(struct xi_reserve *r, int dirfd, uint64_t by, uint64_t *oseq,
+		      const char **why)
 {
 	uint64_t stored, bound;
 	int err;
@@ -146,8 +147,8 @@ static int block_take(struct xi_reserve *r, int dirfd, uint64_t by, uint64_t *os
 	return err;
 }
 
-int xi_reserve_open(struct xi_reserve **out, const char *dir, const struct xi_sa_key *key, uint64_t seq_max,
-		    uint64_t *oseq, uint64_t *limit, const char **why)
+int xi_reserve_open(struct xi_reserve **out, const char *dir, const struct xi_sa_key *key,
+		    uint64_t seq_max, uint64_t *oseq, uint64_t *limit, const char **why)
 {
 	struct xi_reserve *r;
 	int dirfd, err;
@@ -171,7 +172,8 @@ int xi_reserve_open(struct xi_reserve **out, const char *dir, const struct xi_sa
 	return 0;
 }
 
-int xi_reserve_resume(struct xi_reserve **out, const struct xi_sa_key *key, uint64_t seq_max, uint64_t limit)
+int xi_reserve_resume(struct xi_reserve **out, const struct xi_sa_key *key, uint64_t seq_max,
+		      uint64_t limit)
 {
 	int err = reserve_new(out, key, seq_max);
 
@@ -183,10 +185,11 @@ int xi_reserve_resume(struct xi_reserve **out, const struct xi_sa_key *key, uint
 }
 
 /*
- * If another SA with the same key has reserved in between, our next block lies behind its block: oseq jumps there
- * before the limit is raised, and no worker gets a number of the other's.
+ * If another SA with the same key has reserved in between, our next block lies behind its block:
+ * oseq jumps there before the limit is raised, and no worker gets a number of the other's.
  */
-static void state_advance(struct xi_sa_state *state, uint64_t bound_before, uint64_t start, uint64_t limit)
+static void state_advance(struct xi_sa_state *state, uint64_t bound_before, uint64_t start,
+			  uint64_t limit)
 {
 	__u64 oseq = __atomic_load_n(&state->oseq, __ATOMIC_RELAXED);
 

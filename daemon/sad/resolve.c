@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Which SAs serve an outbound policy, as the kernel's xfrm_state_find(), and what a rekey does to flows: an SA
- * that no policy chooses any more is marked superseded, so its flows are judged again and nobody else's.
+ * Which SAs serve an outbound policy, as the kernel's xfrm_state_find(), and what a rekey does to
+ * flows: an SA that no policy chooses any more is marked superseded, so its flows are judged again
+ * and nobody else's.
  */
 #include "sad/spd_priv.h"
 
@@ -14,7 +15,8 @@
 
 static const uint8_t zero[16];
 
-static bool sa_fits(const struct xi_policy *policy, const struct xi_tmpl *tmpl, const struct xi_sa *sa)
+static bool sa_fits(const struct xi_policy *policy, const struct xi_tmpl *tmpl,
+		    const struct xi_sa *sa)
 {
 	return sa->id.proto == tmpl->id.proto && sa->mode == tmpl->mode &&
 	       (!tmpl->id.spi || tmpl->id.spi == sa->id.spi) && sa->sa_dir != XI_SA_DIR_IN &&
@@ -44,7 +46,8 @@ static void pub_choose(const struct xi_spd *spd, struct xi_spd_pub *pub)
 	}
 }
 
-static uint32_t policy_sas(const struct xi_spd *spd, const struct xi_policy *policy, uint32_t sas[XI_POLICY_SAS])
+static uint32_t policy_sas(const struct xi_spd *spd, const struct xi_policy *policy,
+			   uint32_t sas[XI_POLICY_SAS])
 {
 	struct xi_sad_node *node;
 	enum xi_chain chain;
@@ -76,7 +79,8 @@ static struct xi_spd_choice *choice_of(const struct xi_spd *spd, uint32_t sa_ind
 	return choice;
 }
 
-void xi_choices_count(struct xi_spd *spd, const struct xi_spd_pub *old, const struct xi_spd_pub *new)
+void xi_choices_count(struct xi_spd *spd, const struct xi_spd_pub *old,
+		      const struct xi_spd_pub *new)
 {
 	uint32_t i;
 
@@ -101,7 +105,8 @@ static bool chosen_by(const struct xi_spd_pub *pub, uint32_t sa_index)
 }
 
 /* A newcomer that takes some flows of an SA that was, and is still, chosen for others. */
-static bool newcomer_divides(const struct xi_spd *spd, const struct xi_spd_pub *old, const struct xi_spd_pub *new)
+static bool newcomer_divides(const struct xi_spd *spd, const struct xi_spd_pub *old,
+			     const struct xi_spd_pub *new)
 {
 	uint32_t i, j;
 
@@ -117,7 +122,8 @@ static bool newcomer_divides(const struct xi_spd *spd, const struct xi_spd_pub *
 	return false;
 }
 
-bool xi_choices_disturb(const struct xi_spd *spd, const struct xi_spd_pub *old, const struct xi_spd_pub *new)
+bool xi_choices_disturb(const struct xi_spd *spd, const struct xi_spd_pub *old,
+			const struct xi_spd_pub *new)
 {
 	uint32_t i;
 
@@ -157,8 +163,12 @@ static int node_resolve(struct xi_spd *spd, const struct xi_spd_node *node, stru
 	return 0;
 }
 
-/* Replaced pubs go to a list of their own, each with its successor counted; the snapshot still has them. */
-static int list_resolve(struct xi_spd *spd, struct xi_spd_pub **olds, struct xi_spd_node **changed, uint32_t *n)
+/*
+ * Replaced pubs go to a list of their own, each with its successor counted; the snapshot still has
+ * them.
+ */
+static int list_resolve(struct xi_spd *spd, struct xi_spd_pub **olds, struct xi_spd_node **changed,
+			uint32_t *n)
 {
 	struct xi_spd_list *list = &spd->lists[XI_OUT];
 	struct xi_spd_pub *pub;

@@ -83,7 +83,8 @@ static void state_window(const struct xi_sa_rec *rec, const struct xi_replay_ini
 }
 
 /* The SA is not published yet: nobody else touches its state. */
-void xi_state_start(const struct xi_sa_rec *rec, const struct xi_replay_init *init, uint64_t oseq, uint64_t limit)
+void xi_state_start(const struct xi_sa_rec *rec, const struct xi_replay_init *init, uint64_t oseq,
+		    uint64_t limit)
 {
 	xi_state_reset(rec->state, rec->sa.sa_index);
 	rec->state->oseq = oseq;
@@ -99,12 +100,17 @@ static void oseq_raise(struct xi_sa_state *state, uint64_t oseq)
 	__u64 now = __atomic_load_n(&state->oseq, __ATOMIC_RELAXED);
 
 	while (now < oseq)
-		if (__atomic_compare_exchange_n(&state->oseq, &now, oseq, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		if (__atomic_compare_exchange_n(&state->oseq, &now, oseq, false, __ATOMIC_RELAXED,
+						__ATOMIC_RELAXED))
 			return;
 }
 
-/* A window that went back would let packets in a second time, so it is refused. seq 0 without bitmap: no window given. */
-int xi_sad_set_replay(struct xi_sad *sad, const struct xi_sa_id *id, const struct xi_replay_init *init)
+/*
+ * A window that went back would let packets in a second time, so it is refused. seq 0 without
+ * bitmap: no window given.
+ */
+int xi_sad_set_replay(struct xi_sad *sad, const struct xi_sa_id *id,
+		      const struct xi_replay_init *init)
 {
 	struct xi_sad_node *node = xi_sad_node(sad, id);
 	const char *why;

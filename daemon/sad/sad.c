@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-int xi_sad_create(struct xi_sad **out, const struct xi_sad_config *config, const struct xi_store *store)
+int xi_sad_create(struct xi_sad **out, const struct xi_sad_config *config,
+		  const struct xi_store *store)
 {
 	struct xi_sad *sad = calloc(1, sizeof(*sad));
 	int err = -ENOMEM;
@@ -80,7 +81,8 @@ uint32_t xi_selector_flow_mask(const struct xi_selector *sel)
 
 uint32_t xi_sad_flow_mask(const struct xi_sad *sad)
 {
-	return (sad->nproto ? XI_FLOW_PROTO : 0) | (sad->nports ? XI_FLOW_PROTO | XI_FLOW_PORTS : 0);
+	return (sad->nproto ? XI_FLOW_PROTO : 0) |
+	       (sad->nports ? XI_FLOW_PROTO | XI_FLOW_PORTS : 0);
 }
 
 static void flow_mask_count(struct xi_sad *sad, const struct xi_sa_rec *rec, int by)
@@ -94,7 +96,10 @@ static void flow_mask_count(struct xi_sad *sad, const struct xi_sa_rec *rec, int
 	sad->nports += mask & XI_FLOW_PORTS ? by : 0;
 }
 
-/* rec NULL: workers no longer find the SA. The record that was published before stays with the caller. */
+/*
+ * rec NULL: workers no longer find the SA. The record that was published before stays with the
+ * caller.
+ */
 void xi_sad_publish(struct xi_sad *sad, struct xi_sad_node *node, struct xi_sa_rec *rec)
 {
 	flow_mask_count(sad, node->rec, -1);
@@ -172,13 +177,15 @@ bool xi_sad_superseded(const struct xi_sad *sad, uint32_t sa_index)
 {
 	uint32_t slot = XI_SA_SLOT(sa_index);
 
-	return slot < sad->slots.n && __atomic_load_n(&sad->slots.superseded[slot], __ATOMIC_ACQUIRE);
+	return slot < sad->slots.n &&
+	       __atomic_load_n(&sad->slots.superseded[slot], __ATOMIC_ACQUIRE);
 }
 
 void xi_sad_set_superseded(struct xi_sad *sad, uint32_t sa_index, bool superseded)
 {
 	uint32_t slot = XI_SA_SLOT(sa_index);
 
-	if (slot < sad->slots.n && sad->slots.recs[slot] && sad->slots.recs[slot]->sa.sa_index == sa_index)
+	if (slot < sad->slots.n && sad->slots.recs[slot] &&
+	    sad->slots.recs[slot]->sa.sa_index == sa_index)
 		__atomic_store_n(&sad->slots.superseded[slot], superseded, __ATOMIC_RELEASE);
 }

@@ -15,10 +15,16 @@
 #define XI_SA_DIR_IN 1           /* XFRM_SA_DIR_IN, which headers before 6.10 lack */
 
 /*
- * SAs that a template may mean, newest first, by destination and reqid; each of the two may be open. So
- * every SA is in four chains, and a template finds its own with one look-up.
+ * SAs that a template may mean, newest first, by destination and reqid; each of the two may be
+ * open. So every SA is in four chains, and a template finds its own with one look-up.
  */
-enum xi_chain { XI_CHAIN_EXACT, XI_CHAIN_ANY_REQID, XI_CHAIN_ANY_DADDR, XI_CHAIN_ANY, XI_CHAIN_MAX };
+enum xi_chain {
+	XI_CHAIN_EXACT,
+	XI_CHAIN_ANY_REQID,
+	XI_CHAIN_ANY_DADDR,
+	XI_CHAIN_ANY,
+	XI_CHAIN_MAX
+};
 
 struct xi_peer_key {
 	uint8_t daddr[16];
@@ -45,7 +51,7 @@ struct xi_sad_node {
 	struct xi_sa_id id;
 	uint32_t sa_index;
 	uint64_t dies;               /* larval: seconds since the epoch */
-	struct xi_sa_rec *rec;       /* as published; NULL: deleted, the store still has to forget it */
+	struct xi_sa_rec *rec; /* as published; NULL: deleted, the store still has to forget it */
 	struct xi_reserve *reserve;  /* SAs from a file */
 	struct xi_sad_node *doomed;  /* next in a list of SAs that go */
 	struct xi_sad_link links[XI_CHAIN_MAX];
@@ -66,7 +72,7 @@ struct xi_sad_slots {
 	uint32_t *gens;              /* generation last given out */
 	uint32_t *next;              /* free list */
 	uint32_t n, head, tail;
-	uint32_t gen_top;            /* newest generation of all slots, as in xi_config.sad_generation */
+	uint32_t gen_top; /* newest generation of all slots, as in xi_config.sad_generation */
 };
 
 struct xi_sad_windows {
@@ -84,7 +90,8 @@ struct xi_sad {
 	struct xi_sad_slots slots;
 	struct xi_sad_windows windows;
 	struct xi_sad_node *nodes;   /* by id */
-	struct xi_sad_node *unburied; /* deleted, but the store would not forget the key: tried again */
+	struct xi_sad_node
+		*unburied; /* deleted, but the store would not forget the key: tried again */
 	struct xi_peer *peers;
 	struct xi_used_key *used;
 	unsigned int count;
@@ -96,7 +103,10 @@ int xi_slots_init(struct xi_sad *sad);
 void xi_slots_free(struct xi_sad *sad);
 int xi_slot_take(struct xi_sad *sad, uint32_t *sa_index);
 void xi_slot_give(struct xi_sad *sad, uint32_t slot);
-/* After adoption: slots without a node become free; their next generation is one never given out before. */
+/*
+ * After adoption: slots without a node become free; their next generation is one never given out
+ * before.
+ */
 void xi_slots_rebuild(struct xi_sad *sad, uint32_t gen_top);
 bool xi_generation_newer(uint32_t a, uint32_t b);
 /* XI_NO_SLOT for windows that fit into sa_state. -EINVAL too large, -ENOSPC none free. */
@@ -111,13 +121,18 @@ int xi_sa_init_check(const struct xi_sa *sa, const struct xi_replay_init *init, 
 void xi_rec_bind(struct xi_sad *sad, struct xi_sa_rec *rec);
 void xi_rec_free(struct xi_sa_rec *rec);
 void xi_state_reset(struct xi_sa_state *state, uint32_t sa_index);
-void xi_state_start(const struct xi_sa_rec *rec, const struct xi_replay_init *init, uint64_t oseq, uint64_t limit);
+void xi_state_start(const struct xi_sa_rec *rec, const struct xi_replay_init *init, uint64_t oseq,
+		    uint64_t limit);
 
 /* peer.c */
 int xi_peers_add(struct xi_sad *sad, struct xi_sad_node *node);
 void xi_peers_del(struct xi_sad *sad, struct xi_sad_node *node);
-/* Newest SA of the chain that holds all which fit tmpl's destination and reqid; go on with links[*chain].older. */
-struct xi_sad_node *xi_peers_newest(const struct xi_sad *sad, const struct xi_tmpl *tmpl, enum xi_chain *chain);
+/*
+ * Newest SA of the chain that holds all which fit tmpl's destination and reqid; go on with
+ * links[*chain].older.
+ */
+struct xi_sad_node *xi_peers_newest(const struct xi_sad *sad, const struct xi_tmpl *tmpl,
+				    enum xi_chain *chain);
 
 /* used_key.c */
 void xi_key_digest(uint8_t out[XI_DIGEST_LEN], const char *domain, const struct xi_sa_key *key);

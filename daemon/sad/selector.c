@@ -65,7 +65,10 @@ static uint16_t get16(const uint8_t *p)
 	return p[0] << 8 | p[1];
 }
 
-/* What the kernel's xfrm_flowi_sport() and _dport() give: ports, ICMP type and code, mobility header type. */
+/*
+ * What the kernel's xfrm_flowi_sport() and _dport() give: ports, ICMP type and code, mobility
+ * header type.
+ */
 static int parse_ports(struct xi_flow *flow, const uint8_t *l4, uint32_t len)
 {
 	switch (flow->proto) {
@@ -115,7 +118,10 @@ static int parse_ipv4(struct xi_flow *flow, const uint8_t *pkt, uint32_t len)
 	return parse_ports(flow, pkt + hlen, total - hlen);
 }
 
-/* Steps over extension headers (RFC 8200 section 4). Behind a fragment header that is not the first, nothing is known. */
+/*
+ * Steps over extension headers (RFC 8200 section 4). Behind a fragment header that is not the
+ * first, nothing is known.
+ */
 static int skip_exthdrs(struct xi_flow *flow, const uint8_t *pkt, uint32_t end, uint32_t *off)
 {
 	unsigned int n;

@@ -70,7 +70,10 @@ bool xi_generation_newer(uint32_t a, uint32_t b)
 	return !b || (ahead && ahead < XI_SA_GEN_MAX / 2);
 }
 
-/* Written before the first index of a new generation is given out, so that a later daemon starts beyond it. */
+/*
+ * Written before the first index of a new generation is given out, so that a later daemon starts
+ * beyond it.
+ */
 static int generation_store(struct xi_sad *sad, uint32_t gen)
 {
 	const struct xi_store *store = &sad->store;

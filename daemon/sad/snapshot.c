@@ -117,7 +117,8 @@ static int addr_cmp(const void *a, const void *b)
 	return memcmp(a, b, sizeof(struct xi_addr));
 }
 
-bool xi_spd_is_local(const struct xi_spd_snapshot *snap, const uint8_t addr[16], enum xi_family family)
+bool xi_spd_is_local(const struct xi_spd_snapshot *snap, const uint8_t addr[16],
+		     enum xi_family family)
 {
 	struct xi_addr key = { .family = family };
 

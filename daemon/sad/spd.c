@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Changes of the SPD. Each goes: guard up, generation, policy in the store, new snapshot, grace period, guard down.
- * So XDP asks the daemon from the first step on, and nobody judges by the old state when the change returns.
+ * Changes of the SPD. Each goes: guard up, generation, policy in the store, new snapshot, grace
+ * period, guard down. So XDP asks the daemon from the first step on, and nobody judges by the old
+ * state when the change returns.
  */
 #include "sad/spd_priv.h"
 
@@ -46,7 +47,10 @@ void xi_spd_discard(struct xi_spd *spd, struct xi_spd_pub *pub)
 	spd->garbage = pub;
 }
 
-/* exact_guard: directions stop being guarded as a whole where they need not be. Otherwise flags only come. */
+/*
+ * exact_guard: directions stop being guarded as a whole where they need not be. Otherwise flags
+ * only come.
+ */
 int xi_spd_config_write(struct xi_spd *spd, uint32_t generation, bool exact_guard)
 {
 	struct xi_config config, before;
@@ -148,7 +152,8 @@ static struct xi_spd_node *node_find(const struct xi_spd *spd, const struct xi_p
 		return node;
 	}
 	pos = xi_spd_list_seek(&spd->by_index, policy->index);
-	if (pos == spd->by_index.n || spd->by_index.nodes[pos]->pub->p.policy.index != policy->index)
+	if (pos == spd->by_index.n ||
+	    spd->by_index.nodes[pos]->pub->p.policy.index != policy->index)
 		return NULL;
 	node = spd->by_index.nodes[pos];
 	have = node->key;
@@ -193,8 +198,11 @@ static void node_unlink(struct xi_spd *spd, struct xi_spd_node *node)
 	xi_spd_count_selector(spd, &node->pub->p.policy, -1);
 }
 
-/* Puts pub (NULL: nothing) in the place of node's. An equal priority keeps its place among equals. */
-static void node_swap(struct xi_spd *spd, struct xi_spd_node *node, struct xi_spd_pub *pub, uint64_t order)
+/*
+ * Puts pub (NULL: nothing) in the place of node's. An equal priority keeps its place among equals.
+ */
+static void node_swap(struct xi_spd *spd, struct xi_spd_node *node, struct xi_spd_pub *pub,
+		      uint64_t order)
 {
 	if (node->pub)
 		node_unlink(spd, node);
@@ -221,8 +229,12 @@ int xi_spd_renew(struct xi_spd *spd)
 	return err;
 }
 
-/* node has pub in place of old already; writes that down and publishes it. On failure the caller swaps back. */
-static int node_commit(struct xi_spd *spd, const struct xi_spd_pub *old, const struct xi_spd_pub *pub)
+/*
+ * node has pub in place of old already; writes that down and publishes it. On failure the caller
+ * swaps back.
+ */
+static int node_commit(struct xi_spd *spd, const struct xi_spd_pub *old,
+		       const struct xi_spd_pub *pub)
 {
 	const struct xi_store *store = &spd->store;
 	struct xi_spd_snapshot *snap;
@@ -252,7 +264,8 @@ static int node_commit(struct xi_spd *spd, const struct xi_spd_pub *old, const s
 }
 
 /* old may be NULL (new policy) or pub (deleted one); the pub that is not used any more is freed. */
-static int node_change(struct xi_spd *spd, struct xi_spd_node *node, struct xi_spd_pub *pub, uint64_t order)
+static int node_change(struct xi_spd *spd, struct xi_spd_node *node, struct xi_spd_pub *pub,
+		       uint64_t order)
 {
 	struct xi_spd_pub *old = node->pub;
 	uint64_t old_order = node->order;
@@ -286,7 +299,8 @@ fail:
 	return err;
 }
 
-static struct xi_spd_pub *pub_new(struct xi_spd *spd, const struct xi_policy *policy, uint32_t index)
+static struct xi_spd_pub *pub_new(struct xi_spd *spd, const struct xi_policy *policy,
+				  uint32_t index)
 {
 	struct xi_spd_pub *pub = calloc(1, sizeof(*pub));
 
@@ -294,6 +308,8 @@ static struct xi_spd_pub *pub_new(struct xi_spd *spd, const struct xi_policy *po
 		return NULL;
 	pub->p.policy = *policy;
 	pub->p.policy.sel.pad = 0;
+	memset(&pub->p.policy.tmpls[policy->ntmpls], 0,
+	       (XI_MAX_TMPLS - policy->ntmpls) * sizeof(policy->tmpls[0]));
 	pub->p.policy.index = index;
 	pub->p.policy.add_time = time(NULL);
 	pub->p.policy.use_time = 0;
@@ -320,14 +336,16 @@ out:
 	return err;
 }
 
-static int policy_replace(struct xi_spd *spd, struct xi_spd_node *node, const struct xi_policy *policy)
+static int policy_replace(struct xi_spd *spd, struct xi_spd_node *node,
+			  const struct xi_policy *policy)
 {
 	const struct xi_policy *old = &node->pub->p.policy;
 	struct xi_spd_pub *pub = pub_new(spd, policy, old->index);
 
 	if (!pub)
 		return -ENOMEM;
-	return node_change(spd, node, pub, policy->priority == old->priority ? node->order : spd->order_next++);
+	return node_change(spd, node, pub,
+			   policy->priority == old->priority ? node->order : spd->order_next++);
 }
 
 int xi_spd_add(struct xi_spd *spd, const struct xi_policy *policy, bool replace, const char **why)
@@ -366,7 +384,8 @@ int xi_spd_delete(struct xi_spd *spd, const struct xi_policy *key)
 }
 
 /* After the generation was written. Policies that the store will not let go are linked again. */
-static int flush_nodes(struct xi_spd *spd, struct xi_spd_node **nodes, uint32_t n, unsigned int *gone)
+static int flush_nodes(struct xi_spd *spd, struct xi_spd_node **nodes, uint32_t n,
+		       unsigned int *gone)
 {
 	const struct xi_store *store = &spd->store;
 	int err = 0, failed;

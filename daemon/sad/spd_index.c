@@ -20,7 +20,7 @@ struct tuple {
 struct xi_spd_index {
 	uint32_t ntuples, mask;
 	struct tuple *tuples;
-	uint32_t *heads;             /* buckets: rank of the first policy, then by next[] in ascending rank */
+	uint32_t *heads; /* buckets: rank of the first policy, then by next[] in ascending rank */
 	uint32_t *next;
 	uint32_t *tuple_of;
 };
@@ -51,10 +51,12 @@ static uint32_t tuple_get(struct xi_spd_index *ix, const struct xi_selector *sel
 	uint32_t i;
 
 	for (i = 0; i < ix->ntuples; i++)
-		if (ix->tuples[i].family == sel->family && ix->tuples[i].prefixlen_s == sel->prefixlen_s &&
+		if (ix->tuples[i].family == sel->family &&
+		    ix->tuples[i].prefixlen_s == sel->prefixlen_s &&
 		    ix->tuples[i].prefixlen_d == sel->prefixlen_d)
 			return i;
-	ix->tuples[ix->ntuples] = (struct tuple){ sel->family, sel->prefixlen_s, sel->prefixlen_d, rank };
+	ix->tuples[ix->ntuples] =
+		(struct tuple){sel->family, sel->prefixlen_s, sel->prefixlen_d, rank};
 	return ix->ntuples++;
 }
 
@@ -65,7 +67,8 @@ static struct xi_spd_index *index_alloc(uint32_t n)
 
 	while (buckets < 2 * n)
 		buckets *= 2;
-	ix = malloc(sizeof(*ix) + n * sizeof(*ix->tuples) + (buckets + 2 * (size_t)n) * sizeof(*ix->heads));
+	ix = malloc(sizeof(*ix) + n * sizeof(*ix->tuples) +
+		    (buckets + 2 * (size_t)n) * sizeof(*ix->heads));
 	if (!ix)
 		return NULL;
 	ix->ntuples = 0;
@@ -78,7 +81,8 @@ static struct xi_spd_index *index_alloc(uint32_t n)
 	return ix;
 }
 
-int xi_spd_index_build(struct xi_spd_index **out, const struct xi_spd_policy *const *policies, uint32_t n)
+int xi_spd_index_build(struct xi_spd_index **out, const struct xi_spd_policy *const *policies,
+		       uint32_t n)
 {
 	struct xi_spd_index *ix;
 	uint32_t rank;
@@ -113,7 +117,8 @@ const struct xi_spd_policy *xi_spd_index_lookup(const struct xi_spd_index *ix,
 			continue;
 		rank = ix->heads[bucket_of(ix, t, flow->saddr, flow->daddr)];
 		for (; rank < best; rank = ix->next[rank])
-			if (ix->tuple_of[rank] == t && xi_selector_matches(&policies[rank]->policy.sel, flow))
+			if (ix->tuple_of[rank] == t &&
+			    xi_selector_matches(&policies[rank]->policy.sel, flow))
 				best = rank;
 	}
 	return best == NO_RANK ? NULL : policies[best];

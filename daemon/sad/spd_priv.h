@@ -86,7 +86,8 @@ struct xi_spd {
 
 /* policy.c */
 int xi_policy_check(const struct xi_policy *policy, const char **why);
-/* Flows carry neither mark nor if_id: policies that want one match none of them, as in the kernel. */
+/* Flows carry neither mark nor if_id: policies that want one match none of them, as in the kernel.
+ */
 bool xi_policy_sees_flows(const struct xi_policy *policy);
 bool xi_policy_protects(const struct xi_policy *policy);
 bool xi_policy_guarded(const struct xi_policy *policy);
@@ -108,7 +109,10 @@ int xi_guard_add(struct xi_spd *spd, const struct xi_policy *policy);
 void xi_guard_drop(struct xi_spd *spd, const struct xi_policy *policy);
 /* XI_GUARD_* for directions whose masks do not all fit. */
 void xi_guard_flags(const struct xi_spd *spd, uint32_t flags[XI_DIR_MAX]);
-/* Takes out of the store what no policy needs any more. Failures are logged and made good by a later call. */
+/*
+ * Takes out of the store what no policy needs any more. Failures are logged and made good by a
+ * later call.
+ */
 void xi_guard_sweep(struct xi_spd *spd);
 int xi_guard_store_masks(struct xi_spd *spd);
 void xi_guards_free(struct xi_spd *spd);
@@ -116,9 +120,14 @@ void xi_guards_free(struct xi_spd *spd);
 /* resolve.c */
 void xi_pub_resolve(const struct xi_spd *spd, struct xi_spd_pub *pub);
 /* Counts choices: new's more, old's less. Either may be NULL. */
-void xi_choices_count(struct xi_spd *spd, const struct xi_spd_pub *old, const struct xi_spd_pub *new);
-/* Choices counted: must all flows be judged again, because superseded marks would not reach those concerned? */
-bool xi_choices_disturb(const struct xi_spd *spd, const struct xi_spd_pub *old, const struct xi_spd_pub *new);
+void xi_choices_count(struct xi_spd *spd, const struct xi_spd_pub *old,
+		      const struct xi_spd_pub *new);
+/*
+ * Choices counted: must all flows be judged again, because superseded marks would not reach those
+ * concerned?
+ */
+bool xi_choices_disturb(const struct xi_spd *spd, const struct xi_spd_pub *old,
+			const struct xi_spd_pub *new);
 /* Choices counted: marks SAs that nobody chooses any more, unmarks those that somebody does. */
 void xi_choices_mark(struct xi_spd *spd, const struct xi_spd_pub *pub);
 

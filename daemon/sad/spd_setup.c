@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The SPD's surroundings: policies an earlier daemon left, default actions, the host's addresses. */
+/*
+ * The SPD's surroundings: policies an earlier daemon left, default actions, the host's addresses.
+ */
 #include "sad/spd_priv.h"
 
 #include <errno.h>
@@ -50,8 +52,9 @@ static int policy_sound(const struct xi_spd *spd, const struct xi_policy *policy
 	key.index = 0;
 	if (!err && policy->index && !xi_spd_find(spd, policy) && !xi_spd_find(spd, &key))
 		return 0;
-	log_warnx("policy with index %u cannot be taken over: %s; run `xipsec down` to start afresh",
-		  policy->index, why);
+	log_warnx(
+		"policy with index %u cannot be taken over: %s; run `xipsec down` to start afresh",
+		policy->index, why);
 	return err ? err : -EINVAL;
 }
 
@@ -83,7 +86,9 @@ fail:
 	return err;
 }
 
-/* The table of masks is about to be written in another order, so meanwhile XDP does not rely on it. */
+/*
+ * The table of masks is about to be written in another order, so meanwhile XDP does not rely on it.
+ */
 static int guard_everything(struct xi_spd *spd)
 {
 	struct xi_config config;

@@ -32,7 +32,8 @@ static int map_get(int fd, const void *key, void *value)
 }
 
 /* Key first: an SA without a key is dropped at the next start, a key without SA would stay. */
-static int bpf_sa_put(void *s, uint32_t sa_index, const struct xi_sa *sa, const struct xi_sa_key *key)
+static int bpf_sa_put(void *s, uint32_t sa_index, const struct xi_sa *sa,
+		      const struct xi_sa_key *key)
 {
 	struct store_bpf *b = s;
 	int err = key ? map_put(b->fds.sad_keys, &sa_index, key) : 0;
@@ -41,8 +42,8 @@ static int bpf_sa_put(void *s, uint32_t sa_index, const struct xi_sa *sa, const 
 }
 
 /*
- * An update of a hash map writes a new element and frees the old one unwiped; the next update on the same CPU takes
- * that one. So of two updates with zeros the second overwrites the key.
+ * An update of a hash map writes a new element and frees the old one unwiped; the next update on
+ * the same CPU takes that one. So of two updates with zeros the second overwrites the key.
  */
 static void key_wipe(struct store_bpf *b, uint32_t sa_index)
 {
@@ -134,7 +135,8 @@ static int bpf_config_put(void *s, const struct xi_config *config)
 }
 
 static int sa_visit(struct store_bpf *b, uint32_t sa_index,
-		    int (*fn)(void *arg, uint32_t sa_index, const struct xi_sa *sa, const struct xi_sa_key *key),
+		    int (*fn)(void *arg, uint32_t sa_index, const struct xi_sa *sa,
+			      const struct xi_sa_key *key),
 		    void *arg)
 {
 	struct xi_sa_key key;
@@ -210,7 +212,8 @@ static int map_check(int fd, const char *name, uint32_t key_size, uint32_t value
 	if (bpf_obj_get_info_by_fd(fd, &info, &len))
 		return -errno;
 	if (info.key_size != key_size || info.value_size != value_size) {
-		log_warnx("map %s was pinned by another version of xipsec; run `xipsec down` to start afresh", name);
+		log_warnx("map %s was pinned by another version of xipsec; run `xipsec down` to start afresh",
+			  name);
 		return -EINVAL;
 	}
 	*n = info.max_entries;
@@ -240,9 +243,11 @@ static int maps_check(struct store_bpf *b)
 	for (i = 0; i < sizeof(maps) / sizeof(maps[0]) && !err; i++)
 		err = map_check(maps[i].fd, maps[i].name, maps[i].key_size, maps[i].value_size, &n);
 	if (!err)
-		err = map_check(f->sa_state, XI_MAP_SA_STATE, 4, sizeof(struct xi_sa_state), &b->store.nstates);
+		err = map_check(f->sa_state, XI_MAP_SA_STATE, 4, sizeof(struct xi_sa_state),
+				&b->store.nstates);
 	if (!err)
-		err = map_check(f->sa_window, XI_MAP_SA_WINDOW, 4, sizeof(struct xi_window), &b->store.nwindows);
+		err = map_check(f->sa_window, XI_MAP_SA_WINDOW, 4, sizeof(struct xi_window),
+				&b->store.nwindows);
 	return err;
 }
 

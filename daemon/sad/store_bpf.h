@@ -14,8 +14,8 @@ struct xi_store_bpf_fds {
 };
 
 /*
- * The descriptors stay the caller's and must outlive the store. -EINVAL: a map has other sizes than this program
- * (it was pinned by another version). Or -errno.
+ * The descriptors stay the caller's and must outlive the store. -EINVAL: a map has other sizes than
+ * this program (it was pinned by another version). Or -errno.
  */
 int xi_store_bpf_open(struct xi_store **out, const struct xi_store_bpf_fds *fds);
 void xi_store_bpf_close(struct xi_store *store); /* NULL is fine; the maps keep everything */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * How far deleted SAs had counted, by a hash of their keys. A key manager that moves an SA (MOBIKE, RFC 4555)
- * deletes it and adds it again with the same key; should it give an old sequence number, ours wins.
+ * How far deleted SAs had counted, by a hash of their keys. A key manager that moves an SA (MOBIKE,
+ * RFC 4555) deletes it and adds it again with the same key; should it give an old sequence number,
+ * ours wins.
  */
 #include "sad/sad_priv.h"
 
@@ -12,7 +13,10 @@
 
 #define USED_KEYS_MAX 65536
 
-/* domain keeps digests of different use apart. A digest that could not be made must not name a key: abort. */
+/*
+ * domain keeps digests of different use apart. A digest that could not be made must not name a key:
+ * abort.
+ */
 void xi_key_digest(uint8_t out[XI_DIGEST_LEN], const char *domain, const struct xi_sa_key *key)
 {
 	uint32_t head[2] = { htonl(key->alg), htonl(key->len) };
@@ -27,7 +31,8 @@ void xi_key_digest(uint8_t out[XI_DIGEST_LEN], const char *domain, const struct 
 	EVP_MD_CTX_free(ctx);
 }
 
-static struct xi_used_key *used_find(const struct xi_sad *sad, const struct xi_sa_key *key, uint8_t *digest)
+static struct xi_used_key *used_find(const struct xi_sad *sad, const struct xi_sa_key *key,
+				     uint8_t *digest)
 {
 	struct xi_used_key *used;
 

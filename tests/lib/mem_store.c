@@ -16,7 +16,9 @@ static int write_step(struct mem_store *m, char letter)
 	return 0;
 }
 
-/* First row that is used and equal in the len bytes at off; or the first free one when make is set. */
+/*
+ * First row that is used and equal in the len bytes at off; or the first free one when make is set.
+ */
 #define ROW_FIND(rows, n, field, want, make) ({ \
 	__typeof__(&(rows)[0]) row_ = NULL, free_ = NULL; \
 	unsigned int i_; \
@@ -30,7 +32,8 @@ static int write_step(struct mem_store *m, char letter)
 	} \
 	row_ ? row_ : (make) ? free_ : NULL; })
 
-static int mem_sa_put(void *s, uint32_t sa_index, const struct xi_sa *sa, const struct xi_sa_key *key)
+static int mem_sa_put(void *s, uint32_t sa_index, const struct xi_sa *sa,
+		      const struct xi_sa_key *key)
 {
 	struct mem_store *m = s;
 	struct mem_sa *row = ROW_FIND(m->sas, MEM_STORE_SAS, sa_index, &sa_index, true);

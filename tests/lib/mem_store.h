@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* A struct xi_store in plain memory, for tests. Keeps copies, fails on demand, and can be looked into. */
+/*
+ * A struct xi_store in plain memory, for tests. Keeps copies, fails on demand, and can be looked
+ * into.
+ */
 #ifndef XI_MEM_STORE_H
 #define XI_MEM_STORE_H
 
@@ -45,7 +48,8 @@ struct mem_store {
 	unsigned int writes;         /* since mem_store_fail() */
 	unsigned int fail_at;        /* the write that fails, from 1; 0: none */
 	unsigned int fail_for;       /* how many writes fail from there on */
-	char log[4096];              /* one letter a write, in order: S s sa, L l lookup, P p policy, G g guard, M masks, C config */
+	/* one letter a write, in order: S s sa, L l lookup, P p policy, G g guard, M masks, C config */
+	char log[4096];
 	unsigned int nlog;
 };
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Invariant nonce-unique across reboots: no sequence number of a key from a file is given out twice. */
+/*
+ * Invariant nonce-unique across reboots: no sequence number of a key from a file is given out
+ * twice.
+ */
 #include <dirent.h>
 #include <errno.h>
 #include <linux/xfrm.h>
@@ -235,7 +238,10 @@ static void extended_when_half_is_used(void **state)
 	assert_true(state_of(f, &sa)->oseq_limit == file_bound(f));
 }
 
-/* A rate of a million packets a second and more must not run dry between two ticks, once it is known. */
+/*
+ * A rate of a million packets a second and more must not run dry between two ticks, once it is
+ * known.
+ */
 static void blocks_grow_with_the_rate(void **state)
 {
 	struct fixture *f = *state;
@@ -257,7 +263,14 @@ static void blocks_grow_with_the_rate(void **state)
 static void garbage_is_refused(void **state)
 {
 	static const char *const texts[] = {
-		"", "\n", "12", "12 \n", "-1\n", "0x10\n", "99999999999999999999999\n", "18446744073709551616\n",
+		"",
+		"\n",
+		"12",
+		"12 \n",
+		"-1\n",
+		"0x10\n",
+		"99999999999999999999999\n",
+		"18446744073709551616\n",
 		"1\n2\n",
 	};
 	struct fixture *f = *state;

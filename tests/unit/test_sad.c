@@ -110,7 +110,8 @@ static struct xi_sa sa_no(uint32_t n)
 	return sample_sa("192.0.2.1", "192.0.2.2", 0x1000 + n);
 }
 
-static int add_key(struct fixture *f, const struct xi_sa *sa, uint8_t fill, const struct xi_replay_init *init)
+static int add_key(struct fixture *f, const struct xi_sa *sa, uint8_t fill,
+		   const struct xi_replay_init *init)
 {
 	struct xi_sa_key key = sample_key(fill);
 	const char *why = NULL;
@@ -138,8 +139,10 @@ static int update(struct fixture *f, const struct xi_sa *sa, const struct xi_rep
 /* What a store holds, apart from counters; for "changes nothing". */
 static bool store_equal(const struct mem_store *a, const struct mem_store *b)
 {
-	return !memcmp(a->sas, b->sas, sizeof(a->sas)) && !memcmp(a->lookups, b->lookups, sizeof(a->lookups)) &&
-	       !memcmp(a->store.states, b->store.states, a->store.nstates * sizeof(*a->store.states));
+	return !memcmp(a->sas, b->sas, sizeof(a->sas)) &&
+	       !memcmp(a->lookups, b->lookups, sizeof(a->lookups)) &&
+	       !memcmp(a->store.states, b->store.states,
+		       a->store.nstates * sizeof(*a->store.states));
 }
 
 static struct mem_store *store_copy(const struct mem_store *m)
@@ -218,8 +221,12 @@ static void bad_sas_are_refused(void **state)
 	sa = sa_no(1);
 	refuse_why = "no such cipher";
 	assert_int_equal(add(f, &sa), -EPROTONOSUPPORT);
-	assert_int_equal(mem_store_count_sas(f->m), 0);
 	assert_int_equal(f->m->writes, 0);
+	refuse_why = NULL;
+	sa.alg = XI_ALG_NONE;
+	assert_int_equal(add(f, &sa), -EINVAL);
+	assert_int_equal(mem_store_count_sas(f->m), 0);
+	assert_int_equal(xi_sad_count(f->sad), 0);
 }
 
 static void number_limit_follows_esn(void **state)
@@ -339,7 +346,8 @@ static void key_the_store_keeps_is_tried_again(void **state)
 	for (n = 0; n < NSTATES - 1; n++) {
 		sa = sa_no(n);
 		assert_int_equal(add(f, &sa), 0);
-		assert_int_not_equal(XI_SA_SLOT(xi_sad_find(f->sad, &sa.id)->sa.sa_index), XI_SA_SLOT(index));
+		assert_int_not_equal(XI_SA_SLOT(xi_sad_find(f->sad, &sa.id)->sa.sa_index),
+				     XI_SA_SLOT(index));
 	}
 	sa = sa_no(n);
 	assert_int_equal(add(f, &sa), -ENOSPC);
@@ -436,8 +444,11 @@ static void large_windows_take_slots(void **state)
 static bool window_rejects(const struct xi_sa_rec *rec, uint64_t seq)
 {
 	struct xi_replay r = {
-		.top = (uint64_t *)&rec->state->top, .words = rec->words, .word_mask = rec->nwords - 1,
-		.window = rec->sa.replay_window, .esn = (rec->sa.flags & XFRM_STATE_ESN) != 0,
+		.top = (uint64_t *)&rec->state->top,
+		.words = rec->words,
+		.word_mask = rec->nwords - 1,
+		.window = rec->sa.replay_window,
+		.esn = (rec->sa.flags & XFRM_STATE_ESN) != 0,
 	};
 
 	return xi_replay_check(&r, seq) != XI_NONE;
@@ -457,9 +468,11 @@ static void sa_starts_from_what_it_is_given(void **state)
 	assert_int_equal(add_key(f, &sa, 1, &init), 0);
 	rec = xi_sad_find(f->sad, &sa.id);
 	assert_true(rec->state->oseq == 77 && rec->state->top == 100);
-	assert_true(rec->state->bytes == 5000 && rec->state->packets == 50 && rec->state->use_time == 12345);
+	assert_true(rec->state->bytes == 5000 && rec->state->packets == 50 &&
+		    rec->state->use_time == 12345);
 	assert_true(window_rejects(rec, 100) && window_rejects(rec, 98) && window_rejects(rec, 68));
-	assert_false(window_rejects(rec, 99) || window_rejects(rec, 69) || window_rejects(rec, 101));
+	assert_false(window_rejects(rec, 99) || window_rejects(rec, 69) ||
+		     window_rejects(rec, 101));
 }
 
 static void update_keeps_counters_and_key(void **state)
@@ -802,7 +815,8 @@ static void adoption_finds_everything_as_it_was(void **state)
 	larval.replay_window = 4096;
 	larval.id.spi = 0x9000;
 	assert_int_equal(add(f, &larval), 0);
-	assert_int_not_equal(xi_sad_find(f->sad, &larval.id)->sa.window_slot, before[1].sa.window_slot);
+	assert_int_not_equal(xi_sad_find(f->sad, &larval.id)->sa.window_slot,
+			     before[1].sa.window_slot);
 	assert_int_not_equal(xi_sad_find(f->sad, &larval.id)->sa.sa_index, gone);
 }
 
@@ -833,7 +847,9 @@ static void adoption_drops_what_makes_no_sense(void **state)
 	assert_int_equal(f->m->store.states[0].sa_index, 0);
 }
 
-/* A daemon killed between two writes of an add or a delete: the SA is wholly there, or not at all. */
+/*
+ * A daemon killed between two writes of an add or a delete: the SA is wholly there, or not at all.
+ */
 static void adoption_completes_interrupted_changes(void **state)
 {
 	struct fixture *f = *state;
@@ -869,7 +885,10 @@ static void handles_of_an_earlier_daemon_stay_stale(void **state)
 	assert_null(xi_sad_rec(f->sad, old));
 }
 
-/* Workers look SAs up by handle while these come, change and go. What they find is whole until they are quiescent. */
+/*
+ * Workers look SAs up by handle while these come, change and go. What they find is whole until they
+ * are quiescent.
+ */
 struct reader {
 	struct xi_sad *sad;
 	bool stop, bad;

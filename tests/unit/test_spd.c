@@ -157,7 +157,8 @@ static struct xi_sa in_sa(uint32_t spi, uint32_t reqid)
 	return sa;
 }
 
-static struct xi_flow flow(const char *src, const char *dst, uint8_t proto, uint16_t sport, uint16_t dport)
+static struct xi_flow flow(const char *src, const char *dst, uint8_t proto, uint16_t sport,
+			   uint16_t dport)
 {
 	struct xi_flow fl = { .proto = proto, .sport = sport, .dport = dport };
 
@@ -342,7 +343,7 @@ static void lookup_agrees_with_a_walk(void **state)
 
 	srand(1);
 	for (i = 0; i < 300; i++) {
-		struct xi_policy p = { .dir = XI_OUT, .priority = rand() % 20, .action = rand() % 2 };
+		struct xi_policy p = {.dir = XI_OUT, .priority = rand() % 20, .action = rand() % 2};
 		unsigned int max = rand() % 4 ? 32 : 128;
 
 		p.sel.family = max == 32 ? XI_IPV4 : XI_IPV6;
@@ -354,7 +355,8 @@ static void lookup_agrees_with_a_walk(void **state)
 	}
 	assert_true(n > 200);
 	for (i = 0; i < 3000; i++) {
-		struct xi_flow fl = { .family = rand() % 4 ? XI_IPV4 : XI_IPV6, .proto = rand() % 2 ? 6 : 17 };
+		struct xi_flow fl = {.family = rand() % 4 ? XI_IPV4 : XI_IPV6,
+				     .proto = rand() % 2 ? 6 : 17};
 		const struct xi_policy *best = NULL;
 		const struct xi_spd_policy *found;
 		uint8_t plen;
@@ -362,7 +364,8 @@ static void lookup_agrees_with_a_walk(void **state)
 		random_prefix(fl.saddr, &plen, 32);
 		random_prefix(fl.daddr, &plen, 32);
 		for (j = 0; j < n; j++)
-			if (xi_selector_matches(&all[j].sel, &fl) && (!best || all[j].priority < best->priority))
+			if (xi_selector_matches(&all[j].sel, &fl) &&
+			    (!best || all[j].priority < best->priority))
 				best = &all[j];
 		found = xi_spd_lookup(xi_spd_snapshot(f->spd), XI_OUT, &fl);
 		assert_int_equal(!!found, !!best);
@@ -400,8 +403,9 @@ static void change_undone_at_every_failing_write(void **state)
 			mem_store_fail(f->m, 0, 0);
 			assert_int_equal(xi_spd_count(f->spd, XI_OUT), 1 + what);
 			assert_int_equal(mem_store_count_policies(f->m), 1 + what);
-			assert_int_equal(xi_spd_judge_out(xi_spd_snapshot(f->spd), f->sad, &fl, &v, &p),
-					 XI_VERDICT_NONE);
+			assert_int_equal(
+				xi_spd_judge_out(xi_spd_snapshot(f->spd), f->sad, &fl, &v, &p),
+				XI_VERDICT_NONE);
 			assert_int_equal(p->policy.ntmpls, 1);
 			assert_int_equal(v.generation, f->m->config.spd_generation);
 			assert_true(guard_hits(f->m, &fl, XI_OUT));
@@ -454,8 +458,10 @@ static bool guard_hits(const struct mem_store *m, const struct xi_flow *fl, uint
 		return true;
 	for (i = 0; i < XI_MAX_MASKS && m->masks[i].used; i++) {
 		struct xi_guard_key key = {
-			.prefixlen_s = m->masks[i].prefixlen_s, .prefixlen_d = m->masks[i].prefixlen_d,
-			.dir = dir, .family = fl->family,
+			.prefixlen_s = m->masks[i].prefixlen_s,
+			.prefixlen_d = m->masks[i].prefixlen_d,
+			.dir = dir,
+			.family = fl->family,
 		};
 
 		if (m->masks[i].dir != dir || m->masks[i].family != fl->family)
@@ -489,7 +495,8 @@ static void guard_covers_both_inbound_directions(void **state)
 	struct fixture *f = *state;
 	struct xi_policy in = tunnel(XI_IN, "10.1.0.0/16", "10.0.0.0/8", 1), fwd = in, block = in;
 	struct xi_flow fl = flow("10.1.2.3", "10.0.0.1", 6, 1, 2);
-	struct xi_guard_key key = { .prefixlen_s = 16, .prefixlen_d = 8, .dir = XI_IN, .family = XI_IPV4 };
+	struct xi_guard_key key = {
+		.prefixlen_s = 16, .prefixlen_d = 8, .dir = XI_IN, .family = XI_IPV4};
 
 	sample_addr(key.saddr, "10.1.0.0");
 	sample_addr(key.daddr, "10.0.0.0");
@@ -571,7 +578,8 @@ static void default_action_is_mirrored(void **state)
 {
 	struct fixture *f = *state;
 	struct xi_flow fl = flow("10.0.0.1", "10.1.0.1", 6, 1, 2);
-	struct xi_flow in = flow("10.1.0.1", LOCAL, 6, 1, 2), fwd = flow("10.1.0.1", "10.2.0.1", 6, 1, 2);
+	struct xi_flow in = flow("10.1.0.1", LOCAL, 6, 1, 2),
+		       fwd = flow("10.1.0.1", "10.2.0.1", 6, 1, 2);
 	uint32_t before = generation(f);
 
 	assert_int_equal(xi_spd_set_default(f->spd, XI_OUT, XI_BLOCK), 0);
@@ -594,7 +602,8 @@ static void default_action_is_mirrored(void **state)
 static void flow_mask_follows_policies_and_sas(void **state)
 {
 	struct fixture *f = *state;
-	struct xi_policy plain = tunnel(XI_OUT, "10.0.0.0/8", "10.1.0.0/16", 1), proto = plain, port = plain;
+	struct xi_policy plain = tunnel(XI_OUT, "10.0.0.0/8", "10.1.0.0/16", 1), proto = plain,
+			 port = plain;
 	struct xi_sa sa = out_sa(0x1000, 1);
 	uint32_t before;
 
@@ -681,7 +690,8 @@ static void traps_wait_for_an_sa(void **state)
 	trap.tmpls[0].family = XI_IPV4;
 	assert_int_equal(add(f, &trap), 0);
 	add_sa(f, &sa);
-	assert_int_equal(xi_spd_judge_out(xi_spd_snapshot(f->spd), f->sad, &fl, &v, &p), XI_VERDICT_NONE);
+	assert_int_equal(xi_spd_judge_out(xi_spd_snapshot(f->spd), f->sad, &fl, &v, &p),
+			 XI_VERDICT_NONE);
 	assert_int_equal(p->policy.index, xi_spd_find(f->spd, &trap)->index);
 	trap.dir = XI_IN;
 	assert_int_equal(add(f, &trap), -EOPNOTSUPP);
@@ -692,7 +702,8 @@ static void rekey_disturbs_only_its_own_flows(void **state)
 	struct fixture *f = *state;
 	struct xi_policy p = tunnel(XI_OUT, "10.0.0.0/8", "10.1.0.0/16", 1);
 	struct xi_policy other = tunnel(XI_OUT, "10.0.0.0/8", "10.2.0.0/16", 2);
-	struct xi_flow fl = flow("10.0.0.1", "10.1.0.1", 6, 1, 2), fl2 = flow("10.0.0.1", "10.2.0.1", 6, 1, 2);
+	struct xi_flow fl = flow("10.0.0.1", "10.1.0.1", 6, 1, 2),
+		       fl2 = flow("10.0.0.1", "10.2.0.1", 6, 1, 2);
 	struct xi_sa a = out_sa(0x1000, 1), b = out_sa(0x1001, 1), c = out_sa(0x2000, 2);
 	uint32_t ia, ib, ic, handle, before;
 
@@ -747,7 +758,10 @@ static void rekey_by_template_spi(void **state)
 	p.priority++;
 	assert_int_equal(replace(f, &p), 0);
 	assert_int_not_equal(generation(f), before);
-	/* Another policy stays with the SA that this one leaves: then a mark on the SA cannot tell whose flows. */
+	/*
+	 * Another policy stays with the SA that this one leaves: then a mark on the SA cannot tell
+	 * whose flows.
+	 */
 	q = tunnel(XI_OUT, "10.0.0.0/8", "10.5.0.0/16", 1);
 	q.tmpls[0].id.spi = 0x1000;
 	assert_int_equal(add(f, &q), 0);
@@ -776,7 +790,8 @@ static void sa_selectors_share_a_policy(void **state)
 	struct fixture *f = *state;
 	struct xi_policy p = tunnel(XI_OUT, "10.0.0.0/8", "10.1.0.0/16", 1);
 	struct xi_flow web = flow("10.0.0.1", "10.1.0.1", 6, 1, 80), mail = web, dns = web;
-	struct xi_sa a = narrow_sa(0x1000, 80), b = narrow_sa(0x1001, 25), wide = narrow_sa(0x1002, 0);
+	struct xi_sa a = narrow_sa(0x1000, 80), b = narrow_sa(0x1001, 25),
+		     wide = narrow_sa(0x1002, 0);
 	uint32_t ia, ib, iw, handle, before;
 
 	mail.dport = 25;
@@ -828,7 +843,8 @@ static void actions_decide_outbound(void **state)
 	fl = flow("10.0.0.1", "10.2.1.1", 6, 1, 2);
 	assert_int_equal(judge(f, &fl, NULL), XI_VERDICT_BYPASS);
 	fl = flow("11.0.0.1", "10.1.1.1", 6, 1, 2);
-	assert_int_equal(xi_spd_judge_out(xi_spd_snapshot(f->spd), f->sad, &fl, &v, NULL), XI_VERDICT_BYPASS);
+	assert_int_equal(xi_spd_judge_out(xi_spd_snapshot(f->spd), f->sad, &fl, &v, NULL),
+			 XI_VERDICT_BYPASS);
 	assert_int_equal(v.generation, generation(f));
 	assert_int_equal(v.slot, XI_NO_SLOT);
 	assert_int_equal(v.next_slot, XI_NO_SLOT);
@@ -858,7 +874,9 @@ static void ike_of_the_host_is_exempt(void **state)
 		assert_int_equal(xi_spd_judge_out(snap, f->sad, &fl, &v, NULL), XI_VERDICT_BYPASS);
 		fl = flow(PEER, LOCAL, IPPROTO_UDP, 12345, ports[i]);
 		assert_true(xi_spd_allows_clear(snap, &fl));
-		/* Not the host's own, not UDP, another port, a fragment, the far end's port alone. */
+		/*
+		 * Not the host's own, not UDP, another port, a fragment, the far end's port alone.
+		 */
 		fl = flow("10.0.0.1", PEER, IPPROTO_UDP, ports[i], ports[i]);
 		assert_int_equal(judge(f, &fl, NULL), XI_VERDICT_NONE);
 		fl = flow(LOCAL, PEER, IPPROTO_TCP, ports[i], ports[i]);
@@ -880,7 +898,8 @@ static void cleartext_is_judged_by_where_it_goes(void **state)
 	struct fixture *f = *state;
 	struct xi_policy in = tunnel(XI_IN, "10.1.0.0/16", "192.0.2.0/24", 1);
 	struct xi_policy fwd = tunnel(XI_FWD, "10.1.0.0/16", "10.0.0.0/8", 1);
-	struct xi_flow to_us = flow("10.1.0.1", LOCAL, 6, 1, 2), through = flow("10.1.0.1", "10.0.0.1", 6, 1, 2);
+	struct xi_flow to_us = flow("10.1.0.1", LOCAL, 6, 1, 2),
+		       through = flow("10.1.0.1", "10.0.0.1", 6, 1, 2);
 	struct xi_flow past_us = flow("10.1.0.1", "192.0.2.99", 6, 1, 2);
 
 	assert_int_equal(add(f, &in), 0);

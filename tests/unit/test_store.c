@@ -19,7 +19,8 @@
 #define NSTATES 100
 #define NWINDOWS 3
 
-static int map_new(enum bpf_map_type type, const char *name, uint32_t key, uint32_t value, uint32_t n, uint32_t flags)
+static int map_new(enum bpf_map_type type, const char *name, uint32_t key, uint32_t value,
+		   uint32_t n, uint32_t flags)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = flags);
 
@@ -33,13 +34,17 @@ static void maps_open(struct xi_store_bpf_fds *fds)
 
 	fds->sad = map_new(hash, XI_MAP_SAD, 4, sizeof(struct xi_sa), NSTATES, late);
 	fds->sad_keys = map_new(hash, XI_MAP_SAD_KEYS, 4, sizeof(struct xi_sa_key), NSTATES, late);
-	fds->sad_lookup = map_new(hash, XI_MAP_SAD_LOOKUP, sizeof(struct xi_sa_id), 4, NSTATES, late);
+	fds->sad_lookup =
+		map_new(hash, XI_MAP_SAD_LOOKUP, sizeof(struct xi_sa_id), 4, NSTATES, late);
 	fds->spd = map_new(hash, XI_MAP_SPD, 4, sizeof(struct xi_policy), 64, late);
 	fds->spd_guard = map_new(hash, XI_MAP_SPD_GUARD, sizeof(struct xi_guard_key), 4, 64, late);
-	fds->spd_masks = map_new(array, XI_MAP_SPD_MASKS, 4, sizeof(struct xi_guard_mask), XI_MAX_MASKS, 0);
+	fds->spd_masks =
+		map_new(array, XI_MAP_SPD_MASKS, 4, sizeof(struct xi_guard_mask), XI_MAX_MASKS, 0);
 	fds->config = map_new(array, XI_MAP_CONFIG, 4, sizeof(struct xi_config), 1, 0);
-	fds->sa_state = map_new(array, XI_MAP_SA_STATE, 4, sizeof(struct xi_sa_state), NSTATES, BPF_F_MMAPABLE);
-	fds->sa_window = map_new(array, XI_MAP_SA_WINDOW, 4, sizeof(struct xi_window), NWINDOWS, BPF_F_MMAPABLE);
+	fds->sa_state = map_new(array, XI_MAP_SA_STATE, 4, sizeof(struct xi_sa_state), NSTATES,
+				BPF_F_MMAPABLE);
+	fds->sa_window = map_new(array, XI_MAP_SA_WINDOW, 4, sizeof(struct xi_window), NWINDOWS,
+				 BPF_F_MMAPABLE);
 }
 
 static void maps_close(struct xi_store_bpf_fds *fds)
@@ -78,7 +83,7 @@ static int teardown(void **state)
 static void store_open(struct fixture *f)
 {
 	if (f->fds.sad < 0) {
-		print_message("skip: BPF maps cannot be made here (root needed)\n");
+		print_message("# skip: BPF maps cannot be made here (root needed)\n");
 		skip();
 	}
 	assert_int_equal(xi_store_bpf_open(&f->store, &f->fds), 0);
@@ -128,7 +133,8 @@ static void other_layouts_are_refused(void **state)
 	assert_true(xi_store_bpf_open(&f->store, &wrong) < 0);
 }
 
-static int count_sa(void *arg, uint32_t sa_index, const struct xi_sa *sa, const struct xi_sa_key *key)
+static int count_sa(void *arg, uint32_t sa_index, const struct xi_sa *sa,
+		    const struct xi_sa_key *key)
 {
 	unsigned int *n = arg;
 
@@ -138,7 +144,8 @@ static int count_sa(void *arg, uint32_t sa_index, const struct xi_sa *sa, const 
 	return 0;
 }
 
-static int stop_at_once(void *arg, uint32_t sa_index, const struct xi_sa *sa, const struct xi_sa_key *key)
+static int stop_at_once(void *arg, uint32_t sa_index, const struct xi_sa *sa,
+			const struct xi_sa_key *key)
 {
 	return -ECANCELED;
 }
@@ -252,6 +259,7 @@ int main(void)
 		T(spd_on_maps),
 	};
 
-	setrlimit(RLIMIT_MEMLOCK, &no_limit);  /* kernels before 5.11; may fail elsewhere, and need not succeed */
+	setrlimit(RLIMIT_MEMLOCK,
+		  &no_limit); /* kernels before 5.11; may fail elsewhere, and need not succeed */
 	return cmocka_run_group_tests_name("store", tests, NULL, NULL);
 }
