@@ -42,6 +42,7 @@
 
 #define MISS_PER_SECOND 20000    /* and CPU */
 #define MISS_DEDUP_MS 5
+#define TICK_MS 250              /* a busy SA from a file needs new numbers from disk in time */
 #define HOSTIF_MTU_MAX 3400      /* a veth end whose peer has a non-frags XDP program takes 3506 */
 
 struct xi_daemon {
@@ -116,7 +117,7 @@ static int daemon_lock(struct xi_daemon *d)
 static int daemon_loop(struct xi_daemon *d)
 {
 	static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
-	const struct timeval second = { .tv_sec = 1 };
+	const struct timeval tick = { .tv_usec = TICK_MS * 1000 };
 	unsigned int i;
 
 	d->base = event_base_new();
@@ -128,7 +129,7 @@ static int daemon_loop(struct xi_daemon *d)
 			return -ENOMEM;
 	}
 	d->tick = event_new(d->base, -1, EV_PERSIST, daemon_on_tick, d);
-	return d->tick && !event_add(d->tick, &second) ? 0 : -ENOMEM;
+	return d->tick && !event_add(d->tick, &tick) ? 0 : -ENOMEM;
 }
 
 static int daemon_engine(struct xi_daemon *d)
@@ -185,6 +186,18 @@ static int daemon_write_config(struct xi_daemon *d)
 	return d->store->ops->config_put(d->store->s, &config);
 }
 
+static int daemon_state_dir(struct xi_daemon *d)
+{
+	int err;
+
+	if (!d->config->sas || !mkdir(d->config->state_dir, 0700) || errno == EEXIST)
+		return 0;
+	err = -errno;
+	log_warn("%s: cannot make the state directory, where SAs from a file reserve sequence numbers",
+		 d->config->state_dir);
+	return err;
+}
+
 static int daemon_databases(struct xi_daemon *d)
 {
 	const struct xi_sad_config config = {
@@ -196,11 +209,13 @@ static int daemon_databases(struct xi_daemon *d)
 
 	err = daemon_write_config(d);
 	if (!err)
+		err = daemon_state_dir(d);
+	if (!err)
 		err = xi_sad_create(&d->sad, &config, d->store);
 	if (!err)
-		err = xi_spd_create(&d->spd, d->sad, d->store);
-	if (!err)
 		err = xi_sad_adopt(d->sad, &nsas);
+	if (!err)
+		err = xi_spd_create(&d->spd, d->sad, d->store);
 	if (!err)
 		err = xi_spd_adopt(d->spd, &npolicies);
 	if (err) {

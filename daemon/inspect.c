@@ -81,11 +81,16 @@ static void inspect_usage(void *arg, enum xi_table table, struct xi_table_usage 
 	usage->entries = n;
 }
 
-static bool inspect_sa_cached(void *arg, const struct xi_sa_id *id, struct xi_sa_cached *cached)
+static bool inspect_sa_cached(void *arg, const struct xi_sa *sa, struct xi_sa_cached *cached)
 {
 	const struct xi_inspect *inspect = arg;
+	uint32_t slot;
 
-	return !bpf_map_lookup_elem(xi_bpfobj_map_fd(inspect->bpf, XI_MAP_SA_CACHE), id, cached);
+	if (!bpf_map_lookup_elem(xi_bpfobj_map_fd(inspect->bpf, XI_MAP_SA_CACHE), &sa->id, cached))
+		return true;
+	slot = xi_slots_number(xi_cache_slots(inspect->cache), sa->sa_index);
+	*cached = (struct xi_sa_cached){ .sa_index = sa->sa_index, .method = XI_METHOD_FAST, .slot = slot };
+	return slot != XI_NO_SLOT;
 }
 
 struct inspect_sa_walk {

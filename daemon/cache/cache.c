@@ -66,10 +66,7 @@ static void cache_sa_changed(void *arg, const struct xi_sa_rec *old, const struc
 
 	if (old)
 		cache_drop_sa(cache, old);
-	if (old)
-		cache->sas_changed = true;
-	else
-		xi_spd_sas_changed(cache->config.spd);
+	cache->sas_changed = true;
 }
 
 /* A flush calls changed() for each SA and this once; the SPD's new snapshot brings the grace period with it. */
@@ -198,8 +195,9 @@ static void cache_flow_miss_out(struct xi_cache *cache, const struct xi_flow *fl
 	const struct xi_sa_rec *rec;
 	uint32_t number;
 
-	verdict.verdict = xi_spd_judge_out(snap, cache->config.sad, flow, &verdict, &policy);
-	verdict.generation = snap->generation;
+	xi_spd_judge_out(snap, cache->config.sad, flow, &verdict, &policy);
+	if (!verdict.generation)
+		return;              /* holds for this packet alone */
 	if (verdict.verdict == XI_VERDICT_NONE) {
 		cache_count(cache, XI_ACQUIRE, 1);
 		if (policy && cache->config.acquire)

@@ -121,7 +121,7 @@ static json_t *sa_cached_json(const struct xi_control_sources *src, const struct
 {
 	struct xi_sa_cached cached;
 
-	if (!src->sa_cached(src->arg, &sa->id, &cached) || cached.sa_index != sa->sa_index)
+	if (!src->sa_cached(src->arg, sa, &cached) || cached.sa_index != sa->sa_index)
 		return json_null();
 	return json_pack("{s:s s:o}", "method", xi_method_name(cached.method), "slot",
 			 cached.slot == XI_NO_SLOT ? json_null() : json_integer(cached.slot));

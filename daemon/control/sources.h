@@ -49,7 +49,8 @@ struct xi_control_sources {
 	const struct xi_port_dev *(*port)(void *arg, unsigned int i); /* NULL: no i-th port */
 	uint64_t (*reason)(void *arg, unsigned int reason); /* XDP, tc and workers, all CPUs */
 	void (*usage)(void *arg, enum xi_table table, struct xi_table_usage *usage);
-	bool (*sa_cached)(void *arg, const struct xi_sa_id *id, struct xi_sa_cached *cached);
+	/* inbound: in sa_cache; outbound, which sa_cache does not hold: with a context slot */
+	bool (*sa_cached)(void *arg, const struct xi_sa *sa, struct xi_sa_cached *cached);
 	int (*each_cached_sa)(void *arg, xi_cached_sa_fn fn, void *ctx);
 	int (*each_cached_flow)(void *arg, xi_cached_flow_fn fn, void *ctx);
 	void *arg;

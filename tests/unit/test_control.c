@@ -107,11 +107,11 @@ static void fake_usage(void *arg, enum xi_table table, struct xi_table_usage *us
 				      : (struct xi_table_usage){ 4, 65536, 0 };
 }
 
-static bool fake_sa_cached(void *arg, const struct xi_sa_id *id, struct xi_sa_cached *cached)
+static bool fake_sa_cached(void *arg, const struct xi_sa *sa, struct xi_sa_cached *cached)
 {
 	struct fake *f = arg;
 
-	if (!f->cached || id->spi != 0x1001)
+	if (!f->cached || sa->id.spi != 0x1001)
 		return false;
 	*cached = (struct xi_sa_cached){ f->recs[0].sa.sa_index, XI_METHOD_FAST, 6, 1 };
 	return true;
