@@ -5,6 +5,20 @@
 #include "daemon.h"
 #include "log.h"
 #include "options.h"
+#include "source/batch.h"
+
+/* -n: the file of SAs is read as well, though not loaded. */
+static int check(const struct xi_config_file *config, const char *path)
+{
+	char why[512];
+
+	if (config->sas && xi_batch_check(config->sas, why, sizeof(why))) {
+		log_warnx("%s", why);
+		return 2;
+	}
+	printf("%s: configuration is good\n", path);
+	return 0;
+}
 
 int main(int argc, char **argv)
 {
@@ -26,7 +40,7 @@ int main(int argc, char **argv)
 	if (xi_config_override(config, options.run_dir, options.pin_dir))
 		status = 2;
 	else if (options.check)
-		printf("%s: configuration is good\n", options.config);
+		status = check(config, options.config);
 	else
 		status = xi_daemon_run(config);
 	xi_config_free(config);

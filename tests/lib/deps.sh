@@ -8,7 +8,7 @@ build="build-essential pkg-config clang-14 llvm-14 clang-19 bpftool linux-libc-d
 	libipsec-mb-dev liburcu-dev libevent-dev libjansson-dev libinih-dev libcmocka-dev uthash-dev
 	libclang-rt-14-dev"
 net="iproute2 ethtool iputils-ping tcpdump iperf3 tshark python3-scapy python3-cryptography
-	procps util-linux kmod jq mandoc"
+	procps util-linux kmod jq mandoc netcat-openbsd strongswan-swanctl charon-systemd"
 vm="qemu-system-x86 linux-image-amd64 busybox-static cpio xz-utils"
 
 known=$(dpkg-query -W -f '${Package}\t${db:Status-Status}\n' 2>/dev/null || true)
@@ -32,6 +32,12 @@ fi
 if [ "$(id -u)" != 0 ]; then
 	echo "deps: packages are missing and only root can install them; run: sudo apt-get install$missing" >&2
 	exit 1
+fi
+# the IKE daemon is a test's peer: installing it must not start one on this machine
+if [ ! -e /usr/sbin/policy-rc.d ]; then
+	trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+	printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
+	chmod 755 /usr/sbin/policy-rc.d
 fi
 echo "deps: installing$missing"
 export DEBIAN_FRONTEND=noninteractive
