@@ -437,6 +437,17 @@ static int daemon_attach_port(struct xi_daemon *d, struct xi_port_dev *dev)
 	return err;
 }
 
+/* On xipsec0 itself: the worker's record becomes metadata, the SA's output mark becomes the packet's. */
+static int daemon_attach_host(struct xi_daemon *d)
+{
+	struct xi_port_dev dev = { .config = { .name = XI_HOSTIF_NAME, .role = XI_ROLE_HOST },
+				   .ifindex = d->hostif.ifindex };
+	int err;
+
+	err = xi_port_attach(&dev, xi_bpfobj_prog_fd(d->bpf, "xdp_host"), d->config->pin_dir);
+	return err ? err : xi_port_mark_attach(&dev, xi_bpfobj_prog_fd(d->bpf, "tc_mark"));
+}
+
 /* From here on packets flow: workers first, then programs, so that nothing is dropped for want of a socket. */
 static int daemon_go_live(struct xi_daemon *d)
 {
@@ -446,6 +457,8 @@ static int daemon_go_live(struct xi_daemon *d)
 	err = daemon_start_workers(d);
 	for (slot = 0; slot < XI_MAX_PORTS && !err; slot++)
 		err = d->ports[slot] ? daemon_attach_port(d, d->ports[slot]) : 0;
+	if (!err)
+		err = daemon_attach_host(d);
 	if (!err)
 		err = xi_esp_sink_open(d->esp_sink);
 	if (err)

@@ -46,5 +46,7 @@ int xi_port_detach(struct xi_port_dev *port, const char *pin_dir);
 /* Attaches a tc program (clsact egress, replacing ours) that guards against cleartext leaving; and removes it. */
 int xi_port_guard_attach(struct xi_port_dev *port, int prog_fd);
 int xi_port_guard_detach(struct xi_port_dev *port);
+/* The same on clsact ingress, for xipsec0: sets skb->mark from the SA a packet came through. It goes with the device. */
+int xi_port_mark_attach(struct xi_port_dev *port, int prog_fd);
 
 #endif
