@@ -28,6 +28,7 @@
 #include "dataplane/down.h"
 #include "dataplane/hostif.h"
 #include "dataplane/hostpath.h"
+#include "dataplane/link.h"
 #include "dataplane/nexthop.h"
 #include "dataplane/worker.h"
 #include "inspect.h"
@@ -60,6 +61,7 @@ struct xi_daemon {
 	struct xi_cache *cache;
 	struct xi_nexthops *nexthops;
 	struct xi_hostif hostif;
+	uint32_t hostif_mtu;
 	struct xi_port_dev devs[XI_MAX_PORTS];
 	struct xi_port_dev *ports[XI_MAX_PORTS]; /* by slot */
 	unsigned int nworkers;
@@ -306,7 +308,8 @@ static int daemon_ports(struct xi_daemon *d)
 		log_warnx("workers = %u: only %u queues to serve; using %u", d->nworkers, queues, queues);
 		d->nworkers = queues;
 	}
-	err = xi_hostif_up(&d->hostif, 0, d->nworkers, mtu < HOSTIF_MTU_MAX ? mtu : HOSTIF_MTU_MAX);
+	d->hostif_mtu = mtu < HOSTIF_MTU_MAX ? mtu : HOSTIF_MTU_MAX;
+	err = xi_hostif_up(&d->hostif, 0, d->nworkers, d->hostif_mtu);
 	if (err)
 		return err;
 	d->ports[0] = &d->hostif.port;
@@ -314,6 +317,131 @@ static int daemon_ports(struct xi_daemon *d)
 	for (i = 0; i < XI_MAX_PORTS && !err; i++)
 		err = d->ports[i] ? daemon_enter_port(d, d->ports[i]) : 0;
 	return err;
+}
+
+static int daemon_start_workers(struct xi_daemon *d)
+{
+	struct xi_worker_config config = {
+		.nworkers = d->nworkers,
+		.ports = d->ports,
+		.xsks_fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_XSKS),
+		.engine = d->engine,
+		.sad = d->sad,
+		.spd = d->spd,
+		.cache = d->cache,
+		.nexthops = d->nexthops,
+		.forward_only = getenv("XIPSEC_FORWARD_ONLY") != NULL,
+	};
+	unsigned int i;
+	int err = 0;
+
+	memcpy(config.host_mac, d->hostif.mac, sizeof(config.host_mac));
+	for (i = 0; i < d->nworkers && !err; i++) {
+		config.index = i;
+		config.counts = xi_bpfobj_counts(d->bpf, i);
+		err = xi_worker_create(&d->workers[i], &config);
+	}
+	for (i = 0; i < d->nworkers && !err; i++)
+		err = xi_worker_start(d->workers[i]);
+	return err;
+}
+
+static int daemon_attach_port(struct xi_daemon *d, struct xi_port_dev *dev)
+{
+	bool cipher = dev->config.role == XI_ROLE_CIPHER;
+	int err;
+
+	err = xi_port_attach(dev, xi_bpfobj_prog_fd(d->bpf, cipher ? "xdp_cipher" : "xdp_plain"), d->config->pin_dir);
+	if (!err && cipher)
+		err = xi_port_guard_attach(dev, xi_bpfobj_prog_fd(d->bpf, "tc_guard"));
+	return err;
+}
+
+static void daemon_stop_workers(struct xi_daemon *d)
+{
+	unsigned int i;
+
+	for (i = 0; i < XI_MAX_WORKERS; i++) {
+		xi_worker_destroy(d->workers[i]);
+		d->workers[i] = NULL;
+	}
+}
+
+/* A port whose device was made anew. Programs come first: until workers run, they hold back. */
+static int daemon_reopen_port(struct xi_daemon *d, uint32_t slot)
+{
+	int err;
+
+	if (slot)
+		err = xi_port_open(d->ports[slot], &d->config->ports[slot - 1], slot);
+	else
+		err = xi_hostif_up(&d->hostif, 0, d->nworkers, d->hostif_mtu);
+	if (!err)
+		err = daemon_enter_port(d, d->ports[slot]);
+	if (!err && d->live)
+		err = daemon_attach_port(d, d->ports[slot]);
+	return err;
+}
+
+/* What became of a port's device. True: it has to be opened again. */
+static bool daemon_look_at_port(struct xi_daemon *d, struct xi_rtnl *rt, struct xi_port_dev *dev)
+{
+	char name[IFNAMSIZ];
+	struct xi_link link;
+	int err = xi_link_get(rt, dev->config.name, &link);
+
+	if (err == -ENODEV && dev->ifindex && !if_indextoname(dev->ifindex, name)) {
+		log_warnx("port %s: the device is gone; nothing goes that way until there is one of this name again",
+			  dev->config.name);
+		bpf_map_delete_elem(xi_bpfobj_map_fd(d->bpf, XI_MAP_PORTS), &dev->ifindex);
+		dev->ifindex = 0;
+		return dev->config.role == XI_ROLE_HOST;
+	}
+	if (err)
+		return false;
+	if (!dev->ifindex)
+		return true;
+	if (link.ifindex == dev->ifindex && memcmp(link.mac, dev->mac, sizeof(dev->mac))) {
+		memcpy(dev->mac, link.mac, sizeof(dev->mac));
+		daemon_enter_port(d, dev);
+	}
+	return link.ifindex != dev->ifindex;
+}
+
+/*
+ * A device that was deleted and made again carries no program and no guard: what policy protects
+ * could leave by it in clear.
+ */
+static void daemon_on_links(void *arg)
+{
+	struct xi_daemon *d = arg;
+	bool again[XI_MAX_PORTS] = { false }, any = false;
+	struct xi_rtnl rt;
+	uint32_t slot;
+	int err;
+
+	err = xi_rtnl_open(&rt);
+	for (slot = 0; slot < XI_MAX_PORTS && !err; slot++) {
+		again[slot] = d->ports[slot] && daemon_look_at_port(d, &rt, d->ports[slot]);
+		any |= again[slot];
+	}
+	xi_rtnl_close(&rt);
+	if (any)
+		daemon_stop_workers(d);
+	for (slot = 0; slot < XI_MAX_PORTS && !err; slot++) {
+		err = again[slot] ? daemon_reopen_port(d, slot) : 0;
+		/* gone already: its next event brings us back here */
+		if (err == -ENODEV)
+			err = 0;
+	}
+	if (any)
+		daemon_forget_ports(d);
+	if (!err && any && d->live)
+		err = daemon_start_workers(d);
+	if (err) {
+		log_warnx("ports: a device that was made anew cannot be used; stopping");
+		daemon_stop(d, 1);
+	}
 }
 
 static int daemon_port_slot(void *arg, uint32_t ifindex)
@@ -350,6 +478,7 @@ static int daemon_nexthops(struct xi_daemon *d)
 		.nworkers = d->nworkers,
 		.port = daemon_port_slot,
 		.addrs = daemon_on_addrs,
+		.links = daemon_on_links,
 		.sync = daemon_sync,
 		.arg = d,
 	};
@@ -396,44 +525,6 @@ static int daemon_control(struct xi_daemon *d)
 		err = xi_cachecmd_register(d->control, &d->sources);
 	if (!err)
 		err = xi_control_register_admin(d->control, "down", daemon_cmd_down, d);
-	return err;
-}
-
-static int daemon_start_workers(struct xi_daemon *d)
-{
-	struct xi_worker_config config = {
-		.nworkers = d->nworkers,
-		.ports = d->ports,
-		.xsks_fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_XSKS),
-		.engine = d->engine,
-		.sad = d->sad,
-		.spd = d->spd,
-		.cache = d->cache,
-		.nexthops = d->nexthops,
-		.forward_only = getenv("XIPSEC_FORWARD_ONLY") != NULL,
-	};
-	unsigned int i;
-	int err = 0;
-
-	memcpy(config.host_mac, d->hostif.mac, sizeof(config.host_mac));
-	for (i = 0; i < d->nworkers && !err; i++) {
-		config.index = i;
-		config.counts = xi_bpfobj_counts(d->bpf, i);
-		err = xi_worker_create(&d->workers[i], &config);
-	}
-	for (i = 0; i < d->nworkers && !err; i++)
-		err = xi_worker_start(d->workers[i]);
-	return err;
-}
-
-static int daemon_attach_port(struct xi_daemon *d, struct xi_port_dev *dev)
-{
-	bool cipher = dev->config.role == XI_ROLE_CIPHER;
-	int err;
-
-	err = xi_port_attach(dev, xi_bpfobj_prog_fd(d->bpf, cipher ? "xdp_cipher" : "xdp_plain"), d->config->pin_dir);
-	if (!err && cipher)
-		err = xi_port_guard_attach(dev, xi_bpfobj_prog_fd(d->bpf, "tc_guard"));
 	return err;
 }
 
@@ -546,8 +637,7 @@ static void daemon_close(struct xi_daemon *d)
 	xi_batch_cancel(d->batch);
 	xi_control_destroy(d->control);
 	xi_xfrm_server_destroy(d->server);
-	for (i = 0; i < XI_MAX_WORKERS; i++)
-		xi_worker_destroy(d->workers[i]);
+	daemon_stop_workers(d);
 	xi_nexthops_destroy(d->nexthops);
 	/* the SPD tells the cache of grace periods until it is gone */
 	xi_spd_destroy(d->spd);

@@ -257,22 +257,36 @@ void xi_cache_want(struct xi_cache *cache, unsigned int worker, uint32_t sa_inde
 		eventfd_write(cache->want_fd, 1);
 }
 
+/* False: there may be more. A worker that posts while its ring is being read wakes nobody. */
+static bool cache_take_wants(struct xi_cache *cache, struct xi_want *want)
+{
+	uint32_t sa_index, number;
+	unsigned int n;
+
+	for (n = 0; n < XI_WANT_RING; n++) {
+		const struct xi_sa_rec *rec;
+
+		if (!xi_want_take(want, &sa_index))
+			return true;
+		rec = xi_sad_rec(cache->config.sad, sa_index);
+		if (rec && cache_ensure_slot(cache, rec, false, &number))
+			cache_count(cache, XI_SA_DENIED, 1);
+	}
+	return false;
+}
+
 static void cache_on_wants(evutil_socket_t fd, short what, void *arg)
 {
 	struct xi_cache *cache = arg;
-	uint32_t sa_index, number;
-	unsigned int i, n;
+	bool done = true;
 	eventfd_t value;
+	unsigned int i;
 
 	eventfd_read(fd, &value);
-	for (i = 0; i < cache->config.nworkers; i++) {
-		for (n = 0; n < XI_WANT_RING && xi_want_take(&cache->wants[i], &sa_index); n++) {
-			const struct xi_sa_rec *rec = xi_sad_rec(cache->config.sad, sa_index);
-
-			if (rec && cache_ensure_slot(cache, rec, false, &number))
-				cache_count(cache, XI_SA_DENIED, 1);
-		}
-	}
+	for (i = 0; i < cache->config.nworkers; i++)
+		done &= cache_take_wants(cache, &cache->wants[i]);
+	if (!done)
+		eventfd_write(fd, 1);
 }
 
 /* SAs that had to be SLOW get another chance each second: their next packet misses again. */
@@ -298,6 +312,22 @@ static void cache_retry_slow(struct xi_cache *cache)
 static void cache_on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	cache_retry_slow(arg);
+}
+
+/*
+ * What an earlier daemon cached names context slots that are gone: a hit on it raises no message,
+ * so its SA would stay SLOW for ever.
+ */
+static void cache_forget(const struct xi_cache *cache)
+{
+	struct xi_sa_id id, next;
+	int err = bpf_map_get_next_key(cache->config.sa_cache_fd, NULL, &id);
+
+	while (!err) {
+		err = bpf_map_get_next_key(cache->config.sa_cache_fd, &id, &next);
+		bpf_map_delete_elem(cache->config.sa_cache_fd, &id);
+		id = next;
+	}
 }
 
 static int cache_open_misses(struct xi_cache *cache)
@@ -362,6 +392,7 @@ int xi_cache_create(struct xi_cache **out, const struct xi_cache_config *config)
 		.arg = cache,
 	});
 	xi_spd_on_sync(config->spd, cache_spd_sync, cache);
+	cache_forget(cache);
 	*out = cache;
 	return 0;
 }

@@ -16,40 +16,33 @@
 #include "dataplane/port.h"
 #include "log.h"
 
-static int down_port(uint32_t ifindex, const struct xi_port *value, const char *pin_dir)
+static int down_device(const struct if_nameindex *device, const char *pin_dir)
 {
-	struct xi_port_dev port = { .ifindex = ifindex, .slot = value->slot };
+	struct xi_port_dev port = { .ifindex = device->if_index };
 	int err, guard;
 
-	port.config.role = value->role;
-	if (!if_indextoname(ifindex, port.config.name))
-		return 0;            /* the device is gone, and what was on it with it */
-	guard = value->role == XI_ROLE_CIPHER ? xi_port_guard_detach(&port) : 0;
-	err = xi_port_detach(&port, pin_dir);
+	memcpy(port.config.name, device->if_name, strnlen(device->if_name, IFNAMSIZ - 1));
+	guard = xi_port_guard_detach(&port);
+	err = xi_port_find(&port, pin_dir) ? xi_port_detach(&port, pin_dir) : 0;
 	return err ? err : guard;
 }
 
-static int down_ports(const char *pin_dir)
+/*
+ * Every device, and not those in the map of ports alone: a program left behind on one that was a
+ * port in an earlier configuration would go on to drop.
+ */
+static int down_devices(const char *pin_dir)
 {
-	char path[PATH_MAX];
-	struct xi_port value;
-	uint32_t key, next;
-	int fd, more, one, err = 0;
+	struct if_nameindex *devices = if_nameindex(), *device;
+	int one, err = 0;
 
-	snprintf(path, sizeof(path), "%s/" XI_MAP_PORTS, pin_dir);
-	fd = bpf_obj_get(path);
-	if (fd < 0)
-		return 0;
-	more = !bpf_map_get_next_key(fd, NULL, &key);
-	while (more) {
-		more = !bpf_map_get_next_key(fd, &key, &next);
-		if (!bpf_map_lookup_elem(fd, &key, &value) && value.role != XI_ROLE_HOST) {
-			one = down_port(key, &value, pin_dir);
-			err = err ? err : one;
-		}
-		key = next;
+	if (!devices)
+		return -errno;
+	for (device = devices; device->if_index; device++) {
+		one = down_device(device, pin_dir);
+		err = err ? err : one;
 	}
-	close(fd);
+	if_freenameindex(devices);
 	return err;
 }
 
@@ -99,8 +92,9 @@ int xi_down(const char *pin_dir)
 {
 	int err, one;
 
-	err = down_ports(pin_dir);
-	one = xi_hostif_down();
+	/* the guards outlive the routes into xipsec0 */
+	err = xi_hostif_down();
+	one = down_devices(pin_dir);
 	err = err ? err : one;
 	down_wipe_keys(pin_dir);
 	one = down_unpin(pin_dir);

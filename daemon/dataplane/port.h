@@ -41,6 +41,11 @@ int xi_port_open(struct xi_port_dev *port, const struct xi_port_config *config, 
  * link with attach = link. XI_ATTACH_NONE: only checks and says what to run.
  */
 int xi_port_attach(struct xi_port_dev *port, int prog_fd, const char *pin_dir);
+/*
+ * Is a program of ours on the device of port->ifindex and config.name? True: config.mode and config.attach say how it
+ * was attached, whatever the configuration says today.
+ */
+bool xi_port_find(struct xi_port_dev *port, const char *pin_dir);
 /* The deliberate `xipsec down`. */
 int xi_port_detach(struct xi_port_dev *port, const char *pin_dir);
 /* Attaches a tc program (clsact egress, replacing ours) that guards against cleartext leaving; and removes it. */

@@ -194,12 +194,20 @@ static bool worker_serves(const struct xi_worker *w, uint32_t queue)
 	return queue % w->config.nworkers == w->config.index;
 }
 
+/* Queues of a port; none while its device is gone. */
+static uint32_t worker_queues(const struct xi_worker *w, uint32_t slot)
+{
+	const struct xi_port_dev *port = w->config.ports[slot];
+
+	return port && port->ifindex ? port->queues : 0;
+}
+
 static uint32_t worker_count_socks(const struct xi_worker *w)
 {
 	uint32_t slot, queue, n = 0;
 
 	for (slot = 0; slot < XI_MAX_PORTS; slot++)
-		for (queue = 0; w->config.ports[slot] && queue < w->config.ports[slot]->queues; queue++)
+		for (queue = 0; queue < worker_queues(w, slot); queue++)
 			n += worker_serves(w, queue);
 	return n;
 }
@@ -231,7 +239,7 @@ static int worker_open_socks(struct xi_worker *w)
 	for (slot = 0; slot < XI_MAX_PORTS; slot++) {
 		const struct xi_port_dev *port = w->config.ports[slot];
 
-		for (queue = 0; port && queue < port->queues; queue++) {
+		for (queue = 0; queue < worker_queues(w, slot); queue++) {
 			if (!worker_serves(w, queue))
 				continue;
 			err = worker_open_sock(w, port, queue);
@@ -248,7 +256,7 @@ static int worker_open(struct xi_worker *w)
 	int err;
 
 	if (!n)
-		return -EINVAL;
+		return -ENODEV;
 	w->socks = calloc(n, sizeof(*w->socks));
 	w->allowed = calloc(XI_ALLOWED, sizeof(*w->allowed));
 	w->stop_fd = eventfd(0, EFD_CLOEXEC);

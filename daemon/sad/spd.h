@@ -30,6 +30,9 @@ struct xi_spd_snapshot {
 	enum xi_action default_action[XI_DIR_MAX];
 	uint32_t n[XI_DIR_MAX];
 	const struct xi_spd_policy *const *policies[XI_DIR_MAX]; /* ascending priority, then age */
+	/* of these, in the same order, the ones that look at ports and do not let cleartext pass */
+	uint32_t nported[XI_DIR_MAX];
+	const struct xi_spd_policy *const *ported[XI_DIR_MAX];
 	uint32_t nlocal;
 	const struct xi_addr *local; /* addresses of this host, sorted with memcmp */
 	const struct xi_spd_index *index[XI_DIR_MAX]; /* for xi_spd_lookup(); NULL: walk the list */

@@ -893,6 +893,57 @@ static void ike_of_the_host_is_exempt(void **state)
 	}
 }
 
+/* Fail-closed: the first fragment of a packet is protected, so the others do not leave in clear. */
+static void fragments_do_not_pass_by_policies_with_ports(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_policy web = tunnel(XI_OUT, "10.0.0.0/16", "10.1.0.0/16", 1), all = web, in = web;
+	struct xi_flow rest = flow("10.0.0.1", "10.1.0.1", IPPROTO_TCP, 0, 0), back = rest, udp;
+	struct xi_sa sa = out_sa(0x1000, 2);
+	uint32_t handle;
+
+	rest.fragment = back.fragment = 1;
+	back.dir = XI_IN;
+	udp = rest;
+	udp.proto = IPPROTO_UDP;
+	web.priority = 10;
+	web.sel.proto = IPPROTO_TCP;
+	web.sel.dport = 443;
+	web.sel.dport_mask = 0xffff;
+	assert_int_equal(add(f, &web), 0);
+	assert_int_equal(judge(f, &rest, NULL), XI_VERDICT_DISCARD);
+	assert_int_equal(judge(f, &udp, NULL), XI_VERDICT_BYPASS);
+	rest.fragment = 0;
+	assert_int_equal(judge(f, &rest, NULL), XI_VERDICT_BYPASS);
+	rest.fragment = 1;
+	/* a policy in front of it that matches fragments decides */
+	all.ntmpls = 0;
+	all.priority = 9;
+	assert_int_equal(add(f, &all), 0);
+	assert_int_equal(judge(f, &rest, NULL), XI_VERDICT_BYPASS);
+	all.priority = 11;
+	assert_int_equal(replace(f, &all), 0);
+	assert_int_equal(judge(f, &rest, NULL), XI_VERDICT_DISCARD);
+	/* protected by another policy's SA is not in clear */
+	all = tunnel(XI_OUT, "10.0.0.0/16", "10.1.0.0/16", 2);
+	all.priority = 11;
+	assert_int_equal(replace(f, &all), 0);
+	add_sa(f, &sa);
+	assert_int_equal(judge(f, &rest, &handle), XI_VERDICT_PROTECT);
+	/* the way in */
+	in = web;
+	in.dir = XI_FWD;
+	assert_true(xi_spd_allows_clear(xi_spd_snapshot(f->spd), &back));
+	assert_int_equal(add(f, &in), 0);
+	assert_false(xi_spd_allows_clear(xi_spd_snapshot(f->spd), &back));
+	back.fragment = 0;
+	assert_true(xi_spd_allows_clear(xi_spd_snapshot(f->spd), &back));
+	in.tmpls[0].optional = 1;
+	assert_int_equal(replace(f, &in), 0);
+	back.fragment = 1;
+	assert_true(xi_spd_allows_clear(xi_spd_snapshot(f->spd), &back));
+}
+
 static void cleartext_is_judged_by_where_it_goes(void **state)
 {
 	struct fixture *f = *state;
@@ -1099,6 +1150,7 @@ int main(void)
 		T(sa_selectors_share_a_policy),
 		T(actions_decide_outbound),
 		T(ike_of_the_host_is_exempt),
+		T(fragments_do_not_pass_by_policies_with_ports),
 		T(cleartext_is_judged_by_where_it_goes),
 		T(protected_packets_need_a_template_that_fits),
 		T(flush_waits_once),
