@@ -346,6 +346,17 @@ static int daemon_start_workers(struct xi_daemon *d)
 	return err;
 }
 
+/* On xipsec0 itself: the worker's record becomes metadata, the SA's output mark becomes the packet's. */
+static int daemon_attach_host(struct xi_daemon *d)
+{
+	struct xi_port_dev dev = { .config = { .name = XI_HOSTIF_NAME, .role = XI_ROLE_HOST },
+				   .ifindex = d->hostif.ifindex };
+	int err;
+
+	err = xi_port_attach(&dev, xi_bpfobj_prog_fd(d->bpf, "xdp_host"), d->config->pin_dir);
+	return err ? err : xi_port_mark_attach(&dev, xi_bpfobj_prog_fd(d->bpf, "tc_mark"));
+}
+
 static int daemon_attach_port(struct xi_daemon *d, struct xi_port_dev *dev)
 {
 	bool cipher = dev->config.role == XI_ROLE_CIPHER;
@@ -354,6 +365,8 @@ static int daemon_attach_port(struct xi_daemon *d, struct xi_port_dev *dev)
 	err = xi_port_attach(dev, xi_bpfobj_prog_fd(d->bpf, cipher ? "xdp_cipher" : "xdp_plain"), d->config->pin_dir);
 	if (!err && cipher)
 		err = xi_port_guard_attach(dev, xi_bpfobj_prog_fd(d->bpf, "tc_guard"));
+	if (!err && dev->config.role == XI_ROLE_HOST)
+		err = daemon_attach_host(d);
 	return err;
 }
 
@@ -528,17 +541,6 @@ static int daemon_control(struct xi_daemon *d)
 	return err;
 }
 
-/* On xipsec0 itself: the worker's record becomes metadata, the SA's output mark becomes the packet's. */
-static int daemon_attach_host(struct xi_daemon *d)
-{
-	struct xi_port_dev dev = { .config = { .name = XI_HOSTIF_NAME, .role = XI_ROLE_HOST },
-				   .ifindex = d->hostif.ifindex };
-	int err;
-
-	err = xi_port_attach(&dev, xi_bpfobj_prog_fd(d->bpf, "xdp_host"), d->config->pin_dir);
-	return err ? err : xi_port_mark_attach(&dev, xi_bpfobj_prog_fd(d->bpf, "tc_mark"));
-}
-
 /* From here on packets flow: workers first, then programs, so that nothing is dropped for want of a socket. */
 static int daemon_go_live(struct xi_daemon *d)
 {
@@ -548,8 +550,6 @@ static int daemon_go_live(struct xi_daemon *d)
 	err = daemon_start_workers(d);
 	for (slot = 0; slot < XI_MAX_PORTS && !err; slot++)
 		err = d->ports[slot] ? daemon_attach_port(d, d->ports[slot]) : 0;
-	if (!err)
-		err = daemon_attach_host(d);
 	if (!err)
 		err = xi_esp_sink_open(d->esp_sink);
 	if (err)
