@@ -21,6 +21,7 @@
 #include <xipsec/reasons.h>
 #include "bpfobj.h"
 #include "cache/cache.h"
+#include "caps.h"
 #include "control/cachecmd.h"
 #include "control/control.h"
 #include "control/show.h"
@@ -529,7 +530,9 @@ static int daemon_open(struct xi_daemon *d)
 {
 	int err;
 
-	err = daemon_lock(d);
+	err = xi_caps_check_self();
+	if (!err)
+		err = daemon_lock(d);
 	if (!err)
 		err = daemon_loop(d);
 	if (!err)
