@@ -1048,6 +1048,36 @@ static void adoption_finds_everything_as_it_was(void **state)
 	assert_true(xi_spd_find(f->spd, &p)->index > before[39].index);
 }
 
+/*
+ * Which of two policies of one priority comes first decides what leaves in clear, so a restart must not
+ * change it: neither an update that keeps its place, nor one that takes a new one.
+ */
+static void adoption_keeps_the_order_among_equals(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_policy bypass = policy(XI_OUT, "10.0.0.0/8", "10.1.0.0/16", 5);
+	struct xi_policy block = policy(XI_OUT, "10.0.0.0/16", "10.1.0.0/16", 5);
+	struct xi_flow fl = flow("10.0.3.1", "10.1.0.1", 6, 1, 2);
+	unsigned int n, i;
+
+	block.action = XI_BLOCK;
+	assert_int_equal(add(f, &bypass), 0);
+	block.priority = 1;
+	assert_int_equal(add(f, &block), 0);
+	bypass.priority = 1;
+	assert_int_equal(replace(f, &bypass), 0);
+	assert_int_equal(judge(f, &fl, NULL), XI_VERDICT_DISCARD);
+	for (i = 0; i < 2; i++) {
+		close_all(f);
+		open_all(f);
+		assert_int_equal(xi_spd_adopt(f->spd, &n), 0);
+		assert_int_equal(n, 2);
+		assert_int_equal(judge(f, &fl, NULL), XI_VERDICT_DISCARD);
+		assert_int_equal(replace(f, &block), 0);
+		f->m->policies[1].policy.add_time += 100;
+	}
+}
+
 static void adoption_of_nonsense_fails_closed(void **state)
 {
 	struct fixture *f = *state;
@@ -1120,6 +1150,7 @@ int main(void)
 		T(protected_packets_need_a_template_that_fits),
 		T(flush_waits_once),
 		T(adoption_finds_everything_as_it_was),
+		T(adoption_keeps_the_order_among_equals),
 		T(adoption_of_nonsense_fails_closed),
 		T(local_addresses_are_copied_and_found),
 	};
