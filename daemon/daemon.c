@@ -485,6 +485,17 @@ static int daemon_go_live(struct xi_daemon *d)
 	return 0;
 }
 
+/* The log is of lines: one message each. */
+static void daemon_log_lines(const char *text)
+{
+	size_t n;
+
+	for (; *text; text += n + (text[n] == '\n')) {
+		n = strcspn(text, "\n");
+		log_warnx("%.*s", (int)n, text);
+	}
+}
+
 /* The file of SAs is loaded. A gateway whose file has an error must not run with half of it. */
 static void daemon_on_batch(void *arg, int status, const char *report)
 {
@@ -492,7 +503,7 @@ static void daemon_on_batch(void *arg, int status, const char *report)
 
 	d->batch = NULL;
 	if (status) {
-		log_warnx("%s", report);
+		daemon_log_lines(report);
 		daemon_stop(d, 1);
 		return;
 	}
