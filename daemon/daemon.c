@@ -21,6 +21,7 @@
 #include <xipsec/reasons.h>
 #include "bpfobj.h"
 #include "cache/cache.h"
+#include "caps.h"
 #include "control/cachecmd.h"
 #include "control/control.h"
 #include "control/show.h"
@@ -96,24 +97,36 @@ static void daemon_on_tick(evutil_socket_t fd, short what, void *arg)
 	xi_sad_tick(d->sad, time(NULL));
 }
 
+/* chmod: the umask may be narrower, and the group must get to the control socket. */
+static int daemon_run_dir(const char *dir)
+{
+	int err;
+
+	if (mkdir(dir, 0755) ? errno == EEXIST : !chmod(dir, 0755))
+		return 0;
+	err = -errno;
+	log_warn("%s: cannot make the run directory", dir);
+	return err;
+}
+
 static int daemon_lock(struct xi_daemon *d)
 {
 	char path[PATH_MAX];
 	int err;
 
-	if (mkdir(d->config->run_dir, 0755) && errno != EEXIST) {
-		err = -errno;
-		log_warn("%s: cannot make the run directory", d->config->run_dir);
+	err = daemon_run_dir(d->config->run_dir);
+	if (err)
 		return err;
-	}
 	snprintf(path, sizeof(path), "%s/lock", d->config->run_dir);
 	d->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (d->lock_fd < 0 || flock(d->lock_fd, LOCK_EX | LOCK_NB)) {
-		err = -errno;
-		log_warn("%s: another xipsecd uses this run directory; stop it or give --run-dir and --pin-dir", path);
-		return err;
-	}
-	return 0;
+	if (d->lock_fd >= 0 && !flock(d->lock_fd, LOCK_EX | LOCK_NB))
+		return 0;
+	err = -errno;
+	if (err == -EWOULDBLOCK)
+		log_warnx("%s: another xipsecd uses this run directory; stop it or give --run-dir and --pin-dir", path);
+	else
+		log_warn("%s: cannot lock the run directory", path);
+	return err;
 }
 
 static int daemon_loop(struct xi_daemon *d)
@@ -225,6 +238,21 @@ static int daemon_databases(struct xi_daemon *d)
 		log_warn("SAD and SPD: cannot be set up");
 	} else if (d->adopted) {
 		log_info("adopted %u SAs and %u policies of an earlier daemon", nsas, npolicies);
+	}
+	return err;
+}
+
+/* Before anything of the network namespace is touched: its name is what two daemons would fight for. */
+static int daemon_server(struct xi_daemon *d)
+{
+	int err;
+
+	err = xi_xfrm_server_create(&d->server, d->base, d->sad, d->spd, getenv(XI_XFRM_SOCK_ENV));
+	if (err == -EADDRINUSE) {
+		log_warnx("another xipsecd serves this network namespace; stop it, or start this one in a namespace of its own");
+	} else if (err) {
+		errno = -err;
+		log_warn("cannot open the XFRM socket");
 	}
 	return err;
 }
@@ -561,6 +589,17 @@ static int daemon_go_live(struct xi_daemon *d)
 	return 0;
 }
 
+/* The log is of lines: one message each. */
+static void daemon_log_lines(const char *text)
+{
+	size_t n;
+
+	for (; *text; text += n + (text[n] == '\n')) {
+		n = strcspn(text, "\n");
+		log_warnx("%.*s", (int)n, text);
+	}
+}
+
 /* The file of SAs is loaded. A gateway whose file has an error must not run with half of it. */
 static void daemon_on_batch(void *arg, int status, const char *report)
 {
@@ -568,7 +607,7 @@ static void daemon_on_batch(void *arg, int status, const char *report)
 
 	d->batch = NULL;
 	if (status) {
-		log_warnx("%s", report);
+		daemon_log_lines(report);
 		daemon_stop(d, 1);
 		return;
 	}
@@ -606,7 +645,9 @@ static int daemon_open(struct xi_daemon *d)
 {
 	int err;
 
-	err = daemon_lock(d);
+	err = xi_caps_check_self();
+	if (!err)
+		err = daemon_lock(d);
 	if (!err)
 		err = daemon_loop(d);
 	if (!err)
@@ -616,13 +657,13 @@ static int daemon_open(struct xi_daemon *d)
 	if (!err)
 		err = daemon_databases(d);
 	if (!err)
+		err = daemon_server(d);
+	if (!err)
 		err = daemon_ports(d);
 	if (!err)
 		err = daemon_cache(d);
 	if (!err)
 		err = daemon_nexthops(d);
-	if (!err)
-		err = xi_xfrm_server_create(&d->server, d->base, d->sad, d->spd, getenv(XI_XFRM_SOCK_ENV));
 	if (!err)
 		err = daemon_control(d);
 	if (!err)

@@ -4,10 +4,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -15,6 +17,25 @@
 #include "dataplane/hostif.h"
 #include "dataplane/port.h"
 #include "log.h"
+
+/* A directory that no daemon pinned into keeps its files, whatever was given as --pin-dir. */
+static int down_check(const char *pin_dir)
+{
+	static const char *const ours[] = { XI_MAP_SAD, XI_MAP_SAD_KEYS, XI_MAP_SPD, XI_MAP_CONFIG };
+	char path[PATH_MAX];
+	struct statfs fs;
+	unsigned int i;
+
+	if (statfs(pin_dir, &fs))
+		return errno == ENOENT ? 0 : -errno;
+	for (i = 0; fs.f_type == BPF_FS_MAGIC && i < sizeof(ours) / sizeof(ours[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", pin_dir, ours[i]);
+		if (!access(path, F_OK))
+			return 0;
+	}
+	log_warnx("%s: no xipsecd has pinned anything here; name its pin directory with --pin-dir", pin_dir);
+	return -EINVAL;
+}
 
 static int down_device(const struct if_nameindex *device, const char *pin_dir)
 {
@@ -59,6 +80,8 @@ static void down_wipe_keys(const char *pin_dir)
 	if (fd < 0)
 		return;
 	while (!bpf_map_get_next_key(fd, NULL, &key)) {
+		/* twice: the second update overwrites the element that the first one freed */
+		bpf_map_update_elem(fd, &key, &zero, BPF_EXIST);
 		bpf_map_update_elem(fd, &key, &zero, BPF_EXIST);
 		if (bpf_map_delete_elem(fd, &key))
 			break;
@@ -92,6 +115,9 @@ int xi_down(const char *pin_dir)
 {
 	int err, one;
 
+	err = down_check(pin_dir);
+	if (err)
+		return err;
 	/* the guards outlive the routes into xipsec0 */
 	err = xi_hostif_down();
 	one = down_devices(pin_dir);

@@ -257,10 +257,39 @@ static void report_add(struct xi_batch *b, unsigned int line)
 		b->report[b->report_len] = '\0'; /* whole lines only */
 }
 
+/* Short words that are no hexadecimal number beyond an SPI, and addresses. */
+static bool word_tells_no_key(const char *word, size_t n)
+{
+	size_t digits = strspn(word, "0123456789abcdefABCDEF:./");
+
+	if (digits >= n && (memchr(word, '.', n) || memchr(word, ':', n)))
+		return true;
+	return n <= (strncmp(word, "0x", 2) ? 15 : 10);
+}
+
+/* ip quotes the argument that it stumbled over, which may be a key, or part of one. */
+static void hide_keys(char *line)
+{
+	char *word = strchr(line, '"');
+
+	while (word) {
+		size_t n = strcspn(++word, "\"");
+		bool ends = word[n] == '"';
+
+		if (!word_tells_no_key(word, n)) {
+			memmove(word + 3, word + n, strlen(word + n) + 1);
+			memcpy(word, "...", 3);
+			n = 3;
+		}
+		word = ends ? strchr(word + n + 1, '"') : NULL;
+	}
+}
+
 static void err_line(struct xi_batch *b)
 {
 	b->line[b->line_len] = '\0';
 	b->line_len = 0;
+	hide_keys(b->line);
 	if (b->line[0] && strncmp(b->line, "Command failed ", 15))
 		snprintf(b->reason, sizeof(b->reason), "%s", b->line);
 }

@@ -271,6 +271,12 @@ ok "and those between them are loaded" has "$(ip xfrm state list; ip xfrm policy
 ok "as are those behind" has "$(ip xfrm policy list)" "src 10.3.0.0/16 dst 10.4.0.0/16"
 echo "route add default via 10.0.0.1" >> "$work/file"
 ok "other commands are not run" has "$(tell batch "$work/file")" "batch -22 $work/file:11: only \`xfrm state|policy add|update"
+echo "xfrm state add $A spi 0x5004 mode tunnel aead rfc4106(gcm(aes)) ${KEY}z 128" > "$work/bad"
+echo "xfrm state add $A spi 0x5004 mode tunnel reqid $KEY aead rfc4106(gcm(aes)) $KEY 128" >> "$work/bad"
+text=$(tell batch "$work/bad"; read -r -t 10 -u "$from_server" line; echo "$line")
+ok "a line that ip refuses is named" has "$text" "$work/bad:1: Error: argument \"...\" is wrong: ALGO-KEYMAT"
+ok "so is the next" has "$text" "$work/bad:2: Error: argument \"...\" is wrong: REQID"
+ok "and no key is told" is "$(grep -c "${KEY:0:12}" <<< "$text")" 0
 ok "no file" has "$(tell batch "$work/none")" "No such file or directory"
 
 echo "# restart"

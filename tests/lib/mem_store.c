@@ -160,8 +160,8 @@ static int mem_masks_put(void *s, const struct xi_guard_mask masks[XI_MAX_MASKS]
 	struct mem_store *m = s;
 	int err = write_step(m, 'M');
 
-	if (!err)
-		memcpy(m->masks, masks, sizeof(m->masks));
+	/* row by row in maps: when it fails, any part may have been written */
+	memcpy(m->masks, masks, sizeof(m->masks));
 	return err;
 }
 

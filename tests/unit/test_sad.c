@@ -653,6 +653,41 @@ static void set_replay_only_goes_forward(void **state)
 	assert_int_equal(xi_sad_set_replay(f->sad, &young->sa.id, &init), -EINVAL);
 }
 
+/* What NEWAE says cannot let a packet in a second time, RFC 4303 section 3.4.3. */
+static void set_replay_forgets_nothing(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t bmp[1] = { 0 };
+	struct xi_replay_init init = { .seq = 60, .bmp = bmp, .bmp_len = 1 };
+	struct xi_sa sa = sa_no(1);
+	const struct xi_sa_rec *rec;
+	struct xi_replay r;
+
+	assert_int_equal(add(f, &sa), 0);
+	rec = xi_sad_find(f->sad, &sa.id);
+	r = (struct xi_replay){ (uint64_t *)&rec->state->top, rec->words, rec->nwords - 1,
+				sa.replay_window, false };
+	assert_int_equal(xi_replay_commit(&r, 58), XI_NONE);
+	assert_int_equal(xi_replay_commit(&r, 60), XI_NONE);
+	assert_int_equal(xi_sad_set_replay(f->sad, &sa.id, &init), 0);
+	assert_int_equal(xi_replay_check(&r, 58), XI_DROP_REPLAY);
+	assert_int_equal(xi_replay_check(&r, 59), XI_NONE);
+	assert_int_equal(xi_replay_check(&r, 60), XI_DROP_REPLAY);
+	init.seq = 70;
+	bmp[0] = 1U << ((68 - 1) % 32); /* where the kernel's ring has number 68 */
+	assert_int_equal(xi_sad_set_replay(f->sad, &sa.id, &init), 0);
+	assert_int_equal(rec->state->top, 70);
+	assert_int_equal(xi_replay_check(&r, 58), XI_DROP_REPLAY);
+	assert_int_equal(xi_replay_check(&r, 59), XI_NONE);
+	assert_int_equal(xi_replay_check(&r, 60), XI_DROP_REPLAY);
+	assert_int_equal(xi_replay_check(&r, 68), XI_DROP_REPLAY);
+	assert_int_equal(xi_replay_check(&r, 70), XI_DROP_REPLAY);
+	init.seq = UINT32_MAX;
+	assert_int_equal(xi_sad_set_replay(f->sad, &sa.id, &init), 0);
+	assert_int_equal(xi_replay_check(&r, 59), XI_DROP_REPLAY_OLD);
+	assert_int_equal(xi_replay_check(&r, UINT32_MAX - 20), XI_NONE);
+}
+
 /* Invariant nonce-unique: a moved SA, RFC 4555. */
 static void key_that_comes_back_counts_on(void **state)
 {
@@ -973,6 +1008,7 @@ int main(void)
 		T(flush_takes_one_protocol_with_one_sync),
 		T(walk_goes_by_slot_and_survives_deletions),
 		T(set_replay_only_goes_forward),
+		T(set_replay_forgets_nothing),
 		T(key_that_comes_back_counts_on),
 		T(time_limits),
 		T(use_limits_count_from_first_use),

@@ -490,6 +490,22 @@ static void guard_order_fails_closed(void **state)
 	assert_int_equal(mem_store_count_guards(f->m), 0);
 }
 
+/* The table of masks is written row by row: what a failure left of it is not taken for what was there. */
+static void masks_half_written_are_written_again(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_policy p = tunnel(XI_OUT, "10.0.0.0/8", "10.1.0.0/16", 1);
+	struct xi_flow fl = flow("10.0.0.1", "10.1.0.1", 6, 1, 2);
+
+	assert_int_equal(add(f, &p), 0);
+	mem_store_fail(f->m, 3, 1);
+	assert_int_equal(xi_spd_delete(f->spd, &p), 0);
+	assert_int_equal(f->m->log[2], 'M');
+	mem_store_fail(f->m, 0, 0);
+	assert_int_equal(add(f, &p), 0);
+	assert_true(guard_hits(f->m, &fl, XI_OUT));
+}
+
 static void guard_covers_both_inbound_directions(void **state)
 {
 	struct fixture *f = *state;
@@ -1083,6 +1099,36 @@ static void adoption_finds_everything_as_it_was(void **state)
 	assert_true(xi_spd_find(f->spd, &p)->index > before[39].index);
 }
 
+/*
+ * Which of two policies of one priority comes first decides what leaves in clear, so a restart must not
+ * change it: neither an update that keeps its place, nor one that takes a new one.
+ */
+static void adoption_keeps_the_order_among_equals(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_policy bypass = policy(XI_OUT, "10.0.0.0/8", "10.1.0.0/16", 5);
+	struct xi_policy block = policy(XI_OUT, "10.0.0.0/16", "10.1.0.0/16", 5);
+	struct xi_flow fl = flow("10.0.3.1", "10.1.0.1", 6, 1, 2);
+	unsigned int n, i;
+
+	block.action = XI_BLOCK;
+	assert_int_equal(add(f, &bypass), 0);
+	block.priority = 1;
+	assert_int_equal(add(f, &block), 0);
+	bypass.priority = 1;
+	assert_int_equal(replace(f, &bypass), 0);
+	assert_int_equal(judge(f, &fl, NULL), XI_VERDICT_DISCARD);
+	for (i = 0; i < 2; i++) {
+		close_all(f);
+		open_all(f);
+		assert_int_equal(xi_spd_adopt(f->spd, &n), 0);
+		assert_int_equal(n, 2);
+		assert_int_equal(judge(f, &fl, NULL), XI_VERDICT_DISCARD);
+		assert_int_equal(replace(f, &block), 0);
+		f->m->policies[1].policy.add_time += 100;
+	}
+}
+
 static void adoption_of_nonsense_fails_closed(void **state)
 {
 	struct fixture *f = *state;
@@ -1139,6 +1185,7 @@ int main(void)
 		T(change_undone_at_every_failing_write),
 		T(delete_undone_when_the_store_keeps_the_policy),
 		T(guard_order_fails_closed),
+		T(masks_half_written_are_written_again),
 		T(guard_covers_both_inbound_directions),
 		T(guard_agrees_with_policies),
 		T(default_action_is_mirrored),
@@ -1155,6 +1202,7 @@ int main(void)
 		T(protected_packets_need_a_template_that_fits),
 		T(flush_waits_once),
 		T(adoption_finds_everything_as_it_was),
+		T(adoption_keeps_the_order_among_equals),
 		T(adoption_of_nonsense_fails_closed),
 		T(local_addresses_are_copied_and_found),
 	};
