@@ -16,6 +16,28 @@
 #include "dataplane/port.h"
 #include "log.h"
 
+/* Nobody tells how the port was attached: whatever is there of ours goes. */
+static int down_programs(struct xi_port_dev *port, const char *pin_dir)
+{
+	static const struct {
+		enum xi_port_attach attach;
+		enum xi_port_mode mode;
+	} ways[] = {
+		{ XI_ATTACH_LINK, XI_PORT_NATIVE },
+		{ XI_ATTACH_NETLINK, XI_PORT_NATIVE },
+		{ XI_ATTACH_NETLINK, XI_PORT_SKB },
+	};
+	int one, err = 0;
+
+	for (unsigned int i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		port->config.attach = ways[i].attach;
+		port->config.mode = ways[i].mode;
+		one = xi_port_detach(port, pin_dir);
+		err = err ? err : one;
+	}
+	return err;
+}
+
 static int down_port(uint32_t ifindex, const struct xi_port *value, const char *pin_dir)
 {
 	struct xi_port_dev port = { .ifindex = ifindex, .slot = value->slot };
@@ -25,7 +47,7 @@ static int down_port(uint32_t ifindex, const struct xi_port *value, const char *
 	if (!if_indextoname(ifindex, port.config.name))
 		return 0;            /* the device is gone, and what was on it with it */
 	guard = value->role == XI_ROLE_CIPHER ? xi_port_guard_detach(&port) : 0;
-	err = xi_port_detach(&port, pin_dir);
+	err = down_programs(&port, pin_dir);
 	return err ? err : guard;
 }
 
