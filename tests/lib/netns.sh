@@ -84,6 +84,8 @@ net_in() {
 net_bg() {
 	local label=$1 ns=$XI_NS-$2
 	shift 2
+	# here, for the child may come to it only after somebody has read what an earlier one wrote
+	: > "$XI_TMP/$label.log"
 	# not net_in: $! would be a shell around CMD, not CMD itself
 	nsenter --net="/run/netns/$ns" -- "$@" > "$XI_TMP/$label.log" 2>&1 &
 	xi_pids["bg $label"]=$!
