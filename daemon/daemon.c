@@ -21,6 +21,7 @@
 #include <xipsec/reasons.h>
 #include "bpfobj.h"
 #include "cache/cache.h"
+#include "caps.h"
 #include "control/cachecmd.h"
 #include "control/control.h"
 #include "control/show.h"
@@ -99,7 +100,8 @@ static int daemon_lock(struct xi_daemon *d)
 	char path[PATH_MAX];
 	int err;
 
-	if (mkdir(d->config->run_dir, 0755) && errno != EEXIST) {
+	/* chmod: whatever the umask, members of the group must get to the control socket */
+	if (mkdir(d->config->run_dir, 0755) ? errno != EEXIST : chmod(d->config->run_dir, 0755)) {
 		err = -errno;
 		log_warn("%s: cannot make the run directory", d->config->run_dir);
 		return err;
@@ -502,7 +504,9 @@ static int daemon_open(struct xi_daemon *d)
 {
 	int err;
 
-	err = daemon_lock(d);
+	err = xi_caps_check();
+	if (!err)
+		err = daemon_lock(d);
 	if (!err)
 		err = daemon_loop(d);
 	if (!err)
