@@ -3,6 +3,7 @@
 #   make            build everything into build/
 #   make demo       packages, build, and a two-gateway demonstration (root)
 #   make check      packages, build, and every test (root); check-unit, check-prog ... one layer
+#   make fuzz       libFuzzer on packets and XFRM messages, FUZZ_SECONDS (30) each
 #   make install    DESTDIR and PREFIX as usual
 
 CC ?= gcc
@@ -40,6 +41,9 @@ PROGS = $(B)/xipsecd $(B)/xipsec $(B)/libxipsec-xfrm.so
 UNIT = $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 PROG = $(patsubst tests/prog/%.c,$(B)/tests/prog/%,$(wildcard tests/prog/test_*.c))
 TEST_LIB = $(wildcard tests/lib/*.c)
+NET_TOOLS = $(B)/tests/net/meta $(B)/tests/net/spread.bpf.o
+FUZZ = $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_CLANG ?= clang-14
 BENCH = $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(filter-out %.bpf.c,$(wildcard tests/bench/*.c)))
 
 all: $(PROGS)
@@ -76,15 +80,39 @@ $(B)/tests/%: tests/%.c $(TEST_LIB) $(B)/libxipsec.a $(SKEL) $(wildcard tests/li
 	$(CC) $(XI_CPPFLAGS) -Itests/lib $(XI_CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $< $(TEST_LIB) \
 		$(B)/libxipsec.a $(XI_LIBS) -lcmocka
 
-$(B)/tests/bench/%.bpf.o: tests/bench/%.bpf.c tests/bench/%.h
+$(B)/tests/%.bpf.o: tests/%.bpf.c $(HDRS)
 	@mkdir -p $(@D)
 	$(BPF_CLANG) $(BPF_CFLAGS) -c $< -o $@
-$(B)/bpf/%.skel.h: $(B)/tests/bench/%.bpf.o
+$(B)/tests/bench/gen.bpf.o: tests/bench/gen.h
+define SKELETON
 	@mkdir -p $(@D)
 	$(BPFTOOL) gen skeleton $< name $*_bpf > $@.tmp && mv $@.tmp $@
+endef
+$(B)/bpf/%.skel.h: $(B)/tests/bench/%.bpf.o
+	$(SKELETON)
+$(B)/bpf/%.skel.h: $(B)/tests/net/%.bpf.o
+	$(SKELETON)
 $(B)/tests/bench/gen: $(B)/bpf/gen.skel.h
+$(B)/tests/net/meta: $(B)/bpf/meta.skel.h
 
-tests: $(PROGS) $(UNIT) $(PROG)
+# the daemon under the sanitizers, for tests/net/test_asan.sh
+asan:
+	$(MAKE) B=$(B)/asan SAN='-fsanitize=address,undefined -fno-omit-frame-pointer' OPT='-O1 -g' \
+		$(B)/asan/xipsecd
+
+# 30 s a target; tests/lib/test_fuzz.sh runs each for a moment
+FUZZ_LIB = $(wildcard daemon/ipsec/*.c daemon/crypto/*.c) \
+	daemon/source/carries.c $(wildcard daemon/source/xfrm_*.c)
+$(B)/tests/fuzz/%: tests/fuzz/%.c $(FUZZ_LIB)
+	@mkdir -p $(@D)
+	$(FUZZ_CLANG) $(XI_CPPFLAGS) -std=gnu11 -g -O1 -fno-strict-aliasing \
+		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -o $@ $< $(FUZZ_LIB) \
+		$(XI_LIBS)
+fuzz: $(FUZZ)
+	set -e; for f in $(FUZZ); do $$f -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -print_final_stats=1; done
+FUZZ_SECONDS ?= 30
+
+tests: $(PROGS) $(UNIT) $(PROG) $(NET_TOOLS) $(FUZZ) asan
 
 deps:
 	@tests/lib/deps.sh
@@ -113,5 +141,5 @@ clean:
 	rm -rf $(B)
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
-.PHONY: all tests deps check demo vmtest bench install clean
+.PHONY: all tests asan fuzz deps check demo vmtest bench install clean
 .SECONDARY:

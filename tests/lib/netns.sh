@@ -31,11 +31,12 @@
 #   not_on_wire PCAP TEXT        true when TEXT occurs in no packet
 #
 # Variables to set before net_up: XI_QUEUES (1), XI_WAN_MTU (1600), XI_LAN_MTU (1500).
-# XI_BUILD (build) names the build directory of the programs.
+# XI_BUILD (build) names the build directory of the programs, XI_DAEMON another xipsecd than the one in it.
 
 XI_NS=xi-$$
 XI_TMP=$(mktemp -d "${TMPDIR:-/tmp}/xi-test.XXXXXX")
 XI_BUILD=${XI_BUILD:-build}
+XI_DAEMON=${XI_DAEMON:-$XI_BUILD/xipsecd}
 XI_QUEUES=${XI_QUEUES:-1}
 XI_WAN_MTU=${XI_WAN_MTU:-1600}
 XI_LAN_MTU=${XI_LAN_MTU:-1500}
@@ -83,6 +84,8 @@ net_in() {
 net_bg() {
 	local label=$1 ns=$XI_NS-$2
 	shift 2
+	# here, for the child may come to it only after somebody has read what an earlier one wrote
+	: > "$XI_TMP/$label.log"
 	# not net_in: $! would be a shell around CMD, not CMD itself
 	nsenter --net="/run/netns/$ns" -- "$@" > "$XI_TMP/$label.log" 2>&1 &
 	xi_pids["bg $label"]=$!
@@ -209,7 +212,7 @@ start_daemon() {
 	/usr/bin/python3 -S tests/lib/notify_wait.py "$sock" "${XI_START_TIMEOUT:-20}" &
 	waiter=$!
 	wait_for 10 test -S "$sock" || return 1
-	NOTIFY_SOCKET=$sock nsenter --net="/run/netns/$XI_NS-$gw" -- "$XI_BUILD/xipsecd" -c "$conf" \
+	NOTIFY_SOCKET=$sock nsenter --net="/run/netns/$XI_NS-$gw" -- "$XI_DAEMON" -c "$conf" \
 		--run-dir "$XI_TMP/run-$gw" --pin-dir "$XI_BPFFS/$gw" "$@" \
 		>> "$XI_TMP/$gw.log" 2>&1 &
 	daemon=$!

@@ -1,0 +1,17 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# Every fuzz target, for a moment: `make fuzz` runs them longer.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+. tests/lib/tap.sh
+B=${B:-build}
+
+found=0
+for f in "$B"/tests/fuzz/fuzz_*; do
+	[ -x "$f" ] || continue
+	found=1
+	tap_check "${f##*/}: nothing found in 5 s" "$f" -max_total_time=5 -max_len=4096 -artifact_prefix="$f-" \
+		-print_final_stats=1
+done
+[ $found = 1 ] || tap_skip_all "no fuzz target is built; make fuzz builds them"
+tap_done
