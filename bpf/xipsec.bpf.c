@@ -72,16 +72,6 @@ int xdp_plain(struct xdp_md *ctx)
 	return xi_exit_xdp(xi_plain(ctx));
 }
 
-/*
- * On xipsec0: what reaches the host has come through a worker, which left its record in the source
- * MAC.
- */
-SEC("xdp")
-int xdp_host(struct xdp_md *ctx)
-{
-	return xi_exit_xdp(xi_meta_strip(ctx) ? xi_meta_from_record(ctx) : XI_DROP_META_ROOM);
-}
-
 /* clsact ingress of xipsec0. */
 SEC("tc")
 int tc_mark(struct __sk_buff *skb)

@@ -374,15 +374,13 @@ static int daemon_start_workers(struct xi_daemon *d)
 	return err;
 }
 
-/* On xipsec0 itself: the worker's record becomes metadata, the SA's output mark becomes the packet's. */
+/* On xipsec0 itself: the output mark of the SA that the worker's record names becomes the packet's. */
 static int daemon_attach_host(struct xi_daemon *d)
 {
 	struct xi_port_dev dev = { .config = { .name = XI_HOSTIF_NAME, .role = XI_ROLE_HOST },
 				   .ifindex = d->hostif.ifindex };
-	int err;
 
-	err = xi_port_attach(&dev, xi_bpfobj_prog_fd(d->bpf, "xdp_host"), d->config->pin_dir);
-	return err ? err : xi_port_mark_attach(&dev, xi_bpfobj_prog_fd(d->bpf, "tc_mark"));
+	return xi_port_mark_attach(&dev, xi_bpfobj_prog_fd(d->bpf, "tc_mark"));
 }
 
 static int daemon_attach_port(struct xi_daemon *d, struct xi_port_dev *dev)

@@ -14,7 +14,7 @@
 #include "log.h"
 
 /* What makes an attached program ours: its name. */
-static const char *const port_programs[] = {"xdp_cipher", "xdp_plain", "xdp_host"};
+static const char *const port_programs[] = {"xdp_cipher", "xdp_plain"};
 
 static const char *port_program(const struct xi_port_dev *port)
 {

@@ -31,7 +31,7 @@ tcp_host() {
 	wait_for 5 cmp "$XI_TMP/blob" "$XI_TMP/got"
 }
 
-capture_start wan br
+XI_SNAPLEN=96 capture_start wan br
 capture_start gw1 xipsec0 icmp
 tap_check "host to host: ping over IPv4" ping_host -I 10.1.1.1 10.1.2.1
 tap_check "host to host: ping over IPv6" ping_host -I fd00:1::1 fd00:2::1

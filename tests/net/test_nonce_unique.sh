@@ -8,6 +8,7 @@ cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/sas.sh
 need_root
 need_tools tcpdump ping python3
+XI_SNAPLEN=96
 
 net_up || tap_skip_all "cannot make network namespaces"
 mkdir -p "$XI_TMP/state"
