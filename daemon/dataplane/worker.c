@@ -222,7 +222,7 @@ static int worker_open_sock(struct xi_worker *w, const struct xi_port_dev *port,
 	if (err)
 		return err;
 	w->nsocks++;
-	if (!w->by_port[port->slot])
+	if (!w->by_port[port->slot] && queue < port->tx_queues)
 		w->by_port[port->slot] = xsk;
 	if (bpf_map_update_elem(w->config.xsks_fd, &key, &xsk->fd, BPF_ANY)) {
 		err = -errno;
