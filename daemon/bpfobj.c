@@ -46,13 +46,16 @@ static int bpfobj_print(enum libbpf_print_level level, const char *fmt, va_list 
 	return 0;
 }
 
-/* The parent of the pin directory must lie on a bpffs; /sys/fs/bpf is mounted when nobody has yet. */
+/*
+ * The parent of the pin directory must lie on a bpffs; /sys/fs/bpf is mounted when nobody has yet.
+ */
 static int bpfobj_make_dir(const char *pin_dir)
 {
 	struct statfs fs;
 	int err;
 
-	if (statfs("/sys/fs/bpf", &fs) == 0 && fs.f_type != BPF_FS_MAGIC && !strncmp(pin_dir, "/sys/fs/bpf/", 12) &&
+	if (statfs("/sys/fs/bpf", &fs) == 0 && fs.f_type != BPF_FS_MAGIC &&
+	    !strncmp(pin_dir, "/sys/fs/bpf/", 12) &&
 	    mount("bpf", "/sys/fs/bpf", "bpf", 0, "mode=0700"))
 		log_warn("/sys/fs/bpf: cannot mount a bpf file system");
 	if (mkdir(pin_dir, 0700) && errno != EEXIST) {
@@ -61,7 +64,9 @@ static int bpfobj_make_dir(const char *pin_dir)
 		return err;
 	}
 	if (statfs(pin_dir, &fs) || fs.f_type != BPF_FS_MAGIC) {
-		log_warnx("%s: not on a bpf file system; mount one with `mount -t bpf bpf /sys/fs/bpf`, or set pin-dir", pin_dir);
+		log_warnx(
+			"%s: not on a bpf file system; mount one with `mount -t bpf bpf /sys/fs/bpf`, or set pin-dir",
+			pin_dir);
 		return -EINVAL;
 	}
 	return 0;
@@ -69,7 +74,10 @@ static int bpfobj_make_dir(const char *pin_dir)
 
 static uint32_t bpfobj_lru_size(const struct xi_bpfobj *obj, uint32_t wanted)
 {
-	/* old kernels keep half of a small LRU map's size, and evict in batches: room for twice as many */
+	/*
+	 * old kernels keep half of a small LRU map's size, and evict in batches: room for twice as
+	 * many
+	 */
 	uint32_t least = 256U * obj->ncpus;
 
 	return wanted * 2 > least ? wanted * 2 : least;
@@ -99,10 +107,12 @@ static int bpfobj_pin_path(struct bpf_map *map, const char *pin_dir, bool *adopt
 	snprintf(path, sizeof(path), "%s/%s", pin_dir, bpf_map__name(map));
 	fd = bpf_obj_get(path);
 	if (fd >= 0) {
-		if (!bpf_obj_get_info_by_fd(fd, &info, &len) && info.max_entries != bpf_map__max_entries(map)) {
+		if (!bpf_obj_get_info_by_fd(fd, &info, &len) &&
+		    info.max_entries != bpf_map__max_entries(map)) {
 			if (bpf_map__max_entries(map))
-				log_warnx("%s: keeps its size of %u; `xipsec down` first to change it to %u", path,
-					  info.max_entries, bpf_map__max_entries(map));
+				log_warnx(
+					"%s: keeps its size of %u; `xipsec down` first to change it to %u",
+					path, info.max_entries, bpf_map__max_entries(map));
 			bpf_map__set_max_entries(map, info.max_entries);
 		}
 		*adopted = true;
@@ -142,7 +152,9 @@ static int bpfobj_check_abi(const char *pin_dir)
 	if (bpf_obj_get_info_by_fd(fd, &info, &len) || info.value_size != sizeof(config) ||
 	    bpf_map_lookup_elem(fd, &zero, &config) ||
 	    (config.abi_version && config.abi_version != XI_ABI_VERSION)) {
-		log_warnx("%s: pinned by another version of xipsecd; stop traffic, then `xipsec down`", pin_dir);
+		log_warnx(
+			"%s: pinned by another version of xipsecd; stop traffic, then `xipsec down`",
+			pin_dir);
 		err = -ESTALE;
 	}
 	close(fd);
@@ -197,7 +209,8 @@ static int bpfobj_load(struct xi_bpfobj *obj, const struct xi_bpfobj_config *con
 	err = xipsec_bpf__load(obj->skel);
 	if (err) {
 		errno = -err;
-		log_warn("BPF object: the kernel refused it; it takes Linux 6.1 or newer, CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON");
+		log_warn(
+			"BPF object: the kernel refused it; it takes Linux 6.1 or newer, CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON");
 		return err;
 	}
 	bpf_object__for_each_program(prog, obj->skel->obj) {

@@ -86,7 +86,8 @@ static void daemon_stop(struct xi_daemon *d, int status)
 
 static void daemon_on_signal(evutil_socket_t sig, short what, void *arg)
 {
-	log_info("signal %d: stopping; programs and maps stay, protected traffic is held back", (int)sig);
+	log_info("signal %d: stopping; programs and maps stay, protected traffic is held back",
+		 (int)sig);
 	daemon_stop(arg, 0);
 }
 
@@ -151,7 +152,8 @@ static int daemon_engine(struct xi_daemon *d)
 {
 	d->engine = xi_engine_find(d->config->engine);
 	if (!d->engine) {
-		log_warnx("engine = %s: this CPU cannot run it; use engine = auto or openssl", d->config->engine);
+		log_warnx("engine = %s: this CPU cannot run it; use engine = auto or openssl",
+			  d->config->engine);
 		return -ENOTSUP;
 	}
 	return 0;
@@ -208,8 +210,9 @@ static int daemon_state_dir(struct xi_daemon *d)
 	if (!d->config->sas || !mkdir(d->config->state_dir, 0700) || errno == EEXIST)
 		return 0;
 	err = -errno;
-	log_warn("%s: cannot make the state directory, where SAs from a file reserve sequence numbers",
-		 d->config->state_dir);
+	log_warn(
+		"%s: cannot make the state directory, where SAs from a file reserve sequence numbers",
+		d->config->state_dir);
 	return err;
 }
 
@@ -287,17 +290,21 @@ static int daemon_cache(struct xi_daemon *d)
 
 static int daemon_enter_port(struct xi_daemon *d, const struct xi_port_dev *dev)
 {
-	struct xi_port value = { .role = dev->config.role, .slot = dev->slot, .queues = dev->queues };
+	struct xi_port value = {.role = dev->config.role, .slot = dev->slot, .queues = dev->queues};
 
 	memcpy(value.mac, dev->mac, sizeof(value.mac));
-	if (bpf_map_update_elem(xi_bpfobj_map_fd(d->bpf, XI_MAP_PORTS), &dev->ifindex, &value, BPF_ANY)) {
+	if (bpf_map_update_elem(xi_bpfobj_map_fd(d->bpf, XI_MAP_PORTS), &dev->ifindex, &value,
+				BPF_ANY)) {
 		log_warn("%s: cannot be entered into the ports map", dev->config.name);
 		return -EIO;
 	}
 	return 0;
 }
 
-/* Devices that an earlier daemon had as ports and this one has not: whatever still runs there drops. */
+/*
+ * Devices that an earlier daemon had as ports and this one has not: whatever still runs there
+ * drops.
+ */
 static void daemon_forget_ports(struct xi_daemon *d)
 {
 	int fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_PORTS);
@@ -333,7 +340,8 @@ static int daemon_ports(struct xi_daemon *d)
 	}
 	d->nworkers = d->config->workers ? d->config->workers : queues;
 	if (d->nworkers > queues) {
-		log_warnx("workers = %u: only %u queues to serve; using %u", d->nworkers, queues, queues);
+		log_warnx("workers = %u: only %u queues to serve; using %u", d->nworkers, queues,
+			  queues);
 		d->nworkers = queues;
 	}
 	d->hostif_mtu = mtu < HOSTIF_MTU_MAX ? mtu : HOSTIF_MTU_MAX;
@@ -388,7 +396,8 @@ static int daemon_attach_port(struct xi_daemon *d, struct xi_port_dev *dev)
 	bool cipher = dev->config.role == XI_ROLE_CIPHER;
 	int err;
 
-	err = xi_port_attach(dev, xi_bpfobj_prog_fd(d->bpf, cipher ? "xdp_cipher" : "xdp_plain"), d->config->pin_dir);
+	err = xi_port_attach(dev, xi_bpfobj_prog_fd(d->bpf, cipher ? "xdp_cipher" : "xdp_plain"),
+			     d->config->pin_dir);
 	if (!err && cipher)
 		err = xi_port_guard_attach(dev, xi_bpfobj_prog_fd(d->bpf, "tc_guard"));
 	if (!err && dev->config.role == XI_ROLE_HOST)
@@ -430,8 +439,9 @@ static bool daemon_look_at_port(struct xi_daemon *d, struct xi_rtnl *rt, struct 
 	int err = xi_link_get(rt, dev->config.name, &link);
 
 	if (err == -ENODEV && dev->ifindex && !if_indextoname(dev->ifindex, name)) {
-		log_warnx("port %s: the device is gone; nothing goes that way until there is one of this name again",
-			  dev->config.name);
+		log_warnx(
+			"port %s: the device is gone; nothing goes that way until there is one of this name again",
+			dev->config.name);
 		bpf_map_delete_elem(xi_bpfobj_map_fd(d->bpf, XI_MAP_PORTS), &dev->ifindex);
 		dev->ifindex = 0;
 		return dev->config.role == XI_ROLE_HOST;
@@ -567,7 +577,10 @@ static int daemon_control(struct xi_daemon *d)
 	return err;
 }
 
-/* From here on packets flow: workers first, then programs, so that nothing is dropped for want of a socket. */
+/*
+ * From here on packets flow: workers first, then programs, so that nothing is dropped for want of a
+ * socket.
+ */
 static int daemon_go_live(struct xi_daemon *d)
 {
 	uint32_t slot;
@@ -581,7 +594,8 @@ static int daemon_go_live(struct xi_daemon *d)
 	if (err)
 		return err;
 	d->live = true;
-	log_info("ready: engine %s, %u workers, %u ports", d->engine->name, d->nworkers, d->config->nports);
+	log_info("ready: engine %s, %u workers, %u ports", d->engine->name, d->nworkers,
+		 d->config->nports);
 	xi_notify("READY=1\nSTATUS=%u ports, %u workers, engine %s", d->config->nports, d->nworkers,
 		  d->engine->name);
 	return 0;

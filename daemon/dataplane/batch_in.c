@@ -6,7 +6,8 @@
 
 #include "sad/selector.h"
 
-const struct xi_sa_ctx *xi_batch_context(struct xi_worker *w, uint32_t handle, uint32_t hint, bool *slow)
+const struct xi_sa_ctx *xi_batch_context(struct xi_worker *w, uint32_t handle, uint32_t hint,
+					 bool *slow)
 {
 	const struct xi_sa_ctx *ctx = xi_slots_find(w->slots, handle, hint);
 	const struct xi_sa_rec *rec;
@@ -62,8 +63,8 @@ static uint32_t flow_hash(const struct xi_flow *flow, uint32_t sa_index)
 }
 
 /*
- * May the packet come in through this SA? The answer is remembered per flow and SA until the SPD changes; the full check
- * walks the policies.
+ * May the packet come in through this SA? The answer is remembered per flow and SA until the SPD
+ * changes; the full check walks the policies.
  */
 static bool in_allowed(struct xi_worker *w, const struct xi_flow *flow, const struct xi_item *item)
 {
@@ -75,7 +76,8 @@ static bool in_allowed(struct xi_worker *w, const struct xi_flow *flow, const st
 		return true;
 	if (!xi_spd_allows_protected(snap, flow, item->ctx->sa))
 		return false;
-	*allowed = (struct xi_allowed){ .sa_index = item->meta.handle, .generation = snap->generation, .flow = *flow };
+	*allowed = (struct xi_allowed){
+		.sa_index = item->meta.handle, .generation = snap->generation, .flow = *flow};
 	return true;
 }
 

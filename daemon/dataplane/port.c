@@ -35,11 +35,13 @@ static int port_queues(struct xi_port_dev *port, const struct xi_link *link)
 			return -E2BIG;
 		}
 		port->queues = rx;
+		port->tx_queues = tx ? tx : rx;
 		return 0;
 	}
 	port->queues = link->rx_queues ? link->rx_queues : 1;
 	if (port->queues > XI_MAX_QUEUES)
 		port->queues = XI_MAX_QUEUES;
+	port->tx_queues = port->queues;
 	return 0;
 }
 

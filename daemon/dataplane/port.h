@@ -25,6 +25,7 @@ struct xi_port_dev {
 	uint32_t ifindex;
 	uint32_t slot;
 	uint32_t queues;             /* receive queues, at most XI_MAX_QUEUES */
+	uint32_t tx_queues;          /* transmit queues: a socket of a queue beyond them cannot send */
 	uint32_t mtu;
 	uint8_t mac[6];
 };

@@ -140,7 +140,10 @@ enum xi_reason xi_replay_commit(const struct xi_replay *r, uint64_t seq)
 	return XI_NONE;
 }
 
-/* A number whose word went to a later block while we looked counts as received: no copy may accept it. */
+/*
+ * A number whose word went to a later block while we looked counts as received: no copy may accept
+ * it.
+ */
 static bool is_marked(const struct xi_replay *r, uint64_t seq)
 {
 	return word_judge(__atomic_load_n(block_word(r, seq), __ATOMIC_ACQUIRE), seq) != XI_NONE;

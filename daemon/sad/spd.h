@@ -47,7 +47,7 @@ int xi_spd_adopt(struct xi_spd *spd, unsigned int *n);
  * Each is acknowledged only when no worker and no XDP program judges by the old state:
  * the store's guard and generation are changed, a new snapshot is published, grace period waited for.
  * Every change takes a new generation, so that all flows are judged again, but for one: a replacement that
- * differs only in template SPIs or lifetimes. Flows of the SAs that lose by it find them superseded.
+ * differs only in lifetimes, or, outbound, in template SPIs. Flows of the SAs that lose by it find them superseded.
  * -EINVAL as the kernel; -EOPNOTSUPP for templates other than one of ESP in tunnel mode (an outbound transport
  * template without addresses is taken: a trap, for which no SA serves).
  */

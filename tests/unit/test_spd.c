@@ -994,6 +994,7 @@ static void protected_packets_need_a_template_that_fits(void **state)
 	struct xi_policy p = tunnel(XI_FWD, "10.1.0.0/16", "10.0.0.0/8", 1);
 	struct xi_flow fl = flow("10.1.0.1", "10.0.0.1", 6, 1, 2);
 	struct xi_sa sa = in_sa(0x1000, 1), bad;
+	uint32_t before;
 
 #define ALLOWS(sa) xi_spd_allows_protected(xi_spd_snapshot(f->spd), &fl, sa)
 	assert_false(ALLOWS(&sa));   /* XfrmInNoPols */
@@ -1011,8 +1012,11 @@ static void protected_packets_need_a_template_that_fits(void **state)
 	bad.sel = p.sel;
 	assert_true(ALLOWS(&bad));
 	p.tmpls[0].id.spi = 0x1001;
+	before = generation(f);
 	assert_int_equal(replace(f, &p), 0);
 	assert_false(ALLOWS(&sa));
+	/* workers remember answers for as long as the generation is the same */
+	assert_int_not_equal(generation(f), before);
 	p.tmpls[0].id.spi = 0x1000;
 	p.tmpls[0].optional = 1;
 	assert_int_equal(replace(f, &p), 0);
