@@ -26,8 +26,8 @@ static const struct {
 
 static void log_missing(const char *name, const char *use)
 {
-	log_warnx("%s is missing, for %s: run this as root, or grant it (systemd.exec(5): AmbientCapabilities=)",
-		  name, use);
+	log_warnx("%s is missing, for %s: run this as root, or grant it (systemd.exec(5), "
+		  "AmbientCapabilities=)", name, use);
 }
 
 int xi_caps_check(uint64_t effective, uint64_t memlock)
@@ -41,7 +41,8 @@ int xi_caps_check(uint64_t effective, uint64_t memlock)
 		err = -EPERM;
 	}
 	if (!(effective & BIT(CAP_IPC_LOCK)) && memlock != RLIM_INFINITY) {
-		log_missing("CAP_IPC_LOCK", "packet memory (or raise the limit of locked memory, LimitMEMLOCK=)");
+		log_missing("CAP_IPC_LOCK",
+			    "packet memory (or raise the limit of locked memory, LimitMEMLOCK=)");
 		err = -EPERM;
 	}
 	return err;
@@ -55,5 +56,6 @@ int xi_caps_check_self(void)
 
 	if (syscall(SYS_capget, &head, data) || getrlimit(RLIMIT_MEMLOCK, &memlock))
 		return -errno;
-	return xi_caps_check(data[0].effective | (uint64_t)data[1].effective << 32, memlock.rlim_cur);
+	return xi_caps_check(data[0].effective | (uint64_t)data[1].effective << 32,
+			     memlock.rlim_cur);
 }

@@ -124,7 +124,8 @@ static int daemon_lock(struct xi_daemon *d)
 		return 0;
 	err = -errno;
 	if (err == -EWOULDBLOCK)
-		log_warnx("%s: another xipsecd uses this run directory; stop it or give --run-dir and --pin-dir", path);
+		log_warnx("%s: another xipsecd uses this run directory; stop it or give --run-dir and "
+			  "--pin-dir", path);
 	else
 		log_warn("%s: cannot lock the run directory", path);
 	return err;
@@ -245,14 +246,15 @@ static int daemon_databases(struct xi_daemon *d)
 	return err;
 }
 
-/* Before anything of the network namespace is touched: its name is what two daemons would fight for. */
+/* Before anything of the network namespace is touched: two daemons would fight for it. */
 static int daemon_server(struct xi_daemon *d)
 {
 	int err;
 
 	err = xi_xfrm_server_create(&d->server, d->base, d->sad, d->spd, getenv(XI_XFRM_SOCK_ENV));
 	if (err == -EADDRINUSE) {
-		log_warnx("another xipsecd serves this network namespace; stop it, or start this one in a namespace of its own");
+		log_warnx("another xipsecd serves this network namespace; stop it, or start this one in "
+			  "a namespace of its own");
 	} else if (err) {
 		errno = -err;
 		log_warn("cannot open the XFRM socket");

@@ -33,7 +33,8 @@ static int down_check(const char *pin_dir)
 		if (!access(path, F_OK))
 			return 0;
 	}
-	log_warnx("%s: no xipsecd has pinned anything here; name its pin directory with --pin-dir", pin_dir);
+	log_warnx("%s: no xipsecd has pinned anything here; name its pin directory with --pin-dir",
+		  pin_dir);
 	return -EINVAL;
 }
 

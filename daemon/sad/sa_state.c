@@ -105,6 +105,13 @@ static void oseq_raise(struct xi_sa_state *state, uint64_t oseq)
 			return;
 }
 
+/* The numbers up to oseq are given up before the limit comes down. */
+void xi_state_limit(struct xi_sa_state *state, uint64_t oseq, uint64_t limit)
+{
+	oseq_raise(state, oseq);
+	__atomic_store_n(&state->oseq_limit, limit, __ATOMIC_SEQ_CST);
+}
+
 /*
  * A window that went back would let packets in a second time, so it is refused, and what was received
  * stays so. seq 0 without bitmap: no window given.

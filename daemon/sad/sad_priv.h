@@ -123,6 +123,8 @@ void xi_rec_free(struct xi_sa_rec *rec);
 void xi_state_reset(struct xi_sa_state *state, uint32_t sa_index);
 void xi_state_start(const struct xi_sa_rec *rec, const struct xi_replay_init *init, uint64_t oseq,
 		    uint64_t limit);
+/* An SA in use goes on behind oseq, up to limit; its limit may be lowered, but not near what it has used. */
+void xi_state_limit(struct xi_sa_state *state, uint64_t oseq, uint64_t limit);
 
 /* peer.c */
 int xi_peers_add(struct xi_sad *sad, struct xi_sad_node *node);

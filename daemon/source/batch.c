@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "log.h"
 #include "source/program.h"
 #include "source/proto.h"
 #include "source/server.h"
@@ -170,19 +171,23 @@ static int file_take(struct xi_batch *b, char *why, size_t n)
 {
 	struct stat st;
 	int err = 0;
-	int fd = open(b->file, O_RDONLY | O_CLOEXEC);
+	int fd = open(b->file, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* not to wait for a FIFO's writer */
 
 	if (fd < 0 || fstat(fd, &st))
 		err = -errno;
-	else if (!S_ISREG(st.st_mode) || (size_t)st.st_size > FILE_MAX)
+	else if (!S_ISREG(st.st_mode))
+		err = -ENOTSUP;
+	else if ((size_t)st.st_size > FILE_MAX)
 		err = -EFBIG;
 	if (!err) {
 		b->mem = memfd_create("xipsec-batch", MFD_CLOEXEC);
 		if (b->mem < 0 || ftruncate(b->mem, st.st_size))
 			err = -errno;
 	}
-	if (err)
-		snprintf(why, n, "%s: %s", b->file, strerror(-err));
+	if (err == -ENOTSUP)
+		snprintf(why, n, "%s: no regular file: name a file of ip -batch lines", b->file);
+	else if (err)
+		snprintf(why, n, "%s: cannot read the file of SAs: %s", b->file, strerror(-err));
 	else if (st.st_size)
 		err = text_read(b, fd, st.st_size, why, n);
 	if (fd >= 0)
@@ -234,11 +239,14 @@ static struct xi_batch *batch_new(const char *file, char *why, size_t n)
 int xi_batch_check(const char *file, char *why, size_t n)
 {
 	struct xi_batch *b = batch_new(file, why, n);
+	struct stat st;
 	int err;
 
 	if (!b)
 		return -ENOMEM;
 	err = file_take(b, why, n);
+	if (!err && !stat(file, &st) && st.st_mode & S_IROTH)
+		log_warnx("%s: everybody can read the keys in it: chmod 600 it", file);
 	batch_free(b);
 	return err;
 }

@@ -83,6 +83,13 @@ for cap in NET_ADMIN NET_RAW SYS_ADMIN; do
 done
 
 stop_daemon gw1
+echo 'route flush all' > "$XI_TMP/sas"
+sed "s|^\[daemon\]|&\nsas = $XI_TMP/sas|" "$conf" > "$XI_TMP/bad.conf"
+# shellcheck disable=SC2086
+timeout 10 $daemon "$XI_BUILD/xipsecd" -c "$XI_TMP/bad.conf" --pin-dir "$XI_BPFFS/fourth" 2> "$XI_TMP/bad.log"
+tap_is "a bad file of SAs is an error of the configuration" $? 2
+tap_check "named with its line" grep -q "^$XI_TMP/sas:1: only" "$XI_TMP/bad.log"
+tap_check "before anything is done" test ! -e "$XI_BPFFS/fourth"
 mkdir "$XI_TMP/files"
 touch "$XI_TMP/files/precious"
 tap_check "down refuses a directory that is not on a bpffs" fails "no xipsecd has pinned anything here" \
