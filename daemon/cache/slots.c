@@ -92,6 +92,7 @@ int xi_slots_fill(struct xi_slots *slots, const struct xi_sa_rec *rec, uint32_t 
 	if (err) {
 		slot_wipe(slots, slot);
 		slot_push(slots, &slots->free, *number);
+		*number = XI_NO_SLOT;
 		return err;
 	}
 	ctx.key = slot->ckey;

@@ -62,7 +62,7 @@ static inline const struct xi_sa_ctx *xi_slots_find(const struct xi_slots *slots
 
 /* Slot number of an SA, XI_NO_SLOT when it has none. */
 uint32_t xi_slots_number(const struct xi_slots *slots, uint32_t sa_index);
-/* Expands the keys into a free slot and publishes it. -ENOSPC: none is free. *number is the slot's. */
+/* Expands the keys into a free slot and publishes it. -ENOSPC: none is free. *number is the slot's, XI_NO_SLOT on failure. */
 int xi_slots_fill(struct xi_slots *slots, const struct xi_sa_rec *rec, uint32_t *number);
 /* Takes the context away from new packets; the slot is free again after xi_slots_reclaim. */
 void xi_slots_empty(struct xi_slots *slots, uint32_t sa_index);

@@ -64,6 +64,17 @@ wait_for 1 false
 capture_stop wan br
 tap_is "the deleted SA sent nothing after the answer" "$(esp_with $((SA_BASE + 1)))" "$before"
 
+# an outbound SA goes, and none takes its place: its flows are in flow_cache, its context in a slot
+v6_spi=$((SA_BASE + 33))
+tap_check "the IPv6 tunnel carries traffic" pings fd00:2::2 ' 0% packet loss'
+tap_check "its outbound SA is deleted" gwctl gw1 xipsec xfrm state delete src 192.0.2.1 dst 192.0.2.2 proto esp spi $v6_spi
+capture_start wan br
+drops=$(reason gw1 no_sa)
+tap_check "nothing passes" pings fd00:2::2 '100% packet loss'
+tap_is "packets are counted as without an SA" "$(($(reason gw1 no_sa) - drops))" 10
+capture_stop wan br
+tap_is "the deleted SA sent nothing after the answer" "$(esp_with $v6_spi)" 0
+
 # policy changes, against flows that are in flow_cache
 capture_start wan br
 tap_check "policy becomes discard" gwctl gw1 xipsec xfrm policy update $(policy_out) action block
@@ -78,7 +89,21 @@ for dir in in fwd; do
 	gwctl gw1 xipsec xfrm policy delete src 10.1.2.0/24 dst 10.1.1.0/24 dir $dir
 done
 tap_check "bypassed traffic passes in clear" pings 10.1.2.9 ' 0% packet loss'
+clear_in() {
+	net_in wan ping -q -c 10 -i 0.002 -W 1 -I 10.1.2.9 10.1.1.2 | grep -q "$1"
+}
+tap_check "and comes in in clear" clear_in ' 0% packet loss'
+for dir in in fwd; do
+	tap_check "policy becomes protect: $dir" gwctl gw1 xipsec xfrm policy add src 10.1.2.0/24 dst 10.1.1.0/24 dir $dir \
+		tmpl src 192.0.2.2 dst 192.0.2.1 proto esp reqid $((SA_BASE + 2)) mode tunnel
+done
+drops=$(($(reason gw1 clear_in) + $(reason gw1 worker_clear_in)))
+tap_check "what came in in clear does not any more" clear_in '100% packet loss'
+tap_is "and is counted" "$(($(reason gw1 clear_in) + $(reason gw1 worker_clear_in) - drops))" 10
+tap_check "policy becomes protect: out" gwctl gw1 xipsec xfrm policy update $(policy_out) \
+	tmpl src 192.0.2.1 dst 192.0.2.2 proto esp reqid $((SA_BASE + 1)) mode tunnel
+tap_check "what left in clear does not any more" pings 10.1.2.9 '100% packet loss'
 capture_stop wan br
-tap_is "as the policy says, it was in clear" "$(pcap_count "$XI_TMP/wan-br.pcap" 'icmp[0] = 8 and dst host 10.1.2.9')" 10
+tap_is "in clear was only what the policy said" "$(pcap_count "$XI_TMP/wan-br.pcap" 'icmp[0] = 8 and dst host 10.1.2.9')" 10
 tap_is "and discarded packets did not leave" "$(pcap_count "$XI_TMP/wan-br.pcap" 'src net 10.1.1.0/24 and dst host 10.1.2.2')" 0
 tap_done

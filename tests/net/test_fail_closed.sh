@@ -17,6 +17,7 @@ for gw in gw1 gw2; do
 done
 # an attacker on the wire who answers for h2 and sends h1 cleartext as if from h2
 net_in wan ip addr add 10.1.2.2/32 dev lo
+net_in wan ip addr add 10.1.2.77/32 dev lo
 net_in wan ip route add 10.1.1.0/24 via 192.0.2.1
 
 pings() {
@@ -26,11 +27,11 @@ reason() {
 	gwctl "$1" xipsec stats -j | jq -r ".reasons.$2 // 0"
 }
 spoof() {
-	net_in wan ping -q -c 20 -i 0.005 -W 1 -I 10.1.2.2 10.1.1.2
+	net_in wan ping -q -c 20 -i 0.005 -W 1 -I "${1:-10.1.2.2}" 10.1.1.2 > /dev/null
 	return 0
 }
 clear_to_h1() {
-	pcap_count "$XI_TMP/h1-lan0.pcap" 'icmp[0] = 8 and src host 10.1.2.2'
+	pcap_count "$XI_TMP/h1-lan0.pcap" 'icmp[0] = 8 and src net 10.1.2.0/24'
 }
 clear_on_wire() {
 	pcap_count "$XI_TMP/wan-br.pcap" 'src net 10.1.1.0/24 and dst net 10.1.2.0/24'
@@ -47,7 +48,11 @@ net_bg flood h1 ping -q -i 0.001 -c 3000 -W 1 10.1.2.2
 tap_check "kill -9 under traffic" kill_daemon gw1
 tap_check "while the daemon is dead, nothing comes back" pings '100% packet loss'
 spoof
+# no verdict on this address is in any cache, and there is nobody to ask
+spoof 10.1.2.77
+kill "${xi_pids["bg flood"]}"
 tap_check "start again" start_daemon gw1 "$XI_TMP/gw1.conf"
+tap_check "what had no verdict was dropped for want of a worker" test "$(reason gw1 no_worker)" -ge 20
 tap_check "traffic goes on" pings ' 0% packet loss'
 
 tap_check "SAs flushed, policy stays" gwctl gw1 xipsec xfrm state flush
@@ -56,7 +61,7 @@ tap_check "which is counted" test "$(reason gw1 no_sa)" -ge 20
 
 net_in gw1 ip addr add 10.1.1.77/32 dev lo
 host_leak() {
-	net_in gw1 ping -q -c 5 -i 0.005 -W 1 -I 10.1.1.77 10.1.2.2
+	net_in gw1 ping -q -c 5 -i 0.005 -W 1 -I 10.1.1.77 10.1.2.2 > /dev/null
 	return 0
 }
 host_leak

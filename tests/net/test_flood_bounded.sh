@@ -61,13 +61,14 @@ tap_is "the live SA is still in the cache" "$(method)" XI_METHOD_FAST
 net_bg live h1 ping -q -i 0.01 -c 400 -W 1 10.1.2.2
 wait_for 2 test -s "$XI_TMP/live.log"
 slow=$(reason slow_in)
-sent=$(reason miss_sent)
+sent=$(reason miss_sent) evicted=$(reason sa_evicted)
 tap_check "20,000 forged packets with 40 known SPIs, while the live SA is in use" flood 20000 0x5000
 tap_is "the live SA is still in the cache" "$(method)" XI_METHOD_FAST
 refused() {
 	[ $(($(reason icv_bad) + $(reason rx_full))) = 20000 ]
 }
 tap_check "every forged packet is refused and counted" wait_for 5 refused
+tap_is "none of them took a slot away from anybody" "$(($(reason sa_evicted) - evicted))" 0
 tap_check "messages stay few: at most one an SA in five milliseconds" \
 	test "$(($(reason miss_sent) - sent))" -lt 10000
 tap_is "no message was lost" "$(reason miss_lost)" 0

@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * What the control thread makes of miss messages: sa_cache and flow_cache in real maps, SAD and SPD
+ * above a store in memory. Skipped where BPF maps cannot be made.
+ */
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "cache/cache.h"
+#include "mem_store.h"
+
+#define LOCAL "192.0.2.1"
+#define PEER "192.0.2.2"
+#define SPI 0x1000
+
+struct bed {
+	struct event_base *base;
+	struct mem_store *m;
+	struct xi_sad *sad;
+	struct xi_spd *spd;
+	struct xi_cache *cache;
+	int sa_cache, flow_cache;
+	uint64_t counts[XI_REASON_MAX];
+	unsigned int acquires;
+};
+
+static int lru(const char *name, uint32_t key, uint32_t value)
+{
+	return bpf_map_create(BPF_MAP_TYPE_LRU_HASH, name, key, value, 1024, NULL);
+}
+
+static void on_acquire(void *arg, const struct xi_flow *flow, const struct xi_policy *policy)
+{
+	struct bed *bed = arg;
+
+	assert_int_equal(flow->dir, XI_OUT);
+	assert_int_equal(policy->ntmpls, 1);
+	bed->acquires++;
+}
+
+/* n context slots */
+static void bed_open(struct bed *bed, uint32_t n)
+{
+	struct xi_sad_config sad_config = { 0 };
+	struct xi_cache_config config = {
+		.engine = &xi_engine_openssl,
+		.nworkers = 1,
+		.sa_entries = n,
+		.misses_fd = -1,
+		.counts = bed->counts,
+		.acquire = on_acquire,
+		.arg = bed,
+	};
+
+	if (bed->sa_cache < 0 || bed->flow_cache < 0) {
+		print_message("# skip: BPF maps cannot be made here (root needed)\n");
+		skip();
+	}
+	assert_int_equal(xi_sad_create(&bed->sad, &sad_config, &bed->m->store), 0);
+	assert_int_equal(xi_spd_create(&bed->spd, bed->sad, &bed->m->store), 0);
+	config.base = bed->base;
+	config.sad = bed->sad;
+	config.spd = bed->spd;
+	config.sa_cache_fd = bed->sa_cache;
+	config.flow_cache_fd = bed->flow_cache;
+	assert_int_equal(xi_cache_create(&bed->cache, &config), 0);
+}
+
+static int setup(void **state)
+{
+	struct bed *bed = calloc(1, sizeof(*bed));
+
+	bed->base = event_base_new();
+	bed->m = mem_store_new(64, 0);
+	bed->sa_cache = lru(XI_MAP_SA_CACHE, sizeof(struct xi_sa_id), sizeof(struct xi_sa_cached));
+	bed->flow_cache = lru(XI_MAP_FLOW_CACHE, sizeof(struct xi_flow), sizeof(struct xi_flow_verdict));
+	*state = bed;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct bed *bed = *state;
+
+	/* as the daemon does: the SPD tells the cache of grace periods until it is gone */
+	if (bed->cache) {
+		xi_spd_destroy(bed->spd);
+		xi_sad_destroy(bed->sad);
+		xi_cache_destroy(bed->cache);
+	}
+	close(bed->sa_cache);
+	close(bed->flow_cache);
+	mem_store_free(bed->m);
+	event_base_free(bed->base);
+	free(bed);
+	return 0;
+}
+
+static const struct xi_sa_rec *add_sa(struct bed *bed, const char *src, const char *dst, uint32_t spi)
+{
+	struct xi_sa sa = sample_sa(src, dst, spi);
+	struct xi_sa_key key = sample_key((uint8_t)spi);
+	const char *why = NULL;
+
+	sa.reqid = 1;
+	assert_int_equal(xi_sad_add(bed->sad, &sa, &key, NULL, &why), 0);
+	return xi_sad_find(bed->sad, &sa.id);
+}
+
+static void used_at(const struct xi_sa_rec *rec, uint64_t when)
+{
+	rec->state->last_use = when;
+}
+
+static void miss_sa(struct bed *bed, const struct xi_sa_rec *rec)
+{
+	struct xi_miss miss = { .kind = XI_MISS_SA, .handle = rec->sa.sa_index, .id = rec->sa.id };
+
+	xi_cache_miss(bed->cache, &miss, sizeof(miss));
+}
+
+/* Method of what sa_cache holds, -ENOENT: nothing. */
+static int method(struct bed *bed, const struct xi_sa_rec *rec, struct xi_sa_cached *cached)
+{
+	return bpf_map_lookup_elem(bed->sa_cache, &rec->sa.id, cached) ? -errno : (int)cached->method;
+}
+
+static void a_miss_brings_the_sa_in(void **state)
+{
+	struct bed *bed = *state;
+	struct xi_sa_cached cached;
+	const struct xi_sa_rec *rec;
+
+	bed_open(bed, 4);
+	rec = add_sa(bed, PEER, LOCAL, SPI);
+	assert_int_equal(method(bed, rec, &cached), -ENOENT);
+	assert_int_equal(xi_cache_slots_used(bed->cache), 0);
+	miss_sa(bed, rec);
+	assert_int_equal(method(bed, rec, &cached), XI_METHOD_FAST);
+	assert_int_equal(cached.sa_index, rec->sa.sa_index);
+	assert_non_null(xi_slots_find(xi_cache_slots(bed->cache), rec->sa.sa_index, cached.slot));
+	assert_int_equal(cached.slot, xi_slots_number(xi_cache_slots(bed->cache), rec->sa.sa_index));
+	assert_int_equal(xi_cache_slots_used(bed->cache), 1);
+	assert_int_equal(bed->counts[XI_SA_FILLED], 1);
+	miss_sa(bed, rec);
+	assert_int_equal(xi_cache_slots_used(bed->cache), 1);
+}
+
+static void a_message_that_is_stale_or_cut_short_does_nothing(void **state)
+{
+	struct bed *bed = *state;
+	struct xi_sa_cached cached;
+	const struct xi_sa_rec *rec;
+	struct xi_miss miss = { .kind = XI_MISS_SA };
+	uint8_t longer[sizeof(miss) + 4] = { 0 };
+
+	bed_open(bed, 4);
+	rec = add_sa(bed, PEER, LOCAL, SPI);
+	miss.handle = rec->sa.sa_index + (1U << XI_SA_SLOT_BITS);
+	miss.id = rec->sa.id;
+	xi_cache_miss(bed->cache, &miss, sizeof(miss));
+	miss.handle = rec->sa.sa_index;
+	miss.id.spi++;
+	xi_cache_miss(bed->cache, &miss, sizeof(miss));
+	miss.id.spi--;
+	xi_cache_miss(bed->cache, &miss, sizeof(miss) - 1);
+	xi_cache_miss(bed->cache, &miss, 0);
+	miss.kind = 77;
+	xi_cache_miss(bed->cache, &miss, sizeof(miss));
+	assert_int_equal(method(bed, rec, &cached), -ENOENT);
+	assert_int_equal(xi_cache_slots_used(bed->cache), 0);
+	/* the kernel rounds the size up */
+	miss.kind = XI_MISS_SA;
+	memcpy(longer, &miss, sizeof(miss));
+	xi_cache_miss(bed->cache, longer, sizeof(longer));
+	assert_int_equal(method(bed, rec, &cached), XI_METHOD_FAST);
+}
+
+static void a_deleted_sa_is_gone_when_delete_returns(void **state)
+{
+	struct bed *bed = *state;
+	struct xi_sa_cached cached;
+	struct xi_sa_rec copy[2];
+	unsigned int n;
+
+	bed_open(bed, 4);
+	for (int i = 0; i < 2; i++) {
+		copy[i] = *add_sa(bed, PEER, LOCAL, SPI + i);
+		miss_sa(bed, &copy[i]);
+		assert_int_equal(method(bed, &copy[i], &cached), XI_METHOD_FAST);
+	}
+	assert_int_equal(xi_sad_delete(bed->sad, &copy[0].sa.id), 0);
+	assert_int_equal(method(bed, &copy[0], &cached), -ENOENT);
+	assert_null(xi_slots_find(xi_cache_slots(bed->cache), copy[0].sa.sa_index, 0));
+	assert_int_equal(method(bed, &copy[1], &cached), XI_METHOD_FAST);
+	assert_int_equal(xi_cache_slots_used(bed->cache), 1);
+	assert_int_equal(xi_sad_flush(bed->sad, XI_PROTO_ANY, &n), 0);
+	assert_int_equal(method(bed, &copy[1], &cached), -ENOENT);
+	assert_int_equal(xi_cache_slots_used(bed->cache), 0);
+	/* a message that was on its way */
+	miss_sa(bed, &copy[1]);
+	assert_int_equal(method(bed, &copy[1], &cached), -ENOENT);
+}
+
+/* All slots taken by SAs in use: the new one is done the SLOW way. */
+static void an_sa_in_use_keeps_its_slot(void **state)
+{
+	struct bed *bed = *state;
+	const struct xi_sa_rec *one, *two;
+	struct xi_sa_cached cached;
+	uint64_t now = time(NULL);
+
+	bed_open(bed, 1);
+	one = add_sa(bed, PEER, LOCAL, SPI);
+	two = add_sa(bed, PEER, LOCAL, SPI + 1);
+	miss_sa(bed, one);
+	used_at(one, now + 5);
+	used_at(two, now + 5);
+	miss_sa(bed, two);
+	assert_int_equal(method(bed, one, &cached), XI_METHOD_FAST);
+	assert_int_equal(method(bed, two, &cached), XI_METHOD_SLOW);
+	assert_int_equal(cached.slot, XI_NO_SLOT);
+	assert_int_equal(bed->counts[XI_SA_DENIED], 1);
+	assert_int_equal(bed->counts[XI_SA_EVICTED], 0);
+}
+
+/* Without a verified packet of its own an SA takes no slot away, even from an idle one. */
+static void forged_packets_evict_nobody(void **state)
+{
+	struct bed *bed = *state;
+	const struct xi_sa_rec *idle, *forged;
+	struct xi_sa_cached cached;
+
+	bed_open(bed, 1);
+	idle = add_sa(bed, PEER, LOCAL, SPI);
+	forged = add_sa(bed, PEER, LOCAL, SPI + 1);
+	miss_sa(bed, idle);
+	used_at(idle, 1);
+	miss_sa(bed, forged);
+	assert_int_equal(method(bed, idle, &cached), XI_METHOD_FAST);
+	assert_int_equal(method(bed, forged, &cached), XI_METHOD_SLOW);
+	assert_int_equal(bed->counts[XI_SA_EVICTED], 0);
+}
+
+static void an_idle_sa_makes_room_for_a_live_one(void **state)
+{
+	struct bed *bed = *state;
+	const struct xi_sa_rec *idle, *live;
+	struct xi_sa_cached cached;
+
+	bed_open(bed, 1);
+	idle = add_sa(bed, PEER, LOCAL, SPI);
+	live = add_sa(bed, PEER, LOCAL, SPI + 1);
+	miss_sa(bed, idle);
+	used_at(idle, 1);
+	used_at(live, time(NULL) + 5);
+	miss_sa(bed, live);
+	assert_int_equal(method(bed, idle, &cached), -ENOENT);
+	assert_int_equal(method(bed, live, &cached), XI_METHOD_FAST);
+	assert_int_equal(bed->counts[XI_SA_EVICTED], 1);
+	assert_int_equal(xi_cache_slots_used(bed->cache), 1);
+}
+
+static struct xi_policy policy(enum xi_dir dir, enum xi_action action, bool tunnel)
+{
+	struct xi_policy p = { .dir = dir, .action = action, .ntmpls = tunnel };
+	const char *net[2] = { "10.1.0.0", "10.2.0.0" };
+
+	p.sel.family = sample_addr(p.sel.saddr, net[dir != XI_OUT]);
+	sample_addr(p.sel.daddr, net[dir == XI_OUT]);
+	p.sel.prefixlen_s = p.sel.prefixlen_d = 16;
+	if (tunnel) {
+		p.tmpls[0] = (struct xi_tmpl){ .mode = XI_TUNNEL, .reqid = 1, .family = XI_IPV4 };
+		p.tmpls[0].id.proto = XI_ESP;
+		p.tmpls[0].id.family = sample_addr(p.tmpls[0].id.daddr, dir == XI_OUT ? PEER : LOCAL);
+		sample_addr(p.tmpls[0].saddr, dir == XI_OUT ? LOCAL : PEER);
+	}
+	return p;
+}
+
+static void set_policy(struct bed *bed, struct xi_policy p)
+{
+	const char *why = NULL;
+
+	assert_int_equal(xi_spd_add(bed->spd, &p, true, &why), 0);
+}
+
+static struct xi_flow flow_of(enum xi_dir dir)
+{
+	struct xi_flow flow = { .dir = dir };
+
+	flow.family = sample_addr(flow.saddr, dir == XI_OUT ? "10.1.0.2" : "10.2.0.2");
+	sample_addr(flow.daddr, dir == XI_OUT ? "10.2.0.2" : "10.1.0.2");
+	return flow;
+}
+
+/* The verdict that a miss of the flow brings about; XI_VERDICT_NONE: nothing is cached. */
+static struct xi_flow_verdict miss_flow(struct bed *bed, enum xi_dir dir)
+{
+	struct xi_miss miss = { .kind = XI_MISS_FLOW, .flow = flow_of(dir) };
+	struct xi_flow_verdict verdict = { .verdict = XI_VERDICT_NONE };
+
+	xi_cache_miss(bed->cache, &miss, sizeof(miss));
+	bpf_map_lookup_elem(bed->flow_cache, &miss.flow, &verdict);
+	return verdict;
+}
+
+static void outbound_flows_get_the_policys_verdict(void **state)
+{
+	struct bed *bed = *state;
+	struct xi_flow_verdict verdict;
+	const struct xi_sa_rec *rec;
+
+	bed_open(bed, 4);
+	set_policy(bed, policy(XI_OUT, XI_ALLOW, true));
+	/* no SA: not cached, so that the first packet after it comes goes through; the key managers hear of it */
+	assert_int_equal(miss_flow(bed, XI_OUT).verdict, XI_VERDICT_NONE);
+	assert_int_equal(bed->acquires, 1);
+	assert_int_equal(bed->counts[XI_ACQUIRE], 1);
+	rec = add_sa(bed, LOCAL, PEER, SPI);
+	verdict = miss_flow(bed, XI_OUT);
+	assert_int_equal(verdict.verdict, XI_VERDICT_PROTECT);
+	assert_int_equal(verdict.handle, rec->sa.sa_index);
+	assert_non_null(xi_slots_find(xi_cache_slots(bed->cache), verdict.handle, verdict.slot));
+	assert_int_equal(verdict.generation, bed->m->config.spd_generation);
+	set_policy(bed, policy(XI_OUT, XI_BLOCK, false));
+	assert_int_not_equal(verdict.generation, bed->m->config.spd_generation);
+	assert_int_equal(miss_flow(bed, XI_OUT).verdict, XI_VERDICT_DISCARD);
+	set_policy(bed, policy(XI_OUT, XI_ALLOW, false));
+	assert_int_equal(miss_flow(bed, XI_OUT).verdict, XI_VERDICT_BYPASS);
+	assert_int_equal(bed->acquires, 1);
+}
+
+static void arriving_cleartext_gets_the_policys_verdict(void **state)
+{
+	struct bed *bed = *state;
+
+	bed_open(bed, 4);
+	assert_int_equal(miss_flow(bed, XI_IN).verdict, XI_VERDICT_BYPASS);
+	set_policy(bed, policy(XI_FWD, XI_ALLOW, true));
+	assert_int_equal(miss_flow(bed, XI_IN).verdict, XI_VERDICT_DISCARD);
+	set_policy(bed, policy(XI_FWD, XI_ALLOW, false));
+	assert_int_equal(miss_flow(bed, XI_IN).verdict, XI_VERDICT_BYPASS);
+	set_policy(bed, policy(XI_FWD, XI_BLOCK, false));
+	assert_int_equal(miss_flow(bed, XI_IN).verdict, XI_VERDICT_DISCARD);
+}
+
+/* A worker asks for a slot: idle SAs make room, and an outbound SA needs no proof. */
+static void a_worker_gets_the_slot_it_wants(void **state)
+{
+	struct bed *bed = *state;
+	const struct xi_sa_rec *idle, *out;
+	uint32_t number;
+
+	bed_open(bed, 1);
+	idle = add_sa(bed, PEER, LOCAL, SPI);
+	out = add_sa(bed, LOCAL, PEER, SPI);
+	miss_sa(bed, idle);
+	used_at(idle, 1);
+	xi_cache_want(bed->cache, 0, out->sa.sa_index);
+	event_base_loop(bed->base, EVLOOP_ONCE);
+	number = xi_slots_number(xi_cache_slots(bed->cache), out->sa.sa_index);
+	assert_int_not_equal(number, XI_NO_SLOT);
+	assert_int_equal(xi_cache_slots_used(bed->cache), 1);
+	assert_int_equal(xi_cache_slots_capacity(bed->cache), 1);
+}
+
+#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(a_miss_brings_the_sa_in),
+		T(a_message_that_is_stale_or_cut_short_does_nothing),
+		T(a_deleted_sa_is_gone_when_delete_returns),
+		T(an_sa_in_use_keeps_its_slot),
+		T(forged_packets_evict_nobody),
+		T(an_idle_sa_makes_room_for_a_live_one),
+		T(outbound_flows_get_the_policys_verdict),
+		T(arriving_cleartext_gets_the_policys_verdict),
+		T(a_worker_gets_the_slot_it_wants),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
