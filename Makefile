@@ -3,6 +3,7 @@
 #   make            build everything into build/
 #   make demo       packages, build, and a two-gateway demonstration (root)
 #   make check      packages, build, and every test (root); check-unit, check-prog ... one layer
+#   make bench      what ESP costs (root, two CPUs): doc/benchmarks.md; BENCH_ARGS="-r ROUNDS -s SECONDS ..."
 #   make install    DESTDIR and PREFIX as usual
 
 CC ?= gcc
@@ -100,7 +101,7 @@ demo: deps
 vmtest: check-vm
 bench: deps
 	$(MAKE) all $(BENCH)
-	tests/bench/run.sh
+	XI_BUILD=$(B) tests/bench/run.sh $(BENCH_ARGS)
 
 install: all
 	install -Dm755 $(B)/xipsecd $(DESTDIR)$(PREFIX)/sbin/xipsecd

@@ -4,9 +4,11 @@
 
   report.py --json FILE --svg FILE RUNS.jsonl
 
-A figure is the median over the rounds. The ratio to plain forwarding is taken within each round, and
-then its median. Status 1 when ESP at 1408 bytes, with the best engine measured, is below TARGET of
-plain forwarding either way.
+A figure is the median over the rounds. A ratio to plain forwarding is taken within each round, and
+then its median: once of the rates, and once of the CPU time a packet that the gateway's thread used
+(by CPU). The two agree where the gateway has its core to itself (column core); the second also holds
+where other work takes part of it. Status 1 when, by CPU, ESP at 1408 bytes, with the best engine
+measured, is below TARGET of plain forwarding either way.
 """
 import argparse
 import json
@@ -68,6 +70,7 @@ def summarize(runs, size, case):
         "cpu_ns": median([cpu_ns(run) for run in rounds if "cpu" in run]),
         "offered_mpps": median([run["offered"] for run in rounds]),
     }
+    out["core"] = median([run["cpu"] / run["seconds"] for run in rounds if "cpu" in run])
     out["lost"] = max(0.0, 1 - out["mpps"] / out["offered_mpps"])
     if case != "redirect":
         out["ratio"] = median(ratios(runs, size, case, lambda plain, run: run["mpps"] / plain["mpps"]))
@@ -92,16 +95,16 @@ def number(value, form):
 
 
 def print_table(results):
-    columns = "%-7s %-19s %7s %15s %7s %8s %8s %9s %9s %6s"
+    columns = "%-7s %-18s %6s %15s %6s %7s %7s %9s %7s %5s %5s"
     print(columns % ("packet", "case", "Mpps", "(min..max)", "Gbps", "ns/pkt", "CPU ns",
-                     "ESP/plain", "by CPU", "lost"))
+                     "ESP/plain", "by CPU", "core", "lost"))
     for result in results:
         spread = "(%.3f..%.3f)" % (result["mpps_min"], result["mpps_max"])
         print(columns % (
             SIZES[result["size"]], CASES[result["case"]][0], "%.3f" % result["mpps"], spread,
             "%.2f" % result["gbps"], "%.0f" % result["ns"], number(result["cpu_ns"], "%.0f"),
             number(result.get("ratio"), "%.2f"), number(result.get("cpu_ratio"), "%.2f"),
-            "%.0f%%" % (100 * result["lost"])))
+            number(result["core"], "%.2f"), "%.0f%%" % (100 * result["lost"])))
 
 
 def draw(results, path):
@@ -119,7 +122,7 @@ def draw(results, path):
            'font-size="11">' % (width, base + 80),
            '<rect width="100%" height="100%" fill="white"/>',
            '<text x="%d" y="20" font-size="14">Mpps on one core, by packet size; above the bars: '
-           'Gbps, ratio to AF_XDP forwarding</text>' % left]
+           'Gbps, and CPU time of AF_XDP forwarding / that of ESP</text>' % left]
     for i in range(int(most / step) + 2):
         y = base - i * step * scale
         out.append('<line x1="%d" y1="%.1f" x2="%d" y2="%.1f" stroke="#ddd"/>' % (left, y, width - 10, y))
@@ -130,8 +133,8 @@ def draw(results, path):
         out.append('<rect x="%.1f" y="%.1f" width="%d" height="%.1f" fill="%s"/>' %
                    (x, y, bar - 3, base - y, CASES[r["case"]][1]))
         labels = ["%.1f" % r["gbps"]]
-        if r.get("ratio") is not None and r["case"] != "forward":
-            labels.append("%.2f" % r["ratio"])
+        if r.get("cpu_ratio") is not None and r["case"] != "forward":
+            labels.append("%.2f" % r["cpu_ratio"])
         for i, label in enumerate(labels):
             out.append('<text x="%.1f" y="%.1f" text-anchor="middle" font-size="9">%s</text>' %
                        (x + bar / 2 - 1, y - 4 - 11 * (len(labels) - 1 - i), escape(label)))
@@ -148,13 +151,13 @@ def draw(results, path):
 
 
 def judge(results):
-    """The demand: True unless ESP was measured at 1408 bytes and falls short of it."""
+    """The demand; True unless ESP was measured at 1408 bytes and falls short of it."""
     met = True
     for way in ("encrypt", "decrypt"):
-        found = [r["ratio"] for r in results if r["size"] == "1408" and r["case"].startswith(way) and
-                 r["ratio"] is not None]
+        found = [r["cpu_ratio"] for r in results if r["size"] == "1408" and
+                 r["case"].startswith(way) and r["cpu_ratio"] is not None]
         if found:
-            print("%s at 1408 bytes: %.2f of plain AF_XDP forwarding, demanded %.2f: %s" %
+            print("%s at 1408 bytes: %.2f of plain AF_XDP forwarding by CPU, demanded %.2f: %s" %
                   (way, max(found), TARGET, "met" if max(found) >= TARGET else "NOT MET"))
             met = met and max(found) >= TARGET
     return met
