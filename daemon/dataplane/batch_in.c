@@ -98,13 +98,14 @@ static void in_deliver(struct xi_worker *w, struct xi_item *item, const struct x
 		xi_emit_host(w, item, item->meta.handle, status);
 }
 
-static void in_finish(struct xi_worker *w, struct xi_item *item, const struct xi_aead_job *job)
+static void in_finish(struct xi_worker *w, struct xi_item *item, const struct xi_aead_job *job,
+		      struct xi_esp_tally *tally)
 {
 	enum xi_crypto_status status = XI_CRYPTO_NOT_DONE;
 	enum xi_reason reason;
 	struct xi_flow flow;
 
-	reason = xi_esp_in_finish(item->ctx, &item->pkt, job, &item->in, w->now, &status);
+	reason = xi_esp_in_finish(item->ctx, &item->pkt, job, &item->in, tally, &status);
 	if (reason != XI_NONE) {
 		xi_item_drop(w, item, reason);
 		return;
@@ -123,6 +124,7 @@ static void in_finish(struct xi_worker *w, struct xi_item *item, const struct xi
 
 void xi_batch_in(struct xi_worker *w)
 {
+	struct xi_esp_tally tally = { .now = w->now };
 	struct xi_item *items = w->in;
 	uint32_t i, n = 0;
 
@@ -135,7 +137,8 @@ void xi_batch_in(struct xi_worker *w)
 	}
 	w->config.engine->open(w->crypto, w->jobs, n);
 	for (i = 0; i < n; i++)
-		in_finish(w, &items[i], &w->jobs[i]);
+		in_finish(w, &items[i], &w->jobs[i], &tally);
+	xi_esp_tally_flush(&tally);
 	w->nin = 0;
 }
 

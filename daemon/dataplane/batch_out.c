@@ -164,6 +164,7 @@ void xi_batch_out(struct xi_worker *w)
 {
 	const struct xi_nexthop *nhs[XI_BATCH];
 	struct xi_item *items = w->out;
+	struct xi_esp_tally tally = { .now = w->now };
 	uint32_t i, n = 0, run, ready = 0;
 	enum xi_reason reason;
 
@@ -182,11 +183,12 @@ void xi_batch_out(struct xi_worker *w)
 	}
 	w->config.engine->seal(w->crypto, w->jobs, ready);
 	for (i = 0; i < ready; i++) {
-		reason = xi_esp_out_finish(items[i].ctx, &items[i].pkt, &w->jobs[i], w->now);
+		reason = xi_esp_out_finish(items[i].ctx, &w->jobs[i], &tally);
 		if (reason != XI_NONE)
 			xi_item_drop(w, &items[i], reason);
 		else
 			xi_emit_esp(w, &items[i], nhs[i]);
 	}
+	xi_esp_tally_flush(&tally);
 	w->nout = 0;
 }
