@@ -110,6 +110,21 @@ undo_put:
 	return err;
 }
 
+/*
+ * Two SAs with one key and one sender would count the same numbers, which are AES-GCM's nonces. SAs of a file draw their
+ * numbers from one reserve; what only comes in is the peer's care.
+ */
+static int key_check(const struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_key *key,
+		     const char **why)
+{
+	const struct xi_sa_rec *other = xi_sender_find(sad, sa, key);
+
+	if (!other || sa->sa_dir == XI_SA_DIR_IN || (sa->life & other->sa.life & XI_SA_FROM_FILE))
+		return 0;
+	*why = "another SA from this source address has the same key: AES-GCM would use nonces twice; give each SA a key of its own";
+	return -EINVAL;
+}
+
 /* Makes the SA of a node that has a slot and, at most, a larval record. */
 static int sa_install(struct xi_sad *sad, struct xi_sad_node *node, const struct xi_sa *sa,
 		      const struct xi_sa_key *key, const struct xi_replay_init *init,
@@ -123,9 +138,13 @@ static int sa_install(struct xi_sad *sad, struct xi_sad_node *node, const struct
 		*why = "key missing, too long, or of another algorithm than the SA";
 		return -EINVAL;
 	}
+	err = key_check(sad, sa, key, why);
+	if (err)
+		return err;
+	err = -ENOMEM;
 	rec = rec_new(sa, key, node->sa_index);
 	if (!rec)
-		return -ENOMEM;
+		return err;
 	rec->sa.life &= ~(XI_SA_LARVAL | XI_SA_SOFT_EXPIRED);
 	rec->sa.add_time = time(NULL);
 	rec->sa.generation = larval ? larval->sa.generation + 1 : 1;

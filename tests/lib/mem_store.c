@@ -334,10 +334,11 @@ struct xi_sa sample_sa(const char *saddr, const char *daddr, uint32_t spi)
 	return sa;
 }
 
-struct xi_sa_key sample_key(uint8_t fill)
+struct xi_sa_key sample_key(uint32_t n)
 {
 	struct xi_sa_key key = { .alg = XI_ALG_AES_GCM, .len = 20 };
 
-	memset(key.key, fill, key.len);
+	memset(key.key, n, key.len);
+	memcpy(key.key, &n, sizeof(n));
 	return key;
 }

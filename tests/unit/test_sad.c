@@ -110,7 +110,7 @@ static struct xi_sa sa_no(uint32_t n)
 	return sample_sa("192.0.2.1", "192.0.2.2", 0x1000 + n);
 }
 
-static int add_key(struct fixture *f, const struct xi_sa *sa, uint8_t fill,
+static int add_key(struct fixture *f, const struct xi_sa *sa, uint32_t fill,
 		   const struct xi_replay_init *init)
 {
 	struct xi_sa_key key = sample_key(fill);
@@ -982,11 +982,31 @@ static void readers_never_see_a_freed_sa(void **state)
 
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
+/* One key, one sender: both SAs would give out the same numbers, AES-GCM's nonces. */
+static void second_sa_of_a_sender_with_the_same_key_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa first = sa_no(1), second = sa_no(2), back = sample_sa("192.0.2.2", "192.0.2.1", 0x2000);
+	struct xi_sa inbound = sa_no(3);
+
+	inbound.sa_dir = 1; /* XFRMA_SA_DIR: in */
+	assert_int_equal(add_key(f, &first, 77, NULL), 0);
+	assert_int_equal(add_key(f, &second, 77, NULL), -EINVAL);
+	assert_null(xi_sad_find(f->sad, &second.id));
+	assert_int_equal(add_key(f, &back, 77, NULL), 0);    /* another sender */
+	assert_int_equal(add_key(f, &inbound, 77, NULL), 0); /* the peer's numbers */
+	assert_int_equal(xi_sad_delete(f->sad, &inbound.id), 0);
+	assert_int_equal(add_key(f, &second, 77, NULL), -EINVAL);
+	assert_int_equal(xi_sad_delete(f->sad, &first.id), 0);
+	assert_int_equal(add_key(f, &second, 77, NULL), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(added_sa_is_found_everywhere),
 		T(second_add_is_eexist),
+		T(second_sa_of_a_sender_with_the_same_key_is_refused),
 		T(absent_sa_is_esrch),
 		T(bad_sas_are_refused),
 		T(number_limit_follows_esn),

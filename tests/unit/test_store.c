@@ -162,7 +162,7 @@ static void sad_on_maps(void **state)
 {
 	struct fixture *f = *state;
 	struct xi_sad_config config = { 0 };
-	struct xi_sa_key key = sample_key(7), none;
+	struct xi_sa_key key, none;
 	struct xi_sa sa;
 	struct xi_sad *sad;
 	const char *why;
@@ -174,6 +174,7 @@ static void sad_on_maps(void **state)
 	for (i = 0; i < 50; i++) {
 		sa = sample_sa("2001:db8::1", "2001:db8::2", 0x1000 + i);
 		sa.replay_window = i < NWINDOWS ? 4096 : 64;
+		key = sample_key(i);
 		assert_int_equal(xi_sad_add(sad, &sa, &key, NULL, &why), 0);
 	}
 	index = xi_sad_find(sad, &sa.id)->sa.sa_index;
