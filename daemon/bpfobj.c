@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -46,6 +47,27 @@ static int bpfobj_print(enum libbpf_print_level level, const char *fmt, va_list 
 	return 0;
 }
 
+/* Pins live as long as their file system is mounted somewhere. Process 1 has the mounts that stay. */
+static bool bpfobj_is_private(const char *pin_dir)
+{
+	unsigned int major_no, minor_no;
+	bool seen = false;
+	char line[4096];
+	struct stat st;
+	FILE *file;
+
+	if (stat(pin_dir, &st))
+		return false;
+	file = fopen("/proc/1/mountinfo", "re");
+	if (!file)
+		return false;
+	while (!seen && fgets(line, sizeof(line), file))
+		seen = sscanf(line, "%*u %*u %u:%u", &major_no, &minor_no) == 2 &&
+		       makedev(major_no, minor_no) == st.st_dev;
+	fclose(file);
+	return !seen;
+}
+
 /*
  * The parent of the pin directory must lie on a bpffs; /sys/fs/bpf is mounted when nobody has yet.
  */
@@ -69,6 +91,10 @@ static int bpfobj_make_dir(const char *pin_dir)
 			pin_dir);
 		return -EINVAL;
 	}
+	if (bpfobj_is_private(pin_dir))
+		log_warnx(
+			"%s: this bpf file system is seen by this mount namespace alone and goes with it (`ip netns exec` makes one); start xipsecd by `nsenter --net=/run/netns/NAME` to keep SAs and protection over a restart",
+			pin_dir);
 	return 0;
 }
 

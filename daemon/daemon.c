@@ -160,6 +160,32 @@ static int daemon_engine(struct xi_daemon *d)
 	return 0;
 }
 
+/*
+ * A port with a program of ours whose pinned maps are gone: what it protected is not known any more,
+ * and a program with an empty SPD in its place would let it out in clear.
+ */
+static int daemon_check_lost(const struct xi_daemon *d)
+{
+	char path[PATH_MAX];
+	uint32_t i;
+
+	snprintf(path, sizeof(path), "%s/" XI_MAP_SAD, d->config->pin_dir);
+	if (!access(path, F_OK))
+		return 0;
+	for (i = 0; i < d->config->nports; i++) {
+		struct xi_port_dev dev = { .config = d->config->ports[i] };
+
+		dev.ifindex = if_nametoindex(dev.config.name);
+		if (!dev.ifindex || !xi_port_find(&dev, d->config->pin_dir))
+			continue;
+		log_warnx(
+			"port %s: carries a program of an earlier xipsecd, but %s is gone, and with it what was to be protected; run `xipsec down`, then start again",
+			dev.config.name, path);
+		return -EBUSY;
+	}
+	return 0;
+}
+
 static int daemon_bpf(struct xi_daemon *d)
 {
 	const struct xi_bpfobj_config config = {
@@ -171,7 +197,9 @@ static int daemon_bpf(struct xi_daemon *d)
 	struct xi_store_bpf_fds fds;
 	int err;
 
-	err = xi_bpfobj_open(&d->bpf, &config, &d->adopted);
+	err = daemon_check_lost(d);
+	if (!err)
+		err = xi_bpfobj_open(&d->bpf, &config, &d->adopted);
 	if (err)
 		return err;
 	fds = (struct xi_store_bpf_fds){

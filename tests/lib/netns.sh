@@ -16,7 +16,7 @@
 #
 #   net_up [NAME...]             make the topology: all five, or these (gw1 wan gw2 h1 h2)
 #   net_in NAME CMD ARG...       run CMD in the namespace (bpffs stays visible, unlike ip netns
-#                                exec)
+#                                exec); ping is tests/lib/ping.py, which loses no late answer
 #   net_add NAME                 one more namespace, on the bridge: net_plug NAME DEV V4 V6
 #   gw_conf GW [LINE...]         write and name GW's standard configuration, with more lines at its
 #                                end
@@ -78,6 +78,10 @@ process_gone() {
 net_in() {
 	local ns=$XI_NS-$1
 	shift
+	if [ "$1" = ping ]; then
+		shift
+		set -- tests/lib/ping.py "$@"
+	fi
 	nsenter --net="/run/netns/$ns" -- "$@"
 }
 
@@ -85,6 +89,10 @@ net_in() {
 net_bg() {
 	local label=$1 ns=$XI_NS-$2
 	shift 2
+	if [ "$1" = ping ]; then
+		shift
+		set -- tests/lib/ping.py "$@"
+	fi
 	# here, for the child may come to it only after somebody has read what an earlier one wrote
 	: > "$XI_TMP/$label.log"
 	# not net_in: $! would be a shell around CMD, not CMD itself

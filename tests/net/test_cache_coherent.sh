@@ -81,27 +81,33 @@ tap_check "policy becomes discard" gwctl gw1 xipsec xfrm policy update $(policy_
 drops=$(reason gw1 policy_discard)
 tap_check "nothing passes" pings 10.1.2.2 '100% packet loss'
 tap_check "the flow is discarded" test "$(($(reason gw1 policy_discard) - drops + $(reason gw1 worker_discard)))" -ge 10
-tap_check "policy becomes bypass" gwctl gw1 xipsec xfrm policy update $(policy_out) action allow
+# a policy of one address in front of those that protect the whole network: its verdict is cached, and goes with it
+tap_check "policy protects again" gwctl gw1 xipsec xfrm policy update $(policy_out) priority 100 \
+	tmpl src 192.0.2.1 dst 192.0.2.2 proto esp reqid $((SA_BASE + 1)) mode tunnel
+one_out="src 10.1.1.0/24 dst 10.1.2.9 dir out"
+one_in="src 10.1.2.9 dst 10.1.1.0/24 dir fwd"
+gwctl gw1 xipsec xfrm policy update src 10.1.2.0/24 dst 10.1.1.0/24 dir fwd priority 100 \
+	tmpl src 192.0.2.2 dst 192.0.2.1 proto esp reqid $((SA_BASE + 2)) mode tunnel
+tap_check "one address is bypassed: out" gwctl gw1 xipsec xfrm policy add $one_out priority 1
+tap_check "and forwarded in" gwctl gw1 xipsec xfrm policy add $one_in priority 1
 net_in wan ip addr add 10.1.2.9/32 dev lo
 net_in gw1 ip route replace 10.1.2.9/32 via 192.0.2.254
 net_in wan ip route add 10.1.1.0/24 via 192.0.2.1
-for dir in in fwd; do
-	gwctl gw1 xipsec xfrm policy delete src 10.1.2.0/24 dst 10.1.1.0/24 dir $dir
-done
 tap_check "bypassed traffic passes in clear" pings 10.1.2.9 ' 0% packet loss'
 clear_in() {
 	net_in wan ping -q -c 10 -i 0.002 -W 1 -I 10.1.2.9 10.1.1.2 | grep -q "$1"
 }
 tap_check "and comes in in clear" clear_in ' 0% packet loss'
-for dir in in fwd; do
-	tap_check "policy becomes protect: $dir" gwctl gw1 xipsec xfrm policy add src 10.1.2.0/24 dst 10.1.1.0/24 dir $dir \
-		tmpl src 192.0.2.2 dst 192.0.2.1 proto esp reqid $((SA_BASE + 2)) mode tunnel
-done
-drops=$(($(reason gw1 clear_in) + $(reason gw1 worker_clear_in)))
+tap_check "the verdicts are in flow_cache" test "$(bpftool -j map dump pinned "$XI_BPFFS/gw1/flow_cache" |
+	jq '[.[] | select(.formatted.value.verdict == "XI_VERDICT_BYPASS") | .formatted.key.dir] | unique | length')" = 2
+tap_check "the policy is deleted: in" gwctl gw1 xipsec xfrm policy delete $one_in
+clear_drops() {
+	echo $(($(reason gw1 clear_in) + $(reason gw1 worker_clear_in)))
+}
+drops=$(clear_drops)
 tap_check "what came in in clear does not any more" clear_in '100% packet loss'
-tap_is "and is counted" "$(($(reason gw1 clear_in) + $(reason gw1 worker_clear_in) - drops))" 10
-tap_check "policy becomes protect: out" gwctl gw1 xipsec xfrm policy update $(policy_out) \
-	tmpl src 192.0.2.1 dst 192.0.2.2 proto esp reqid $((SA_BASE + 1)) mode tunnel
+tap_is "and is counted" "$(($(clear_drops) - drops))" 10
+tap_check "the policy is deleted: out" gwctl gw1 xipsec xfrm policy delete $one_out
 tap_check "what left in clear does not any more" pings 10.1.2.9 '100% packet loss'
 capture_stop wan br
 tap_is "in clear was only what the policy said" "$(pcap_count "$XI_TMP/wan-br.pcap" 'icmp[0] = 8 and dst host 10.1.2.9')" 10

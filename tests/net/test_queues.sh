@@ -16,7 +16,7 @@ net_up || tap_skip_all "cannot make network namespaces"
 bpftool prog loadall "$XI_BUILD/tests/net/spread.bpf.o" "$XI_BPFFS/spread" ||
 	tap_skip_all "$XI_BUILD/tests/net/spread.bpf.o is not built; make tests builds it"
 FLOWS=64
-PER=80
+PER=50
 
 cat > "$XI_TMP/udp.py" <<'PY'
 # FLOWS flows at once, each packet numbered; says what was lost, came twice, or was overtaken
