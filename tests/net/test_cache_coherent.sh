@@ -93,11 +93,12 @@ tap_check "and forwarded in" gwctl gw1 xipsec xfrm policy add $one_in priority 1
 net_in wan ip addr add 10.1.2.9/32 dev lo
 net_in gw1 ip route replace 10.1.2.9/32 via 192.0.2.254
 net_in wan ip route add 10.1.1.0/24 via 192.0.2.1
-tap_check "bypassed traffic passes in clear" pings 10.1.2.9 ' 0% packet loss'
+# until the first verdict is in flow_cache the cipher port holds such packets back
+tap_check "bypassed traffic passes in clear" wait_for 5 pings 10.1.2.9 ' 0% packet loss'
 clear_in() {
 	net_in wan ping -q -c 10 -i 0.002 -W 1 -I 10.1.2.9 10.1.1.2 | grep -q "$1"
 }
-tap_check "and comes in in clear" clear_in ' 0% packet loss'
+tap_check "and comes in in clear" wait_for 5 clear_in ' 0% packet loss'
 tap_check "the verdicts are in flow_cache" test "$(bpftool -j map dump pinned "$XI_BPFFS/gw1/flow_cache" |
 	jq '[.[] | select(.formatted.value.verdict == "XI_VERDICT_BYPASS") | .formatted.key.dir] | unique | length')" = 2
 tap_check "the policy is deleted: in" gwctl gw1 xipsec xfrm policy delete $one_in
@@ -107,9 +108,12 @@ clear_drops() {
 drops=$(clear_drops)
 tap_check "what came in in clear does not any more" clear_in '100% packet loss'
 tap_is "and is counted" "$(($(clear_drops) - drops))" 10
+capture_stop wan br
+tap_check "as the policy says, it was in clear" test "$(pcap_count "$XI_TMP/wan-br.pcap" 'icmp[0] = 8 and dst host 10.1.2.9')" -ge 10
+tap_is "and discarded packets did not leave" "$(pcap_count "$XI_TMP/wan-br.pcap" 'src net 10.1.1.0/24 and dst host 10.1.2.2')" 0
 tap_check "the policy is deleted: out" gwctl gw1 xipsec xfrm policy delete $one_out
+capture_start wan br
 tap_check "what left in clear does not any more" pings 10.1.2.9 '100% packet loss'
 capture_stop wan br
-tap_is "in clear was only what the policy said" "$(pcap_count "$XI_TMP/wan-br.pcap" 'icmp[0] = 8 and dst host 10.1.2.9')" 10
-tap_is "and discarded packets did not leave" "$(pcap_count "$XI_TMP/wan-br.pcap" 'src net 10.1.1.0/24 and dst host 10.1.2.2')" 0
+tap_is "none of it left in clear" "$(pcap_count "$XI_TMP/wan-br.pcap" 'src net 10.1.1.0/24 and dst net 10.1.2.0/24')" 0
 tap_done
