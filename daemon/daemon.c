@@ -38,6 +38,7 @@
 #include "notify.h"
 #include "sad/store_bpf.h"
 #include "source/batch.h"
+#include "source/program.h"
 #include "source/proto.h"
 #include "source/server.h"
 #include "source/xfrm_msg.h"
@@ -178,6 +179,9 @@ static int daemon_check_lost(const struct xi_daemon *d)
 		dev.ifindex = if_nametoindex(dev.config.name);
 		if (!dev.ifindex || !xi_port_find(&dev, d->config->pin_dir))
 			continue;
+		/* a daemon is running here: claiming the XFRM socket will say so */
+		if (!xi_xfrm_probe(getenv(XI_XFRM_SOCK_ENV)))
+			return 0;
 		log_warnx(
 			"port %s: carries a program of an earlier xipsecd, but %s is gone, and with it what was to be protected; run `xipsec down`, then start again",
 			dev.config.name, path);
