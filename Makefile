@@ -113,7 +113,7 @@ fuzz: $(FUZZ)
 	set -e; for f in $(FUZZ); do $$f -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -print_final_stats=1; done
 FUZZ_SECONDS ?= 30
 
-tests: $(PROGS) $(UNIT) $(PROG) $(NET_TOOLS) $(FUZZ) asan
+tests: $(PROGS) $(UNIT) $(PROG) $(NET_TOOLS) $(FUZZ) $(BENCH) asan
 
 deps:
 	@tests/lib/deps.sh
