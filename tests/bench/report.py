@@ -7,8 +7,9 @@
 A figure is the median over the rounds. A ratio to plain forwarding is taken within each round, and
 then its median: once of the rates, and once of the CPU time a packet that the gateway's thread used
 (by CPU). The two agree where the gateway has its core to itself (column core); the second also holds
-where other work takes part of it. Status 1 when, by CPU, ESP at 1408 bytes, with the best engine
-measured, is below TARGET of plain forwarding either way.
+where other work takes part of it, though caches that are shared still blur it. Status 1 when, by
+CPU, ESP at 1408 bytes, with the best engine measured, is below TARGET of plain forwarding either
+way, or when the gateway had its core too little for a judgement.
 """
 import argparse
 import json
@@ -21,6 +22,7 @@ from html import escape
 
 IMIX_MEAN = (7 * 64 + 4 * 576 + 1500) / 12
 TARGET = 0.8
+CORE_ENOUGH = 0.9
 CASES = {
     "redirect": ("XDP redirect", "#9aa5b1"),
     "forward": ("AF_XDP forwarding", "#52606d"),
@@ -150,16 +152,28 @@ def draw(results, path):
         file.write("\n".join(out))
 
 
+def judge_way(way, plain, esp):
+    best = max(esp, key=lambda r: r["cpu_ratio"])
+    core = min(best["core"], plain["core"])
+    met = best["cpu_ratio"] >= TARGET
+    if core < CORE_ENOUGH:
+        verdict = "not judged, the gateway had its core for %.0f %% of the time" % (100 * core)
+    else:
+        verdict = "met" if met else "NOT MET"
+    print("%s at 1408 bytes: %.2f of plain AF_XDP forwarding by CPU, demanded %.2f: %s" %
+          (way, best["cpu_ratio"], TARGET, verdict))
+    return met and core >= CORE_ENOUGH
+
+
 def judge(results):
-    """The demand; True unless ESP was measured at 1408 bytes and falls short of it."""
+    """The demand. True also where the run left out what it is about."""
+    at_1408 = [r for r in results if r["size"] == "1408" and r["core"] is not None]
+    plain = [r for r in at_1408 if r["case"] == "forward"]
     met = True
     for way in ("encrypt", "decrypt"):
-        found = [r["cpu_ratio"] for r in results if r["size"] == "1408" and
-                 r["case"].startswith(way) and r["cpu_ratio"] is not None]
-        if found:
-            print("%s at 1408 bytes: %.2f of plain AF_XDP forwarding by CPU, demanded %.2f: %s" %
-                  (way, max(found), TARGET, "met" if max(found) >= TARGET else "NOT MET"))
-            met = met and max(found) >= TARGET
+        esp = [r for r in at_1408 if r["case"].startswith(way)]
+        if plain and esp:
+            met = judge_way(way, plain[0], esp) and met
     return met
 
 
