@@ -289,9 +289,10 @@ sa_packets() {
 		END { exit !found }'
 }
 
+# -s: a slot of the ring takes as much, and with the default there are few of them
 capture_start() {
 	local name=$1 dev=$2 log=$XI_TMP/$1-$2.tcpdump
-	nsenter --net="/run/netns/$XI_NS-$name" -- tcpdump -n -U --immediate-mode -Z root -B 16384 -i "$dev" \
+	nsenter --net="/run/netns/$XI_NS-$name" -- tcpdump -n -U --immediate-mode -Z root -B 16384 -s 2048 -i "$dev" \
 		-w "$XI_TMP/$name-$dev.pcap" "${3:-}" 2> "$log" &
 	xi_pids["capture $name $dev"]=$!
 	wait_for 10 grep -q 'listening on' "$log"
