@@ -4,6 +4,7 @@
 #   make demo       packages, build, and a two-gateway demonstration (root)
 #   make check      packages, build, and every test (root); check-unit, check-prog ... one layer
 #   make fuzz       libFuzzer on packets and XFRM messages, FUZZ_SECONDS (30) each
+#   make bench      what ESP costs (root, two CPUs): doc/benchmarks.md; BENCH_ARGS="-r ROUNDS -s SECONDS ..."
 #   make install    DESTDIR and PREFIX as usual
 
 CC ?= gcc
@@ -112,7 +113,7 @@ fuzz: $(FUZZ)
 	set -e; for f in $(FUZZ); do $$f -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -print_final_stats=1; done
 FUZZ_SECONDS ?= 30
 
-tests: $(PROGS) $(UNIT) $(PROG) $(NET_TOOLS) $(FUZZ) asan
+tests: $(PROGS) $(UNIT) $(PROG) $(NET_TOOLS) $(FUZZ) $(BENCH) asan
 
 deps:
 	@tests/lib/deps.sh
@@ -128,7 +129,7 @@ demo: deps
 vmtest: check-vm
 bench: deps
 	$(MAKE) all $(BENCH)
-	tests/bench/run.sh
+	XI_BUILD=$(B) tests/bench/run.sh $(BENCH_ARGS)
 
 install: all
 	install -Dm755 $(B)/xipsecd $(DESTDIR)$(PREFIX)/sbin/xipsecd

@@ -159,19 +159,22 @@ static __always_inline enum xi_reason xi_judge_out(struct xdp_md *ctx, const str
 
 /*
  * What may leave a cipher port whatever policy says: protected already, or needed to set protection
- * up.
+ * up. All of it the host's own: ESP or AH of somebody behind it is to be protected like anything
+ * else, and as in the workers it is the host's end, not the far one, that makes a packet IKE.
  */
 static __always_inline bool xi_exempt_leaving(const struct xi_view *v)
 {
 	const struct xi_flow *flow = &v->flow;
-	bool ike = flow->sport == XI_PORT_IKE || flow->sport == XI_PORT_NATT ||
-		   flow->dport == XI_PORT_IKE || flow->dport == XI_PORT_NATT;
+	bool ike = flow->proto == IPPROTO_UDP &&
+		   (flow->sport == XI_PORT_IKE || flow->sport == XI_PORT_NATT);
 
 	if (v->vague)
 		return false;
-	if (flow->proto == XI_ESP || flow->proto == XI_AH || xi_is_nd(v))
+	if (xi_is_nd(v))
 		return true;
-	return flow->proto == IPPROTO_UDP && ike && xi_is_local(flow->saddr, flow->family);
+	if (flow->proto != XI_ESP && flow->proto != XI_AH && !ike)
+		return false;
+	return xi_is_local(flow->saddr, flow->family);
 }
 
 /* Cleartext about to leave a cipher port, whoever sent it: the host, or the kernel's forwarding. */

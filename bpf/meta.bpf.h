@@ -75,34 +75,24 @@ static __always_inline enum xi_reason xi_to_worker(struct xdp_md *ctx, const str
 	return XI_TO_WORKER;
 }
 
-/* Receive record in the source MAC (see daemon/dataplane/hostif.h) into metadata. */
-static __always_inline enum xi_reason xi_meta_from_record(struct xdp_md *ctx)
-{
-	struct ethhdr *eth = (void *)(long)ctx->data;
-	struct xi_meta meta = xi_meta_miss(XI_IN, 0);
-	const __u8 *mac = eth->h_source;
-
-	if ((void *)(eth + 1) > (void *)(long)ctx->data_end)
-		return XI_DROP_MALFORMED;
-	if (mac[0] != XI_RECORD_MAC || mac[1] > XI_CRYPTO_NOT_DONE)
-		return XI_NONE;
-	meta.handle = (__u32)mac[2] << 24 | mac[3] << 16 | mac[4] << 8 | mac[5];
-	meta.flags = meta.handle ? XI_META_CRYPTO_DONE : 0;
-	meta.status = mac[1];
-	meta.l3_offset = sizeof(*eth);
-	return xi_meta_write(ctx, &meta) ? XI_NONE : XI_DROP_META_ROOM;
-}
-
-/* Output mark of the SA a packet came through (XFRMA_SET_MARK), on the host's side of xipsec0. */
+/*
+ * Output mark of the SA a packet came through (XFRMA_SET_MARK), on the host's side of xipsec0. The
+ * worker's record is in the source MAC; it is not turned into metadata, which would travel on with
+ * a packet that the host forwards.
+ */
 static __always_inline void xi_meta_mark(struct __sk_buff *skb)
 {
-	struct xi_meta *meta = (void *)(long)skb->data_meta;
+	struct ethhdr *eth = (void *)(long)skb->data;
 	struct xi_sa *sa;
+	const __u8 *mac;
 	__u32 handle;
 
-	if ((void *)(meta + 1) > (void *)(long)skb->data || meta->magic != XI_META_MAGIC)
+	if ((void *)(eth + 1) > (void *)(long)skb->data_end)
 		return;
-	handle = meta->handle;
+	mac = eth->h_source;
+	if (mac[0] != XI_RECORD_MAC || mac[1] != XI_CRYPTO_SUCCESS)
+		return;
+	handle = (__u32)mac[2] << 24 | mac[3] << 16 | mac[4] << 8 | mac[5];
 	sa = bpf_map_lookup_elem(&sad, &handle);
 	if (sa && sa->output_mark_mask)
 		skb->mark = (skb->mark & ~sa->output_mark_mask) |

@@ -318,6 +318,14 @@ static __always_inline bool xi_is_for_port(struct xdp_md *ctx, const struct xi_p
 	return ((dest[0] ^ mac[0]) | (dest[1] ^ mac[1]) | (dest[2] ^ mac[2])) == 0;
 }
 
+/* The kernel takes a broadcast or multicast frame for the host, whatever address is inside. */
+static __always_inline bool xi_is_for_group(struct xdp_md *ctx)
+{
+	__u8 *dest = (void *)(long)ctx->data;
+
+	return (void *)(dest + 1) <= (void *)(long)ctx->data_end && (dest[0] & 1);
+}
+
 /*
  * Neighbour discovery on its own link: never forwarded, so whoever sees hop limit 255 is a
  * neighbour.

@@ -44,6 +44,7 @@ static __always_inline enum xi_reason xi_plain(struct xdp_md *ctx)
 	__u32 ifindex = ctx->ingress_ifindex;
 	int parsed;
 	struct xi_port *port;
+	bool local;
 	XI_VIEW(v);
 
 	if (!cfg || !xi_meta_strip(ctx))
@@ -54,31 +55,21 @@ static __always_inline enum xi_reason xi_plain(struct xdp_md *ctx)
 	port = bpf_map_lookup_elem(&ports, &ifindex);
 	if (!port)
 		return XI_DROP_NO_PORT;
-	if (v.tagged || (port->role != XI_ROLE_HOST && !xi_is_for_port(ctx, port)))
+	local = xi_is_local(v.flow.daddr, v.flow.family);
+	if (v.tagged || (port->role != XI_ROLE_HOST && !xi_is_for_port(ctx, port) &&
+			 !(local && xi_is_for_group(ctx))))
 		return XI_PASS_FOREIGN;
 	if (parsed == XI_PARSED_BAD)
 		return XI_DROP_MALFORMED;
 	if (xi_is_link_scope(&v.flow))
 		return XI_PASS_FOREIGN;
-	if (xi_is_local(v.flow.daddr, v.flow.family))
-		return xi_judge_in(ctx, cfg, &v);
-	return xi_judge_out(ctx, cfg, port, &v);
+	return local ? xi_judge_in(ctx, cfg, &v) : xi_judge_out(ctx, cfg, port, &v);
 }
 
 SEC("xdp")
 int xdp_plain(struct xdp_md *ctx)
 {
 	return xi_exit_xdp(xi_plain(ctx));
-}
-
-/*
- * On xipsec0: what reaches the host has come through a worker, which left its record in the source
- * MAC.
- */
-SEC("xdp")
-int xdp_host(struct xdp_md *ctx)
-{
-	return xi_exit_xdp(xi_meta_strip(ctx) ? xi_meta_from_record(ctx) : XI_DROP_META_ROOM);
 }
 
 /* clsact ingress of xipsec0. */

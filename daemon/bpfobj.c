@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -46,13 +47,37 @@ static int bpfobj_print(enum libbpf_print_level level, const char *fmt, va_list 
 	return 0;
 }
 
-/* The parent of the pin directory must lie on a bpffs; /sys/fs/bpf is mounted when nobody has yet. */
+/* Pins live as long as their file system is mounted somewhere. Process 1 has the mounts that stay. */
+static bool bpfobj_is_private(const char *pin_dir)
+{
+	unsigned int major_no, minor_no;
+	bool seen = false;
+	char line[4096];
+	struct stat st;
+	FILE *file;
+
+	if (stat(pin_dir, &st))
+		return false;
+	file = fopen("/proc/1/mountinfo", "re");
+	if (!file)
+		return false;
+	while (!seen && fgets(line, sizeof(line), file))
+		seen = sscanf(line, "%*u %*u %u:%u", &major_no, &minor_no) == 2 &&
+		       makedev(major_no, minor_no) == st.st_dev;
+	fclose(file);
+	return !seen;
+}
+
+/*
+ * The parent of the pin directory must lie on a bpffs; /sys/fs/bpf is mounted when nobody has yet.
+ */
 static int bpfobj_make_dir(const char *pin_dir)
 {
 	struct statfs fs;
 	int err;
 
-	if (statfs("/sys/fs/bpf", &fs) == 0 && fs.f_type != BPF_FS_MAGIC && !strncmp(pin_dir, "/sys/fs/bpf/", 12) &&
+	if (statfs("/sys/fs/bpf", &fs) == 0 && fs.f_type != BPF_FS_MAGIC &&
+	    !strncmp(pin_dir, "/sys/fs/bpf/", 12) &&
 	    mount("bpf", "/sys/fs/bpf", "bpf", 0, "mode=0700"))
 		log_warn("/sys/fs/bpf: cannot mount a bpf file system");
 	if (mkdir(pin_dir, 0700) && errno != EEXIST) {
@@ -61,15 +86,24 @@ static int bpfobj_make_dir(const char *pin_dir)
 		return err;
 	}
 	if (statfs(pin_dir, &fs) || fs.f_type != BPF_FS_MAGIC) {
-		log_warnx("%s: not on a bpf file system; mount one with `mount -t bpf bpf /sys/fs/bpf`, or set pin-dir", pin_dir);
+		log_warnx(
+			"%s: not on a bpf file system; mount one with `mount -t bpf bpf /sys/fs/bpf`, or set pin-dir",
+			pin_dir);
 		return -EINVAL;
 	}
+	if (bpfobj_is_private(pin_dir))
+		log_warnx(
+			"%s: this bpf file system is seen by this mount namespace alone and goes with it (`ip netns exec` makes one); start xipsecd by `nsenter --net=/run/netns/NAME` to keep SAs and protection over a restart",
+			pin_dir);
 	return 0;
 }
 
 static uint32_t bpfobj_lru_size(const struct xi_bpfobj *obj, uint32_t wanted)
 {
-	/* old kernels keep half of a small LRU map's size, and evict in batches: room for twice as many */
+	/*
+	 * old kernels keep half of a small LRU map's size, and evict in batches: room for twice as
+	 * many
+	 */
 	uint32_t least = 256U * obj->ncpus;
 
 	return wanted * 2 > least ? wanted * 2 : least;
@@ -99,10 +133,12 @@ static int bpfobj_pin_path(struct bpf_map *map, const char *pin_dir, bool *adopt
 	snprintf(path, sizeof(path), "%s/%s", pin_dir, bpf_map__name(map));
 	fd = bpf_obj_get(path);
 	if (fd >= 0) {
-		if (!bpf_obj_get_info_by_fd(fd, &info, &len) && info.max_entries != bpf_map__max_entries(map)) {
+		if (!bpf_obj_get_info_by_fd(fd, &info, &len) &&
+		    info.max_entries != bpf_map__max_entries(map)) {
 			if (bpf_map__max_entries(map))
-				log_warnx("%s: keeps its size of %u; `xipsec down` first to change it to %u", path,
-					  info.max_entries, bpf_map__max_entries(map));
+				log_warnx(
+					"%s: keeps its size of %u; `xipsec down` first to change it to %u",
+					path, info.max_entries, bpf_map__max_entries(map));
 			bpf_map__set_max_entries(map, info.max_entries);
 		}
 		*adopted = true;
@@ -142,7 +178,9 @@ static int bpfobj_check_abi(const char *pin_dir)
 	if (bpf_obj_get_info_by_fd(fd, &info, &len) || info.value_size != sizeof(config) ||
 	    bpf_map_lookup_elem(fd, &zero, &config) ||
 	    (config.abi_version && config.abi_version != XI_ABI_VERSION)) {
-		log_warnx("%s: pinned by another version of xipsecd; stop traffic, then `xipsec down`", pin_dir);
+		log_warnx(
+			"%s: pinned by another version of xipsecd; stop traffic, then `xipsec down`",
+			pin_dir);
 		err = -ESTALE;
 	}
 	close(fd);
@@ -197,7 +235,8 @@ static int bpfobj_load(struct xi_bpfobj *obj, const struct xi_bpfobj_config *con
 	err = xipsec_bpf__load(obj->skel);
 	if (err) {
 		errno = -err;
-		log_warn("BPF object: the kernel refused it; it takes Linux 6.1 or newer, CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON");
+		log_warn(
+			"BPF object: the kernel refused it; it takes Linux 6.1 or newer, CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON");
 		return err;
 	}
 	bpf_object__for_each_program(prog, obj->skel->obj) {

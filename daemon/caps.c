@@ -2,60 +2,60 @@
 #include "caps.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <stdbool.h>
-#include <stdint.h>
+#include <stddef.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <linux/capability.h>
-
 #include "log.h"
 
-/* CAP_SYS_ADMIN stands in for what was split off from it in Linux 5.8. */
+#define BIT(cap) (1ULL << (cap))
+
 static const struct {
-	unsigned int cap;
-	const char *name;
-	const char *what;
-	bool or_admin;
-} needed[] = {
-	{ CAP_BPF, "CAP_BPF", "programs and maps", true },
-	{ CAP_PERFMON, "CAP_PERFMON", "miss messages, and programs that read packets", true },
-	{ CAP_NET_ADMIN, "CAP_NET_ADMIN", "XDP, xipsec0 and routes", false },
-	{ CAP_NET_RAW, "CAP_NET_RAW", "AF_XDP and raw sockets", false },
-	{ CAP_IPC_LOCK, "CAP_IPC_LOCK", "packet memory", false },
+	uint64_t any;                /* one of these will do */
+	const char *name, *use;
+} needs[] = {
+	{ BIT(CAP_NET_ADMIN), "CAP_NET_ADMIN", "XDP and tc programs, devices and routes" },
+	{ BIT(CAP_NET_RAW), "CAP_NET_RAW", "AF_XDP and raw sockets" },
+	{ BIT(CAP_BPF) | BIT(CAP_SYS_ADMIN), "CAP_BPF", "maps and programs" },
+	{ BIT(CAP_PERFMON) | BIT(CAP_SYS_ADMIN), "CAP_PERFMON", "programs and the event ring" },
+	{ BIT(CAP_SYS_ADMIN), "CAP_SYS_ADMIN", "finding programs and maps of an earlier daemon" },
 };
 
-static bool has(uint64_t caps, unsigned int cap)
+static void log_missing(const char *name, const char *use)
 {
-	return caps >> cap & 1;
+	log_warnx("%s is missing, for %s: run this as root, or grant it (systemd.exec(5), "
+		  "AmbientCapabilities=)", name, use);
 }
 
-/* Locked memory without limit does as well, as in a unit file with LimitMEMLOCK=infinity. */
-static bool memory_unlimited(void)
+int xi_caps_check(uint64_t effective, uint64_t memlock)
 {
-	struct rlimit limit;
-
-	return !getrlimit(RLIMIT_MEMLOCK, &limit) && limit.rlim_cur == RLIM_INFINITY;
-}
-
-int xi_caps_check(void)
-{
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { { 0 } };
-	uint64_t caps;
 	int err = 0;
 
-	if (syscall(SYS_capget, &header, data))
-		return 0;            /* the kernel itself will say no */
-	caps = (uint64_t)data[1].effective << 32 | data[0].effective;
-	for (unsigned int i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
-		if (has(caps, needed[i].cap) || (needed[i].or_admin && has(caps, CAP_SYS_ADMIN)) ||
-		    (needed[i].cap == CAP_IPC_LOCK && memory_unlimited()))
+	for (size_t i = 0; i < sizeof(needs) / sizeof(needs[0]); i++) {
+		if (effective & needs[i].any)
 			continue;
-		log_warnx("%s is missing, for %s: start xipsecd as root, or add it to CapabilityBoundingSet= of its unit",
-			  needed[i].name, needed[i].what);
+		log_missing(needs[i].name, needs[i].use);
+		err = -EPERM;
+	}
+	if (!(effective & BIT(CAP_IPC_LOCK)) && memlock != RLIM_INFINITY) {
+		log_missing("CAP_IPC_LOCK",
+			    "packet memory (or raise the limit of locked memory, LimitMEMLOCK=)");
 		err = -EPERM;
 	}
 	return err;
+}
+
+int xi_caps_check_self(void)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
+	struct rlimit memlock = { 0 };
+
+	if (syscall(SYS_capget, &head, data) || getrlimit(RLIMIT_MEMLOCK, &memlock))
+		return -errno;
+	return xi_caps_check(data[0].effective | (uint64_t)data[1].effective << 32,
+			     memlock.rlim_cur);
 }

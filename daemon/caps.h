@@ -1,9 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Capabilities (capabilities(7)) that the daemon cannot do without. */
+/* The capabilities that the daemon needs, see capabilities(7). */
 #ifndef XI_CAPS_H
 #define XI_CAPS_H
 
-/* 0, or -EPERM when one is missing; each missing one is logged, with what it is for and the remedy. */
-int xi_caps_check(void);
+#include <stdint.h>
+
+/*
+ * 0; or -EPERM when one is missing from the set (bit n: capability n), each logged with what it is for.
+ * memlock: how many bytes may be locked without CAP_IPC_LOCK.
+ */
+int xi_caps_check(uint64_t effective, uint64_t memlock);
+/* The same for this process. */
+int xi_caps_check_self(void);
 
 #endif

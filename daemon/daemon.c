@@ -29,6 +29,7 @@
 #include "dataplane/down.h"
 #include "dataplane/hostif.h"
 #include "dataplane/hostpath.h"
+#include "dataplane/link.h"
 #include "dataplane/nexthop.h"
 #include "dataplane/worker.h"
 #include "inspect.h"
@@ -37,6 +38,7 @@
 #include "notify.h"
 #include "sad/store_bpf.h"
 #include "source/batch.h"
+#include "source/program.h"
 #include "source/proto.h"
 #include "source/server.h"
 #include "source/xfrm_msg.h"
@@ -61,6 +63,7 @@ struct xi_daemon {
 	struct xi_cache *cache;
 	struct xi_nexthops *nexthops;
 	struct xi_hostif hostif;
+	uint32_t hostif_mtu;
 	struct xi_port_dev devs[XI_MAX_PORTS];
 	struct xi_port_dev *ports[XI_MAX_PORTS]; /* by slot */
 	unsigned int nworkers;
@@ -84,7 +87,8 @@ static void daemon_stop(struct xi_daemon *d, int status)
 
 static void daemon_on_signal(evutil_socket_t sig, short what, void *arg)
 {
-	log_info("signal %d: stopping; programs and maps stay, protected traffic is held back", (int)sig);
+	log_info("signal %d: stopping; programs and maps stay, protected traffic is held back",
+		 (int)sig);
 	daemon_stop(arg, 0);
 }
 
@@ -95,25 +99,37 @@ static void daemon_on_tick(evutil_socket_t fd, short what, void *arg)
 	xi_sad_tick(d->sad, time(NULL));
 }
 
+/* chmod: the umask may be narrower, and the group must get to the control socket. */
+static int daemon_run_dir(const char *dir)
+{
+	int err;
+
+	if (mkdir(dir, 0755) ? errno == EEXIST : !chmod(dir, 0755))
+		return 0;
+	err = -errno;
+	log_warn("%s: cannot make the run directory", dir);
+	return err;
+}
+
 static int daemon_lock(struct xi_daemon *d)
 {
 	char path[PATH_MAX];
 	int err;
 
-	/* chmod: whatever the umask, members of the group must get to the control socket */
-	if (mkdir(d->config->run_dir, 0755) ? errno != EEXIST : chmod(d->config->run_dir, 0755)) {
-		err = -errno;
-		log_warn("%s: cannot make the run directory", d->config->run_dir);
+	err = daemon_run_dir(d->config->run_dir);
+	if (err)
 		return err;
-	}
 	snprintf(path, sizeof(path), "%s/lock", d->config->run_dir);
 	d->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (d->lock_fd < 0 || flock(d->lock_fd, LOCK_EX | LOCK_NB)) {
-		err = -errno;
-		log_warn("%s: another xipsecd uses this run directory; stop it or give --run-dir and --pin-dir", path);
-		return err;
-	}
-	return 0;
+	if (d->lock_fd >= 0 && !flock(d->lock_fd, LOCK_EX | LOCK_NB))
+		return 0;
+	err = -errno;
+	if (err == -EWOULDBLOCK)
+		log_warnx("%s: another xipsecd uses this run directory; stop it or give --run-dir and "
+			  "--pin-dir", path);
+	else
+		log_warn("%s: cannot lock the run directory", path);
+	return err;
 }
 
 static int daemon_loop(struct xi_daemon *d)
@@ -138,8 +154,38 @@ static int daemon_engine(struct xi_daemon *d)
 {
 	d->engine = xi_engine_find(d->config->engine);
 	if (!d->engine) {
-		log_warnx("engine = %s: this CPU cannot run it; use engine = auto or openssl", d->config->engine);
+		log_warnx("engine = %s: this CPU cannot run it; use engine = auto or openssl",
+			  d->config->engine);
 		return -ENOTSUP;
+	}
+	return 0;
+}
+
+/*
+ * A port with a program of ours whose pinned maps are gone: what it protected is not known any more,
+ * and a program with an empty SPD in its place would let it out in clear.
+ */
+static int daemon_check_lost(const struct xi_daemon *d)
+{
+	char path[PATH_MAX];
+	uint32_t i;
+
+	snprintf(path, sizeof(path), "%s/" XI_MAP_SAD, d->config->pin_dir);
+	if (!access(path, F_OK))
+		return 0;
+	for (i = 0; i < d->config->nports; i++) {
+		struct xi_port_dev dev = { .config = d->config->ports[i] };
+
+		dev.ifindex = if_nametoindex(dev.config.name);
+		if (!dev.ifindex || !xi_port_find(&dev, d->config->pin_dir))
+			continue;
+		/* a daemon is running here: claiming the XFRM socket will say so */
+		if (!xi_xfrm_probe(getenv(XI_XFRM_SOCK_ENV)))
+			return 0;
+		log_warnx(
+			"port %s: carries a program of an earlier xipsecd, but %s is gone, and with it what was to be protected; run `xipsec down`, then start again",
+			dev.config.name, path);
+		return -EBUSY;
 	}
 	return 0;
 }
@@ -155,7 +201,9 @@ static int daemon_bpf(struct xi_daemon *d)
 	struct xi_store_bpf_fds fds;
 	int err;
 
-	err = xi_bpfobj_open(&d->bpf, &config, &d->adopted);
+	err = daemon_check_lost(d);
+	if (!err)
+		err = xi_bpfobj_open(&d->bpf, &config, &d->adopted);
 	if (err)
 		return err;
 	fds = (struct xi_store_bpf_fds){
@@ -195,8 +243,9 @@ static int daemon_state_dir(struct xi_daemon *d)
 	if (!d->config->sas || !mkdir(d->config->state_dir, 0700) || errno == EEXIST)
 		return 0;
 	err = -errno;
-	log_warn("%s: cannot make the state directory, where SAs from a file reserve sequence numbers",
-		 d->config->state_dir);
+	log_warn(
+		"%s: cannot make the state directory, where SAs from a file reserve sequence numbers",
+		d->config->state_dir);
 	return err;
 }
 
@@ -225,6 +274,22 @@ static int daemon_databases(struct xi_daemon *d)
 		log_warn("SAD and SPD: cannot be set up");
 	} else if (d->adopted) {
 		log_info("adopted %u SAs and %u policies of an earlier daemon", nsas, npolicies);
+	}
+	return err;
+}
+
+/* Before anything of the network namespace is touched: two daemons would fight for it. */
+static int daemon_server(struct xi_daemon *d)
+{
+	int err;
+
+	err = xi_xfrm_server_create(&d->server, d->base, d->sad, d->spd, getenv(XI_XFRM_SOCK_ENV));
+	if (err == -EADDRINUSE) {
+		log_warnx("another xipsecd serves this network namespace; stop it, or start this one in "
+			  "a namespace of its own");
+	} else if (err) {
+		errno = -err;
+		log_warn("cannot open the XFRM socket");
 	}
 	return err;
 }
@@ -259,17 +324,21 @@ static int daemon_cache(struct xi_daemon *d)
 
 static int daemon_enter_port(struct xi_daemon *d, const struct xi_port_dev *dev)
 {
-	struct xi_port value = { .role = dev->config.role, .slot = dev->slot, .queues = dev->queues };
+	struct xi_port value = {.role = dev->config.role, .slot = dev->slot, .queues = dev->queues};
 
 	memcpy(value.mac, dev->mac, sizeof(value.mac));
-	if (bpf_map_update_elem(xi_bpfobj_map_fd(d->bpf, XI_MAP_PORTS), &dev->ifindex, &value, BPF_ANY)) {
+	if (bpf_map_update_elem(xi_bpfobj_map_fd(d->bpf, XI_MAP_PORTS), &dev->ifindex, &value,
+				BPF_ANY)) {
 		log_warn("%s: cannot be entered into the ports map", dev->config.name);
 		return -EIO;
 	}
 	return 0;
 }
 
-/* Devices that an earlier daemon had as ports and this one has not: whatever still runs there drops. */
+/*
+ * Devices that an earlier daemon had as ports and this one has not: whatever still runs there
+ * drops.
+ */
 static void daemon_forget_ports(struct xi_daemon *d)
 {
 	int fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_PORTS);
@@ -305,10 +374,12 @@ static int daemon_ports(struct xi_daemon *d)
 	}
 	d->nworkers = d->config->workers ? d->config->workers : queues;
 	if (d->nworkers > queues) {
-		log_warnx("workers = %u: only %u queues to serve; using %u", d->nworkers, queues, queues);
+		log_warnx("workers = %u: only %u queues to serve; using %u", d->nworkers, queues,
+			  queues);
 		d->nworkers = queues;
 	}
-	err = xi_hostif_up(&d->hostif, 0, d->nworkers, mtu < HOSTIF_MTU_MAX ? mtu : HOSTIF_MTU_MAX);
+	d->hostif_mtu = mtu < HOSTIF_MTU_MAX ? mtu : HOSTIF_MTU_MAX;
+	err = xi_hostif_up(&d->hostif, 0, d->nworkers, d->hostif_mtu);
 	if (err)
 		return err;
 	d->ports[0] = &d->hostif.port;
@@ -316,6 +387,144 @@ static int daemon_ports(struct xi_daemon *d)
 	for (i = 0; i < XI_MAX_PORTS && !err; i++)
 		err = d->ports[i] ? daemon_enter_port(d, d->ports[i]) : 0;
 	return err;
+}
+
+static int daemon_start_workers(struct xi_daemon *d)
+{
+	struct xi_worker_config config = {
+		.nworkers = d->nworkers,
+		.ports = d->ports,
+		.xsks_fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_XSKS),
+		.engine = d->engine,
+		.sad = d->sad,
+		.spd = d->spd,
+		.cache = d->cache,
+		.nexthops = d->nexthops,
+		.forward_only = getenv("XIPSEC_FORWARD_ONLY") != NULL,
+	};
+	unsigned int i;
+	int err = 0;
+
+	memcpy(config.host_mac, d->hostif.mac, sizeof(config.host_mac));
+	for (i = 0; i < d->nworkers && !err; i++) {
+		config.index = i;
+		config.counts = xi_bpfobj_counts(d->bpf, i);
+		err = xi_worker_create(&d->workers[i], &config);
+	}
+	for (i = 0; i < d->nworkers && !err; i++)
+		err = xi_worker_start(d->workers[i]);
+	return err;
+}
+
+/* On xipsec0 itself: the output mark of the SA that the worker's record names becomes the packet's. */
+static int daemon_attach_host(struct xi_daemon *d)
+{
+	struct xi_port_dev dev = { .config = { .name = XI_HOSTIF_NAME, .role = XI_ROLE_HOST },
+				   .ifindex = d->hostif.ifindex };
+
+	return xi_port_mark_attach(&dev, xi_bpfobj_prog_fd(d->bpf, "tc_mark"));
+}
+
+static int daemon_attach_port(struct xi_daemon *d, struct xi_port_dev *dev)
+{
+	bool cipher = dev->config.role == XI_ROLE_CIPHER;
+	int err;
+
+	err = xi_port_attach(dev, xi_bpfobj_prog_fd(d->bpf, cipher ? "xdp_cipher" : "xdp_plain"),
+			     d->config->pin_dir);
+	if (!err && cipher)
+		err = xi_port_guard_attach(dev, xi_bpfobj_prog_fd(d->bpf, "tc_guard"));
+	if (!err && dev->config.role == XI_ROLE_HOST)
+		err = daemon_attach_host(d);
+	return err;
+}
+
+static void daemon_stop_workers(struct xi_daemon *d)
+{
+	unsigned int i;
+
+	for (i = 0; i < XI_MAX_WORKERS; i++) {
+		xi_worker_destroy(d->workers[i]);
+		d->workers[i] = NULL;
+	}
+}
+
+/* A port whose device was made anew. Programs come first: until workers run, they hold back. */
+static int daemon_reopen_port(struct xi_daemon *d, uint32_t slot)
+{
+	int err;
+
+	if (slot)
+		err = xi_port_open(d->ports[slot], &d->config->ports[slot - 1], slot);
+	else
+		err = xi_hostif_up(&d->hostif, 0, d->nworkers, d->hostif_mtu);
+	if (!err)
+		err = daemon_enter_port(d, d->ports[slot]);
+	if (!err && d->live)
+		err = daemon_attach_port(d, d->ports[slot]);
+	return err;
+}
+
+/* What became of a port's device. True: it has to be opened again. */
+static bool daemon_look_at_port(struct xi_daemon *d, struct xi_rtnl *rt, struct xi_port_dev *dev)
+{
+	char name[IFNAMSIZ];
+	struct xi_link link;
+	int err = xi_link_get(rt, dev->config.name, &link);
+
+	if (err == -ENODEV && dev->ifindex && !if_indextoname(dev->ifindex, name)) {
+		log_warnx(
+			"port %s: the device is gone; nothing goes that way until there is one of this name again",
+			dev->config.name);
+		bpf_map_delete_elem(xi_bpfobj_map_fd(d->bpf, XI_MAP_PORTS), &dev->ifindex);
+		dev->ifindex = 0;
+		return dev->config.role == XI_ROLE_HOST;
+	}
+	if (err)
+		return false;
+	if (!dev->ifindex)
+		return true;
+	if (link.ifindex == dev->ifindex && memcmp(link.mac, dev->mac, sizeof(dev->mac))) {
+		memcpy(dev->mac, link.mac, sizeof(dev->mac));
+		daemon_enter_port(d, dev);
+	}
+	return link.ifindex != dev->ifindex;
+}
+
+/*
+ * A device that was deleted and made again carries no program and no guard: what policy protects
+ * could leave by it in clear.
+ */
+static void daemon_on_links(void *arg)
+{
+	struct xi_daemon *d = arg;
+	bool again[XI_MAX_PORTS] = { false }, any = false;
+	struct xi_rtnl rt;
+	uint32_t slot;
+	int err;
+
+	err = xi_rtnl_open(&rt);
+	for (slot = 0; slot < XI_MAX_PORTS && !err; slot++) {
+		again[slot] = d->ports[slot] && daemon_look_at_port(d, &rt, d->ports[slot]);
+		any |= again[slot];
+	}
+	xi_rtnl_close(&rt);
+	if (any)
+		daemon_stop_workers(d);
+	for (slot = 0; slot < XI_MAX_PORTS && !err; slot++) {
+		err = again[slot] ? daemon_reopen_port(d, slot) : 0;
+		/* gone already: its next event brings us back here */
+		if (err == -ENODEV)
+			err = 0;
+	}
+	if (any)
+		daemon_forget_ports(d);
+	if (!err && any && d->live)
+		err = daemon_start_workers(d);
+	if (err) {
+		log_warnx("ports: a device that was made anew cannot be used; stopping");
+		daemon_stop(d, 1);
+	}
 }
 
 static int daemon_port_slot(void *arg, uint32_t ifindex)
@@ -352,6 +561,7 @@ static int daemon_nexthops(struct xi_daemon *d)
 		.nworkers = d->nworkers,
 		.port = daemon_port_slot,
 		.addrs = daemon_on_addrs,
+		.links = daemon_on_links,
 		.sync = daemon_sync,
 		.arg = d,
 	};
@@ -401,45 +611,10 @@ static int daemon_control(struct xi_daemon *d)
 	return err;
 }
 
-static int daemon_start_workers(struct xi_daemon *d)
-{
-	struct xi_worker_config config = {
-		.nworkers = d->nworkers,
-		.ports = d->ports,
-		.xsks_fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_XSKS),
-		.engine = d->engine,
-		.sad = d->sad,
-		.spd = d->spd,
-		.cache = d->cache,
-		.nexthops = d->nexthops,
-		.forward_only = getenv("XIPSEC_FORWARD_ONLY") != NULL,
-	};
-	unsigned int i;
-	int err = 0;
-
-	memcpy(config.host_mac, d->hostif.mac, sizeof(config.host_mac));
-	for (i = 0; i < d->nworkers && !err; i++) {
-		config.index = i;
-		config.counts = xi_bpfobj_counts(d->bpf, i);
-		err = xi_worker_create(&d->workers[i], &config);
-	}
-	for (i = 0; i < d->nworkers && !err; i++)
-		err = xi_worker_start(d->workers[i]);
-	return err;
-}
-
-static int daemon_attach_port(struct xi_daemon *d, struct xi_port_dev *dev)
-{
-	bool cipher = dev->config.role == XI_ROLE_CIPHER;
-	int err;
-
-	err = xi_port_attach(dev, xi_bpfobj_prog_fd(d->bpf, cipher ? "xdp_cipher" : "xdp_plain"), d->config->pin_dir);
-	if (!err && cipher)
-		err = xi_port_guard_attach(dev, xi_bpfobj_prog_fd(d->bpf, "tc_guard"));
-	return err;
-}
-
-/* From here on packets flow: workers first, then programs, so that nothing is dropped for want of a socket. */
+/*
+ * From here on packets flow: workers first, then programs, so that nothing is dropped for want of a
+ * socket.
+ */
 static int daemon_go_live(struct xi_daemon *d)
 {
 	uint32_t slot;
@@ -453,10 +628,22 @@ static int daemon_go_live(struct xi_daemon *d)
 	if (err)
 		return err;
 	d->live = true;
-	log_info("ready: engine %s, %u workers, %u ports", d->engine->name, d->nworkers, d->config->nports);
+	log_info("ready: engine %s, %u workers, %u ports", d->engine->name, d->nworkers,
+		 d->config->nports);
 	xi_notify("READY=1\nSTATUS=%u ports, %u workers, engine %s", d->config->nports, d->nworkers,
 		  d->engine->name);
 	return 0;
+}
+
+/* The log is of lines: one message each. */
+static void daemon_log_lines(const char *text)
+{
+	size_t n;
+
+	for (; *text; text += n + (text[n] == '\n')) {
+		n = strcspn(text, "\n");
+		log_warnx("%.*s", (int)n, text);
+	}
 }
 
 /* The file of SAs is loaded. A gateway whose file has an error must not run with half of it. */
@@ -466,7 +653,7 @@ static void daemon_on_batch(void *arg, int status, const char *report)
 
 	d->batch = NULL;
 	if (status) {
-		log_warnx("%s", report);
+		daemon_log_lines(report);
 		daemon_stop(d, 1);
 		return;
 	}
@@ -504,7 +691,7 @@ static int daemon_open(struct xi_daemon *d)
 {
 	int err;
 
-	err = xi_caps_check();
+	err = xi_caps_check_self();
 	if (!err)
 		err = daemon_lock(d);
 	if (!err)
@@ -516,13 +703,13 @@ static int daemon_open(struct xi_daemon *d)
 	if (!err)
 		err = daemon_databases(d);
 	if (!err)
+		err = daemon_server(d);
+	if (!err)
 		err = daemon_ports(d);
 	if (!err)
 		err = daemon_cache(d);
 	if (!err)
 		err = daemon_nexthops(d);
-	if (!err)
-		err = xi_xfrm_server_create(&d->server, d->base, d->sad, d->spd, getenv(XI_XFRM_SOCK_ENV));
 	if (!err)
 		err = daemon_control(d);
 	if (!err)
@@ -537,8 +724,7 @@ static void daemon_close(struct xi_daemon *d)
 	xi_batch_cancel(d->batch);
 	xi_control_destroy(d->control);
 	xi_xfrm_server_destroy(d->server);
-	for (i = 0; i < XI_MAX_WORKERS; i++)
-		xi_worker_destroy(d->workers[i]);
+	daemon_stop_workers(d);
 	xi_nexthops_destroy(d->nexthops);
 	/* the SPD tells the cache of grace periods until it is gone */
 	xi_spd_destroy(d->spd);

@@ -30,7 +30,10 @@ static uint64_t inspect_reason(void *arg, unsigned int reason)
 
 typedef int (*inspect_fn)(void *ctx, const void *key, const void *value);
 
-/* Walks a hash map a batch at a time; a map that changes meanwhile may show an element twice or not at all. */
+/*
+ * Walks a hash map a batch at a time; a map that changes meanwhile may show an element twice or not
+ * at all.
+ */
 static int inspect_walk(int fd, uint32_t key_size, uint32_t value_size, inspect_fn fn, void *ctx)
 {
 	void *keys = calloc(BATCH, key_size), *values = calloc(BATCH, value_size);
@@ -69,13 +72,15 @@ static void inspect_usage(void *arg, enum xi_table table, struct xi_table_usage 
 
 	*usage = (struct xi_table_usage){ 0 };
 	if (table == XI_TABLE_SA) {
-		inspect_walk(xi_bpfobj_map_fd(inspect->bpf, XI_MAP_SA_CACHE), sizeof(struct xi_sa_id),
-			     sizeof(struct xi_sa_cached), inspect_count_one, &n);
+		inspect_walk(xi_bpfobj_map_fd(inspect->bpf, XI_MAP_SA_CACHE),
+			     sizeof(struct xi_sa_id), sizeof(struct xi_sa_cached),
+			     inspect_count_one, &n);
 		usage->capacity = xi_cache_slots_capacity(inspect->cache);
 		usage->evictions = xi_bpfobj_reason(inspect->bpf, XI_SA_EVICTED);
 	} else {
-		inspect_walk(xi_bpfobj_map_fd(inspect->bpf, XI_MAP_FLOW_CACHE), sizeof(struct xi_flow),
-			     sizeof(struct xi_flow_verdict), inspect_count_one, &n);
+		inspect_walk(xi_bpfobj_map_fd(inspect->bpf, XI_MAP_FLOW_CACHE),
+			     sizeof(struct xi_flow), sizeof(struct xi_flow_verdict),
+			     inspect_count_one, &n);
 		usage->capacity = inspect->flow_entries;
 	}
 	usage->entries = n;
@@ -89,7 +94,8 @@ static bool inspect_sa_cached(void *arg, const struct xi_sa *sa, struct xi_sa_ca
 	if (!bpf_map_lookup_elem(xi_bpfobj_map_fd(inspect->bpf, XI_MAP_SA_CACHE), &sa->id, cached))
 		return true;
 	slot = xi_slots_number(xi_cache_slots(inspect->cache), sa->sa_index);
-	*cached = (struct xi_sa_cached){ .sa_index = sa->sa_index, .method = XI_METHOD_FAST, .slot = slot };
+	*cached = (struct xi_sa_cached){
+		.sa_index = sa->sa_index, .method = XI_METHOD_FAST, .slot = slot};
 	return slot != XI_NO_SLOT;
 }
 
@@ -110,8 +116,9 @@ static int inspect_each_sa(void *arg, xi_cached_sa_fn fn, void *ctx)
 	const struct xi_inspect *inspect = arg;
 	struct inspect_sa_walk walk = { .fn = fn, .ctx = ctx };
 
-	return inspect_walk(xi_bpfobj_map_fd(inspect->bpf, XI_MAP_SA_CACHE), sizeof(struct xi_sa_id),
-			    sizeof(struct xi_sa_cached), inspect_sa_one, &walk);
+	return inspect_walk(xi_bpfobj_map_fd(inspect->bpf, XI_MAP_SA_CACHE),
+			    sizeof(struct xi_sa_id), sizeof(struct xi_sa_cached), inspect_sa_one,
+			    &walk);
 }
 
 struct inspect_flow_walk {
@@ -131,8 +138,9 @@ static int inspect_each_flow(void *arg, xi_cached_flow_fn fn, void *ctx)
 	const struct xi_inspect *inspect = arg;
 	struct inspect_flow_walk walk = { .fn = fn, .ctx = ctx };
 
-	return inspect_walk(xi_bpfobj_map_fd(inspect->bpf, XI_MAP_FLOW_CACHE), sizeof(struct xi_flow),
-			    sizeof(struct xi_flow_verdict), inspect_flow_one, &walk);
+	return inspect_walk(xi_bpfobj_map_fd(inspect->bpf, XI_MAP_FLOW_CACHE),
+			    sizeof(struct xi_flow), sizeof(struct xi_flow_verdict),
+			    inspect_flow_one, &walk);
 }
 
 void xi_inspect_fill(struct xi_control_sources *src, struct xi_inspect *inspect)

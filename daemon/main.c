@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "config.h"
@@ -7,17 +8,15 @@
 #include "options.h"
 #include "source/batch.h"
 
-/* -n: the file of SAs is read as well, though not loaded. */
-static int check(const struct xi_config_file *config, const char *path)
+/* The file of SAs is part of the configuration: it is read before anything is done, too. */
+static bool sas_good(const struct xi_config_file *config)
 {
 	char why[512];
 
-	if (config->sas && xi_batch_check(config->sas, why, sizeof(why))) {
-		log_warnx("%s", why);
-		return 2;
-	}
-	printf("%s: configuration is good\n", path);
-	return 0;
+	if (!config->sas || !xi_batch_check(config->sas, why, sizeof(why)))
+		return true;
+	log_warnx("%s", why);
+	return false;
 }
 
 int main(int argc, char **argv)
@@ -37,10 +36,10 @@ int main(int argc, char **argv)
 	log_init(options.verbose);
 	if (xi_config_load(&config, options.config))
 		return 2;
-	if (xi_config_override(config, options.run_dir, options.pin_dir))
+	if (xi_config_override(config, options.run_dir, options.pin_dir) || !sas_good(config))
 		status = 2;
 	else if (options.check)
-		status = check(config, options.config);
+		printf("%s: configuration is good\n", options.config);
 	else
 		status = xi_daemon_run(config);
 	xi_config_free(config);

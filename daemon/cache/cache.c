@@ -53,7 +53,10 @@ static void cache_spd_sync(void *arg)
 	xi_cache_sync(arg);
 }
 
-/* Out of sa_cache and out of its slot. XDP may have read the handle just before: the worker then finds the SA gone. */
+/*
+ * Out of sa_cache and out of its slot. XDP may have read the handle just before: the worker then
+ * finds the SA gone.
+ */
 static void cache_drop_sa(struct xi_cache *cache, const struct xi_sa_rec *rec)
 {
 	bpf_map_delete_elem(cache->config.sa_cache_fd, &rec->sa.id);
@@ -69,7 +72,10 @@ static void cache_sa_changed(void *arg, const struct xi_sa_rec *old, const struc
 	cache->sas_changed = true;
 }
 
-/* A flush calls changed() for each SA and this once; the SPD's new snapshot brings the grace period with it. */
+/*
+ * A flush calls changed() for each SA and this once; the SPD's new snapshot brings the grace period
+ * with it.
+ */
 static void cache_sad_sync(void *arg)
 {
 	struct xi_cache *cache = arg;
@@ -82,8 +88,8 @@ static void cache_sad_sync(void *arg)
 }
 
 /*
- * Makes room by taking slots from SAs that have not been used for a second, a few at a time so that one grace period
- * serves many. False: every SA looked at is in use.
+ * Makes room by taking slots from SAs that have not been used for a second, a few at a time so that
+ * one grace period serves many. False: every SA looked at is in use.
  */
 static bool cache_make_room(struct xi_cache *cache, uint64_t now)
 {
@@ -112,10 +118,12 @@ static bool cache_make_room(struct xi_cache *cache, uint64_t now)
 }
 
 /*
- * Gives an SA a context slot. When all are taken, an inbound SA must have shown a verified packet lately before
- * another loses its slot for it: forged packets with a known SPI then cannot push live SAs out.
+ * Gives an SA a context slot. When all are taken, an inbound SA must have shown a verified packet
+ * lately before another loses its slot for it: forged packets with a known SPI then cannot push
+ * live SAs out.
  */
-static int cache_ensure_slot(struct xi_cache *cache, const struct xi_sa_rec *rec, bool inbound, uint32_t *number)
+static int cache_ensure_slot(struct xi_cache *cache, const struct xi_sa_rec *rec, bool inbound,
+			     uint32_t *number)
 {
 	uint64_t now = cache_now();
 	int err;
@@ -133,7 +141,8 @@ static int cache_ensure_slot(struct xi_cache *cache, const struct xi_sa_rec *rec
 	return xi_slots_fill(&cache->slots, rec, number);
 }
 
-static enum xi_method cache_choose_method(struct xi_cache *cache, const struct xi_sa_rec *rec, uint32_t *slot)
+static enum xi_method cache_choose_method(struct xi_cache *cache, const struct xi_sa_rec *rec,
+					  uint32_t *slot)
 {
 	int err;
 
@@ -145,7 +154,8 @@ static enum xi_method cache_choose_method(struct xi_cache *cache, const struct x
 		return XI_METHOD_FAST;
 	cache_count(cache, XI_SA_DENIED, 1);
 	if (err != -ENOSPC)
-		log_warnx("SA with SPI 0x%08x: context slot not filled: %s", rec->sa.id.spi, strerror(-err));
+		log_warnx("SA with SPI 0x%08x: context slot not filled: %s", rec->sa.id.spi,
+			  strerror(-err));
 	*slot = XI_NO_SLOT;
 	return XI_METHOD_SLOW;
 }
@@ -169,7 +179,8 @@ static void cache_sa_miss(struct xi_cache *cache, const struct xi_miss *miss)
 	cache_count(cache, XI_SA_FILLED, 1);
 }
 
-static void cache_flow_put(struct xi_cache *cache, const struct xi_flow *flow, const struct xi_flow_verdict *verdict)
+static void cache_flow_put(struct xi_cache *cache, const struct xi_flow *flow,
+			   const struct xi_flow_verdict *verdict)
 {
 	if (bpf_map_update_elem(cache->config.flow_cache_fd, flow, verdict, BPF_ANY)) {
 		log_warn("flow_cache: cannot insert");
@@ -236,8 +247,8 @@ static void cache_on_sample(void *arg, int cpu, void *data, __u32 len)
 }
 
 /*
- * The ring overran: the packets went the SLOW way, and the next of each SA or flow raises its message again. XDP has
- * counted each as MISS_LOST already.
+ * The ring overran: the packets went the SLOW way, and the next of each SA or flow raises its
+ * message again. XDP has counted each as MISS_LOST already.
  */
 static void cache_on_lost(void *arg, int cpu, __u64 n)
 {
@@ -257,22 +268,36 @@ void xi_cache_want(struct xi_cache *cache, unsigned int worker, uint32_t sa_inde
 		eventfd_write(cache->want_fd, 1);
 }
 
+/* False: there may be more. A worker that posts while its ring is being read wakes nobody. */
+static bool cache_take_wants(struct xi_cache *cache, struct xi_want *want)
+{
+	uint32_t sa_index, number;
+	unsigned int n;
+
+	for (n = 0; n < XI_WANT_RING; n++) {
+		const struct xi_sa_rec *rec;
+
+		if (!xi_want_take(want, &sa_index))
+			return true;
+		rec = xi_sad_rec(cache->config.sad, sa_index);
+		if (rec && cache_ensure_slot(cache, rec, false, &number))
+			cache_count(cache, XI_SA_DENIED, 1);
+	}
+	return false;
+}
+
 static void cache_on_wants(evutil_socket_t fd, short what, void *arg)
 {
 	struct xi_cache *cache = arg;
-	uint32_t sa_index, number;
-	unsigned int i, n;
+	bool done = true;
 	eventfd_t value;
+	unsigned int i;
 
 	eventfd_read(fd, &value);
-	for (i = 0; i < cache->config.nworkers; i++) {
-		for (n = 0; n < XI_WANT_RING && xi_want_take(&cache->wants[i], &sa_index); n++) {
-			const struct xi_sa_rec *rec = xi_sad_rec(cache->config.sad, sa_index);
-
-			if (rec && cache_ensure_slot(cache, rec, false, &number))
-				cache_count(cache, XI_SA_DENIED, 1);
-		}
-	}
+	for (i = 0; i < cache->config.nworkers; i++)
+		done &= cache_take_wants(cache, &cache->wants[i]);
+	if (!done)
+		eventfd_write(fd, 1);
 }
 
 /* SAs that had to be SLOW get another chance each second: their next packet misses again. */
@@ -300,6 +325,22 @@ static void cache_on_tick(evutil_socket_t fd, short what, void *arg)
 	cache_retry_slow(arg);
 }
 
+/*
+ * What an earlier daemon cached names context slots that are gone: a hit on it raises no message,
+ * so its SA would stay SLOW for ever.
+ */
+static void cache_forget(const struct xi_cache *cache)
+{
+	struct xi_sa_id id, next;
+	int err = bpf_map_get_next_key(cache->config.sa_cache_fd, NULL, &id);
+
+	while (!err) {
+		err = bpf_map_get_next_key(cache->config.sa_cache_fd, &id, &next);
+		bpf_map_delete_elem(cache->config.sa_cache_fd, &id);
+		id = next;
+	}
+}
+
 static int cache_open_misses(struct xi_cache *cache)
 {
 	struct xi_cache_config *config = &cache->config;
@@ -307,14 +348,16 @@ static int cache_open_misses(struct xi_cache *cache)
 
 	if (config->misses_fd < 0)
 		return 0;
-	cache->misses = perf_buffer__new(config->misses_fd, PERF_PAGES, cache_on_sample, cache_on_lost, cache, NULL);
+	cache->misses = perf_buffer__new(config->misses_fd, PERF_PAGES, cache_on_sample,
+					 cache_on_lost, cache, NULL);
 	if (!cache->misses) {
 		err = -errno;
-		log_warn("misses: cannot open the perf rings; the daemon needs CAP_PERFMON and CAP_IPC_LOCK");
+		log_warn(
+			"misses: cannot open the perf rings; the daemon needs CAP_PERFMON and CAP_IPC_LOCK");
 		return err;
 	}
-	cache->miss_event = event_new(config->base, perf_buffer__epoll_fd(cache->misses), EV_READ | EV_PERSIST,
-				      cache_on_misses, cache);
+	cache->miss_event = event_new(config->base, perf_buffer__epoll_fd(cache->misses),
+				      EV_READ | EV_PERSIST, cache_on_misses, cache);
 	return cache->miss_event && !event_add(cache->miss_event, NULL) ? 0 : -ENOMEM;
 }
 
@@ -328,7 +371,8 @@ static int cache_open_wants(struct xi_cache *cache)
 	if (!cache->wants || cache->want_fd < 0)
 		return -ENOMEM;
 	memset(cache->wants, 0, sizeof(*cache->wants) * config->nworkers);
-	cache->want_event = event_new(config->base, cache->want_fd, EV_READ | EV_PERSIST, cache_on_wants, cache);
+	cache->want_event = event_new(config->base, cache->want_fd, EV_READ | EV_PERSIST,
+				      cache_on_wants, cache);
 	cache->tick_event = event_new(config->base, -1, EV_PERSIST, cache_on_tick, cache);
 	if (!cache->want_event || !cache->tick_event || event_add(cache->want_event, NULL) ||
 	    event_add(cache->tick_event, &second))
@@ -346,8 +390,8 @@ int xi_cache_create(struct xi_cache **out, const struct xi_cache_config *config)
 		return -ENOMEM;
 	cache->config = *config;
 	cache->want_fd = -1;
-	err = xi_slots_create(&cache->slots, config->engine, config->sa_entries, xi_sad_capacity(config->sad),
-			      config->nworkers);
+	err = xi_slots_create(&cache->slots, config->engine, config->sa_entries,
+			      xi_sad_capacity(config->sad), config->nworkers);
 	if (!err)
 		err = cache_open_misses(cache);
 	if (!err)
@@ -362,6 +406,7 @@ int xi_cache_create(struct xi_cache **out, const struct xi_cache_config *config)
 		.arg = cache,
 	});
 	xi_spd_on_sync(config->spd, cache_spd_sync, cache);
+	cache_forget(cache);
 	*out = cache;
 	return 0;
 }

@@ -24,8 +24,8 @@ static uint32_t slot_pop(struct xi_slots *slots, uint32_t *list)
 	return number;
 }
 
-int xi_slots_create(struct xi_slots *slots, const struct xi_engine *engine, uint32_t n, uint32_t nsas,
-		    unsigned int nworkers)
+int xi_slots_create(struct xi_slots *slots, const struct xi_engine *engine, uint32_t n,
+		    uint32_t nsas, unsigned int nworkers)
 {
 	uint32_t i;
 
@@ -87,7 +87,8 @@ int xi_slots_fill(struct xi_slots *slots, const struct xi_sa_rec *rec, uint32_t 
 	slot = &slots->slots[*number];
 	err = slots->engine->key_new(&slot->ckey, &rec->key, slots->nworkers);
 	if (!err)
-		err = xi_sa_ctx_init(&ctx, &rec->sa, &rec->key, rec->state, rec->words, rec->nwords);
+		err = xi_sa_ctx_init(&ctx, &rec->sa, &rec->key, rec->state, rec->words,
+				     rec->nwords);
 	if (err) {
 		slot_wipe(slots, slot);
 		slot_push(slots, &slots->free, *number);

@@ -16,7 +16,11 @@ struct xi_want {
 	uint32_t ring[XI_WANT_RING];
 };
 
-/* True: the ring was empty before, so the reader has to be woken. */
+/*
+ * True: the reader may have found the ring empty, so it has to be woken. The fences order each
+ * side's store before its look at the other's: either the reader finds the new one, or the worker
+ * sees that the reader was through.
+ */
 static inline bool xi_want_post(struct xi_want *want, uint32_t sa_index)
 {
 	uint32_t head = atomic_load_explicit(&want->head, memory_order_relaxed);
@@ -27,7 +31,8 @@ static inline bool xi_want_post(struct xi_want *want, uint32_t sa_index)
 	want->last = sa_index;
 	want->ring[head % XI_WANT_RING] = sa_index;
 	atomic_store_explicit(&want->head, head + 1, memory_order_release);
-	return head == tail;
+	atomic_thread_fence(memory_order_seq_cst);
+	return atomic_load_explicit(&want->tail, memory_order_relaxed) == head;
 }
 
 static inline bool xi_want_take(struct xi_want *want, uint32_t *sa_index)
@@ -38,6 +43,7 @@ static inline bool xi_want_take(struct xi_want *want, uint32_t *sa_index)
 		return false;
 	*sa_index = want->ring[tail % XI_WANT_RING];
 	atomic_store_explicit(&want->tail, tail + 1, memory_order_release);
+	atomic_thread_fence(memory_order_seq_cst);
 	return true;
 }
 

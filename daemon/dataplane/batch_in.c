@@ -6,7 +6,8 @@
 
 #include "sad/selector.h"
 
-const struct xi_sa_ctx *xi_batch_context(struct xi_worker *w, uint32_t handle, uint32_t hint, bool *slow)
+const struct xi_sa_ctx *xi_batch_context(struct xi_worker *w, uint32_t handle, uint32_t hint,
+					 bool *slow)
 {
 	const struct xi_sa_ctx *ctx = xi_slots_find(w->slots, handle, hint);
 	const struct xi_sa_rec *rec;
@@ -62,8 +63,8 @@ static uint32_t flow_hash(const struct xi_flow *flow, uint32_t sa_index)
 }
 
 /*
- * May the packet come in through this SA? The answer is remembered per flow and SA until the SPD changes; the full check
- * walks the policies.
+ * May the packet come in through this SA? The answer is remembered per flow and SA until the SPD
+ * changes; the full check walks the policies.
  */
 static bool in_allowed(struct xi_worker *w, const struct xi_flow *flow, const struct xi_item *item)
 {
@@ -75,17 +76,21 @@ static bool in_allowed(struct xi_worker *w, const struct xi_flow *flow, const st
 		return true;
 	if (!xi_spd_allows_protected(snap, flow, item->ctx->sa))
 		return false;
-	*allowed = (struct xi_allowed){ .sa_index = item->meta.handle, .generation = snap->generation, .flow = *flow };
+	*allowed = (struct xi_allowed){
+		.sa_index = item->meta.handle, .generation = snap->generation, .flow = *flow};
 	return true;
 }
 
-/* A verified packet: straight out of a plain port when the way is known, else to the host. */
+/*
+ * A verified packet: straight out of a plain port when the way is known, else to the host; always to the host when its
+ * SA sets a mark, which only the host's stack knows what to do with.
+ */
 static void in_deliver(struct xi_worker *w, struct xi_item *item, const struct xi_flow *flow,
 		       enum xi_crypto_status status)
 {
 	const struct xi_nexthop *nh = xi_emit_nexthop(w, flow->daddr, flow->family);
 
-	if (nh && nh->kind == XI_NEXTHOP_PORT && w->by_port[nh->port] &&
+	if (nh && nh->kind == XI_NEXTHOP_PORT && w->by_port[nh->port] && !item->ctx->sa->output_mark_mask &&
 	    w->config.ports[nh->port]->config.role == XI_ROLE_PLAIN && item->pkt.len <= nh->mtu &&
 	    xi_emit_age(&item->pkt))
 		xi_emit_port(w, item, nh);
@@ -93,13 +98,14 @@ static void in_deliver(struct xi_worker *w, struct xi_item *item, const struct x
 		xi_emit_host(w, item, item->meta.handle, status);
 }
 
-static void in_finish(struct xi_worker *w, struct xi_item *item, const struct xi_aead_job *job)
+static void in_finish(struct xi_worker *w, struct xi_item *item, const struct xi_aead_job *job,
+		      struct xi_esp_tally *tally)
 {
 	enum xi_crypto_status status = XI_CRYPTO_NOT_DONE;
 	enum xi_reason reason;
 	struct xi_flow flow;
 
-	reason = xi_esp_in_finish(item->ctx, &item->pkt, job, &item->in, w->now, &status);
+	reason = xi_esp_in_finish(item->ctx, &item->pkt, job, &item->in, tally, &status);
 	if (reason != XI_NONE) {
 		xi_item_drop(w, item, reason);
 		return;
@@ -118,6 +124,7 @@ static void in_finish(struct xi_worker *w, struct xi_item *item, const struct xi
 
 void xi_batch_in(struct xi_worker *w)
 {
+	struct xi_esp_tally tally = { .now = w->now };
 	struct xi_item *items = w->in;
 	uint32_t i, n = 0;
 
@@ -130,7 +137,8 @@ void xi_batch_in(struct xi_worker *w)
 	}
 	w->config.engine->open(w->crypto, w->jobs, n);
 	for (i = 0; i < n; i++)
-		in_finish(w, &items[i], &w->jobs[i]);
+		in_finish(w, &items[i], &w->jobs[i], &tally);
+	xi_esp_tally_flush(&tally);
 	w->nin = 0;
 }
 

@@ -9,8 +9,9 @@
 #include "sad/selector.h"
 
 /*
- * What to do with a packet whose flow XDP did not find, or found with an SA that is gone or has been superseded: the
- * SPD decides. True: item->meta.handle names the SA. False: the item was consumed.
+ * What to do with a packet whose flow XDP did not find, or found with an SA that is gone or has
+ * been superseded: the SPD decides. True: item->meta.handle names the SA. False: the item was
+ * consumed.
  */
 static bool out_judge(struct xi_worker *w, struct xi_item *item)
 {
@@ -30,7 +31,10 @@ static bool out_judge(struct xi_worker *w, struct xi_item *item)
 		return true;
 	case XI_VERDICT_BYPASS:
 		if (w->config.ports[item->meta.port]->config.role == XI_ROLE_HOST) {
-			/* the host's routes sent it here, and there is nothing behind xipsec0 but IPsec */
+			/*
+			 * the host's routes sent it here, and there is nothing behind xipsec0 but
+			 * IPsec
+			 */
 			xi_item_drop(w, item, XI_DROP_WORKER_POLICY);
 			return false;
 		}
@@ -101,10 +105,11 @@ static bool out_dont_fragment(const struct xi_pkt *pkt)
 }
 
 /*
- * One packet up to its crypto job. True: items[*n] and jobs[*n] are ready. seq: its sequence number.
+ * One packet up to its crypto job. True: items[*n] and jobs[*n] are ready. seq: its sequence
+ * number.
  */
-static bool out_prepare(struct xi_worker *w, struct xi_item *item, uint64_t seq, const struct xi_nexthop *nh,
-			struct xi_aead_job *job)
+static bool out_prepare(struct xi_worker *w, struct xi_item *item, uint64_t seq,
+			const struct xi_nexthop *nh, struct xi_aead_job *job)
 {
 	uint32_t limit = nh && nh->mtu ? out_inner_mtu(item->ctx, nh->mtu) : UINT32_MAX;
 	enum xi_reason reason;
@@ -116,7 +121,8 @@ static bool out_prepare(struct xi_worker *w, struct xi_item *item, uint64_t seq,
 			xi_item_drop(w, item, XI_DROP_TOO_BIG);
 		return false;
 	}
-	if (w->config.ports[item->meta.port]->config.role == XI_ROLE_PLAIN && !xi_emit_age(&item->pkt)) {
+	if (w->config.ports[item->meta.port]->config.role == XI_ROLE_PLAIN &&
+	    !xi_emit_age(&item->pkt)) {
 		xi_item_drop(w, item, XI_DROP_TTL);
 		return false;
 	}
@@ -128,9 +134,13 @@ static bool out_prepare(struct xi_worker *w, struct xi_item *item, uint64_t seq,
 	return true;
 }
 
-/* A run of packets of one SA: sequence numbers are taken once for all of them. Returns the prepared ones in place. */
-static uint32_t out_prepare_run(struct xi_worker *w, struct xi_item *run, uint32_t n, struct xi_item *ready,
-				const struct xi_nexthop **nhs, struct xi_aead_job *jobs)
+/*
+ * A run of packets of one SA: sequence numbers are taken once for all of them. Returns the prepared
+ * ones in place.
+ */
+static uint32_t out_prepare_run(struct xi_worker *w, struct xi_item *run, uint32_t n,
+				struct xi_item *ready, const struct xi_nexthop **nhs,
+				struct xi_aead_job *jobs)
 {
 	const struct xi_nexthop *nh = out_nexthop(w, run->ctx);
 	enum xi_reason why = XI_DROP_SEQ_EXHAUSTED;
@@ -154,6 +164,7 @@ void xi_batch_out(struct xi_worker *w)
 {
 	const struct xi_nexthop *nhs[XI_BATCH];
 	struct xi_item *items = w->out;
+	struct xi_esp_tally tally = { .now = w->now };
 	uint32_t i, n = 0, run, ready = 0;
 	enum xi_reason reason;
 
@@ -167,15 +178,17 @@ void xi_batch_out(struct xi_worker *w)
 	for (i = 0; i < n; i += run) {
 		for (run = 1; i + run < n && items[i + run].ctx == items[i].ctx; run++)
 			;
-		ready += out_prepare_run(w, &items[i], run, &items[ready], &nhs[ready], &w->jobs[ready]);
+		ready += out_prepare_run(w, &items[i], run, &items[ready], &nhs[ready],
+					 &w->jobs[ready]);
 	}
 	w->config.engine->seal(w->crypto, w->jobs, ready);
 	for (i = 0; i < ready; i++) {
-		reason = xi_esp_out_finish(items[i].ctx, &items[i].pkt, &w->jobs[i], w->now);
+		reason = xi_esp_out_finish(items[i].ctx, &w->jobs[i], &tally);
 		if (reason != XI_NONE)
 			xi_item_drop(w, &items[i], reason);
 		else
 			xi_emit_esp(w, &items[i], nhs[i]);
 	}
+	xi_esp_tally_flush(&tally);
 	w->nout = 0;
 }

@@ -4,10 +4,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -16,62 +18,53 @@
 #include "dataplane/port.h"
 #include "log.h"
 
-/* Nobody tells how the port was attached: whatever is there of ours goes. */
-static int down_programs(struct xi_port_dev *port, const char *pin_dir)
+/* A directory that no daemon pinned into keeps its files, whatever was given as --pin-dir. */
+static int down_check(const char *pin_dir)
 {
-	static const struct {
-		enum xi_port_attach attach;
-		enum xi_port_mode mode;
-	} ways[] = {
-		{ XI_ATTACH_LINK, XI_PORT_NATIVE },
-		{ XI_ATTACH_NETLINK, XI_PORT_NATIVE },
-		{ XI_ATTACH_NETLINK, XI_PORT_SKB },
-	};
-	int one, err = 0;
+	static const char *const ours[] = { XI_MAP_SAD, XI_MAP_SAD_KEYS, XI_MAP_SPD, XI_MAP_CONFIG };
+	char path[PATH_MAX];
+	struct statfs fs;
+	unsigned int i;
 
-	for (unsigned int i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
-		port->config.attach = ways[i].attach;
-		port->config.mode = ways[i].mode;
-		one = xi_port_detach(port, pin_dir);
-		err = err ? err : one;
+	if (statfs(pin_dir, &fs))
+		return errno == ENOENT ? 0 : -errno;
+	for (i = 0; fs.f_type == BPF_FS_MAGIC && i < sizeof(ours) / sizeof(ours[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", pin_dir, ours[i]);
+		if (!access(path, F_OK))
+			return 0;
 	}
-	return err;
+	log_warnx("%s: no xipsecd has pinned anything here; name its pin directory with --pin-dir",
+		  pin_dir);
+	return -EINVAL;
 }
 
-static int down_port(uint32_t ifindex, const struct xi_port *value, const char *pin_dir)
+static int down_device(const struct if_nameindex *device, const char *pin_dir)
 {
-	struct xi_port_dev port = { .ifindex = ifindex, .slot = value->slot };
+	struct xi_port_dev port = { .ifindex = device->if_index };
 	int err, guard;
 
-	port.config.role = value->role;
-	if (!if_indextoname(ifindex, port.config.name))
-		return 0;            /* the device is gone, and what was on it with it */
-	guard = value->role == XI_ROLE_CIPHER ? xi_port_guard_detach(&port) : 0;
-	err = down_programs(&port, pin_dir);
+	memcpy(port.config.name, device->if_name, strnlen(device->if_name, IFNAMSIZ - 1));
+	guard = xi_port_guard_detach(&port);
+	err = xi_port_find(&port, pin_dir) ? xi_port_detach(&port, pin_dir) : 0;
 	return err ? err : guard;
 }
 
-static int down_ports(const char *pin_dir)
+/*
+ * Every device, and not those in the map of ports alone: a program left behind on one that was a
+ * port in an earlier configuration would go on to drop.
+ */
+static int down_devices(const char *pin_dir)
 {
-	char path[PATH_MAX];
-	struct xi_port value;
-	uint32_t key, next;
-	int fd, more, one, err = 0;
+	struct if_nameindex *devices = if_nameindex(), *device;
+	int one, err = 0;
 
-	snprintf(path, sizeof(path), "%s/" XI_MAP_PORTS, pin_dir);
-	fd = bpf_obj_get(path);
-	if (fd < 0)
-		return 0;
-	more = !bpf_map_get_next_key(fd, NULL, &key);
-	while (more) {
-		more = !bpf_map_get_next_key(fd, &key, &next);
-		if (!bpf_map_lookup_elem(fd, &key, &value) && value.role != XI_ROLE_HOST) {
-			one = down_port(key, &value, pin_dir);
-			err = err ? err : one;
-		}
-		key = next;
+	if (!devices)
+		return -errno;
+	for (device = devices; device->if_index; device++) {
+		one = down_device(device, pin_dir);
+		err = err ? err : one;
 	}
-	close(fd);
+	if_freenameindex(devices);
 	return err;
 }
 
@@ -88,6 +81,8 @@ static void down_wipe_keys(const char *pin_dir)
 	if (fd < 0)
 		return;
 	while (!bpf_map_get_next_key(fd, NULL, &key)) {
+		/* twice: the second update overwrites the element that the first one freed */
+		bpf_map_update_elem(fd, &key, &zero, BPF_EXIST);
 		bpf_map_update_elem(fd, &key, &zero, BPF_EXIST);
 		if (bpf_map_delete_elem(fd, &key))
 			break;
@@ -121,8 +116,12 @@ int xi_down(const char *pin_dir)
 {
 	int err, one;
 
-	err = down_ports(pin_dir);
-	one = xi_hostif_down();
+	err = down_check(pin_dir);
+	if (err)
+		return err;
+	/* the guards outlive the routes into xipsec0 */
+	err = xi_hostif_down();
+	one = down_devices(pin_dir);
 	err = err ? err : one;
 	down_wipe_keys(pin_dir);
 	one = down_unpin(pin_dir);

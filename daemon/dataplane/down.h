@@ -5,7 +5,8 @@
 
 /*
  * Reads the ports from the pinned map, detaches our programs from them, removes xipsec0 and everything pinned below
- * pin_dir. SAs, keys and policies are gone after this. 0 or -errno, logged; goes on after a failure.
+ * pin_dir. SAs, keys and policies are gone after this. 0 or -errno, logged; goes on after a failure. -EINVAL and
+ * nothing done: pin_dir is no pin directory.
  */
 int xi_down(const char *pin_dir);
 

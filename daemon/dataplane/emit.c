@@ -16,7 +16,8 @@
 
 #define ICMP_PER_SECOND 100
 
-const struct xi_nexthop *xi_emit_nexthop(struct xi_worker *w, const uint8_t addr[16], enum xi_family family)
+const struct xi_nexthop *xi_emit_nexthop(struct xi_worker *w, const uint8_t addr[16],
+					 enum xi_family family)
 {
 	const struct xi_nexthop *nh = xi_nexthop_find(w->config.nexthops, addr, family);
 
@@ -43,8 +44,8 @@ bool xi_emit_age(struct xi_pkt *pkt)
 }
 
 /* The frame's Ethernet header goes in front of pkt; then out of the port. Consumes the item. */
-static void emit_frame(struct xi_worker *w, struct xi_item *item, struct xi_xsk *xsk, const uint8_t eth[ETH_HLEN],
-		       enum xi_reason sent)
+static void emit_frame(struct xi_worker *w, struct xi_item *item, struct xi_xsk *xsk,
+		       const uint8_t eth[ETH_HLEN], enum xi_reason sent)
 {
 	struct xi_pkt *pkt = &item->pkt;
 
@@ -53,7 +54,8 @@ static void emit_frame(struct xi_worker *w, struct xi_item *item, struct xi_xsk 
 		return;
 	}
 	memcpy(pkt->data - ETH_HLEN, eth, ETH_HLEN);
-	if (!xsk->tx.ops->send(&xsk->tx, pkt->data - ETH_HLEN - w->frames.base, pkt->len + ETH_HLEN)) {
+	if (!xsk->tx.ops->send(&xsk->tx, pkt->data - ETH_HLEN - w->frames.base,
+			       pkt->len + ETH_HLEN)) {
 		xi_item_drop(w, item, XI_DROP_TX_FULL);
 		return;
 	}
@@ -65,7 +67,8 @@ static uint16_t emit_ethertype(const struct xi_pkt *pkt)
 	return pkt->data[0] >> 4 == 6 ? ETH_P_IPV6 : ETH_P_IP;
 }
 
-void xi_emit_host(struct xi_worker *w, struct xi_item *item, uint32_t sa_index, enum xi_crypto_status status)
+void xi_emit_host(struct xi_worker *w, struct xi_item *item, uint32_t sa_index,
+		  enum xi_crypto_status status)
 {
 	struct xi_xsk *xsk = w->by_port[0];
 	struct ethhdr eth;
@@ -108,7 +111,10 @@ void xi_emit_esp(struct xi_worker *w, struct xi_item *item, const struct xi_next
 		emit_raw(w, item);
 }
 
-/* The address of ours that the sender of addr most likely knows: the one sharing the longest prefix with it. */
+/*
+ * The address of ours that the sender of addr most likely knows: the one sharing the longest prefix
+ * with it.
+ */
 static const struct xi_addr *emit_source(const struct xi_spd_snapshot *snap, const uint8_t addr[16],
 					 enum xi_family family)
 {
@@ -174,7 +180,8 @@ void xi_emit_too_big(struct xi_worker *w, struct xi_item *item, uint32_t mtu)
 	} else {
 		src = emit_source(snap, addr, v6 ? XI_IPV6 : XI_IPV4);
 	}
-	if (!src || !w->by_port[item->meta.port] || !xi_icmp_may_answer(&item->pkt) || !emit_icmp_allowed(w)) {
+	if (!src || !w->by_port[item->meta.port] || !xi_icmp_may_answer(&item->pkt) ||
+	    !emit_icmp_allowed(w)) {
 		xi_frame_put(&w->frames, item->frame);
 		return;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The tc program on a port's egress. Its handle and priority are fixed, so a later daemon finds and
- * replaces it.
+ * Our tc programs: the guard on a cipher port's egress, the mark on xipsec0's ingress. Handle and
+ * priority are fixed, so a later daemon finds and replaces them.
  */
 #include "dataplane/port.h"
 
@@ -45,16 +45,15 @@ static int guard_make_clsact(const struct xi_port_dev *port)
 		err = 0;
 	if (err)
 		log_warnx(
-			"port %s: cannot make the clsact queueing discipline of the egress guard: %s: the kernel needs NET_SCH_INGRESS and NET_CLS_BPF",
+			"port %s: cannot make the clsact queueing discipline of our tc program: %s: the kernel needs NET_SCH_INGRESS and NET_CLS_BPF",
 			port->config.name, strerror(-err));
 	xi_rtnl_close(&rt);
 	return err;
 }
 
-int xi_port_guard_attach(struct xi_port_dev *port, int prog_fd)
+static int guard_attach(struct xi_port_dev *port, enum bpf_tc_attach_point point, int prog_fd)
 {
-	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)port->ifindex,
-		    .attach_point = BPF_TC_EGRESS);
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)port->ifindex, .attach_point = point);
 	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = GUARD_HANDLE, .priority = GUARD_PRIORITY,
 		    .prog_fd = prog_fd, .flags = BPF_TC_F_REPLACE);
 	int err = guard_make_clsact(port);
@@ -64,9 +63,20 @@ int xi_port_guard_attach(struct xi_port_dev *port, int prog_fd)
 	err = bpf_tc_attach(&hook, &opts);
 	if (err)
 		log_warnx(
-			"port %s: cannot attach the egress guard: %s: see 'tc filter show dev %s egress' for a filter of another kind at priority %d",
-			port->config.name, strerror(-err), port->config.name, GUARD_PRIORITY);
+			"port %s: cannot attach a tc program: %s: see 'tc filter show dev %s %s' for a filter of another kind at priority %d",
+			port->config.name, strerror(-err), port->config.name,
+			point == BPF_TC_EGRESS ? "egress" : "ingress", GUARD_PRIORITY);
 	return err;
+}
+
+int xi_port_guard_attach(struct xi_port_dev *port, int prog_fd)
+{
+	return guard_attach(port, BPF_TC_EGRESS, prog_fd);
+}
+
+int xi_port_mark_attach(struct xi_port_dev *port, int prog_fd)
+{
+	return guard_attach(port, BPF_TC_INGRESS, prog_fd);
 }
 
 static int guard_count(void *arg, const struct nlmsghdr *nlh)

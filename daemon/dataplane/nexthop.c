@@ -97,6 +97,7 @@ struct xi_nexthops {
 	unsigned int round; /* a hop of another round must be asked again */
 	uint64_t round_ms;  /* when the last round began */
 	bool addrs_changed;
+	bool links_changed;
 	bool lost; /* notifications were lost: nothing known is certain */
 };
 
@@ -510,8 +511,10 @@ static int nexthops_event(void *arg, const struct nlmsghdr *nlh)
 	switch (nlh->nlmsg_type) {
 	case RTM_NEWLINK:
 	case RTM_DELLINK:
-		if (xi_devices_event(&nh->devices, nlh))
+		if (xi_devices_event(&nh->devices, nlh)) {
+			nh->links_changed = true;
 			nexthops_new_round(nh);
+		}
 		break;
 	case RTM_NEWADDR:
 	case RTM_DELADDR:
@@ -544,6 +547,7 @@ static void nexthops_on_notify(evutil_socket_t fd, short what, void *arg)
 	}
 	if (nh->lost) {
 		err = nexthops_resync(nh, false);
+		nh->links_changed = true;
 		nexthops_new_round(nh);
 	} else if (nh->addrs_changed) {
 		err = addrs_update(nh, false);
@@ -551,6 +555,9 @@ static void nexthops_on_notify(evutil_socket_t fd, short what, void *arg)
 	if (err)
 		log_warnx("next hops: the kernel does not answer: %s: trying again",
 			  strerror(-err));
+	if (nh->links_changed && nh->config.links)
+		nh->config.links(nh->config.arg);
+	nh->links_changed = false;
 	nexthops_reclaim_many(nh);
 }
 

@@ -35,11 +35,15 @@ typedef int (*xi_nexthop_port_fn)(void *arg, uint32_t ifindex);
 /* The host's own addresses, whole list, at start and after each change; control thread. */
 typedef void (*xi_nexthop_addrs_fn)(void *arg, const struct xi_addr *addrs, uint32_t n);
 
+/* Devices appeared, changed or went; control thread. */
+typedef void (*xi_nexthop_links_fn)(void *arg);
+
 struct xi_nexthop_config {
 	struct event_base *base;
 	unsigned int nworkers;
 	xi_nexthop_port_fn port;
 	xi_nexthop_addrs_fn addrs;
+	xi_nexthop_links_fn links;   /* NULL: nobody wants to know */
 	void (*sync)(void *arg);     /* waits for all workers' quiescent states before memory is freed */
 	void *arg;
 };

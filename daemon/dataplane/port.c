@@ -35,11 +35,13 @@ static int port_queues(struct xi_port_dev *port, const struct xi_link *link)
 			return -E2BIG;
 		}
 		port->queues = rx;
+		port->tx_queues = tx ? tx : rx;
 		return 0;
 	}
 	port->queues = link->rx_queues ? link->rx_queues : 1;
 	if (port->queues > XI_MAX_QUEUES)
 		port->queues = XI_MAX_QUEUES;
+	port->tx_queues = port->queues;
 	return 0;
 }
 
@@ -389,6 +391,27 @@ static int detach_link(const struct xi_port_dev *port, const char *pin_dir)
 	if (!err && unlink(path))
 		err = -errno;
 	return err;
+}
+
+bool xi_port_find(struct xi_port_dev *port, const char *pin_dir)
+{
+	char path[PATH_MAX], program[BPF_OBJ_NAME_LEN];
+	uint32_t here, other;
+	int fd;
+
+	port->config.mode = XI_PORT_NATIVE;
+	if (port_link_path(port, pin_dir, path) || port_query(port, &here, &other))
+		return false;
+	port->config.attach = access(path, F_OK) ? XI_ATTACH_NETLINK : XI_ATTACH_LINK;
+	if (!here) {
+		port->config.mode = XI_PORT_SKB;
+		here = other;
+	}
+	fd = here ? own_program(here, program) : -ENOENT;
+	if (fd < 0)
+		return false;
+	close(fd);
+	return true;
 }
 
 int xi_port_detach(struct xi_port_dev *port, const char *pin_dir)

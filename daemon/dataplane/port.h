@@ -25,6 +25,7 @@ struct xi_port_dev {
 	uint32_t ifindex;
 	uint32_t slot;
 	uint32_t queues;             /* receive queues, at most XI_MAX_QUEUES */
+	uint32_t tx_queues;          /* transmit queues: a socket of a queue beyond them cannot send */
 	uint32_t mtu;
 	uint8_t mac[6];
 };
@@ -41,10 +42,17 @@ int xi_port_open(struct xi_port_dev *port, const struct xi_port_config *config, 
  * link with attach = link. XI_ATTACH_NONE: only checks and says what to run.
  */
 int xi_port_attach(struct xi_port_dev *port, int prog_fd, const char *pin_dir);
+/*
+ * Is a program of ours on the device of port->ifindex and config.name? True: config.mode and config.attach say how it
+ * was attached, whatever the configuration says today.
+ */
+bool xi_port_find(struct xi_port_dev *port, const char *pin_dir);
 /* The deliberate `xipsec down`. */
 int xi_port_detach(struct xi_port_dev *port, const char *pin_dir);
 /* Attaches a tc program (clsact egress, replacing ours) that guards against cleartext leaving; and removes it. */
 int xi_port_guard_attach(struct xi_port_dev *port, int prog_fd);
 int xi_port_guard_detach(struct xi_port_dev *port);
+/* The same on clsact ingress, for xipsec0: sets skb->mark from the SA a packet came through. It goes with the device. */
+int xi_port_mark_attach(struct xi_port_dev *port, int prog_fd);
 
 #endif

@@ -35,8 +35,8 @@ static uint32_t tx_xsk_queued(struct xi_xsk *xsk)
 }
 
 /*
- * In copy mode one sendto() takes 32 descriptors before kernel 6.17: call until the ring is empty or stands still
- * (device queue full, link down); what is left goes with the next batch.
+ * In copy mode one sendto() takes 32 descriptors before kernel 6.17: call until the ring is empty
+ * or stands still (device queue full, link down); what is left goes with the next batch.
  */
 static void tx_xsk_kick(struct xi_xsk *xsk)
 {
@@ -44,7 +44,8 @@ static void tx_xsk_kick(struct xi_xsk *xsk)
 
 	while (left && xsk_ring_prod__needs_wakeup(&xsk->txr)) {
 		before = left;
-		if (sendto(xsk->fd, NULL, 0, MSG_DONTWAIT, NULL, 0) < 0 && errno != EAGAIN && errno != EBUSY)
+		if (sendto(xsk->fd, NULL, 0, MSG_DONTWAIT, NULL, 0) < 0 && errno != EAGAIN &&
+		    errno != EBUSY)
 			break;
 		left = tx_xsk_queued(xsk);
 		if (left == before)
@@ -75,7 +76,8 @@ static bool tx_xsk_send(struct xi_tx *tx, uint64_t addr, uint32_t len)
 	    xsk_ring_prod__reserve(&xsk->txr, 1, &idx) != 1) {
 		tx_xsk_flush(tx);
 		tx_xsk_reap(tx);
-		if (xsk->outstanding >= XI_XSK_RING || xsk_ring_prod__reserve(&xsk->txr, 1, &idx) != 1)
+		if (xsk->outstanding >= XI_XSK_RING ||
+		    xsk_ring_prod__reserve(&xsk->txr, 1, &idx) != 1)
 			return false;
 	}
 	desc = xsk_ring_prod__tx_desc(&xsk->txr, idx);

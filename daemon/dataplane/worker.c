@@ -30,7 +30,10 @@ static void worker_clock(struct xi_worker *w)
 	w->now_ms = (uint64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-/* Metadata lies just below the packet; XDP wrote it, and only frames that came through XDP carry the magic. */
+/*
+ * Metadata lies just below the packet; XDP wrote it, and only frames that came through XDP carry
+ * the magic.
+ */
 static bool worker_read_meta(struct xi_worker *w, struct xi_item *item, uint64_t addr, uint32_t len)
 {
 	uint8_t *data = w->frames.base + addr;
@@ -66,9 +69,11 @@ static void worker_sort(struct xi_worker *w, const struct xdp_desc *desc)
 }
 
 /* The benchmark's yardstick: the same loop, no crypto. */
-static void worker_forward(struct xi_worker *w, const struct xi_xsk *from, const struct xdp_desc *desc)
+static void worker_forward(struct xi_worker *w, const struct xi_xsk *from,
+			   const struct xdp_desc *desc)
 {
-	enum xi_role role = from->port->config.role == XI_ROLE_CIPHER ? XI_ROLE_PLAIN : XI_ROLE_CIPHER;
+	enum xi_role role =
+		from->port->config.role == XI_ROLE_CIPHER ? XI_ROLE_PLAIN : XI_ROLE_CIPHER;
 	uint32_t i;
 
 	for (i = 1; i < XI_MAX_PORTS; i++) {
@@ -92,7 +97,8 @@ static uint32_t worker_receive(struct xi_worker *w, struct xi_xsk *xsk)
 	if (!n)
 		return 0;
 	for (i = 0; i < n; i++)
-		__builtin_prefetch(w->frames.base + xsk_ring_cons__rx_desc(&xsk->rx, idx + i)->addr);
+		__builtin_prefetch(w->frames.base +
+				   xsk_ring_cons__rx_desc(&xsk->rx, idx + i)->addr);
 	for (i = 0; i < n; i++) {
 		const struct xdp_desc *desc = xsk_ring_cons__rx_desc(&xsk->rx, idx + i);
 
@@ -120,8 +126,8 @@ static void worker_count_lost(struct xi_worker *w)
 		uint64_t lost = xi_xsk_rx_lost(&w->socks[i]);
 
 		if (lost)
-			__atomic_store_n(&w->counts[XI_DROP_RX_FULL], w->counts[XI_DROP_RX_FULL] + lost,
-					 __ATOMIC_RELAXED);
+			__atomic_store_n(&w->counts[XI_DROP_RX_FULL],
+					 w->counts[XI_DROP_RX_FULL] + lost, __ATOMIC_RELAXED);
 	}
 }
 
@@ -194,12 +200,20 @@ static bool worker_serves(const struct xi_worker *w, uint32_t queue)
 	return queue % w->config.nworkers == w->config.index;
 }
 
+/* Queues of a port; none while its device is gone. */
+static uint32_t worker_queues(const struct xi_worker *w, uint32_t slot)
+{
+	const struct xi_port_dev *port = w->config.ports[slot];
+
+	return port && port->ifindex ? port->queues : 0;
+}
+
 static uint32_t worker_count_socks(const struct xi_worker *w)
 {
 	uint32_t slot, queue, n = 0;
 
 	for (slot = 0; slot < XI_MAX_PORTS; slot++)
-		for (queue = 0; w->config.ports[slot] && queue < w->config.ports[slot]->queues; queue++)
+		for (queue = 0; queue < worker_queues(w, slot); queue++)
 			n += worker_serves(w, queue);
 	return n;
 }
@@ -214,11 +228,12 @@ static int worker_open_sock(struct xi_worker *w, const struct xi_port_dev *port,
 	if (err)
 		return err;
 	w->nsocks++;
-	if (!w->by_port[port->slot])
+	if (!w->by_port[port->slot] && queue < port->tx_queues)
 		w->by_port[port->slot] = xsk;
 	if (bpf_map_update_elem(w->config.xsks_fd, &key, &xsk->fd, BPF_ANY)) {
 		err = -errno;
-		log_warn("%s: cannot enter the socket of queue %u into xsks", port->config.name, queue);
+		log_warn("%s: cannot enter the socket of queue %u into xsks", port->config.name,
+			 queue);
 	}
 	return err;
 }
@@ -231,7 +246,7 @@ static int worker_open_socks(struct xi_worker *w)
 	for (slot = 0; slot < XI_MAX_PORTS; slot++) {
 		const struct xi_port_dev *port = w->config.ports[slot];
 
-		for (queue = 0; port && queue < port->queues; queue++) {
+		for (queue = 0; queue < worker_queues(w, slot); queue++) {
 			if (!worker_serves(w, queue))
 				continue;
 			err = worker_open_sock(w, port, queue);
@@ -248,7 +263,7 @@ static int worker_open(struct xi_worker *w)
 	int err;
 
 	if (!n)
-		return -EINVAL;
+		return -ENODEV;
 	w->socks = calloc(n, sizeof(*w->socks));
 	w->allowed = calloc(XI_ALLOWED, sizeof(*w->allowed));
 	w->stop_fd = eventfd(0, EFD_CLOEXEC);

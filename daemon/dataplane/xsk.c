@@ -74,7 +74,8 @@ static int xsk_bind(struct xi_xsk *xsk, const char *ifname)
 					 &xsk->txr, xsk->fill, xsk->comp, &config);
 }
 
-int xi_xsk_open(struct xi_xsk *xsk, struct xi_umem *umem, const struct xi_port_dev *port, uint32_t queue)
+int xi_xsk_open(struct xi_xsk *xsk, struct xi_umem *umem, const struct xi_port_dev *port,
+		uint32_t queue)
 {
 	const struct timespec pause = { .tv_nsec = 10 * 1000 * 1000 };
 	const char *ifname = port->config.name;
@@ -104,7 +105,8 @@ int xi_xsk_open(struct xi_xsk *xsk, struct xi_umem *umem, const struct xi_port_d
 	xsk->zerocopy = xsk_is_zerocopy(xsk->fd);
 	xsk_raise_tx_budget(xsk->fd);
 	xi_xsk_refill(xsk);
-	log_debug("%s: queue %u bound, %s", ifname, queue, xsk->zerocopy ? "zero-copy" : "copy mode");
+	log_debug("%s: queue %u bound, %s", ifname, queue,
+		  xsk->zerocopy ? "zero-copy" : "copy mode");
 	return 0;
 }
 

@@ -143,26 +143,46 @@ static void mark_used(struct xi_sa_state *state, uint64_t now)
 					    __ATOMIC_RELAXED);
 }
 
+void xi_esp_tally_flush(struct xi_esp_tally *tally)
+{
+	if (!tally->ctx)
+		return;
+	if (tally->packets) {
+		add(&tally->ctx->state->bytes, tally->bytes);
+		add(&tally->ctx->state->packets, tally->packets);
+	}
+	mark_used(tally->ctx->state, tally->now);
+	*tally = (struct xi_esp_tally){.now = tally->now};
+}
+
+static void tally_open(struct xi_esp_tally *tally, const struct xi_sa_ctx *ctx)
+{
+	if (tally->ctx == ctx)
+		return;
+	xi_esp_tally_flush(tally);
+	tally->ctx = ctx;
+}
+
 /*
  * bytes as the kernel counts them, both ways: what is inside the tunnel, without ESP and outer
  * header (xfrm_output_one before encryption; xfrm_input after the trailer is gone, TFC padding
  * included).
  */
-static void count_packet(struct xi_sa_state *state, uint32_t bytes, uint64_t now)
+static void count_packet(struct xi_esp_tally *tally, const struct xi_sa_ctx *ctx, uint32_t bytes)
 {
-	add(&state->bytes, bytes);
-	add(&state->packets, 1);
-	mark_used(state, now);
+	tally_open(tally, ctx);
+	tally->bytes += bytes;
+	tally->packets++;
 }
 
-enum xi_reason xi_esp_out_finish(const struct xi_sa_ctx *ctx, const struct xi_pkt *pkt,
-				 const struct xi_aead_job *job, uint64_t now)
+enum xi_reason xi_esp_out_finish(const struct xi_sa_ctx *ctx, const struct xi_aead_job *job,
+				 struct xi_esp_tally *tally)
 {
 	if (job->status) {
 		add(&ctx->state->other_failed, 1);
 		return XI_DROP_CRYPTO;
 	}
-	count_packet(ctx->state, job->clear_len, now);
+	count_packet(tally, ctx, job->clear_len);
 	return XI_NONE;
 }
 
@@ -300,7 +320,7 @@ static enum xi_reason reject(const struct xi_sa_ctx *ctx, enum xi_reason why)
 
 enum xi_reason xi_esp_in_finish(const struct xi_sa_ctx *ctx, struct xi_pkt *pkt,
 				const struct xi_aead_job *job, const struct xi_esp_in *in,
-				uint64_t now, enum xi_crypto_status *status)
+				struct xi_esp_tally *tally, enum xi_crypto_status *status)
 {
 	uint32_t len = job->len, inner_len;
 	enum xi_reason why;
@@ -314,10 +334,10 @@ enum xi_reason xi_esp_in_finish(const struct xi_sa_ctx *ctx, struct xi_pkt *pkt,
 		return reject(ctx, XI_DROP_PADDING);
 	}
 	if (next_header == IPPROTO_NONE) {
-		mark_used(ctx->state, now);
+		tally_open(tally, ctx);
 		return XI_DUMMY;
 	}
-	count_packet(ctx->state, len, now);
+	count_packet(tally, ctx, len);
 	*status = judge_inner(ctx, job->data, len, next_header, &inner_len);
 	if (*status)
 		return reject(ctx, XI_DROP_INNER);

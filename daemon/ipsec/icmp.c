@@ -114,8 +114,9 @@ static void too_big_v6(struct xi_pkt *pkt, const uint8_t src[16], uint32_t mtu)
 	memset(icmp, 0, sizeof(*icmp));
 	icmp->icmp6_type = ICMP6_PACKET_TOO_BIG;
 	icmp->icmp6_mtu = htonl(mtu);
-	icmp->icmp6_cksum = sum_fold(sum_bytes(sum_bytes(payload + IPPROTO_ICMPV6, (uint8_t *)&ip6->ip6_src, 32),
-					       (uint8_t *)icmp, payload));
+	icmp->icmp6_cksum = sum_fold(
+		sum_bytes(sum_bytes(payload + IPPROTO_ICMPV6, (uint8_t *)&ip6->ip6_src, 32),
+			  (uint8_t *)icmp, payload));
 }
 
 bool xi_icmp_too_big(struct xi_pkt *pkt, const uint8_t src[16], uint32_t mtu)

@@ -140,7 +140,10 @@ enum xi_reason xi_replay_commit(const struct xi_replay *r, uint64_t seq)
 	return XI_NONE;
 }
 
-/* A number whose word went to a later block while we looked counts as received: no copy may accept it. */
+/*
+ * A number whose word went to a later block while we looked counts as received: no copy may accept
+ * it.
+ */
 static bool is_marked(const struct xi_replay *r, uint64_t seq)
 {
 	return word_judge(__atomic_load_n(block_word(r, seq), __ATOMIC_ACQUIRE), seq) != XI_NONE;
@@ -203,6 +206,29 @@ void xi_replay_import(const struct xi_replay *r, uint64_t top, const uint32_t *b
 		if (bit / 32 < bmp_len && (bmp[bit / 32] >> (bit % 32) & 1))
 			window_mark(r, top - back);
 	}
+}
+
+/*
+ * By the workers' own step, so that nothing that was received is forgotten. Beyond 2^36 packets
+ * words could no longer be told apart; there, nothing of the old window is in the new one.
+ */
+void xi_replay_advance(const struct xi_replay *r, uint64_t top, const uint32_t *bmp,
+		       uint32_t bmp_len)
+{
+	uint64_t before = top_load(r);
+
+	if (top > before && (top - before) >> BLOCK_BITS > r->word_mask) {
+		xi_replay_import(r, top, bmp, bmp_len);
+		return;
+	}
+	for (uint32_t back = 0; bmp && back < r->window && back < top; back++) {
+		uint32_t bit = ring_bit(top, r->window, back);
+
+		if (bit / 32 < bmp_len && (bmp[bit / 32] >> (bit % 32) & 1))
+			xi_replay_commit(r, top - back);
+	}
+	if (top)
+		xi_replay_commit(r, top);
 }
 
 uint64_t xi_replay_export_legacy(const struct xi_replay *r, uint32_t *bitmap)

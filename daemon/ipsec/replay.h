@@ -45,6 +45,11 @@ enum xi_reason xi_replay_commit(const struct xi_replay *r, uint64_t seq);
  */
 uint64_t xi_replay_export(const struct xi_replay *r, uint32_t *bmp, uint32_t bmp_len);
 void xi_replay_import(const struct xi_replay *r, uint64_t top, const uint32_t *bmp, uint32_t bmp_len);
+/*
+ * The same while workers use the window: top, not below the present one, and what bmp marks count as
+ * received, and what was received stays so.
+ */
+void xi_replay_advance(const struct xi_replay *r, uint64_t top, const uint32_t *bmp, uint32_t bmp_len);
 
 /* The same with struct xfrm_replay_state: bit i is number top - i. */
 uint64_t xi_replay_export_legacy(const struct xi_replay *r, uint32_t *bitmap);

@@ -38,7 +38,8 @@ struct xi_sa_ctx {
 	uint8_t fill0[8];
 	/* line 1, outbound: outer IP header, prebuilt with zero length, ID, checksum, TOS */
 	uint8_t hdr[40];
-	uint8_t fill1[24];
+	uint32_t hdr_sum;            /* of an IPv4 hdr's 16-bit words, unfolded */
+	uint8_t fill1[20];
 	/* line 2, inbound */
 	struct xi_replay replay;
 } __attribute__((aligned(64)));

@@ -22,6 +22,23 @@ static const uint8_t ecn_out[4][4] = {
 	[CE] = {[NOT_ECT] = CE, [ECT1] = CE, [ECT0] = CE, [CE] = CE},
 };
 
+/* RFC 1071 over the 20 bytes of a header without options, not folded. */
+static uint32_t header_sum(const uint8_t *ip)
+{
+	uint32_t sum = 0;
+
+	for (unsigned int i = 0; i < sizeof(struct iphdr); i += 2)
+		sum += xi_get16(ip + i);
+	return sum;
+}
+
+static uint16_t sum_fold(uint32_t sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum += sum >> 16;
+	return (uint16_t)~sum;
+}
+
 void xi_tunnel_template(struct xi_sa_ctx *ctx, const uint8_t saddr[16], const uint8_t daddr[16])
 {
 	memset(ctx->hdr, 0, sizeof(ctx->hdr));
@@ -32,6 +49,7 @@ void xi_tunnel_template(struct xi_sa_ctx *ctx, const uint8_t saddr[16], const ui
 		ctx->hdr[9] = IPPROTO_ESP;
 		memcpy(ctx->hdr + 12, saddr, 4);
 		memcpy(ctx->hdr + 16, daddr, 4);
+		ctx->hdr_sum = header_sum(ctx->hdr);
 	} else {
 		ctx->outer_len = sizeof(struct ip6_hdr);
 		ctx->hdr[0] = 0x60;
@@ -82,18 +100,6 @@ uint8_t xi_tunnel_tos(const uint8_t *ip)
 	return ip[0] >> 4 == 4 ? ip[1] : (uint8_t)(ip[0] << 4 | ip[1] >> 4);
 }
 
-/* RFC 1071 over the 20 bytes of a header without options. */
-static uint16_t header_checksum(const uint8_t *ip)
-{
-	uint32_t sum = 0;
-
-	for (unsigned int i = 0; i < sizeof(struct iphdr); i += 2)
-		sum += xi_get16(ip + i);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum += sum >> 16;
-	return (uint16_t)~sum;
-}
-
 /* RFC 4301 section 5.1.2.1; an IPv6 packet inside may not be fragmented on its way either. */
 static bool outer_df(const struct xi_sa_ctx *ctx, const uint8_t *inner)
 {
@@ -102,23 +108,35 @@ static bool outer_df(const struct xi_sa_ctx *ctx, const uint8_t *inner)
 	return inner[0] >> 4 == 6 || (inner[6] & 0x40);
 }
 
+/*
+ * The checksum comes from the template's sum and what differs from it: to read the header back that
+ * was just written would wait until its cache line has come from the core that received the packet.
+ */
+static void encap4(const struct xi_sa_ctx *ctx, uint8_t *outer, uint8_t tos, uint16_t len,
+		   uint16_t id, bool df)
+{
+	uint16_t frag_off = df ? IP_DF : 0;
+
+	memcpy(outer, ctx->hdr, sizeof(struct iphdr));
+	outer[1] = tos;
+	xi_put16(outer + 2, len);
+	xi_put16(outer + 4, id);
+	xi_put16(outer + 6, frag_off);
+	xi_put16(outer + 10, sum_fold(ctx->hdr_sum + tos + len + id + frag_off));
+}
+
 void xi_tunnel_encap(const struct xi_sa_ctx *ctx, uint8_t *outer, const uint8_t *inner,
 		     uint32_t len, uint64_t seq)
 {
 	uint8_t inner_tos = xi_tunnel_tos(inner);
 	uint8_t tos = ctx->dscp_copy ? inner_tos & (uint8_t)~ECN_MASK : 0;
+	bool df;
 
 	if (ctx->ecn)
 		tos |= inner_tos & ECN_MASK;
 	if (ctx->family == 4) {
-		memcpy(outer, ctx->hdr, sizeof(struct iphdr));
-		outer[1] = tos;
-		xi_put16(outer + 2, (uint16_t)len);
-		if (outer_df(ctx, inner))
-			outer[6] = 0x40;
-		else
-			xi_put16(outer + 4, (uint16_t)seq);
-		xi_put16(outer + 10, header_checksum(outer));
+		df = outer_df(ctx, inner);
+		encap4(ctx, outer, tos, (uint16_t)len, df ? 0 : (uint16_t)seq, df);
 	} else {
 		memcpy(outer, ctx->hdr, sizeof(struct ip6_hdr));
 		outer[0] |= tos >> 4;
@@ -135,9 +153,7 @@ static void set_tos4(uint8_t *ip, uint8_t tos)
 	sum += (uint16_t)~xi_get16(ip);
 	ip[1] = tos;
 	sum += xi_get16(ip);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum += sum >> 16;
-	xi_put16(ip + 10, (uint16_t)~sum);
+	xi_put16(ip + 10, sum_fold(sum));
 }
 
 static void set_tos6(uint8_t *ip, uint8_t tos)

@@ -131,7 +131,9 @@ int xi_guard_store_masks(struct xi_spd *spd)
 	if (!memcmp(table, g->stored, sizeof(table)))
 		return 0;
 	err = spd->store.ops->masks_put(spd->store.s, table);
-	if (!err)
+	if (err)
+		memset(g->stored, 0xff, sizeof(g->stored)); /* any part of it may be there now */
+	else
 		memcpy(g->stored, table, sizeof(table));
 	return err;
 }

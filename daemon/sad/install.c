@@ -110,6 +110,21 @@ undo_put:
 	return err;
 }
 
+/*
+ * Two SAs with one key and one sender would count the same numbers, which are AES-GCM's nonces. SAs of a file draw their
+ * numbers from one reserve; what only comes in is the peer's care.
+ */
+static int key_check(const struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_key *key,
+		     const char **why)
+{
+	const struct xi_sa_rec *other = xi_sender_find(sad, sa, key);
+
+	if (!other || sa->sa_dir == XI_SA_DIR_IN || (sa->life & other->sa.life & XI_SA_FROM_FILE))
+		return 0;
+	*why = "another SA from this source address has the same key: AES-GCM would use nonces twice; give each SA a key of its own";
+	return -EINVAL;
+}
+
 /* Makes the SA of a node that has a slot and, at most, a larval record. */
 static int sa_install(struct xi_sad *sad, struct xi_sad_node *node, const struct xi_sa *sa,
 		      const struct xi_sa_key *key, const struct xi_replay_init *init,
@@ -123,9 +138,13 @@ static int sa_install(struct xi_sad *sad, struct xi_sad_node *node, const struct
 		*why = "key missing, too long, or of another algorithm than the SA";
 		return -EINVAL;
 	}
+	err = key_check(sad, sa, key, why);
+	if (err)
+		return err;
+	err = -ENOMEM;
 	rec = rec_new(sa, key, node->sa_index);
 	if (!rec)
-		return -ENOMEM;
+		return err;
 	rec->sa.life &= ~(XI_SA_LARVAL | XI_SA_SOFT_EXPIRED);
 	rec->sa.add_time = time(NULL);
 	rec->sa.generation = larval ? larval->sa.generation + 1 : 1;
@@ -187,6 +206,38 @@ static void node_undo(struct xi_sad *sad, struct xi_sad_node *node)
 	free(node);
 }
 
+/*
+ * An SA that a key manager added turns up in the file, so its key outlives a reboot: from now on its
+ * numbers are reserved on disk. Workers take far fewer than a block of them meanwhile.
+ */
+static int sa_claim(struct xi_sad *sad, struct xi_sad_node *node, const struct xi_sa *sa,
+		    const struct xi_sa_key *key, const char **why)
+{
+	const struct xi_sa_rec *rec = node->rec;
+	struct xi_sa claimed = rec->sa;
+	uint64_t oseq, limit;
+	int err;
+
+	if (node->reserve || !(sa->life & XI_SA_FROM_FILE) || claimed.life & (XI_SA_FROM_FILE | XI_SA_LARVAL) ||
+	    claimed.sa_dir == XI_SA_DIR_IN || !key || memcmp(key, &rec->key, sizeof(*key)))
+		return 0;
+	oseq = __atomic_load_n(&rec->state->oseq, __ATOMIC_RELAXED);
+	err = xi_reserve_open(&node->reserve, sad->state_dir, key, xi_sa_seq_max(&claimed), &oseq,
+			      &limit, why);
+	if (err)
+		return err;
+	xi_state_limit(rec->state, oseq, limit);
+	*why = not_stored;
+	claimed.life |= XI_SA_FROM_FILE;
+	err = xi_sad_replace(sad, node, &claimed);
+	if (err) {
+		/* what is reserved may be used up; the next try takes more */
+		xi_reserve_free(node->reserve);
+		node->reserve = NULL;
+	}
+	return err;
+}
+
 int xi_sad_add(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_key *key,
 	       const struct xi_replay_init *init, const char **why)
 {
@@ -196,7 +247,11 @@ int xi_sad_add(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_ke
 	err = sa_check(sad, sa, init, why);
 	if (err)
 		return err;
-	if (xi_sad_node(sad, &sa->id)) {
+	node = xi_sad_node(sad, &sa->id);
+	if (node) {
+		err = sa_claim(sad, node, sa, key, why);
+		if (err)
+			return err;
 		*why = "an SA with this destination, SPI and protocol exists; delete or update it";
 		return -EEXIST;
 	}
@@ -265,6 +320,10 @@ int xi_sad_update(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa
 		return -ESRCH;
 	}
 	err = sa_check(sad, sa, init, why);
+	if (err)
+		return err;
+	if (!larval)
+		err = sa_claim(sad, node, sa, key, why);
 	if (err)
 		return err;
 	*why = not_stored;

@@ -30,6 +30,31 @@ bool xi_spd_is_ike(const struct xi_spd_snapshot *snap, enum xi_dir dir, const st
 	return port_is_ike(flow->dport) && xi_spd_is_local(snap, flow->daddr, flow->family);
 }
 
+/*
+ * A later fragment shows no ports, so no policy with ports matches it. It may still belong to a
+ * packet that such a policy, ahead of p, wants protected or discarded: then it must not pass in
+ * clear (RFC 4301 section 7).
+ */
+static bool fragment_in_doubt(const struct xi_spd_snapshot *snap, enum xi_dir dir,
+			      const struct xi_flow *flow, const struct xi_spd_policy *p)
+{
+	uint32_t i;
+
+	if (!flow->fragment)
+		return false;
+	for (i = 0; i < snap->nported[dir]; i++) {
+		const struct xi_policy *policy = &snap->ported[dir][i]->policy;
+		struct xi_selector sel = policy->sel;
+
+		if (p && policy->priority > p->policy.priority)
+			return false;
+		sel.sport_mask = sel.dport_mask = 0;
+		if (xi_selector_matches(&sel, flow))
+			return true;
+	}
+	return false;
+}
+
 /* Newest SA whose selector, if it has one, takes the flow. */
 static uint32_t sa_for_flow(const struct xi_spd_policy *p, const struct xi_sad *sad,
 			    const struct xi_flow *flow)
@@ -80,6 +105,9 @@ enum xi_verdict xi_spd_judge_out(const struct xi_spd_snapshot *snap, const struc
 			verdict->verdict = XI_VERDICT_DISCARD;
 		else
 			verdict->verdict = XI_VERDICT_BYPASS;
+		if (verdict->verdict == XI_VERDICT_BYPASS &&
+		    fragment_in_doubt(snap, XI_OUT, flow, p))
+			verdict->verdict = XI_VERDICT_DISCARD;
 	}
 	if (policy)
 		*policy = p;
@@ -100,6 +128,8 @@ bool xi_spd_allows_clear(const struct xi_spd_snapshot *snap, const struct xi_flo
 	if (xi_spd_is_ike(snap, XI_IN, flow))
 		return true;
 	p = xi_spd_lookup(snap, dir, flow);
+	if (fragment_in_doubt(snap, dir, flow, p))
+		return false;
 	if (!p)
 		return snap->default_action[dir] == XI_ALLOW;
 	if (p->policy.action == XI_BLOCK)

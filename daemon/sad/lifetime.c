@@ -88,7 +88,7 @@ static void sa_tick(struct xi_sad *sad, struct xi_sad_node *node, uint64_t now,
 	err = xi_reserve_extend(node->reserve, sad->state_dir, node->rec->state);
 	if (err)
 		log_warnx("sequence numbers of SPI 0x%08x cannot be reserved in %s: %s; its traffic will stop",
-			  rec->sa.id.spi, sad->state_dir ? sad->state_dir : "(no state directory)",
+			  node->id.spi, sad->state_dir ? sad->state_dir : "(no state directory)",
 			  strerror(-err));
 }
 

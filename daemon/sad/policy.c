@@ -107,9 +107,11 @@ bool xi_policy_judges_alike(const struct xi_policy *a, const struct xi_policy *b
 	x.index = b->index;
 	x.add_time = b->add_time;
 	x.use_time = b->use_time;
+	x.order = b->order;
 	x.limits = b->limits;
 	x.from_file = b->from_file;
-	for (i = 0; i < XI_MAX_TMPLS; i++)
+	/* on the way in a template's SPI says which SA a packet may have come through */
+	for (i = 0; i < XI_MAX_TMPLS && b->dir == XI_OUT; i++)
 		x.tmpls[i].id.spi = b->tmpls[i].id.spi;
 	return !memcmp(&x, b, sizeof(x));
 }

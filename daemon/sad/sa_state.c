@@ -105,14 +105,22 @@ static void oseq_raise(struct xi_sa_state *state, uint64_t oseq)
 			return;
 }
 
+/* The numbers up to oseq are given up before the limit comes down. */
+void xi_state_limit(struct xi_sa_state *state, uint64_t oseq, uint64_t limit)
+{
+	oseq_raise(state, oseq);
+	__atomic_store_n(&state->oseq_limit, limit, __ATOMIC_SEQ_CST);
+}
+
 /*
- * A window that went back would let packets in a second time, so it is refused. seq 0 without
- * bitmap: no window given.
+ * A window that went back would let packets in a second time, so it is refused, and what was received
+ * stays so. seq 0 without bitmap: no window given.
  */
 int xi_sad_set_replay(struct xi_sad *sad, const struct xi_sa_id *id,
 		      const struct xi_replay_init *init)
 {
 	struct xi_sad_node *node = xi_sad_node(sad, id);
+	struct xi_replay window;
 	const char *why;
 
 	if (!node)
@@ -124,6 +132,9 @@ int xi_sad_set_replay(struct xi_sad *sad, const struct xi_sa_id *id,
 		return -EINVAL;
 	oseq_raise(node->rec->state, init->oseq);
 	state_lifetime(node->rec->state, init);
-	state_window(node->rec, init);
+	if (init->seq || init->bmp) {
+		window = rec_replay(node->rec);
+		xi_replay_advance(&window, init->seq, init->bmp, init->bmp_len);
+	}
 	return 0;
 }

@@ -33,6 +33,7 @@ fail:
 static void node_free(struct xi_sad *sad, struct xi_sad_node *node)
 {
 	xi_peers_del(sad, node);
+	xi_sender_del(sad, node);
 	HASH_DEL(sad->nodes, node);
 	xi_reserve_free(node->reserve);
 	xi_rec_free(node->rec);
@@ -104,7 +105,9 @@ void xi_sad_publish(struct xi_sad *sad, struct xi_sad_node *node, struct xi_sa_r
 {
 	flow_mask_count(sad, node->rec, -1);
 	flow_mask_count(sad, rec, 1);
+	xi_sender_del(sad, node);
 	node->rec = rec;
+	xi_sender_add(sad, node);
 	rcu_assign_pointer(sad->slots.recs[XI_SA_SLOT(node->sa_index)], rec);
 }
 

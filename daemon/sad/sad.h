@@ -79,7 +79,8 @@ int xi_sad_alloc_spi(struct xi_sad *sad, const struct xi_sa *sa, uint32_t min, u
 		     const struct xi_sa_rec **rec);
 /*
  * NEWAE: sets counters and window of an SA. -ESRCH, -EINVAL. oseq only ever goes forward; a window that would go
- * back is refused (-EINVAL); seq 0 without bitmap leaves the window alone.
+ * back is refused (-EINVAL), and a number that was received stays so whatever the bitmap says; seq 0 without bitmap
+ * leaves the window alone.
  */
 int xi_sad_set_replay(struct xi_sad *sad, const struct xi_sa_id *id, const struct xi_replay_init *init);
 

@@ -56,6 +56,9 @@ struct xi_sad_node {
 	struct xi_sad_node *doomed;  /* next in a list of SAs that go */
 	struct xi_sad_link links[XI_CHAIN_MAX];
 	UT_hash_handle hh;
+	uint8_t sender[XI_DIGEST_LEN]; /* hash of key and source address */
+	struct xi_sad_node *same_sender; /* older SA of the same; hh_sender holds the newest */
+	UT_hash_handle hh_sender;
 };
 
 /* A key that was used for sending. Hashed: the key itself is forgotten with its SA. */
@@ -94,6 +97,7 @@ struct xi_sad {
 		*unburied; /* deleted, but the store would not forget the key: tried again */
 	struct xi_peer *peers;
 	struct xi_used_key *used;
+	struct xi_sad_node *senders; /* by hash of key and source address */
 	unsigned int count;
 	unsigned int nproto, nports; /* SAs whose selector looks at protocol, at ports */
 };
@@ -123,6 +127,8 @@ void xi_rec_free(struct xi_sa_rec *rec);
 void xi_state_reset(struct xi_sa_state *state, uint32_t sa_index);
 void xi_state_start(const struct xi_sa_rec *rec, const struct xi_replay_init *init, uint64_t oseq,
 		    uint64_t limit);
+/* An SA in use goes on behind oseq, up to limit; its limit may be lowered, but not near what it has used. */
+void xi_state_limit(struct xi_sa_state *state, uint64_t oseq, uint64_t limit);
 
 /* peer.c */
 int xi_peers_add(struct xi_sad *sad, struct xi_sad_node *node);
@@ -139,6 +145,11 @@ void xi_key_digest(uint8_t out[XI_DIGEST_LEN], const char *domain, const struct 
 void xi_used_key_note(struct xi_sad *sad, const struct xi_sa_key *key, uint64_t oseq);
 uint64_t xi_used_key_oseq(const struct xi_sad *sad, const struct xi_sa_key *key);
 void xi_used_keys_free(struct xi_sad *sad);
+/* A live SA with the same source address and key, whose sender counts the same numbers; NULL: none. */
+const struct xi_sa_rec *xi_sender_find(const struct xi_sad *sad, const struct xi_sa *sa,
+				       const struct xi_sa_key *key);
+void xi_sender_add(struct xi_sad *sad, struct xi_sad_node *node);
+void xi_sender_del(struct xi_sad *sad, struct xi_sad_node *node);
 
 /* install.c, remove.c */
 void xi_sad_publish(struct xi_sad *sad, struct xi_sad_node *node, struct xi_sa_rec *rec);

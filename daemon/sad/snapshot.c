@@ -29,9 +29,22 @@ void xi_snapshot_free(struct xi_spd_snapshot *snap)
 	free(mem);
 }
 
+/* Looks at ports, and wants what it matches protected or discarded. */
+static bool policy_is_ported(const struct xi_policy *policy)
+{
+	uint32_t i;
+
+	if (!policy->sel.sport_mask && !policy->sel.dport_mask)
+		return false;
+	for (i = 0; i < policy->ntmpls; i++)
+		if (!policy->tmpls[i].optional)
+			return true;
+	return policy->action == XI_BLOCK;
+}
+
 static int snapshot_fill(struct snapshot_mem *mem, const struct xi_spd *spd)
 {
-	const struct xi_spd_policy **next = mem->policies;
+	const struct xi_spd_policy **next = mem->policies, **ported = next + spd->by_index.n;
 	unsigned int dir;
 	uint32_t i;
 
@@ -43,6 +56,11 @@ static int snapshot_fill(struct snapshot_mem *mem, const struct xi_spd *spd)
 			if (xi_policy_sees_flows(&list->nodes[i]->pub->p.policy))
 				*next++ = &list->nodes[i]->pub->p;
 		mem->s.n[dir] = next - mem->s.policies[dir];
+		mem->s.ported[dir] = ported;
+		for (i = 0; i < mem->s.n[dir]; i++)
+			if (policy_is_ported(&mem->s.policies[dir][i]->policy))
+				*ported++ = mem->s.policies[dir][i];
+		mem->s.nported[dir] = ported - mem->s.ported[dir];
 		mem->s.default_action[dir] = spd->default_action[dir];
 		if (xi_spd_index_build(&mem->index[dir], mem->s.policies[dir], mem->s.n[dir]))
 			return -1;
@@ -58,7 +76,7 @@ struct xi_spd_snapshot *xi_snapshot_build(const struct xi_spd *spd, uint32_t gen
 
 	if (!mem)
 		return NULL;
-	mem->policies = calloc(n ? n : 1, sizeof(*mem->policies));
+	mem->policies = calloc(n ? 2 * n : 1, sizeof(*mem->policies));
 	mem->local = calloc(spd->nlocal ? spd->nlocal : 1, sizeof(*mem->local));
 	if (!mem->policies || !mem->local || snapshot_fill(mem, spd)) {
 		xi_snapshot_free(&mem->s);

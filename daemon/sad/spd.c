@@ -300,7 +300,7 @@ fail:
 }
 
 static struct xi_spd_pub *pub_new(struct xi_spd *spd, const struct xi_policy *policy,
-				  uint32_t index)
+				  uint32_t index, uint64_t order)
 {
 	struct xi_spd_pub *pub = calloc(1, sizeof(*pub));
 
@@ -313,6 +313,7 @@ static struct xi_spd_pub *pub_new(struct xi_spd *spd, const struct xi_policy *po
 	pub->p.policy.index = index;
 	pub->p.policy.add_time = time(NULL);
 	pub->p.policy.use_time = 0;
+	pub->p.policy.order = order;
 	xi_pub_resolve(spd, pub);
 	return pub;
 }
@@ -320,7 +321,8 @@ static struct xi_spd_pub *pub_new(struct xi_spd *spd, const struct xi_policy *po
 static int policy_insert(struct xi_spd *spd, const struct xi_policy *policy)
 {
 	struct xi_spd_node *node = calloc(1, sizeof(*node));
-	struct xi_spd_pub *pub = pub_new(spd, policy, index_pick(spd, policy));
+	uint64_t order = spd->order_next++;
+	struct xi_spd_pub *pub = pub_new(spd, policy, index_pick(spd, policy), order);
 	int err = -ENOMEM;
 
 	if (!node || !pub || xi_spd_list_reserve(&spd->lists[policy->dir]) ||
@@ -329,7 +331,7 @@ static int policy_insert(struct xi_spd *spd, const struct xi_policy *policy)
 		goto out;
 	}
 	node->key = xi_policy_key(policy);
-	err = node_change(spd, node, pub, spd->order_next++);
+	err = node_change(spd, node, pub, order);
 out:
 	if (err)
 		free(node);
@@ -340,12 +342,12 @@ static int policy_replace(struct xi_spd *spd, struct xi_spd_node *node,
 			  const struct xi_policy *policy)
 {
 	const struct xi_policy *old = &node->pub->p.policy;
-	struct xi_spd_pub *pub = pub_new(spd, policy, old->index);
+	uint64_t order = policy->priority == old->priority ? node->order : spd->order_next++;
+	struct xi_spd_pub *pub = pub_new(spd, policy, old->index, order);
 
 	if (!pub)
 		return -ENOMEM;
-	return node_change(spd, node, pub,
-			   policy->priority == old->priority ? node->order : spd->order_next++);
+	return node_change(spd, node, pub, order);
 }
 
 int xi_spd_add(struct xi_spd *spd, const struct xi_policy *policy, bool replace, const char **why)

@@ -30,6 +30,9 @@ struct xi_spd_snapshot {
 	enum xi_action default_action[XI_DIR_MAX];
 	uint32_t n[XI_DIR_MAX];
 	const struct xi_spd_policy *const *policies[XI_DIR_MAX]; /* ascending priority, then age */
+	/* of these, in the same order, the ones that look at ports and do not let cleartext pass */
+	uint32_t nported[XI_DIR_MAX];
+	const struct xi_spd_policy *const *ported[XI_DIR_MAX];
 	uint32_t nlocal;
 	const struct xi_addr *local; /* addresses of this host, sorted with memcmp */
 	const struct xi_spd_index *index[XI_DIR_MAX]; /* for xi_spd_lookup(); NULL: walk the list */
@@ -44,7 +47,7 @@ int xi_spd_adopt(struct xi_spd *spd, unsigned int *n);
  * Each is acknowledged only when no worker and no XDP program judges by the old state:
  * the store's guard and generation are changed, a new snapshot is published, grace period waited for.
  * Every change takes a new generation, so that all flows are judged again, but for one: a replacement that
- * differs only in template SPIs or lifetimes. Flows of the SAs that lose by it find them superseded.
+ * differs only in lifetimes, or, outbound, in template SPIs. Flows of the SAs that lose by it find them superseded.
  * -EINVAL as the kernel; -EOPNOTSUPP for templates other than one of ESP in tunnel mode (an outbound transport
  * template without addresses is taken: a trap, for which no SA serves).
  */

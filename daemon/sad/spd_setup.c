@@ -32,13 +32,12 @@ static int find_one(void *arg, const struct xi_policy *policy)
 	return 0;
 }
 
-/* Equal priorities stand in the order in which they were added. */
-static int by_age(const void *a, const void *b)
+static int by_order(const void *a, const void *b)
 {
 	const struct xi_policy *x = a, *y = b;
 
-	if (x->add_time != y->add_time)
-		return x->add_time < y->add_time ? -1 : 1;
+	if (x->order != y->order)
+		return x->order < y->order ? -1 : 1;
 	return (x->index > y->index) - (x->index < y->index);
 }
 
@@ -73,7 +72,9 @@ static int policy_adopt(struct xi_spd *spd, const struct xi_policy *policy)
 	pub->p.policy = *policy;
 	node->pub = pub;
 	node->key = xi_policy_key(policy);
-	node->order = spd->order_next++;
+	node->order = policy->order;
+	if (spd->order_next <= policy->order)
+		spd->order_next = policy->order + 1;
 	xi_spd_node_link(spd, node);
 	xi_pub_resolve(spd, pub);
 	xi_choices_count(spd, NULL, pub);
@@ -107,7 +108,7 @@ static int finds_adopt(struct xi_spd *spd, struct finds *finds)
 	int err;
 
 	if (finds->n) {
-		qsort(finds->policies, finds->n, sizeof(*finds->policies), by_age);
+		qsort(finds->policies, finds->n, sizeof(*finds->policies), by_order);
 		err = guard_everything(spd);
 		if (err)
 			return err;

@@ -53,16 +53,35 @@ static void key_wipe(struct store_bpf *b, uint32_t sa_index)
 		bpf_map_update_elem(b->fds.sad_keys, &sa_index, &none, BPF_EXIST);
 }
 
+static int key_del(struct store_bpf *b, uint32_t sa_index)
+{
+	key_wipe(b, sa_index);
+	return map_del(b->fds.sad_keys, &sa_index);
+}
+
 static int bpf_sa_del(void *s, uint32_t sa_index)
 {
 	struct store_bpf *b = s;
-	int err;
+	int err = key_del(b, sa_index);
 
-	key_wipe(b, sa_index);
-	err = map_del(b->fds.sad_keys, &sa_index);
 	if (err && err != -ENOENT)
 		return err;
 	return map_del(b->fds.sad, &sa_index);
+}
+
+/* What a daemon leaves that dies between the key and the SA: nothing would ever delete it. */
+static void orphan_keys_del(struct store_bpf *b)
+{
+	uint32_t index, next;
+	struct xi_sa sa;
+	bool more = !bpf_map_get_next_key(b->fds.sad_keys, NULL, &index);
+
+	while (more) {
+		more = !bpf_map_get_next_key(b->fds.sad_keys, &index, &next);
+		if (map_get(b->fds.sad, &index, &sa) == -ENOENT)
+			key_del(b, index);
+		index = next;
+	}
 }
 
 static int bpf_lookup_put(void *s, const struct xi_sa_id *id, uint32_t sa_index)
@@ -160,6 +179,7 @@ static int bpf_each_sa(void *s, int (*fn)(void *arg, uint32_t sa_index, const st
 	uint32_t index, *prev = NULL;
 	int err;
 
+	orphan_keys_del(b);
 	while (!bpf_map_get_next_key(b->fds.sad, prev, &index)) {
 		err = sa_visit(b, index, fn, arg);
 		if (err)

@@ -2,12 +2,13 @@
 /*
  * How far deleted SAs had counted, by a hash of their keys. A key manager that moves an SA (MOBIKE,
  * RFC 4555) deletes it and adds it again with the same key; should it give an old sequence number,
- * ours wins.
+ * ours wins. And who counts now: two SAs of one sender with one key would use nonces twice.
  */
 #include "sad/sad_priv.h"
 
 #include <arpa/inet.h>
 #include <openssl/evp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,4 +85,62 @@ void xi_used_keys_free(struct xi_sad *sad)
 		HASH_DEL(sad->used, used);
 		free(used);
 	}
+}
+
+/* The key of `senders`: an SA's key and its source address, which together say who gives out its numbers. */
+static void sender_digest(uint8_t out[XI_DIGEST_LEN], const struct xi_sa *sa, const struct xi_sa_key *key)
+{
+	char domain[sizeof("xipsec sender ") + 2 * sizeof(sa->saddr)] = "xipsec sender ";
+	char *p = domain + strlen(domain);
+
+	for (size_t i = 0; i < sizeof(sa->saddr); i++, p += 2)
+		snprintf(p, 3, "%02x", sa->saddr[i]);
+	xi_key_digest(out, domain, key);
+}
+
+const struct xi_sa_rec *xi_sender_find(const struct xi_sad *sad, const struct xi_sa *sa,
+				       const struct xi_sa_key *key)
+{
+	uint8_t digest[XI_DIGEST_LEN];
+	struct xi_sad_node *node;
+
+	sender_digest(digest, sa, key);
+	HASH_FIND(hh_sender, sad->senders, digest, XI_DIGEST_LEN, node);
+	return node ? node->rec : NULL;
+}
+
+void xi_sender_add(struct xi_sad *sad, struct xi_sad_node *node)
+{
+	struct xi_sad_node *head;
+
+	if (!node->rec || !node->rec->key.len)
+		return;
+	sender_digest(node->sender, &node->rec->sa, &node->rec->key);
+	HASH_FIND(hh_sender, sad->senders, node->sender, XI_DIGEST_LEN, head);
+	if (head)
+		HASH_DELETE(hh_sender, sad->senders, head);
+	node->same_sender = head;
+	HASH_ADD(hh_sender, sad->senders, sender, XI_DIGEST_LEN, node);
+}
+
+void xi_sender_del(struct xi_sad *sad, struct xi_sad_node *node)
+{
+	struct xi_sad_node *head, **at;
+
+	if (!node->rec || !node->rec->key.len)
+		return;
+	HASH_FIND(hh_sender, sad->senders, node->sender, XI_DIGEST_LEN, head);
+	if (head == node) {
+		HASH_DELETE(hh_sender, sad->senders, node);
+		if (node->same_sender) {
+			head = node->same_sender;
+			HASH_ADD(hh_sender, sad->senders, sender, XI_DIGEST_LEN, head);
+		}
+	} else {
+		for (at = &head; *at && *at != node; at = &(*at)->same_sender)
+			;
+		if (*at)
+			*at = node->same_sender;
+	}
+	node->same_sender = NULL;
 }

@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "log.h"
 #include "source/program.h"
 #include "source/proto.h"
 #include "source/server.h"
@@ -170,19 +171,23 @@ static int file_take(struct xi_batch *b, char *why, size_t n)
 {
 	struct stat st;
 	int err = 0;
-	int fd = open(b->file, O_RDONLY | O_CLOEXEC);
+	int fd = open(b->file, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* not to wait for a FIFO's writer */
 
 	if (fd < 0 || fstat(fd, &st))
 		err = -errno;
-	else if (!S_ISREG(st.st_mode) || (size_t)st.st_size > FILE_MAX)
+	else if (!S_ISREG(st.st_mode))
+		err = -ENOTSUP;
+	else if ((size_t)st.st_size > FILE_MAX)
 		err = -EFBIG;
 	if (!err) {
 		b->mem = memfd_create("xipsec-batch", MFD_CLOEXEC);
 		if (b->mem < 0 || ftruncate(b->mem, st.st_size))
 			err = -errno;
 	}
-	if (err)
-		snprintf(why, n, "%s: %s", b->file, strerror(-err));
+	if (err == -ENOTSUP)
+		snprintf(why, n, "%s: no regular file: name a file of ip -batch lines", b->file);
+	else if (err)
+		snprintf(why, n, "%s: cannot read the file of SAs: %s", b->file, strerror(-err));
 	else if (st.st_size)
 		err = text_read(b, fd, st.st_size, why, n);
 	if (fd >= 0)
@@ -234,11 +239,14 @@ static struct xi_batch *batch_new(const char *file, char *why, size_t n)
 int xi_batch_check(const char *file, char *why, size_t n)
 {
 	struct xi_batch *b = batch_new(file, why, n);
+	struct stat st;
 	int err;
 
 	if (!b)
 		return -ENOMEM;
 	err = file_take(b, why, n);
+	if (!err && !stat(file, &st) && st.st_mode & S_IROTH)
+		log_warnx("%s: everybody can read the keys in it: chmod 600 it", file);
 	batch_free(b);
 	return err;
 }
@@ -257,10 +265,39 @@ static void report_add(struct xi_batch *b, unsigned int line)
 		b->report[b->report_len] = '\0'; /* whole lines only */
 }
 
+/* Short words that are no hexadecimal number beyond an SPI, and addresses. */
+static bool word_tells_no_key(const char *word, size_t n)
+{
+	size_t digits = strspn(word, "0123456789abcdefABCDEF:./");
+
+	if (digits >= n && (memchr(word, '.', n) || memchr(word, ':', n)))
+		return true;
+	return n <= (strncmp(word, "0x", 2) ? 15 : 10);
+}
+
+/* ip quotes the argument that it stumbled over, which may be a key, or part of one. */
+static void hide_keys(char *line)
+{
+	char *word = strchr(line, '"');
+
+	while (word) {
+		size_t n = strcspn(++word, "\"");
+		bool ends = word[n] == '"';
+
+		if (!word_tells_no_key(word, n)) {
+			memmove(word + 3, word + n, strlen(word + n) + 1);
+			memcpy(word, "...", 3);
+			n = 3;
+		}
+		word = ends ? strchr(word + n + 1, '"') : NULL;
+	}
+}
+
 static void err_line(struct xi_batch *b)
 {
 	b->line[b->line_len] = '\0';
 	b->line_len = 0;
+	hide_keys(b->line);
 	if (b->line[0] && strncmp(b->line, "Command failed ", 15))
 		snprintf(b->reason, sizeof(b->reason), "%s", b->line);
 }

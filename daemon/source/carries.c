@@ -31,8 +31,6 @@ static int features_check(const struct xi_sa *sa, const char **why)
 		*why = "oseq-may-wrap would use AES-GCM IVs again and is not carried";
 	else if (sa->mark_v || sa->mark_m)
 		*why = "SAs chosen by a mark are not carried";
-	else if (sa->output_mark || sa->output_mark_mask)
-		*why = "output marks are not carried";
 	else if (sa->if_id)
 		*why = "SAs of an XFRM interface (if_id) are not carried";
 	else

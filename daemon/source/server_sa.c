@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "log.h"
+
 static int refused(struct xi_extack *ack, int err, const char *why)
 {
 	if (err && why && err != -EEXIST && err != -ESRCH && err != -ENOENT && !ack->text[0])
@@ -22,6 +24,16 @@ static void sa_notify(struct xi_client *c, const struct nlmsghdr *nlh, const str
 		return;
 	xi_xfrm_put_sa(&msg, nlh->nlmsg_type, &to, rec);
 	xi_server_multicast(c->server, XFRMNLGRP_SA, &msg);
+}
+
+/* At each start the file finds the SAs of the last one there: a key that was changed in it is not taken. */
+static void file_key_check(const struct xi_sad *sad, const struct xi_sa_request *req)
+{
+	const struct xi_sa_rec *rec = xi_sad_find(sad, &req->sa.id);
+
+	if (rec && memcmp(&rec->key, &req->key, sizeof(req->key)))
+		log_warnx("SA with SPI 0x%08x keeps its key, though the file of SAs has another; delete the SA to load it",
+			  req->sa.id.spi);
 }
 
 int xi_handle_newsa(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack)
@@ -43,6 +55,8 @@ int xi_handle_newsa(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_e
 	if (!err) {
 		sa_notify(c, nlh, xi_sad_find(sad, &req.sa.id));
 		xi_acquire_settled(c->server, &req.sa);
+	} else if (err == -EEXIST && xi_client_is_file(c)) {
+		file_key_check(sad, &req);
 	}
 	explicit_bzero(&req, sizeof(req));
 	return refused(ack, err, why);

@@ -15,7 +15,7 @@
 
 #include <xipsec/reasons.h>
 
-#define XI_ABI_VERSION 1
+#define XI_ABI_VERSION 2
 
 #define XI_MAX_PORTS 16      /* port slots, xipsec0's inner end included */
 #define XI_MAX_QUEUES 16     /* queues a port */
@@ -225,6 +225,7 @@ struct xi_policy {
 	__u32 from_file;
 	__u64 add_time;
 	__u64 use_time;
+	__u64 order;                 /* among equal priorities the lower one is asked first */
 	struct xi_limits limits;
 	struct xi_tmpl tmpls[XI_MAX_TMPLS];
 };
@@ -351,7 +352,7 @@ XI_ASSERT(sizeof(struct xi_sa_cached) == 16);
 XI_ASSERT(sizeof(struct xi_flow) == 44);
 XI_ASSERT(sizeof(struct xi_flow_verdict) == 24);
 XI_ASSERT(sizeof(struct xi_tmpl) == 76);
-XI_ASSERT(sizeof(struct xi_policy) == 640);
+XI_ASSERT(sizeof(struct xi_policy) == 648);
 XI_ASSERT(sizeof(struct xi_guard_key) == 40);
 XI_ASSERT(sizeof(struct xi_guard_mask) == 8);
 XI_ASSERT(sizeof(struct xi_config) == 56);

@@ -4,7 +4,8 @@
 
   frames.py --out FILE --eth-src MAC --eth-dst MAC --src A --dst A --size N|imix
             [--count N] [--flows N]
-      UDP packets of N bytes from the IP header on; imix is 7 x 64, 4 x 576, 1 x 1500
+      UDP packets of N bytes from the IP header on; imix is 7 x 64, 4 x 576, 1 x 1500, in an order
+      without a period
   ... --esp --outer-src A --outer-dst A --spi N --key HEX
       the same packets in ESP (tunnel mode, AES-GCM, key and salt), made by scapy. They come over
       and over, so the SA that receives them must have no replay window.
@@ -12,6 +13,7 @@
 import argparse
 import logging
 import os
+import random
 import sys
 
 logging.getLogger("scapy").setLevel(logging.ERROR)
@@ -48,6 +50,8 @@ def main():
     parser.add_argument("--key", type=lambda text: bytes.fromhex(text.removeprefix("0x")))
     args = parser.parse_args()
     sizes = IMIX if args.size == "imix" else [int(args.size)]
+    sizes = [sizes[number % len(sizes)] for number in range(args.count)]
+    random.Random(1).shuffle(sizes)
     sa = None
     if args.esp:
         if not (args.outer_src and args.outer_dst and args.spi and args.key):
@@ -55,7 +59,7 @@ def main():
         sa = Sa(args.outer_src, args.outer_dst, args.spi, args.key, False, 0)
     frames = []
     for number in range(args.count):
-        packet = udp_packet(args, number, sizes[number % len(sizes)])
+        packet = udp_packet(args, number, sizes[number])
         if sa:
             packet = sa.encrypt(packet)
         frames.append(Ether(src=args.eth_src, dst=args.eth_dst) / packet)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Packet generator and sinks for the benchmark: see gen.c. */
+/* Packet generator, forwarder and sinks for the benchmark: see gen.c. */
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
 #include <bpf/bpf_helpers.h>
@@ -26,6 +26,14 @@ struct {
 	__type(key, __u32);
 	__type(value, struct gen_count);
 } counts SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, GEN_SAMPLES);
+	__type(key, __u32);
+	__type(value, struct gen_frame);
+} samples SEC(".maps");
 
 const volatile __u32 frame_count = 1;
 __u32 next_frame;                /* one caller: no atomics */
@@ -57,22 +65,39 @@ int gen_send(struct xdp_md *ctx)
 	return bpf_redirect_map(&out, 0, XDP_ABORTED);
 }
 
-static __always_inline void count(__u64 packets, __u64 bytes)
+/* The benchmark's first yardstick. */
+SEC("xdp")
+int gen_forward(struct xdp_md *ctx)
 {
-	__u32 zero = 0;
+	return bpf_redirect_map(&out, 0, XDP_ABORTED);
+}
+
+/* Where to keep this frame; NULL for most of them, and for those that do not fit. */
+static __always_inline struct gen_frame *count(__u64 packets, __u64 bytes)
+{
+	__u32 zero = 0, i;
 	struct gen_count *c = bpf_map_lookup_elem(&counts, &zero);
 
-	if (c) {
-		c->packets += packets;
-		c->bytes += bytes;
-	}
+	if (!c)
+		return NULL;
+	c->packets += packets;
+	c->bytes += bytes;
+	if (c->packets % GEN_SAMPLE_EVERY || bytes < GEN_FRAME_MIN || bytes > GEN_FRAME_MAX)
+		return NULL;
+	i = c->packets / GEN_SAMPLE_EVERY % GEN_SAMPLES;
+	return bpf_map_lookup_elem(&samples, &i);
 }
 
 /* For senders that build skbs: does not slow them down. */
 SEC("tc")
 int gen_sink_tc(struct __sk_buff *skb)
 {
-	count(skb->gso_segs > 1 ? skb->gso_segs : 1, skb->len);
+	struct gen_frame *sample = count(skb->gso_segs > 1 ? skb->gso_segs : 1, skb->len);
+	__u32 len = skb->len;
+
+	if (sample && len >= GEN_FRAME_MIN && len <= GEN_FRAME_MAX &&
+	    !bpf_skb_load_bytes(skb, 0, sample->data, len))
+		sample->len = len;
 	return TC_ACT_SHOT;
 }
 
@@ -80,7 +105,12 @@ int gen_sink_tc(struct __sk_buff *skb)
 SEC("xdp")
 int gen_sink_xdp(struct xdp_md *ctx)
 {
-	count(1, ctx->data_end - ctx->data);
+	__u32 len = ctx->data_end - ctx->data;
+	struct gen_frame *sample = count(1, len);
+
+	if (sample && len >= GEN_FRAME_MIN && len <= GEN_FRAME_MAX &&
+	    !bpf_xdp_load_bytes(ctx, 0, sample->data, len))
+		sample->len = len;
 	return XDP_DROP;
 }
 

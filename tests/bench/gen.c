@@ -1,19 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Packet generator and sink for the benchmark.
+ * Packet generator, forwarder and sink for the benchmark.
  *
  *   gen send DEV FILE.pcap SECONDS       send the capture's frames, over and over, out of DEV
- *   gen sink DEV SECONDS [tc|xdp]        swallow and count what arrives on DEV
+ *   gen forward DEV OUT                  XDP on DEV that redirects every frame out of OUT
+ *   gen sink DEV SECONDS [tc|xdp [FILE.pcap [TID]]]
+ *                                        swallow and count what arrives on DEV; keep samples in
+ *                                        FILE; tell the CPU time that thread TID used meanwhile
  *
  * send is one long BPF_PROG_TEST_RUN call with live frames, ended by a signal: many Mpps out of
- * one core, which is more than a gateway on the other takes; the excess is lost in the veth's
- * ring, and the sink says what came through. The sink waits for the first packet, lets WARM_UP_MS
- * pass, and then counts. Both print one JSON object. CPUs are the caller's choice (taskset).
+ * one core, which is more than a gateway on the other takes; the excess is lost on the way, and
+ * the sink says what came through. The sink waits for the first packet, lets WARM_UP_MS pass, and
+ * then counts. Both print one JSON object. SIGTERM ends send and forward in good order. CPUs are
+ * the caller's choice (taskset).
  */
 #include <errno.h>
 #include <linux/if_link.h>
 #include <net/if.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -138,15 +143,19 @@ static int fill_maps(struct gen_bpf *skel, const struct gen_frame *frames, int n
 	return bpf_map_update_elem(bpf_map__fd(skel->maps.out), &zero, &ifindex, BPF_ANY);
 }
 
-static void on_alarm(int sig)
+static volatile sig_atomic_t stopped;
+
+static void on_signal(int sig)
 {
+	if (sig == SIGTERM)
+		stopped = 1;
 }
 
 /* data_in is longer than any frame: only then does the kernel leave room to size each as wanted. */
 static int run_send(struct gen_bpf *skel, double seconds)
 {
 	static unsigned char buffer[GEN_FRAME_MAX + 64];
-	struct sigaction act = { .sa_handler = on_alarm };
+	struct sigaction act = { .sa_handler = on_signal };
 	struct itimerval timer = {
 		.it_value = { (long)seconds, (long)((seconds - (long)seconds) * 1e6) },
 		.it_interval = { 0, 10000 },
@@ -157,10 +166,11 @@ static int run_send(struct gen_bpf *skel, double seconds)
 	int err;
 
 	sigaction(SIGALRM, &act, NULL);
+	sigaction(SIGTERM, &act, NULL);
 	setitimer(ITIMER_REAL, &timer, NULL);
 	do
 		err = bpf_prog_test_run_opts(bpf_program__fd(skel->progs.gen_send), &opts);
-	while ((!err || err == -EINTR) && now() < end);
+	while ((!err || err == -EINTR) && !stopped && now() < end);
 	return err == -EINTR ? 0 : err;
 }
 
@@ -210,11 +220,36 @@ static struct gen_count read_counts(struct gen_bpf *skel)
 	return sum;
 }
 
-static int measure(struct gen_bpf *skel, double seconds)
-{
-	struct gen_count first, last;
-	double start, took;
+struct sink {
+	struct gen_bpf *skel;
+	__u32 ifindex;
+	double seconds;
+	bool in_xdp;
+	const char *samples;         /* pcap file to write, or NULL */
+	const char *tid;             /* thread whose CPU time is wanted, or NULL */
+};
 
+/* Seconds on a CPU; softirq work done in the thread's system calls is in it. -1: cannot tell. */
+static double cpu_seconds(const char *tid)
+{
+	unsigned long long ns;
+	char path[64];
+	FILE *f;
+	int n;
+
+	if (!tid)
+		return -1;
+	snprintf(path, sizeof(path), "/proc/%s/schedstat", tid);
+	f = fopen(path, "re");
+	if (!f)
+		return -1;
+	n = fscanf(f, "%llu", &ns);
+	fclose(f);
+	return n == 1 ? ns / 1e9 : -1;
+}
+
+static int wait_first_packet(struct gen_bpf *skel)
+{
 	for (int ms = 0; !read_counts(skel).packets; ms += 5) {
 		if (ms >= FIRST_PACKET_MS) {
 			fprintf(stderr, "gen: no packet came within %d s\n", FIRST_PACKET_MS / 1000);
@@ -222,59 +257,133 @@ static int measure(struct gen_bpf *skel, double seconds)
 		}
 		sleep_ms(5);
 	}
-	sleep_ms(WARM_UP_MS);
-	start = now();
-	first = read_counts(skel);
-	sleep_ms(seconds * 1000);
-	took = now() - start;
-	last = read_counts(skel);
-	last.packets -= first.packets;
-	last.bytes -= first.bytes;
-	printf("{\"packets\": %llu, \"bytes\": %llu, \"seconds\": %.3f, \"mpps\": %.4f, \"gbps\": %.4f}\n",
-	       (unsigned long long)last.packets, (unsigned long long)last.bytes, took,
-	       last.packets / took / 1e6, last.bytes * 8 / took / 1e9);
 	return 0;
 }
 
-static int sink_xdp(struct gen_bpf *skel, __u32 ifindex, double seconds)
+static int measure(const struct sink *sink)
 {
-	int fd = bpf_program__fd(skel->progs.gen_sink_xdp), err;
+	struct gen_count first, last;
+	double start, took, cpu, cpu_end;
+	int err = wait_first_packet(sink->skel);
 
-	err = bpf_xdp_attach(ifindex, fd, XDP_FLAGS_DRV_MODE | XDP_FLAGS_UPDATE_IF_NOEXIST, NULL);
 	if (err)
 		return err;
-	err = measure(skel, seconds);
-	bpf_xdp_detach(ifindex, XDP_FLAGS_DRV_MODE, NULL);
+	sleep_ms(WARM_UP_MS);
+	start = now();
+	first = read_counts(sink->skel);
+	cpu = cpu_seconds(sink->tid);
+	sleep_ms(sink->seconds * 1000);
+	took = now() - start;
+	last = read_counts(sink->skel);
+	cpu_end = cpu_seconds(sink->tid);
+	last.packets -= first.packets;
+	last.bytes -= first.bytes;
+	printf("{\"packets\": %llu, \"bytes\": %llu, \"seconds\": %.3f, \"mpps\": %.4f, \"gbps\": %.4f",
+	       (unsigned long long)last.packets, (unsigned long long)last.bytes, took,
+	       last.packets / took / 1e6, last.bytes * 8 / took / 1e9);
+	if (cpu >= 0 && cpu_end >= 0)
+		printf(", \"cpu\": %.4f", cpu_end - cpu);
+	puts("}");
+	return 0;
+}
+
+static int write_samples(const struct sink *sink)
+{
+	const struct pcap_header h = {
+		PCAP_MAGIC, 2, 4, 0, 0, GEN_FRAME_MAX, LINKTYPE_ETHERNET,
+	};
+	int fd = bpf_map__fd(sink->skel->maps.samples), err = 0;
+	static struct gen_frame frame;
+	FILE *f;
+
+	if (!sink->samples)
+		return 0;
+	f = fopen(sink->samples, "we");
+	if (!f)
+		return -errno;
+	fwrite(&h, sizeof(h), 1, f);
+	for (__u32 i = 0; !err && i < GEN_SAMPLES; i++) {
+		struct pcap_record rec = { 0 };
+
+		err = bpf_map_lookup_elem(fd, &i, &frame);
+		if (err || !frame.len)
+			continue;
+		rec.caplen = rec.len = frame.len;
+		fwrite(&rec, sizeof(rec), 1, f);
+		fwrite(frame.data, frame.len, 1, f);
+	}
+	if (fclose(f) && !err)
+		err = -errno;
 	return err;
 }
 
-static int sink_tc(struct gen_bpf *skel, __u32 ifindex, double seconds)
+static int sink_xdp(const struct sink *sink)
 {
-	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex, .attach_point = BPF_TC_INGRESS);
-	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = bpf_program__fd(skel->progs.gen_sink_tc));
+	int fd = bpf_program__fd(sink->skel->progs.gen_sink_xdp), err;
+	const __u32 flags = XDP_FLAGS_DRV_MODE;
+
+	err = bpf_xdp_attach(sink->ifindex, fd, flags | XDP_FLAGS_UPDATE_IF_NOEXIST, NULL);
+	if (err)
+		return err;
+	err = measure(sink);
+	bpf_xdp_detach(sink->ifindex, flags, NULL);
+	return err;
+}
+
+static int sink_tc(const struct sink *sink)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = sink->ifindex, .attach_point = BPF_TC_INGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = bpf_program__fd(sink->skel->progs.gen_sink_tc));
 	int err = bpf_tc_hook_create(&hook);
 
 	if (err)
 		return err;
 	err = bpf_tc_attach(&hook, &opts);
-	err = err ?: measure(skel, seconds);
+	err = err ?: measure(sink);
 	/* libbpf removes the qdisc only for both together */
 	hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
 	bpf_tc_hook_destroy(&hook);
 	return err;
 }
 
-static int cmd_sink(__u32 ifindex, double seconds, const char *where)
+static int cmd_sink(struct sink *sink)
 {
-	struct gen_bpf *skel = gen_bpf__open_and_load();
 	int err;
 
+	sink->skel = gen_bpf__open_and_load();
+	if (!sink->skel)
+		return -errno;
+	err = sink->in_xdp ? sink_xdp(sink) : sink_tc(sink);
+	err = err ?: write_samples(sink);
+	gen_bpf__destroy(sink->skel);
+	return err;
+}
+
+static int cmd_forward(__u32 ifindex, const char *out)
+{
+	__u32 zero = 0, out_ifindex = if_nametoindex(out);
+	const __u32 flags = XDP_FLAGS_DRV_MODE;
+	struct gen_bpf *skel;
+	sigset_t set;
+	int err, sig;
+
+	if (!out_ifindex) {
+		fprintf(stderr, "gen: %s: no such device in this network namespace\n", out);
+		return -ENODEV;
+	}
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	skel = gen_bpf__open_and_load();
 	if (!skel)
 		return -errno;
-	if (!strcmp(where, "xdp"))
-		err = sink_xdp(skel, ifindex, seconds);
-	else
-		err = sink_tc(skel, ifindex, seconds);
+	err = bpf_map_update_elem(bpf_map__fd(skel->maps.out), &zero, &out_ifindex, BPF_ANY);
+	err = err ?: bpf_xdp_attach(ifindex, bpf_program__fd(skel->progs.gen_forward),
+				    flags | XDP_FLAGS_UPDATE_IF_NOEXIST, NULL);
+	if (!err) {
+		sigwait(&set, &sig);
+		bpf_xdp_detach(ifindex, flags, NULL);
+	}
 	gen_bpf__destroy(skel);
 	return err;
 }
@@ -282,8 +391,32 @@ static int cmd_sink(__u32 ifindex, double seconds, const char *where)
 static int usage(void)
 {
 	fputs("usage: gen send DEV FILE.pcap SECONDS\n"
-	      "       gen sink DEV SECONDS [tc|xdp]\n", stderr);
+	      "       gen forward DEV OUT\n"
+	      "       gen sink DEV SECONDS [tc|xdp [FILE.pcap [TID]]]\n", stderr);
 	return 2;
+}
+
+/* The command of argv for this device; 1: the command line is not understood. */
+static int run(int argc, char **argv, __u32 ifindex)
+{
+	const char *command = argv[1];
+
+	if (!strcmp(command, "forward") && argc == 4)
+		return cmd_forward(ifindex, argv[3]);
+	if (!strcmp(command, "send") && argc == 5 && atof(argv[4]) > 0)
+		return cmd_send(ifindex, argv[3], atof(argv[4]));
+	if (!strcmp(command, "sink") && argc <= 7 && atof(argv[3]) > 0) {
+		struct sink sink = {
+			.ifindex = ifindex,
+			.seconds = atof(argv[3]),
+			.in_xdp = argc > 4 && !strcmp(argv[4], "xdp"),
+			.samples = argc > 5 ? argv[5] : NULL,
+			.tid = argc > 6 ? argv[6] : NULL,
+		};
+
+		return cmd_sink(&sink);
+	}
+	return 1;
 }
 
 int main(int argc, char **argv)
@@ -298,11 +431,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "gen: %s: no such device in this network namespace\n", argv[2]);
 		return 1;
 	}
-	if (!strcmp(argv[1], "send") && argc == 5 && atof(argv[4]) > 0)
-		err = cmd_send(ifindex, argv[3], atof(argv[4]));
-	else if (!strcmp(argv[1], "sink") && argc <= 5 && atof(argv[3]) > 0)
-		err = cmd_sink(ifindex, atof(argv[3]), argc == 5 ? argv[4] : "tc");
-	else
+	err = run(argc, argv, ifindex);
+	if (err > 0)
 		return usage();
 	if (err)
 		fprintf(stderr, "gen: %s: %s\n", argv[1], strerror(-err));

@@ -15,6 +15,10 @@ struct gen_frame {
 	__u8 data[GEN_FRAME_MAX];
 };
 
+/* One frame in SAMPLE_EVERY (a prime: frames come in periods) is kept, the last SAMPLES of them. */
+#define GEN_SAMPLES 16
+#define GEN_SAMPLE_EVERY 997
+
 struct gen_count {
 	__u64 packets;
 	__u64 bytes;

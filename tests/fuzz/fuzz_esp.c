@@ -75,6 +75,7 @@ static void check_bounds(const struct xi_pkt *pkt, const uint8_t *buf, size_t si
 
 static enum xi_reason open_packet(struct fuzz_sa *f, struct xi_pkt *pkt)
 {
+	struct xi_esp_tally tally = {.now = 1};
 	enum xi_crypto_status status;
 	struct xi_aead_job job;
 	struct xi_esp_in in;
@@ -84,7 +85,9 @@ static enum xi_reason open_packet(struct fuzz_sa *f, struct xi_pkt *pkt)
 		return why;
 	require(job.data > pkt->data && job.icv + job.icv_len <= pkt->data + pkt->len);
 	xi_engine_openssl.open(crypto(), &job, 1);
-	return xi_esp_in_finish(&f->ctx, pkt, &job, &in, 1, &status);
+	why = xi_esp_in_finish(&f->ctx, pkt, &job, &in, &tally, &status);
+	xi_esp_tally_flush(&tally);
+	return why;
 }
 
 static void run_wire(struct fuzz_sa *f, uint8_t *buf, size_t size)
@@ -130,6 +133,7 @@ static void run_outbound(struct fuzz_sa *f, const uint8_t *inner, size_t size)
 {
 	uint8_t *buf = malloc(FRONT + size + BACK);
 	struct xi_pkt pkt = { buf + FRONT, (uint32_t)size, FRONT, BACK };
+	struct xi_esp_tally tally = {.now = 1};
 	struct xi_aead_job job;
 
 	require(buf);
@@ -137,7 +141,8 @@ static void run_outbound(struct fuzz_sa *f, const uint8_t *inner, size_t size)
 	if (!xi_esp_out_prepare(&f->ctx, 1, &pkt, &job)) {
 		check_bounds(&pkt, buf, FRONT + size + BACK);
 		xi_engine_openssl.seal(crypto(), &job, 1);
-		require(!xi_esp_out_finish(&f->ctx, &pkt, &job, 1));
+		require(!xi_esp_out_finish(&f->ctx, &job, &tally));
+		xi_esp_tally_flush(&tally);
 		f->ctx.ecn = 0;
 		f->ctx.dscp_decap = 0;
 		require(!open_packet(f, &pkt));

@@ -91,10 +91,12 @@ sees() {
 	return 1
 }
 
-KEY=0x0102030405060708090a0b0c0d0e0f1011121314
+KEY=0x0000100005060708090a0b0c0d0e0f1011121314
 KEY256=0x000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20212223
 A="src 192.0.2.1 dst 192.0.2.2 proto esp"
-sa() { ip xfrm state add $A spi "$1" mode tunnel reqid 1 "${@:2}" aead 'rfc4106(gcm(aes))' $KEY 128; }
+# each SA has a key of its own
+key_of() { printf '0x%08x05060708090a0b0c0d0e0f1011121314' "$1"; }
+sa() { ip xfrm state add $A spi "$1" mode tunnel reqid 1 "${@:2}" aead 'rfc4106(gcm(aes))' "$(key_of "$1")" 128; }
 
 echo "# no server"
 ok "without a server there is no XFRM at all" has "$(ip xfrm state list)" "Protocol not supported"
@@ -236,13 +238,16 @@ monitor_stop
 echo "# many"
 for ((i = 0; i < 3000; i++)); do
 	printf 'xfrm state add src 192.0.2.1 dst 192.0.%d.%d proto esp spi 0x%x mode tunnel reqid %d aead rfc4106(gcm(aes)) %s 128\n' \
-		$((i / 250)) $((i % 250 + 1)) $((0x10000 + i)) $i $KEY
+		$((i / 250)) $((i % 250 + 1)) $((0x10000 + i)) $i "$(key_of $((0x10000 + i)))"
 done > "$work/batch"
 sa 0x1000
 sa 0x1001
 ok "3000 adds from ip -batch" is "$(ip -batch "$work/batch")" ""
 ok "3002 counted" is "$(ip xfrm state count)" "	 SAD count 3002"
 ok "3002 listed" is "$(ip xfrm state list | grep -c '^src')" 3002
+ok "a second SA with a key that its sender uses already" has \
+	"$(ip xfrm state add src 192.0.2.1 dst 192.0.2.9 proto esp spi 0x6000 mode tunnel aead 'rfc4106(gcm(aes))' $KEY 128)" \
+	"another SA from this source address has the same key"
 ok "deleteall of 32 in one datagram" is "$(ip xfrm state deleteall dst 192.0.5.96/27)" ""
 ok "and no others" is "$(ip xfrm state count)" "	 SAD count 2970"
 ip xfrm state flush
@@ -271,6 +276,12 @@ ok "and those between them are loaded" has "$(ip xfrm state list; ip xfrm policy
 ok "as are those behind" has "$(ip xfrm policy list)" "src 10.3.0.0/16 dst 10.4.0.0/16"
 echo "route add default via 10.0.0.1" >> "$work/file"
 ok "other commands are not run" has "$(tell batch "$work/file")" "batch -22 $work/file:11: only \`xfrm state|policy add|update"
+echo "xfrm state add $A spi 0x5004 mode tunnel aead rfc4106(gcm(aes)) ${KEY}z 128" > "$work/bad"
+echo "xfrm state add $A spi 0x5004 mode tunnel reqid $KEY aead rfc4106(gcm(aes)) $KEY 128" >> "$work/bad"
+text=$(tell batch "$work/bad"; read -r -t 10 -u "$from_server" line; echo "$line")
+ok "a line that ip refuses is named" has "$text" "$work/bad:1: Error: argument \"...\" is wrong: ALGO-KEYMAT"
+ok "so is the next" has "$text" "$work/bad:2: Error: argument \"...\" is wrong: REQID"
+ok "and no key is told" is "$(grep -c "${KEY:0:12}" <<< "$text")" 0
 ok "no file" has "$(tell batch "$work/none")" "No such file or directory"
 
 echo "# restart"

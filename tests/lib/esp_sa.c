@@ -57,17 +57,21 @@ void test_pkt_set(struct test_pkt *p, const uint8_t *data, size_t len)
 
 enum xi_reason test_seal(struct test_sa *t, uint64_t seq, struct xi_pkt *pkt)
 {
+	struct xi_esp_tally tally = {.now = 1000};
 	struct xi_aead_job job;
 	enum xi_reason why = xi_esp_out_prepare(&t->ctx, seq, pkt, &job);
 
 	if (why)
 		return why;
 	t->engine->seal(t->crypto, &job, 1);
-	return xi_esp_out_finish(&t->ctx, pkt, &job, 1000);
+	why = xi_esp_out_finish(&t->ctx, &job, &tally);
+	xi_esp_tally_flush(&tally);
+	return why;
 }
 
 enum xi_reason test_open(struct test_sa *t, struct xi_pkt *pkt, enum xi_crypto_status *status)
 {
+	struct xi_esp_tally tally = {.now = 1000};
 	enum xi_crypto_status unused;
 	struct xi_aead_job job;
 	struct xi_esp_in in;
@@ -76,7 +80,9 @@ enum xi_reason test_open(struct test_sa *t, struct xi_pkt *pkt, enum xi_crypto_s
 	if (why)
 		return why;
 	t->engine->open(t->crypto, &job, 1);
-	return xi_esp_in_finish(&t->ctx, pkt, &job, &in, 1000, status ? status : &unused);
+	why = xi_esp_in_finish(&t->ctx, pkt, &job, &in, &tally, status ? status : &unused);
+	xi_esp_tally_flush(&tally);
+	return why;
 }
 
 static void put16(uint8_t *p, uint16_t v)

@@ -160,8 +160,8 @@ static int mem_masks_put(void *s, const struct xi_guard_mask masks[XI_MAX_MASKS]
 	struct mem_store *m = s;
 	int err = write_step(m, 'M');
 
-	if (!err)
-		memcpy(m->masks, masks, sizeof(m->masks));
+	/* row by row in maps: when it fails, any part may have been written */
+	memcpy(m->masks, masks, sizeof(m->masks));
 	return err;
 }
 
@@ -334,10 +334,11 @@ struct xi_sa sample_sa(const char *saddr, const char *daddr, uint32_t spi)
 	return sa;
 }
 
-struct xi_sa_key sample_key(uint8_t fill)
+struct xi_sa_key sample_key(uint32_t n)
 {
 	struct xi_sa_key key = { .alg = XI_ALG_AES_GCM, .len = 20 };
 
-	memset(key.key, fill, key.len);
+	memset(key.key, n, key.len);
+	memcpy(key.key, &n, sizeof(n));
 	return key;
 }

@@ -70,7 +70,7 @@ const struct mem_guard *mem_store_guard(const struct mem_store *m, const struct 
 /* ESP tunnel SA with AES-GCM-128, no limits, window 32; addresses as text, both of one family. */
 struct xi_sa sample_sa(const char *saddr, const char *daddr, uint32_t spi);
 /* A 20-byte key (16 and salt), every byte `fill`. */
-struct xi_sa_key sample_key(uint8_t fill);
+struct xi_sa_key sample_key(uint32_t n);
 /* Address of either family, as abi.h lays it out. Returns the family. */
 enum xi_family sample_addr(uint8_t out[16], const char *text);
 

@@ -31,6 +31,7 @@
 #   not_on_wire PCAP TEXT        true when TEXT occurs in no packet
 #
 # Variables to set before net_up: XI_QUEUES (1), XI_WAN_MTU (1600), XI_LAN_MTU (1500).
+# XI_SNAPLEN: bytes of a packet that captures keep (all); few make the buffer hold more packets.
 # XI_BUILD (build) names the build directory of the programs, XI_DAEMON another xipsecd than the one in it.
 
 XI_NS=xi-$$
@@ -289,10 +290,9 @@ sa_packets() {
 		END { exit !found }'
 }
 
-# -s: a slot of the ring takes as much, and with the default there are few of them
 capture_start() {
 	local name=$1 dev=$2 log=$XI_TMP/$1-$2.tcpdump
-	nsenter --net="/run/netns/$XI_NS-$name" -- tcpdump -n -U --immediate-mode -Z root -B 16384 -s 2048 -i "$dev" \
+	nsenter --net="/run/netns/$XI_NS-$name" -- tcpdump -n -U --immediate-mode -Z root -B 16384 -s "${XI_SNAPLEN:-0}" -i "$dev" \
 		-w "$XI_TMP/$name-$dev.pcap" "${3:-}" 2> "$log" &
 	xi_pids["capture $name $dev"]=$!
 	wait_for 10 grep -q 'listening on' "$log"

@@ -38,14 +38,14 @@ done
 head -n 3 "$XI_TMP/gw1.sas" | cut -c1-150
 
 say "traffic: ping over IPv4 and IPv6, then TCP"
-capture_start wan br || fail "capture"
+XI_SNAPLEN=96 capture_start wan br || fail "capture"
 run h1 ping -c 5 -i 0.02 -W 2 10.1.2.2 || fail "ping"
 run h1 ping -q -c 200 -i 0.002 -W 2 10.1.2.2 || fail "ping"
 run h1 ping -q -c 100 -i 0.005 -W 2 fd00:2::2 || fail "ping over IPv6"
 net_bg iperf h2 iperf3 -s -1
 wait_for 5 net_in h2 sh -c 'ss -Hltn sport = :5201 | grep -q .' || fail "iperf3 server"
-run h1 iperf3 -c 10.1.2.2 -t 2 -f m | grep -E 'sender|receiver' || fail "TCP"
-capture_stop wan br || echo "(the capture lost some packets)"
+run h1 iperf3 -c 10.1.2.2 -n 200M -f m | grep -E 'sender|receiver' || fail "TCP"
+capture_stop wan br > /dev/null || echo "(the capture could not keep up with TCP; what it has is looked at)"
 
 say "what the wire carried"
 only_esp "$XI_TMP/wan-br.pcap" || fail "cleartext on the wire"
@@ -55,5 +55,5 @@ echo "... $(pcap_count "$XI_TMP/wan-br.pcap" esp) ESP packets, nothing in clear 
 say "xipsec show, on gw1"
 gwctl gw1 xipsec show || fail "xipsec show"
 say "xipsec xfrm state, on gw1: iproute2's own tool, grammar and output"
-gwctl gw1 xipsec xfrm state list | head -n 12
+gwctl gw1 xipsec xfrm state get src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x1001
 say "done; everything is being taken down"

@@ -53,7 +53,12 @@ ping_flow() {
 ping_all() {
 	local i
 	for ((i = 0; i < N; i++)); do
-		ping_flow $i 3 || { echo "flow $i"; return 1; }
+		ping_flow $i 3 && continue
+		echo "flow $i"
+		for gw in gw1 gw2; do
+			gwctl $gw xipsec stats
+		done
+		return 1
 	done
 }
 tcp_through() {

@@ -67,7 +67,7 @@ sed -i "/^\[daemon\]/a sas = $XI_TMP/sas" "$conf"
 printf 'xfrm state add x\nroute add default via 10.0.0.1\n' > "$XI_TMP/sas"
 says "-n reads the file of SAs" 2 "$XI_TMP/sas:2: only \`xfrm state|policy add|update ...\` may stand here" daemon -n -c "$conf"
 rm "$XI_TMP/sas"
-says "which has to be there" 2 "$XI_TMP/sas: No such file or directory" daemon -n -c "$conf"
+says "which has to be there" 2 "$XI_TMP/sas: cannot read the file of SAs: No such file or directory" daemon -n -c "$conf"
 
 # the machine
 says "an interface that is not there" 1 \
@@ -81,13 +81,13 @@ says "a pin directory that is on no bpffs" 1 \
 	"$XI_TMP/plain/x: not on a bpf file system; mount one with \`mount -t bpf bpf /sys/fs/bpf\`, or set pin-dir" \
 	daemon -c "$good" --pin-dir "$XI_TMP/plain/x"
 without() {
-	says "without ${1%%,*}" 1 "$1 is missing, for $2: start xipsecd as root, or add it to CapabilityBoundingSet= of its unit" \
+	says "without ${1%%,*}" 1 "$1 is missing, for $2" \
 		net_in gw1 timeout 10 setpriv --bounding-set="$3" prlimit --memlock=65536 "$XI_DAEMON" -c "$good"
 }
-without CAP_NET_ADMIN "XDP, xipsec0 and routes" -net_admin
+without CAP_NET_ADMIN "XDP and tc programs, devices and routes: run this as root, or grant it" -net_admin
 without CAP_NET_RAW "AF_XDP and raw sockets" -net_raw
-without CAP_BPF "programs and maps" -bpf,-sys_admin
-without CAP_PERFMON "miss messages, and programs that read packets" -perfmon,-sys_admin
+without CAP_BPF "maps and programs" -bpf,-sys_admin
+without CAP_PERFMON "programs and the event ring" -perfmon,-sys_admin
 without CAP_IPC_LOCK "packet memory" -ipc_lock
 gwctl gw1 xipsec down
 

@@ -31,7 +31,7 @@ tcp_host() {
 	wait_for 5 cmp "$XI_TMP/blob" "$XI_TMP/got"
 }
 
-capture_start wan br
+XI_SNAPLEN=96 capture_start wan br
 capture_start gw1 xipsec0 icmp
 tap_check "host to host: ping over IPv4" ping_host -I 10.1.1.1 10.1.2.1
 tap_check "host to host: ping over IPv6" ping_host -I fd00:1::1 fd00:2::1
@@ -44,6 +44,16 @@ tap_check "only ESP on the wire" only_esp "$XI_TMP/wan-br.pcap"
 dump=$(bpftool -j map dump pinned "$XI_BPFFS/gw1/sa_cache")
 tap_is "bpftool map dump shows sa_cache with named fields" 	"$(jq -r '[.[].formatted.value.method] | unique | join(",")' <<< "$dump")" XI_METHOD_FAST
 tap_is "sa_cache holds the SA under its SPI" "$(jq -r '[.[].formatted.key.spi] | sort | join(",")' <<< "$dump")" "$((SA_BASE + 2)),$((SA_BASE + 34))"
+# the SA a packet came through, as the host's stack sees it: the output mark selects a rule that refuses the packet
+tap_check "an inbound SA with an output mark" gwctl gw1 xipsec xfrm state update src 192.0.2.2 dst 192.0.2.1 proto esp \
+	spi $((SA_BASE + 2)) reqid $((SA_BASE + 2)) mode tunnel aead 'rfc4106(gcm(aes))' "$(sa_key $((SA_BASE + 2)))" 128 \
+	flag esn replay-window 64 output-mark 0x7 mask 0xff
+tap_check "packets come through it" ping_host -I 10.1.1.1 10.1.2.1
+net_in gw1 sh -c 'ip rule add pref 100 lookup local; ip rule del pref 0; ip rule add pref 50 fwmark 0x7/0xff prohibit'
+tap_check "and carry its mark: a rule by mark refuses them" sh -c "! nsenter --net=/run/netns/$XI_NS-gw1 ping -q -c 3 -i 0.01 -W 1 -I 10.1.1.1 10.1.2.1"
+tap_check "those of an SA without one pass" ping_host -I fd00:1::1 fd00:2::1
+net_in gw1 ip rule del pref 50
+
 ping_host 192.0.2.2 > "$XI_TMP/clear.txt"
 tap_check "traffic that no policy names is left alone" grep -q ' 0% packet loss' "$XI_TMP/clear.txt"
 tap_done

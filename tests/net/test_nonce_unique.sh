@@ -8,6 +8,7 @@ cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/sas.sh
 need_root
 need_tools tcpdump ping python3
+XI_SNAPLEN=96
 
 net_up || tap_skip_all "cannot make network namespaces"
 mkdir -p "$XI_TMP/state"
@@ -50,6 +51,16 @@ done
 tap_check "traffic after the last restart" traffic
 tap_check "clean stop" stop_daemon gw1
 rm -rf "${XI_BPFFS:?}/gw1"/*
+lost() {
+	local out
+	out=$(nsenter --net="/run/netns/$XI_NS-gw1" -- timeout 10 "$XI_BUILD/xipsecd" -c "$XI_TMP/gw1.conf" 2>&1)
+	echo "$out"
+	grep -q 'run `xipsec down`, then start again' <<< "$out"
+}
+tap_check "with programs on the ports and their maps gone it does not start" lost
+for dev in wan0 lan0; do
+	net_in gw1 ip link set dev $dev xdp off
+done
 tap_check "start as after a reboot: the maps are gone, the file of SAs is there" start_gw1
 tap_check "traffic after that" wait_for 10 net_in h1 ping -q -c 1 -W 1 10.1.2.2
 burst

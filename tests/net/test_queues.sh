@@ -6,6 +6,7 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh
 XI_QUEUES=4
+XI_SNAPLEN=96
 . tests/lib/netns.sh
 . tests/lib/sas.sh
 need_root

@@ -48,6 +48,13 @@ not_less() {
 tap_check "no counter went back" not_less
 tap_check "traffic goes on over IPv4" pings 10.1.2.2
 tap_check "traffic goes on over IPv6" pings fd00:2::2
+in_fast() {
+	gwctl gw1 xipsec stats -j | jq .reasons.fast_in
+}
+fast_again() {
+	[ "$(in_fast)" -gt "$(jq .fast_in "$XI_TMP/stats-before")" ]
+}
+tap_check "SAs that were in the cache before are FAST again" fast_again
 tap_is "peer saw no replay" "$(gwctl gw2 xipsec stats -j | jq '.reasons.replay + .reasons.replay_old')" 0
 tap_check "SIGTERM leaves programs and maps" stop_daemon gw1
 tap_check "pinned maps are there" test -e "$XI_BPFFS/gw1/sad"

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The receive record on its way to the host: xdp_host by test run, then xdp_host and tc_mark
- * together on a live device, read by a UDP socket. Last tc_guard on packets whose headers are not
- * in the linear part.
+ * The receive record on its way to the host: tc_mark on a live device, read by a UDP socket. Then
+ * tc_guard on packets whose headers are not in the linear part.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -34,13 +33,6 @@
 		0x02, status, (handle) >> 24, ((handle) >> 16) & 255, ((handle) >> 8) & 255,       \
 			(handle)&255                                                               \
 	}
-#define META(...)                                                                                  \
-	.meta = { .magic = XI_META_MAGIC,                                                          \
-		  .slot = XI_NO_SLOT,                                                              \
-		  .next_slot = XI_NO_SLOT,                                                         \
-		  .dir = XI_IN,                                                                    \
-		  .l3_offset = 14,                                                                 \
-		  __VA_ARGS__ }
 #define N(a) (sizeof(a) / sizeof((a)[0]))
 
 static const uint8_t verified[] = RECORD(XI_CRYPTO_SUCCESS, XI_BED_HANDLE);
@@ -48,34 +40,6 @@ static const uint8_t failed[] = RECORD(XI_CRYPTO_TUNNEL_ESP_AUTH_FAILED, XI_BED_
 static const uint8_t bypassed[] = RECORD(XI_CRYPTO_NOT_DONE, 0);
 static const uint8_t no_status[] = RECORD(XI_CRYPTO_NOT_DONE + 1, XI_BED_HANDLE);
 static const uint8_t no_record[] = { 0x06, 0, 0, 0x30, 0, 7 };
-
-/* clang-format off */
-static const struct xi_case cases[] = {
-	{"verified", {INNER, .smac = verified}, NULL, XDP_PASS, {},
-	  META(.handle = XI_BED_HANDLE, .flags = XI_META_CRYPTO_DONE, .status = XI_CRYPTO_SUCCESS)},
-	{"authentication failed", {INNER, .smac = failed}, NULL, XDP_PASS, {},
-	  META(.handle = XI_BED_HANDLE, .flags = XI_META_CRYPTO_DONE,
-	    .status = XI_CRYPTO_TUNNEL_ESP_AUTH_FAILED)},
-	{"bypass", {INNER, .smac = bypassed}, NULL, XDP_PASS, {},
-	  META(.status = XI_CRYPTO_NOT_DONE)},
-	{"no such status", {INNER, .smac = no_status}, NULL, XDP_PASS},
-	{"no record", {INNER, .smac = no_record}, NULL, XDP_PASS},
-};
-/* clang-format on */
-
-static void record(void **state)
-{
-	struct xi_bed *bed = *state;
-
-	xi_bed_cases(bed, bed->skel->progs.xdp_host, XI_ROLE_HOST, cases, N(cases), 0);
-}
-
-static void record_replaces_forged_metadata(void **state)
-{
-	struct xi_bed *bed = *state;
-
-	xi_bed_cases(bed, bed->skel->progs.xdp_host, XI_ROLE_HOST, cases, N(cases), 32);
-}
 
 /* A new hook each time: programs of earlier tests go with the old one. */
 static void attach_tc(struct xi_bed *bed, struct bpf_program *prog, enum bpf_tc_attach_point point)
@@ -174,9 +138,6 @@ static void output_mark_reaches_the_host(void **state)
 			 0);
 	in = receiver();
 	out = packet_socket("xibed1");
-	assert_return_code(bpf_xdp_attach(bed->ifindex, bpf_program__fd(bed->skel->progs.xdp_host),
-					  XDP_FLAGS_DRV_MODE, NULL),
-			   errno);
 	attach_tc(bed, bed->skel->progs.tc_mark, BPF_TC_INGRESS);
 	put_sa(bed, 0xffff1234, 0xffff);
 	assert_int_equal(mark_of(bed, out, in, verified), 0x1234);
@@ -187,7 +148,8 @@ static void output_mark_reaches_the_host(void **state)
 	put_sa(bed, 0x77, 0xffffffff);
 	assert_int_equal(mark_of(bed, out, in, bypassed), 0);
 	assert_int_equal(mark_of(bed, out, in, no_record), 0);
-	assert_return_code(bpf_xdp_detach(bed->ifindex, XDP_FLAGS_DRV_MODE, NULL), errno);
+	assert_int_equal(mark_of(bed, out, in, failed), 0);
+	assert_int_equal(mark_of(bed, out, in, no_status), 0);
 	close(in);
 	close(out);
 }
@@ -289,8 +251,6 @@ static void guard_drops_cut_headers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(record),
-		cmocka_unit_test(record_replaces_forged_metadata),
 		cmocka_unit_test(output_mark_reaches_the_host),
 		cmocka_unit_test(guard_reads_non_linear_packets),
 		cmocka_unit_test(guard_drops_cut_headers),

@@ -104,13 +104,14 @@ static void scapy_packets_are_sealed_and_opened_exactly(void **state)
 /* Sealing with an IV that is not the sequence number: patched in between the steps. */
 static void seal_with_iv(struct test_sa *t, uint64_t seq, struct xi_pkt *pkt, const uint8_t iv[8])
 {
+	struct xi_esp_tally tally = {.now = 1000};
 	struct xi_aead_job job;
 
 	assert_int_equal(xi_esp_out_prepare(&t->ctx, seq, pkt, &job), XI_NONE);
 	memcpy(job.data - 8, iv, 8);
 	memcpy(job.nonce + 4, iv, 8);
 	t->engine->seal(t->crypto, &job, 1);
-	assert_int_equal(xi_esp_out_finish(&t->ctx, pkt, &job, 1000), XI_NONE);
+	assert_int_equal(xi_esp_out_finish(&t->ctx, &job, &tally), XI_NONE);
 }
 
 static void shared_vector(const json_t *v)
@@ -355,6 +356,31 @@ static void counters_count_what_the_kernel_counts(void **state)
 	test_sa_stop(&in);
 }
 
+/* A batch whose packets change their SA twice: 2 of the first, 1 of the second, 1 of the first. */
+static void a_tally_of_two_sas_gives_each_its_own(void **state)
+{
+	static const int owner[] = {0, 0, 1, 0};
+	struct xi_esp_tally tally = {.now = 1000};
+	static struct test_sa sas[2];
+	struct xi_aead_job job = {.clear_len = 100};
+
+	for (int i = 0; i < 2; i++) {
+		test_sa_default(&sas[i], XI_IPV4);
+		test_sa_start(&sas[i], &xi_engine_openssl);
+	}
+	for (size_t i = 0; i < sizeof(owner) / sizeof(owner[0]); i++)
+		assert_int_equal(xi_esp_out_finish(&sas[owner[i]].ctx, &job, &tally), XI_NONE);
+	xi_esp_tally_flush(&tally);
+	xi_esp_tally_flush(&tally);
+	assert_int_equal(sas[0].state.packets, 3);
+	assert_int_equal(sas[0].state.bytes, 300);
+	assert_int_equal(sas[1].state.packets, 1);
+	assert_int_equal(sas[1].state.bytes, 100);
+	assert_int_equal(sas[1].state.last_use, 1000);
+	for (int i = 0; i < 2; i++)
+		test_sa_stop(&sas[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -365,6 +391,7 @@ int main(void)
 		cmocka_unit_test(a_batch_of_numbers_is_granted_up_to_the_limit),
 		cmocka_unit_test(concurrent_takers_never_get_a_number_twice),
 		cmocka_unit_test(counters_count_what_the_kernel_counts),
+		cmocka_unit_test(a_tally_of_two_sas_gives_each_its_own),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

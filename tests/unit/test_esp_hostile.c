@@ -346,6 +346,7 @@ static void esn_high_half_is_part_of_the_icv(void **state)
 static void engine_errors_are_told_from_forgeries(void **state)
 {
 	enum xi_crypto_status status = XI_CRYPTO_NOT_DONE;
+	struct xi_esp_tally tally = {.now = 1};
 	static struct test_sa t;
 	static struct test_pkt p;
 	struct xi_aead_job job;
@@ -354,9 +355,9 @@ static void engine_errors_are_told_from_forgeries(void **state)
 	make_packet(&t, XI_IPV4, &p);
 	assert_int_equal(xi_esp_in_prepare(&t.ctx, &p.pkt, &job, &in), XI_NONE);
 	job.status = -EIO;
-	assert_int_equal(xi_esp_in_finish(&t.ctx, &p.pkt, &job, &in, 1, &status), XI_DROP_CRYPTO);
+	assert_int_equal(xi_esp_in_finish(&t.ctx, &p.pkt, &job, &in, &tally, &status), XI_DROP_CRYPTO);
 	assert_int_equal(status, XI_CRYPTO_GENERIC_ERROR);
-	assert_int_equal(xi_esp_out_finish(&t.ctx, &p.pkt, &job, 1), XI_DROP_CRYPTO);
+	assert_int_equal(xi_esp_out_finish(&t.ctx, &job, &tally), XI_DROP_CRYPTO);
 	assert_int_equal(t.state.other_failed, 2);
 	assert_int_equal(t.state.integrity_failed, 0);
 	assert_int_equal(t.state.top, 0);
@@ -366,6 +367,7 @@ static void engine_errors_are_told_from_forgeries(void **state)
 /* A job that no engine has looked at is no success. */
 static void unfinished_jobs_are_errors(void **state)
 {
+	struct xi_esp_tally tally = {.now = 1};
 	enum xi_crypto_status status;
 	static struct test_sa t;
 	static struct test_pkt p;
@@ -374,7 +376,7 @@ static void unfinished_jobs_are_errors(void **state)
 
 	make_packet(&t, XI_IPV4, &p);
 	assert_int_equal(xi_esp_in_prepare(&t.ctx, &p.pkt, &job, &in), XI_NONE);
-	assert_int_equal(xi_esp_in_finish(&t.ctx, &p.pkt, &job, &in, 1, &status), XI_DROP_CRYPTO);
+	assert_int_equal(xi_esp_in_finish(&t.ctx, &p.pkt, &job, &in, &tally, &status), XI_DROP_CRYPTO);
 	test_sa_stop(&t);
 }
 

@@ -204,6 +204,31 @@ static void deleted_and_added_again(void **state)
 	}
 }
 
+/* Added by hand, used, then written into the file: a reboot must not start its key anew. */
+static void sa_that_gets_into_the_file_reserves(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa by_hand = sa_from_file(0x1000), sa = by_hand;
+	struct xi_sa_state *s;
+
+	by_hand.life = 0;
+	assert_int_equal(add(f, &by_hand, NULL), 0);
+	s = state_of(f, &sa);
+	s->oseq = f->highest = 3 * XI_RESERVE_BLOCK;
+	assert_int_equal(add(f, &sa, NULL), -EEXIST);
+	assert_true(xi_sad_find(f->sad, &sa.id)->sa.life & XI_SA_FROM_FILE);
+	assert_true(file_bound(f) == 4 * XI_RESERVE_BLOCK);
+	assert_true(take(f, s, 10 * XI_RESERVE_BLOCK) == XI_RESERVE_BLOCK);
+	xi_sad_tick(f->sad, time(NULL));
+	assert_true(take(f, s, 10 * XI_RESERVE_BLOCK) >= XI_RESERVE_BLOCK);
+	power_off(f);
+	boot(f);
+	assert_int_equal(add(f, &sa, NULL), 0);
+	assert_true(take(f, state_of(f, &sa), 1) == 1);
+	assert_int_equal(add(f, &sa, NULL), -EEXIST);
+	assert_true(take(f, state_of(f, &sa), 1) == 1);
+}
+
 static void two_sas_of_one_key_share_the_numbers(void **state)
 {
 	struct fixture *f = *state;
@@ -365,6 +390,7 @@ int main(void)
 		T(block_is_on_disk_before_use),
 		T(no_number_twice_over_power_failures),
 		T(deleted_and_added_again),
+		T(sa_that_gets_into_the_file_reserves),
 		T(two_sas_of_one_key_share_the_numbers),
 		T(extended_when_half_is_used),
 		T(blocks_grow_with_the_rate),

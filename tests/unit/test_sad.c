@@ -110,7 +110,7 @@ static struct xi_sa sa_no(uint32_t n)
 	return sample_sa("192.0.2.1", "192.0.2.2", 0x1000 + n);
 }
 
-static int add_key(struct fixture *f, const struct xi_sa *sa, uint8_t fill,
+static int add_key(struct fixture *f, const struct xi_sa *sa, uint32_t fill,
 		   const struct xi_replay_init *init)
 {
 	struct xi_sa_key key = sample_key(fill);
@@ -653,6 +653,41 @@ static void set_replay_only_goes_forward(void **state)
 	assert_int_equal(xi_sad_set_replay(f->sad, &young->sa.id, &init), -EINVAL);
 }
 
+/* What NEWAE says cannot let a packet in a second time, RFC 4303 section 3.4.3. */
+static void set_replay_forgets_nothing(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t bmp[1] = { 0 };
+	struct xi_replay_init init = { .seq = 60, .bmp = bmp, .bmp_len = 1 };
+	struct xi_sa sa = sa_no(1);
+	const struct xi_sa_rec *rec;
+	struct xi_replay r;
+
+	assert_int_equal(add(f, &sa), 0);
+	rec = xi_sad_find(f->sad, &sa.id);
+	r = (struct xi_replay){ (uint64_t *)&rec->state->top, rec->words, rec->nwords - 1,
+				sa.replay_window, false };
+	assert_int_equal(xi_replay_commit(&r, 58), XI_NONE);
+	assert_int_equal(xi_replay_commit(&r, 60), XI_NONE);
+	assert_int_equal(xi_sad_set_replay(f->sad, &sa.id, &init), 0);
+	assert_int_equal(xi_replay_check(&r, 58), XI_DROP_REPLAY);
+	assert_int_equal(xi_replay_check(&r, 59), XI_NONE);
+	assert_int_equal(xi_replay_check(&r, 60), XI_DROP_REPLAY);
+	init.seq = 70;
+	bmp[0] = 1U << ((68 - 1) % 32); /* where the kernel's ring has number 68 */
+	assert_int_equal(xi_sad_set_replay(f->sad, &sa.id, &init), 0);
+	assert_int_equal(rec->state->top, 70);
+	assert_int_equal(xi_replay_check(&r, 58), XI_DROP_REPLAY);
+	assert_int_equal(xi_replay_check(&r, 59), XI_NONE);
+	assert_int_equal(xi_replay_check(&r, 60), XI_DROP_REPLAY);
+	assert_int_equal(xi_replay_check(&r, 68), XI_DROP_REPLAY);
+	assert_int_equal(xi_replay_check(&r, 70), XI_DROP_REPLAY);
+	init.seq = UINT32_MAX;
+	assert_int_equal(xi_sad_set_replay(f->sad, &sa.id, &init), 0);
+	assert_int_equal(xi_replay_check(&r, 59), XI_DROP_REPLAY_OLD);
+	assert_int_equal(xi_replay_check(&r, UINT32_MAX - 20), XI_NONE);
+}
+
 /* Invariant nonce-unique: a moved SA, RFC 4555. */
 static void key_that_comes_back_counts_on(void **state)
 {
@@ -947,11 +982,31 @@ static void readers_never_see_a_freed_sa(void **state)
 
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
+/* One key, one sender: both SAs would give out the same numbers, AES-GCM's nonces. */
+static void second_sa_of_a_sender_with_the_same_key_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa first = sa_no(1), second = sa_no(2), back = sample_sa("192.0.2.2", "192.0.2.1", 0x2000);
+	struct xi_sa inbound = sa_no(3);
+
+	inbound.sa_dir = 1; /* XFRMA_SA_DIR: in */
+	assert_int_equal(add_key(f, &first, 77, NULL), 0);
+	assert_int_equal(add_key(f, &second, 77, NULL), -EINVAL);
+	assert_null(xi_sad_find(f->sad, &second.id));
+	assert_int_equal(add_key(f, &back, 77, NULL), 0);    /* another sender */
+	assert_int_equal(add_key(f, &inbound, 77, NULL), 0); /* the peer's numbers */
+	assert_int_equal(xi_sad_delete(f->sad, &inbound.id), 0);
+	assert_int_equal(add_key(f, &second, 77, NULL), -EINVAL);
+	assert_int_equal(xi_sad_delete(f->sad, &first.id), 0);
+	assert_int_equal(add_key(f, &second, 77, NULL), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(added_sa_is_found_everywhere),
 		T(second_add_is_eexist),
+		T(second_sa_of_a_sender_with_the_same_key_is_refused),
 		T(absent_sa_is_esrch),
 		T(bad_sas_are_refused),
 		T(number_limit_follows_esn),
@@ -973,6 +1028,7 @@ int main(void)
 		T(flush_takes_one_protocol_with_one_sync),
 		T(walk_goes_by_slot_and_survives_deletions),
 		T(set_replay_only_goes_forward),
+		T(set_replay_forgets_nothing),
 		T(key_that_comes_back_counts_on),
 		T(time_limits),
 		T(use_limits_count_from_first_use),

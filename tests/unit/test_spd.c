@@ -490,6 +490,22 @@ static void guard_order_fails_closed(void **state)
 	assert_int_equal(mem_store_count_guards(f->m), 0);
 }
 
+/* The table of masks is written row by row: what a failure left of it is not taken for what was there. */
+static void masks_half_written_are_written_again(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_policy p = tunnel(XI_OUT, "10.0.0.0/8", "10.1.0.0/16", 1);
+	struct xi_flow fl = flow("10.0.0.1", "10.1.0.1", 6, 1, 2);
+
+	assert_int_equal(add(f, &p), 0);
+	mem_store_fail(f->m, 3, 1);
+	assert_int_equal(xi_spd_delete(f->spd, &p), 0);
+	assert_int_equal(f->m->log[2], 'M');
+	mem_store_fail(f->m, 0, 0);
+	assert_int_equal(add(f, &p), 0);
+	assert_true(guard_hits(f->m, &fl, XI_OUT));
+}
+
 static void guard_covers_both_inbound_directions(void **state)
 {
 	struct fixture *f = *state;
@@ -893,6 +909,57 @@ static void ike_of_the_host_is_exempt(void **state)
 	}
 }
 
+/* Fail-closed: the first fragment of a packet is protected, so the others do not leave in clear. */
+static void fragments_do_not_pass_by_policies_with_ports(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_policy web = tunnel(XI_OUT, "10.0.0.0/16", "10.1.0.0/16", 1), all = web, in = web;
+	struct xi_flow rest = flow("10.0.0.1", "10.1.0.1", IPPROTO_TCP, 0, 0), back = rest, udp;
+	struct xi_sa sa = out_sa(0x1000, 2);
+	uint32_t handle;
+
+	rest.fragment = back.fragment = 1;
+	back.dir = XI_IN;
+	udp = rest;
+	udp.proto = IPPROTO_UDP;
+	web.priority = 10;
+	web.sel.proto = IPPROTO_TCP;
+	web.sel.dport = 443;
+	web.sel.dport_mask = 0xffff;
+	assert_int_equal(add(f, &web), 0);
+	assert_int_equal(judge(f, &rest, NULL), XI_VERDICT_DISCARD);
+	assert_int_equal(judge(f, &udp, NULL), XI_VERDICT_BYPASS);
+	rest.fragment = 0;
+	assert_int_equal(judge(f, &rest, NULL), XI_VERDICT_BYPASS);
+	rest.fragment = 1;
+	/* a policy in front of it that matches fragments decides */
+	all.ntmpls = 0;
+	all.priority = 9;
+	assert_int_equal(add(f, &all), 0);
+	assert_int_equal(judge(f, &rest, NULL), XI_VERDICT_BYPASS);
+	all.priority = 11;
+	assert_int_equal(replace(f, &all), 0);
+	assert_int_equal(judge(f, &rest, NULL), XI_VERDICT_DISCARD);
+	/* protected by another policy's SA is not in clear */
+	all = tunnel(XI_OUT, "10.0.0.0/16", "10.1.0.0/16", 2);
+	all.priority = 11;
+	assert_int_equal(replace(f, &all), 0);
+	add_sa(f, &sa);
+	assert_int_equal(judge(f, &rest, &handle), XI_VERDICT_PROTECT);
+	/* the way in */
+	in = web;
+	in.dir = XI_FWD;
+	assert_true(xi_spd_allows_clear(xi_spd_snapshot(f->spd), &back));
+	assert_int_equal(add(f, &in), 0);
+	assert_false(xi_spd_allows_clear(xi_spd_snapshot(f->spd), &back));
+	back.fragment = 0;
+	assert_true(xi_spd_allows_clear(xi_spd_snapshot(f->spd), &back));
+	in.tmpls[0].optional = 1;
+	assert_int_equal(replace(f, &in), 0);
+	back.fragment = 1;
+	assert_true(xi_spd_allows_clear(xi_spd_snapshot(f->spd), &back));
+}
+
 static void cleartext_is_judged_by_where_it_goes(void **state)
 {
 	struct fixture *f = *state;
@@ -927,6 +994,7 @@ static void protected_packets_need_a_template_that_fits(void **state)
 	struct xi_policy p = tunnel(XI_FWD, "10.1.0.0/16", "10.0.0.0/8", 1);
 	struct xi_flow fl = flow("10.1.0.1", "10.0.0.1", 6, 1, 2);
 	struct xi_sa sa = in_sa(0x1000, 1), bad;
+	uint32_t before;
 
 #define ALLOWS(sa) xi_spd_allows_protected(xi_spd_snapshot(f->spd), &fl, sa)
 	assert_false(ALLOWS(&sa));   /* XfrmInNoPols */
@@ -944,8 +1012,11 @@ static void protected_packets_need_a_template_that_fits(void **state)
 	bad.sel = p.sel;
 	assert_true(ALLOWS(&bad));
 	p.tmpls[0].id.spi = 0x1001;
+	before = generation(f);
 	assert_int_equal(replace(f, &p), 0);
 	assert_false(ALLOWS(&sa));
+	/* workers remember answers for as long as the generation is the same */
+	assert_int_not_equal(generation(f), before);
 	p.tmpls[0].id.spi = 0x1000;
 	p.tmpls[0].optional = 1;
 	assert_int_equal(replace(f, &p), 0);
@@ -1032,6 +1103,36 @@ static void adoption_finds_everything_as_it_was(void **state)
 	assert_true(xi_spd_find(f->spd, &p)->index > before[39].index);
 }
 
+/*
+ * Which of two policies of one priority comes first decides what leaves in clear, so a restart must not
+ * change it: neither an update that keeps its place, nor one that takes a new one.
+ */
+static void adoption_keeps_the_order_among_equals(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_policy bypass = policy(XI_OUT, "10.0.0.0/8", "10.1.0.0/16", 5);
+	struct xi_policy block = policy(XI_OUT, "10.0.0.0/16", "10.1.0.0/16", 5);
+	struct xi_flow fl = flow("10.0.3.1", "10.1.0.1", 6, 1, 2);
+	unsigned int n, i;
+
+	block.action = XI_BLOCK;
+	assert_int_equal(add(f, &bypass), 0);
+	block.priority = 1;
+	assert_int_equal(add(f, &block), 0);
+	bypass.priority = 1;
+	assert_int_equal(replace(f, &bypass), 0);
+	assert_int_equal(judge(f, &fl, NULL), XI_VERDICT_DISCARD);
+	for (i = 0; i < 2; i++) {
+		close_all(f);
+		open_all(f);
+		assert_int_equal(xi_spd_adopt(f->spd, &n), 0);
+		assert_int_equal(n, 2);
+		assert_int_equal(judge(f, &fl, NULL), XI_VERDICT_DISCARD);
+		assert_int_equal(replace(f, &block), 0);
+		f->m->policies[1].policy.add_time += 100;
+	}
+}
+
 static void adoption_of_nonsense_fails_closed(void **state)
 {
 	struct fixture *f = *state;
@@ -1088,6 +1189,7 @@ int main(void)
 		T(change_undone_at_every_failing_write),
 		T(delete_undone_when_the_store_keeps_the_policy),
 		T(guard_order_fails_closed),
+		T(masks_half_written_are_written_again),
 		T(guard_covers_both_inbound_directions),
 		T(guard_agrees_with_policies),
 		T(default_action_is_mirrored),
@@ -1099,10 +1201,12 @@ int main(void)
 		T(sa_selectors_share_a_policy),
 		T(actions_decide_outbound),
 		T(ike_of_the_host_is_exempt),
+		T(fragments_do_not_pass_by_policies_with_ports),
 		T(cleartext_is_judged_by_where_it_goes),
 		T(protected_packets_need_a_template_that_fits),
 		T(flush_waits_once),
 		T(adoption_finds_everything_as_it_was),
+		T(adoption_keeps_the_order_among_equals),
 		T(adoption_of_nonsense_fails_closed),
 		T(local_addresses_are_copied_and_found),
 	};

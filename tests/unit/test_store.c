@@ -162,7 +162,7 @@ static void sad_on_maps(void **state)
 {
 	struct fixture *f = *state;
 	struct xi_sad_config config = { 0 };
-	struct xi_sa_key key = sample_key(7), none;
+	struct xi_sa_key key, none;
 	struct xi_sa sa;
 	struct xi_sad *sad;
 	const char *why;
@@ -174,6 +174,7 @@ static void sad_on_maps(void **state)
 	for (i = 0; i < 50; i++) {
 		sa = sample_sa("2001:db8::1", "2001:db8::2", 0x1000 + i);
 		sa.replay_window = i < NWINDOWS ? 4096 : 64;
+		key = sample_key(i);
 		assert_int_equal(xi_sad_add(sad, &sa, &key, NULL, &why), 0);
 	}
 	index = xi_sad_find(sad, &sa.id)->sa.sa_index;
@@ -193,6 +194,41 @@ static void sad_on_maps(void **state)
 	n = 0;
 	assert_int_equal(f->store->ops->each_sa(f->store->s, count_sa, &n), 0);
 	assert_int_equal(n, 0);
+	xi_sad_destroy(sad);
+}
+
+/* kill -9 between the two writes of a new SA. */
+static void key_without_sa_is_forgotten(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa = sample_sa("192.0.2.1", "192.0.2.2", 0x1000);
+	struct xi_sa_key key = sample_key(7), got;
+	struct xi_sad_config config = { 0 };
+	struct xi_sad *sad;
+	const char *why;
+	unsigned int n;
+	uint32_t index, i;
+
+	store_open(f);
+	assert_int_equal(xi_sad_create(&sad, &config, f->store), 0);
+	assert_int_equal(xi_sad_add(sad, &sa, &key, NULL, &why), 0);
+	index = xi_sad_find(sad, &sa.id)->sa.sa_index;
+	xi_sad_destroy(sad);
+	for (i = 1; i <= 3; i++) {
+		uint32_t orphan = index + i;
+
+		assert_int_equal(bpf_map_update_elem(f->fds.sad_keys, &orphan, &key, BPF_ANY), 0);
+	}
+	assert_int_equal(xi_sad_create(&sad, &config, f->store), 0);
+	assert_int_equal(xi_sad_adopt(sad, &n), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(bpf_map_lookup_elem(f->fds.sad_keys, &index, &got), 0);
+	assert_memory_equal(&got, &key, sizeof(key));
+	for (i = 1; i <= 3; i++) {
+		uint32_t orphan = index + i;
+
+		assert_int_equal(bpf_map_lookup_elem(f->fds.sad_keys, &orphan, &got), -ENOENT);
+	}
 	xi_sad_destroy(sad);
 }
 
@@ -256,6 +292,7 @@ int main(void)
 		T(states_are_the_maps_memory),
 		T(other_layouts_are_refused),
 		T(sad_on_maps),
+		T(key_without_sa_is_forgotten),
 		T(spd_on_maps),
 	};
 

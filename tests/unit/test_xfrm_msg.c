@@ -377,7 +377,6 @@ static void spoil_mark(struct message *m)
 /* clang-format off */
 static void spoil_tfc(struct message *m) { append_u32(m, XFRMA_TFCPAD, 100); }
 static void spoil_if_id(struct message *m) { append_u32(m, XFRMA_IF_ID, 1); }
-static void spoil_set_mark(struct message *m) { append_u32(m, XFRMA_SET_MARK, 1); }
 static void spoil_wrap(struct message *m) { append_u32(m, XFRMA_SA_EXTRA_FLAGS, 2); }
 static void spoil_xflag(struct message *m) { append_u32(m, XFRMA_SA_EXTRA_FLAGS, 1U << 30); }
 static void spoil_pcpu(struct message *m) { append_u32(m, XI_XFRMA_SA_PCPU, 1); }
@@ -420,7 +419,6 @@ static const struct refusal refusals[] = {
 	{ "mark", -EOPNOTSUPP, spoil_mark },
 	{ "TFC padding", -EOPNOTSUPP, spoil_tfc },
 	{ "if_id", -EOPNOTSUPP, spoil_if_id },
-	{ "output mark", -EOPNOTSUPP, spoil_set_mark },
 	{ "oseq-may-wrap", -EOPNOTSUPP, spoil_wrap },
 	{ "unknown extra flag", -EINVAL, spoil_xflag },
 	{ "one CPU's SA", -EOPNOTSUPP, spoil_pcpu },
