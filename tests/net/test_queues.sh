@@ -116,6 +116,7 @@ case_of() {
 		both_ways 'lost 0 twice 0 overtaken 0'
 	tap_check "$name: packets of one SA are spread over all queues" spread_esp "$queues"
 	tap_check "$name: and arrive: none lost or doubled" both_ways 'lost 0 twice 0'
+	wait_for 10 eval '[ "$(pcap_count "$XI_TMP/wan-br.pcap")" -ge $((4 * FLOWS * PER)) ]'
 	capture_stop wan br
 	for gw in gw1 gw2; do
 		n=${gw#gw}
