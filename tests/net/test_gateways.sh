@@ -9,6 +9,7 @@ cd "$(dirname "$0")/../.." || exit 1
 need_root
 need_tools tcpdump iperf3 ping
 
+XI_SNAPLEN=96
 net_up || tap_skip_all "cannot make network namespaces"
 
 # set_tunnel OUTER INNER [OPTION...]: both gateways anew
@@ -24,20 +25,21 @@ far() {
 	if [ "$1" = 6 ]; then echo fd00:2::2; else echo 10.1.2.2; fi
 }
 
+# pings TO: none is lost, at sizes around every padding boundary
+pings() {
+	local size
+	net_in h1 ping -q -c 50 -i 0.002 -W 2 "$1" | grep ' 0% packet loss' || return 1
+	for size in 0 1 2 3 4 5 56 1000 1372; do
+		net_in h1 ping -q -c 2 -i 0.002 -W 2 -s $size "$1" | grep ' 0% packet loss' || return 1
+	done
+}
 # through OUTER INNER [OPTION...]: not a packet is lost, and only ESP is on the wire
 through() {
-	local to
-	to=$(far "$2")
-	set_tunnel "$@" || return 1
-	capture_start wan br || return 1
-	net_in h1 ping -q -c 50 -i 0.002 -W 2 "$to" | grep ' 0% packet loss' || return 1
-	# sizes around every padding boundary
-	local size
-	for size in 0 1 2 3 4 5 56 1000 1372; do
-		# one at a time: below 16 bytes ping measures no time, and does not wait for a second
-		net_in h1 ping -q -c 1 -W 2 -s $size "$to" | grep ' 0% packet loss' || return 1
-	done
-	capture_stop wan br && only_esp "$XI_TMP/wan-br.pcap"
+	local rc=0
+	set_tunnel "$@" && capture_start wan br || return 1
+	pings "$(far "$2")" || rc=1
+	capture_stop wan br || rc=1
+	[ $rc = 0 ] && only_esp "$XI_TMP/wan-br.pcap"
 }
 
 # tcp INNER: bytes arrive as they were sent, at full segment size, though the tunnel takes room from the path MTU
