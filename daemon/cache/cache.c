@@ -189,6 +189,32 @@ static void cache_flow_put(struct xi_cache *cache, const struct xi_flow *flow,
 	cache_count(cache, XI_FLOW_FILLED, 1);
 }
 
+/* As xi_flow_key() of the XDP programs makes it. */
+static struct xi_flow cache_flow_key(const struct xi_flow *flow, uint32_t flow_mask)
+{
+	struct xi_flow key = *flow;
+
+	if (!(flow_mask & XI_FLOW_PORTS))
+		key.sport = key.dport = key.fragment = 0;
+	if (!(flow_mask & (XI_FLOW_PORTS | XI_FLOW_PROTO)))
+		key.proto = 0;
+	return key;
+}
+
+void xi_cache_bypass(struct xi_cache *cache, const struct xi_spd_snapshot *snap,
+		     const struct xi_flow *flow)
+{
+	const struct xi_flow_verdict verdict = {
+		.verdict = XI_VERDICT_BYPASS,
+		.slot = XI_NO_SLOT,
+		.next_slot = XI_NO_SLOT,
+		.generation = snap->generation,
+	};
+	struct xi_flow key = cache_flow_key(flow, snap->flow_mask);
+
+	bpf_map_update_elem(cache->config.flow_cache_fd, &key, &verdict, BPF_ANY);
+}
+
 static void cache_flow_miss_in(struct xi_cache *cache, const struct xi_flow *flow)
 {
 	const struct xi_spd_snapshot *snap = xi_spd_snapshot(cache->config.spd);

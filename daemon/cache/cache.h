@@ -50,6 +50,14 @@ void xi_cache_miss(struct xi_cache *cache, const void *record, uint32_t len);
  */
 void xi_cache_want(struct xi_cache *cache, unsigned int worker, uint32_t sa_index);
 
+/*
+ * Worker: a flow that policy bypasses is about to be handed to the host, whose packet the egress guard would hold back
+ * until the miss is answered. Puts the verdict into flow_cache at once. A system call, so: for the first packets of
+ * bypassed flows inside a protected range, and no more of them than the caller lets through.
+ */
+void xi_cache_bypass(struct xi_cache *cache, const struct xi_spd_snapshot *snap,
+		     const struct xi_flow *flow);
+
 /* Waits until every worker has passed a quiescent state, then reclaims slots. */
 void xi_cache_sync(struct xi_cache *cache);
 

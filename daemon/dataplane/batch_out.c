@@ -8,6 +8,20 @@
 
 #include "sad/selector.h"
 
+#define BYPASS_PER_MS 16
+
+/* The packet comes back to the egress guard by way of the host, before the control thread can have answered. */
+static void out_tell_bypass(struct xi_worker *w, const struct xi_spd_snapshot *snap,
+			    const struct xi_flow *flow)
+{
+	if (w->bypass_ms != w->now_ms) {
+		w->bypass_ms = w->now_ms;
+		w->bypass_n = 0;
+	}
+	if (w->bypass_n++ < BYPASS_PER_MS)
+		xi_cache_bypass(w->config.cache, snap, flow);
+}
+
 /*
  * What to do with a packet whose flow XDP did not find, or found with an SA that is gone or has
  * been superseded: the SPD decides. True: item->meta.handle names the SA. False: the item was
@@ -38,6 +52,8 @@ static bool out_judge(struct xi_worker *w, struct xi_item *item)
 			xi_item_drop(w, item, XI_DROP_WORKER_POLICY);
 			return false;
 		}
+		if (verdict.generation)
+			out_tell_bypass(w, snap, &flow);
 		xi_worker_count(w, XI_WORKER_BYPASS);
 		xi_emit_host(w, item, 0, XI_CRYPTO_NOT_DONE);
 		return false;

@@ -87,6 +87,7 @@ struct xi_spd_snapshot *xi_snapshot_build(const struct xi_spd *spd, uint32_t gen
 	mem->s.local = mem->local;
 	mem->s.nlocal = spd->nlocal;
 	mem->s.generation = generation;
+	mem->s.flow_mask = xi_spd_flow_mask(spd);
 	return &mem->s;
 }
 

@@ -27,6 +27,7 @@ struct xi_spd_index;
 
 struct xi_spd_snapshot {
 	uint32_t generation;         /* equals xi_config.spd_generation of its time */
+	uint32_t flow_mask;          /* XI_FLOW_*, equals xi_config.flow_mask of its time */
 	enum xi_action default_action[XI_DIR_MAX];
 	uint32_t n[XI_DIR_MAX];
 	const struct xi_spd_policy *const *policies[XI_DIR_MAX]; /* ascending priority, then age */
