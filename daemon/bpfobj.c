@@ -47,7 +47,7 @@ static int bpfobj_print(enum libbpf_print_level level, const char *fmt, va_list 
 	return 0;
 }
 
-/* Pins live as long as their file system is mounted somewhere. Process 1 has the mounts that stay. */
+/* Pins live as long as their file system is mounted. Process 1 has the mounts that stay. */
 static bool bpfobj_is_private(const char *pin_dir)
 {
 	unsigned int major_no, minor_no;

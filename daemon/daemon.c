@@ -162,8 +162,8 @@ static int daemon_engine(struct xi_daemon *d)
 }
 
 /*
- * A port with a program of ours whose pinned maps are gone: what it protected is not known any more,
- * and a program with an empty SPD in its place would let it out in clear.
+ * A port with a program of ours whose pinned maps are gone: what it protected is not known any
+ * more, and a program with an empty SPD in its place would let it out in clear.
  */
 static int daemon_check_lost(const struct xi_daemon *d)
 {
@@ -416,7 +416,7 @@ static int daemon_start_workers(struct xi_daemon *d)
 	return err;
 }
 
-/* On xipsec0 itself: the output mark of the SA that the worker's record names becomes the packet's. */
+/* On xipsec0: the output mark of the SA that the worker's record names becomes the packet's. */
 static int daemon_attach_host(struct xi_daemon *d)
 {
 	struct xi_port_dev dev = { .config = { .name = XI_HOSTIF_NAME, .role = XI_ROLE_HOST },

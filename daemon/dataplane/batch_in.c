@@ -82,15 +82,16 @@ static bool in_allowed(struct xi_worker *w, const struct xi_flow *flow, const st
 }
 
 /*
- * A verified packet: straight out of a plain port when the way is known, else to the host; always to the host when its
- * SA sets a mark, which only the host's stack knows what to do with.
+ * A verified packet: straight out of a plain port when the way is known, else to the host; always
+ * to the host when its SA sets a mark, which only the host's stack knows what to do with.
  */
 static void in_deliver(struct xi_worker *w, struct xi_item *item, const struct xi_flow *flow,
 		       enum xi_crypto_status status)
 {
 	const struct xi_nexthop *nh = xi_emit_nexthop(w, flow->daddr, flow->family);
 
-	if (nh && nh->kind == XI_NEXTHOP_PORT && w->by_port[nh->port] && !item->ctx->sa->output_mark_mask &&
+	if (nh && nh->kind == XI_NEXTHOP_PORT && w->by_port[nh->port] &&
+	    !item->ctx->sa->output_mark_mask &&
 	    w->config.ports[nh->port]->config.role == XI_ROLE_PLAIN && item->pkt.len <= nh->mtu &&
 	    xi_emit_age(&item->pkt))
 		xi_emit_port(w, item, nh);

@@ -10,7 +10,7 @@
 
 #define BYPASS_PER_MS 16
 
-/* The packet comes back to the egress guard by way of the host, before the control thread can have answered. */
+/* The packet meets the egress guard behind the host, before the miss can have been answered. */
 static void out_tell_bypass(struct xi_worker *w, const struct xi_spd_snapshot *snap,
 			    const struct xi_flow *flow)
 {

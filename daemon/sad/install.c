@@ -111,8 +111,8 @@ undo_put:
 }
 
 /*
- * Two SAs with one key and one sender would count the same numbers, which are AES-GCM's nonces. SAs of a file draw their
- * numbers from one reserve; what only comes in is the peer's care.
+ * Two SAs with one key and one sender would count the same numbers, which are AES-GCM's nonces. SAs
+ * of a file draw their numbers from one reserve; what only comes in is the peer's care.
  */
 static int key_check(const struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_key *key,
 		     const char **why)

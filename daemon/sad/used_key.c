@@ -87,8 +87,9 @@ void xi_used_keys_free(struct xi_sad *sad)
 	}
 }
 
-/* The key of `senders`: an SA's key and its source address, which together say who gives out its numbers. */
-static void sender_digest(uint8_t out[XI_DIGEST_LEN], const struct xi_sa *sa, const struct xi_sa_key *key)
+/* The key of `senders`: SA key and source address, which together say who gives out numbers. */
+static void sender_digest(uint8_t out[XI_DIGEST_LEN], const struct xi_sa *sa,
+			  const struct xi_sa_key *key)
 {
 	char domain[sizeof("xipsec sender ") + 2 * sizeof(sa->saddr)] = "xipsec sender ";
 	char *p = domain + strlen(domain);
