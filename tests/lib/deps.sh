@@ -34,8 +34,10 @@ if [ "$(id -u)" != 0 ]; then
 	exit 1
 fi
 # the IKE daemon is a test's peer: installing it must not start one on this machine
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
 if [ ! -e /usr/sbin/policy-rc.d ]; then
-	trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+	trap 'rm -f "$log" /usr/sbin/policy-rc.d' EXIT
 	printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
 	chmod 755 /usr/sbin/policy-rc.d
 fi
@@ -44,8 +46,6 @@ export DEBIAN_FRONTEND=noninteractive
 apt() {
 	apt-get -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@"
 }
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
 # shellcheck disable=SC2086
 if ! { apt update && apt install -y --no-install-recommends $missing; } > "$log" 2>&1; then
 	tail -n 30 "$log" >&2
