@@ -405,6 +405,9 @@ static int daemon_start_workers(struct xi_daemon *d)
 	unsigned int i;
 	int err = 0;
 
+	if (config.forward_only)
+		log_warnx(
+			"XIPSEC_FORWARD_ONLY is set: packets cross this gateway UNPROTECTED; it is for benchmarks, unset it and start again");
 	memcpy(config.host_mac, d->hostif.mac, sizeof(config.host_mac));
 	for (i = 0; i < d->nworkers && !err; i++) {
 		config.index = i;
