@@ -10,6 +10,8 @@
 #include <xipsec/abi.h>
 
 enum xi_port_mode { XI_PORT_NATIVE, XI_PORT_SKB };
+/* AUTO: zero-copy AF_XDP where the driver has it, burst where it does not and the probe passes, else AF_XDP. */
+enum xi_port_tx { XI_PORT_TX_AUTO, XI_PORT_TX_BURST, XI_PORT_TX_XSK };
 enum xi_port_attach { XI_ATTACH_NETLINK, XI_ATTACH_LINK, XI_ATTACH_NONE };
 
 struct xi_port_config {
@@ -17,6 +19,7 @@ struct xi_port_config {
 	enum xi_role role;
 	enum xi_port_mode mode;
 	enum xi_port_attach attach;
+	enum xi_port_tx tx;
 	unsigned int line;           /* in the configuration file, for messages */
 };
 

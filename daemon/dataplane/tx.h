@@ -25,4 +25,16 @@ struct xi_tx {
 	const struct xi_tx_ops *ops;
 };
 
+/* How one worker sends out of one port, and what came of it. For people and scripts: `xipsec port`. */
+struct xi_tx_status {
+	const char *path;            /* "burst", "xsk"; "none": the worker has no socket to send out of this port with */
+	char why[128];               /* one line, lower case, why this path and no other */
+	bool zerocopy;               /* AF_XDP without copying */
+	bool paused;                 /* burst is set aside for now, AF_XDP sends */
+	uint64_t burst_packets;      /* handed to burst calls */
+	uint64_t burst_lost;         /* of these, not taken by the device */
+	uint64_t xsk_packets;        /* put into the AF_XDP transmit ring */
+	uint64_t pauses;             /* times that burst was set aside */
+};
+
 #endif

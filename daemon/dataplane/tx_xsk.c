@@ -58,6 +58,7 @@ static void tx_xsk_flush(struct xi_tx *tx)
 	struct xi_xsk *xsk = tx_xsk(tx);
 
 	if (xsk->pending) {
+		__atomic_store_n(&xsk->sent, xsk->sent + xsk->pending, __ATOMIC_RELAXED);
 		xsk_ring_prod__submit(&xsk->txr, xsk->pending);
 		xsk->outstanding += xsk->pending;
 		xsk->pending = 0;

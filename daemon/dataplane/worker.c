@@ -321,6 +321,18 @@ int xi_worker_start(struct xi_worker *w)
 	return 0;
 }
 
+void xi_worker_tx_status(const struct xi_worker *w, uint32_t slot, struct xi_tx_status *status)
+{
+	const struct xi_xsk *xsk = w->by_port[slot];
+
+	*status = (struct xi_tx_status){ .path = "none" };
+	if (!xsk)
+		return;
+	status->path = xsk->tx.ops->name;
+	status->zerocopy = xsk->zerocopy;
+	status->xsk_packets = __atomic_load_n(&xsk->sent, __ATOMIC_RELAXED);
+}
+
 void xi_worker_destroy(struct xi_worker *w)
 {
 	uint32_t i;

@@ -15,6 +15,7 @@
 #include "crypto/crypto.h"
 #include "dataplane/nexthop.h"
 #include "dataplane/port.h"
+#include "dataplane/tx.h"
 #include "sad/sad.h"
 #include "sad/spd.h"
 
@@ -42,5 +43,8 @@ int xi_worker_create(struct xi_worker **out, const struct xi_worker_config *conf
 int xi_worker_start(struct xi_worker *worker);
 /* Stops and joins the thread, if it was started, and frees everything. NULL is fine. */
 void xi_worker_destroy(struct xi_worker *worker);
+
+/* Any thread; counters are a moment's. slot < XI_MAX_PORTS. */
+void xi_worker_tx_status(const struct xi_worker *worker, uint32_t slot, struct xi_tx_status *status);
 
 #endif

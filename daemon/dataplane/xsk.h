@@ -40,6 +40,7 @@ struct xi_xsk {
 	bool zerocopy;
 	uint32_t pending;            /* sent, not flushed */
 	uint32_t outstanding;        /* with the kernel, not completed */
+	uint64_t sent;               /* packets put into the transmit ring */
 	uint64_t rx_lost;            /* already reported by xi_xsk_rx_lost */
 	const struct xi_port_dev *port;
 	uint32_t queue;

@@ -49,6 +49,10 @@
 	X(70, TX_RAW, "tx_raw", EVENT, "sent through the host's stack: next hop not resolved") \
 	X(71, WORKER_BYPASS, "worker_bypass", EVENT, "policy said bypass; handed to the host") \
 	X(72, DUMMY, "dummy", EVENT, "ESP dummy packet swallowed (RFC 4303 section 2.6)") \
+	X(73, TX_BURST, "tx_burst", EVENT, "sent by burst transmit (of tx_direct)") \
+	X(74, BURST_CALL, "burst_call", EVENT, "burst transmit call made") \
+	X(75, BURST_SLOW, "burst_slow", EVENT, "burst transmit call above its time limit") \
+	X(76, BURST_PAUSE, "burst_pause", EVENT, "burst transmit paused, AF_XDP sends meanwhile: see `xipsec port`") \
 	/* control thread: events */ \
 	X(80, SA_FILLED, "sa_filled", EVENT, "SA put into sa_cache in answer to a miss") \
 	X(81, SA_EVICTED, "sa_evicted", EVENT, "SA taken out of sa_cache to make room") \
@@ -81,7 +85,8 @@
 	X(118, DROP_WORKER_MALFORMED, "worker_malformed", DROP, "headers the worker cannot parse") \
 	X(119, DROP_CLEAR_IN_WORKER, "worker_clear_in", DROP, "arrived in clear though policy wants it protected (found by a worker)") \
 	X(120, DROP_SA_MODE, "sa_mode", DROP, "the SA's mode or family does not carry this packet") \
-	X(121, DROP_RX_FULL, "rx_full", DROP, "receive ring full or out of frames: the worker could not keep up")
+	X(121, DROP_RX_FULL, "rx_full", DROP, "receive ring full or out of frames: the worker could not keep up") \
+	X(122, DROP_BURST_LOST, "burst_lost", DROP, "the outgoing device did not take a frame of a burst: receiver's ring full, or device down")
 
 #define XI_REASON_MAX 128
 
