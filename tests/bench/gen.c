@@ -4,9 +4,12 @@
  *
  *   gen send DEV FILE.pcap SECONDS       send the capture's frames, over and over, out of DEV
  *   gen forward DEV OUT                  XDP on DEV that redirects every frame out of OUT
- *   gen sink DEV SECONDS [tc|xdp [FILE.pcap [TID]]]
+ *   gen sink DEV SECONDS [tc|skb|xdp [FILE.pcap [THREADS]]]
  *                                        swallow and count what arrives on DEV; keep samples in
- *                                        FILE; tell the CPU time that thread TID used meanwhile
+ *                                        FILE; tell the CPU time that THREADS used meanwhile:
+ *                                        thread ids, or pPID for all threads of a process, with
+ *                                        commas between. tc and skb are one program: which of them
+ *                                        it is depends on DEV's GRO, which is the caller's choice
  *
  * send is one long BPF_PROG_TEST_RUN call with live frames, ended by a signal: many Mpps out of
  * one core, which is more than a gateway on the other takes; the excess is lost on the way, and
@@ -15,6 +18,7 @@
  * the caller's choice (taskset).
  */
 #include <errno.h>
+#include <glob.h>
 #include <linux/if_link.h>
 #include <net/if.h>
 #include <signal.h>
@@ -33,7 +37,7 @@
 #include "gen.h"
 #include "gen.skel.h"
 
-#define WARM_UP_MS 300
+#define WARM_UP_MS 150
 #define FIRST_PACKET_MS 10000
 #define PCAP_MAGIC 0xa1b2c3d4U
 #define PCAP_MAGIC_NS 0xa1b23c4dU
@@ -226,26 +230,62 @@ struct sink {
 	double seconds;
 	bool in_xdp;
 	const char *samples;         /* pcap file to write, or NULL */
-	const char *tid;             /* thread whose CPU time is wanted, or NULL */
+	const char *threads;         /* whose CPU time is wanted, or NULL */
 };
 
-/* Seconds on a CPU; softirq work done in the thread's system calls is in it. -1: cannot tell. */
-static double cpu_seconds(const char *tid)
+/* Nanoseconds on a CPU; softirq work done in the thread's system calls is in it. -1: cannot tell. */
+static double thread_ns(const char *path)
 {
 	unsigned long long ns;
-	char path[64];
-	FILE *f;
+	FILE *f = fopen(path, "re");
 	int n;
 
-	if (!tid)
-		return -1;
-	snprintf(path, sizeof(path), "/proc/%s/schedstat", tid);
-	f = fopen(path, "re");
 	if (!f)
 		return -1;
 	n = fscanf(f, "%llu", &ns);
 	fclose(f);
-	return n == 1 ? ns / 1e9 : -1;
+	return n == 1 ? (double)ns : -1;
+}
+
+static double process_ns(const char *pid)
+{
+	char pattern[64];
+	double sum = -1;
+	glob_t tasks;
+
+	snprintf(pattern, sizeof(pattern), "/proc/%s/task/*/schedstat", pid);
+	if (glob(pattern, 0, NULL, &tasks))
+		return -1;
+	for (size_t i = 0; i < tasks.gl_pathc; i++) {
+		double ns = thread_ns(tasks.gl_pathv[i]);
+
+		/* a thread may have ended since it was listed */
+		if (ns >= 0)
+			sum = (sum < 0 ? 0 : sum) + ns;
+	}
+	globfree(&tasks);
+	return sum;
+}
+
+/* Seconds; -1: cannot tell. */
+static double cpu_seconds(const char *threads)
+{
+	char list[256], path[300], *save = NULL;
+	double sum = 0;
+
+	if (!threads || strlen(threads) >= sizeof(list))
+		return -1;
+	strcpy(list, threads);
+	for (char *id = strtok_r(list, ",", &save); id; id = strtok_r(NULL, ",", &save)) {
+		double ns;
+
+		snprintf(path, sizeof(path), "/proc/%s/schedstat", id);
+		ns = *id == 'p' ? process_ns(id + 1) : thread_ns(path);
+		if (ns < 0)
+			return -1;
+		sum += ns;
+	}
+	return sum / 1e9;
 }
 
 static int wait_first_packet(struct gen_bpf *skel)
@@ -271,11 +311,11 @@ static int measure(const struct sink *sink)
 	sleep_ms(WARM_UP_MS);
 	start = now();
 	first = read_counts(sink->skel);
-	cpu = cpu_seconds(sink->tid);
+	cpu = cpu_seconds(sink->threads);
 	sleep_ms(sink->seconds * 1000);
 	took = now() - start;
 	last = read_counts(sink->skel);
-	cpu_end = cpu_seconds(sink->tid);
+	cpu_end = cpu_seconds(sink->threads);
 	last.packets -= first.packets;
 	last.bytes -= first.bytes;
 	printf("{\"packets\": %llu, \"bytes\": %llu, \"seconds\": %.3f, \"mpps\": %.4f, \"gbps\": %.4f",
@@ -392,7 +432,7 @@ static int usage(void)
 {
 	fputs("usage: gen send DEV FILE.pcap SECONDS\n"
 	      "       gen forward DEV OUT\n"
-	      "       gen sink DEV SECONDS [tc|xdp [FILE.pcap [TID]]]\n", stderr);
+	      "       gen sink DEV SECONDS [tc|skb|xdp [FILE.pcap [THREADS]]]\n", stderr);
 	return 2;
 }
 
@@ -411,7 +451,7 @@ static int run(int argc, char **argv, __u32 ifindex)
 			.seconds = atof(argv[3]),
 			.in_xdp = argc > 4 && !strcmp(argv[4], "xdp"),
 			.samples = argc > 5 ? argv[5] : NULL,
-			.tid = argc > 6 ? argv[6] : NULL,
+			.threads = argc > 6 ? argv[6] : NULL,
 		};
 
 		return cmd_sink(&sink);
