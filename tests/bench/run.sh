@@ -233,6 +233,6 @@ start_gateways || die "cannot set up the gateways"
 rounds
 check_runs
 check_drops || die "packets were dropped that should not be, or missed the fast way"
-#EXTRAS
+. tests/bench/extras.sh
 tests/bench/report.py --gateways "$OUT/gateways.jsonl" --extras "$OUT/extras.jsonl" --json "$OUT/bench.json" \
 	--svg "$OUT/bench.svg" "$OUT/runs.jsonl"

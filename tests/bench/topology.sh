@@ -8,7 +8,7 @@
 #
 # Gateways stand side by side, alike but for what they do, and idle while another is measured.
 #
-#   bench_cpus               sets GEN_CPU and GW_CPU: the generator's and the gateway's
+#   bench_cpus               sets CPU_LIST, CPUS (their number), GEN_CPU and GW_CPU (generator's and gateway's)
 #   start_ends               the namespaces left and right, and a bpffs
 #   start_gateway NAME       what GATEWAYS says about NAME; 1: it cannot be had here, SKIPPED[NAME]
 #                            says why; 2: it failed
@@ -40,14 +40,13 @@ L_MAC=02:00:00:00:01:02 LAN_MAC=02:00:00:00:01:01 WAN_MAC=02:00:00:00:02:01 R_MA
 declare -A THREADS=() SKIPPED=() GRO=()
 
 bench_cpus() {
-	local cpus
-	mapfile -t cpus < <(python3 -S -c 'import os; print(*sorted(os.sched_getaffinity(0)), sep="\n")')
-	CPUS=${#cpus[@]}
+	mapfile -t CPU_LIST < <(python3 -S -c 'import os; print(*sorted(os.sched_getaffinity(0)), sep="\n")')
+	CPUS=${#CPU_LIST[@]}
 	[ "$CPUS" -ge 2 ] || {
 		echo "needs two CPUs, one for the generator and one for the gateway; here is $CPUS"
 		return 1
 	}
-	GEN_CPU=${cpus[0]} GW_CPU=${cpus[1]}
+	GEN_CPU=${CPU_LIST[0]} GW_CPU=${CPU_LIST[1]}
 }
 
 start_ends() {
