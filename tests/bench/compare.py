@@ -30,7 +30,7 @@ def read(path):
         with open(path, encoding="ascii") as file:
             return json.load(file)
     except FileNotFoundError:
-        raise Unusable("%s: not there; make bench-baseline makes the baseline" % path) from None
+        raise Unusable("%s: not there; make bench makes a run, make bench-baseline the baseline" % path) from None
     except ValueError as error:
         raise Unusable("%s: %s" % (path, error)) from None
 

@@ -40,10 +40,37 @@ jq '.ratios[1].verdict = "not judged: the machine is busy"' "$work/then.json" > 
 tests/bench/compare.py --write "$work/never.json" "$work/busy.json" > /dev/null 2>&1
 tap_is "a run that was not judged makes no baseline" "$? $(ls "$work/never.json" 2> /dev/null)" "2 "
 out=$(tests/bench/compare.py "$work/nothere.json" "$work/now.json" 2>&1)
-tap_is "without a baseline nothing passes" "$? ${out##*; }" "2 make bench-baseline makes the baseline"
+tap_is "without a baseline nothing passes" "$? ${out##*; }" "2 make bench makes a run, make bench-baseline the baseline"
 echo '{"ratios": {}}' > "$work/empty.json"
 tests/bench/compare.py "$work/empty.json" "$work/now.json" > /dev/null 2>&1
 tap_is "an empty baseline passes nothing" $? 2
+
+# checked CASE SAMPLES [LENGTH]: what the check says to a run of many tunnels with these samples
+checked() {
+	jq -nc --arg case "$1" --arg samples "$2" --arg work "$work" --argjson bytes $((${3:-78} * 1000)) \
+		'{$case, size: "64", round: 1, $samples, frames: ($work + "/left.pcap"), tunnels: ($work + "/tunnels.json"),
+		packets: 1000, $bytes}' > "$work/runs.jsonl"
+	tests/bench/check.py "$work/runs.jsonl" 2>&1 | sed 's/.*round 1: //; s/: .*//'
+}
+# frames PCAP OPTION...
+frames() {
+	tests/bench/frames.py --out "$work/$1" --eth-src 02:00:00:00:00:01 --eth-dst 02:00:00:00:00:02 --size 64 \
+		--count 200 --tunnels "$work/tunnels.json" "${@:2}"
+}
+tests/bench/tunnels.py --count 200 --json "$work/tunnels.json" > "$work/lines"
+tap_is "many tunnels have two SAs and three policies each" \
+	"$(grep -c 'state add' "$work/lines") $(grep -c 'policy add' "$work/lines")" "400 600"
+frames left.pcap --src 10.1.1.2
+frames right.pcap --dst 10.1.1.2 --esp --outer-src 192.0.2.2 --outer-dst 192.0.2.1
+tap_is "samples of many tunnels are good" "$(checked forward "$work/left.pcap")" ""
+head -c 118 "$work/left.pcap" > "$work/one.pcap"
+for _ in {1..15}; do head -c 118 "$work/left.pcap" | tail -c +25; done >> "$work/one.pcap"
+tap_is "samples of one of them are not" "$(checked forward "$work/one.pcap")" \
+	"16 samples of only 1 packets"
+tap_is "a wrong length is not" "$(checked forward "$work/left.pcap" 79)" "79.0 bytes a frame, not 78.0"
+# 14 of Ethernet, 20 of IP, 8 of ESP, 8 of IV, 64 with 2 of trailer and 2 of padding, 16 of ICV
+tap_is "nor ESP of the SAs the other way" "$(checked encrypt "$work/right.pcap" 134)" "SPI 0x00020000"
+tap_is "nor ESP that was not decrypted" "$(checked decrypt "$work/right.pcap")" "a packet that was never sent"
 
 # run CASE@SINK ROUND MPPS [CORE [BURST-SHARE]]: a line of runs.jsonl, 1 s, of 64 bytes
 run() {
