@@ -14,9 +14,9 @@ WORKERS_ROUNDS=5
 # find_gateway KIND TX: the first of GATEWAYS that is one and runs
 find_gateway() {
 	local gw
-	for gw in $(awk -v kind="$1" -v tx="$2" '$2 == kind && $4 == tx { print $1 }' <<< "$GATEWAYS"); do
+	while read -r gw; do
 		[ -n "${THREADS[$gw]:-}" ] && echo "$gw" && return
-	done
+	done < <(awk -v kind="$1" -v tx="$2" '$2 == kind && $4 == tx { print $1 }' <<< "$GATEWAYS")
 	return 1
 }
 
@@ -74,17 +74,19 @@ start_workers() {
 
 # measure_workers N: Mpps that workers-N encrypts. A veth's queue follows the sender's CPU: two generators.
 measure_workers() {
-	local gw=workers-$1 i rc senders=()
+	local gw=workers-$1 i rc
 	for i in 0 1; do
 		nsenter --net="/run/netns/$XI_NS-left" -- taskset -c "${CPU_LIST[i]}" "$GEN" send "l-$gw" \
 			"$OUT/left-1-$WORKERS_SIZE.pcap" 60 > /dev/null &
-		senders+=($!)
 		xi_pids["bg send$i"]=$!
 	done
 	net_in right "$GEN" sink "r-$gw" "$SECONDS_EACH" xdp > "$XI_TMP/sink.json"
 	rc=$?
-	kill "${senders[@]}"
-	wait "${senders[@]}"
+	for i in 0 1; do
+		kill "${xi_pids["bg send$i"]}"
+		wait "${xi_pids["bg send$i"]}"
+		unset 'xi_pids[bg send'"$i]"
+	done
 	[ $rc = 0 ] && jq .mpps "$XI_TMP/sink.json"
 }
 

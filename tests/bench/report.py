@@ -92,8 +92,8 @@ def print_goals(ratios, figures):
         if goal["value"] is None:
             print("%s: %s" % (goal["goal"], goal["verdict"]))
             continue
-        print("%s: %.2f %s%s: %s" % (
-            goal["goal"], goal["value"], goal["unit"],
+        print("%s: %.2f%s%s: %s" % (
+            goal["goal"], goal["value"], goal["unit"] and " " + goal["unit"],
             ", demanded %s %g" % ("below" if goal["below"] else "at least", goal["demanded"])
             if goal["demanded"] is not None else "", goal["verdict"]))
 

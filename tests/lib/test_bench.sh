@@ -45,10 +45,11 @@ echo '{"ratios": {}}' > "$work/empty.json"
 tests/bench/compare.py "$work/empty.json" "$work/now.json" > /dev/null 2>&1
 tap_is "an empty baseline passes nothing" $? 2
 
-# checked CASE SAMPLES [LENGTH]: what the check says to a run of many tunnels with these samples
+# checked CASE FRAMES SAMPLES [LENGTH]: what the check says to a run of many tunnels with these samples
 checked() {
-	jq -nc --arg case "$1" --arg samples "$2" --arg work "$work" --argjson bytes $((${3:-78} * 1000)) \
-		'{$case, size: "64", round: 1, $samples, frames: ($work + "/left.pcap"), tunnels: ($work + "/tunnels.json"),
+	jq -nc --arg case "$1" --arg frames "$work/$2" --arg samples "$work/$3" --arg work "$work" \
+		--argjson bytes $((${4:-78} * 1000)) \
+		'{$case, size: "64", round: 1, $samples, $frames, tunnels: ($work + "/tunnels.json"),
 		packets: 1000, $bytes}' > "$work/runs.jsonl"
 	tests/bench/check.py "$work/runs.jsonl" 2>&1 | sed 's/.*round 1: //; s/: .*//'
 }
@@ -62,15 +63,15 @@ tap_is "many tunnels have two SAs and three policies each" \
 	"$(grep -c 'state add' "$work/lines") $(grep -c 'policy add' "$work/lines")" "400 600"
 frames left.pcap --src 10.1.1.2
 frames right.pcap --dst 10.1.1.2 --esp --outer-src 192.0.2.2 --outer-dst 192.0.2.1
-tap_is "samples of many tunnels are good" "$(checked forward "$work/left.pcap")" ""
+tap_is "samples of many tunnels are good" "$(checked forward left.pcap left.pcap)" ""
 head -c 118 "$work/left.pcap" > "$work/one.pcap"
 for _ in {1..15}; do head -c 118 "$work/left.pcap" | tail -c +25; done >> "$work/one.pcap"
-tap_is "samples of one of them are not" "$(checked forward "$work/one.pcap")" \
+tap_is "samples of one of them are not" "$(checked forward left.pcap one.pcap)" \
 	"16 samples of only 1 packets"
-tap_is "a wrong length is not" "$(checked forward "$work/left.pcap" 79)" "79.0 bytes a frame, not 78.0"
+tap_is "a wrong length is not" "$(checked forward left.pcap left.pcap 79)" "79.0 bytes a frame, not 78.0"
 # 14 of Ethernet, 20 of IP, 8 of ESP, 8 of IV, 64 with 2 of trailer and 2 of padding, 16 of ICV
-tap_is "nor ESP of the SAs the other way" "$(checked encrypt "$work/right.pcap" 134)" "SPI 0x00020000"
-tap_is "nor ESP that was not decrypted" "$(checked decrypt "$work/right.pcap")" "a packet that was never sent"
+tap_is "nor ESP of the SAs the other way" "$(checked encrypt left.pcap right.pcap 134)" "SPI 0x00020000"
+tap_is "nor ESP that was not decrypted" "$(checked decrypt right.pcap right.pcap)" "a packet that was never sent"
 
 # run CASE@SINK ROUND MPPS [CORE [BURST-SHARE]]: a line of runs.jsonl, 1 s, of 64 bytes
 run() {
