@@ -7,7 +7,8 @@
 Redirected and forwarded frames must be the generator's, unchanged; ESP must have a tunnel's SPI and
 decrypt under its key to a packet of the generator, one hop older; decrypted packets must be what was
 inside, one hop older. The mean length of all packets that were counted must be that of such frames,
-and where there are many tunnels, the samples must be of many. Tunnels are those of the file that a
+and where there are many tunnels, the samples must be of many. The sink must have run on the gateway's
+CPU, or one case would pay for it and another not. Tunnels are those of the file that a
 run names (of tunnels.py), or the one of the options. peers.py says what other gateways' packets must
 be. Status 1 and a line a fault when it is not so. Knows nothing of xipsec's code.
 """
@@ -23,6 +24,7 @@ ETH, IPV4, ESP, IV, ICV, TRAILER = 14, 20, 8, 8, 16, 2
 PROTO_ESP = 50
 FEWEST_SAMPLES = 8
 MANY_TUNNELS = 100
+SINK_SHARE = 0.98
 OWN_KINDS = ("redirect", "forward", "encrypt", "decrypt")
 
 
@@ -116,6 +118,9 @@ class Checker:
         kind = run["case"].split("-")[0]
         if not run["packets"]:
             raise Fault("no packet while the sink counted: the machine is too busy, or SECONDS too short")
+        if "gateway_cpu" in run and (run["sink_cpu"] != run["gateway_cpu"] or run["sink_share"] < SINK_SHARE):
+            raise Fault("the sink's work was done by CPU %d (%.0f %%), not all by the gateway's" %
+                        (run["sink_cpu"], 100 * run["sink_share"]))
         samples = read_pcap(run["samples"])
         if len(samples) < FEWEST_SAMPLES:
             raise Fault("only %d samples" % len(samples))

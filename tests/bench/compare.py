@@ -39,6 +39,11 @@ def run_ratios(bench):
     return {name(goal): goal["ratio"] for goal in bench["ratios"]}
 
 
+def doubts(bench):
+    return {name(goal): ", " + goal["verdict"] for goal in bench["ratios"]
+            if goal["verdict"].startswith("not judged")}
+
+
 def judge(old, new):
     """(verdict, is it good) of a ratio of the baseline; new may be None."""
     if new is None:
@@ -50,7 +55,7 @@ def judge(old, new):
 
 def compare(baseline, bench):
     """Prints each; how many are not good."""
-    ratios, bad = run_ratios(bench), 0
+    ratios, doubt, bad = run_ratios(bench), doubts(bench), 0
     if not baseline.get("ratios"):
         raise Unusable("the baseline has no ratio")
     print("%-56s %8s %8s %8s" % ("ratio", "baseline", "now", "change"))
@@ -58,9 +63,10 @@ def compare(baseline, bench):
         new = ratios.get(key)
         verdict, good = judge(old, new)
         bad += not good
-        print("%-56s %8.2f %8s %8s  %s" % (
+        print("%-56s %8.2f %8s %8s  %s%s" % (
             key, old, "-" if new is None else "%.2f" % new,
-            "-" if new is None else "%+.1f%%" % (100 * (new / old - 1)), verdict))
+            "-" if new is None else "%+.1f%%" % (100 * (new / old - 1)), verdict,
+            doubt.get(key, "")))
     for key in ratios:
         if key not in baseline["ratios"]:
             print("%-56s %8s %8.2f %8s  not in the baseline" % (key, "-", ratios[key], "-"))

@@ -210,17 +210,18 @@ out:
 	return err;
 }
 
-static struct gen_count read_counts(struct gen_bpf *skel)
+/* Into counts[cpus]; returns their sum. */
+static struct gen_count read_counts(struct gen_bpf *skel, struct gen_count *counts, int cpus)
 {
-	int cpus = libbpf_num_possible_cpus();
-	struct gen_count per_cpu[cpus], sum = {};
+	struct gen_count sum = {};
 	__u32 zero = 0;
 
-	if (!bpf_map_lookup_elem(bpf_map__fd(skel->maps.counts), &zero, per_cpu))
-		for (int i = 0; i < cpus; i++) {
-			sum.packets += per_cpu[i].packets;
-			sum.bytes += per_cpu[i].bytes;
-		}
+	if (bpf_map_lookup_elem(bpf_map__fd(skel->maps.counts), &zero, counts))
+		return sum;
+	for (int i = 0; i < cpus; i++) {
+		sum.packets += counts[i].packets;
+		sum.bytes += counts[i].bytes;
+	}
 	return sum;
 }
 
@@ -288,9 +289,9 @@ static double cpu_seconds(const char *threads)
 	return sum / 1e9;
 }
 
-static int wait_first_packet(struct gen_bpf *skel)
+static int wait_first_packet(struct gen_bpf *skel, struct gen_count *counts, int cpus)
 {
-	for (int ms = 0; !read_counts(skel).packets; ms += 5) {
+	for (int ms = 0; !read_counts(skel, counts, cpus).packets; ms += 5) {
 		if (ms >= FIRST_PACKET_MS) {
 			fprintf(stderr, "gen: no packet came within %d s\n", FIRST_PACKET_MS / 1000);
 			return -ETIMEDOUT;
@@ -300,27 +301,45 @@ static int wait_first_packet(struct gen_bpf *skel)
 	return 0;
 }
 
+/* The CPU that swallowed most of the packets, and its share of them. */
+static void print_main_cpu(const struct gen_count *first, const struct gen_count *last, int cpus,
+			   __u64 packets)
+{
+	__u64 most = 0;
+	int cpu = 0;
+
+	for (int i = 0; i < cpus; i++)
+		if (last[i].packets - first[i].packets > most) {
+			most = last[i].packets - first[i].packets;
+			cpu = i;
+		}
+	if (most)
+		printf(", \"sink_cpu\": %d, \"sink_share\": %.4f", cpu, (double)most / packets);
+}
+
 static int measure(const struct sink *sink)
 {
-	struct gen_count first, last;
+	int cpus = libbpf_num_possible_cpus();
+	struct gen_count firsts[cpus], lasts[cpus], first, last;
 	double start, took, cpu, cpu_end;
-	int err = wait_first_packet(sink->skel);
+	int err = wait_first_packet(sink->skel, firsts, cpus);
 
 	if (err)
 		return err;
 	sleep_ms(WARM_UP_MS);
 	start = now();
-	first = read_counts(sink->skel);
+	first = read_counts(sink->skel, firsts, cpus);
 	cpu = cpu_seconds(sink->threads);
 	sleep_ms(sink->seconds * 1000);
 	took = now() - start;
-	last = read_counts(sink->skel);
+	last = read_counts(sink->skel, lasts, cpus);
 	cpu_end = cpu_seconds(sink->threads);
 	last.packets -= first.packets;
 	last.bytes -= first.bytes;
 	printf("{\"packets\": %llu, \"bytes\": %llu, \"seconds\": %.3f, \"mpps\": %.4f, \"gbps\": %.4f",
 	       (unsigned long long)last.packets, (unsigned long long)last.bytes, took,
 	       last.packets / took / 1e6, last.bytes * 8 / took / 1e9);
+	print_main_cpu(firsts, lasts, cpus, last.packets);
 	if (cpu >= 0 && cpu_end >= 0)
 		printf(", \"cpu\": %.4f", cpu_end - cpu);
 	puts("}");

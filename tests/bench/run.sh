@@ -201,8 +201,8 @@ measure() {
 	tx=$(tx_status "$gw")
 	jq -c --arg case "$case" --arg sink "$sink" --arg size "$size" --argjson round "$round" --arg frames "$frames" \
 		--arg samples "$samples" --arg tunnels "$OUT/tunnels-$count.json" --slurpfile sent "$XI_TMP/send.json" \
-		--argjson tx "$tx" --argjson before "${TX_BEFORE[$gw]:-null}" --argjson tries "$try" \
-		'{$case, $sink, $size, $round, $tries, $frames, $samples, $tunnels, offered: $sent[0].mpps,
+		--argjson tx "$tx" --argjson before "${TX_BEFORE[$gw]:-null}" --argjson tries "$try" --argjson gateway_cpu "$GW_CPU" \
+		'{$case, $sink, $size, $round, $tries, $gateway_cpu, $frames, $samples, $tunnels, offered: $sent[0].mpps,
 		tx: (if $tx then {path: $tx.path, burst: ($tx.burst - ($before.burst // 0)),
 			xsk: ($tx.xsk - ($before.xsk // 0))} else null end)} + .' "$XI_TMP/sink.json" >> "$OUT/runs.jsonl" ||
 		return 1

@@ -41,6 +41,8 @@ tests/bench/compare.py --write "$work/never.json" "$work/busy.json" > /dev/null 
 tap_is "a run that was not judged makes no baseline" "$? $(ls "$work/never.json" 2> /dev/null)" "2 "
 out=$(tests/bench/compare.py "$work/nothere.json" "$work/now.json" 2>&1)
 tap_is "without a baseline nothing passes" "$? ${out##*; }" "2 make bench makes a run, make bench-baseline the baseline"
+tests/bench/compare.py "$work/base.json" "$work/busy.json" > "$work/out"
+tap_is "a comparison with one says so" "$? $(grep -c 'ok, not judged: the machine is busy$' "$work/out")" "0 1"
 echo '{"ratios": {}}' > "$work/empty.json"
 tests/bench/compare.py "$work/empty.json" "$work/now.json" > /dev/null 2>&1
 tap_is "an empty baseline passes nothing" $? 2
@@ -48,9 +50,9 @@ tap_is "an empty baseline passes nothing" $? 2
 # checked CASE FRAMES SAMPLES [LENGTH]: what the check says to a run of many tunnels with these samples
 checked() {
 	jq -nc --arg case "$1" --arg frames "$work/$2" --arg samples "$work/$3" --arg work "$work" \
-		--argjson bytes $((${4:-78} * 1000)) \
+		--argjson sink_cpu "${SINK_CPU:-1}" --argjson bytes $((${4:-78} * 1000)) \
 		'{$case, size: "64", round: 1, $samples, $frames, tunnels: ($work + "/tunnels.json"),
-		packets: 1000, $bytes}' > "$work/runs.jsonl"
+		packets: 1000, $bytes, gateway_cpu: 1, $sink_cpu, sink_share: 1}' > "$work/runs.jsonl"
 	tests/bench/check.py "$work/runs.jsonl" 2>&1 | sed 's/.*round 1: //; s/: .*//'
 }
 # frames PCAP OPTION...
@@ -68,6 +70,8 @@ head -c 118 "$work/left.pcap" > "$work/one.pcap"
 for _ in {1..15}; do head -c 118 "$work/left.pcap" | tail -c +25; done >> "$work/one.pcap"
 tap_is "samples of one of them are not" "$(checked forward left.pcap one.pcap)" \
 	"16 samples of only 1 packets"
+tap_is "a sink on the generator's CPU is not" "$(SINK_CPU=0 checked forward left.pcap left.pcap)" \
+	"the sink's work was done by CPU 0 (100 %), not all by the gateway's"
 tap_is "a wrong length is not" "$(checked forward left.pcap left.pcap 79)" "79.0 bytes a frame, not 78.0"
 # 14 of Ethernet, 20 of IP, 8 of ESP, 8 of IV, 64 with 2 of trailer and 2 of padding, 16 of ICV
 tap_is "nor ESP of the SAs the other way" "$(checked encrypt left.pcap right.pcap 134)" "SPI 0x00020000"
