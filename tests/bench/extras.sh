@@ -74,20 +74,14 @@ start_workers() {
 
 # measure_workers N: Mpps that workers-N encrypts. A veth's queue follows the sender's CPU: two generators.
 measure_workers() {
-	local gw=workers-$1 i rc
-	for i in 0 1; do
-		nsenter --net="/run/netns/$XI_NS-left" -- taskset -c "${CPU_LIST[i]}" "$GEN" send "l-$gw" \
-			"$OUT/left-1-$WORKERS_SIZE.pcap" 60 > /dev/null &
-		xi_pids["bg send$i"]=$!
-	done
-	net_in right "$GEN" sink "r-$gw" "$SECONDS_EACH" xdp > "$XI_TMP/sink.json"
-	rc=$?
-	for i in 0 1; do
-		kill "${xi_pids["bg send$i"]}"
-		wait "${xi_pids["bg send$i"]}"
-		unset 'xi_pids[bg send'"$i]"
-	done
-	[ $rc = 0 ] && jq .mpps "$XI_TMP/sink.json"
+	net_in right "$GEN" sink "r-workers-$1" "$SECONDS_EACH" xdp "$XI_TMP/workers.pcap" "" \
+		nsenter --net="/run/netns/$XI_NS-left" -- bash -c '
+			for cpu in $1 $2; do
+				taskset -c $cpu "${@:3}" > /dev/null &
+			done
+			trap "kill $(jobs -p | tr "\n" " ")" TERM
+			wait; wait' bash "${CPU_LIST[0]}" "${CPU_LIST[1]}" "$GEN" send "l-workers-$1" \
+		"$OUT/left-1-$WORKERS_SIZE.pcap" 60 > "$XI_TMP/sink.json" && jq .mpps "$XI_TMP/sink.json"
 }
 
 extra_workers() {

@@ -4,17 +4,19 @@
  *
  *   gen send DEV FILE.pcap SECONDS       send the capture's frames, over and over, out of DEV
  *   gen forward DEV OUT                  XDP on DEV that redirects every frame out of OUT
- *   gen sink DEV SECONDS [tc|skb|xdp [FILE.pcap [THREADS]]]
+ *   gen sink DEV SECONDS [tc|skb|xdp [FILE.pcap [THREADS [COMMAND...]]]]
  *                                        swallow and count what arrives on DEV; keep samples in
  *                                        FILE; tell the CPU time that THREADS used meanwhile:
  *                                        thread ids, or pPID for all threads of a process, with
  *                                        commas between. tc and skb are one program: which of them
- *                                        it is depends on DEV's GRO, which is the caller's choice
+ *                                        it is depends on DEV's GRO, which is the caller's choice.
+ *                                        COMMAND sends, and is ended by SIGTERM
  *
  * send is one long BPF_PROG_TEST_RUN call with live frames, ended by a signal: many Mpps out of
  * one core, which is more than a gateway on the other takes; the excess is lost on the way, and
  * the sink says what came through. The sink waits for the first packet, lets WARM_UP_MS pass, and
- * then counts. Both print one JSON object. SIGTERM ends send and forward in good order. CPUs are
+ * then counts. It runs COMMAND between attaching and detaching its program, for while programs come and
+ * go, other callers of BPF_PROG_TEST_RUN wait, as a gateway that sends by it. Both print one JSON object. SIGTERM ends send and forward in good order. CPUs are
  * the caller's choice (taskset).
  */
 #include <errno.h>
@@ -27,7 +29,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -232,6 +236,7 @@ struct sink {
 	bool in_xdp;
 	const char *samples;         /* pcap file to write, or NULL */
 	const char *threads;         /* whose CPU time is wanted, or NULL */
+	char **command;              /* the sender, or an empty list */
 };
 
 /* Nanoseconds on a CPU; softirq work done in the thread's system calls is in it. -1: cannot tell. */
@@ -274,7 +279,7 @@ static double cpu_seconds(const char *threads)
 	char list[256], path[300], *save = NULL;
 	double sum = 0;
 
-	if (!threads || strlen(threads) >= sizeof(list))
+	if (!threads || !*threads || strlen(threads) >= sizeof(list))
 		return -1;
 	strcpy(list, threads);
 	for (char *id = strtok_r(list, ",", &save); id; id = strtok_r(NULL, ",", &save)) {
@@ -346,6 +351,50 @@ static int measure(const struct sink *sink)
 	return 0;
 }
 
+/* Its process id, or -errno. */
+static pid_t start_sender(char **command)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return -errno;
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	execvp(command[0], command);
+	fprintf(stderr, "gen: %s: %s\n", command[0], strerror(errno));
+	_exit(127);
+}
+
+static int stop_sender(pid_t pid)
+{
+	int status;
+
+	kill(pid, SIGTERM);
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	if (WIFEXITED(status) && !WEXITSTATUS(status))
+		return 0;
+	fprintf(stderr, "gen: the sender failed\n");
+	return -ECHILD;
+}
+
+static int send_and_measure(const struct sink *sink)
+{
+	int err, stopped_err;
+	pid_t pid;
+
+	if (!*sink->command)
+		return measure(sink);
+	pid = start_sender(sink->command);
+	if (pid < 0)
+		return pid;
+	err = measure(sink);
+	stopped_err = stop_sender(pid);
+	return err ?: stopped_err;
+}
+
 static int write_samples(const struct sink *sink)
 {
 	const struct pcap_header h = {
@@ -384,7 +433,7 @@ static int sink_xdp(const struct sink *sink)
 	err = bpf_xdp_attach(sink->ifindex, fd, flags | XDP_FLAGS_UPDATE_IF_NOEXIST, NULL);
 	if (err)
 		return err;
-	err = measure(sink);
+	err = send_and_measure(sink);
 	bpf_xdp_detach(sink->ifindex, flags, NULL);
 	return err;
 }
@@ -398,7 +447,7 @@ static int sink_tc(const struct sink *sink)
 	if (err)
 		return err;
 	err = bpf_tc_attach(&hook, &opts);
-	err = err ?: measure(sink);
+	err = err ?: send_and_measure(sink);
 	/* libbpf removes the qdisc only for both together */
 	hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
 	bpf_tc_hook_destroy(&hook);
@@ -451,7 +500,7 @@ static int usage(void)
 {
 	fputs("usage: gen send DEV FILE.pcap SECONDS\n"
 	      "       gen forward DEV OUT\n"
-	      "       gen sink DEV SECONDS [tc|skb|xdp [FILE.pcap [THREADS]]]\n", stderr);
+	      "       gen sink DEV SECONDS [tc|skb|xdp [FILE.pcap [THREADS [COMMAND...]]]]\n", stderr);
 	return 2;
 }
 
@@ -464,13 +513,14 @@ static int run(int argc, char **argv, __u32 ifindex)
 		return cmd_forward(ifindex, argv[3]);
 	if (!strcmp(command, "send") && argc == 5 && atof(argv[4]) > 0)
 		return cmd_send(ifindex, argv[3], atof(argv[4]));
-	if (!strcmp(command, "sink") && argc <= 7 && atof(argv[3]) > 0) {
+	if (!strcmp(command, "sink") && atof(argv[3]) > 0) {
 		struct sink sink = {
 			.ifindex = ifindex,
 			.seconds = atof(argv[3]),
 			.in_xdp = argc > 4 && !strcmp(argv[4], "xdp"),
 			.samples = argc > 5 ? argv[5] : NULL,
 			.threads = argc > 6 ? argv[6] : NULL,
+			.command = argv + (argc > 7 ? 7 : argc),
 		};
 
 		return cmd_sink(&sink);
