@@ -2,6 +2,8 @@
 #include "dataplane/link.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -11,6 +13,8 @@
 #include <linux/if_arp.h>
 #include <linux/rtnetlink.h>
 #include <linux/sockios.h>
+
+#include "log.h"
 
 static void link_copy_name(char out[IFNAMSIZ], const struct nlattr *attr)
 {
@@ -208,5 +212,59 @@ int xi_link_offloads_off(const char *name)
 		return err;
 	err = offloads_clear(name, names, n);
 	free(names);
+	return err;
+}
+
+int xi_link_gro_on(const char *name)
+{
+	struct ethtool_value on = {.cmd = ETHTOOL_SGRO, .data = 1};
+
+	return ethtool_ioctl(name, &on);
+}
+
+int xi_link_set_up(struct xi_rtnl *rt, uint32_t ifindex)
+{
+	struct ifinfomsg ifi = {
+		.ifi_index = (int)ifindex, .ifi_flags = IFF_UP, .ifi_change = IFF_UP};
+
+	return xi_rtnl_request(rt, xi_rtnl_message(RTM_NEWLINK, 0, &ifi, sizeof(ifi)), NULL, NULL);
+}
+
+static void sysctl_path(char path[128], const char *device, const char *family, const char *name)
+{
+	snprintf(path, 128, "/proc/sys/net/%s/conf/%s/%s", family, device, name);
+}
+
+char xi_link_sysctl_get(const char *device, const char *family, const char *name)
+{
+	char path[128], c = 0;
+	int fd;
+
+	sysctl_path(path, device, family, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	if (read(fd, &c, 1) != 1)
+		c = 0;
+	close(fd);
+	return c;
+}
+
+int xi_link_sysctl(const char *device, const char *family, const char *name, char value)
+{
+	char path[128];
+	int fd, err = 0;
+
+	if (xi_link_sysctl_get(device, family, name) == value)
+		return 0;
+	sysctl_path(path, device, family, name);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT && !strcmp(family, "ipv6") ? 0 : -errno;
+	if (write(fd, &value, 1) != 1)
+		err = -errno;
+	close(fd);
+	if (err)
+		log_warnx("%s: cannot set %s to %c: %s", device, path, value, strerror(-err));
 	return err;
 }

@@ -38,4 +38,17 @@ int xi_link_set_channels(const char *name, uint32_t rx, uint32_t tx);
  */
 int xi_link_offloads_off(const char *name);
 
+/* Receive merging alone: on a veth end it also makes the end take frames that XDP redirects there. */
+int xi_link_gro_on(const char *name);
+int xi_link_set_up(struct xi_rtnl *rt, uint32_t ifindex);
+
+/*
+ * net.<family>.conf.<device>.<name>, of one character. Written only where it differs: /proc/sys may be
+ * read-only in a container that an operator prepared. 0 or -errno, logged; a kernel without IPv6
+ * needs none of its settings.
+ */
+int xi_link_sysctl(const char *device, const char *family, const char *name, char value);
+/* 0: cannot be read. */
+char xi_link_sysctl_get(const char *device, const char *family, const char *name);
+
 #endif
