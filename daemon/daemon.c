@@ -23,6 +23,7 @@
 #include "caps.h"
 #include "control/cachecmd.h"
 #include "control/control.h"
+#include "control/portcmd.h"
 #include "control/show.h"
 #include "control/stats.h"
 #include "dataplane/down.h"
@@ -428,6 +429,7 @@ static int daemon_control(struct xi_daemon *d)
 		.bpf = d->bpf,
 		.cache = d->cache,
 		.ports = d->ports,
+		.workers = d->workers,
 		.flow_entries = d->config->flow_entries,
 	};
 	xi_inspect_fill(&d->sources, &d->inspect);
@@ -438,6 +440,8 @@ static int daemon_control(struct xi_daemon *d)
 		err = xi_stats_register(d->control, &d->sources);
 	if (!err)
 		err = xi_cachecmd_register(d->control, &d->sources);
+	if (!err)
+		err = xi_portcmd_register(d->control, &d->sources);
 	if (!err)
 		err = xi_control_register_admin(d->control, "down", daemon_cmd_down, d);
 	return err;

@@ -6,11 +6,13 @@
 #include "bpfobj.h"
 #include "cache/cache.h"
 #include "control/sources.h"
+#include "dataplane/worker.h"
 
 struct xi_inspect {
 	const struct xi_bpfobj *bpf;
 	const struct xi_cache *cache;
 	struct xi_port_dev *const *ports; /* by slot */
+	struct xi_worker *const *workers; /* XI_MAX_WORKERS, NULL = none */
 	uint32_t flow_entries;       /* configured */
 };
 
