@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What the control commands see of the datapath: ports, counters and the two caches, read from the maps. */
+/*
+ * What the control commands see of the datapath: ports, how workers send, counters and the two
+ * caches, read from maps, workers and devices.
+ */
 #ifndef XI_INSPECT_H
 #define XI_INSPECT_H
 
