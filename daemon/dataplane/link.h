@@ -51,4 +51,20 @@ int xi_link_sysctl(const char *device, const char *family, const char *name, cha
 /* 0: cannot be read. */
 char xi_link_sysctl_get(const char *device, const char *family, const char *name);
 
+/* What the driver counts of frames that XDP redirected to the device. */
+struct xi_link_xmit {
+	uint64_t packets;
+	uint64_t errors;
+	bool counts_errors;
+};
+
+/* Sum over the queues. 0 or -errno, -EOPNOTSUPP where the driver does not count them. */
+int xi_link_xmit(const char *name, struct xi_link_xmit *xmit);
+/*
+ * The same from n counters of ethtool and their names, which have no zero byte when they fill all
+ * 32 bytes. 0 or -EOPNOTSUPP.
+ */
+int xi_link_xmit_sum(const char (*names)[32], const uint64_t *values, uint32_t n,
+		     struct xi_link_xmit *xmit);
+
 #endif
