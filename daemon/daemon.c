@@ -30,7 +30,6 @@
 #include "dataplane/hostif.h"
 #include "dataplane/hostpath.h"
 #include "dataplane/nexthop.h"
-#include "dataplane/park.h"
 #include "dataplane/worker.h"
 #include "inspect.h"
 #include "localaddrs.h"
@@ -561,7 +560,6 @@ static void daemon_close(struct xi_daemon *d)
 	xi_control_destroy(d->control);
 	xi_xfrm_server_destroy(d->server);
 	daemon_stop_workers(d);
-	xi_park_remove_all();
 	xi_nexthops_destroy(d->nexthops);
 	/* the SPD tells the cache of grace periods until it is gone */
 	xi_spd_destroy(d->spd);
