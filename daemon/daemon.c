@@ -92,8 +92,12 @@ static void daemon_on_signal(evutil_socket_t sig, short what, void *arg)
 static void daemon_on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct xi_daemon *d = arg;
+	unsigned int i;
 
 	xi_sad_tick(d->sad, time(NULL));
+	for (i = 0; i < XI_MAX_WORKERS; i++)
+		if (d->workers[i])
+			xi_worker_report(d->workers[i]);
 }
 
 /* chmod: the umask may be narrower, and the group must get to the control socket. */
