@@ -59,9 +59,9 @@ extra_foreign() {
 
 # start_workers N: the gateway workers-N, each worker with a queue and a core of its own
 start_workers() {
-	local gw=workers-$1 conf task n=0 tx=burst
+	local gw=workers-$1 conf task n=0
 	XI_QUEUES=$1 gateway "$gw" lan0 || return 1
-	conf=$(write_conf "$gw" auto $tx 1) || conf=$(write_conf "$gw" auto xsk 1) || return 1
+	conf=$(write_conf "$gw" auto burst 1)
 	sed -i "/^\[daemon\]/a workers = $1" "$conf"
 	start_daemon "$gw" "$conf" || return 1
 	for task in "/proc/$(daemon_pid "$gw")/task"/*; do

@@ -17,7 +17,7 @@ cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh
 . tests/lib/netns.sh
 . tests/bench/topology.sh
-[ ! -e tests/bench/peers.sh ] || . tests/bench/peers.sh
+. tests/bench/peers.sh
 
 # Sinks: tc builds skbs and has no NAPI, the cheapest; skb builds them by NAPI with GRO; xdp is a
 # native XDP program. Frames of burst transmit, and of redirect, reach none without NAPI.
