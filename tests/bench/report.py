@@ -17,7 +17,7 @@ import time
 from drawing import draw
 from goals import SIZES, burst_share, core, cpu_ns, judge_extras, judge_ratios, lost, median, unit
 
-IMIX_MEAN = (7 * 64 + 4 * 576 + 1500) / 12
+IMIX = [64] * 7 + [576] * 4 + [1500]
 
 
 def read_lines(path):
@@ -35,8 +35,10 @@ def collect(lines):
     return runs
 
 
-def inner_bytes(size):
-    return IMIX_MEAN if size == "imix" else int(size)
+def inner_bytes(run):
+    """Mean length of a packet before encryption, as frames.py made them."""
+    sizes = IMIX if run["size"] == "imix" else [int(run["size"])]
+    return sum(min(size, run.get("longest", max(IMIX))) for size in sizes) / len(sizes)
 
 
 def summarize(rounds):
@@ -46,7 +48,7 @@ def summarize(rounds):
     return {
         "case": rounds[0]["case"], "sink": rounds[0]["sink"], "size": rounds[0]["size"],
         "rounds": len(rounds), "mpps": median(mpps), "mpps_min": min(mpps), "mpps_max": max(mpps),
-        "gbps": median(mpps) * inner_bytes(rounds[0]["size"]) * 8 / 1e3, "ns": 1e3 / median(mpps),
+        "gbps": median(mpps) * inner_bytes(rounds[0]) * 8 / 1e3, "ns": 1e3 / median(mpps),
         "cpu_ns": median([cpu_ns(run) for run in timed]), "core": median([core(run) for run in timed]),
         "offered_mpps": median([run["offered"] for run in rounds]),
         "lost": median([lost(run) for run in rounds]), "burst": median(shares),

@@ -39,9 +39,9 @@ encrypt-xsk-openssl   ssl-xsk        left   tc skb xdp
 decrypt-xsk-openssl   ssl-xsk        right  tc skb xdp
 encrypt-burst-openssl ssl-burst      left   skb xdp
 decrypt-burst-openssl ssl-burst      right  skb xdp
-testpmd               testpmd        left   skb
-libipsec              libipsec       left   skb
-wireguard             wireguard      left   skb
+testpmd               testpmd        left   skb xdp
+libipsec              libipsec       left   skb xdp
+wireguard             wireguard      left   skb xdp
 "
 BOTH_TX="redirect forward-xsk@tc forward-burst@xdp encrypt-xsk decrypt-xsk encrypt-burst decrypt-burst"
 MANY="encrypt-xsk-1k@tc decrypt-xsk-1k@tc encrypt-burst-1k@xdp decrypt-burst-1k@xdp"
@@ -154,12 +154,18 @@ make_frames() {
 }
 
 make_all_frames() {
-	local size count
+	local size count gw
 	for count in 1 1000; do
 		tests/bench/tunnels.py --count $count --json "$OUT/tunnels-$count.json" > /dev/null || return 1
 		case $count$UNITS in 1*-1k@* | 1\ *) ;; *) continue ;; esac
 		for size in $SIZES; do
 			make_frames $count "$size" || return 1
+		done
+	done
+	for gw in "${!LONGEST[@]}"; do
+		for size in $SIZES; do
+			tests/bench/frames.py --out "$OUT/left-$gw-$size.pcap" --eth-src $L_MAC --eth-dst $LAN_MAC \
+				--src 10.1.1.2 --dst 10.1.2.2 --size "$size" --longest "${LONGEST[$gw]}" --count 120 || return 1
 		done
 	done
 }
@@ -181,6 +187,7 @@ measure() {
 	local round=$1 case=${2%@*} sink=${2#*@} size=$3 gw from count=1 frames samples rc try tx
 	gw=$(case_field "$case" 2) from=$(case_field "$case" 3)
 	case $case in *-1k) count=1000 ;; esac
+	[ -z "${LONGEST[$gw]:-}" ] || count=$gw
 	frames=$OUT/$from-$count-$size.pcap samples=$OUT/samples/$case-$sink-$size-$round.pcap
 	[ "$(gateway_field "$gw" 2)" != peer ] || peer_wake "$gw"
 	# on a busy machine a generator or a gateway may be kept waiting for all of the time that counts
@@ -195,7 +202,8 @@ measure() {
 	jq -c --arg case "$case" --arg sink "$sink" --arg size "$size" --argjson round "$round" --arg frames "$frames" \
 		--arg samples "$samples" --arg tunnels "$OUT/tunnels-$count.json" --slurpfile sent "$XI_TMP/send.json" \
 		--argjson tx "$tx" --argjson before "${TX_BEFORE[$gw]:-null}" --argjson tries "$try" --argjson gateway_cpu "$GW_CPU" \
-		'{$case, $sink, $size, $round, $tries, $gateway_cpu, $frames, $samples, $tunnels, offered: $sent[0].mpps,
+		--argjson longest "${LONGEST[$gw]:-1500}" \
+		'{$case, $sink, $size, $round, $tries, $gateway_cpu, $longest, $frames, $samples, $tunnels, offered: $sent[0].mpps,
 		tx: (if $tx then {path: $tx.path, burst: ($tx.burst - ($before.burst // 0)),
 			xsk: ($tx.xsk - ($before.xsk // 0))} else null end)} + .' "$XI_TMP/sink.json" >> "$OUT/runs.jsonl" ||
 		return 1
@@ -246,3 +254,9 @@ check_drops || die "packets were dropped that should not be, or missed the fast 
 . tests/bench/extras.sh
 tests/bench/report.py --gateways "$OUT/gateways.jsonl" --extras "$OUT/extras.jsonl" --json "$OUT/bench.json" \
 	--svg "$OUT/bench.svg" "$OUT/runs.jsonl"
+rc=$?
+# a process that was stopped cannot end on SIGTERM
+for gw in "${!PEER_PID[@]}"; do
+	peer_wake "$gw"
+done
+exit $rc

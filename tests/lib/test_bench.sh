@@ -111,7 +111,7 @@ tap_is "nor is burst of which nothing is known" "$judged" \
 judged=$({ run decrypt-xsk@tc 1 1 0.5; run forward-xsk@tc 1 1; } | report)
 tap_is "nor a gateway that had not its core" "$judged" \
 	$'status 1\n200 not judged: decrypt-xsk@tc had its core for 50 % of the time'
-judged=$({ run encrypt-burst@skb 1 3 1 1; run wireguard@skb 1 0.21 0.1; } | report)
+judged=$({ run encrypt-burst@xdp 1 3 1 1; run wireguard@xdp 1 0.21 0.1; } | report)
 tap_is "peers are judged by rate" "$judged" $'status 1\n1429 NOT MET'
 
 cat > "$work/extras.jsonl" <<'E2'
