@@ -3,9 +3,9 @@
 """Frames for the generator, as a pcap file.
 
   frames.py --out FILE --eth-src MAC --eth-dst MAC --src A --dst A --size N|imix
-            [--count N] [--flows N] [--longest N]
+            [--count N] [--flows N] [--mtu N]
       UDP packets of N bytes from the IP header on; imix is 7 x 64, 4 x 576, 1 x 1500, in an order
-      without a period. None is longer than the longest (1500)
+      without a period; none longer than the MTU
   ... --esp --outer-src A --outer-dst A --spi N --key HEX
       the same packets in ESP (tunnel mode, AES-GCM, key and salt), made by scapy. They come over
       and over, so the SA that receives them must have no replay window.
@@ -63,13 +63,13 @@ def main():
         parser.add_argument("--" + name)
     parser.add_argument("--count", type=int, default=480)
     parser.add_argument("--flows", type=int, default=1)
-    parser.add_argument("--longest", type=int, default=1500)
+    parser.add_argument("--mtu", type=int, default=1500)
     parser.add_argument("--esp", action="store_true")
     parser.add_argument("--spi", type=lambda text: int(text, 0))
     parser.add_argument("--key", type=lambda text: bytes.fromhex(text.removeprefix("0x")))
     args = parser.parse_args()
     sizes = IMIX if args.size == "imix" else [int(args.size)]
-    sizes = [min(sizes[number % len(sizes)], args.longest) for number in range(args.count)]
+    sizes = [min(sizes[number % len(sizes)], args.mtu) for number in range(args.count)]
     random.Random(1).shuffle(sizes)
     if not (args.src or args.tunnels and args.esp) or not (args.dst or args.tunnels and not args.esp):
         parser.error("--src and --dst are needed, but for what --tunnels tells")

@@ -12,8 +12,11 @@
 #   peer_missing NAME     says why the peer cannot run here; 1 when it can
 #   start_NAME            makes the gateway NAME, and returns when it carries packets
 #   peer_version NAME     one line, once it has been started
-#   peer_wake NAME, peer_rest NAME    around each measurement: who polls must not take time from others
+#   peer_wake NAME, peer_rest NAME    before and after each measurement: a peer that polls, or still has a
+#                         backlog, must not take the core from the next one
 #   PEER_PID[NAME]        the process whose threads do the gateway's work, all of them on GW_CPU
+#   peer_mtu NAME         the longest IP packet that it takes as it is
+#   peer_cpu NAME         nanoseconds that they have had of it
 #
 # Of what these send, tests/bench/peers.py judges whether it is what it should be.
 #
@@ -23,6 +26,14 @@
 declare -A PEER_PID=()
 IKE_GW=198.51.100.1 IKE_END=198.51.100.2
 WG_GW=203.0.113.1 WG_END=203.0.113.2 WG_PORT=51820
+
+# A stopped process hears no SIGTERM. What ends the script is the exit status that net_cleanup sees.
+peers_cleanup() {
+	local rc=$?
+	[ -z "${PEER_PID[testpmd]:-}" ] || kill -KILL "${PEER_PID[testpmd]}" 2> /dev/null
+	return $rc
+}
+trap 'peers_cleanup; net_cleanup' EXIT
 
 # need_files PACKAGE PATTERN...: says which of them is not there
 need_files() {
@@ -61,8 +72,16 @@ peer_missing() {
 peer_version() {
 	case $1 in
 	testpmd) sed -n "s/.*RTE Version: '\(.*\)'.*/\1 testpmd, af_xdp/p" "$XI_TMP/testpmd.log" ;;
-	libipsec) swanctl --version --daemon --uri "unix://$XI_TMP/libipsec.vici" | sed 's/,.*/, kernel-libipsec/' ;;
+	libipsec) swanctl --version --daemon --uri "unix://$XI_TMP/libipsec.vici" | sed 's/ (.*/, kernel-libipsec/' ;;
 	wireguard) wireguard-go --version | head -n 1 ;;
+	esac
+}
+
+# kernel-libipsec reads no more than 1400 bytes of a packet, whatever the MTU of its TUN device.
+peer_mtu() {
+	case $1 in
+	libipsec) echo 1400 ;;
+	*) echo 1500 ;;
 	esac
 }
 
@@ -71,7 +90,23 @@ peer_wake() {
 }
 
 peer_rest() {
-	[ "$1" != testpmd ] || kill -STOP "${PEER_PID[testpmd]}"
+	if [ "$1" = testpmd ]; then
+		kill -STOP "${PEER_PID[testpmd]}"
+	else
+		wait_for 10 peer_still "$1"
+	fi
+}
+
+peer_cpu() {
+	cat "/proc/${PEER_PID[$1]}/task"/*/schedstat | awk '{ sum += $1 } END { printf "%.0f\n", sum }'
+}
+
+# peer_still NAME: true when it has taken less than 2 % of the core since the last call
+peer_still() {
+	local before=${peer_before:-0 0} cpu time
+	cpu=$(peer_cpu "$1") time=${EPOCHREALTIME/[.,]/}
+	peer_before="$cpu $time"
+	[ $(((cpu - ${before% *}) / 20)) -lt $((time - ${before#* })) ]
 }
 
 # peer_bg LABEL NAMESPACE CPUS CMD...: net_bg, with a /run that the machine's services do not see
@@ -81,6 +116,7 @@ peer_bg() {
 	net_bg "$label" "$ns" nice -n "$NICE" taskset -c "$cpus" unshare -m bash -c \
 		'mount -t tmpfs tmpfs /run && pause=$1 && shift && exec "$@" <&"$pause"' bash "$tap_pause" "$@"
 	peer_pid=${xi_pids["bg $label"]}
+	disown "$peer_pid"
 }
 
 # peer_fails LABEL WHY: says so, with the end of the log
@@ -90,12 +126,18 @@ peer_fails() {
 	return 1
 }
 
-# Forwards frames between its two ports. The main thread only waits; the other one, on GW_CPU, polls.
+# peer_gateway NAME: without IPv6, whose own packets would be among what the sink counts
+peer_gateway() {
+	gateway "$1" lan0 && net_in "$1" sh -c 'cd /proc/sys/net/ipv6/conf && echo 1 > all/disable_ipv6 &&
+		echo 1 > default/disable_ipv6'
+}
+
+# Forwards frames between its two ports. The main thread (lcore 0) only waits; lcore 1 polls. No busy
+# polling, which would take the receive softirq from the generator's core to the gateway's.
 start_testpmd() {
-	local task
-	gateway testpmd lan0 || return 1
-	peer_bg testpmd testpmd "$GEN_CPU,$GW_CPU" stdbuf -oL dpdk-testpmd -v --no-huge -m 256 --no-shconf --no-pci \
-		--no-telemetry -l "$GEN_CPU,$GW_CPU" --main-lcore "$GEN_CPU" \
+	peer_gateway testpmd || return 1
+	peer_bg testpmd testpmd "$GW_CPU" stdbuf -oL dpdk-testpmd -v --no-huge -m 256 --no-shconf --no-pci \
+		--no-telemetry --lcores "0@$GW_CPU,1@$GW_CPU" --main-lcore 0 \
 		--vdev net_af_xdp0,iface=lan0,busy_budget=0 --vdev net_af_xdp1,iface=wan0,busy_budget=0 -- \
 		--forward-mode=io --nb-cores=1 --total-num-mbufs=16384 --rxd=512 --txd=512
 	PEER_PID[testpmd]=$peer_pid
@@ -105,7 +147,7 @@ start_testpmd() {
 
 # tunnel_peer NAME GATEWAY-ADDRESS END-ADDRESS: a gateway that has but the tunnel for packets to 10.1.2.0/24
 tunnel_peer() {
-	gateway "$1" lan0 && net_in "$1" ip route del 10.1.2.0/24 && net_addr "$1" wan0 "$2/24" &&
+	peer_gateway "$1" && net_in "$1" ip route del 10.1.2.0/24 && net_addr "$1" wan0 "$2/24" &&
 		net_addr right "r-$1" "$3/24" &&
 		net_in "$1" ip neigh add "$3" lladdr $R_MAC dev wan0 nud permanent &&
 		net_in right ip neigh add "$2" lladdr $WAN_MAC dev "r-$1" nud permanent
@@ -207,8 +249,7 @@ start_libipsec() {
 	start_charon libipsec libipsec "$GW_CPU" wan0 || return 1
 	PEER_PID[libipsec]=$peer_pid
 	ike_ctl libipsec --initiate --child net --timeout 10 || peer_fails libipsec "no SA" || return 1
-	net_in libipsec ip link set dev ipsec0 mtu 1500 && net_in right ip link set dev ipsec0 mtu 1500 &&
-		wait_for 10 through_tunnel libipsec ipsec0 || peer_fails libipsec "nothing comes through the tunnel"
+	wait_for 10 through_tunnel libipsec ipsec0 || peer_fails libipsec "nothing comes through the tunnel"
 }
 
 # start_wg NAME NAMESPACE CPU DEVICE CONFIGURATION

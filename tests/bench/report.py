@@ -38,7 +38,7 @@ def collect(lines):
 def inner_bytes(run):
     """Mean length of a packet before encryption, as frames.py made them."""
     sizes = IMIX if run["size"] == "imix" else [int(run["size"])]
-    return sum(min(size, run.get("longest", max(IMIX))) for size in sizes) / len(sizes)
+    return sum(min(size, run.get("mtu", max(IMIX))) for size in sizes) / len(sizes)
 
 
 def summarize(rounds):

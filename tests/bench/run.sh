@@ -119,6 +119,7 @@ start_gateways() {
 		start_gateway "$gw"
 		rc=$?
 		[ $rc -lt 2 ] || { echo "gateway $gw did not start" >&2; return 1; }
+		[ $rc != 0 ] || [ "$(gateway_field "$gw" 2)" != peer ] || make_peer_frames "$gw" || return 1
 		jq -nc --arg gateway "$gw" --arg skipped "${SKIPPED[$gw]:-}" --arg version "$(gateway_version "$gw")" \
 			'{$gateway, skipped: (if $skipped == "" then null else $skipped end), $version}' >> "$OUT/gateways.jsonl"
 	done
@@ -154,7 +155,7 @@ make_frames() {
 }
 
 make_all_frames() {
-	local size count gw
+	local size count
 	for count in 1 1000; do
 		tests/bench/tunnels.py --count $count --json "$OUT/tunnels-$count.json" > /dev/null || return 1
 		case $count$UNITS in 1*-1k@* | 1\ *) ;; *) continue ;; esac
@@ -162,11 +163,15 @@ make_all_frames() {
 			make_frames $count "$size" || return 1
 		done
 	done
-	for gw in "${!LONGEST[@]}"; do
-		for size in $SIZES; do
-			tests/bench/frames.py --out "$OUT/left-$gw-$size.pcap" --eth-src $L_MAC --eth-dst $LAN_MAC \
-				--src 10.1.1.2 --dst 10.1.2.2 --size "$size" --longest "${LONGEST[$gw]}" --count 120 || return 1
-		done
+}
+
+# make_peer_frames NAME: where it does not take all of the others, shorter ones
+make_peer_frames() {
+	local size
+	[ "$(peer_mtu "$1")" -lt 1500 ] || return 0
+	for size in $SIZES; do
+		tests/bench/frames.py --out "$OUT/left-$1-$size.pcap" --eth-src $L_MAC --eth-dst $LAN_MAC --src 10.1.1.2 \
+			--dst 10.1.2.2 --size "$size" --mtu "$(peer_mtu "$1")" --count 120 || return 1
 	done
 }
 
@@ -184,12 +189,15 @@ send_and_count() {
 # measure ROUND UNIT SIZE: one line of runs.jsonl
 declare -A TX_BEFORE=()
 measure() {
-	local round=$1 case=${2%@*} sink=${2#*@} size=$3 gw from count=1 frames samples rc try tx
+	local round=$1 case=${2%@*} sink=${2#*@} size=$3 gw from count=1 frames samples rc try tx mtu=1500
 	gw=$(case_field "$case" 2) from=$(case_field "$case" 3)
 	case $case in *-1k) count=1000 ;; esac
-	[ -z "${LONGEST[$gw]:-}" ] || count=$gw
+	if [ "$(gateway_field "$gw" 2)" = peer ]; then
+		mtu=$(peer_mtu "$gw")
+		[ "$mtu" -ge 1500 ] || count=$gw
+		peer_wake "$gw"
+	fi
 	frames=$OUT/$from-$count-$size.pcap samples=$OUT/samples/$case-$sink-$size-$round.pcap
-	[ "$(gateway_field "$gw" 2)" != peer ] || peer_wake "$gw"
 	# on a busy machine a generator or a gateway may be kept waiting for all of the time that counts
 	for try in 1 2 3; do
 		send_and_count "$gw" "$from" "$frames" "$sink" "$samples"
@@ -202,8 +210,8 @@ measure() {
 	jq -c --arg case "$case" --arg sink "$sink" --arg size "$size" --argjson round "$round" --arg frames "$frames" \
 		--arg samples "$samples" --arg tunnels "$OUT/tunnels-$count.json" --slurpfile sent "$XI_TMP/send.json" \
 		--argjson tx "$tx" --argjson before "${TX_BEFORE[$gw]:-null}" --argjson tries "$try" --argjson gateway_cpu "$GW_CPU" \
-		--argjson longest "${LONGEST[$gw]:-1500}" \
-		'{$case, $sink, $size, $round, $tries, $gateway_cpu, $longest, $frames, $samples, $tunnels, offered: $sent[0].mpps,
+		--argjson mtu "$mtu" \
+		'{$case, $sink, $size, $round, $tries, $gateway_cpu, $mtu, $frames, $samples, $tunnels, offered: $sent[0].mpps,
 		tx: (if $tx then {path: $tx.path, burst: ($tx.burst - ($before.burst // 0)),
 			xsk: ($tx.xsk - ($before.xsk // 0))} else null end)} + .' "$XI_TMP/sink.json" >> "$OUT/runs.jsonl" ||
 		return 1
@@ -254,9 +262,3 @@ check_drops || die "packets were dropped that should not be, or missed the fast 
 . tests/bench/extras.sh
 tests/bench/report.py --gateways "$OUT/gateways.jsonl" --extras "$OUT/extras.jsonl" --json "$OUT/bench.json" \
 	--svg "$OUT/bench.svg" "$OUT/runs.jsonl"
-rc=$?
-# a process that was stopped cannot end on SIGTERM
-for gw in "${!PEER_PID[@]}"; do
-	peer_wake "$gw"
-done
-exit $rc

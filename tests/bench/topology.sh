@@ -34,9 +34,6 @@ testpmd           peer      -         -      -
 libipsec          peer      -         -      -
 wireguard         peer      -         -      -
 "
-# The longest packet that a gateway carries, where a frame of the benchmark may be longer. libipsec reads
-# its TUN device into 1400 bytes (tun_device.h of strongSwan), and cuts off what is beyond.
-declare -A LONGEST=([libipsec]=1400)
 GEN=$XI_BUILD/tests/bench/gen
 NICE=${NICE:--5}
 L_MAC=02:00:00:00:01:02 LAN_MAC=02:00:00:00:01:01 WAN_MAC=02:00:00:00:02:01 R_MAC=02:00:00:00:02:02
