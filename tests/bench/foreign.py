@@ -18,8 +18,9 @@ import tempfile
 
 XDP_PASS = 2
 RUNS = 5
-OWN, OTHER, SENDER = bytes.fromhex("020000000201"), bytes.fromhex("02000000aaaa"), bytes.fromhex("020000000202")
-LAN_OWN = bytes.fromhex("020000000101")
+# the gateway's ports, as in topology.sh
+OWN = {"cipher": bytes.fromhex("020000000201"), "plain": bytes.fromhex("020000000101")}
+OTHER, SENDER = bytes.fromhex("02000000aaaa"), bytes.fromhex("020000000202")
 
 
 def ipv4(proto, dst, payload):
@@ -35,10 +36,10 @@ def tcp():
 
 
 def frames(role):
-    own = OWN if role == "cipher" else LAN_OWN
-    arp = struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1) + SENDER + bytes((192, 0, 2, 2)) + bytes(6) + bytes((192, 0, 2, 9))
+    arp = (struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1) + SENDER + bytes((192, 0, 2, 2)) + bytes(6) +
+           bytes((192, 0, 2, 9)))
     yield "ARP", bytes(b"\xff" * 6) + SENDER + b"\x08\x06" + arp + bytes(18)
-    yield "VLAN", own + SENDER + b"\x81\x00\x00\x05\x08\x00" + ipv4(6, (203, 0, 113, 9), tcp())
+    yield "VLAN", OWN[role] + SENDER + b"\x81\x00\x00\x05\x08\x00" + ipv4(6, (203, 0, 113, 9), tcp())
     yield "LLDP", bytes.fromhex("0180c200000e") + SENDER + b"\x88\xcc" + bytes(46)
     yield "TCP of other hosts", OTHER + SENDER + b"\x08\x00" + ipv4(6, (203, 0, 113, 9), tcp())
     yield "OSPF", bytes.fromhex("01005e000005") + SENDER + b"\x08\x00" + ipv4(89, (224, 0, 0, 5), bytes(44))
@@ -57,8 +58,8 @@ def run_program(link, frame, repeat):
         data.flush()
         context.write(struct.pack("=6I", 0, len(frame), 0, link["ifindex"], 0, 0))
         context.flush()
-        return call("bpftool", "-j", "prog", "run", "id", str(link["xdp"]["prog"]["id"]), "data_in", data.name,
-                    "ctx_in", context.name, "repeat", str(repeat))
+        return call("bpftool", "-j", "prog", "run", "id", str(link["xdp"]["prog"]["id"]),
+                    "data_in", data.name, "ctx_in", context.name, "repeat", str(repeat))
 
 
 def main():

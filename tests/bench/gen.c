@@ -15,9 +15,10 @@
  * send is one long BPF_PROG_TEST_RUN call with live frames, ended by a signal: many Mpps out of
  * one core, which is more than a gateway on the other takes; the excess is lost on the way, and
  * the sink says what came through. The sink waits for the first packet, lets WARM_UP_MS pass, and
- * then counts. It runs COMMAND between attaching and detaching its program, for while programs come and
- * go, other callers of BPF_PROG_TEST_RUN wait, as a gateway that sends by it. Both print one JSON object. SIGTERM ends send and forward in good order. CPUs are
- * the caller's choice (taskset).
+ * then counts. It runs COMMAND between attaching and detaching its program, for while programs
+ * come and go, other callers of BPF_PROG_TEST_RUN wait, and a gateway may send by that. send and
+ * sink print one JSON object. SIGTERM ends send and forward in good order. CPUs are the caller's
+ * choice (taskset).
  */
 #include <errno.h>
 #include <glob.h>
@@ -239,7 +240,7 @@ struct sink {
 	char **command;              /* the sender, or an empty list */
 };
 
-/* Nanoseconds on a CPU; softirq work done in the thread's system calls is in it. -1: cannot tell. */
+/* Nanoseconds on a CPU, softirq work in the thread's system calls included; -1: cannot tell. */
 static double thread_ns(const char *path)
 {
 	unsigned long long ns;

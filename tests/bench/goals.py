@@ -22,7 +22,7 @@ def every(demand):
 
 
 def list_goals():
-    """Of each: what it says, the case above, the case below, size -> what is demanded, cpu or rate."""
+    """Of each: what it says, the case above, the case below, size -> what is demanded, by what."""
     yield "forward: burst to XDP redirect", "forward-burst@xdp", "redirect@xdp", {}, "cpu"
     for way in WAYS:
         for sink, receiver, demand in (("xdp", "an XDP receiver", 3.0), ("skb", "a receiver of skbs", 1.6)):

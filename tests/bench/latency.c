@@ -6,9 +6,9 @@
  *
  * Sends the capture's first frame out of DEV, one each interval, and takes the time until an IPv4
  * packet comes out of the gateway at OUT; COUNT packets for each NAME, in blocks that go around
- * all of them. One thread does both: it waits for the answer to one packet before it sends the next.
- * Times are those before send() and after the recv() that had the packet, so the kernel's way
- * through both sockets is in them, and a comparison takes it out. Prints a JSON object, times in us.
+ * all of them. One thread does both: it waits for one packet before it sends the next. Times are
+ * those before send() and after the recv() that had the packet, so the kernel's way through both
+ * sockets is in them, and a comparison takes it out. Prints a JSON object, times in us.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +16,6 @@
 #include <linux/if_packet.h>
 #include <net/if.h>
 #include <sched.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

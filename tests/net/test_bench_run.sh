@@ -44,7 +44,7 @@ tap_is "a program that keeps others' frames to itself is noticed" \
 	"foreign: ARP on the plain port is not left to the kernel: verdict 4"
 
 # status 1 says that a goal was missed, which on a machine that runs tests says nothing
-XI_BUILD=$XI_BUILD tests/bench/run.sh -r 2 -s 0.1 -z 64 -e "foreign" -o "$XI_TMP/bench" \
+XI_BUILD=$XI_BUILD tests/bench/run.sh -r 2 -s 0.2 -z 64 -e "foreign" -o "$XI_TMP/bench" \
 	-c "redirect forward-xsk@tc encrypt-xsk@tc encrypt-xsk@xdp decrypt-xsk@skb encrypt-xsk-1k@tc decrypt-xsk-1k@tc" \
 	> "$XI_TMP/bench.log" 2>&1
 rc=$?
