@@ -14,9 +14,9 @@
 #   peer_version NAME     one line, once it has been started
 #   peer_wake NAME, peer_rest NAME    before and after each measurement: a peer that polls, or still has a
 #                         backlog, must not take the core from the next one
-#   PEER_PID[NAME]        the process whose threads do the gateway's work, all of them on GW_CPU
 #   peer_mtu NAME         the longest IP packet that it takes as it is
-#   peer_cpu NAME         nanoseconds that they have had of it
+#   PEER_PID[NAME]        the process whose threads do the gateway's work, all of them on GW_CPU
+#   peer_cpu NAME         nanoseconds that those threads have had of GW_CPU
 #
 # Of what these send, tests/bench/peers.py judges whether it is what it should be.
 #
@@ -25,6 +25,7 @@
 
 declare -A PEER_PID=()
 IKE_GW=198.51.100.1 IKE_END=198.51.100.2
+IKE_PLUGINS="kernel-libipsec kernel-netlink socket-default vici"
 WG_GW=203.0.113.1 WG_END=203.0.113.2 WG_PORT=51820
 
 # A stopped process hears no SIGTERM. What ends the script is the exit status that net_cleanup sees.
@@ -65,14 +66,17 @@ peer_missing() {
 		return 0
 		;;
 	esac
-	(: <> /dev/net/tun) 2> /dev/null && return 1
+	# only if it is there: opening it for writing would make a file of that name
+	[ -c /dev/net/tun ] && (: <> /dev/net/tun) 2> /dev/null && return 1
 	echo "/dev/net/tun cannot be opened: the kernel has no TUN, or this container may not use it"
 }
 
 peer_version() {
 	case $1 in
 	testpmd) sed -n "s/.*RTE Version: '\(.*\)'.*/\1 testpmd, af_xdp/p" "$XI_TMP/testpmd.log" ;;
-	libipsec) swanctl --version --daemon --uri "unix://$XI_TMP/libipsec.vici" | sed 's/ (.*/, kernel-libipsec/' ;;
+	libipsec)
+		swanctl --version --daemon --uri "unix://$XI_TMP/libipsec.vici" | sed 's/ (.*/, kernel-libipsec/'
+		;;
 	wireguard) wireguard-go --version | head -n 1 ;;
 	esac
 }
@@ -149,8 +153,8 @@ start_testpmd() {
 tunnel_peer() {
 	peer_gateway "$1" && net_in "$1" ip route del 10.1.2.0/24 && net_addr "$1" wan0 "$2/24" &&
 		net_addr right "r-$1" "$3/24" &&
-		net_in "$1" ip neigh add "$3" lladdr $R_MAC dev wan0 nud permanent &&
-		net_in right ip neigh add "$2" lladdr $WAN_MAC dev "r-$1" nud permanent
+		net_in "$1" ip neigh add "$3" lladdr "$R_MAC" dev wan0 nud permanent &&
+		net_in right ip neigh add "$2" lladdr "$WAN_MAC" dev "r-$1" nud permanent
 }
 
 # through_tunnel NAME DEVICE: true when a packet that the gateway sends to 10.1.2.2 came out of DEVICE at
@@ -160,12 +164,12 @@ through_tunnel() {
 	net_in right ip -s -j link show dev "$2" | jq -e '.[0].stats64.rx.packets > 0'
 }
 
-# ike_conf NAME THREADS: charon's own configuration. aesni before others: libipsec takes the first that
+# ike_conf NAME DEVICE: charon's own configuration. aesni before others: libipsec takes the first that
 # does AES-GCM. Keep-alives (the plugin always finds a NAT) would be among what the sink counts.
 ike_conf() {
 	cat > "$XI_TMP/$1.strongswan" <<- CONF
 	charon-systemd {
-		load = random nonce aesni aes openssl sha1 sha2 hmac kdf gcm curve25519 kernel-libipsec kernel-netlink socket-default vici
+		load = random nonce aesni aes openssl sha1 sha2 hmac kdf gcm curve25519 $IKE_PLUGINS
 		threads = 16
 		keep_alive = 0
 		interfaces_use = $2
