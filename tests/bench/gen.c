@@ -183,6 +183,22 @@ static int run_send(struct gen_bpf *skel, double seconds)
 	return err == -EINTR ? 0 : err;
 }
 
+/* Bytes up to the last one that is not zero in some frame. */
+static __u32 find_head(const struct gen_frame *frames, int n)
+{
+	__u32 head = GEN_FRAME_MIN;
+
+	for (int i = 0; i < n; i++) {
+		__u32 len = frames[i].len;
+
+		while (len > head && !frames[i].data[len - 1])
+			len--;
+		if (len > head)
+			head = len;
+	}
+	return head;
+}
+
 static int cmd_send(__u32 ifindex, const char *path, double seconds)
 {
 	struct gen_frame *frames = NULL;
@@ -197,6 +213,7 @@ static int cmd_send(__u32 ifindex, const char *path, double seconds)
 	if (err)
 		goto out;
 	skel->rodata->frame_count = n;
+	skel->rodata->head_len = find_head(frames, n);
 	err = bpf_map__set_max_entries(skel->maps.frames, n);
 	err = err ?: gen_bpf__load(skel);
 	err = err ?: fill_maps(skel, frames, n, ifindex);
