@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* A worker's insides, shared by worker.c (the loop), batch_out.c, batch_in.c (the steps) and emit.c (the ways out). */
+/* A worker's insides, shared by worker.c (the loop), batch.c, batch_out.c, batch_in.c (the steps) and emit.c (the ways out). */
 #ifndef XI_BATCH_H
 #define XI_BATCH_H
 
@@ -75,6 +75,9 @@ static inline void xi_item_drop(struct xi_worker *w, struct xi_item *item, enum 
 	xi_worker_count(w, reason);
 	xi_frame_put(&w->frames, item->frame);
 }
+
+/* A received packet at umem offset addr: into the batch of its direction, which has room for it, or dropped. */
+void xi_batch_take(struct xi_worker *w, uint64_t addr, uint32_t len);
 
 /*
  * The context for an item's handle: from its slot (hint: the one in its metadata), or made for this packet from the SAD (the SLOW method). NULL: the SA
