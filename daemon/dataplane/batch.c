@@ -2,44 +2,46 @@
 /* What both directions begin with: where a received packet belongs, and the context of its SA. */
 #include "dataplane/batch.h"
 
-#include <string.h>
+/* As it lies below the packet, at any alignment. */
+struct frame_meta {
+	struct xi_meta m;
+} __attribute__((packed));
 
-/*
- * Metadata lies just below the packet; XDP wrote it, and only frames that came through XDP carry
- * the magic.
- */
-static bool batch_read_meta(struct xi_worker *w, struct xi_item *item, uint64_t addr, uint32_t len)
+/* XDP wrote it; only frames that came through XDP carry the magic. */
+static bool meta_valid(const struct xi_worker *w, const struct frame_meta *meta, uint32_t len)
 {
-	uint8_t *data = w->frames.base + addr;
-
-	memcpy(&item->meta, data - sizeof(item->meta), sizeof(item->meta));
-	memset(data - sizeof(item->meta), 0, sizeof(item->meta));
-	if (item->meta.magic != XI_META_MAGIC || item->meta.l3_offset >= len ||
-	    item->meta.port >= XI_MAX_PORTS || !w->config.ports[item->meta.port])
-		return false;
-	item->frame = xi_frame_of(addr);
-	item->pkt.data = data + item->meta.l3_offset;
-	item->pkt.len = len - item->meta.l3_offset;
-	item->pkt.headroom = addr + item->meta.l3_offset - item->frame;
-	item->pkt.tailroom = item->frame + XI_FRAME_SIZE - (addr + len);
-	return true;
+	return meta->m.magic == XI_META_MAGIC && meta->m.l3_offset < len &&
+	       meta->m.port < XI_MAX_PORTS && w->config.ports[meta->m.port];
 }
 
 void xi_batch_take(struct xi_worker *w, uint64_t addr, uint32_t len)
 {
-	struct xi_item item, *slot;
+	uint8_t *data = w->frames.base + addr;
+	struct frame_meta *meta = (void *)(data - sizeof(*meta));
+	bool valid = meta_valid(w, meta, len), out = meta->m.dir == XI_OUT;
+	struct xi_item *item = out ? &w->out[w->nout] : &w->in[w->nin];
 
-	if (!batch_read_meta(w, &item, addr, len)) {
+	/* the frame comes back to XDP, which may not write to it next time */
+	meta->m.magic = 0;
+	if (!valid) {
 		xi_worker_count(w, XI_DROP_WORKER_META);
 		xi_frame_put(&w->frames, addr);
 		return;
 	}
-	if (item.meta.dir == XI_IN && !item.meta.handle) {
-		xi_batch_clear(w, &item);
-		return;
-	}
-	slot = item.meta.dir == XI_OUT ? &w->out[w->nout++] : &w->in[w->nin++];
-	*slot = item;
+	item->frame = xi_frame_of(addr);
+	item->pkt.data = data + meta->m.l3_offset;
+	item->pkt.len = len - meta->m.l3_offset;
+	item->pkt.headroom = addr + meta->m.l3_offset - item->frame;
+	item->pkt.tailroom = item->frame + XI_FRAME_SIZE - (addr + len);
+	item->handle = meta->m.handle;
+	item->slot = meta->m.slot;
+	item->port = meta->m.port;
+	if (out)
+		w->nout++;
+	else if (item->handle)
+		w->nin++;
+	else
+		xi_batch_clear(w, item);
 }
 
 const struct xi_sa_ctx *xi_batch_context(struct xi_worker *w, uint32_t handle, uint32_t hint,

@@ -19,8 +19,11 @@ struct xi_item {
 	struct xi_pkt pkt;
 	uint64_t frame;              /* offset of its frame in the umem */
 	const struct xi_sa_ctx *ctx;
+	/* out of the metadata */
+	uint32_t handle;
+	uint32_t slot;               /* where its context was when XDP looked */
+	uint32_t port;
 	struct xi_esp_in in;
-	struct xi_meta meta;
 };
 
 /* "This flow may come in through this SA", under one SPD generation. */
@@ -74,6 +77,13 @@ static inline void xi_item_drop(struct xi_worker *w, struct xi_item *item, enum 
 {
 	xi_worker_count(w, reason);
 	xi_frame_put(&w->frames, item->frame);
+}
+
+/* Fetches the line that holds the headers, for a whole batch before the first of it is taken. */
+static inline void xi_batch_prefetch(const struct xi_worker *w, uint64_t addr)
+{
+	__builtin_prefetch(w->frames.base + addr - sizeof(struct xi_meta), 1);
+	__builtin_prefetch(w->frames.base + addr, 1);
 }
 
 /* A received packet at umem offset addr: into the batch of its direction, which has room for it, or dropped. */

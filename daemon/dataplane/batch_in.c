@@ -12,7 +12,7 @@ static bool in_prepare(struct xi_worker *w, struct xi_item *item, struct xi_aead
 	enum xi_reason reason;
 	bool slow;
 
-	item->ctx = xi_batch_context(w, item->meta.handle, item->meta.slot, &slow);
+	item->ctx = xi_batch_context(w, item->handle, item->slot, &slow);
 	if (!item->ctx) {
 		xi_item_drop(w, item, XI_DROP_SA_GONE);
 		return false;
@@ -43,15 +43,15 @@ static uint32_t flow_hash(const struct xi_flow *flow, uint32_t sa_index)
 static bool in_allowed(struct xi_worker *w, const struct xi_flow *flow, const struct xi_item *item)
 {
 	const struct xi_spd_snapshot *snap = xi_spd_snapshot(w->config.spd);
-	struct xi_allowed *allowed = &w->allowed[flow_hash(flow, item->meta.handle) % XI_ALLOWED];
+	struct xi_allowed *allowed = &w->allowed[flow_hash(flow, item->handle) % XI_ALLOWED];
 
-	if (allowed->sa_index == item->meta.handle && allowed->generation == snap->generation &&
+	if (allowed->sa_index == item->handle && allowed->generation == snap->generation &&
 	    !memcmp(&allowed->flow, flow, sizeof(*flow)))
 		return true;
 	if (!xi_spd_allows_protected(snap, flow, item->ctx->sa))
 		return false;
 	*allowed = (struct xi_allowed){
-		.sa_index = item->meta.handle, .generation = snap->generation, .flow = *flow};
+		.sa_index = item->handle, .generation = snap->generation, .flow = *flow};
 	return true;
 }
 
@@ -70,7 +70,7 @@ static void in_deliver(struct xi_worker *w, struct xi_item *item, const struct x
 	    xi_emit_age(&item->pkt))
 		xi_emit_port(w, item, nh);
 	else
-		xi_emit_host(w, item, item->meta.handle, status);
+		xi_emit_host(w, item, item->handle, status);
 }
 
 static void in_finish(struct xi_worker *w, struct xi_item *item, const struct xi_aead_job *job,

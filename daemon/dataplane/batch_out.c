@@ -24,7 +24,7 @@ static void out_tell_bypass(struct xi_worker *w, const struct xi_spd_snapshot *s
 
 /*
  * What to do with a packet whose flow XDP did not find, or found with an SA that is gone or has
- * been superseded: the SPD decides. True: item->meta.handle names the SA. False: the item was
+ * been superseded: the SPD decides. True: item->handle names the SA. False: the item was
  * consumed.
  */
 static bool out_judge(struct xi_worker *w, struct xi_item *item)
@@ -41,10 +41,10 @@ static bool out_judge(struct xi_worker *w, struct xi_item *item)
 	flow.dir = XI_OUT;
 	switch (xi_spd_judge_out(snap, w->config.sad, &flow, &verdict, &policy)) {
 	case XI_VERDICT_PROTECT:
-		item->meta.handle = verdict.handle;
+		item->handle = verdict.handle;
 		return true;
 	case XI_VERDICT_BYPASS:
-		if (w->config.ports[item->meta.port]->config.role == XI_ROLE_HOST) {
+		if (w->config.ports[item->port]->config.role == XI_ROLE_HOST) {
 			/*
 			 * the host's routes sent it here, and there is nothing behind xipsec0 but
 			 * IPsec
@@ -72,17 +72,17 @@ static bool out_resolve(struct xi_worker *w, struct xi_item *item)
 {
 	bool slow = false, judged = false;
 
-	if (!item->meta.handle || xi_sad_superseded(w->config.sad, item->meta.handle)) {
+	if (!item->handle || xi_sad_superseded(w->config.sad, item->handle)) {
 		judged = true;
 		if (!out_judge(w, item))
 			return false;
 	}
-	item->ctx = xi_batch_context(w, item->meta.handle, item->meta.slot, &slow);
+	item->ctx = xi_batch_context(w, item->handle, item->slot, &slow);
 	if (!item->ctx && !judged) {
 		/* the flow's SA was deleted after XDP read the verdict */
 		if (!out_judge(w, item))
 			return false;
-		item->ctx = xi_batch_context(w, item->meta.handle, item->meta.slot, &slow);
+		item->ctx = xi_batch_context(w, item->handle, item->slot, &slow);
 	}
 	if (!item->ctx) {
 		xi_item_drop(w, item, XI_DROP_NO_SA);
@@ -91,7 +91,7 @@ static bool out_resolve(struct xi_worker *w, struct xi_item *item)
 	xi_worker_count(w, slow ? XI_SLOW_OUT : XI_FAST_OUT);
 	if (slow && w->now_ms != w->want_ms) {
 		w->want_ms = w->now_ms;
-		xi_cache_want(w->config.cache, w->config.index, item->meta.handle);
+		xi_cache_want(w->config.cache, w->config.index, item->handle);
 	}
 	return true;
 }
@@ -137,7 +137,7 @@ static bool out_prepare(struct xi_worker *w, struct xi_item *item, uint64_t seq,
 			xi_item_drop(w, item, XI_DROP_TOO_BIG);
 		return false;
 	}
-	if (w->config.ports[item->meta.port]->config.role == XI_ROLE_PLAIN &&
+	if (w->config.ports[item->port]->config.role == XI_ROLE_PLAIN &&
 	    !xi_emit_age(&item->pkt)) {
 		xi_item_drop(w, item, XI_DROP_TTL);
 		return false;

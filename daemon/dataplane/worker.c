@@ -59,8 +59,7 @@ static uint32_t worker_receive(struct xi_worker *w, struct xi_xsk *xsk)
 	if (!n)
 		return 0;
 	for (i = 0; i < n; i++)
-		__builtin_prefetch(w->frames.base +
-				   xsk_ring_cons__rx_desc(&xsk->rx, idx + i)->addr);
+		xi_batch_prefetch(w, xsk_ring_cons__rx_desc(&xsk->rx, idx + i)->addr);
 	for (i = 0; i < n; i++) {
 		const struct xdp_desc *desc = xsk_ring_cons__rx_desc(&xsk->rx, idx + i);
 

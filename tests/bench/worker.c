@@ -439,7 +439,7 @@ static void batch_run(uint32_t first, uint64_t ns[PHASES])
 
 	from = clock_ns();
 	for (i = 0; i < XI_BATCH; i++)
-		__builtin_prefetch(w->frames.base + addr + i * XI_FRAME_SIZE);
+		xi_batch_prefetch(w, addr + i * XI_FRAME_SIZE);
 	for (i = 0; i < XI_BATCH; i++)
 		xi_batch_take(w, addr + i * XI_FRAME_SIZE, bed.templates[first + i].len);
 	w->nslow = 0;
