@@ -44,21 +44,17 @@ void xi_batch_take(struct xi_worker *w, uint64_t addr, uint32_t len)
 		xi_batch_clear(w, item);
 }
 
-const struct xi_sa_ctx *xi_batch_context(struct xi_worker *w, uint32_t handle, uint32_t hint,
-					 bool *slow)
+const struct xi_sa_ctx *xi_batch_context(struct xi_worker *w, uint32_t handle, uint32_t hint)
 {
 	const struct xi_sa_ctx *ctx = xi_slots_find(w->slots, handle, hint);
 	const struct xi_sa_rec *rec;
 	struct xi_sa_ctx *made;
 
-	*slow = false;
 	if (ctx)
 		return ctx;
 	/* a run of packets of one SA needs one context */
-	if (w->nslow && w->slow[w->nslow - 1].sa_index == handle) {
-		*slow = true;
+	if (w->nslow && w->slow[w->nslow - 1].sa_index == handle)
 		return &w->slow[w->nslow - 1];
-	}
 	rec = xi_sad_rec(w->config.sad, handle);
 	if (!rec || (rec->sa.life & XI_SA_LARVAL))
 		return NULL;
@@ -66,6 +62,5 @@ const struct xi_sa_ctx *xi_batch_context(struct xi_worker *w, uint32_t handle, u
 	if (xi_sa_ctx_init(made, &rec->sa, &rec->key, rec->state, rec->words, rec->nwords))
 		return NULL;
 	w->nslow++;
-	*slow = true;
 	return made;
 }

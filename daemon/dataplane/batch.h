@@ -19,6 +19,7 @@ struct xi_item {
 	struct xi_pkt pkt;
 	uint64_t frame;              /* offset of its frame in the umem */
 	const struct xi_sa_ctx *ctx;
+	const struct xi_nexthop *nh; /* on the way out: of the SA's peer, NULL: not known */
 	/* out of the metadata */
 	uint32_t handle;
 	uint32_t slot;               /* where its context was when XDP looked */
@@ -67,10 +68,15 @@ struct xi_worker {
 	atomic_bool stop;
 };
 
-static inline void xi_worker_count(struct xi_worker *w, enum xi_reason reason)
+static inline void xi_worker_count_n(struct xi_worker *w, enum xi_reason reason, uint32_t n)
 {
 	/* one writer; readers of the mapped map want no torn value */
-	__atomic_store_n(&w->counts[reason], w->counts[reason] + 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&w->counts[reason], w->counts[reason] + n, __ATOMIC_RELAXED);
+}
+
+static inline void xi_worker_count(struct xi_worker *w, enum xi_reason reason)
+{
+	xi_worker_count_n(w, reason, 1);
 }
 
 static inline void xi_item_drop(struct xi_worker *w, struct xi_item *item, enum xi_reason reason)
@@ -93,7 +99,25 @@ void xi_batch_take(struct xi_worker *w, uint64_t addr, uint32_t len);
  * The context for an item's handle: from its slot (hint: the one in its metadata), or made for this packet from the SAD (the SLOW method). NULL: the SA
  * is gone. Counts nothing.
  */
-const struct xi_sa_ctx *xi_batch_context(struct xi_worker *w, uint32_t handle, uint32_t hint, bool *slow);
+const struct xi_sa_ctx *xi_batch_context(struct xi_worker *w, uint32_t handle, uint32_t hint);
+
+static inline bool xi_ctx_is_slow(const struct xi_sa_ctx *ctx)
+{
+	return !ctx->key;
+}
+
+/* Packets that got their context in one way or the other, counted once a batch. */
+struct xi_batch_tally {
+	uint32_t fast, slow;
+};
+
+static inline void xi_batch_tally(struct xi_batch_tally *tally, const struct xi_sa_ctx *ctx)
+{
+	if (xi_ctx_is_slow(ctx))
+		tally->slow++;
+	else
+		tally->fast++;
+}
 
 /* Each takes the items collected so far, and sends, hands on or drops every one of them. */
 void xi_batch_out(struct xi_worker *w);

@@ -6,24 +6,46 @@
 
 #include "sad/selector.h"
 
-/* One packet up to its crypto job. False: the item was consumed. */
-static bool in_prepare(struct xi_worker *w, struct xi_item *item, struct xi_aead_job *job)
+/* One packet up to its crypto job; last: the packet before it, or NULL. False: the item was consumed. */
+static bool in_prepare(struct xi_worker *w, struct xi_item *item, const struct xi_item *last,
+		       struct xi_aead_job *job, struct xi_batch_tally *tally)
 {
 	enum xi_reason reason;
-	bool slow;
 
-	item->ctx = xi_batch_context(w, item->handle, item->slot, &slow);
+	if (last && item->handle == last->handle)
+		item->ctx = last->ctx;
+	else
+		item->ctx = xi_batch_context(w, item->handle, item->slot);
 	if (!item->ctx) {
 		xi_item_drop(w, item, XI_DROP_SA_GONE);
 		return false;
 	}
-	xi_worker_count(w, slow ? XI_SLOW_IN : XI_FAST_IN);
+	xi_batch_tally(tally, item->ctx);
 	reason = xi_esp_in_prepare(item->ctx, &item->pkt, job, &item->in);
 	if (reason != XI_NONE) {
 		xi_item_drop(w, item, reason);
 		return false;
 	}
 	return true;
+}
+
+/* Contexts and jobs for the whole batch. Returns how many are ready, in place. */
+static uint32_t in_prepare_all(struct xi_worker *w)
+{
+	struct xi_item *items = w->in, *last = NULL;
+	struct xi_batch_tally tally = { 0 };
+	uint32_t i, n = 0;
+
+	for (i = 0; i < w->nin; i++) {
+		if (!in_prepare(w, &items[i], last, &w->jobs[n], &tally))
+			continue;
+		if (n != i)
+			items[n] = items[i];
+		last = &items[n++];
+	}
+	xi_worker_count_n(w, XI_FAST_IN, tally.fast);
+	xi_worker_count_n(w, XI_SLOW_IN, tally.slow);
+	return n;
 }
 
 static uint32_t flow_hash(const struct xi_flow *flow, uint32_t sa_index)
@@ -97,23 +119,22 @@ static void in_finish(struct xi_worker *w, struct xi_item *item, const struct xi
 	in_deliver(w, item, &flow, status);
 }
 
-void xi_batch_in(struct xi_worker *w)
+static void in_finish_all(struct xi_worker *w, uint32_t n)
 {
 	struct xi_esp_tally tally = { .now = w->now };
-	struct xi_item *items = w->in;
-	uint32_t i, n = 0;
+	uint32_t i;
 
-	for (i = 0; i < w->nin; i++) {
-		if (!in_prepare(w, &items[i], &w->jobs[n]))
-			continue;
-		if (n != i)
-			items[n] = items[i];
-		n++;
-	}
-	w->config.engine->open(w->crypto, w->jobs, n);
 	for (i = 0; i < n; i++)
-		in_finish(w, &items[i], &w->jobs[i], &tally);
+		in_finish(w, &w->in[i], &w->jobs[i], &tally);
 	xi_esp_tally_flush(&tally);
+}
+
+void xi_batch_in(struct xi_worker *w)
+{
+	uint32_t n = in_prepare_all(w);
+
+	w->config.engine->open(w->crypto, w->jobs, n);
+	in_finish_all(w, n);
 	w->nin = 0;
 }
 
