@@ -21,6 +21,8 @@ void xi_batch_take(struct xi_worker *w, uint64_t addr, uint32_t len)
 	bool valid = meta_valid(w, meta, len), out = meta->m.dir == XI_OUT;
 	struct xi_item *item = out ? &w->out[w->nout] : &w->in[w->nin];
 
+	__builtin_prefetch(data, 1);
+	__builtin_prefetch(data + len, 1);
 	/* the frame comes back to XDP, which may not write to it next time */
 	meta->m.magic = 0;
 	if (!valid) {

@@ -85,11 +85,13 @@ static inline void xi_item_drop(struct xi_worker *w, struct xi_item *item, enum 
 	xi_frame_put(&w->frames, item->frame);
 }
 
-/* Fetches the line that holds the headers, for a whole batch before the first of it is taken. */
+/*
+ * Fetches a packet's metadata: for a whole batch before the first of it is taken, since its lines come from the core that
+ * received it. Taking it fetches the lines where headers and trailer go.
+ */
 static inline void xi_batch_prefetch(const struct xi_worker *w, uint64_t addr)
 {
 	__builtin_prefetch(w->frames.base + addr - sizeof(struct xi_meta), 1);
-	__builtin_prefetch(w->frames.base + addr, 1);
 }
 
 /* A received packet at umem offset addr: into the batch of its direction, which has room for it, or dropped. */
