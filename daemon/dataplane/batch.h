@@ -12,7 +12,8 @@
 #include "ipsec/esp.h"
 
 #define XI_BATCH 64
-#define XI_ALLOWED 1024          /* remembered answers of the inbound policy check; a power of two */
+#define XI_ALLOWED 2048          /* sets of remembered answers of the inbound policy check; a power of two */
+#define XI_ALLOWED_WAYS 2
 
 /* One packet of a batch. */
 struct xi_item {
@@ -32,6 +33,13 @@ struct xi_allowed {
 	struct xi_flow flow;
 	uint32_t sa_index;
 	uint32_t generation;
+	uint8_t fill[12];
+};
+XI_ASSERT(sizeof(struct xi_allowed) == 64);
+
+/* The answers of one hash, the one used last in front. */
+struct xi_allowed_set {
+	struct xi_allowed ways[XI_ALLOWED_WAYS];
 };
 
 struct xi_worker {
@@ -60,7 +68,7 @@ struct xi_worker {
 	struct xi_item in[XI_BATCH];
 	struct xi_aead_job jobs[XI_BATCH];
 	struct xi_sa_ctx slow[XI_BATCH]; /* contexts made for one packet */
-	struct xi_allowed *allowed;
+	struct xi_allowed_set *allowed;
 
 	pthread_t thread;
 	bool started;
