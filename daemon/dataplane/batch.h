@@ -25,7 +25,6 @@ struct xi_item {
 	uint32_t handle;
 	uint32_t slot;               /* where its context was when XDP looked */
 	uint32_t port;
-	struct xi_esp_in in;
 };
 
 /* "This flow may come in through this SA", under one SPD generation. */
@@ -67,6 +66,7 @@ struct xi_worker {
 	struct xi_item out[XI_BATCH];
 	struct xi_item in[XI_BATCH];
 	struct xi_aead_job jobs[XI_BATCH];
+	struct xi_esp_in esp_in[XI_BATCH]; /* of the packets in in[] */
 	struct xi_sa_ctx slow[XI_BATCH]; /* contexts made for one packet */
 	struct xi_allowed_set *allowed;
 

@@ -8,7 +8,7 @@
 
 /* One packet up to its crypto job; last: the packet before it, or NULL. False: the item was consumed. */
 static bool in_prepare(struct xi_worker *w, struct xi_item *item, const struct xi_item *last,
-		       struct xi_aead_job *job, struct xi_batch_tally *tally)
+		       struct xi_aead_job *job, struct xi_esp_in *in, struct xi_batch_tally *tally)
 {
 	enum xi_reason reason;
 
@@ -21,7 +21,7 @@ static bool in_prepare(struct xi_worker *w, struct xi_item *item, const struct x
 		return false;
 	}
 	xi_batch_tally(tally, item->ctx);
-	reason = xi_esp_in_prepare(item->ctx, &item->pkt, job, &item->in);
+	reason = xi_esp_in_prepare(item->ctx, &item->pkt, job, in);
 	if (reason != XI_NONE) {
 		xi_item_drop(w, item, reason);
 		return false;
@@ -37,7 +37,7 @@ static uint32_t in_prepare_all(struct xi_worker *w)
 	uint32_t i, n = 0;
 
 	for (i = 0; i < w->nin; i++) {
-		if (!in_prepare(w, &items[i], last, &w->jobs[n], &tally))
+		if (!in_prepare(w, &items[i], last, &w->jobs[n], &w->esp_in[n], &tally))
 			continue;
 		if (n != i)
 			items[n] = items[i];
@@ -131,13 +131,15 @@ static enum xi_reason in_judge(struct xi_worker *w, const struct xi_item *item, 
 	return XI_NONE;
 }
 
-static void in_finish(struct xi_worker *w, struct xi_item *item, const struct xi_aead_job *job,
-		      struct xi_esp_tally *tally, struct in_run *run)
+static void in_finish(struct xi_worker *w, uint32_t i, struct xi_esp_tally *tally,
+		      struct in_run *run)
 {
+	struct xi_item *item = &w->in[i];
 	enum xi_crypto_status status = XI_CRYPTO_NOT_DONE;
 	enum xi_reason reason;
 
-	reason = xi_esp_in_finish(item->ctx, &item->pkt, job, &item->in, tally, &status);
+	reason = xi_esp_in_finish(item->ctx, &item->pkt, &w->jobs[i], &w->esp_in[i], tally,
+				  &status);
 	if (reason == XI_NONE)
 		reason = in_judge(w, item, run);
 	if (reason != XI_NONE)
@@ -148,14 +150,20 @@ static void in_finish(struct xi_worker *w, struct xi_item *item, const struct xi
 		xi_emit_host(w, item, item->handle, status);
 }
 
+/* Runs of packets of one SA are verified together. */
 static void in_finish_all(struct xi_worker *w, uint32_t n)
 {
 	struct xi_esp_tally tally = { .now = w->now };
 	struct in_run run = { 0 };
-	uint32_t i;
+	uint32_t i = 0, end = 0;
 
-	for (i = 0; i < n; i++)
-		in_finish(w, &w->in[i], &w->jobs[i], &tally, &run);
+	while (i < n) {
+		while (end < n && w->in[end].ctx == w->in[i].ctx)
+			end++;
+		xi_esp_in_verify(w->in[i].ctx, &w->jobs[i], &w->esp_in[i], end - i);
+		for (; i < end; i++)
+			in_finish(w, i, &tally, &run);
+	}
 	xi_esp_tally_flush(&tally);
 }
 
