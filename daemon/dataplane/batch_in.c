@@ -102,7 +102,7 @@ static const struct xi_nexthop *in_way(struct xi_worker *w, const struct xi_flow
 {
 	const struct xi_nexthop *nh = xi_emit_nexthop(w, flow->daddr, flow->family);
 
-	if (nh && nh->kind == XI_NEXTHOP_PORT && w->by_port[nh->port] && !ctx->sa->output_mark_mask &&
+	if (nh && nh->kind == XI_NEXTHOP_PORT && w->by_port[nh->port] && !ctx->output_marked &&
 	    w->config.ports[nh->port]->config.role == XI_ROLE_PLAIN)
 		return nh;
 	return NULL;
