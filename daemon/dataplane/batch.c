@@ -37,6 +37,7 @@ void xi_batch_take(struct xi_worker *w, uint64_t addr, uint32_t len)
 	item->pkt.tailroom = item->frame + XI_FRAME_SIZE - (addr + len);
 	item->handle = meta->m.handle;
 	item->slot = meta->m.slot;
+	xi_slots_prefetch(w->slots, item->slot, out);
 	item->port = meta->m.port;
 	if (out)
 		w->nout++;
