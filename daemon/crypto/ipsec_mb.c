@@ -10,6 +10,7 @@
 #include <intel-ipsec-mb.h>
 #include <openssl/crypto.h>
 
+#include "crypto/algs.h"
 #include "crypto/gcm.h"
 
 /* What the library has for one AES size on this CPU. */
@@ -217,7 +218,7 @@ static void mb_open(struct xi_crypto *c, struct xi_aead_job *jobs, unsigned int 
 const struct xi_engine xi_engine_ipsec_mb = {
 	.name = "ipsec-mb",
 	.usable = mb_usable,
-	.carries = xi_gcm_carries,
+	.carries = xi_transform_valid,
 	.create = mb_create,
 	.destroy = mb_destroy,
 	.key_new = mb_key_new,

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <openssl/evp.h>
 
+#include "crypto/algs.h"
 #include "crypto/gcm.h"
 
 #define SEAL 1
@@ -224,7 +225,7 @@ static void ssl_open(struct xi_crypto *c, struct xi_aead_job *jobs, unsigned int
 const struct xi_engine xi_engine_openssl = {
 	.name = "openssl",
 	.usable = ssl_usable,
-	.carries = xi_gcm_carries,
+	.carries = xi_transform_valid,
 	.create = ssl_create,
 	.destroy = ssl_destroy,
 	.key_new = ssl_key_new,
