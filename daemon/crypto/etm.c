@@ -24,6 +24,9 @@ int xi_etm_check(const struct xi_aead_job *job, enum xi_auth auth)
 		return -EINVAL;
 	if ((job->len || job->fresh_iv) && job->head_len < XI_ETM_BLOCK)
 		return -EINVAL;
+	/* a hash of nothing spoils ipsec-mb's lanes for whoever comes after */
+	if (!job->head_len)
+		return -EINVAL;
 	if (job->len > HASH_MAX || job->len + job->head_len + XI_ETM_ESN_LEN > HASH_MAX)
 		return -EINVAL;
 	return 0;
