@@ -3,15 +3,9 @@
 
 #include <errno.h>
 
-bool xi_gcm_carries(enum xi_alg alg, unsigned int key_bits, unsigned int icv_len)
-{
-	return alg == XI_ALG_AES_GCM && (key_bits == 128 || key_bits == 192 || key_bits == 256) &&
-	       xi_gcm_icv_valid(icv_len);
-}
-
 int xi_gcm_size(const struct xi_sa_key *raw, enum xi_gcm_size *size)
 {
-	if (raw->alg != XI_ALG_AES_GCM)
+	if (raw->alg != XI_ALG_AES_GCM || raw->auth != XI_AUTH_NONE || raw->auth_len)
 		return -EINVAL;
 	switch (raw->len) {
 	case 16 + XI_GCM_SALT_LEN:

@@ -12,8 +12,6 @@
 
 enum xi_gcm_size { XI_GCM_128, XI_GCM_192, XI_GCM_256, XI_GCM_SIZES };
 
-bool xi_gcm_carries(enum xi_alg alg, unsigned int key_bits, unsigned int icv_len);
-
 /* Which AES a raw key (cipher key, then salt) is for. 0, or -EINVAL for a length that the algorithm
  * does not have. */
 int xi_gcm_size(const struct xi_sa_key *raw, enum xi_gcm_size *size);

@@ -133,9 +133,9 @@ static const struct xi_nexthop *out_nexthop(struct xi_worker *w, const struct xi
 /* Largest inner packet whose ESP packet has at most mtu bytes (RFC 4301 section 8.2.1). */
 static uint32_t out_inner_mtu(const struct xi_sa_ctx *ctx, uint32_t mtu)
 {
-	uint32_t fixed = ctx->outer_len + 8U + ctx->iv_len + ctx->icv_len;
+	uint32_t fixed = ctx->outer_len + 8U + ctx->iv_len + ctx->icv_len, align = ctx->pad_align;
 
-	return mtu > fixed + 8 ? ((mtu - fixed) & ~3U) - 2 : 0;
+	return mtu > fixed + 2 * align ? ((mtu - fixed) & -align) - 2 : 0;
 }
 
 /* Must the sender hear of a packet that is too big, or may the outer packet be fragmented? */

@@ -79,6 +79,7 @@ static void job_init(const struct xi_sa_ctx *ctx, uint64_t seq, const uint8_t *i
 	job->icv_len = ctx->icv_len;
 	job->status = -EINPROGRESS;
 	job->clear_len = 0;
+	job->head_len = (uint16_t)(ESP_HDR_LEN + ctx->iv_len);
 	memcpy(job->aad, &ctx->spi_be, 4);
 	if (ctx->esn) {
 		xi_put64(job->aad + 4, seq);
@@ -120,12 +121,13 @@ enum xi_reason xi_esp_out_prepare(const struct xi_sa_ctx *ctx, uint64_t seq, str
 	memcpy(esp, &ctx->spi_be, 4);
 	xi_put32(esp + 4, (uint32_t)seq);
 	/* The sequence number is given out once, so it is the unique IV that GCM needs (RFC 4106
-	 * section 3.1). */
+	 * section 3.1). CBC needs one that nobody foresees: sealing puts it in the place. */
 	xi_put64(esp + ESP_HDR_LEN, seq);
 	write_trailer(inner + inner_len, pad, version == 6 ? IPPROTO_IPV6 : IPPROTO_IPIP);
 	xi_tunnel_encap(ctx, pkt->data, inner, total, seq);
 
 	job_init(ctx, seq, esp + ESP_HDR_LEN, job);
+	job->fresh_iv = ctx->random_iv;
 	job->data = inner;
 	job->len = inner_len + pad + ESP_TRAILER_LEN;
 	job->icv = inner + job->len;
@@ -238,7 +240,8 @@ enum xi_reason xi_esp_in_prepare(const struct xi_sa_ctx *ctx, const struct xi_pk
 	why = parse_outer(ctx, pkt, &esp_offset, &end);
 	if (why)
 		return why;
-	if (end - esp_offset < front + ESP_TRAILER_LEN + ctx->icv_len)
+	if (end - esp_offset < front + ESP_TRAILER_LEN + ctx->icv_len ||
+	    (end - esp_offset - front - ctx->icv_len) & ctx->block_mask)
 		return XI_DROP_SHORT;
 	esp = pkt->data + esp_offset;
 	if (memcmp(esp, &ctx->spi_be, 4))
@@ -251,6 +254,7 @@ enum xi_reason xi_esp_in_prepare(const struct xi_sa_ctx *ctx, const struct xi_pk
 	in->payload_offset = esp_offset + front;
 	in->outer_tos = xi_tunnel_tos(pkt->data);
 	job_init(ctx, in->seq, esp + ESP_HDR_LEN, job);
+	job->fresh_iv = false;
 	job->data = esp + front;
 	job->len = end - in->payload_offset - ctx->icv_len;
 	job->icv = job->data + job->len;
