@@ -74,7 +74,7 @@ struct bed {
 	struct xi_port_dev *port_of_slot[XI_MAX_PORTS];
 	struct xi_engine engine;     /* the real one, with clocks around seal and open */
 	struct xi_worker *w;
-	struct xi_xsk socks[XI_MAX_PORTS];
+	struct xi_tx sink;
 	struct xdp_desc *sent;
 	uint32_t nsent;
 	uint32_t handles[SAS_MAX], slot_of[SAS_MAX];
@@ -154,7 +154,8 @@ static void sink_nothing(struct xi_tx *tx)
 {
 }
 
-static const struct xi_tx_ops sink_ops = { "sink", sink_send, sink_nothing, sink_nothing };
+static const struct xi_tx_ops sink_ops = {
+	.name = "sink", .send = sink_send, .flush = sink_nothing, .reap = sink_nothing };
 
 static int bed_port(void *arg, uint32_t ifindex)
 {
@@ -179,12 +180,12 @@ static void ports_open(void)
 	static const char *const names[] = { [PLAIN_PORT] = "lan0", [CIPHER_PORT] = "wan0" };
 	uint32_t i;
 
+	bed.sink.ops = &sink_ops;
 	for (i = PLAIN_PORT; i <= CIPHER_PORT; i++) {
 		bed.ports[i].config.role = i == PLAIN_PORT ? XI_ROLE_PLAIN : XI_ROLE_CIPHER;
 		bed.ports[i].ifindex = if_nametoindex(names[i]);
 		bed.port_of_slot[i] = &bed.ports[i];
-		bed.socks[i].tx.ops = &sink_ops;
-		bed.w->by_port[i] = &bed.socks[i];
+		bed.w->by_port[i] = &bed.sink;
 	}
 }
 
