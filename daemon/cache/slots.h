@@ -60,7 +60,10 @@ static inline const struct xi_sa_ctx *xi_slots_find(const struct xi_slots *slots
 	return ctx && __atomic_load_n(&ctx->sa_index, __ATOMIC_ACQUIRE) == sa_index ? ctx : NULL;
 }
 
-/* Worker: what a packet will want of the context in slot hint, if that is one: its first line, and that of its direction. */
+/*
+ * Worker: fetches what a packet will want of the context in slot hint, if that is one: its first
+ * line, and that of its direction.
+ */
 static inline void xi_slots_prefetch(const struct xi_slots *slots, uint32_t hint, bool out)
 {
 	const struct xi_sa_ctx *ctx;

@@ -202,9 +202,9 @@ static void lines_prefetch(const uint8_t *p, const uint8_t *end)
 }
 
 /*
- * Fetches the next job's data, and of its key, if that is another one, the round keys and the powers of the hash key. A
- * packet uses as many of these as it has blocks, and the code for the newest CPUs begins at the end. For a key that is
- * not GCM's these lines are as good as any.
+ * Fetches the next job's data, and of its key, if that is another one, the round keys and the
+ * powers of the hash key. A packet uses as many of these as it has blocks, and the code for the
+ * newest CPUs begins at the end. For a key that is not GCM's these lines are as good as any.
  */
 static void next_prefetch(const struct xi_aead_job *jobs, unsigned int i, unsigned int n)
 {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* A worker's insides, shared by worker.c (the loop), batch.c, batch_out.c, batch_in.c (the steps) and emit.c (the ways out). */
+/*
+ * A worker's insides, shared by worker.c (the loop), batch.c, batch_out.c, batch_in.c (the steps) and
+ * emit.c (the ways out).
+ */
 #ifndef XI_BATCH_H
 #define XI_BATCH_H
 
@@ -13,7 +16,8 @@
 #include "ipsec/esp.h"
 
 #define XI_BATCH 64
-#define XI_ALLOWED 2048          /* sets of remembered answers of the inbound policy check; a power of two */
+/* remembered answers of the inbound policy check: sets, a power of two, and answers in each */
+#define XI_ALLOWED 2048
 #define XI_ALLOWED_WAYS 2
 
 /* One packet of a batch. */
@@ -37,7 +41,7 @@ struct xi_allowed {
 };
 XI_ASSERT(sizeof(struct xi_allowed) == 64);
 
-/* The answers of one hash, the one used last in front. */
+/* The answers of one hash, the newest in front. */
 struct xi_allowed_set {
 	struct xi_allowed ways[XI_ALLOWED_WAYS];
 };
@@ -102,15 +106,18 @@ static inline void xi_item_drop(struct xi_worker *w, struct xi_item *item, enum 
 }
 
 /*
- * Fetches a packet's metadata: for a whole batch before the first of it is taken, since its lines come from the core that
- * received it. Taking it fetches the lines where headers and trailer go.
+ * Fetches a packet's metadata: for a whole batch before the first of it is taken, since its lines
+ * come from the core that received it. Taking it fetches the lines where headers and trailer go.
  */
 static inline void xi_batch_prefetch(const struct xi_worker *w, uint64_t addr)
 {
 	__builtin_prefetch(w->frames.base + addr - sizeof(struct xi_meta), 1);
 }
 
-/* A received packet at umem offset addr: into the batch of its direction, which has room for it, or dropped. */
+/*
+ * A received packet at umem offset addr: into the batch of its direction, which has room for it, or
+ * dropped.
+ */
 void xi_batch_take(struct xi_worker *w, uint64_t addr, uint32_t len);
 
 /*

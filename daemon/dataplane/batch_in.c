@@ -6,7 +6,10 @@
 
 #include "sad/selector.h"
 
-/* One packet up to its crypto job; last: the packet before it, or NULL. False: the item was consumed. */
+/*
+ * One packet up to its crypto job; last: the packet before it, or NULL. False: the item was
+ * consumed.
+ */
 static bool in_prepare(struct xi_worker *w, struct xi_item *item, const struct xi_item *last,
 		       struct xi_aead_job *job, struct xi_esp_in *in, struct xi_batch_tally *tally)
 {
@@ -93,9 +96,9 @@ static bool in_allowed(struct xi_worker *w, const struct xi_flow *flow, const st
 }
 
 /*
- * Where verified packets of this flow go: straight out of a plain port when the way is known, else,
- * NULL, to the host; always to the host when their SA sets a mark, which only the host's stack knows
- * what to do with.
+ * Where verified packets of this flow go: straight out of a plain port when the way is known;
+ * else, NULL, to the host; always to the host when their SA sets a mark, which only the host's
+ * stack knows what to do with.
  */
 static const struct xi_nexthop *in_way(struct xi_worker *w, const struct xi_flow *flow,
 				       const struct xi_sa_ctx *ctx)
@@ -108,7 +111,10 @@ static const struct xi_nexthop *in_way(struct xi_worker *w, const struct xi_flow
 	return NULL;
 }
 
-/* What was found out about the packet before: the next of the same SA and flow is allowed too, and goes the same way. */
+/*
+ * What was found out about the packet before: the next of the same SA and flow is allowed too, and
+ * goes the same way. For one batch: then policy and next hops may be others.
+ */
 struct in_run {
 	const struct xi_sa_ctx *ctx; /* NULL: nothing yet */
 	struct xi_flow flow;

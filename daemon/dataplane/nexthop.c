@@ -50,8 +50,8 @@ struct answer {
 struct neigh;
 
 /*
- * One address. Written by the control thread; workers read chain, key and answer, and set used, all in the first cache
- * line.
+ * One address. Written by the control thread; workers read chain, key and answer, and set used, all
+ * in the first cache line.
  */
 struct hop {
 	struct retired retired;

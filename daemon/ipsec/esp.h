@@ -58,14 +58,15 @@ struct xi_esp_in {
 enum xi_reason xi_esp_in_prepare(const struct xi_sa_ctx *ctx, const struct xi_pkt *pkt, struct xi_aead_job *job,
 				 struct xi_esp_in *in);
 /*
- * After the jobs of n packets of one SA, in their order, were opened: ICVs, and the replay commit of those whose ICV is right.
- * The verdicts are in ins, for xi_esp_in_finish(), which lets no packet pass that was not here.
+ * After the jobs of n packets of one SA, in their order, were opened: ICVs, and the replay commit of
+ * those whose ICV is right. The verdicts are in ins, for xi_esp_in_finish(), which lets no packet
+ * pass that was not here.
  */
-void xi_esp_in_verify(const struct xi_sa_ctx *ctx, const struct xi_aead_job *jobs, struct xi_esp_in *ins,
-		      unsigned int n);
+void xi_esp_in_verify(const struct xi_sa_ctx *ctx, const struct xi_aead_job *jobs,
+		      struct xi_esp_in *ins, unsigned int n);
 /*
- * Then, for each: trailer, padding, inner header, ECN and DSCP, counters. pkt becomes the inner packet, trimmed to its
- * own length. *status tells the receive record's outcome.
+ * Then, for each: trailer, padding, inner header, ECN and DSCP, counters. pkt becomes the inner
+ * packet, trimmed to its own length. *status tells the receive record's outcome.
  * XI_DUMMY: a dummy packet (next header 59), nothing to forward.
  */
 enum xi_reason xi_esp_in_finish(const struct xi_sa_ctx *ctx, struct xi_pkt *pkt, const struct xi_aead_job *job,

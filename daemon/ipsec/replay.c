@@ -126,7 +126,7 @@ static unsigned int block_run(const uint64_t *seqs, unsigned int n)
 	return run;
 }
 
-/* Marks numbers of one block, in their order. *top: the highest number accepted before, and after. */
+/* Marks numbers of one block, in their order. *top: the highest number accepted, before and after. */
 static void block_commit(const struct xi_replay *r, const uint64_t *seqs, enum xi_reason *why,
 			 unsigned int n, uint64_t *top)
 {

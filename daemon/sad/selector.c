@@ -197,7 +197,8 @@ bool xi_flow_goes_on(const struct xi_flow *flow, const uint8_t *pkt, uint32_t le
 	uint32_t hlen = v4 ? IPV4_HLEN : IPV6_HLEN;
 
 	if ((flow->proto != IPPROTO_TCP && flow->proto != IPPROTO_UDP) || flow->fragment ||
-	    len < hlen + 4 || get16(pkt + hlen) != flow->sport || get16(pkt + hlen + 2) != flow->dport)
+	    len < hlen + 4 || get16(pkt + hlen) != flow->sport ||
+	    get16(pkt + hlen + 2) != flow->dport)
 		return false;
 	if (v4)
 		return pkt[0] == 0x45 && pkt[9] == flow->proto &&

@@ -550,7 +550,8 @@ static void namespace_enter(void)
 {
 	if (unshare(CLONE_NEWNET))
 		die("needs root, for a network namespace of its own");
-	run("ip link add lan0 type veth peer name lan1 && ip link add wan0 type veth peer name wan1");
+	run("ip link add lan0 type veth peer name lan1");
+	run("ip link add wan0 type veth peer name wan1");
 	run("for d in lan0 lan1 wan0 wan1; do ip link set $d mtu 1600 up || exit; done");
 	run("ip addr add 10.1.0.1/16 dev lan0 && ip addr add 192.0.2.1/24 dev wan0");
 	run("ip neigh add 10.1.0.2 lladdr 02:00:00:00:00:02 dev lan0 nud permanent");

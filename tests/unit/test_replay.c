@@ -301,7 +301,7 @@ static void random_walks_agree_with_the_definition(void **state)
 	free(m);
 }
 
-/* A batch's numbers in one call get what they get one by one: order, repeats and gaps as they come. */
+/* A batch's numbers in one call get what they get one by one: order, repeats and gaps as they are. */
 static void a_run_is_judged_as_its_numbers_are(void **state)
 {
 	static const uint32_t windows[] = { 0, 32, 64, 100, 4096 };

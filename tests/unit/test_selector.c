@@ -267,7 +267,8 @@ static void a_flow_goes_on_only_in_its_own_packets(void **state)
 /* ICMP, fragments, options, extension headers, packets without ports: look closer. */
 static void other_packets_never_go_on_unparsed(void **state)
 {
-	static const uint8_t dstopts[16] = { IPPROTO_UDP, 0, 1, 4, 0, 0, 0, 0, 0x12, 0x34, 0, 0x50 };
+	static const uint8_t dstopts[16] = { IPPROTO_UDP, 0, 1,	   4,	 0, 0,
+					     0,		  0, 0x12, 0x34, 0, 0x50 };
 	struct xi_flow flow;
 	uint8_t pkt[128];
 	size_t len;
