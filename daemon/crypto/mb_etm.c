@@ -22,7 +22,7 @@ static const struct {
 	uint8_t block;
 	uint8_t few;
 } hashes[] = {
-	[XI_AUTH_HMAC_SHA1] = { IMB_AUTH_HMAC_SHA_1, 12, 64, 3 },
+	[XI_AUTH_HMAC_SHA1] = { IMB_AUTH_HMAC_SHA_1, 12, 64, 4 },
 	[XI_AUTH_HMAC_SHA256] = { IMB_AUTH_HMAC_SHA_256, 16, 64, 8 },
 	[XI_AUTH_HMAC_SHA384] = { IMB_AUTH_HMAC_SHA_384, 24, 128, 0 },
 	[XI_AUTH_HMAC_SHA512] = { IMB_AUTH_HMAC_SHA_512, 32, 128, 0 },
