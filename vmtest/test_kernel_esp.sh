@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# timeout: 180
+# timeout: 300
 #
 # xipsec against the kernel's own ESP, in one machine:
 #
@@ -14,20 +14,31 @@ cd "$(dirname "$0")/.." || exit 1
 
 spi_in=0x1001 spi_out=0x2002      # as gw1 sees them
 
-# sa_lines BITS ESN LOCAL REMOTE: ip -batch lines of both SAs, the same for both sides, with fresh
-# keys
+# sa_lines BITS ESN LOCAL REMOTE [AUTH-WORDS]: ip -batch lines of both SAs, the same for both sides, with
+# fresh keys. AES-GCM, or AES-CBC with `auth hmac(sha1) 160`, `auth-trunc hmac(sha256) 256 128` and so on
 sa_lines() {
 	local window="replay-window 32"
 	[ "$2" = esn ] && window="replay-window 128 flag esn"
-	printf 'xfrm state add src %s dst %s proto esp spi %s reqid 1 mode tunnel %s aead %s %s 128\n' \
-		"$4" "$3" $spi_in "$window" "rfc4106(gcm(aes))" "$(fresh_key "$1")" \
-		"$3" "$4" $spi_out "$window" "rfc4106(gcm(aes))" "$(fresh_key "$1")"
+	printf 'xfrm state add src %s dst %s proto esp spi %s reqid 1 mode tunnel %s %s\n' \
+		"$4" "$3" $spi_in "$window" "$(algorithm "$1" "${5:-}")" \
+		"$3" "$4" $spi_out "$window" "$(algorithm "$1" "${5:-}")"
 }
 
-# key and salt (RFC 4106 section 8.1)
+algorithm() {
+	local word name bits icv
+	if [ -z "$2" ]; then
+		# key and salt (RFC 4106 section 8.1)
+		echo "aead rfc4106(gcm(aes)) $(fresh_key $(($1 + 32))) 128"
+	else
+		read -r word name bits icv <<< "$2"
+		echo "enc cbc(aes) $(fresh_key "$1") $word $name $(fresh_key "$bits") $icv"
+	fi
+}
+
+# fresh_key BITS
 fresh_key() {
 	printf 0x
-	od -A n -t x1 -N $(($1 / 8 + 4)) /dev/urandom | tr -d ' \n'
+	od -A n -v -t x1 -N $(($1 / 8)) /dev/urandom | tr -d ' \n'
 }
 
 # policy_lines LOCAL REMOTE LOCAL-NET REMOTE-NET, as the side LOCAL needs them
@@ -89,7 +100,15 @@ exchange() {
 		"ours 10 10 kernel's 10 10"
 }
 
-modprobe -a esp4 esp6 xfrm_user gcm
+# algorithms SIDE: what each SA has, as its side prints it
+algorithms() {
+	local spi
+	for spi in $spi_in $spi_out; do
+		"$1"_ip xfrm state list spi $spi | grep -oE "spi 0x[0-9a-f]+|(auth|auth-trunc|enc|aead) .*"
+	done
+}
+
+modprobe -a esp4 esp6 xfrm_user gcm cbc authenc echainiv hmac sha1_generic sha256_generic sha512_generic
 setup || { tap_not_ok "topology"; tap_done; }
 conf=$(gw_conf gw1 "[cache]" "sa-entries = 64")
 tap_check "the daemon starts on $(uname -r)" start_daemon gw1 "$conf" || tap_done
@@ -102,6 +121,18 @@ for variant in "128 no-esn" "128 esn" "256 esn"; do
 	tap_check "$name: SAs on both sides" install_sas "$bits" "$esn" 192.0.2.1 192.0.2.2
 	exchange "$name" 10.1.1.2 10.1.2.1
 done
+while read -r traffic bits esn auth; do
+	name="AES-CBC-$bits, $auth, $esn"
+	tap_check "$name: SAs on both sides" install_sas "$bits" "$esn" 192.0.2.1 192.0.2.2 "$auth"
+	[ "$traffic" = silent ] || exchange "$name" 10.1.1.2 10.1.2.1
+	tap_is "$name: ip prints the same of both sides" "$(algorithms gw)" "$(algorithms peer)"
+done <<- END
+	ping 128 no-esn auth-trunc hmac(sha256) 256 128
+	ping 256 esn auth-trunc hmac(sha512) 512 256
+	ping 192 no-esn auth hmac(sha256) 256
+	silent 128 esn auth hmac(sha1) 160
+	silent 256 no-esn auth hmac(sha384) 384
+END
 tap_check "IPv6: SAs on both sides" install_sas 128 esn 2001:db8::1 2001:db8::2
 exchange "IPv6" fd00:1::2 fd00:2::1
 

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "crypto/algs.h"
+
 #define NAME(names, value)                                                                         \
 	((size_t)(value) < sizeof(names) / sizeof(names[0]) && names[value] ? names[value] : "?")
 
@@ -82,11 +84,16 @@ const char *xi_role_name(enum xi_role role)
 
 const char *xi_alg_name(enum xi_alg alg)
 {
-	static const char *const names[] = {
-		[XI_ALG_NONE] = "none", [XI_ALG_AES_GCM] = "rfc4106(gcm(aes))"
-	};
+	const struct xi_cipher_info *info = xi_cipher_info(alg);
 
-	return NAME(names, alg);
+	return info ? info->name : "none";
+}
+
+const char *xi_auth_name(enum xi_auth auth)
+{
+	const struct xi_auth_info *info = xi_auth_info(auth);
+
+	return info ? info->name : "none";
 }
 
 json_t *xi_json_u64(uint64_t n)

@@ -16,6 +16,7 @@ const char *xi_method_name(enum xi_method method);
 const char *xi_verdict_name(enum xi_verdict verdict);
 const char *xi_role_name(enum xi_role role);
 const char *xi_alg_name(enum xi_alg alg);    /* as in the kernel: "rfc4106(gcm(aes))" */
+const char *xi_auth_name(enum xi_auth auth); /* "hmac(sha256)" */
 
 /*
  * New references; NULL: out of memory. A number beyond JSON's signed 64 bits becomes the largest

@@ -37,8 +37,12 @@ static void print_algorithm(FILE *out, const json_t *sa)
 {
 	uint64_t window = xi_member_u64(sa, "replay_window");
 
-	fprintf(out, "  algorithm: %s %" PRIu64 ", %s mode", xi_member_string(sa, "algorithm"),
-		xi_member_u64(sa, "key_bits"), xi_member_string(sa, "mode"));
+	fprintf(out, "  algorithm: %s %" PRIu64, xi_member_string(sa, "algorithm"),
+		xi_member_u64(sa, "key_bits"));
+	if (json_object_get(sa, "integrity"))
+		fprintf(out, " with %s %" PRIu64, xi_member_string(sa, "integrity"),
+			xi_member_u64(sa, "icv_bits"));
+	fprintf(out, ", %s mode", xi_member_string(sa, "mode"));
 	if (json_is_true(json_object_get(sa, "esn")))
 		fputs(", esn", out);
 	if (window)

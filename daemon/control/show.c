@@ -148,6 +148,8 @@ static json_t *sa_json(const struct xi_control_sources *src, const struct xi_sa_
 	put(out, "dir", sa_direction(src, sa));
 	put_string(out, "algorithm", xi_alg_name(sa->alg));
 	put_u64(out, "key_bits", sa->key_bits);
+	if (sa->auth != XI_AUTH_NONE)
+		put_string(out, "integrity", xi_auth_name(sa->auth));
 	put_u64(out, "icv_bits", (uint64_t)sa->icv_len * 8);
 	put(out, "esn", json_boolean(sa->flags & XFRM_STATE_ESN));
 	put(out, "larval", json_boolean(sa->life & XI_SA_LARVAL));

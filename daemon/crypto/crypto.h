@@ -16,28 +16,37 @@ struct xi_crypto;            /* one worker's crypto manager of one engine; used 
 struct xi_ckey;              /* an expanded key of one engine; read-only, shared by all workers */
 
 /*
- * One AEAD operation in place (RFC 4106: AES-GCM, 12-byte nonce = salt | IV).
+ * One operation in place: an AEAD (RFC 4106: AES-GCM, 12-byte nonce = salt | IV), or a cipher with an
+ * integrity algorithm.
  * seal: encrypts data[0..len) and writes icv. open: verifies icv in constant time and decrypts.
  * After open with status -EBADMSG data[0..len) is zeroed: plaintext that failed its ICV is never seen.
+ *
+ * A separate integrity algorithm covers what RFC 4303 section 2.8 says: the head (ESP header and IV, the
+ * head_len bytes in front of data), data as it is on the wire, and with ESN the high half of the
+ * sequence number. CBC takes its IV from the last 16 bytes of the head, and len is a multiple of 16;
+ * with len 0 there is nothing but the ICV. The high half takes the place of the ICV on the way.
  */
 struct xi_aead_job {
 	const struct xi_ckey *key;   /* NULL: expand `raw` for this job alone (the SLOW method) */
 	const struct xi_sa_key *raw;
 	uint8_t *data;
-	uint8_t *icv;
+	uint8_t *icv;                /* of a separate integrity algorithm: directly behind data */
 	uint32_t len;
-	uint32_t icv_len;            /* 8, 12 or 16 */
+	uint32_t icv_len;            /* bytes; which ones there are is up to the algorithm */
 	uint32_t aad_len;            /* 8, or 12 with ESN (RFC 4106 section 5) */
 	int status;                  /* 0, -EBADMSG, or another -errno when the engine failed */
 	uint32_t clear_len;          /* for the caller alone: bytes of the inner packet */
-	uint8_t aad[12];
+	uint16_t head_len;
+	uint16_t fresh_iv;           /* seal: first write an unpredictable IV (RFC 3602 section 3) */
+	uint8_t aad[12];             /* SPI, sequence number; with ESN 64 bits of it */
 	uint8_t nonce[12];
 };
 
 struct xi_engine {
 	const char *name;            /* as in the configuration: "ipsec-mb", "openssl" */
 	bool (*usable)(void);        /* this CPU has what the engine needs */
-	bool (*carries)(enum xi_alg alg, unsigned int key_bits, unsigned int icv_len);
+	bool (*carries)(enum xi_alg alg, enum xi_auth auth, unsigned int key_bits,
+			unsigned int icv_len);
 	/* worker: index below nworkers of key_new. 0 or -errno; free with destroy. */
 	int (*create)(struct xi_crypto **out, unsigned int worker);
 	void (*destroy)(struct xi_crypto *c);
@@ -45,7 +54,10 @@ struct xi_engine {
 	int (*key_new)(struct xi_ckey **out, const struct xi_sa_key *raw, unsigned int nworkers);
 	/* Wipes and frees; NULL is fine. */
 	void (*key_free)(struct xi_ckey *key);
-	/* A batch; every job's status is set. No allocation, no system call for jobs with a key. */
+	/*
+	 * A batch, of any mixture of algorithms and keys; every job's status is set. No allocation, no
+	 * system call for jobs with a key. What can be done for several jobs at once is.
+	 */
 	void (*seal)(struct xi_crypto *c, struct xi_aead_job *jobs, unsigned int n);
 	void (*open)(struct xi_crypto *c, struct xi_aead_job *jobs, unsigned int n);
 };

@@ -3,20 +3,9 @@
 
 #include <errno.h>
 
-static bool icv_valid(unsigned int icv_len)
-{
-	return icv_len == 8 || icv_len == 12 || icv_len == XI_GCM_ICV_MAX;
-}
-
-bool xi_gcm_carries(enum xi_alg alg, unsigned int key_bits, unsigned int icv_len)
-{
-	return alg == XI_ALG_AES_GCM && (key_bits == 128 || key_bits == 192 || key_bits == 256) &&
-	       icv_valid(icv_len);
-}
-
 int xi_gcm_size(const struct xi_sa_key *raw, enum xi_gcm_size *size)
 {
-	if (raw->alg != XI_ALG_AES_GCM)
+	if (raw->alg != XI_ALG_AES_GCM || raw->auth != XI_AUTH_NONE || raw->auth_len)
 		return -EINVAL;
 	switch (raw->len) {
 	case 16 + XI_GCM_SALT_LEN:
@@ -31,11 +20,4 @@ int xi_gcm_size(const struct xi_sa_key *raw, enum xi_gcm_size *size)
 	default:
 		return -EINVAL;
 	}
-}
-
-int xi_gcm_check(const struct xi_aead_job *job)
-{
-	if (!icv_valid(job->icv_len) || job->aad_len > sizeof(job->aad))
-		return -EINVAL;
-	return job->key || job->raw ? 0 : -EINVAL;
 }

@@ -8,7 +8,9 @@
 #include <string.h>
 #include <openssl/evp.h>
 
+#include "crypto/algs.h"
 #include "crypto/gcm.h"
+#include "crypto/ssl_etm.h"
 
 #define SEAL 1
 #define OPEN 0
@@ -16,6 +18,7 @@
 
 /* A context is changed by use, so a key has one for every worker. */
 struct xi_ckey {
+	struct xi_ssl_etm_key *etm;  /* else GCM */
 	unsigned int nworkers;
 	EVP_CIPHER_CTX *ctx[];
 };
@@ -25,6 +28,7 @@ struct xi_crypto {
 						  allocate */
 	bool dirty[XI_GCM_SIZES];	       /* scratch holds somebody's key */
 	unsigned int worker;
+	struct xi_ssl_etm *etm;
 };
 
 /* Fetched once: a fetch takes a lock and walks the providers. */
@@ -46,7 +50,8 @@ static void fetch(void)
 static bool ssl_usable(void)
 {
 	pthread_once(&fetch_once, fetch);
-	return ciphers[XI_GCM_128] && ciphers[XI_GCM_192] && ciphers[XI_GCM_256];
+	return ciphers[XI_GCM_128] && ciphers[XI_GCM_192] && ciphers[XI_GCM_256] &&
+	       xi_ssl_etm_usable();
 }
 
 static EVP_CIPHER_CTX *ctx_new(enum xi_gcm_size size, const uint8_t *key)
@@ -66,12 +71,14 @@ static void ssl_destroy(struct xi_crypto *c)
 		return;
 	for (int i = 0; i < XI_GCM_SIZES; i++)
 		EVP_CIPHER_CTX_free(c->scratch[i]);
+	xi_ssl_etm_free(c->etm);
 	free(c);
 }
 
 static int ssl_create(struct xi_crypto **out, unsigned int worker)
 {
 	struct xi_crypto *c;
+	int err;
 
 	if (!ssl_usable())
 		return -EOPNOTSUPP;
@@ -79,6 +86,11 @@ static int ssl_create(struct xi_crypto **out, unsigned int worker)
 	if (!c)
 		return -ENOMEM;
 	c->worker = worker;
+	err = xi_ssl_etm_new(&c->etm, worker);
+	if (err) {
+		ssl_destroy(c);
+		return err;
+	}
 	for (int i = 0; i < XI_GCM_SIZES; i++) {
 		c->scratch[i] = ctx_new(i, NULL);
 		if (!c->scratch[i]) {
@@ -97,7 +109,24 @@ static void ssl_key_free(struct xi_ckey *key)
 		return;
 	for (unsigned int i = 0; i < key->nworkers; i++)
 		EVP_CIPHER_CTX_free(key->ctx[i]);
+	xi_ssl_etm_key_free(key->etm);
 	free(key);
+}
+
+static int etm_key_new(struct xi_ckey **out, const struct xi_sa_key *raw, unsigned int nworkers)
+{
+	struct xi_ckey *key = calloc(1, sizeof(*key));
+	int err;
+
+	if (!key)
+		return -ENOMEM;
+	err = xi_ssl_etm_key_new(&key->etm, raw, nworkers);
+	if (err) {
+		free(key);
+		return err;
+	}
+	*out = key;
+	return 0;
 }
 
 static int ssl_key_new(struct xi_ckey **out, const struct xi_sa_key *raw, unsigned int nworkers)
@@ -108,6 +137,8 @@ static int ssl_key_new(struct xi_ckey **out, const struct xi_sa_key *raw, unsign
 
 	if (!ssl_usable())
 		return -EOPNOTSUPP;
+	if (raw->alg != XI_ALG_AES_GCM)
+		return etm_key_new(out, raw, nworkers);
 	err = xi_gcm_size(raw, &size);
 	if (err)
 		return err;
@@ -194,14 +225,27 @@ static int open_job(EVP_CIPHER_CTX *ctx, struct xi_aead_job *job)
 	return EVP_DecryptFinal_ex(ctx, job->data + n, &n) > 0 ? 0 : -EBADMSG;
 }
 
+static bool is_etm(const struct xi_aead_job *job)
+{
+	if (job->key)
+		return job->key->etm;
+	return job->raw && job->raw->alg != XI_ALG_AES_GCM;
+}
+
 static void ssl_seal(struct xi_crypto *c, struct xi_aead_job *jobs, unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++) {
-		EVP_CIPHER_CTX *ctx = job_ctx(c, &jobs[i]);
+		struct xi_aead_job *job = &jobs[i];
+		EVP_CIPHER_CTX *ctx;
 
 		xi_gcm_prefetch(jobs, i, n);
+		if (is_etm(job)) {
+			xi_ssl_etm_seal(c->etm, job->key ? job->key->etm : NULL, job);
+			continue;
+		}
+		ctx = job_ctx(c, job);
 		if (ctx)
-			jobs[i].status = seal(ctx, &jobs[i]);
+			job->status = seal(ctx, job);
 	}
 	scratch_wipe(c);
 }
@@ -209,14 +253,20 @@ static void ssl_seal(struct xi_crypto *c, struct xi_aead_job *jobs, unsigned int
 static void ssl_open(struct xi_crypto *c, struct xi_aead_job *jobs, unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++) {
-		EVP_CIPHER_CTX *ctx = job_ctx(c, &jobs[i]);
+		struct xi_aead_job *job = &jobs[i];
+		EVP_CIPHER_CTX *ctx;
 
 		xi_gcm_prefetch(jobs, i, n);
+		if (is_etm(job)) {
+			xi_ssl_etm_open(c->etm, job->key ? job->key->etm : NULL, job);
+			continue;
+		}
+		ctx = job_ctx(c, job);
 		if (!ctx)
 			continue;
-		jobs[i].status = open_job(ctx, &jobs[i]);
-		if (jobs[i].status)
-			memset(jobs[i].data, 0, jobs[i].len);
+		job->status = open_job(ctx, job);
+		if (job->status)
+			memset(job->data, 0, job->len);
 	}
 	scratch_wipe(c);
 }
@@ -224,7 +274,7 @@ static void ssl_open(struct xi_crypto *c, struct xi_aead_job *jobs, unsigned int
 const struct xi_engine xi_engine_openssl = {
 	.name = "openssl",
 	.usable = ssl_usable,
-	.carries = xi_gcm_carries,
+	.carries = xi_transform_valid,
 	.create = ssl_create,
 	.destroy = ssl_destroy,
 	.key_new = ssl_key_new,

@@ -6,23 +6,21 @@
 #include <arpa/inet.h>
 #include <linux/xfrm.h>
 
+#include "crypto/algs.h"
 #include "ipsec/tunnel.h"
 
-#define GCM_SALT_LEN 4
-#define GCM_IV_LEN 8
 #define WINDOW_BLOCK 32
 
 static bool is_carried(const struct xi_sa *sa, const struct xi_sa_key *raw)
 {
-	if (sa->id.proto != XI_ESP || sa->mode != XI_TUNNEL || sa->alg != XI_ALG_AES_GCM)
+	if (sa->id.proto != XI_ESP || sa->mode != XI_TUNNEL)
 		return false;
 	if (sa->id.family != XI_IPV4 && sa->id.family != XI_IPV6)
 		return false;
-	if (sa->key_bits != 128 && sa->key_bits != 192 && sa->key_bits != 256)
+	if (!xi_transform_valid(sa->alg, sa->auth, sa->key_bits, sa->icv_len))
 		return false;
-	if (sa->icv_len != 8 && sa->icv_len != 12 && sa->icv_len != 16)
-		return false;
-	return raw->alg == sa->alg && raw->len == sa->key_bits / 8 + GCM_SALT_LEN;
+	return raw->alg == sa->alg && raw->auth == sa->auth && xi_key_valid(raw) &&
+	       raw->len - raw->auth_len == sa->key_bits / 8 + xi_cipher_info(sa->alg)->salt_len;
 }
 
 static bool window_fits(uint32_t window, uint32_t nwords)
@@ -45,6 +43,8 @@ static uint8_t inner_family(const struct xi_sa *sa)
 int xi_sa_ctx_init(struct xi_sa_ctx *ctx, const struct xi_sa *sa, const struct xi_sa_key *raw,
 		   struct xi_sa_state *state, uint64_t *words, uint32_t nwords)
 {
+	const struct xi_cipher_info *cipher = xi_cipher_info(sa->alg);
+
 	if (!is_carried(sa, raw) || !window_fits(sa->replay_window, nwords))
 		return -EOPNOTSUPP;
 	*ctx = (struct xi_sa_ctx){
@@ -54,16 +54,19 @@ int xi_sa_ctx_init(struct xi_sa_ctx *ctx, const struct xi_sa *sa, const struct x
 		.raw = raw,
 		.family = ip_version(sa->id.family),
 		.icv_len = (uint8_t)sa->icv_len,
-		.iv_len = GCM_IV_LEN,
-		.pad_align = 4,
+		.iv_len = cipher->iv_len,
+		.pad_align = cipher->pad_align,
 		.esn = !!(sa->flags & XFRM_STATE_ESN),
 		.inner_family = inner_family(sa),
 		.dscp_copy = !(sa->extra_flags & XFRM_SA_XFLAG_DONT_ENCAP_DSCP),
 		.dscp_decap = !!(sa->flags & XFRM_STATE_DECAP_DSCP),
 		.ecn = !(sa->flags & XFRM_STATE_NOECN),
 		.df_clear = !!(sa->flags & XFRM_STATE_NOPMTUDISC),
-		.salt_len = GCM_SALT_LEN,
+		.salt_len = cipher->salt_len,
 		.sa = sa,
+		.output_marked = !!sa->output_mark_mask,
+		.block_mask = cipher->block - 1,
+		.random_iv = cipher->random_iv,
 		.replay =
 			{
 				.top = (uint64_t *)&state->top,
@@ -73,7 +76,7 @@ int xi_sa_ctx_init(struct xi_sa_ctx *ctx, const struct xi_sa *sa, const struct x
 				.esn = !!(sa->flags & XFRM_STATE_ESN),
 			},
 	};
-	memcpy(ctx->salt, raw->key + raw->len - GCM_SALT_LEN, GCM_SALT_LEN);
+	memcpy(ctx->salt, xi_key_auth(raw) - cipher->salt_len, cipher->salt_len);
 	xi_tunnel_template(ctx, sa->saddr, sa->id.daddr);
 	return 0;
 }

@@ -25,7 +25,7 @@ struct xi_sa_ctx {
 	uint8_t outer_len;           /* 20 or 40 */
 	uint8_t icv_len;
 	uint8_t iv_len;
-	uint8_t pad_align;           /* RFC 4303 section 2.4: 4 */
+	uint8_t pad_align;           /* RFC 4303 section 2.4: 4, or the cipher's block */
 	uint8_t esn;
 	uint8_t inner_family;        /* 4, 6, or 0: both; see xi_sa_ctx_init */
 	uint8_t dscp_copy;           /* outer DSCP from the inner header */
@@ -35,19 +35,24 @@ struct xi_sa_ctx {
 	uint8_t salt_len;
 	uint8_t salt[4];
 	const struct xi_sa *sa;      /* selector, reqid: for policy, not for every packet */
-	uint8_t fill0[8];
+	uint8_t block_mask;          /* ciphertext has none of these bits in its length */
+	uint8_t random_iv;           /* the engine makes it; else it is the sequence number */
+	uint8_t fill0[6];
 	/* line 1, outbound: outer IP header, prebuilt with zero length, ID, checksum, TOS */
 	uint8_t hdr[40];
 	uint32_t hdr_sum;            /* of an IPv4 hdr's 16-bit words, unfolded */
 	uint8_t fill1[20];
 	/* line 2, inbound */
 	struct xi_replay replay;
+	uint8_t output_marked;       /* what comes out of it gets a mark from the host's stack */
+	uint8_t fill2[31];
 } __attribute__((aligned(64)));
 
 XI_ASSERT(sizeof(struct xi_replay) == 32);
 XI_ASSERT(__builtin_offsetof(struct xi_sa_ctx, salt) == 44);
 XI_ASSERT(__builtin_offsetof(struct xi_sa_ctx, hdr) == 64);
 XI_ASSERT(__builtin_offsetof(struct xi_sa_ctx, replay) == 128);
+XI_ASSERT(__builtin_offsetof(struct xi_sa_ctx, output_marked) == 160);
 XI_ASSERT(sizeof(struct xi_sa_ctx) == 192);
 
 /*

@@ -70,7 +70,8 @@ static const char *found_flaw(struct xi_sad *sad, const struct found *f)
 		return "it is larval";
 	if (sad->store.states[slot].sa_index != f->sa_index || sad->slots.nodes[slot])
 		return "its state belongs to another SA";
-	if (!f->key.len || f->key.len > XI_KEY_MAX || f->key.alg != sa->alg)
+	if (!f->key.len || f->key.len > XI_KEY_MAX || f->key.alg != sa->alg ||
+	    f->key.auth != sa->auth || f->key.auth_len > f->key.len)
 		return "its key is missing";
 	if (sa->id.family != XI_IPV4 && sa->id.family != XI_IPV6)
 		return "its address family makes no sense";

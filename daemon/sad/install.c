@@ -12,6 +12,8 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "crypto/algs.h"
+
 #define SPI_MIN 256             /* RFC 4303 section 2.1: 1 to 255 are reserved, 0 is local */
 
 static const char not_stored[] = "the SA could not be stored; see the log";
@@ -111,15 +113,16 @@ undo_put:
 }
 
 /*
- * Two SAs with one key and one sender would count the same numbers, which are AES-GCM's nonces. SAs
- * of a file draw their numbers from one reserve; what only comes in is the peer's care.
+ * Two SAs with one key and one sender would count the same numbers, which are AES-GCM's nonces; what has
+ * IVs of another kind may share a key. SAs of a file draw their numbers from one reserve; what only comes in is the peer's care.
  */
 static int key_check(const struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_key *key,
 		     const char **why)
 {
 	const struct xi_sa_rec *other = xi_sender_find(sad, sa, key);
+	const struct xi_cipher_info *cipher = xi_cipher_info(sa->alg);
 
-	if (!other || sa->sa_dir == XI_SA_DIR_IN || (sa->life & other->sa.life & XI_SA_FROM_FILE))
+	if (!other || (cipher && cipher->random_iv) || sa->sa_dir == XI_SA_DIR_IN || (sa->life & other->sa.life & XI_SA_FROM_FILE))
 		return 0;
 	*why = "another SA from this source address has the same key: AES-GCM would use nonces twice; give each SA a key of its own";
 	return -EINVAL;
@@ -134,7 +137,8 @@ static int sa_install(struct xi_sad *sad, struct xi_sad_node *node, const struct
 	uint64_t oseq, limit;
 	int err = -ENOMEM;
 
-	if (!key || !key->len || key->len > XI_KEY_MAX || key->alg != sa->alg) {
+	if (!key || !key->len || key->len > XI_KEY_MAX || key->alg != sa->alg ||
+	    key->auth != sa->auth) {
 		*why = "key missing, too long, or of another algorithm than the SA";
 		return -EINVAL;
 	}

@@ -20,12 +20,14 @@
  */
 void xi_key_digest(uint8_t out[XI_DIGEST_LEN], const char *domain, const struct xi_sa_key *key)
 {
-	uint32_t head[2] = { htonl(key->alg), htonl(key->len) };
+	uint32_t head[4] = { htonl(key->alg), htonl(key->len), htonl(key->auth), htonl(key->auth_len) };
+	/* an AEAD is as it was before there was anything else: files are named by its digest */
+	size_t head_len = key->auth == XI_AUTH_NONE ? sizeof(head) / 2 : sizeof(head);
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 
 	if (!ctx || !EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) ||
 	    !EVP_DigestUpdate(ctx, domain, strlen(domain) + 1) ||
-	    !EVP_DigestUpdate(ctx, head, sizeof(head)) ||
+	    !EVP_DigestUpdate(ctx, head, head_len) ||
 	    !EVP_DigestUpdate(ctx, key->key, key->len) ||
 	    !EVP_DigestFinal_ex(ctx, out, NULL))
 		abort();

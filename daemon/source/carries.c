@@ -4,21 +4,45 @@
 
 #include <errno.h>
 
-static int algorithm_check(const struct xi_sa *sa, const char **why)
+#include "crypto/algs.h"
+
+static int aead_check(const struct xi_sa *sa, const char **why)
 {
-	if (sa->alg != XI_ALG_AES_GCM) {
-		*why = "Requested AEAD algorithm not found: carried is rfc4106(gcm(aes)) with a 128-bit ICV";
-		return -ENOSYS;
-	}
 	if (sa->icv_len != 16) {
 		*why = "Requested AEAD algorithm not found: rfc4106(gcm(aes)) is carried with a 128-bit ICV only";
 		return -ENOSYS;
 	}
-	if (sa->key_bits != 128 && sa->key_bits != 192 && sa->key_bits != 256) {
+	if (!xi_bits_listed(xi_cipher_info(sa->alg)->key_bits, sa->key_bits)) {
 		*why = "rfc4106(gcm(aes)) takes a key of 160, 224 or 288 bits: 128, 192 or 256 and 32 of salt";
 		return -EINVAL;
 	}
 	return 0;
+}
+
+static int cipher_check(const struct xi_sa *sa, const char **why)
+{
+	const struct xi_auth_info *auth = xi_auth_info(sa->auth);
+
+	if (!auth || !xi_bits_listed(auth->icv_bits, sa->icv_len * 8)) {
+		*why = "Requested AUTH_TRUNC algorithm not found: carried are hmac(sha1) 96, hmac(sha256) 128 or 96, hmac(sha384) 192, hmac(sha512) 256";
+		return -ENOSYS;
+	}
+	if (!xi_bits_listed(xi_cipher_info(sa->alg)->key_bits, sa->key_bits)) {
+		*why = "cbc(aes) takes a key of 128, 192 or 256 bits";
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int algorithm_check(const struct xi_sa *sa, const char **why)
+{
+	const struct xi_cipher_info *cipher = xi_cipher_info(sa->alg);
+
+	if (!cipher) {
+		*why = "Requested algorithm not found: carried are rfc4106(gcm(aes)), and cbc(aes) with an HMAC";
+		return -ENOSYS;
+	}
+	return cipher->aead ? aead_check(sa, why) : cipher_check(sa, why);
 }
 
 static int features_check(const struct xi_sa *sa, const char **why)
@@ -28,7 +52,7 @@ static int features_check(const struct xi_sa *sa, const char **why)
 	else if (sa->replay_window > XI_WINDOW_MAX)
 		*why = "replay windows of more than 4096 packets are not carried";
 	else if (sa->extra_flags & XFRM_SA_XFLAG_OSEQ_MAY_WRAP)
-		*why = "oseq-may-wrap would use AES-GCM IVs again and is not carried";
+		*why = "oseq-may-wrap would use sequence numbers, and with them AES-GCM IVs, again and is not carried";
 	else if (sa->mark_v || sa->mark_m)
 		*why = "SAs chosen by a mark are not carried";
 	else if (sa->if_id)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Messages about SAs, with live counters. Attributes in the order of the kernel's
  * copy_to_user_state_extra(). */
-#include "source/xfrm_msg.h"
+#include "source/xfrm_alg.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -52,21 +52,6 @@ static void info_fill(struct xfrm_usersa_info *info, const struct xi_sa_rec *rec
 	info->mode = sa->mode;
 	info->replay_window = has_ring(sa) ? 0 : sa->replay_window;
 	info->flags = sa->flags;
-}
-
-static void aead_put(struct xi_nlmsg *msg, const struct xi_sa_rec *rec)
-{
-	struct xfrm_algo_aead *alg;
-
-	if (rec->key.alg != XI_ALG_AES_GCM)
-		return;
-	alg = xi_nlmsg_reserve(msg, XFRMA_ALG_AEAD, sizeof(*alg) + rec->key.len);
-	if (!alg)
-		return;
-	strcpy(alg->alg_name, "rfc4106(gcm(aes))");
-	alg->alg_key_len = rec->key.len * 8;
-	alg->alg_icv_len = rec->sa.icv_len * 8;
-	memcpy(alg->alg_key, rec->key.key, rec->key.len);
 }
 
 static void ring_read(const struct xi_sa_rec *rec, uint32_t *bmp, uint32_t words, uint64_t *top)
@@ -160,7 +145,7 @@ static void extra_put(struct xi_nlmsg *msg, const struct xi_sa_rec *rec)
 		xi_nlmsg_put_u32(msg, XFRMA_SA_EXTRA_FLAGS, sa->extra_flags);
 	if (last_use)
 		xi_nlmsg_put(msg, XFRMA_LASTUSED, &last_use, sizeof(last_use));
-	aead_put(msg, rec);
+	xi_xfrm_put_algs(msg, rec);
 	mark_put(msg, sa->mark_v, sa->mark_m);
 	if (sa->output_mark | sa->output_mark_mask) {
 		xi_nlmsg_put_u32(msg, XFRMA_SET_MARK, sa->output_mark);

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Requests about SAs. The texts are the kernel's where the kernel has one for the same fault. */
-#include "source/xfrm_msg.h"
+#include "source/xfrm_alg.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
-
-#define AEAD_GCM "rfc4106(gcm(aes))"
 
 /* RFC 4303 section 2.1: 1 to 255 are reserved, 0 is for local use. No packet may carry them. */
 #define SPI_FIRST 256
@@ -28,70 +26,6 @@ static int id_from_xfrm(struct xi_sa_id *id, const xfrm_address_t *daddr, uint32
 	id->spi = ntohl(spi_be);
 	id->proto = proto;
 	id->family = family;
-	return 0;
-}
-
-/* What follows from the presence of attributes alone. */
-static int algs_check(const struct xfrm_usersa_info *info, const struct xi_attrs *attrs,
-		      struct xi_extack *ack)
-{
-	bool auth = xi_attr_has(attrs, XFRMA_ALG_AUTH) || xi_attr_has(attrs, XFRMA_ALG_AUTH_TRUNC);
-	bool crypt = xi_attr_has(attrs, XFRMA_ALG_CRYPT);
-	bool aead = xi_attr_has(attrs, XFRMA_ALG_AEAD);
-
-	if (info->id.proto != XI_ESP)
-		return xi_refuse(ack, -EPROTONOSUPPORT, "only ESP is carried");
-	if (xi_attr_has(attrs, XFRMA_ALG_COMP))
-		return xi_refuse(ack, -EINVAL, "Invalid attribute for ESP: COMP");
-	if (!auth && !crypt && !aead)
-		return xi_refuse(
-			ack, -EINVAL,
-			"Missing required attribute for ESP: at least one of AUTH, AUTH_TRUNC, CRYPT, AEAD");
-	if ((auth || crypt) && aead)
-		return xi_refuse(
-			ack, -EINVAL,
-			"Invalid attribute combination for ESP: AEAD can't be used with AUTH, AUTH_TRUNC, CRYPT");
-	if (auth || crypt)
-		return xi_refuse(ack, -ENOSYS,
-				 "Requested algorithm not found: carried is the AEAD " AEAD_GCM
-				 " alone");
-	return 0;
-}
-
-static int aead_get(struct xi_sa_request *req, const struct xi_attrs *attrs, struct xi_extack *ack)
-{
-	const struct nlattr *nla = attrs->tb[XFRMA_ALG_AEAD];
-	const uint8_t *data = xi_attr_data(nla);
-	size_t len = xi_attr_len(nla);
-	struct xfrm_algo_aead alg;
-	size_t keylen;
-
-	memcpy(&alg, data, sizeof(alg));
-	alg.alg_name[sizeof(alg.alg_name) - 1] = '\0';
-	keylen = (size_t)alg.alg_key_len / 8 + (alg.alg_key_len % 8 != 0);
-	xi_attr_blame(attrs, XFRMA_ALG_AEAD, ack);
-	if (len < sizeof(alg) + keylen)
-		return xi_refuse(ack, -EINVAL, "Invalid AEAD key length");
-	if (strcmp(alg.alg_name, AEAD_GCM))
-		return xi_refuse(ack, -ENOSYS,
-				 "Requested AEAD algorithm not found: carried is " AEAD_GCM
-				 " with a 128-bit ICV");
-	if (len > (size_t)NLA_ALIGN(sizeof(alg) + keylen))
-		return xi_refuse(ack, -EINVAL, "AEAD attribute is longer than its key");
-	if (alg.alg_key_len % 8 || keylen < 4 || keylen > sizeof(req->key.key))
-		return xi_refuse(
-			ack, -EINVAL,
-			AEAD_GCM
-			" takes a key of 160, 224 or 288 bits: 128, 192 or 256 and 32 of salt");
-	req->sa.alg = XI_ALG_AES_GCM;
-	req->sa.key_bits = alg.alg_key_len - 32;
-	req->sa.icv_len = alg.alg_icv_len / 8;
-	if (alg.alg_icv_len % 8)
-		req->sa.icv_len = 0;
-	req->key.alg = XI_ALG_AES_GCM;
-	req->key.len = keylen;
-	memcpy(req->key.key, data + sizeof(alg), keylen);
-	ack->offset = 0;
 	return 0;
 }
 
@@ -304,9 +238,7 @@ static int newsa_get(struct xi_sa_request *req, const struct nlmsghdr *nlh, stru
 	memcpy(&info, (const uint8_t *)nlh + NLMSG_HDRLEN, sizeof(info));
 	err = info_get(&req->sa, &info, ack);
 	if (!err)
-		err = algs_check(&info, &attrs, ack);
-	if (!err)
-		err = aead_get(req, &attrs, ack);
+		err = xi_xfrm_get_algs(req, &info, &attrs, ack);
 	if (!err)
 		err = marks_get(&req->sa, &attrs, ack);
 	if (!err)

@@ -15,7 +15,7 @@
 
 #include <xipsec/reasons.h>
 
-#define XI_ABI_VERSION 2
+#define XI_ABI_VERSION 3
 
 #define XI_MAX_PORTS 16      /* port slots, xipsec0's inner end included */
 #define XI_MAX_QUEUES 16     /* queues a port */
@@ -42,7 +42,8 @@ enum xi_action { XI_ALLOW = 0, XI_BLOCK = 1 };                             /* va
 enum xi_method { XI_METHOD_NONE, XI_METHOD_FAST, XI_METHOD_SLOW, XI_METHOD_KERNEL, XI_METHOD_DROP };
 enum xi_verdict { XI_VERDICT_NONE, XI_VERDICT_PROTECT, XI_VERDICT_BYPASS, XI_VERDICT_DISCARD };
 enum xi_role { XI_ROLE_NONE, XI_ROLE_CIPHER, XI_ROLE_PLAIN, XI_ROLE_HOST };
-enum xi_alg { XI_ALG_NONE, XI_ALG_AES_GCM };
+enum xi_alg { XI_ALG_NONE, XI_ALG_AES_GCM, XI_ALG_AES_CBC };                /* a cipher, or both in one (AEAD) */
+enum xi_auth { XI_AUTH_NONE, XI_AUTH_HMAC_SHA1, XI_AUTH_HMAC_SHA256, XI_AUTH_HMAC_SHA384, XI_AUTH_HMAC_SHA512 };
 
 /* Outcome of the crypto work on a received packet: names and values of the send/receive record (NDIS 5.1). */
 enum xi_crypto_status {
@@ -100,7 +101,9 @@ struct xi_sa {
 	struct xi_selector sel;
 	enum xi_mode mode;
 	enum xi_alg alg;
+	enum xi_auth auth;           /* XI_AUTH_NONE with an AEAD */
 	__u32 key_bits;              /* cipher key without salt */
+	__u32 auth_bits;             /* integrity key */
 	__u32 icv_len;               /* bytes */
 	__u32 replay_window;         /* packets, 0 = no anti-replay */
 	__u32 window_slot;           /* into sa_window, XI_NO_SLOT = the words inside sa_state */
@@ -124,10 +127,15 @@ struct xi_sa {
 
 #define XI_KEY_MAX 96
 
-/* Value of `sad_keys`. AES-GCM: key, then four bytes of salt (RFC 4106 section 8.1). */
+/*
+ * Value of `sad_keys`: cipher key, salt (AES-GCM: four bytes, RFC 4106 section 8.1), integrity key. The
+ * longest is AES-256 with HMAC-SHA-512.
+ */
 struct xi_sa_key {
 	enum xi_alg alg;
+	enum xi_auth auth;
 	__u32 len;                   /* bytes used of key[] */
+	__u32 auth_len;              /* the last of them, which are the integrity key */
 	__u8 key[XI_KEY_MAX];
 };
 
@@ -342,8 +350,8 @@ XI_ASSERT(sizeof(struct xi_addr) == 20);
 XI_ASSERT(sizeof(struct xi_sa_id) == 28);
 XI_ASSERT(sizeof(struct xi_selector) == 56);
 XI_ASSERT(sizeof(struct xi_limits) == 64);
-XI_ASSERT(sizeof(struct xi_sa) == 248);
-XI_ASSERT(sizeof(struct xi_sa_key) == 104);
+XI_ASSERT(sizeof(struct xi_sa) == 256);
+XI_ASSERT(sizeof(struct xi_sa_key) == 112);
 XI_ASSERT(sizeof(struct xi_sa_state) == 256);
 XI_ASSERT(__builtin_offsetof(struct xi_sa_state, bytes) == 64);
 XI_ASSERT(__builtin_offsetof(struct xi_sa_state, words) == 128);

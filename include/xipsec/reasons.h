@@ -60,7 +60,7 @@
 	X(83, FLOW_FILLED, "flow_filled", EVENT, "verdict put into flow_cache in answer to a miss") \
 	X(84, ACQUIRE, "acquire", EVENT, "flow without an SA reported to the key managers") \
 	/* worker: drops */ \
-	X(96, DROP_SHORT, "esp_short", DROP, "ESP packet shorter than its SA demands") \
+	X(96, DROP_SHORT, "esp_short", DROP, "ESP packet shorter than its SA demands, or not a multiple of the cipher's block") \
 	X(97, DROP_REPLAY, "replay", DROP, "sequence number seen before") \
 	X(98, DROP_REPLAY_OLD, "replay_old", DROP, "sequence number left of the replay window") \
 	X(99, DROP_SEQ_ZERO, "seq_zero", DROP, "sequence number 0") \

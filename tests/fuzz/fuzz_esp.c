@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * libFuzzer target for ESP. The first byte chooses; the rest is either an outer packet as it comes
+ * libFuzzer target for ESP. The first two bytes choose; the rest is either an outer packet as it comes
  * from the wire, or an authentic plaintext (sealed here, so that what lies behind the ICV is reached),
  * or an inner packet to seal.
  *
@@ -39,8 +39,23 @@ static void require(bool ok)
 		abort();
 }
 
-/* Bits 2 to 7 of the first byte: outer family, ESN, and flags that change what becomes of a packet. */
-static void sa_make(struct fuzz_sa *f, uint8_t bits)
+/* AES-CBC with one of the HMACs. */
+static void sa_cbc(struct fuzz_sa *f, enum xi_auth auth)
+{
+	static const uint8_t key_len[] = { 0, 20, 32, 48, 64 }, icv_len[] = { 0, 12, 16, 24, 32 };
+
+	f->sa.alg = f->raw.alg = XI_ALG_AES_CBC;
+	f->sa.auth = f->raw.auth = auth;
+	f->sa.icv_len = icv_len[auth];
+	f->raw.auth_len = key_len[auth];
+	f->raw.len = 16 + key_len[auth];
+}
+
+/*
+ * Bits 2 to 7 of the first byte: outer family, ESN, and flags that change what becomes of a packet. Of the
+ * second: the algorithm.
+ */
+static void sa_make(struct fuzz_sa *f, uint8_t bits, uint8_t alg)
 {
 	memset(f, 0, sizeof(*f));
 	f->sa.id = (struct xi_sa_id){ .spi = 0x1000, .proto = XI_ESP,
@@ -55,16 +70,22 @@ static void sa_make(struct fuzz_sa *f, uint8_t bits)
 		      (bits & 128 ? XFRM_STATE_NOPMTUDISC : 0);
 	f->raw.alg = XI_ALG_AES_GCM;
 	f->raw.len = 20;
+	if (alg % 8 > XI_AUTH_NONE && alg % 8 <= XI_AUTH_HMAC_SHA512)
+		sa_cbc(f, alg % 8);
 	require(!xi_sa_ctx_init(&f->ctx, &f->sa, &f->raw, &f->state, f->words, NWORDS));
 }
 
+/* Bit 3 of the second byte: the engine. */
+static const struct xi_engine *engine = &xi_engine_openssl;
+
 static struct xi_crypto *crypto(void)
 {
-	static struct xi_crypto *c;
+	static struct xi_crypto *openssl, *ipsec_mb;
+	struct xi_crypto **c = engine == &xi_engine_openssl ? &openssl : &ipsec_mb;
 
-	if (!c)
-		require(!xi_engine_openssl.create(&c, 0));
-	return c;
+	if (!*c)
+		require(!engine->create(c, 0));
+	return *c;
 }
 
 static void check_bounds(const struct xi_pkt *pkt, const uint8_t *buf, size_t size)
@@ -84,7 +105,8 @@ static enum xi_reason open_packet(struct fuzz_sa *f, struct xi_pkt *pkt)
 	if (why)
 		return why;
 	require(job.data > pkt->data && job.icv + job.icv_len <= pkt->data + pkt->len);
-	xi_engine_openssl.open(crypto(), &job, 1);
+	engine->open(crypto(), &job, 1);
+	xi_esp_in_verify(&f->ctx, &job, &in, 1);
 	why = xi_esp_in_finish(&f->ctx, pkt, &job, &in, &tally, &status);
 	xi_esp_tally_flush(&tally);
 	return why;
@@ -98,11 +120,13 @@ static void run_wire(struct fuzz_sa *f, uint8_t *buf, size_t size)
 		check_bounds(&pkt, buf, size);
 }
 
-/* The packet that the key's holder makes of a plaintext of his own. */
+/* The packet that the key's holder makes of a plaintext of his own; of CBC whole blocks. */
 static void run_plaintext(struct fuzz_sa *f, const uint8_t *plain, size_t size)
 {
-	size_t hdr = f->ctx.outer_len, total = hdr + 16 + size + 16;
-	struct xi_aead_job job = { .raw = &f->raw, .len = (uint32_t)size, .icv_len = 16 };
+	size_t len = size - (size & f->ctx.block_mask), front = 8U + f->ctx.iv_len;
+	size_t hdr = f->ctx.outer_len, total = hdr + front + len + f->ctx.icv_len;
+	struct xi_aead_job job = { .raw = &f->raw, .len = (uint32_t)len, .icv_len = f->ctx.icv_len,
+				   .head_len = (uint16_t)front };
 	uint8_t *buf = calloc(1, total), *esp = buf + hdr;
 	struct xi_pkt pkt = { .data = buf, .len = (uint32_t)total };
 
@@ -113,18 +137,18 @@ static void run_plaintext(struct fuzz_sa *f, const uint8_t *plain, size_t size)
 	buf[1] = size ? plain[0] & 3 : 0;
 	memcpy(esp, &f->ctx.spi_be, 4);
 	esp[7] = 1;
-	memcpy(esp + 16, plain, size);
+	memcpy(esp + front, plain, len);
 	memcpy(job.nonce + 4, esp + 8, 8);
 	job.aad_len = f->ctx.esn ? 12 : 8;
 	memcpy(job.aad, esp, 4);
 	job.aad[job.aad_len - 1] = 1;
-	job.data = esp + 16;
-	job.icv = esp + 16 + size;
-	xi_engine_openssl.seal(crypto(), &job, 1);
+	job.data = esp + front;
+	job.icv = esp + front + len;
+	engine->seal(crypto(), &job, 1);
 	require(!job.status);
 	if (!open_packet(f, &pkt))
 		check_bounds(&pkt, buf, total);
-	require(size < 2 || f->state.top == 1);
+	require(len < 2 || f->state.top == 1);
 	free(buf);
 }
 
@@ -140,7 +164,7 @@ static void run_outbound(struct fuzz_sa *f, const uint8_t *inner, size_t size)
 	memcpy(pkt.data, inner, size);
 	if (!xi_esp_out_prepare(&f->ctx, 1, &pkt, &job)) {
 		check_bounds(&pkt, buf, FRONT + size + BACK);
-		xi_engine_openssl.seal(crypto(), &job, 1);
+		engine->seal(crypto(), &job, 1);
 		require(!xi_esp_out_finish(&f->ctx, &job, &tally));
 		xi_esp_tally_flush(&tally);
 		f->ctx.ecn = 0;
@@ -158,22 +182,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct fuzz_sa f;
 	uint8_t *copy;
 
-	if (size < 1 || size > DATA_MAX)
+	if (size < 2 || size > DATA_MAX)
 		return 0;
-	sa_make(&f, data[0]);
+	sa_make(&f, data[0], data[1]);
+	engine = data[1] & 8 && xi_engine_ipsec_mb.usable() ? &xi_engine_ipsec_mb : &xi_engine_openssl;
 	/* exactly as long as the input, so that the sanitizer sees the first byte beyond */
-	copy = malloc(size - 1 ? size - 1 : 1);
+	copy = malloc(size - 2 ? size - 2 : 1);
 	require(copy);
-	memcpy(copy, data + 1, size - 1);
+	memcpy(copy, data + 2, size - 2);
 	switch (data[0] % 4) {
 	case WIRE:
-		run_wire(&f, copy, size - 1);
+		run_wire(&f, copy, size - 2);
 		break;
 	case PLAINTEXT:
-		run_plaintext(&f, copy, size - 1);
+		run_plaintext(&f, copy, size - 2);
 		break;
 	case OUTBOUND:
-		run_outbound(&f, copy, size - 1);
+		run_outbound(&f, copy, size - 2);
 		break;
 	}
 	free(copy);

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""An IPsec peer that shares no code with xipsec: ESP in tunnel mode with AES-GCM, done by scapy.
+"""An IPsec peer that shares no code with xipsec: ESP in tunnel mode, AES-GCM or AES-CBC with HMAC, by scapy.
 
   esp_peer.py answer SA-OPTIONS --dev DEV [--seconds S] [--ready FILE]
       decrypt what arrives, answer the echo requests inside, until SIGTERM or S seconds have passed
@@ -13,8 +13,8 @@
 Each prints one JSON object on stdout. Runs in the peer's network namespace, as root.
 SA-OPTIONS, as this peer sees them:
 --local A --remote A --spi-in N --key-in HEX --spi-out N --key-out HEX
-(key and salt, RFC 4106 section 8.1) [--esn] [--seq N: sequence number to begin after, 64 bits with
-ESN].
+(key and salt, RFC 4106 section 8.1; with --auth cipher key and HMAC key) [--esn] [--seq N: sequence
+number to begin after, 64 bits with ESN] [--auth NAME: AES-CBC with this HMAC, as scapy calls it].
 
 Steps of a plan; each sends one packet, a fresh echo request, unless said otherwise:
   ok             a good packet with the next sequence number
@@ -47,13 +47,15 @@ import time
 logging.getLogger("scapy").setLevel(logging.ERROR)
 from scapy.layers.inet import ICMP, IP, UDP  # noqa: E402
 from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, IPv6  # noqa: E402
-from scapy.layers.ipsec import ESP, SecurityAssociation  # noqa: E402
+from scapy.layers.ipsec import (  # noqa: E402
+    AUTH_ALGOS, ESP, IPSecIntegrityError, SecurityAssociation)
 from scapy.packet import NoPayload, Raw  # noqa: E402
 from scapy.utils import PcapReader  # noqa: E402
 
 ESP_HEADER = 8
 GCM_IV = 8
-GCM_ICV = 16
+CBC_IV = 16
+HMAC_KEY = {"HMAC-SHA1-96": 20, "SHA2-256-128": 32, "SHA2-384-192": 48, "SHA2-512-256": 64}
 PACKET_OUTGOING = 4
 ETH_P_ALL = 3
 IPV6_HDRINCL = 36
@@ -64,16 +66,54 @@ def ip_class(address):
     return IPv6 if ":" in address else IP
 
 
+class EsnAuth:
+    """A HMAC of scapy's, with the high half of the sequence number, which scapy 2.5 leaves out of ESP's.
+
+    RFC 4303 section 2.2.1: it is not sent, but comes into the ICV behind the packet."""
+
+    def __init__(self, algo):
+        self.algo, self.high = algo, 0
+        self.name, self.icv_size = algo.name, algo.icv_size
+
+    def icv(self, data, key):
+        mac = self.algo.new_mac(key)
+        mac.update(data + struct.pack("!L", self.high))
+        return mac.finalize()[:self.icv_size]
+
+    def sign(self, packet, key, **_):
+        packet[ESP].data += self.icv(bytes(packet[ESP]), key)
+        return packet
+
+    def verify(self, packet, key, **_):
+        data = bytes(packet[ESP])
+        if self.icv(data[:-self.icv_size], key) != data[-self.icv_size:]:
+            raise IPSecIntegrityError("ICV differs")
+
+
 class Sa:
     """One direction: scapy's SA, and the sequence numbers, which scapy does not judge."""
 
-    def __init__(self, src, dst, spi, key, esn, seq):
-        self.spi, self.key, self.esn = spi, key, esn
+    def __init__(self, src, dst, spi, key, esn, seq, auth=None):
+        self.spi, self.key, self.esn, self.auth = spi, key, esn, auth
+        self.iv_size = CBC_IV if auth else GCM_IV
         self.seq = seq              # last sent, or highest received
         self.seen = set()
-        self.scapy = SecurityAssociation(
-            ESP, spi=spi, crypt_algo="AES-GCM", crypt_key=key, esn_en=esn,
-            tunnel_header=ip_class(src)(src=src, dst=dst))
+        self.scapy = self.make(tunnel_header=ip_class(src)(src=src, dst=dst))
+
+    def make(self, **kwargs):
+        if not self.auth:
+            return SecurityAssociation(ESP, spi=self.spi, crypt_algo="AES-GCM", crypt_key=self.key,
+                                       esn_en=self.esn, **kwargs)
+        split = len(self.key) - HMAC_KEY[self.auth]
+        sa = SecurityAssociation(ESP, spi=self.spi, crypt_algo="AES-CBC", crypt_key=self.key[:split],
+                                 auth_algo=self.auth, auth_key=self.key[split:], **kwargs)
+        if self.esn:
+            sa.auth_algo = EsnAuth(AUTH_ALGOS[self.auth])
+        return sa
+
+    def set_high(self, scapy_sa, high):
+        scapy_sa.esn = high
+        scapy_sa.auth_algo.high = high  # noticed by EsnAuth alone
 
     def encrypt(self, inner, seq=None, scapy_sa=None):
         if seq is None:
@@ -81,7 +121,8 @@ class Sa:
             seq = self.seq
         scapy_sa = scapy_sa or self.scapy
         # set, not passed: scapy 2.5 takes a sequence number of 0, which ESN has, for none
-        scapy_sa.seq_num, scapy_sa.esn = seq & 0xFFFFFFFF, seq >> 32
+        scapy_sa.seq_num = seq & 0xFFFFFFFF
+        self.set_high(scapy_sa, seq >> 32)
         return scapy_sa.encrypt(inner)
 
     def full_seq(self, low):
@@ -96,7 +137,7 @@ class Sa:
         """(inner packet, sequence number); the inner packet is None when the ICV is wrong."""
         seq = self.full_seq(packet[ESP].seq)
         try:
-            self.scapy.esn = seq >> 32
+            self.set_high(self.scapy, seq >> 32)
             inner = self.scapy.decrypt(packet.copy())
         except Exception as e:  # IPSecIntegrityError, InvalidTag, struct.error
             logging.debug("decrypt: %r", e)
@@ -196,11 +237,15 @@ class Wire:
                 return IPv6(data)
 
 
+def sas_of(args):
+    return (Sa(args.remote, args.local, args.spi_in, args.key_in, args.esn, args.seq, args.auth),
+            Sa(args.local, args.remote, args.spi_out, args.key_out, args.esn, args.seq, args.auth))
+
+
 class Peer:
     def __init__(self, args):
         self.local, self.remote = args.local, args.remote
-        self.sa_in = Sa(args.remote, args.local, args.spi_in, args.key_in, args.esn, args.seq)
-        self.sa_out = Sa(args.local, args.remote, args.spi_out, args.key_out, args.esn, args.seq)
+        self.sa_in, self.sa_out = sas_of(args)
         self.wire = Wire(args.dev)
         self.result = {"received": 0, "icv_bad": 0, "replayed": 0, "unknown_spi": 0,
                        "inner_bad": 0, "icmp_errors": 0, "outer": []}
@@ -312,7 +357,7 @@ class Sender:
         return self.flipped(-1)
 
     def step_tampered_data(self, _):
-        return self.flipped(self.header_length() + ESP_HEADER + GCM_IV)
+        return self.flipped(self.header_length() + ESP_HEADER + self.sa.iv_size)
 
     def step_tampered_seq(self, _):
         return self.flipped(self.header_length() + ESP_HEADER - 1)
@@ -334,7 +379,7 @@ class Sender:
         delattr(outer, field)
         if outer.version == 4:
             del outer.chksum
-        return type(packet)(bytes(outer / Raw(bytes(packet[ESP])[:ESP_HEADER + GCM_IV // 2])))
+        return type(packet)(bytes(outer / Raw(bytes(packet[ESP])[:ESP_HEADER + self.sa.iv_size // 2])))
 
     def step_dummy(self, _):
         outer = self.sa.scapy.tunnel_header
@@ -343,9 +388,7 @@ class Sender:
             inner = IPv6(src=outer.src, dst=outer.dst, nh=NO_NEXT_HEADER) / body
         else:
             inner = IP(src=outer.src, dst=outer.dst, proto=NO_NEXT_HEADER) / body
-        transport = SecurityAssociation(ESP, spi=self.sa.spi, crypt_algo="AES-GCM",
-                                        crypt_key=self.sa.key, esn_en=self.sa.esn)
-        return self.sa.encrypt(inner, scapy_sa=transport)
+        return self.sa.encrypt(inner, scapy_sa=self.sa.make())
 
     def step_clear(self, _):
         return self.request()
@@ -394,7 +437,8 @@ def run_send(args):
 
 
 def check_pcap(path, sas):
-    """Verify a capture against SAs ({spi: Sa}). An IV may come once a key: RFC 4106 section 3.1.
+    """Verify a capture against SAs ({spi: Sa}). An IV may come once a key: RFC 4106 section 3.1. (CBC's
+    are random.)
 
     A packet that is captured twice would be called a duplicate, so capture at one device only.
     """
@@ -414,7 +458,7 @@ def check_pcap(path, sas):
             continue
         inner, seq = sa.decrypt(esp)
         result["icv_bad" if inner is None else "icv_good"] += 1
-        iv = bytes(esp[ESP])[ESP_HEADER:ESP_HEADER + GCM_IV]
+        iv = bytes(esp[ESP])[ESP_HEADER:ESP_HEADER + sa.iv_size]
         result["iv_reused"] += (sa.key, iv) in ivs
         result["seq_reused"] += (sa.spi, seq) in seqs
         ivs.add((sa.key, iv))
@@ -427,9 +471,7 @@ def check_pcap(path, sas):
 
 
 def run_check(args):
-    sas = [Sa(args.remote, args.local, args.spi_in, args.key_in, args.esn, args.seq),
-           Sa(args.local, args.remote, args.spi_out, args.key_out, args.esn, args.seq)]
-    return check_pcap(args.pcap, {sa.spi: sa for sa in sas})
+    return check_pcap(args.pcap, {sa.spi: sa for sa in sas_of(args)})
 
 
 def parse_args():
@@ -441,6 +483,7 @@ def parse_args():
         sa.add_argument("--" + name, type=kind, required=True)
     sa.add_argument("--esn", action="store_true")
     sa.add_argument("--seq", type=number, default=0)
+    sa.add_argument("--auth", choices=HMAC_KEY)
 
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -157,8 +157,18 @@ ok "unknown algorithm" has "$(ip xfrm state add $A spi 0x2000 mode tunnel aead '
 	0x$(printf '%038d' 1) 128)" "Error: Requested AEAD algorithm not found"
 ok "ICV of 96 bits" has "$(ip xfrm state add $A spi 0x2000 mode tunnel aead 'rfc4106(gcm(aes))' $KEY 96)" \
 	"Error: Requested AEAD algorithm not found"
-ok "AES-CBC" has "$(ip xfrm state add $A spi 0x2000 mode tunnel enc 'cbc(aes)' 0x$(printf '%032d' 1) \
-	auth 'hmac(sha256)' 0x01)" "Error: Requested algorithm not found"
+enc="enc cbc(aes) 0x$(printf '%032d' 1)"
+ok "encryption without integrity" has "$(ip xfrm state add $A spi 0x2000 mode tunnel $enc)" \
+	"Error: encryption without integrity is not carried"
+ok "a null cipher" has "$(ip xfrm state add $A spi 0x2000 mode tunnel enc 'ecb(cipher_null)' '' \
+	auth 'hmac(sha256)' 0x$(printf '%064d' 1))" "Error: Requested CRYPT algorithm not found"
+ok "HMAC-MD5" has "$(ip xfrm state add $A spi 0x2000 mode tunnel $enc auth 'hmac(md5)' 0x$(printf '%032d' 1))" \
+	"Error: Requested AUTH algorithm not found"
+ok "an HMAC key of one byte" has "$(ip xfrm state add $A spi 0x2000 mode tunnel $enc auth 'hmac(sha256)' 0x01)" \
+	"Error: hmac(sha256) takes a key of 256 bits (RFC 4868)"
+ok "an HMAC of full length" has \
+	"$(ip xfrm state add $A spi 0x2000 mode tunnel $enc auth-trunc 'hmac(sha1)' 0x$(printf '%040d' 1) 160)" \
+	"Error: Requested AUTH_TRUNC algorithm not found: carried are hmac(sha1) 96"
 ok "AH" is "$(ip xfrm state add src 192.0.2.1 dst 192.0.2.2 proto ah spi 0x2000 mode tunnel auth 'hmac(sha256)' 0x01)" \
 	"Error: only ESP is carried."
 ok "UDP encapsulation" is "$(sa 0x2000 encap espinudp 4500 4500 0.0.0.0)" \
@@ -167,6 +177,43 @@ ok "key of 15 bytes" has "$(ip xfrm state add $A spi 0x2000 mode tunnel aead 'rf
 	0x$(printf '%038d' 1) 128)" "takes a key of 160, 224 or 288 bits"
 ok "reserved SPI" has "$(sa 0xff)" "SPI 255 is reserved"
 ok "nothing of it was taken" is "$(ip xfrm state count)" "	 SAD count 3"
+
+echo "# ciphers with integrity"
+# integrity BITS: one that begins with the number of bits
+hmac_key() { printf '0x%08x%0*d' "$1" $(($1 / 4 - 8)) 7; }
+pairs() {
+	local words="mode tunnel" id="src 192.0.2.5 dst 192.0.2.6 proto esp"
+	"$1" xfrm state add $id spi 0x7001 $words enc 'cbc(aes)' "$(hmac_key 128)" auth-trunc 'hmac(sha256)' "$(hmac_key 256)" 128
+	"$1" xfrm state add $id spi 0x7002 $words enc 'cbc(aes)' "$(hmac_key 192)" auth-trunc 'hmac(sha1)' "$(hmac_key 160)" 96
+	"$1" xfrm state add $id spi 0x7003 $words enc 'cbc(aes)' "$(hmac_key 256)" auth 'hmac(sha256)' "$(hmac_key 256)"
+	"$1" xfrm state add $id spi 0x7004 $words enc aes "$(hmac_key 128)" auth sha1 "$(hmac_key 160)"
+	"$1" xfrm state add $id spi 0x7005 $words enc 'cbc(aes)' "$(hmac_key 128)" auth 'hmac(sha384)' "$(hmac_key 384)"
+	"$1" xfrm state add $id spi 0x7006 $words enc 'cbc(aes)' "$(hmac_key 256)" auth-trunc 'hmac(sha512)' "$(hmac_key 512)" 256
+	"$1" xfrm state list src 192.0.2.5
+	"$1" xfrm state deleteall src 192.0.2.5
+}
+export -f pairs hmac_key
+# dump SPI ALGORITHMS
+dump() {
+	printf '%s\n' "src 192.0.2.5 dst 192.0.2.6" "	proto esp spi 0x0000$1 reqid 0 mode tunnel" \
+		"	replay-window 0 " "	$2" "	$3" \
+		"	anti-replay context: seq 0x0, oseq 0x0, bitmap 0x00000000" "	sel src 0.0.0.0/0 dst 0.0.0.0/0 "
+}
+ours=$(pairs ip)
+# lengths as in the kernel's net/xfrm/xfrm_algo.c, lines as in iproute2's ip/ipxfrm.c
+ok "are printed as of the kernel" is "$ours" "$(
+	dump 7001 "auth-trunc hmac(sha256) $(hmac_key 256) 128" "enc cbc(aes) $(hmac_key 128)"
+	dump 7002 "auth-trunc hmac(sha1) $(hmac_key 160) 96" "enc cbc(aes) $(hmac_key 192)"
+	dump 7003 "auth-trunc hmac(sha256) $(hmac_key 256) 96" "enc cbc(aes) $(hmac_key 256)"
+	dump 7004 "auth-trunc hmac(sha1) $(hmac_key 160) 96" "enc cbc(aes) $(hmac_key 128)"
+	dump 7005 "auth-trunc hmac(sha384) $(hmac_key 384) 192" "enc cbc(aes) $(hmac_key 128)"
+	dump 7006 "auth-trunc hmac(sha512) $(hmac_key 512) 256" "enc cbc(aes) $(hmac_key 256)"
+)"
+if theirs=$(unshare -Urn bash -c 'pairs /bin/ip' 2>&1) && [[ $theirs == *"0x00007001"* ]]; then
+	ok "and as by this kernel" is "$(sort <<< "$ours")" "$(sort <<< "$theirs")"
+else
+	skip "and as by this kernel" "no user namespace or no XFRM with these algorithms in this kernel"
+fi
 
 echo "# larval SAs"
 text=$(ip xfrm state allocspi src 192.0.2.3 dst 192.0.2.4 proto esp mode tunnel reqid 5 min 0x3000 max 0x3000)
@@ -180,7 +227,9 @@ ok "no SPI left" has "$(ip xfrm state allocspi src 192.0.2.3 dst 192.0.2.4 proto
 ok "update makes it an SA" is "$(ip xfrm state update src 192.0.2.3 dst 192.0.2.4 proto esp spi 0x3000 mode tunnel \
 	aead 'rfc4106(gcm(aes))' $KEY 128)" ""
 ip xfrm state allocspi src 192.0.2.3 dst 192.0.2.4 proto esp mode tunnel min 0x3001 max 0x3001 >/dev/null
-tell tick "$(($(cat /proc/sys/net/core/xfrm_acq_expires) + 1))" >/dev/null
+# charon sets it to 165
+larval_age=$(($(cat /proc/sys/net/core/xfrm_acq_expires) + 1))
+tell tick "$larval_age" >/dev/null
 ok "a larval SA dies" is "$(ip xfrm state get src 192.0.2.3 dst 192.0.2.4 proto esp spi 0x3001)" \
 	"RTNETLINK answers: No such process"
 ok "an SA does not" has "$(ip xfrm state get src 192.0.2.3 dst 192.0.2.4 proto esp spi 0x3000)" "spi 0x00003000"
@@ -215,7 +264,7 @@ ip xfrm policy setdefault in accept
 
 echo "# monitor"
 monitor
-sa 0x4000 limit time-soft 50 limit time-hard 100
+sa 0x4000 limit time-soft $((larval_age + 20)) limit time-hard $((larval_age + 70))
 ok "sees a new SA" sees $mon "proto esp spi 0x00004000"
 tell tick 30 >/dev/null
 ok "sees it expire softly" sees $mon "hard 0"
@@ -248,6 +297,11 @@ ok "3002 listed" is "$(ip xfrm state list | grep -c '^src')" 3002
 ok "a second SA with a key that its sender uses already" has \
 	"$(ip xfrm state add src 192.0.2.1 dst 192.0.2.9 proto esp spi 0x6000 mode tunnel aead 'rfc4106(gcm(aes))' $KEY 128)" \
 	"another SA from this source address has the same key"
+cbc="auth-trunc hmac(sha256) $(hmac_key 256) 128 enc cbc(aes) $(hmac_key 128)"
+ok "but not where the key brings no nonces" is "$(ip xfrm state add $A spi 0x6001 mode tunnel $cbc
+	ip xfrm state add $A spi 0x6002 mode tunnel $cbc
+	ip xfrm state delete $A spi 0x6001
+	ip xfrm state delete $A spi 0x6002)" ""
 ok "deleteall of 32 in one datagram" is "$(ip xfrm state deleteall dst 192.0.5.96/27)" ""
 ok "and no others" is "$(ip xfrm state count)" "	 SAD count 2970"
 ip xfrm state flush

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# xipsec against scapy's IPsec, both ways: each side starts, all family combinations, with and without ESN.
-# timeout: 240
+# xipsec against scapy's IPsec, both ways: each side starts, all family combinations, with and without ESN, AES-GCM
+# and AES-CBC with each HMAC.
+# timeout: 360
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh
@@ -23,7 +24,8 @@ verdicts() {
 	jq -c '[.received > 0, .icv_bad, .replayed, .unknown_spi, .inner_bad]' "$1"
 }
 try() {
-	local outer=$1 inner=$2 name="IPv$2 in IPv$1${3:+, ESN}" opts=()
+	local outer=$1 inner=$2 opts=()
+	local name="${SA_AUTH:+AES-CBC-$SA_KEY_BITS $SA_AUTH, }IPv$2 in IPv$1${3:+, ESN}"
 	shift 2
 	[ $# = 0 ] || opts=(--esn)
 	tap_check "$name: SAs" peer_tunnel "$outer" "$inner" "$@" replay-window 64
@@ -47,6 +49,20 @@ SA_KEY_BITS=256
 try 4 4 flag esn
 SA_KEY_BITS=192
 try 4 4
+
+for SA_AUTH in 'hmac(sha1)' 'hmac(sha256)' 'hmac(sha384)' 'hmac(sha512)'; do
+	SA_KEY_BITS=128
+	try 4 4
+	SA_KEY_BITS=256
+	try 6 6 flag esn
+done
+SA_KEY_BITS=192 SA_AUTH='hmac(sha256)'
+try 4 6
+try 6 4 flag esn
+peer_tunnel 6 4 flag esn replay-window 64
+tap_is "AES-CBC: what was not good was not answered" \
+	"$(peer_send 6 4 ok,tampered,tampered-data,tampered-seq,short,dummy,ok --esn)" 1000001
+SA_AUTH=
 
 # outer header: DF and DSCP as RFC 4301 section 5.1.2 wants them
 SA_KEY_BITS=128

@@ -28,6 +28,21 @@ void test_sa_default(struct test_sa *t, enum xi_family outer)
 	t->state.oseq_limit = UINT64_MAX;
 }
 
+void test_sa_cbc(struct test_sa *t, uint32_t key_bits, enum xi_auth auth)
+{
+	static const uint32_t key_len[] = { 0, 20, 32, 48, 64 }, icv_len[] = { 0, 12, 16, 24, 32 };
+
+	t->sa.alg = t->raw.alg = XI_ALG_AES_CBC;
+	t->sa.auth = t->raw.auth = auth;
+	t->sa.key_bits = key_bits;
+	t->sa.auth_bits = key_len[auth] * 8;
+	t->sa.icv_len = icv_len[auth];
+	t->raw.auth_len = key_len[auth];
+	t->raw.len = key_bits / 8 + key_len[auth];
+	for (uint32_t i = 0; i < t->raw.len; i++)
+		t->raw.key[i] = (uint8_t)(i * 5 + 3);
+}
+
 void test_sa_start(struct test_sa *t, const struct xi_engine *engine)
 {
 	t->engine = engine ? engine : &xi_engine_openssl;
@@ -80,6 +95,7 @@ enum xi_reason test_open(struct test_sa *t, struct xi_pkt *pkt, enum xi_crypto_s
 	if (why)
 		return why;
 	t->engine->open(t->crypto, &job, 1);
+	xi_esp_in_verify(&t->ctx, &job, &in, 1);
 	why = xi_esp_in_finish(&t->ctx, pkt, &job, &in, &tally, status ? status : &unused);
 	xi_esp_tally_flush(&tally);
 	return why;
@@ -152,8 +168,10 @@ void test_seal_raw(struct test_sa *t, uint64_t seq, uint8_t tos, const uint8_t *
 		   struct test_pkt *out)
 {
 	bool esn = t->sa.flags & XFRM_STATE_ESN;
-	size_t esp_len = 16 + len + t->sa.icv_len;
-	struct xi_aead_job job = {.raw = &t->raw, .icv_len = t->sa.icv_len, .len = (uint32_t)len};
+	bool cbc = t->sa.alg == XI_ALG_AES_CBC;
+	size_t front = cbc ? 24 : 16, esp_len = front + len + t->sa.icv_len;
+	struct xi_aead_job job = {.raw = &t->raw, .icv_len = t->sa.icv_len, .len = (uint32_t)len,
+				  .head_len = (uint16_t)front};
 	uint8_t *esp;
 
 	test_pkt_set(out, NULL, 0);
@@ -162,7 +180,8 @@ void test_seal_raw(struct test_sa *t, uint64_t seq, uint8_t tos, const uint8_t *
 	out->pkt.tailroom -= out->pkt.len;
 	put64(esp, (uint64_t)t->sa.id.spi << 32 | (uint32_t)seq);
 	put64(esp + 8, ~seq);
-	memcpy(esp + 16, plain, len);
+	put64(esp + front - 8, ~seq);
+	memcpy(esp + front, plain, len);
 	memcpy(job.nonce, t->raw.key + t->raw.len - 4, 4);
 	memcpy(job.nonce + 4, esp + 8, 8);
 	memcpy(job.aad, esp, 8);
@@ -171,8 +190,8 @@ void test_seal_raw(struct test_sa *t, uint64_t seq, uint8_t tos, const uint8_t *
 		put64(job.aad + 4, seq);
 		job.aad_len = 12;
 	}
-	job.data = esp + 16;
-	job.icv = esp + 16 + len;
+	job.data = esp + front;
+	job.icv = esp + front + len;
 	t->engine->seal(t->crypto, &job, 1);
 	assert_int_equal(job.status, 0);
 }

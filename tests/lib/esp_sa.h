@@ -30,6 +30,8 @@ struct test_pkt {
 /* AES-128-GCM between 192.0.2.1/.2 or 2001:db8::1/::2, SPI 0x1000, window 64, both families inside.
  */
 void test_sa_default(struct test_sa *t, enum xi_family outer);
+/* AES-CBC with this HMAC and its usual ICV in the place of AES-GCM; ICV and flags may be changed then. */
+void test_sa_cbc(struct test_sa *t, uint32_t key_bits, enum xi_auth auth);
 /* After changes to t->sa and t->raw: context, crypto manager and key of the openssl engine, or
  * another. */
 void test_sa_start(struct test_sa *t, const struct xi_engine *engine);

@@ -21,6 +21,9 @@ peer_tunnel() {
 # the SAs as the peer sees them
 peer_sas() {
 	local in out
+	declare -A auth=(["hmac(sha1)"]=HMAC-SHA1-96 ["hmac(sha256)"]=SHA2-256-128 ["hmac(sha384)"]=SHA2-384-192
+		["hmac(sha512)"]=SHA2-512-256)
+	[ -z "${SA_AUTH:-}" ] || printf '%s ' --auth "${auth[$SA_AUTH]}"
 	in=$(tunnel_spi 1 "$1" "$2")
 	out=$(tunnel_spi 2 "$1" "$2")
 	echo "--local $(outer_addr 2 "$1") --remote $(outer_addr 1 "$1")" \

@@ -2,29 +2,44 @@
 # shellcheck shell=bash
 # SAs and policies for the topology of tests/lib/netns.sh, as `ip -batch` lines.
 #
-#   sa_lines SRC DST SPI KEY [OPTION...]       one SA; KEY: hex of key and salt
+#   sa_lines SRC DST SPI KEY [OPTION...]       one SA; KEY: hex of key and salt, or of cipher key and integrity key
 #   tunnel_lines GW [OUTER [INNER [OPTION...]]]  both SAs of a tunnel gw1 == gw2 and GW's three policies; OUTER and
 #                                              INNER: 4 or 6; OPTION: more words for each SA (flag esn ...)
 #   load_lines GW                              reads lines on stdin into GW's daemon by `xipsec xfrm`
 #
+# SA_AUTH (none) selects AES-CBC with hmac(sha1) and so on in the place of AES-GCM.
 # SA_KEY_BITS (128) selects the key length, SA_BASE (0x1000) the SPIs: SA_BASE+1 is gw1 -> gw2, SA_BASE+2 the way
 # back; with an IPv6 outer header 0x10 more, with an IPv6 inner packet 0x20 more.
 
 SA_KEY_BITS=${SA_KEY_BITS:-128}
 SA_BASE=${SA_BASE:-0x1000}
 
-# sa_key N: key and salt of SA number N, any fixed bytes
+# key and ICV of SA_AUTH, bits
+declare -A sa_auth_bits=(["hmac(sha1)"]="160 96" ["hmac(sha256)"]="256 128" ["hmac(sha384)"]="384 192" ["hmac(sha512)"]="512 256")
+
+# sa_key N: key and salt, or both keys, of SA number N, any fixed bytes
 sa_key() {
-	local out
+	local out bits=32
+	[ -z "${SA_AUTH:-}" ] || bits=${sa_auth_bits[$SA_AUTH]% *}
 	out=$(printf 'xipsec test key %d %d' "$1" "$SA_KEY_BITS" | sha512sum)
-	echo "0x${out:0:$((SA_KEY_BITS / 4 + 8))}"
+	out=${out:0:128}$(sha512sum <<< "$out")
+	echo "0x${out:0:$(((SA_KEY_BITS + bits) / 4))}"
+}
+
+# sa_algs KEY: the words for its algorithms
+sa_algs() {
+	local end=$((2 + SA_KEY_BITS / 4))
+	if [ -z "${SA_AUTH:-}" ]; then
+		echo "aead rfc4106(gcm(aes)) $1 128"
+	else
+		echo "enc cbc(aes) ${1:0:$end} auth-trunc $SA_AUTH 0x${1:$end} ${sa_auth_bits[$SA_AUTH]#* }"
+	fi
 }
 
 sa_lines() {
 	local src=$1 dst=$2 spi=$3 key=$4
 	shift 4
-	echo "xfrm state add src $src dst $dst proto esp spi $spi reqid $((spi)) mode tunnel" \
-		"aead rfc4106(gcm(aes)) $key 128 $*"
+	echo "xfrm state add src $src dst $dst proto esp spi $spi reqid $((spi)) mode tunnel $(sa_algs "$key") $*"
 }
 
 outer_addr() {

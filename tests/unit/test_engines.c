@@ -390,10 +390,11 @@ static void wrong_keys_and_jobs_are_refused(void **state)
 		e->seal(engines[i].c, &job, 1);
 		assert_int_equal(job.status, -EINVAL);
 		e->key_free(NULL);
-		assert_true(e->carries(XI_ALG_AES_GCM, 192, 12));
-		assert_false(e->carries(XI_ALG_AES_GCM, 160, 16));
-		assert_false(e->carries(XI_ALG_AES_GCM, 128, 10));
-		assert_false(e->carries(XI_ALG_NONE, 128, 16));
+		assert_true(e->carries(XI_ALG_AES_GCM, XI_AUTH_NONE, 192, 12));
+		assert_false(e->carries(XI_ALG_AES_GCM, XI_AUTH_NONE, 160, 16));
+		assert_false(e->carries(XI_ALG_AES_GCM, XI_AUTH_NONE, 128, 10));
+		assert_false(e->carries(XI_ALG_AES_GCM, XI_AUTH_HMAC_SHA1, 128, 12));
+		assert_false(e->carries(XI_ALG_NONE, XI_AUTH_NONE, 128, 16));
 	}
 }
 

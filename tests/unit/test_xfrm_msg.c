@@ -449,19 +449,140 @@ static void what_is_not_carried_is_refused(void **state)
 	}
 }
 
-static void encrypt_and_authenticate_is_unknown(void **state)
+/* CRYPT and AUTH or AUTH_TRUNC in the place of charon's AEAD. */
+struct pair {
+	const char *crypt, *auth;
+	uint32_t crypt_bits, auth_bits;
+	int trunc;                   /* -1: AUTH, which has no length */
+};
+
+static void pair_message(struct message *m, const struct pair *pair)
 {
-	struct xfrm_algo crypt = { .alg_name = "cbc(aes)" };
+	union {
+		struct xfrm_algo crypt;
+		struct xfrm_algo_auth auth;
+		uint8_t bytes[512];
+	} u;
+
+	from_hex(m, charon_upd_in);
+	m->len = NLMSG_HDRLEN + sizeof(struct xfrm_usersa_info);
+	info_of(m)->flags = 0;
+	memset(&u, 0, sizeof(u));
+	for (unsigned int i = sizeof(u.crypt); i < sizeof(u); i++)
+		u.bytes[i] = (uint8_t)i;
+	snprintf(u.crypt.alg_name, 64, "%s", pair->crypt ? pair->crypt : "");
+	u.crypt.alg_key_len = pair->crypt_bits;
+	if (pair->crypt)
+		append(m, XFRMA_ALG_CRYPT, &u, sizeof(u.crypt) + (pair->crypt_bits + 7) / 8);
+	if (!pair->auth)
+		return;
+	memset(u.bytes, 0, 64);
+	snprintf(u.crypt.alg_name, 64, "%s", pair->auth);
+	u.crypt.alg_key_len = pair->auth_bits;
+	if (pair->trunc >= 0)
+		u.auth.alg_trunc_len = (uint32_t)pair->trunc;
+	if (pair->trunc >= 0)
+		append(m, XFRMA_ALG_AUTH_TRUNC, &u, sizeof(u.auth) + (pair->auth_bits + 7) / 8);
+	else
+		append(m, XFRMA_ALG_AUTH, &u, sizeof(u.crypt) + (pair->auth_bits + 7) / 8);
+}
+
+/* Lengths that AUTH stands for: net/xfrm/xfrm_algo.c, aalg_list, icv_truncbits. */
+static void ciphers_with_integrity_are_taken(void **state)
+{
+	static const struct {
+		struct pair pair;
+		enum xi_auth auth;
+		uint32_t icv_len;
+	} cases[] = {
+		{ { "cbc(aes)", "hmac(sha1)", 128, 160, 96 }, XI_AUTH_HMAC_SHA1, 12 },
+		{ { "cbc(aes)", "hmac(sha256)", 192, 256, 128 }, XI_AUTH_HMAC_SHA256, 16 },
+		{ { "cbc(aes)", "hmac(sha256)", 256, 256, 96 }, XI_AUTH_HMAC_SHA256, 12 },
+		{ { "cbc(aes)", "hmac(sha384)", 128, 384, 192 }, XI_AUTH_HMAC_SHA384, 24 },
+		{ { "cbc(aes)", "hmac(sha512)", 256, 512, 256 }, XI_AUTH_HMAC_SHA512, 32 },
+		{ { "aes", "sha1", 128, 160, -1 }, XI_AUTH_HMAC_SHA1, 12 },
+		{ { "aes", "sha256", 128, 256, -1 }, XI_AUTH_HMAC_SHA256, 12 },
+		{ { "cbc(aes)", "hmac(sha384)", 128, 384, -1 }, XI_AUTH_HMAC_SHA384, 24 },
+		{ { "cbc(aes)", "hmac(sha512)", 128, 512, -1 }, XI_AUTH_HMAC_SHA512, 32 },
+		{ { "cbc(aes)", "hmac(sha256)", 128, 256, 0 }, XI_AUTH_HMAC_SHA256, 12 },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct pair *pair = &cases[i].pair;
+		uint32_t crypt_len = pair->crypt_bits / 8;
+		struct xi_sa_request req;
+		struct xi_extack ack;
+		struct message m;
+
+		pair_message(&m, pair);
+		if (get_sa(&req, &m, &ack))
+			fail_msg("%s: %s", pair->auth, ack.text);
+		assert_int_equal(req.sa.alg, XI_ALG_AES_CBC);
+		assert_int_equal(req.key.alg, XI_ALG_AES_CBC);
+		assert_int_equal(req.sa.auth, cases[i].auth);
+		assert_int_equal(req.key.auth, cases[i].auth);
+		assert_int_equal(req.sa.icv_len, cases[i].icv_len);
+		assert_int_equal(req.sa.key_bits, pair->crypt_bits);
+		assert_int_equal(req.sa.auth_bits, pair->auth_bits);
+		assert_int_equal(req.key.auth_len, pair->auth_bits / 8);
+		assert_int_equal(req.key.len, crypt_len + req.key.auth_len);
+		assert_int_equal(req.key.key[0], sizeof(struct xfrm_algo));
+		assert_int_equal(req.key.key[crypt_len], pair->trunc < 0 ?
+				 sizeof(struct xfrm_algo) : sizeof(struct xfrm_algo_auth));
+	}
+}
+
+static void ciphers_that_are_not_carried_are_refused(void **state)
+{
+	static const struct {
+		struct pair pair;
+		int err;
+		const char *text;
+	} cases[] = {
+		{ { "cbc(aes)", NULL, 128, 0, 0 }, -EOPNOTSUPP, "without integrity" },
+		{ { NULL, "hmac(sha1)", 0, 160, 96 }, -EOPNOTSUPP, "without encryption" },
+		{ { "ecb(cipher_null)", "hmac(sha1)", 0, 160, 96 }, -ENOSYS, "CRYPT algorithm" },
+		{ { "cbc(des3_ede)", "hmac(sha1)", 192, 160, 96 }, -ENOSYS, "CRYPT algorithm" },
+		{ { "rfc4106(gcm(aes))", "hmac(sha1)", 160, 160, 96 }, -ENOSYS, "CRYPT algorithm" },
+		{ { "cbc(aes)", "digest_null", 128, 0, -1 }, -ENOSYS, "AUTH algorithm" },
+		{ { "cbc(aes)", "hmac(md5)", 128, 128, 96 }, -ENOSYS, "AUTH_TRUNC algorithm" },
+		{ { "cbc(aes)", "hmac(sha1)", 128, 160, 160 }, -ENOSYS, "hmac(sha1) 96" },
+		{ { "cbc(aes)", "hmac(sha1)", 128, 160, 97 }, -ENOSYS, "hmac(sha1) 96" },
+		{ { "cbc(aes)", "hmac(sha1)", 128, 160, 8 }, -ENOSYS, "hmac(sha1) 96" },
+		{ { "cbc(aes)", "hmac(sha1)", 128, 160, 168 }, -EINVAL, "truncated ICV" },
+		{ { "cbc(aes)", "hmac(sha256)", 128, 256, 257 }, -EINVAL, "truncated ICV" },
+		{ { "cbc(aes)", "hmac(sha256)", 128, 8, 128 }, -EINVAL, "256 bits (RFC 4868)" },
+		{ { "cbc(aes)", "hmac(sha256)", 128, 0, 128 }, -EINVAL, "256 bits" },
+		{ { "cbc(aes)", "hmac(sha1)", 128, 161, 96 }, -EINVAL, "160 bits (RFC 2404)" },
+		{ { "cbc(aes)", "hmac(sha512)", 128, 2048, 256 }, -EINVAL, "512 bits" },
+		{ { "cbc(aes)", "hmac(sha1)", 0, 160, 96 }, -EINVAL, "128, 192 or 256" },
+		{ { "cbc(aes)", "hmac(sha1)", 160, 160, 96 }, -EINVAL, "128, 192 or 256" },
+		{ { "cbc(aes)", "hmac(sha1)", 127, 160, 96 }, -EINVAL, "128, 192 or 256" },
+		{ { "cbc(aes)", "hmac(sha1)", 2048, 160, 96 }, -EINVAL, "128, 192 or 256" },
+	};
 	struct xi_sa_request req;
 	struct xi_extack ack;
 	struct message m;
 
-	from_hex(&m, charon_upd_in);
-	m.len = NLMSG_HDRLEN + sizeof(struct xfrm_usersa_info);
-	info_of(&m)->flags = 0;
-	append(&m, XFRMA_ALG_CRYPT, &crypt, sizeof(crypt));
-	assert_int_equal(get_sa(&req, &m, &ack), -ENOSYS);
-	assert_non_null(strstr(ack.text, "rfc4106(gcm(aes))"));
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		pair_message(&m, &cases[i].pair);
+		if (get_sa(&req, &m, &ack) != cases[i].err || !strstr(ack.text, cases[i].text))
+			fail_msg("case %zu: %s", i + 1, ack.text);
+		assert_true(strlen(ack.text) < sizeof(ack.text) - 1);
+		assert_int_equal(req.key.len, 0);
+	}
+	/* a key that is longer than its attribute */
+	for (int type = 0; type < 2; type++) {
+		struct nlattr *nla;
+		uint32_t bits = 0xffffffff;
+
+		pair_message(&m, &(struct pair){ "cbc(aes)", "hmac(sha1)", 128, 160, 96 });
+		nla = attr(&m, sizeof(struct xfrm_usersa_info),
+			   type ? XFRMA_ALG_AUTH_TRUNC : XFRMA_ALG_CRYPT);
+		memcpy((uint8_t *)nla + NLA_HDRLEN + 64, &bits, 4);
+		assert_int_equal(get_sa(&req, &m, &ack), -EINVAL);
+		assert_non_null(strstr(ack.text, "key length"));
+	}
 }
 
 /* A record whose window holds what a kernel would have put there. */
@@ -815,7 +936,8 @@ int main(void)
 		cmocka_unit_test(every_attribute_length),
 		cmocka_unit_test(key_length_in_bits_is_checked),
 		cmocka_unit_test(what_is_not_carried_is_refused),
-		cmocka_unit_test(encrypt_and_authenticate_is_unknown),
+		cmocka_unit_test(ciphers_with_integrity_are_taken),
+		cmocka_unit_test(ciphers_that_are_not_carried_are_refused),
 		cmocka_unit_test(a_reply_is_accepted_back),
 		cmocka_unit_test(reply_to_charon_is_the_kernels),
 		cmocka_unit_test(policy_is_given_back_as_it_came),
