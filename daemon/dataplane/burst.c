@@ -250,7 +250,7 @@ static void burst_flush(struct xi_burst *b)
 				drained &= b->ports[i].drained = port_drained(&b->ports[i]);
 		if (!drained)
 			burst_divert(b, false);
-		if (b->pending >= XI_BURST_MIN)
+		if (xi_burst_watch_open(&b->watch, now_ms, b->pending))
 			burst_send(b, now_ms);
 	}
 	if (b->pending)

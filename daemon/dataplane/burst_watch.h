@@ -20,6 +20,13 @@
  * pool for a few packets that a slow receiver may hold on to.
  */
 #define XI_BURST_MIN 20
+/*
+ * After a batch of that many, smaller ones go by burst as well, so many calls or so long: a device of
+ * several queues takes frames of burst and of AF_XDP into different ones, and the receiver must have
+ * emptied the first before the second gets anything.
+ */
+#define XI_BURST_HOLD_CALLS 16
+#define XI_BURST_HOLD_MS 8               /* two ticks of the coarse clock at 250 Hz */
 #define XI_BURST_SLOW_NS 1000000
 #define XI_BURST_SLOW_NS_PACKET 1000     /* on top, a packet: a receiver that builds skbs takes its time */
 #define XI_BURST_SLOW_WINDOW_MS 1000
@@ -32,6 +39,8 @@ struct xi_burst_watch {
 	uint32_t pause_ms;           /* length of the last pause */
 	uint32_t slow;               /* slow calls of late */
 	uint64_t pauses;
+	uint64_t call_ms;            /* last call */
+	uint32_t hold;               /* small calls that may still be made */
 };
 
 /* What became of one call. */
@@ -47,7 +56,9 @@ enum xi_burst_verdict { XI_BURST_FINE, XI_BURST_WAS_SLOW, XI_BURST_SET_ASIDE };
 /* May n packets go by burst now? */
 static inline bool xi_burst_watch_open(const struct xi_burst_watch *watch, uint64_t now_ms, uint32_t n)
 {
-	return n >= XI_BURST_MIN && now_ms >= watch->until_ms;
+	if (now_ms < watch->until_ms)
+		return false;
+	return n >= XI_BURST_MIN || (watch->hold && now_ms < watch->call_ms + XI_BURST_HOLD_MS);
 }
 
 /* Judges a call that was just made. */

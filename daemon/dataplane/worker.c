@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -395,6 +396,29 @@ int xi_worker_create(struct xi_worker **out, const struct xi_worker_config *conf
 	return 0;
 }
 
+/*
+ * Worker i runs on the i-th of the CPUs that the process may use, and stays there. Frames of burst
+ * transmit enter a multi-queue device by the queue of the CPU that sends them: a worker that moved
+ * would overtake itself.
+ */
+static void worker_pin(const struct xi_worker *w)
+{
+	cpu_set_t allowed, one;
+	int cpu, n;
+
+	if (sched_getaffinity(0, sizeof(allowed), &allowed))
+		return;
+	n = CPU_COUNT(&allowed) ? (int)(w->config.index % CPU_COUNT(&allowed)) : 0;
+	for (cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (!CPU_ISSET(cpu, &allowed) || n--)
+			continue;
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		pthread_setaffinity_np(w->thread, sizeof(one), &one);
+		return;
+	}
+}
+
 int xi_worker_start(struct xi_worker *w)
 {
 	sigset_t all, old;
@@ -409,6 +433,7 @@ int xi_worker_start(struct xi_worker *w)
 	if (err)
 		return err;
 	w->started = true;
+	worker_pin(w);
 	snprintf(name, sizeof(name), "xipsec-%u", w->config.index);
 	pthread_setname_np(w->thread, name);
 	return 0;

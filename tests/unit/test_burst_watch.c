@@ -34,6 +34,26 @@ static void few_packets_go_by_af_xdp(void **state)
 	assert_true(xi_burst_watch_open(&watch, 5000, 20));
 }
 
+/* A few more calls, or a short time, until what was sent before has left the receiver's queue. */
+static void small_batches_after_a_big_one_follow_it(void **state)
+{
+	struct xi_burst_watch watch = { 0 };
+	struct xi_burst_call c = { .packets = 64, .ns = 1 };
+	int i;
+
+	xi_burst_watch_call(&watch, 5000, &c);
+	c.packets = 1;
+	for (i = 0; i < XI_BURST_HOLD_CALLS; i++) {
+		assert_true(xi_burst_watch_open(&watch, 5000, 1));
+		xi_burst_watch_call(&watch, 5000, &c);
+	}
+	assert_false(xi_burst_watch_open(&watch, 5000, 1));
+	c.packets = 64;
+	xi_burst_watch_call(&watch, 5001, &c);
+	assert_true(xi_burst_watch_open(&watch, 5001 + XI_BURST_HOLD_MS - 1, 1));
+	assert_false(xi_burst_watch_open(&watch, 5001 + XI_BURST_HOLD_MS, 1));
+}
+
 static void one_slow_call_is_forgiven_and_two_are_not(void **state)
 {
 	struct xi_burst_watch watch = { 0 };
@@ -116,6 +136,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(few_packets_go_by_af_xdp),
+		cmocka_unit_test(small_batches_after_a_big_one_follow_it),
 		cmocka_unit_test(one_slow_call_is_forgiven_and_two_are_not),
 		cmocka_unit_test(a_full_call_may_take_a_microsecond_a_packet_more),
 		cmocka_unit_test(a_thread_that_lost_its_cpu_was_not_slow),
