@@ -4,7 +4,9 @@
 #   make demo       packages, build, and a two-gateway demonstration (root)
 #   make check      packages, build, and every test (root); check-unit, check-prog ... one layer
 #   make fuzz       libFuzzer on packets and XFRM messages, FUZZ_SECONDS (30) each
-#   make bench      what ESP costs (root, two CPUs): doc/benchmarks.md; BENCH_ARGS="-r ROUNDS -s SECONDS ..."
+#   make bench      what a gateway carries (root, two CPUs): doc/benchmarks.md; BENCH_ARGS="-r ROUNDS ..."
+#   make bench-peers    the same beside other people's gateways, whose packages it installs
+#   make bench-check    a short run's ratios against tests/bench/baseline.json, which make bench-baseline makes
 #   make install    DESTDIR and PREFIX as usual
 
 CC ?= gcc
@@ -128,6 +130,16 @@ vmtest: check-vm
 bench: deps
 	$(MAKE) all $(BENCH)
 	XI_BUILD=$(B) tests/bench/run.sh $(BENCH_ARGS)
+bench-peers:
+	@tests/lib/deps.sh peers
+	$(MAKE) all $(BENCH)
+	XI_BUILD=$(B) tests/bench/run.sh -p peers -o $(B)/bench-peers $(BENCH_ARGS)
+BENCH_BASELINE ?= tests/bench/baseline.json
+# a goal that is not met ends run.sh with 1: what is asked here is whether it got worse
+bench-check bench-baseline: deps
+	$(MAKE) all $(BENCH)
+	XI_BUILD=$(B) tests/bench/run.sh -p check -o $(B)/bench-check $(BENCH_ARGS) || [ $$? = 1 ]
+	tests/bench/compare.py $(if $(filter bench-baseline,$@),--write) $(BENCH_BASELINE) $(B)/bench-check/bench.json
 
 install: all
 	install -Dm755 $(B)/xipsecd $(DESTDIR)$(PREFIX)/sbin/xipsecd
@@ -140,5 +152,5 @@ clean:
 	rm -rf $(B)
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
-.PHONY: all tests asan fuzz deps check demo vmtest bench install clean
+.PHONY: all tests asan fuzz deps check demo vmtest bench bench-peers bench-check bench-baseline install clean
 .SECONDARY:

@@ -60,6 +60,21 @@ static inline const struct xi_sa_ctx *xi_slots_find(const struct xi_slots *slots
 	return ctx && __atomic_load_n(&ctx->sa_index, __ATOMIC_ACQUIRE) == sa_index ? ctx : NULL;
 }
 
+/*
+ * Worker: fetches what a packet will want of the context in slot hint, if that is one: its first
+ * line, and that of its direction.
+ */
+static inline void xi_slots_prefetch(const struct xi_slots *slots, uint32_t hint, bool out)
+{
+	const struct xi_sa_ctx *ctx;
+
+	if (hint >= slots->n)
+		return;
+	ctx = &slots->slots[hint].ctx;
+	__builtin_prefetch(ctx);
+	__builtin_prefetch(out ? (const void *)ctx->hdr : (const void *)&ctx->replay);
+}
+
 /* Slot number of an SA, XI_NO_SLOT when it has none. */
 uint32_t xi_slots_number(const struct xi_slots *slots, uint32_t sa_index);
 /* Expands the keys into a free slot and publishes it. -ENOSPC: none is free. *number is the slot's, XI_NO_SLOT on failure. */

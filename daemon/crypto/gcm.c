@@ -3,11 +3,6 @@
 
 #include <errno.h>
 
-static bool icv_valid(unsigned int icv_len)
-{
-	return icv_len == 8 || icv_len == 12 || icv_len == XI_GCM_ICV_MAX;
-}
-
 int xi_gcm_size(const struct xi_sa_key *raw, enum xi_gcm_size *size)
 {
 	if (raw->alg != XI_ALG_AES_GCM || raw->auth != XI_AUTH_NONE || raw->auth_len)
@@ -25,11 +20,4 @@ int xi_gcm_size(const struct xi_sa_key *raw, enum xi_gcm_size *size)
 	default:
 		return -EINVAL;
 	}
-}
-
-int xi_gcm_check(const struct xi_aead_job *job)
-{
-	if (!icv_valid(job->icv_len) || job->aad_len > sizeof(job->aad))
-		return -EINVAL;
-	return job->key || job->raw ? 0 : -EINVAL;
 }

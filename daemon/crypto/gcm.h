@@ -3,6 +3,8 @@
 #ifndef XI_GCM_H
 #define XI_GCM_H
 
+#include <errno.h>
+
 #include "crypto/crypto.h"
 
 #define XI_GCM_SALT_LEN 4
@@ -14,8 +16,18 @@ enum xi_gcm_size { XI_GCM_128, XI_GCM_192, XI_GCM_256, XI_GCM_SIZES };
  * does not have. */
 int xi_gcm_size(const struct xi_sa_key *raw, enum xi_gcm_size *size);
 
+static inline bool xi_gcm_icv_valid(unsigned int icv_len)
+{
+	return icv_len == 8 || icv_len == 12 || icv_len == XI_GCM_ICV_MAX;
+}
+
 /* 0, or -EINVAL for lengths that no engine should see. */
-int xi_gcm_check(const struct xi_aead_job *job);
+static inline int xi_gcm_check(const struct xi_aead_job *job)
+{
+	if (!xi_gcm_icv_valid(job->icv_len) || job->aad_len > sizeof(job->aad))
+		return -EINVAL;
+	return job->key || job->raw ? 0 : -EINVAL;
+}
 
 /*
  * Fetches the data of the next job of a batch while this one is computed. Measured with ipsec-mb,

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* A worker's insides, shared by worker.c (the loop), batch_out.c, batch_in.c (the steps) and emit.c (the ways out). */
+/*
+ * A worker's insides, shared by worker.c (the loop), batch.c, batch_out.c, batch_in.c (the steps) and
+ * emit.c (the ways out).
+ */
 #ifndef XI_BATCH_H
 #define XI_BATCH_H
 
@@ -13,15 +16,20 @@
 #include "ipsec/esp.h"
 
 #define XI_BATCH 64
-#define XI_ALLOWED 1024          /* remembered answers of the inbound policy check; a power of two */
+/* remembered answers of the inbound policy check: sets, a power of two, and answers in each */
+#define XI_ALLOWED 2048
+#define XI_ALLOWED_WAYS 2
 
 /* One packet of a batch. */
 struct xi_item {
 	struct xi_pkt pkt;
 	uint64_t frame;              /* offset of its frame in the umem */
 	const struct xi_sa_ctx *ctx;
-	struct xi_esp_in in;
-	struct xi_meta meta;
+	const struct xi_nexthop *nh; /* on the way out: of the SA's peer, NULL: not known */
+	/* out of the metadata */
+	uint32_t handle;
+	uint32_t slot;               /* where its context was when XDP looked */
+	uint32_t port;
 };
 
 /* "This flow may come in through this SA", under one SPD generation. */
@@ -29,6 +37,13 @@ struct xi_allowed {
 	struct xi_flow flow;
 	uint32_t sa_index;
 	uint32_t generation;
+	uint8_t fill[12];
+};
+XI_ASSERT(sizeof(struct xi_allowed) == 64);
+
+/* The answers of one hash, the newest in front. */
+struct xi_allowed_set {
+	struct xi_allowed ways[XI_ALLOWED_WAYS];
 };
 
 struct xi_worker {
@@ -63,8 +78,9 @@ struct xi_worker {
 	struct xi_item out[XI_BATCH];
 	struct xi_item in[XI_BATCH];
 	struct xi_aead_job jobs[XI_BATCH];
+	struct xi_esp_in esp_in[XI_BATCH]; /* of the packets in in[] */
 	struct xi_sa_ctx slow[XI_BATCH]; /* contexts made for one packet */
-	struct xi_allowed *allowed;
+	struct xi_allowed_set *allowed;
 
 	pthread_t thread;
 	bool started;
@@ -72,10 +88,15 @@ struct xi_worker {
 	atomic_bool stop;
 };
 
-static inline void xi_worker_count(struct xi_worker *w, enum xi_reason reason)
+static inline void xi_worker_count_n(struct xi_worker *w, enum xi_reason reason, uint32_t n)
 {
 	/* one writer; readers of the mapped map want no torn value */
-	__atomic_store_n(&w->counts[reason], w->counts[reason] + 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&w->counts[reason], w->counts[reason] + n, __ATOMIC_RELAXED);
+}
+
+static inline void xi_worker_count(struct xi_worker *w, enum xi_reason reason)
+{
+	xi_worker_count_n(w, reason, 1);
 }
 
 static inline void xi_item_drop(struct xi_worker *w, struct xi_item *item, enum xi_reason reason)
@@ -85,10 +106,43 @@ static inline void xi_item_drop(struct xi_worker *w, struct xi_item *item, enum 
 }
 
 /*
+ * Fetches a packet's metadata: for a whole batch before the first of it is taken, since its lines
+ * come from the core that received it. Taking it fetches the lines where headers and trailer go.
+ */
+static inline void xi_batch_prefetch(const struct xi_worker *w, uint64_t addr)
+{
+	__builtin_prefetch(w->frames.base + addr - sizeof(struct xi_meta), 1);
+}
+
+/*
+ * A received packet at umem offset addr: into the batch of its direction, which has room for it, or
+ * dropped.
+ */
+void xi_batch_take(struct xi_worker *w, uint64_t addr, uint32_t len);
+
+/*
  * The context for an item's handle: from its slot (hint: the one in its metadata), or made for this packet from the SAD (the SLOW method). NULL: the SA
  * is gone. Counts nothing.
  */
-const struct xi_sa_ctx *xi_batch_context(struct xi_worker *w, uint32_t handle, uint32_t hint, bool *slow);
+const struct xi_sa_ctx *xi_batch_context(struct xi_worker *w, uint32_t handle, uint32_t hint);
+
+static inline bool xi_ctx_is_slow(const struct xi_sa_ctx *ctx)
+{
+	return !ctx->key;
+}
+
+/* Packets that got their context in one way or the other, counted once a batch. */
+struct xi_batch_tally {
+	uint32_t fast, slow;
+};
+
+static inline void xi_batch_tally(struct xi_batch_tally *tally, const struct xi_sa_ctx *ctx)
+{
+	if (xi_ctx_is_slow(ctx))
+		tally->slow++;
+	else
+		tally->fast++;
+}
 
 /* Each takes the items collected so far, and sends, hands on or drops every one of them. */
 void xi_batch_out(struct xi_worker *w);

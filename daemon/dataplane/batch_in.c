@@ -6,45 +6,25 @@
 
 #include "sad/selector.h"
 
-const struct xi_sa_ctx *xi_batch_context(struct xi_worker *w, uint32_t handle, uint32_t hint,
-					 bool *slow)
-{
-	const struct xi_sa_ctx *ctx = xi_slots_find(w->slots, handle, hint);
-	const struct xi_sa_rec *rec;
-	struct xi_sa_ctx *made;
-
-	*slow = false;
-	if (ctx)
-		return ctx;
-	/* a run of packets of one SA needs one context */
-	if (w->nslow && w->slow[w->nslow - 1].sa_index == handle) {
-		*slow = true;
-		return &w->slow[w->nslow - 1];
-	}
-	rec = xi_sad_rec(w->config.sad, handle);
-	if (!rec || (rec->sa.life & XI_SA_LARVAL))
-		return NULL;
-	made = &w->slow[w->nslow];
-	if (xi_sa_ctx_init(made, &rec->sa, &rec->key, rec->state, rec->words, rec->nwords))
-		return NULL;
-	w->nslow++;
-	*slow = true;
-	return made;
-}
-
-/* One packet up to its crypto job. False: the item was consumed. */
-static bool in_prepare(struct xi_worker *w, struct xi_item *item, struct xi_aead_job *job)
+/*
+ * One packet up to its crypto job; last: the packet before it, or NULL. False: the item was
+ * consumed.
+ */
+static bool in_prepare(struct xi_worker *w, struct xi_item *item, const struct xi_item *last,
+		       struct xi_aead_job *job, struct xi_esp_in *in, struct xi_batch_tally *tally)
 {
 	enum xi_reason reason;
-	bool slow;
 
-	item->ctx = xi_batch_context(w, item->meta.handle, item->meta.slot, &slow);
+	if (last && item->handle == last->handle)
+		item->ctx = last->ctx;
+	else
+		item->ctx = xi_batch_context(w, item->handle, item->slot);
 	if (!item->ctx) {
 		xi_item_drop(w, item, XI_DROP_SA_GONE);
 		return false;
 	}
-	xi_worker_count(w, slow ? XI_SLOW_IN : XI_FAST_IN);
-	reason = xi_esp_in_prepare(item->ctx, &item->pkt, job, &item->in);
+	xi_batch_tally(tally, item->ctx);
+	reason = xi_esp_in_prepare(item->ctx, &item->pkt, job, in);
 	if (reason != XI_NONE) {
 		xi_item_drop(w, item, reason);
 		return false;
@@ -52,14 +32,44 @@ static bool in_prepare(struct xi_worker *w, struct xi_item *item, struct xi_aead
 	return true;
 }
 
+/* Contexts and jobs for the whole batch. Returns how many are ready, in place. */
+static uint32_t in_prepare_all(struct xi_worker *w)
+{
+	struct xi_item *items = w->in, *last = NULL;
+	struct xi_batch_tally tally = { 0 };
+	uint32_t i, n = 0;
+
+	for (i = 0; i < w->nin; i++) {
+		if (!in_prepare(w, &items[i], last, &w->jobs[n], &w->esp_in[n], &tally))
+			continue;
+		if (n != i)
+			items[n] = items[i];
+		last = &items[n++];
+	}
+	xi_worker_count_n(w, XI_FAST_IN, tally.fast);
+	xi_worker_count_n(w, XI_SLOW_IN, tally.slow);
+	return n;
+}
+
+/* Multiplications that do not wait for each other. */
 static uint32_t flow_hash(const struct xi_flow *flow, uint32_t sa_index)
 {
-	const uint32_t *words = (const uint32_t *)flow;
-	uint32_t i, hash = sa_index;
+	uint64_t w[5], hash;
+	uint32_t rest;
 
-	for (i = 0; i < sizeof(*flow) / 4; i++)
-		hash = (hash ^ words[i]) * 0x9e3779b1U;
-	return hash >> 16;
+	memcpy(w, flow, sizeof(w));
+	memcpy(&rest, (const uint8_t *)flow + sizeof(w), sizeof(rest));
+	hash = w[0] * 0x9e3779b97f4a7c15 + w[1] * 0xc2b2ae3d27d4eb4f + w[2] * 0x165667b19e3779f9 +
+	       w[3] * 0xd6e8feb86659fd93 + (w[4] ^ rest) * 0xff51afd7ed558ccd;
+	return (hash ^ (uint64_t)sa_index * 0x9e3779b97f4a7c15) >> 40;
+}
+XI_ASSERT(sizeof(struct xi_flow) == 44);
+
+static bool allowed_is(const struct xi_allowed *allowed, const struct xi_flow *flow,
+		       uint32_t sa_index, uint32_t generation)
+{
+	return allowed->sa_index == sa_index && allowed->generation == generation &&
+	       !memcmp(&allowed->flow, flow, sizeof(*flow));
 }
 
 /*
@@ -69,77 +79,106 @@ static uint32_t flow_hash(const struct xi_flow *flow, uint32_t sa_index)
 static bool in_allowed(struct xi_worker *w, const struct xi_flow *flow, const struct xi_item *item)
 {
 	const struct xi_spd_snapshot *snap = xi_spd_snapshot(w->config.spd);
-	struct xi_allowed *allowed = &w->allowed[flow_hash(flow, item->meta.handle) % XI_ALLOWED];
+	struct xi_allowed *ways = w->allowed[flow_hash(flow, item->handle) % XI_ALLOWED].ways;
+	struct xi_allowed answer;
+	uint32_t i;
 
-	if (allowed->sa_index == item->meta.handle && allowed->generation == snap->generation &&
-	    !memcmp(&allowed->flow, flow, sizeof(*flow)))
-		return true;
+	for (i = 0; i < XI_ALLOWED_WAYS; i++)
+		if (allowed_is(&ways[i], flow, item->handle, snap->generation))
+			return true;
 	if (!xi_spd_allows_protected(snap, flow, item->ctx->sa))
 		return false;
-	*allowed = (struct xi_allowed){
-		.sa_index = item->meta.handle, .generation = snap->generation, .flow = *flow};
+	answer = (struct xi_allowed){
+		.sa_index = item->handle, .generation = snap->generation, .flow = *flow};
+	memmove(&ways[1], &ways[0], sizeof(ways[0]) * (XI_ALLOWED_WAYS - 1));
+	ways[0] = answer;
 	return true;
 }
 
 /*
- * A verified packet: straight out of a plain port when the way is known, else to the host; always
- * to the host when its SA sets a mark, which only the host's stack knows what to do with.
+ * Where verified packets of this flow go: straight out of a plain port when the way is known;
+ * else, NULL, to the host; always to the host when their SA sets a mark, which only the host's
+ * stack knows what to do with.
  */
-static void in_deliver(struct xi_worker *w, struct xi_item *item, const struct xi_flow *flow,
-		       enum xi_crypto_status status)
+static const struct xi_nexthop *in_way(struct xi_worker *w, const struct xi_flow *flow,
+				       const struct xi_sa_ctx *ctx)
 {
 	const struct xi_nexthop *nh = xi_emit_nexthop(w, flow->daddr, flow->family);
 
-	if (nh && nh->kind == XI_NEXTHOP_PORT && w->by_port[nh->port] &&
-	    !item->ctx->sa->output_mark_mask &&
-	    w->config.ports[nh->port]->config.role == XI_ROLE_PLAIN && item->pkt.len <= nh->mtu &&
-	    xi_emit_age(&item->pkt))
-		xi_emit_port(w, item, nh);
-	else
-		xi_emit_host(w, item, item->meta.handle, status);
+	if (nh && nh->kind == XI_NEXTHOP_PORT && w->by_port[nh->port] && !ctx->output_marked &&
+	    w->config.ports[nh->port]->config.role == XI_ROLE_PLAIN)
+		return nh;
+	return NULL;
 }
 
-static void in_finish(struct xi_worker *w, struct xi_item *item, const struct xi_aead_job *job,
-		      struct xi_esp_tally *tally)
+/*
+ * What was found out about the packet before: the next of the same SA and flow is allowed too, and
+ * goes the same way. For one batch: then policy and next hops may be others.
+ */
+struct in_run {
+	const struct xi_sa_ctx *ctx; /* NULL: nothing yet */
+	struct xi_flow flow;
+	const struct xi_nexthop *nh;
+};
+
+/* XI_NONE: run is about this packet. */
+static enum xi_reason in_judge(struct xi_worker *w, const struct xi_item *item, struct in_run *run)
 {
-	enum xi_crypto_status status = XI_CRYPTO_NOT_DONE;
-	enum xi_reason reason;
 	struct xi_flow flow;
 
-	reason = xi_esp_in_finish(item->ctx, &item->pkt, job, &item->in, tally, &status);
-	if (reason != XI_NONE) {
-		xi_item_drop(w, item, reason);
-		return;
-	}
-	if (xi_flow_parse(&flow, item->pkt.data, item->pkt.len)) {
-		xi_item_drop(w, item, XI_DROP_INNER);
-		return;
-	}
+	if (run->ctx == item->ctx && xi_flow_goes_on(&run->flow, item->pkt.data, item->pkt.len))
+		return XI_NONE;
+	if (xi_flow_parse(&flow, item->pkt.data, item->pkt.len))
+		return XI_DROP_INNER;
 	flow.dir = XI_IN;
-	if (!in_allowed(w, &flow, item)) {
-		xi_item_drop(w, item, XI_DROP_IN_POLICY);
-		return;
+	if (!in_allowed(w, &flow, item))
+		return XI_DROP_IN_POLICY;
+	*run = (struct in_run){ .ctx = item->ctx, .flow = flow, .nh = in_way(w, &flow, item->ctx) };
+	return XI_NONE;
+}
+
+static void in_finish(struct xi_worker *w, uint32_t i, struct xi_esp_tally *tally,
+		      struct in_run *run)
+{
+	struct xi_item *item = &w->in[i];
+	enum xi_crypto_status status = XI_CRYPTO_NOT_DONE;
+	enum xi_reason reason;
+
+	reason = xi_esp_in_finish(item->ctx, &item->pkt, &w->jobs[i], &w->esp_in[i], tally,
+				  &status);
+	if (reason == XI_NONE)
+		reason = in_judge(w, item, run);
+	if (reason != XI_NONE)
+		xi_item_drop(w, item, reason);
+	else if (run->nh && item->pkt.len <= run->nh->mtu && xi_emit_age(&item->pkt))
+		xi_emit_port(w, item, run->nh);
+	else
+		xi_emit_host(w, item, item->handle, status);
+}
+
+/* Runs of packets of one SA are verified together. */
+static void in_finish_all(struct xi_worker *w, uint32_t n)
+{
+	struct xi_esp_tally tally = { .now = w->now };
+	struct in_run run = { 0 };
+	uint32_t i = 0, end = 0;
+
+	while (i < n) {
+		while (end < n && w->in[end].ctx == w->in[i].ctx)
+			end++;
+		xi_esp_in_verify(w->in[i].ctx, &w->jobs[i], &w->esp_in[i], end - i);
+		for (; i < end; i++)
+			in_finish(w, i, &tally, &run);
 	}
-	in_deliver(w, item, &flow, status);
+	xi_esp_tally_flush(&tally);
 }
 
 void xi_batch_in(struct xi_worker *w)
 {
-	struct xi_esp_tally tally = { .now = w->now };
-	struct xi_item *items = w->in;
-	uint32_t i, n = 0;
+	uint32_t n = in_prepare_all(w);
 
-	for (i = 0; i < w->nin; i++) {
-		if (!in_prepare(w, &items[i], &w->jobs[n]))
-			continue;
-		if (n != i)
-			items[n] = items[i];
-		n++;
-	}
 	w->config.engine->open(w->crypto, w->jobs, n);
-	for (i = 0; i < n; i++)
-		in_finish(w, &items[i], &w->jobs[i], &tally);
-	xi_esp_tally_flush(&tally);
+	in_finish_all(w, n);
 	w->nin = 0;
 }
 

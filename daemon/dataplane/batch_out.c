@@ -24,7 +24,7 @@ static void out_tell_bypass(struct xi_worker *w, const struct xi_spd_snapshot *s
 
 /*
  * What to do with a packet whose flow XDP did not find, or found with an SA that is gone or has
- * been superseded: the SPD decides. True: item->meta.handle names the SA. False: the item was
+ * been superseded: the SPD decides. True: item->handle names the SA. False: the item was
  * consumed.
  */
 static bool out_judge(struct xi_worker *w, struct xi_item *item)
@@ -41,10 +41,10 @@ static bool out_judge(struct xi_worker *w, struct xi_item *item)
 	flow.dir = XI_OUT;
 	switch (xi_spd_judge_out(snap, w->config.sad, &flow, &verdict, &policy)) {
 	case XI_VERDICT_PROTECT:
-		item->meta.handle = verdict.handle;
+		item->handle = verdict.handle;
 		return true;
 	case XI_VERDICT_BYPASS:
-		if (w->config.ports[item->meta.port]->config.role == XI_ROLE_HOST) {
+		if (w->config.ports[item->port]->config.role == XI_ROLE_HOST) {
 			/*
 			 * the host's routes sent it here, and there is nothing behind xipsec0 but
 			 * IPsec
@@ -70,30 +70,56 @@ static bool out_judge(struct xi_worker *w, struct xi_item *item)
 /* Finds the SA's context. False: the item was consumed. */
 static bool out_resolve(struct xi_worker *w, struct xi_item *item)
 {
-	bool slow = false, judged = false;
+	bool judged = false;
 
-	if (!item->meta.handle || xi_sad_superseded(w->config.sad, item->meta.handle)) {
+	if (!item->handle || xi_sad_superseded(w->config.sad, item->handle)) {
 		judged = true;
 		if (!out_judge(w, item))
 			return false;
 	}
-	item->ctx = xi_batch_context(w, item->meta.handle, item->meta.slot, &slow);
+	item->ctx = xi_batch_context(w, item->handle, item->slot);
 	if (!item->ctx && !judged) {
 		/* the flow's SA was deleted after XDP read the verdict */
 		if (!out_judge(w, item))
 			return false;
-		item->ctx = xi_batch_context(w, item->meta.handle, item->meta.slot, &slow);
+		item->ctx = xi_batch_context(w, item->handle, item->slot);
 	}
 	if (!item->ctx) {
 		xi_item_drop(w, item, XI_DROP_NO_SA);
 		return false;
 	}
-	xi_worker_count(w, slow ? XI_SLOW_OUT : XI_FAST_OUT);
-	if (slow && w->now_ms != w->want_ms) {
+	if (xi_ctx_is_slow(item->ctx) && w->now_ms != w->want_ms) {
 		w->want_ms = w->now_ms;
-		xi_cache_want(w->config.cache, w->config.index, item->meta.handle);
+		xi_cache_want(w->config.cache, w->config.index, item->handle);
 	}
 	return true;
+}
+
+/*
+ * Contexts for the whole batch; a packet with the handle of the one before it has the same. Returns
+ * how many items are left, in place.
+ */
+static uint32_t out_resolve_all(struct xi_worker *w)
+{
+	struct xi_item *items = w->out, *last = NULL;
+	struct xi_batch_tally tally = { 0 };
+	uint32_t i, n = 0;
+
+	for (i = 0; i < w->nout; i++) {
+		struct xi_item *item = &items[i];
+
+		if (last && item->handle == last->handle)
+			item->ctx = last->ctx;
+		else if (!out_resolve(w, item))
+			continue;
+		xi_batch_tally(&tally, item->ctx);
+		if (n != i)
+			items[n] = *item;
+		last = &items[n++];
+	}
+	xi_worker_count_n(w, XI_FAST_OUT, tally.fast);
+	xi_worker_count_n(w, XI_SLOW_OUT, tally.slow);
+	return n;
 }
 
 static const struct xi_nexthop *out_nexthop(struct xi_worker *w, const struct xi_sa_ctx *ctx)
@@ -120,14 +146,10 @@ static bool out_dont_fragment(const struct xi_pkt *pkt)
 	return pkt->data[0] >> 4 == 6 || (ip->frag_off & htons(IP_DF));
 }
 
-/*
- * One packet up to its crypto job. True: items[*n] and jobs[*n] are ready. seq: its sequence
- * number.
- */
-static bool out_prepare(struct xi_worker *w, struct xi_item *item, uint64_t seq,
-			const struct xi_nexthop *nh, struct xi_aead_job *job)
+/* One packet up to its crypto job. False: the item was consumed. limit: of the inner packet. */
+static bool out_prepare(struct xi_worker *w, struct xi_item *item, uint64_t seq, uint32_t limit,
+			struct xi_aead_job *job)
 {
-	uint32_t limit = nh && nh->mtu ? out_inner_mtu(item->ctx, nh->mtu) : UINT32_MAX;
 	enum xi_reason reason;
 
 	if (item->pkt.len > limit) {
@@ -137,8 +159,7 @@ static bool out_prepare(struct xi_worker *w, struct xi_item *item, uint64_t seq,
 			xi_item_drop(w, item, XI_DROP_TOO_BIG);
 		return false;
 	}
-	if (w->config.ports[item->meta.port]->config.role == XI_ROLE_PLAIN &&
-	    !xi_emit_age(&item->pkt)) {
+	if (w->config.ports[item->port]->config.role == XI_ROLE_PLAIN && !xi_emit_age(&item->pkt)) {
 		xi_item_drop(w, item, XI_DROP_TTL);
 		return false;
 	}
@@ -151,14 +172,14 @@ static bool out_prepare(struct xi_worker *w, struct xi_item *item, uint64_t seq,
 }
 
 /*
- * A run of packets of one SA: sequence numbers are taken once for all of them. Returns the prepared
- * ones in place.
+ * A run of packets of one SA: sequence numbers, next hop and MTU are found once for all of them.
+ * Returns how many became ready, in place.
  */
 static uint32_t out_prepare_run(struct xi_worker *w, struct xi_item *run, uint32_t n,
-				struct xi_item *ready, const struct xi_nexthop **nhs,
-				struct xi_aead_job *jobs)
+				struct xi_item *ready, struct xi_aead_job *jobs)
 {
 	const struct xi_nexthop *nh = out_nexthop(w, run->ctx);
+	uint32_t limit = nh && nh->mtu ? out_inner_mtu(run->ctx, nh->mtu) : UINT32_MAX;
 	enum xi_reason why = XI_DROP_SEQ_EXHAUSTED;
 	uint32_t i, granted, done = 0;
 	uint64_t first = 0;
@@ -167,44 +188,52 @@ static uint32_t out_prepare_run(struct xi_worker *w, struct xi_item *run, uint32
 	for (i = granted; i < n; i++)
 		xi_item_drop(w, &run[i], why);
 	for (i = 0; i < granted; i++) {
-		if (!out_prepare(w, &run[i], first + i, nh, &jobs[done]))
+		if (!out_prepare(w, &run[i], first + i, limit, &jobs[done]))
 			continue;
 		if (&ready[done] != &run[i])
 			ready[done] = run[i];
-		nhs[done++] = nh;
+		ready[done++].nh = nh;
 	}
 	return done;
 }
 
-void xi_batch_out(struct xi_worker *w)
+/* Jobs for the n resolved items. Returns how many are ready, in place. */
+static uint32_t out_prepare_all(struct xi_worker *w, uint32_t n)
 {
-	const struct xi_nexthop *nhs[XI_BATCH];
 	struct xi_item *items = w->out;
-	struct xi_esp_tally tally = { .now = w->now };
-	uint32_t i, n = 0, run, ready = 0;
-	enum xi_reason reason;
+	uint32_t i, run, ready = 0;
 
-	for (i = 0; i < w->nout; i++) {
-		if (!out_resolve(w, &items[i]))
-			continue;
-		if (n != i)
-			items[n] = items[i];
-		n++;
-	}
 	for (i = 0; i < n; i += run) {
 		for (run = 1; i + run < n && items[i + run].ctx == items[i].ctx; run++)
 			;
-		ready += out_prepare_run(w, &items[i], run, &items[ready], &nhs[ready],
-					 &w->jobs[ready]);
+		ready += out_prepare_run(w, &items[i], run, &items[ready], &w->jobs[ready]);
 	}
-	w->config.engine->seal(w->crypto, w->jobs, ready);
-	for (i = 0; i < ready; i++) {
-		reason = xi_esp_out_finish(items[i].ctx, &w->jobs[i], &tally);
+	return ready;
+}
+
+static void out_finish_all(struct xi_worker *w, uint32_t n)
+{
+	struct xi_esp_tally tally = { .now = w->now };
+	enum xi_reason reason;
+	uint32_t i;
+
+	for (i = 0; i < n; i++) {
+		struct xi_item *item = &w->out[i];
+
+		reason = xi_esp_out_finish(item->ctx, &w->jobs[i], &tally);
 		if (reason != XI_NONE)
-			xi_item_drop(w, &items[i], reason);
+			xi_item_drop(w, item, reason);
 		else
-			xi_emit_esp(w, &items[i], nhs[i]);
+			xi_emit_esp(w, item, item->nh);
 	}
 	xi_esp_tally_flush(&tally);
+}
+
+void xi_batch_out(struct xi_worker *w)
+{
+	uint32_t n = out_prepare_all(w, out_resolve_all(w));
+
+	w->config.engine->seal(w->crypto, w->jobs, n);
+	out_finish_all(w, n);
 	w->nout = 0;
 }

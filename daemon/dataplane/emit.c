@@ -150,7 +150,7 @@ static bool emit_icmp_allowed(struct xi_worker *w)
 /* Back to where the frame came from: its Ethernet addresses exchanged. */
 static void emit_back(struct xi_worker *w, struct xi_item *item, const uint8_t frame_src[ETH_ALEN])
 {
-	const struct xi_port_dev *port = w->config.ports[item->meta.port];
+	const struct xi_port_dev *port = w->config.ports[item->port];
 	struct ethhdr eth;
 
 	if (port->config.role == XI_ROLE_HOST) {
@@ -160,7 +160,7 @@ static void emit_back(struct xi_worker *w, struct xi_item *item, const uint8_t f
 	memcpy(eth.h_dest, frame_src, ETH_ALEN);
 	memcpy(eth.h_source, port->mac, ETH_ALEN);
 	eth.h_proto = htons(emit_ethertype(&item->pkt));
-	emit_frame(w, item, w->by_port[item->meta.port], (const uint8_t *)&eth, XI_TX_DIRECT);
+	emit_frame(w, item, w->by_port[item->port], (const uint8_t *)&eth, XI_TX_DIRECT);
 }
 
 void xi_emit_too_big(struct xi_worker *w, struct xi_item *item, uint32_t mtu)
@@ -173,14 +173,14 @@ void xi_emit_too_big(struct xi_worker *w, struct xi_item *item, uint32_t mtu)
 
 	xi_worker_count(w, XI_DROP_TOO_BIG);
 	memcpy(addr, item->pkt.data + (v6 ? 8 : 12), v6 ? 16 : 4);
-	if (w->config.ports[item->meta.port]->config.role == XI_ROLE_HOST) {
+	if (w->config.ports[item->port]->config.role == XI_ROLE_HOST) {
 		/* the host takes no packet that comes from an address of its own */
 		memcpy(target.addr, item->pkt.data + (v6 ? 24 : 16), v6 ? 16 : 4);
 		src = &target;
 	} else {
 		src = emit_source(snap, addr, v6 ? XI_IPV6 : XI_IPV4);
 	}
-	if (!src || !w->by_port[item->meta.port] || !xi_icmp_may_answer(&item->pkt) ||
+	if (!src || !w->by_port[item->port] || !xi_icmp_may_answer(&item->pkt) ||
 	    !emit_icmp_allowed(w)) {
 		xi_frame_put(&w->frames, item->frame);
 		return;

@@ -6,6 +6,7 @@
 #include <event2/event.h>
 #include <net/if.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -40,15 +41,18 @@ struct retired {
 	struct retired *next;
 };
 
-/* Immutable once published: a change is a new one. */
+/* Immutable once published: a change is a new one. A packet looks at its first cache line. */
 struct answer {
 	struct retired retired;
 	struct xi_nexthop nexthop;
-};
+} __attribute__((aligned(64)));
 
 struct neigh;
 
-/* One address. Written by the control thread; workers read chain, key and answer, and set used. */
+/*
+ * One address. Written by the control thread; workers read chain, key and answer, and set used, all
+ * in the first cache line.
+ */
 struct hop {
 	struct retired retired;
 	_Atomic(struct hop *) chain;
@@ -63,7 +67,8 @@ struct hop {
 	time_t last_used;
 	time_t checked;
 	unsigned int round;
-};
+} __attribute__((aligned(64)));
+_Static_assert(offsetof(struct hop, used) < 64, "workers look at one line");
 
 /* A neighbour that some hop goes by; the kernel's notifications keep its state. */
 struct neigh {
@@ -170,6 +175,14 @@ unsigned int xi_nexthops_count(const struct xi_nexthops *nh)
 	return nh->nhops;
 }
 
+/* Zeroed, and as aligned as its type wants; NULL without memory. Freed by free(). */
+static void *lines_alloc(size_t size)
+{
+	void *p = aligned_alloc(64, size);
+
+	return p ? memset(p, 0, size) : NULL;
+}
+
 static void nexthops_retire(struct xi_nexthops *nh, struct retired *retired)
 {
 	if (!retired)
@@ -223,7 +236,7 @@ static void hop_publish(struct xi_nexthops *nh, struct hop *hop)
 	}
 	if (old && !memcmp(&old->nexthop, &next, sizeof(next)))
 		return;
-	fresh = calloc(1, sizeof(*fresh));
+	fresh = lines_alloc(sizeof(*fresh));
 	if (fresh)
 		memcpy(&fresh->nexthop, &next, sizeof(next));
 	atomic_store_explicit(&hop->answer, fresh, memory_order_release);
@@ -344,7 +357,7 @@ static void hop_add(struct xi_nexthops *nh, const struct xi_addr *addr)
 
 	if (hop || nh->nhops >= NEXTHOP_MAX)
 		return;
-	hop = calloc(1, sizeof(*hop));
+	hop = lines_alloc(sizeof(*hop));
 	if (!hop)
 		return;
 	hop->key = *addr;

@@ -20,14 +20,15 @@ enum xi_nexthop_kind {
 	XI_NEXTHOP_HOST,             /* let the host's stack do it: another device, no route, not resolved yet */
 };
 
+/* What a packet needs comes first, so that it is in one cache line. */
 struct xi_nexthop {
-	uint8_t dst[16];
-	enum xi_family family;
 	enum xi_nexthop_kind kind;
-	uint32_t ifindex;
 	uint32_t mtu;                /* of device or route, bytes of IP packet */
 	uint32_t port;               /* port slot, XI_NEXTHOP_PORT only */
 	uint8_t eth[14];             /* destination MAC, source MAC, Ethernet type */
+	uint32_t ifindex;
+	enum xi_family family;
+	uint8_t dst[16];
 };
 
 /* ifindex -> port slot, or -1; asked on the control thread. */

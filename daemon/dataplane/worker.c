@@ -33,44 +33,6 @@ static void worker_clock(struct xi_worker *w)
 	w->now_ms = (uint64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-/*
- * Metadata lies just below the packet; XDP wrote it, and only frames that came through XDP carry
- * the magic.
- */
-static bool worker_read_meta(struct xi_worker *w, struct xi_item *item, uint64_t addr, uint32_t len)
-{
-	uint8_t *data = w->frames.base + addr;
-
-	memcpy(&item->meta, data - sizeof(item->meta), sizeof(item->meta));
-	memset(data - sizeof(item->meta), 0, sizeof(item->meta));
-	if (item->meta.magic != XI_META_MAGIC || item->meta.l3_offset >= len ||
-	    item->meta.port >= XI_MAX_PORTS || !w->config.ports[item->meta.port])
-		return false;
-	item->frame = xi_frame_of(addr);
-	item->pkt.data = data + item->meta.l3_offset;
-	item->pkt.len = len - item->meta.l3_offset;
-	item->pkt.headroom = addr + item->meta.l3_offset - item->frame;
-	item->pkt.tailroom = item->frame + XI_FRAME_SIZE - (addr + len);
-	return true;
-}
-
-static void worker_sort(struct xi_worker *w, const struct xdp_desc *desc)
-{
-	struct xi_item item, *slot;
-
-	if (!worker_read_meta(w, &item, desc->addr, desc->len)) {
-		xi_worker_count(w, XI_DROP_WORKER_META);
-		xi_frame_put(&w->frames, desc->addr);
-		return;
-	}
-	if (item.meta.dir == XI_IN && !item.meta.handle) {
-		xi_batch_clear(w, &item);
-		return;
-	}
-	slot = item.meta.dir == XI_OUT ? &w->out[w->nout++] : &w->in[w->nin++];
-	*slot = item;
-}
-
 /* The benchmark's yardstick: the same loop, no crypto. */
 static void worker_forward(struct xi_worker *w, const struct xi_xsk *from,
 			   const struct xdp_desc *desc)
@@ -100,15 +62,14 @@ static uint32_t worker_receive(struct xi_worker *w, struct xi_xsk *xsk)
 	if (!n)
 		return 0;
 	for (i = 0; i < n; i++)
-		__builtin_prefetch(w->frames.base +
-				   xsk_ring_cons__rx_desc(&xsk->rx, idx + i)->addr);
+		xi_batch_prefetch(w, xsk_ring_cons__rx_desc(&xsk->rx, idx + i)->addr);
 	for (i = 0; i < n; i++) {
 		const struct xdp_desc *desc = xsk_ring_cons__rx_desc(&xsk->rx, idx + i);
 
 		if (w->config.forward_only)
 			worker_forward(w, xsk, desc);
 		else
-			worker_sort(w, desc);
+			xi_batch_take(w, desc->addr, desc->len);
 	}
 	xsk_ring_cons__release(&xsk->rx, n);
 	w->nslow = 0;

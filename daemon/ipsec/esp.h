@@ -51,14 +51,22 @@ struct xi_esp_in {
 	uint64_t seq;
 	uint32_t payload_offset;     /* from pkt->data to the first decrypted byte */
 	uint8_t outer_tos;           /* DSCP and ECN of the outer header */
+	uint8_t verdict;             /* enum xi_reason; XI_NONE: verified and no replay */
 };
 
 /* pkt is the outer packet. Checks lengths and the replay window, fills job. */
 enum xi_reason xi_esp_in_prepare(const struct xi_sa_ctx *ctx, const struct xi_pkt *pkt, struct xi_aead_job *job,
 				 struct xi_esp_in *in);
 /*
- * After the job was opened: ICV, replay commit, trailer, padding, inner header, ECN and DSCP, counters. pkt
- * becomes the inner packet, trimmed to its own length. *status tells the receive record's outcome.
+ * After the jobs of n packets of one SA, in their order, were opened: ICVs, and the replay commit of
+ * those whose ICV is right. The verdicts are in ins, for xi_esp_in_finish(), which lets no packet
+ * pass that was not here.
+ */
+void xi_esp_in_verify(const struct xi_sa_ctx *ctx, const struct xi_aead_job *jobs,
+		      struct xi_esp_in *ins, unsigned int n);
+/*
+ * Then, for each: trailer, padding, inner header, ECN and DSCP, counters. pkt becomes the inner
+ * packet, trimmed to its own length. *status tells the receive record's outcome.
  * XI_DUMMY: a dummy packet (next header 59), nothing to forward.
  */
 enum xi_reason xi_esp_in_finish(const struct xi_sa_ctx *ctx, struct xi_pkt *pkt, const struct xi_aead_job *job,

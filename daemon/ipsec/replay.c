@@ -57,10 +57,8 @@ static void top_raise(const struct xi_replay *r, uint64_t seq)
 }
 
 /* The checks that need no word. */
-static enum xi_reason edge_check(const struct xi_replay *r, uint64_t seq)
+static enum xi_reason edge_check(const struct xi_replay *r, uint64_t top, uint64_t seq)
 {
-	uint64_t top = top_load(r);
-
 	if (seq == 0)
 		return XI_DROP_SEQ_ZERO;
 	if (top >= r->window && seq <= top - r->window)
@@ -105,22 +103,84 @@ enum xi_reason xi_replay_check(const struct xi_replay *r, uint64_t seq)
 
 	if (!r->window)
 		return unguarded_check(r, seq);
-	why = edge_check(r, seq);
+	why = edge_check(r, top_load(r), seq);
 	if (why)
 		return why;
 	return word_judge(__atomic_load_n(block_word(r, seq), __ATOMIC_ACQUIRE), seq);
 }
 
+/* The word once seq, which it lets pass, is marked. */
+static uint64_t word_mark(uint64_t word, uint64_t seq)
+{
+	return word_tag(word) == block_tag(seq) ? word | block_bit(seq)
+						: word_make(block_tag(seq), block_bit(seq));
+}
+
+/* How many numbers, from the first on, have their bits in one word. */
+static unsigned int block_run(const uint64_t *seqs, unsigned int n)
+{
+	unsigned int run = 1;
+
+	while (run < n && seqs[run] >> BLOCK_BITS == seqs[0] >> BLOCK_BITS)
+		run++;
+	return run;
+}
+
+/* Marks numbers of one block, in their order. *top: the highest number accepted, before and after. */
+static void block_commit(const struct xi_replay *r, const uint64_t *seqs, enum xi_reason *why,
+			 unsigned int n, uint64_t *top)
+{
+	uint64_t *word = block_word(r, seqs[0]);
+	uint64_t old = __atomic_load_n(word, __ATOMIC_ACQUIRE), new, high;
+
+	do {
+		new = old;
+		high = *top;
+		for (unsigned int i = 0; i < n; i++) {
+			why[i] = edge_check(r, high, seqs[i]);
+			if (!why[i])
+				why[i] = word_judge(new, seqs[i]);
+			if (why[i])
+				continue;
+			new = word_mark(new, seqs[i]);
+			if (seqs[i] > high)
+				high = seqs[i];
+		}
+	} while (new != old && !__atomic_compare_exchange_n(word, &old, new, true, __ATOMIC_ACQ_REL,
+							    __ATOMIC_ACQUIRE));
+	*top = high;
+}
+
 /*
- * Safe without a lock: tags only grow, and a bit is set by one compare-and-swap, so of two workers
+ * Safe without a lock: tags only grow, and bits are set by one compare-and-swap, so of two workers
  * with one number the second finds the bit, or a later tag, or is left of the window. top follows
- * after the bit.
+ * after the bits.
  */
+void xi_replay_commit_run(const struct xi_replay *r, const uint64_t *seqs, enum xi_reason *why,
+			  unsigned int n)
+{
+	uint64_t top = top_load(r);
+	unsigned int i, run;
+
+	for (i = 0; i < n; i += run) {
+		if (r->window) {
+			run = block_run(&seqs[i], n - i);
+			block_commit(r, &seqs[i], &why[i], run, &top);
+		} else {
+			run = 1;
+			why[i] = unguarded_check(r, seqs[i]);
+			if (seqs[i] > top)
+				top = seqs[i];
+		}
+	}
+	top_raise(r, top);
+}
+
 enum xi_reason xi_replay_commit(const struct xi_replay *r, uint64_t seq)
 {
-	enum xi_reason why = r->window ? edge_check(r, seq) : unguarded_check(r, seq);
+	enum xi_reason why = r->window ? edge_check(r, top_load(r), seq) : unguarded_check(r, seq);
 	uint64_t *word = block_word(r, seq);
-	uint64_t old, new;
+	uint64_t old;
 
 	if (why)
 		return why;
@@ -130,11 +190,8 @@ enum xi_reason xi_replay_commit(const struct xi_replay *r, uint64_t seq)
 			why = word_judge(old, seq);
 			if (why)
 				return why;
-			new = word_tag(old) == block_tag(seq)
-				      ? old | block_bit(seq)
-				      : word_make(block_tag(seq), block_bit(seq));
-		} while (!__atomic_compare_exchange_n(word, &old, new, true, __ATOMIC_ACQ_REL,
-						      __ATOMIC_ACQUIRE));
+		} while (!__atomic_compare_exchange_n(word, &old, word_mark(old, seq), true,
+						      __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
 	}
 	top_raise(r, seq);
 	return XI_NONE;

@@ -64,6 +64,7 @@ int xi_sa_ctx_init(struct xi_sa_ctx *ctx, const struct xi_sa *sa, const struct x
 		.df_clear = !!(sa->flags & XFRM_STATE_NOPMTUDISC),
 		.salt_len = cipher->salt_len,
 		.sa = sa,
+		.output_marked = !!sa->output_mark_mask,
 		.block_mask = cipher->block - 1,
 		.random_iv = cipher->random_iv,
 		.replay =

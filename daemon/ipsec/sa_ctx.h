@@ -44,12 +44,15 @@ struct xi_sa_ctx {
 	uint8_t fill1[20];
 	/* line 2, inbound */
 	struct xi_replay replay;
+	uint8_t output_marked;       /* what comes out of it gets a mark from the host's stack */
+	uint8_t fill2[31];
 } __attribute__((aligned(64)));
 
 XI_ASSERT(sizeof(struct xi_replay) == 32);
 XI_ASSERT(__builtin_offsetof(struct xi_sa_ctx, salt) == 44);
 XI_ASSERT(__builtin_offsetof(struct xi_sa_ctx, hdr) == 64);
 XI_ASSERT(__builtin_offsetof(struct xi_sa_ctx, replay) == 128);
+XI_ASSERT(__builtin_offsetof(struct xi_sa_ctx, output_marked) == 160);
 XI_ASSERT(sizeof(struct xi_sa_ctx) == 192);
 
 /*

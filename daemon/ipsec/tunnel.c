@@ -2,8 +2,6 @@
 #include "ipsec/tunnel.h"
 
 #include <string.h>
-#include <netinet/ip.h>
-#include <netinet/ip6.h>
 
 #include "ipsec/bytes.h"
 
@@ -58,46 +56,6 @@ void xi_tunnel_template(struct xi_sa_ctx *ctx, const uint8_t saddr[16], const ui
 		memcpy(ctx->hdr + 8, saddr, 16);
 		memcpy(ctx->hdr + 24, daddr, 16);
 	}
-}
-
-static bool measure4(const uint8_t *ip, uint32_t len, uint32_t *ip_len)
-{
-	uint32_t hdr_len = (ip[0] & 0xfU) * 4;
-
-	if (len < sizeof(struct iphdr))
-		return false;
-	*ip_len = xi_get16(ip + 2);
-	return hdr_len >= sizeof(struct iphdr) && hdr_len <= *ip_len && *ip_len <= len;
-}
-
-static bool measure6(const uint8_t *ip, uint32_t len, uint32_t *ip_len)
-{
-	if (len < sizeof(struct ip6_hdr))
-		return false;
-	*ip_len = sizeof(struct ip6_hdr) + xi_get16(ip + 4);
-	if (*ip_len == sizeof(struct ip6_hdr) && ip[6] == IPPROTO_HOPOPTS)
-		return false;
-	return *ip_len <= len;
-}
-
-bool xi_tunnel_measure(const uint8_t *ip, uint32_t len, uint8_t *version, uint32_t *ip_len)
-{
-	if (!len)
-		return false;
-	*version = ip[0] >> 4;
-	switch (*version) {
-	case 4:
-		return measure4(ip, len, ip_len);
-	case 6:
-		return measure6(ip, len, ip_len);
-	default:
-		return false;
-	}
-}
-
-uint8_t xi_tunnel_tos(const uint8_t *ip)
-{
-	return ip[0] >> 4 == 4 ? ip[1] : (uint8_t)(ip[0] << 4 | ip[1] >> 4);
 }
 
 /* RFC 4301 section 5.1.2.1; an IPv6 packet inside may not be fragmented on its way either. */

@@ -4,9 +4,13 @@
 #ifndef XI_TUNNEL_H
 #define XI_TUNNEL_H
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <netinet/ip.h>
+#include <netinet/ip6.h>
 
 #include <xipsec/reasons.h>
+#include "ipsec/bytes.h"
 #include "ipsec/sa_ctx.h"
 
 /* Builds ctx->hdr and ctx->outer_len. family must be set. */
@@ -17,10 +21,32 @@ void xi_tunnel_template(struct xi_sa_ctx *ctx, const uint8_t saddr[16], const ui
  * behind it belong to no packet (Ethernet padding, TFC padding). False: cut short, contradictory,
  * or a jumbogram.
  */
-bool xi_tunnel_measure(const uint8_t *ip, uint32_t len, uint8_t *version, uint32_t *ip_len);
+static inline bool xi_tunnel_measure(const uint8_t *ip, uint32_t len, uint8_t *version,
+				     uint32_t *ip_len)
+{
+	uint32_t hdr_len;
+
+	if (len < sizeof(struct iphdr))
+		return false;
+	*version = ip[0] >> 4;
+	if (*version == 4) {
+		hdr_len = (ip[0] & 0xfU) * 4;
+		*ip_len = xi_get16(ip + 2);
+		return hdr_len >= sizeof(struct iphdr) && hdr_len <= *ip_len && *ip_len <= len;
+	}
+	if (*version != 6 || len < sizeof(struct ip6_hdr))
+		return false;
+	*ip_len = sizeof(struct ip6_hdr) + xi_get16(ip + 4);
+	if (*ip_len == sizeof(struct ip6_hdr) && ip[6] == IPPROTO_HOPOPTS)
+		return false;
+	return *ip_len <= len;
+}
 
 /* TOS or traffic class of a measured packet. */
-uint8_t xi_tunnel_tos(const uint8_t *ip);
+static inline uint8_t xi_tunnel_tos(const uint8_t *ip)
+{
+	return ip[0] >> 4 == 4 ? ip[1] : (uint8_t)(ip[0] << 4 | ip[1] >> 4);
+}
 
 /*
  * Writes the outer header at outer for an inner packet of a known version. len: bytes of the whole

@@ -190,3 +190,20 @@ int xi_flow_parse(struct xi_flow *flow, const uint8_t *pkt, uint32_t len)
 	}
 	return -EINVAL;
 }
+
+bool xi_flow_goes_on(const struct xi_flow *flow, const uint8_t *pkt, uint32_t len)
+{
+	bool v4 = flow->family == XI_IPV4;
+	uint32_t hlen = v4 ? IPV4_HLEN : IPV6_HLEN;
+
+	if ((flow->proto != IPPROTO_TCP && flow->proto != IPPROTO_UDP) || flow->fragment ||
+	    len < hlen + 4 || get16(pkt + hlen) != flow->sport ||
+	    get16(pkt + hlen + 2) != flow->dport)
+		return false;
+	if (v4)
+		return pkt[0] == 0x45 && pkt[9] == flow->proto &&
+		       !(get16(pkt + 6) & IPV4_OFFSET_MASK) && !memcmp(flow->saddr, pkt + 12, 4) &&
+		       !memcmp(flow->daddr, pkt + 16, 4);
+	return pkt[0] >> 4 == 6 && pkt[6] == flow->proto && !memcmp(flow->saddr, pkt + 8, 16) &&
+	       !memcmp(flow->daddr, pkt + 24, 16);
+}

@@ -19,5 +19,11 @@ void xi_prefix_mask(uint8_t out[16], const uint8_t addr[16], unsigned int plen);
  * 0, or -EINVAL for a packet cut short. dir is left to the caller.
  */
 int xi_flow_parse(struct xi_flow *flow, const uint8_t *pkt, uint32_t len);
+/*
+ * Is the packet, whose header's lengths have been checked, one of this flow, but for dir? For runs
+ * of packets: sure when it says yes; no when it would have to look closer (other protocols than TCP
+ * and UDP, IPv4 options, IPv6 extension headers, fragments).
+ */
+bool xi_flow_goes_on(const struct xi_flow *flow, const uint8_t *pkt, uint32_t len);
 
 #endif

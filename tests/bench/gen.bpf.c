@@ -36,12 +36,14 @@ struct {
 } samples SEC(".maps");
 
 const volatile __u32 frame_count = 1;
+const volatile __u32 head_len = GEN_FRAME_MAX;  /* beyond it every frame is zeros */
 __u32 next_frame;                /* one caller: no atomics */
 __u64 sent;
 
 /*
- * Pages are recycled within a call, with the length and the bytes that a receiver left in them, so
- * each frame is sized and stored as a whole.
+ * Pages are recycled within a call, with the length and the bytes that the last frame and its
+ * receiver left in them, so each frame is sized and stored anew, but for zeros that are there from
+ * the start. A receiver that writes to them is found out by the sink's samples.
  */
 SEC("xdp")
 int gen_send(struct xdp_md *ctx)
@@ -59,7 +61,9 @@ int gen_send(struct xdp_md *ctx)
 		return XDP_ABORTED;
 	if (bpf_xdp_adjust_tail(ctx, (int)len - (int)bpf_xdp_get_buff_len(ctx)))
 		return XDP_ABORTED;
-	if (bpf_xdp_store_bytes(ctx, 0, frame->data, len))
+	if (len > head_len)
+		len = head_len;
+	if (len > GEN_FRAME_MAX || bpf_xdp_store_bytes(ctx, 0, frame->data, len))
 		return XDP_ABORTED;
 	sent++;
 	return bpf_redirect_map(&out, 0, XDP_ABORTED);

@@ -4,17 +4,24 @@
  *
  *   gen send DEV FILE.pcap SECONDS       send the capture's frames, over and over, out of DEV
  *   gen forward DEV OUT                  XDP on DEV that redirects every frame out of OUT
- *   gen sink DEV SECONDS [tc|xdp [FILE.pcap [TID]]]
+ *   gen sink DEV SECONDS [tc|skb|xdp [FILE.pcap [THREADS [COMMAND...]]]]
  *                                        swallow and count what arrives on DEV; keep samples in
- *                                        FILE; tell the CPU time that thread TID used meanwhile
+ *                                        FILE; tell the CPU time that THREADS used meanwhile:
+ *                                        thread ids, or pPID for all threads of a process, with
+ *                                        commas between. tc and skb are one program: which of them
+ *                                        it is depends on DEV's GRO, which is the caller's choice.
+ *                                        COMMAND sends, and is ended by SIGTERM
  *
  * send is one long BPF_PROG_TEST_RUN call with live frames, ended by a signal: many Mpps out of
  * one core, which is more than a gateway on the other takes; the excess is lost on the way, and
  * the sink says what came through. The sink waits for the first packet, lets WARM_UP_MS pass, and
- * then counts. Both print one JSON object. SIGTERM ends send and forward in good order. CPUs are
- * the caller's choice (taskset).
+ * then counts. It runs COMMAND between attaching and detaching its program, for while programs
+ * come and go, other callers of BPF_PROG_TEST_RUN wait, and a gateway may send by that. send and
+ * sink print one JSON object. SIGTERM ends send and forward in good order. CPUs are the caller's
+ * choice (taskset).
  */
 #include <errno.h>
+#include <glob.h>
 #include <linux/if_link.h>
 #include <net/if.h>
 #include <signal.h>
@@ -23,7 +30,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -33,7 +42,7 @@
 #include "gen.h"
 #include "gen.skel.h"
 
-#define WARM_UP_MS 300
+#define WARM_UP_MS 150
 #define FIRST_PACKET_MS 10000
 #define PCAP_MAGIC 0xa1b2c3d4U
 #define PCAP_MAGIC_NS 0xa1b23c4dU
@@ -174,6 +183,22 @@ static int run_send(struct gen_bpf *skel, double seconds)
 	return err == -EINTR ? 0 : err;
 }
 
+/* Bytes up to the last one that is not zero in some frame. */
+static __u32 find_head(const struct gen_frame *frames, int n)
+{
+	__u32 head = GEN_FRAME_MIN;
+
+	for (int i = 0; i < n; i++) {
+		__u32 len = frames[i].len;
+
+		while (len > head && !frames[i].data[len - 1])
+			len--;
+		if (len > head)
+			head = len;
+	}
+	return head;
+}
+
 static int cmd_send(__u32 ifindex, const char *path, double seconds)
 {
 	struct gen_frame *frames = NULL;
@@ -188,6 +213,7 @@ static int cmd_send(__u32 ifindex, const char *path, double seconds)
 	if (err)
 		goto out;
 	skel->rodata->frame_count = n;
+	skel->rodata->head_len = find_head(frames, n);
 	err = bpf_map__set_max_entries(skel->maps.frames, n);
 	err = err ?: gen_bpf__load(skel);
 	err = err ?: fill_maps(skel, frames, n, ifindex);
@@ -206,17 +232,18 @@ out:
 	return err;
 }
 
-static struct gen_count read_counts(struct gen_bpf *skel)
+/* Into counts[cpus]; returns their sum. */
+static struct gen_count read_counts(struct gen_bpf *skel, struct gen_count *counts, int cpus)
 {
-	int cpus = libbpf_num_possible_cpus();
-	struct gen_count per_cpu[cpus], sum = {};
+	struct gen_count sum = {};
 	__u32 zero = 0;
 
-	if (!bpf_map_lookup_elem(bpf_map__fd(skel->maps.counts), &zero, per_cpu))
-		for (int i = 0; i < cpus; i++) {
-			sum.packets += per_cpu[i].packets;
-			sum.bytes += per_cpu[i].bytes;
-		}
+	if (bpf_map_lookup_elem(bpf_map__fd(skel->maps.counts), &zero, counts))
+		return sum;
+	for (int i = 0; i < cpus; i++) {
+		sum.packets += counts[i].packets;
+		sum.bytes += counts[i].bytes;
+	}
 	return sum;
 }
 
@@ -226,31 +253,68 @@ struct sink {
 	double seconds;
 	bool in_xdp;
 	const char *samples;         /* pcap file to write, or NULL */
-	const char *tid;             /* thread whose CPU time is wanted, or NULL */
+	const char *threads;         /* whose CPU time is wanted, or NULL */
+	char **command;              /* the sender, or an empty list */
 };
 
-/* Seconds on a CPU; softirq work done in the thread's system calls is in it. -1: cannot tell. */
-static double cpu_seconds(const char *tid)
+/* Nanoseconds on a CPU, softirq work in the thread's system calls included; -1: cannot tell. */
+static double thread_ns(const char *path)
 {
 	unsigned long long ns;
-	char path[64];
-	FILE *f;
+	FILE *f = fopen(path, "re");
 	int n;
 
-	if (!tid)
-		return -1;
-	snprintf(path, sizeof(path), "/proc/%s/schedstat", tid);
-	f = fopen(path, "re");
 	if (!f)
 		return -1;
 	n = fscanf(f, "%llu", &ns);
 	fclose(f);
-	return n == 1 ? ns / 1e9 : -1;
+	return n == 1 ? (double)ns : -1;
 }
 
-static int wait_first_packet(struct gen_bpf *skel)
+static double process_ns(const char *pid)
 {
-	for (int ms = 0; !read_counts(skel).packets; ms += 5) {
+	char pattern[64];
+	double sum = -1;
+	glob_t tasks;
+
+	snprintf(pattern, sizeof(pattern), "/proc/%s/task/*/schedstat", pid);
+	if (glob(pattern, 0, NULL, &tasks))
+		return -1;
+	for (size_t i = 0; i < tasks.gl_pathc; i++) {
+		double ns = thread_ns(tasks.gl_pathv[i]);
+
+		/* a thread may have ended since it was listed */
+		if (ns >= 0)
+			sum = (sum < 0 ? 0 : sum) + ns;
+	}
+	globfree(&tasks);
+	return sum;
+}
+
+/* Seconds; -1: cannot tell. */
+static double cpu_seconds(const char *threads)
+{
+	char list[256], path[300], *save = NULL;
+	double sum = 0;
+
+	if (!threads || !*threads || strlen(threads) >= sizeof(list))
+		return -1;
+	strcpy(list, threads);
+	for (char *id = strtok_r(list, ",", &save); id; id = strtok_r(NULL, ",", &save)) {
+		double ns;
+
+		snprintf(path, sizeof(path), "/proc/%s/schedstat", id);
+		ns = *id == 'p' ? process_ns(id + 1) : thread_ns(path);
+		if (ns < 0)
+			return -1;
+		sum += ns;
+	}
+	return sum / 1e9;
+}
+
+static int wait_first_packet(struct gen_bpf *skel, struct gen_count *counts, int cpus)
+{
+	for (int ms = 0; !read_counts(skel, counts, cpus).packets; ms += 5) {
 		if (ms >= FIRST_PACKET_MS) {
 			fprintf(stderr, "gen: no packet came within %d s\n", FIRST_PACKET_MS / 1000);
 			return -ETIMEDOUT;
@@ -260,31 +324,93 @@ static int wait_first_packet(struct gen_bpf *skel)
 	return 0;
 }
 
+/* The CPU that swallowed most of the packets, and its share of them. */
+static void print_main_cpu(const struct gen_count *first, const struct gen_count *last, int cpus,
+			   __u64 packets)
+{
+	__u64 most = 0;
+	int cpu = 0;
+
+	for (int i = 0; i < cpus; i++)
+		if (last[i].packets - first[i].packets > most) {
+			most = last[i].packets - first[i].packets;
+			cpu = i;
+		}
+	if (most)
+		printf(", \"sink_cpu\": %d, \"sink_share\": %.4f", cpu, (double)most / packets);
+}
+
 static int measure(const struct sink *sink)
 {
-	struct gen_count first, last;
+	int cpus = libbpf_num_possible_cpus();
+	struct gen_count firsts[cpus], lasts[cpus], first, last;
 	double start, took, cpu, cpu_end;
-	int err = wait_first_packet(sink->skel);
+	int err = wait_first_packet(sink->skel, firsts, cpus);
 
 	if (err)
 		return err;
 	sleep_ms(WARM_UP_MS);
 	start = now();
-	first = read_counts(sink->skel);
-	cpu = cpu_seconds(sink->tid);
+	first = read_counts(sink->skel, firsts, cpus);
+	cpu = cpu_seconds(sink->threads);
 	sleep_ms(sink->seconds * 1000);
 	took = now() - start;
-	last = read_counts(sink->skel);
-	cpu_end = cpu_seconds(sink->tid);
+	last = read_counts(sink->skel, lasts, cpus);
+	cpu_end = cpu_seconds(sink->threads);
 	last.packets -= first.packets;
 	last.bytes -= first.bytes;
 	printf("{\"packets\": %llu, \"bytes\": %llu, \"seconds\": %.3f, \"mpps\": %.4f, \"gbps\": %.4f",
 	       (unsigned long long)last.packets, (unsigned long long)last.bytes, took,
 	       last.packets / took / 1e6, last.bytes * 8 / took / 1e9);
+	print_main_cpu(firsts, lasts, cpus, last.packets);
 	if (cpu >= 0 && cpu_end >= 0)
 		printf(", \"cpu\": %.4f", cpu_end - cpu);
 	puts("}");
 	return 0;
+}
+
+/* Its process id, or -errno. */
+static pid_t start_sender(char **command)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return -errno;
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	execvp(command[0], command);
+	fprintf(stderr, "gen: %s: %s\n", command[0], strerror(errno));
+	_exit(127);
+}
+
+static int stop_sender(pid_t pid)
+{
+	int status;
+
+	kill(pid, SIGTERM);
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	if (WIFEXITED(status) && !WEXITSTATUS(status))
+		return 0;
+	fprintf(stderr, "gen: the sender failed\n");
+	return -ECHILD;
+}
+
+static int send_and_measure(const struct sink *sink)
+{
+	int err, stopped_err;
+	pid_t pid;
+
+	if (!*sink->command)
+		return measure(sink);
+	pid = start_sender(sink->command);
+	if (pid < 0)
+		return pid;
+	err = measure(sink);
+	stopped_err = stop_sender(pid);
+	return err ?: stopped_err;
 }
 
 static int write_samples(const struct sink *sink)
@@ -325,7 +451,7 @@ static int sink_xdp(const struct sink *sink)
 	err = bpf_xdp_attach(sink->ifindex, fd, flags | XDP_FLAGS_UPDATE_IF_NOEXIST, NULL);
 	if (err)
 		return err;
-	err = measure(sink);
+	err = send_and_measure(sink);
 	bpf_xdp_detach(sink->ifindex, flags, NULL);
 	return err;
 }
@@ -339,7 +465,7 @@ static int sink_tc(const struct sink *sink)
 	if (err)
 		return err;
 	err = bpf_tc_attach(&hook, &opts);
-	err = err ?: measure(sink);
+	err = err ?: send_and_measure(sink);
 	/* libbpf removes the qdisc only for both together */
 	hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
 	bpf_tc_hook_destroy(&hook);
@@ -392,7 +518,7 @@ static int usage(void)
 {
 	fputs("usage: gen send DEV FILE.pcap SECONDS\n"
 	      "       gen forward DEV OUT\n"
-	      "       gen sink DEV SECONDS [tc|xdp [FILE.pcap [TID]]]\n", stderr);
+	      "       gen sink DEV SECONDS [tc|skb|xdp [FILE.pcap [THREADS [COMMAND...]]]]\n", stderr);
 	return 2;
 }
 
@@ -405,13 +531,14 @@ static int run(int argc, char **argv, __u32 ifindex)
 		return cmd_forward(ifindex, argv[3]);
 	if (!strcmp(command, "send") && argc == 5 && atof(argv[4]) > 0)
 		return cmd_send(ifindex, argv[3], atof(argv[4]));
-	if (!strcmp(command, "sink") && argc <= 7 && atof(argv[3]) > 0) {
+	if (!strcmp(command, "sink") && atof(argv[3]) > 0) {
 		struct sink sink = {
 			.ifindex = ifindex,
 			.seconds = atof(argv[3]),
 			.in_xdp = argc > 4 && !strcmp(argv[4], "xdp"),
 			.samples = argc > 5 ? argv[5] : NULL,
-			.tid = argc > 6 ? argv[6] : NULL,
+			.threads = argc > 6 ? argv[6] : NULL,
+			.command = argv + (argc > 7 ? 7 : argc),
 		};
 
 		return cmd_sink(&sink);

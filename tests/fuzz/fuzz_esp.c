@@ -106,6 +106,7 @@ static enum xi_reason open_packet(struct fuzz_sa *f, struct xi_pkt *pkt)
 		return why;
 	require(job.data > pkt->data && job.icv + job.icv_len <= pkt->data + pkt->len);
 	engine->open(crypto(), &job, 1);
+	xi_esp_in_verify(&f->ctx, &job, &in, 1);
 	why = xi_esp_in_finish(&f->ctx, pkt, &job, &in, &tally, &status);
 	xi_esp_tally_flush(&tally);
 	return why;

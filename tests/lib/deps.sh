@@ -1,6 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Debian packages that the build and the tests need; installs what is missing, else says nothing.
+#
+#   tests/lib/deps.sh [--list] [peers]
+#     --list: says what is missing instead; peers: those of the benchmark's peers too (make bench-peers)
 set -eu
 
 build="build-essential pkg-config clang-14 llvm-14 clang-19 bpftool linux-libc-dev
@@ -10,10 +13,23 @@ build="build-essential pkg-config clang-14 llvm-14 clang-19 bpftool linux-libc-d
 net="iproute2 ethtool iputils-ping tcpdump iperf3 tshark python3-scapy python3-cryptography
 	procps util-linux kmod jq mandoc netcat-openbsd strongswan-swanctl charon-systemd"
 vm="qemu-system-x86 linux-image-amd64 busybox-static cpio xz-utils"
+# other people's gateways, which only the benchmark runs; testpmd is in dpdk-dev
+peers="dpdk-dev librte-net-af-xdp23 libcharon-extra-plugins libstrongswan-standard-plugins
+	libstrongswan-extra-plugins wireguard-go wireguard-tools"
+
+list=
+want="$build $net $vm"
+for arg; do
+	case $arg in
+	--list) list=yes ;;
+	peers) want+=" $peers" ;;
+	*) echo "deps: $arg: not understood; usage: tests/lib/deps.sh [--list] [peers]" >&2; exit 2 ;;
+	esac
+done
 
 known=$(dpkg-query -W -f '${Package}\t${db:Status-Status}\n' 2>/dev/null || true)
 missing=
-for p in $build $net $vm; do
+for p in $want; do
 	case $'\n'$known$'\n' in
 	*$'\n'"$p"$'\tinstalled\n'*) ;;
 	*) missing+=" $p" ;;
@@ -21,7 +37,7 @@ for p in $build $net $vm; do
 done
 [ -n "$missing" ] || exit 0
 
-if [ "${1:-}" = --list ]; then
+if [ -n "$list" ]; then
 	echo "${missing# }"
 	exit 0
 fi

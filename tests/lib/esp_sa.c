@@ -95,6 +95,7 @@ enum xi_reason test_open(struct test_sa *t, struct xi_pkt *pkt, enum xi_crypto_s
 	if (why)
 		return why;
 	t->engine->open(t->crypto, &job, 1);
+	xi_esp_in_verify(&t->ctx, &job, &in, 1);
 	why = xi_esp_in_finish(&t->ctx, pkt, &job, &in, &tally, status ? status : &unused);
 	xi_esp_tally_flush(&tally);
 	return why;

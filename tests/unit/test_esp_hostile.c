@@ -355,6 +355,7 @@ static void engine_errors_are_told_from_forgeries(void **state)
 	make_packet(&t, XI_IPV4, &p);
 	assert_int_equal(xi_esp_in_prepare(&t.ctx, &p.pkt, &job, &in), XI_NONE);
 	job.status = -EIO;
+	xi_esp_in_verify(&t.ctx, &job, &in, 1);
 	assert_int_equal(xi_esp_in_finish(&t.ctx, &p.pkt, &job, &in, &tally, &status), XI_DROP_CRYPTO);
 	assert_int_equal(status, XI_CRYPTO_GENERIC_ERROR);
 	assert_int_equal(xi_esp_out_finish(&t.ctx, &job, &tally), XI_DROP_CRYPTO);
@@ -376,7 +377,59 @@ static void unfinished_jobs_are_errors(void **state)
 
 	make_packet(&t, XI_IPV4, &p);
 	assert_int_equal(xi_esp_in_prepare(&t.ctx, &p.pkt, &job, &in), XI_NONE);
+	xi_esp_in_verify(&t.ctx, &job, &in, 1);
 	assert_int_equal(xi_esp_in_finish(&t.ctx, &p.pkt, &job, &in, &tally, &status), XI_DROP_CRYPTO);
+	test_sa_stop(&t);
+}
+
+/* Opened, but nobody looked whether its ICV was right and its number new. */
+static void what_was_not_verified_does_not_pass(void **state)
+{
+	struct xi_esp_tally tally = {.now = 1};
+	enum xi_crypto_status status;
+	static struct test_sa t;
+	static struct test_pkt p;
+	struct xi_aead_job job;
+	struct xi_esp_in in;
+
+	make_packet(&t, XI_IPV4, &p);
+	assert_int_equal(xi_esp_in_prepare(&t.ctx, &p.pkt, &job, &in), XI_NONE);
+	t.engine->open(t.crypto, &job, 1);
+	assert_int_equal(xi_esp_in_finish(&t.ctx, &p.pkt, &job, &in, &tally, &status), XI_DROP_ICV);
+	assert_int_equal(t.state.top, 0);
+	test_sa_stop(&t);
+}
+
+/* A forgery between two good packets takes nothing from them, and no number either. */
+static void a_run_is_verified_packet_by_packet(void **state)
+{
+	static struct test_pkt good[2], forged;
+	struct test_pkt *pkts[] = {&good[0], &forged, &good[1]};
+	static struct test_sa t;
+	struct xi_aead_job jobs[3];
+	struct xi_esp_in ins[3];
+
+	make_packet(&t, XI_IPV4, &good[0]);
+	for (uint64_t i = 1; i < 3; i++) {
+		uint8_t inner[60];
+
+		test_inner4(inner, sizeof(inner), 0);
+		test_pkt_set(pkts[i], inner, sizeof(inner));
+		assert_int_equal(test_seal(&t, 100 + i, &pkts[i]->pkt), XI_NONE);
+	}
+	forged.pkt.data[forged.pkt.len - 1] ^= 1;
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(xi_esp_in_prepare(&t.ctx, &pkts[i]->pkt, &jobs[i], &ins[i]),
+				 XI_NONE);
+	t.engine->open(t.crypto, jobs, 3);
+	xi_esp_in_verify(&t.ctx, jobs, ins, 3);
+	assert_int_equal(ins[0].verdict, XI_NONE);
+	assert_int_equal(ins[1].verdict, XI_DROP_ICV);
+	assert_int_equal(ins[2].verdict, XI_NONE);
+	assert_int_equal(t.state.integrity_failed, 1);
+	assert_int_equal(t.state.replay_failed, 0);
+	assert_int_equal(xi_replay_check(&t.ctx.replay, 101), XI_NONE);
+	assert_int_equal(xi_replay_check(&t.ctx.replay, 102), XI_DROP_REPLAY);
 	test_sa_stop(&t);
 }
 
@@ -487,6 +540,8 @@ int main(void)
 		cmocka_unit_test(esn_high_half_is_part_of_the_icv),
 		cmocka_unit_test(engine_errors_are_told_from_forgeries),
 		cmocka_unit_test(unfinished_jobs_are_errors),
+		cmocka_unit_test(what_was_not_verified_does_not_pass),
+		cmocka_unit_test(a_run_is_verified_packet_by_packet),
 		cmocka_unit_test(too_little_room_changes_nothing),
 		cmocka_unit_test(ip_cannot_carry_more_than_65535),
 		cmocka_unit_test(outbound_packets_are_judged),

@@ -301,8 +301,43 @@ static void random_walks_agree_with_the_definition(void **state)
 	free(m);
 }
 
+/* A batch's numbers in one call get what they get one by one: order, repeats and gaps as they are. */
+static void a_run_is_judged_as_its_numbers_are(void **state)
+{
+	static const uint32_t windows[] = { 0, 32, 64, 100, 4096 };
+	static const uint64_t starts[] = { 1, 0xfffffff0, 0x1000000000 };
+	enum xi_reason why[64];
+	struct window one, all;
+	uint64_t seqs[64], base;
+	unsigned int rejected = 0, n, round;
+
+	srandom(1);
+	for (size_t i = 0; i < sizeof(windows) / sizeof(windows[0]) * 3; i++) {
+		window_start(&one, windows[i / 3], i & 1);
+		window_start(&all, windows[i / 3], i & 1);
+		base = starts[i % 3];
+		xi_replay_import(&one.r, base - 1, NULL, 0);
+		xi_replay_import(&all.r, base - 1, NULL, 0);
+		for (round = 0; round < 200; round++, base += (uint64_t)(random() % 80)) {
+			n = 1 + (unsigned int)(random() % 64);
+			for (unsigned int k = 0; k < n; k++)
+				seqs[k] = base + k + (uint64_t)(random() % 8 ? 0 : random() % 200) -
+					  (random() % 16 ? 0 : base < 300 ? base : 300);
+			xi_replay_commit_run(&all.r, seqs, why, n);
+			for (unsigned int k = 0; k < n; k++) {
+				assert_int_equal(xi_replay_commit(&one.r, seqs[k]), why[k]);
+				rejected += why[k] != XI_NONE;
+			}
+			assert_int_equal(one.top, all.top);
+			assert_memory_equal(one.words, all.words, sizeof(one.words));
+		}
+	}
+	assert_true(rejected > 1000);
+}
+
 #define THREADS 4
 #define RACE 40000
+#define RACE_RUN 8
 
 struct racer {
 	struct window *w;
@@ -316,13 +351,22 @@ static void *race(void *arg)
 	struct racer *racer = arg;
 
 	for (uint64_t base = 1; base < RACE; base += 64) {
-		for (uint64_t i = 0; i < 64; i++) {
-			uint64_t seq = base + ((i * 37 + racer->seed * 11) & 63);
+		for (uint64_t i = 0; i < 64; i += RACE_RUN) {
+			enum xi_reason why[RACE_RUN];
+			uint64_t seqs[RACE_RUN];
 
-			if (xi_replay_check(&racer->w->r, seq) ||
-			    xi_replay_commit(&racer->w->r, seq))
-				continue;
-			__atomic_fetch_add(&racer->accepted[seq], 1, __ATOMIC_RELAXED);
+			for (uint64_t k = 0; k < RACE_RUN; k++)
+				seqs[k] = base + (((i + k) * 37 + racer->seed * 11) & 63);
+			if (racer->seed & 1)
+				xi_replay_commit_run(&racer->w->r, seqs, why, RACE_RUN);
+			for (uint64_t k = 0; k < RACE_RUN; k++) {
+				if (!(racer->seed & 1))
+					why[k] = xi_replay_check(&racer->w->r, seqs[k])
+							 ?: xi_replay_commit(&racer->w->r, seqs[k]);
+				if (!why[k])
+					__atomic_fetch_add(&racer->accepted[seqs[k]], 1,
+							   __ATOMIC_RELAXED);
+			}
 		}
 	}
 	return NULL;
@@ -498,6 +542,7 @@ int main(void)
 		cmocka_unit_test(check_changes_nothing),
 		cmocka_unit_test(a_word_ahead_of_top_refuses),
 		cmocka_unit_test(random_walks_agree_with_the_definition),
+		cmocka_unit_test(a_run_is_judged_as_its_numbers_are),
 		cmocka_unit_test(of_several_workers_exactly_one_accepts),
 		cmocka_unit_test(bitmaps_are_the_kernels),
 		cmocka_unit_test(bitmap_of_numbers_in_order),

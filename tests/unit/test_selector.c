@@ -225,6 +225,71 @@ static bool prefix_equal_slowly(const uint8_t *a, const uint8_t *b, unsigned int
 	return true;
 }
 
+/* Whatever is changed in a packet of a flow: when it is said to go on, parsing says so too. */
+static void assert_sure(const uint8_t *pkt, size_t len, size_t headers)
+{
+	struct xi_flow flow, other;
+	uint8_t changed[128];
+	unsigned int bit, noes = 0;
+
+	assert_int_equal(parse(&flow, pkt, len), 0);
+	assert_true(xi_flow_goes_on(&flow, pkt, len));
+	for (bit = 0; bit < headers * 8; bit++) {
+		memcpy(changed, pkt, len);
+		changed[bit / 8] ^= 1 << bit % 8;
+		if (!xi_flow_goes_on(&flow, changed, len)) {
+			noes++;
+			continue;
+		}
+		/* lengths that do not fit have been found before */
+		if (!parse(&other, changed, len))
+			assert_memory_equal(&flow, &other, sizeof(flow));
+	}
+	/* addresses, ports and protocol at least */
+	assert_true(noes >= (pkt[0] >> 4 == 4 ? 64 : 256) + 32 + 8);
+}
+
+static void a_flow_goes_on_only_in_its_own_packets(void **state)
+{
+	static const uint8_t protos[] = { IPPROTO_TCP, IPPROTO_UDP };
+	uint8_t pkt[128];
+	unsigned int i;
+	size_t len;
+
+	for (i = 0; i < sizeof(protos); i++) {
+		len = ipv4(pkt, 20, protos[i], 0x4000, ports, sizeof(ports));
+		assert_sure(pkt, len, 28);
+		len = ipv6(pkt, protos[i], ports, sizeof(ports));
+		assert_sure(pkt, len, 48);
+	}
+}
+
+/* ICMP, fragments, options, extension headers, packets without ports: look closer. */
+static void other_packets_never_go_on_unparsed(void **state)
+{
+	static const uint8_t dstopts[16] = { IPPROTO_UDP, 0, 1,	   4,	 0, 0,
+					     0,		  0, 0x12, 0x34, 0, 0x50 };
+	struct xi_flow flow;
+	uint8_t pkt[128];
+	size_t len;
+
+	len = ipv4(pkt, 20, IPPROTO_ICMP, 0, ports, sizeof(ports));
+	assert_int_equal(parse(&flow, pkt, len), 0);
+	assert_false(xi_flow_goes_on(&flow, pkt, len));
+	len = ipv4(pkt, 20, IPPROTO_UDP, 0x0001, ports, sizeof(ports));
+	assert_int_equal(parse(&flow, pkt, len), 0);
+	assert_false(xi_flow_goes_on(&flow, pkt, len));
+	len = ipv4(pkt, 24, IPPROTO_UDP, 0, ports, sizeof(ports));
+	assert_int_equal(parse(&flow, pkt, len), 0);
+	assert_false(xi_flow_goes_on(&flow, pkt, len));
+	len = ipv6(pkt, IPPROTO_DSTOPTS, dstopts, sizeof(dstopts));
+	assert_int_equal(parse(&flow, pkt, len), 0);
+	assert_false(xi_flow_goes_on(&flow, pkt, len));
+	len = ipv4(pkt, 20, IPPROTO_UDP, 0, ports, sizeof(ports));
+	assert_int_equal(parse(&flow, pkt, len), 0);
+	assert_false(xi_flow_goes_on(&flow, pkt, 23));
+}
+
 static void prefixes_of_every_length(void **state)
 {
 	uint8_t a[16], b[16], masked[16];
@@ -328,6 +393,8 @@ int main(void)
 		cmocka_unit_test(endless_extension_headers_are_refused),
 		cmocka_unit_test(truncated_packets_are_refused),
 		cmocka_unit_test(bytes_behind_the_packet_do_not_count),
+		cmocka_unit_test(a_flow_goes_on_only_in_its_own_packets),
+		cmocka_unit_test(other_packets_never_go_on_unparsed),
 		cmocka_unit_test(prefixes_of_every_length),
 		cmocka_unit_test(selectors_match_prefixes_and_family),
 		cmocka_unit_test(selectors_match_protocol_and_ports),

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What both directions begin with: where a received packet belongs, and the context of its SA. */
+#include "dataplane/batch.h"
+
+/* As it lies below the packet, at any alignment. */
+struct frame_meta {
+	struct xi_meta m;
+} __attribute__((packed));
+
+/* XDP wrote it; only frames that came through XDP carry the magic. */
+static bool meta_valid(const struct xi_worker *w, const struct frame_meta *meta, uint32_t len)
+{
+	return meta->m.magic == XI_META_MAGIC && meta->m.l3_offset < len &&
+	       meta->m.port < XI_MAX_PORTS && w->config.ports[meta->m.port];
+}
+
+void xi_batch_take(struct xi_worker *w, uint64_t addr, uint32_t len)
+{
+	uint8_t *data = w->frames.base + addr;
+	struct frame_meta *meta = (void *)(data - sizeof(*meta));
+	bool valid = meta_valid(w, meta, len), out = meta->m.dir == XI_OUT;
+	struct xi_item *item = out ? &w->out[w->nout] : &w->in[w->nin];
+
+	__builtin_prefetch(data, 1);
+	__builtin_prefetch(data + len, 1);
+	/* the frame comes back to XDP, which may not write to it next time */
+	meta->m.magic = 0;
+	if (!valid) {
+		xi_worker_count(w, XI_DROP_WORKER_META);
+		xi_frame_put(&w->frames, addr);
+		return;
+	}
+	item->frame = xi_frame_of(addr);
+	item->pkt.data = data + meta->m.l3_offset;
+	item->pkt.len = len - meta->m.l3_offset;
+	item->pkt.headroom = addr + meta->m.l3_offset - item->frame;
+	item->pkt.tailroom = item->frame + XI_FRAME_SIZE - (addr + len);
+	item->handle = meta->m.handle;
+	item->slot = meta->m.slot;
+	xi_slots_prefetch(w->slots, item->slot, out);
+	item->port = meta->m.port;
+	if (out)
+		w->nout++;
+	else if (item->handle)
+		w->nin++;
+	else
+		xi_batch_clear(w, item);
+}
+
+const struct xi_sa_ctx *xi_batch_context(struct xi_worker *w, uint32_t handle, uint32_t hint)
+{
+	const struct xi_sa_ctx *ctx = xi_slots_find(w->slots, handle, hint);
+	const struct xi_sa_rec *rec;
+	struct xi_sa_ctx *made;
+
+	if (ctx)
+		return ctx;
+	/* a run of packets of one SA needs one context */
+	if (w->nslow && w->slow[w->nslow - 1].sa_index == handle)
+		return &w->slow[w->nslow - 1];
+	rec = xi_sad_rec(w->config.sad, handle);
+	if (!rec || (rec->sa.life & XI_SA_LARVAL))
+		return NULL;
+	made = &w->slow[w->nslow];
+	if (xi_sa_ctx_init(made, &rec->sa, &rec->key, rec->state, rec->words, rec->nwords))
+		return NULL;
+	w->nslow++;
+	return made;
+}

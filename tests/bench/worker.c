@@ -1,0 +1,625 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What a worker does with a packet between the AF_XDP receive ring and the transmit ring, by phase.
+ *
+ *   worker [-d out|in] [-l BYTES] [-s SAS] [-f FRAMES] [-r ROUNDS] [-e ENGINE] [-c CPU[,CPU]]
+ *
+ * BYTES of the inner packet; FRAMES of 4096 bytes, gone through once a round; without -d, -l or -s
+ * a table of both directions, 64 and 1408 bytes, 1 and 1000 SAs. SAD, SPD, context slots and next
+ * hops are the daemon's own (the latter in a network namespace, so root), the transmit path only
+ * writes descriptors down. Before each round the frames are written as XDP and the kernel would, by
+ * a second thread on the second CPU of -c (0,1), so that their lines come from another core; with
+ * one CPU, by the worker itself. Packets go over the SAs in turn: 1000 SAs are the worst order.
+ *
+ * Printed: nanoseconds a packet, minimum over all rounds and (median).
+ *   take      metadata read, packet put into its batch
+ *   prepare   SA, next hop, headers, jobs
+ *   crypto    the engine
+ *   finish    status, replay, policy, transmit ring
+ */
+#include <errno.h>
+#include <event2/event.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <linux/xfrm.h>
+
+#include "dataplane/batch.h"
+#include "ipsec/bytes.h"
+#include "mem_store.h"
+
+#define PLAIN_PORT 1
+#define CIPHER_PORT 2
+#define XDP_ROOM 256             /* XDP_PACKET_HEADROOM: where a received frame begins */
+#define PEER "192.0.2.2"
+#define SAS_MAX 1024
+#define ETH 14
+
+enum phase { TAKE, PREPARE, CRYPTO, FINISH, ALL, PHASES };
+
+struct options {
+	bool in;
+	uint32_t len, sas, frames, rounds;
+	const char *engine;
+	int cpus[2];
+};
+
+/* A frame as it comes out of XDP. */
+struct template {
+	struct xi_meta meta;
+	uint8_t data[1664];
+	uint32_t len;
+} __attribute__((aligned(64)));
+
+struct bed {
+	struct options opt;
+	struct mem_store *store;
+	struct xi_sad *sad;
+	struct xi_spd *spd;
+	struct xi_slots slots;
+	struct event_base *base;
+	struct xi_nexthops *nexthops;
+	struct xi_port_dev ports[XI_MAX_PORTS];
+	struct xi_port_dev *port_of_slot[XI_MAX_PORTS];
+	struct xi_engine engine;     /* the real one, with clocks around seal and open */
+	struct xi_worker *w;
+	struct xi_tx sink;
+	struct xdp_desc *sent;
+	uint32_t nsent;
+	uint32_t handles[SAS_MAX], slot_of[SAS_MAX];
+	struct template *templates;  /* one a frame */
+	uint64_t counts[XI_REASON_MAX];
+	atomic_uint filled, drained; /* rounds */
+};
+
+static struct bed bed;
+static const struct xi_engine *real_engine;
+static uint64_t crypto_from, crypto_to;
+
+static void die(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	fprintf(stderr, "worker: ");
+	vfprintf(stderr, fmt, ap);
+	fprintf(stderr, "\n");
+	va_end(ap);
+	exit(1);
+}
+
+static void run(const char *command)
+{
+	if (system(command))
+		die("failed: %s", command);
+}
+
+static uint64_t clock_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+/* What one reading of the clock costs, to be taken off each phase. */
+static double clock_cost(void)
+{
+	uint64_t from, took, best = UINT64_MAX;
+	int i, k;
+
+	for (i = 0; i < 1000; i++) {
+		from = clock_ns();
+		for (k = 0; k < 15; k++)
+			clock_ns();
+		took = clock_ns() - from;
+		if (took < best)
+			best = took;
+	}
+	return best / 16.0;
+}
+
+static void timed_seal(struct xi_crypto *c, struct xi_aead_job *jobs, unsigned int n)
+{
+	crypto_from = clock_ns();
+	real_engine->seal(c, jobs, n);
+	crypto_to = clock_ns();
+}
+
+static void timed_open(struct xi_crypto *c, struct xi_aead_job *jobs, unsigned int n)
+{
+	crypto_from = clock_ns();
+	real_engine->open(c, jobs, n);
+	crypto_to = clock_ns();
+}
+
+static bool sink_send(struct xi_tx *tx, uint64_t addr, uint32_t len)
+{
+	bed.sent[bed.nsent++] = (struct xdp_desc){ .addr = addr, .len = len };
+	return true;
+}
+
+static void sink_nothing(struct xi_tx *tx)
+{
+}
+
+static const struct xi_tx_ops sink_ops = {
+	.name = "sink", .send = sink_send, .flush = sink_nothing, .reap = sink_nothing };
+
+static int bed_port(void *arg, uint32_t ifindex)
+{
+	uint32_t i;
+
+	for (i = 0; i < XI_MAX_PORTS; i++)
+		if (bed.port_of_slot[i] && bed.ports[i].ifindex == ifindex)
+			return i;
+	return -1;
+}
+
+static void bed_addrs(void *arg, const struct xi_addr *addrs, uint32_t n)
+{
+}
+
+static void bed_sync(void *arg)
+{
+}
+
+static void ports_open(void)
+{
+	static const char *const names[] = { [PLAIN_PORT] = "lan0", [CIPHER_PORT] = "wan0" };
+	uint32_t i;
+
+	bed.sink.ops = &sink_ops;
+	for (i = PLAIN_PORT; i <= CIPHER_PORT; i++) {
+		bed.ports[i].config.role = i == PLAIN_PORT ? XI_ROLE_PLAIN : XI_ROLE_CIPHER;
+		bed.ports[i].ifindex = if_nametoindex(names[i]);
+		bed.port_of_slot[i] = &bed.ports[i];
+		bed.w->by_port[i] = &bed.sink;
+	}
+}
+
+static void nexthop_await(const uint8_t addr[16])
+{
+	const struct xi_nexthop *nh;
+	uint64_t end = clock_ns() + 5000000000;
+
+	while (!(nh = xi_nexthop_find(bed.nexthops, addr, XI_IPV4)) ||
+	       nh->kind != XI_NEXTHOP_PORT) {
+		if (clock_ns() > end)
+			die("the kernel names no next hop");
+		if (!nh)
+			xi_nexthop_want(bed.nexthops, 0, addr, XI_IPV4);
+		event_base_loop(bed.base, EVLOOP_ONCE);
+	}
+}
+
+/* Host i behind the other gateway. */
+static void inner_addr(uint8_t addr[16], uint32_t i)
+{
+	memset(addr, 0, 16);
+	addr[0] = 10;
+	addr[1] = 2;
+	xi_put16(addr + 2, i + 256);
+}
+
+static void nexthops_open(void)
+{
+	struct xi_nexthop_config config = {
+		.nworkers = 1, .port = bed_port, .addrs = bed_addrs, .sync = bed_sync };
+	uint8_t addr[16];
+	uint32_t i;
+
+	bed.base = config.base = event_base_new();
+	if (!bed.base || xi_nexthops_create(&bed.nexthops, &config))
+		die("cannot follow the kernel's next hops");
+	for (i = 0; i < bed.opt.sas; i++) {
+		inner_addr(addr, i);
+		nexthop_await(addr);
+	}
+	sample_addr(addr, PEER);
+	nexthop_await(addr);
+}
+
+static void policy_add(enum xi_dir dir, uint32_t i, const struct xi_sa *sa)
+{
+	struct xi_policy policy = { .dir = dir, .priority = 100, .ntmpls = 1 };
+	const char *why = "";
+
+	policy.sel.family = XI_IPV4;
+	sample_addr(policy.sel.saddr, "10.1.0.0");
+	policy.sel.prefixlen_s = 16;
+	inner_addr(policy.sel.daddr, i);
+	policy.sel.prefixlen_d = 32;
+	policy.limits = sa->limits;
+	policy.tmpls[0] = (struct xi_tmpl){ .id = sa->id, .mode = XI_TUNNEL, .reqid = sa->reqid,
+					    .ealgos = ~0U, .aalgos = ~0U, .calgos = ~0U,
+					    .family = XI_IPV4 };
+	policy.tmpls[0].id.spi = 0;
+	memcpy(policy.tmpls[0].saddr, sa->saddr, sizeof(sa->saddr));
+	if (xi_spd_add(bed.spd, &policy, false, &why))
+		die("policy %u: %s", i, why);
+}
+
+static void sa_add(uint32_t i)
+{
+	struct xi_sa sa = sample_sa("192.0.2.1", PEER, 0x1000 + i);
+	struct xi_sa_key key = sample_key(i);
+	const struct xi_sa_rec *rec;
+	const char *why = "";
+
+	sa.reqid = i + 1;
+	sa.flags = XFRM_STATE_ESN;
+	sa.replay_window = 64;
+	if (xi_sad_add(bed.sad, &sa, &key, NULL, &why))
+		die("SA %u: %s", i, why);
+	rec = xi_sad_find(bed.sad, &sa.id);
+	bed.handles[i] = rec->sa.sa_index;
+	if (xi_slots_fill(&bed.slots, rec, &bed.slot_of[i]))
+		die("no context slot for SA %u", i);
+}
+
+static void sas_open(void)
+{
+	struct xi_sad_config config = { 0 };
+	uint32_t i;
+
+	bed.store = mem_store_new(bed.opt.sas + 1, 0);
+	if (xi_sad_create(&bed.sad, &config, &bed.store->store) ||
+	    xi_spd_create(&bed.spd, bed.sad, &bed.store->store) ||
+	    xi_slots_create(&bed.slots, real_engine, bed.opt.sas, bed.opt.sas + 1, 1))
+		die("out of memory");
+	for (i = 0; i < bed.opt.sas; i++) {
+		sa_add(i);
+		policy_add(XI_OUT, i, &xi_sad_rec(bed.sad, bed.handles[i])->sa);
+		policy_add(XI_FWD, i, &xi_sad_rec(bed.sad, bed.handles[i])->sa);
+	}
+	xi_spd_sas_changed(bed.spd);
+}
+
+static void worker_open(void)
+{
+	struct xi_worker *w = aligned_alloc(64, (sizeof(*w) + 63) & ~63UL);
+	size_t size = (size_t)bed.opt.frames * XI_FRAME_SIZE;
+
+	memset(w, 0, sizeof(*w));
+	bed.w = w;
+	bed.engine = *real_engine;
+	bed.engine.seal = timed_seal;
+	bed.engine.open = timed_open;
+	w->config.engine = &bed.engine;
+	w->config.ports = bed.port_of_slot;
+	w->config.nworkers = 1;
+	w->slots = &bed.slots;
+	w->counts = bed.counts;
+	w->now = time(NULL);
+	w->allowed = calloc(XI_ALLOWED, sizeof(*w->allowed));
+	w->frames.n = bed.opt.frames;
+	w->frames.free = calloc(bed.opt.frames, sizeof(*w->frames.free));
+	w->frames.base = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	bed.sent = calloc(bed.opt.frames, sizeof(*bed.sent));
+	bed.templates = aligned_alloc(64, bed.opt.frames * sizeof(*bed.templates));
+	if (!w->allowed || !w->frames.free || w->frames.base == MAP_FAILED || !bed.sent ||
+	    !bed.templates || real_engine->create(&w->crypto, 0))
+		die("out of memory");
+	madvise(w->frames.base, size, MADV_NOHUGEPAGE);
+}
+
+/* UDP from 10.1.0.5. */
+static void inner_write(uint8_t *ip, uint32_t sa)
+{
+	uint8_t dst[16];
+	uint32_t i, sum = 0;
+
+	memset(ip, 0, bed.opt.len);
+	inner_addr(dst, sa);
+	ip[0] = 0x45;
+	xi_put16(ip + 2, bed.opt.len);
+	ip[8] = 64;
+	ip[9] = IPPROTO_UDP;
+	memcpy(ip + 12, "\x0a\x01\x00\x05", 4);
+	memcpy(ip + 16, dst, 4);
+	for (i = 0; i < 20; i += 2)
+		sum += xi_get16(ip + i);
+	sum = (sum & 0xffff) + (sum >> 16);
+	xi_put16(ip + 10, ~(sum + (sum >> 16)));
+	xi_put16(ip + 20, 1000);
+	xi_put16(ip + 22, 2000);
+	xi_put16(ip + 24, bed.opt.len - 20);
+}
+
+/* Seals a template's packet, for the other direction to open. */
+static void template_seal(struct template *t, uint32_t sa)
+{
+	uint8_t buf[256 + 1664 + 256];
+	struct xi_pkt pkt = { .data = buf + 256, .len = bed.opt.len, .headroom = 256,
+			      .tailroom = 1664 };
+	const struct xi_sa_ctx *ctx =
+		xi_slots_find(&bed.slots, bed.handles[sa], bed.slot_of[sa]);
+	struct xi_aead_job job;
+	enum xi_reason why;
+	uint64_t seq;
+
+	memcpy(pkt.data, t->data + ETH, pkt.len);
+	if (xi_esp_take_seq(ctx, 1, &seq, &why) != 1 || xi_esp_out_prepare(ctx, seq, &pkt, &job))
+		die("cannot make an ESP packet");
+	real_engine->seal(bed.w->crypto, &job, 1);
+	memcpy(t->data + ETH, pkt.data, pkt.len);
+	t->len = ETH + pkt.len;
+}
+
+static void templates_make(void)
+{
+	uint32_t i, sa;
+
+	for (i = 0; i < bed.opt.frames; i++) {
+		struct template *t = &bed.templates[i];
+
+		sa = i % bed.opt.sas;
+		memset(t, 0, sizeof(*t));
+		inner_write(t->data + ETH, sa);
+		t->len = ETH + bed.opt.len;
+		t->meta = (struct xi_meta){
+			.magic = XI_META_MAGIC,
+			.handle = bed.handles[sa],
+			.slot = bed.slot_of[sa],
+			.dir = bed.opt.in ? XI_IN : XI_OUT,
+			.l3_offset = ETH,
+			.port = bed.opt.in ? CIPHER_PORT : PLAIN_PORT,
+		};
+		if (bed.opt.in)
+			template_seal(t, sa);
+	}
+}
+
+static void frames_fill(void)
+{
+	uint32_t i;
+
+	for (i = 0; i < bed.opt.frames; i++) {
+		const struct template *t = &bed.templates[i];
+		uint8_t *data = bed.w->frames.base + (size_t)i * XI_FRAME_SIZE + XDP_ROOM;
+
+		memcpy(data - sizeof(t->meta), &t->meta, sizeof(t->meta));
+		memcpy(data, t->data, t->len);
+	}
+}
+
+static void cpu_set(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (cpu >= 0 && sched_setaffinity(0, sizeof(set), &set))
+		die("cannot run on CPU %d", cpu);
+}
+
+static void *filler_main(void *arg)
+{
+	unsigned int round;
+
+	cpu_set(bed.opt.cpus[1]);
+	for (round = 1; round <= bed.opt.rounds; round++) {
+		frames_fill();
+		atomic_store(&bed.filled, round);
+		while (atomic_load(&bed.drained) < round)
+			sched_yield();
+	}
+	return NULL;
+}
+
+/* The same packets come again: forget that they came. */
+static void windows_reset(void)
+{
+	uint32_t i;
+
+	for (i = 0; i < bed.opt.sas; i++)
+		xi_replay_import(&xi_slots_find(&bed.slots, bed.handles[i], bed.slot_of[i])->replay,
+				 0, NULL, 0);
+}
+
+/* As worker_receive() does it. */
+static void batch_run(uint32_t first, uint64_t ns[PHASES])
+{
+	struct xi_worker *w = bed.w;
+	uint64_t addr = (uint64_t)first * XI_FRAME_SIZE + XDP_ROOM;
+	uint64_t from, taken, to;
+	uint32_t i;
+
+	from = clock_ns();
+	for (i = 0; i < XI_BATCH; i++)
+		xi_batch_prefetch(w, addr + i * XI_FRAME_SIZE);
+	for (i = 0; i < XI_BATCH; i++)
+		xi_batch_take(w, addr + i * XI_FRAME_SIZE, bed.templates[first + i].len);
+	w->nslow = 0;
+	taken = clock_ns();
+	if (w->nin)
+		xi_batch_in(w);
+	if (w->nout)
+		xi_batch_out(w);
+	to = clock_ns();
+	ns[TAKE] += taken - from;
+	ns[PREPARE] += crypto_from - taken;
+	ns[CRYPTO] += crypto_to - crypto_from;
+	ns[FINISH] += to - crypto_to;
+}
+
+static void round_run(unsigned int round, double clock, double ns[PHASES])
+{
+	uint64_t sums[PHASES] = { 0 };
+	uint32_t first, p;
+
+	bed.nsent = 0;
+	if (bed.opt.in)
+		windows_reset();
+	if (bed.opt.cpus[1] < 0)
+		frames_fill();
+	while (bed.opt.cpus[1] >= 0 && atomic_load(&bed.filled) < round)
+		sched_yield();
+	for (first = 0; first < bed.opt.frames; first += XI_BATCH)
+		batch_run(first, sums);
+	atomic_store(&bed.drained, round);
+	if (bed.nsent != bed.opt.frames)
+		die("%u of %u packets came through", bed.nsent, bed.opt.frames);
+	ns[ALL] = 0;
+	for (p = 0; p < ALL; p++) {
+		ns[p] = (double)sums[p] / bed.opt.frames - clock / XI_BATCH;
+		ns[ALL] += ns[p];
+	}
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void report(double (*ns)[PHASES])
+{
+	double *column = calloc(bed.opt.rounds, sizeof(*column));
+	uint32_t i, p;
+
+	printf("%-4s %5u %5u", bed.opt.in ? "in" : "out", bed.opt.len, bed.opt.sas);
+	for (p = 0; p < PHASES; p++) {
+		for (i = 0; i < bed.opt.rounds; i++)
+			column[i] = ns[i][p];
+		qsort(column, bed.opt.rounds, sizeof(*column), by_value);
+		printf("  %6.1f (%6.1f)", column[0], column[bed.opt.rounds / 2]);
+	}
+	printf("\n");
+	free(column);
+}
+
+static void measure(const struct options *opt)
+{
+	double clock = clock_cost(), (*ns)[PHASES] = calloc(opt->rounds, sizeof(*ns));
+	pthread_t filler;
+	uint32_t i;
+
+	memset(&bed, 0, sizeof(bed));
+	bed.opt = *opt;
+	worker_open();
+	sas_open();
+	ports_open();
+	nexthops_open();
+	bed.w->config.sad = bed.sad;
+	bed.w->config.spd = bed.spd;
+	bed.w->config.nexthops = bed.nexthops;
+	templates_make();
+	cpu_set(opt->cpus[0]);
+	if (opt->cpus[1] >= 0 && pthread_create(&filler, NULL, filler_main, NULL))
+		die("no second thread");
+	for (i = 0; i < opt->rounds; i++)
+		round_run(i + 1, clock, ns[i]);
+	if (opt->cpus[1] >= 0)
+		pthread_join(filler, NULL);
+	report(ns);
+	free(ns);
+}
+
+/* Each measurement in a process of its own, which leaves nothing behind. */
+static void measure_apart(const struct options *opt)
+{
+	pid_t pid;
+	int status;
+
+	fflush(stdout);
+	pid = fork();
+	if (!pid) {
+		measure(opt);
+		exit(0);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || status)
+		exit(1);
+}
+
+static void namespace_enter(void)
+{
+	if (unshare(CLONE_NEWNET))
+		die("needs root, for a network namespace of its own");
+	run("ip link add lan0 type veth peer name lan1");
+	run("ip link add wan0 type veth peer name wan1");
+	run("for d in lan0 lan1 wan0 wan1; do ip link set $d mtu 1600 up || exit; done");
+	run("ip addr add 10.1.0.1/16 dev lan0 && ip addr add 192.0.2.1/24 dev wan0");
+	run("ip neigh add 10.1.0.2 lladdr 02:00:00:00:00:02 dev lan0 nud permanent");
+	run("ip neigh add " PEER " lladdr 02:00:00:00:00:03 dev wan0 nud permanent");
+	run("ip route add 10.2.0.0/16 via 10.1.0.2");
+}
+
+static uint32_t number(const char *text, uint32_t min, uint32_t max)
+{
+	unsigned long n = strtoul(text, NULL, 10);
+
+	if (n < min || n > max)
+		die("%s: %u to %u are possible", text, min, max);
+	return n;
+}
+
+int main(int argc, char **argv)
+{
+	struct options opt = { .frames = 1024, .rounds = 400, .engine = "auto", .cpus = { 1, 0 } };
+	int dirs[] = { 0, 1, -1 }, lens[] = { 64, 1408, -1 }, sas[] = { 1, 1000, -1 };
+	int c, *d, *l, *s;
+
+	while ((c = getopt(argc, argv, "d:l:s:f:r:e:c:")) != -1) {
+		switch (c) {
+		case 'd':
+			dirs[0] = !strcmp(optarg, "in");
+			dirs[1] = -1;
+			break;
+		case 'l':
+			lens[0] = number(optarg, 28, 1500);
+			lens[1] = -1;
+			break;
+		case 's':
+			sas[0] = number(optarg, 1, SAS_MAX);
+			sas[1] = -1;
+			break;
+		case 'f':
+			opt.frames = number(optarg, XI_BATCH, 65536) & ~(XI_BATCH - 1U);
+			break;
+		case 'r':
+			opt.rounds = number(optarg, 1, 1000000);
+			break;
+		case 'e':
+			opt.engine = optarg;
+			break;
+		case 'c':
+			opt.cpus[1] = -1;
+			if (sscanf(optarg, "%d,%d", &opt.cpus[0], &opt.cpus[1]) < 1)
+				die("%s: no CPU", optarg);
+			break;
+		default:
+			die("usage: worker [-d out|in] [-l BYTES] [-s SAS] [-f FRAMES] [-r ROUNDS] [-e ENGINE] [-c CPU[,CPU]]");
+		}
+	}
+	real_engine = xi_engine_find(opt.engine);
+	if (!real_engine)
+		die("%s: no such engine on this CPU", opt.engine);
+	namespace_enter();
+	printf("%s, ns a packet, minimum and (median) of %u rounds of %u packets\n"
+	       "dir  bytes   SAs  %15s  %15s  %15s  %15s  %15s\n", real_engine->name, opt.rounds,
+	       opt.frames, "take", "prepare", "crypto", "finish", "all");
+	for (d = dirs; *d >= 0; d++)
+		for (l = lens; *l >= 0; l++)
+			for (s = sas; *s >= 0; s++) {
+				opt.in = *d;
+				opt.len = *l;
+				opt.sas = *s;
+				measure_apart(&opt);
+			}
+	return 0;
+}

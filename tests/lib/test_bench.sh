@@ -1,0 +1,139 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# The benchmark's judgements, on made-up runs: goals, and the comparison with a baseline.
+cd "$(dirname "$0")/../.." || exit 1
+. tests/lib/tap.sh
+need_tools jq
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# bench RATIO...: a benchmark's JSON with these ratios, of made-up cases a, b, ...
+bench() {
+	local letters=(a b c d e) i=0 ratio
+	for ratio; do
+		jq -nc --arg above "${letters[i++]}@xdp" --argjson ratio "$ratio" \
+			'{$above, below: "plain@xdp", size: "64", $ratio, verdict: "met"}'
+	done | jq -s '{machine: {cpu: "none", cpus: 2, kernel: "0", load: 0, time: "then"}, ratios: .}'
+}
+
+bench 1 3 0.8 > "$work/then.json"
+tap_check "a run makes a baseline" tests/bench/compare.py --write "$work/base.json" "$work/then.json"
+tap_is "of ratios alone" "$(jq -c '[.ratios | keys[0], .[]] + (.machine | keys)' "$work/base.json")" \
+	'["a@xdp / plain@xdp, 64",1,3,0.8,"cpu","cpus","kernel","time"]'
+
+# compared RATIO...: status of the comparison, and the verdicts
+compared() {
+	bench "$@" > "$work/now.json"
+	tests/bench/compare.py "$work/base.json" "$work/now.json" > "$work/out"
+	echo "$? $(awk '/@xdp/ { print $NF }' "$work/out" | tr '\n' ' ')"
+}
+tap_is "the same ratios" "$(compared 1 3 0.8)" "0 ok ok ok "
+tap_is "a loss of 14 % passes" "$(compared 0.86 2.58 0.688)" "0 ok ok ok "
+tap_is "a loss of 16 % fails" "$(compared 1 2.52 0.8)" "1 ok WORSE ok "
+tap_is "a gain elsewhere does not make up for it" "$(compared 9 9 0.672)" "1 ok ok WORSE "
+tap_is "a ratio that is missing fails" "$(compared 1 3)" "1 ok ok MISSING "
+tap_is "a ratio that is new is told" "$(compared 1 3 0.8 5)" "0 ok ok ok baseline "
+compared 1 2.52 0.8 > /dev/null
+tap_is "each comparison is printed" "$(sed -n 's/  */ /g; /^b@xdp/p' "$work/out")" \
+	"b@xdp / plain@xdp, 64 3.00 2.52 -16.0% WORSE"
+
+jq '.ratios[1].verdict = "not judged: the machine is busy"' "$work/then.json" > "$work/busy.json"
+tests/bench/compare.py --write "$work/never.json" "$work/busy.json" > /dev/null 2>&1
+tap_is "a run that was not judged makes no baseline" "$? $(ls "$work/never.json" 2> /dev/null)" "2 "
+out=$(tests/bench/compare.py "$work/nothere.json" "$work/now.json" 2>&1)
+tap_is "without a baseline nothing passes" "$? ${out##*; }" "2 make bench makes a run, make bench-baseline the baseline"
+tests/bench/compare.py "$work/base.json" "$work/busy.json" > "$work/out"
+tap_is "a comparison with one says so" "$? $(grep -c 'ok, not judged: the machine is busy$' "$work/out")" "0 1"
+echo '{"ratios": {}}' > "$work/empty.json"
+tests/bench/compare.py "$work/empty.json" "$work/now.json" > /dev/null 2>&1
+tap_is "an empty baseline passes nothing" $? 2
+
+# checked CASE FRAMES SAMPLES [LENGTH]: what the check says to a run of many tunnels with these samples
+checked() {
+	jq -nc --arg case "$1" --arg frames "$work/$2" --arg samples "$work/$3" --arg work "$work" \
+		--argjson sink_cpu "${SINK_CPU:-1}" --argjson bytes $((${4:-78} * 1000)) \
+		'{$case, size: "64", round: 1, $samples, $frames, tunnels: ($work + "/tunnels.json"),
+		packets: 1000, $bytes, gateway_cpu: 1, $sink_cpu, sink_share: 1}' > "$work/runs.jsonl"
+	tests/bench/check.py "$work/runs.jsonl" 2>&1 | sed 's/.*round 1: //; s/: .*//'
+}
+# frames PCAP OPTION...
+frames() {
+	tests/bench/frames.py --out "$work/$1" --eth-src 02:00:00:00:00:01 --eth-dst 02:00:00:00:00:02 --size 64 \
+		--count 200 --tunnels "$work/tunnels.json" "${@:2}"
+}
+tests/bench/tunnels.py --count 200 --json "$work/tunnels.json" > "$work/lines"
+tap_is "many tunnels have two SAs and three policies each" \
+	"$(grep -c 'state add' "$work/lines") $(grep -c 'policy add' "$work/lines")" "400 600"
+frames left.pcap --src 10.1.1.2
+frames right.pcap --dst 10.1.1.2 --esp --outer-src 192.0.2.2 --outer-dst 192.0.2.1
+tap_is "samples of many tunnels are good" "$(checked forward left.pcap left.pcap)" ""
+head -c 118 "$work/left.pcap" > "$work/one.pcap"
+for _ in {1..15}; do head -c 118 "$work/left.pcap" | tail -c +25; done >> "$work/one.pcap"
+tap_is "samples of one of them are not" "$(checked forward left.pcap one.pcap)" \
+	"16 samples of only 1 packets"
+tap_is "a sink on the generator's CPU is not" "$(SINK_CPU=0 checked forward left.pcap left.pcap)" \
+	"the sink's work was done by CPU 0 (100 %), not all by the gateway's"
+tap_is "a wrong length is not" "$(checked forward left.pcap left.pcap 79)" "79.0 bytes a frame, not 78.0"
+# 14 of Ethernet, 20 of IP, 8 of ESP, 8 of IV, 64 with 2 of trailer and 2 of padding, 16 of ICV
+tap_is "nor ESP of the SAs the other way" "$(checked encrypt left.pcap right.pcap 134)" "SPI 0x00020000"
+tap_is "nor ESP that was not decrypted" "$(checked decrypt right.pcap right.pcap)" "a packet that was never sent"
+
+# run CASE@SINK ROUND MPPS [CORE [BURST-SHARE]]: a line of runs.jsonl, 1 s, of 64 bytes
+run() {
+	jq -nc --arg case "${1%@*}" --arg sink "${1#*@}" --argjson round "$2" --argjson mpps "$3" \
+		--argjson cpu "${4:-1}" --argjson burst "${5:-null}" \
+		'{$case, $sink, $round, size: "64", packets: ($mpps * 1e6), seconds: 1, $mpps, $cpu, offered: 10,
+		tx: (if $burst == null then null else {path: "burst", burst: (100 * $burst), xsk: (100 - 100 * $burst)} end)}'
+}
+
+# report: status of the report on the runs of stdin, and its goals: ratio and verdict
+report() {
+	cat > "$work/runs.jsonl"
+	tests/bench/report.py --json "$work/bench.json" --svg "$work/bench.svg" "$@" "$work/runs.jsonl" > "$work/out" ||
+		echo "status $?"
+	jq -r '.ratios[] | "\(.ratio * 100 | round) \(.verdict)"' "$work/bench.json"
+	jq -r '.figures[] | "\(if .value then .value * 100 | round / 100 else null end) \(.verdict)"' "$work/bench.json"
+}
+judged=$({ run encrypt-burst@xdp 1 3.01 1 1; run encrypt-xsk@xdp 1 1; } | report)
+tap_is "a ratio that is as good as demanded is met" "$judged" "301 met"
+judged=$({ run encrypt-burst@xdp 1 2.99 1 1; run encrypt-xsk@xdp 1 1; } | report)
+tap_is "one that is not, is not" "$judged" $'status 1\n299 NOT MET'
+judged=$({ for round in 1 2 3; do run encrypt-xsk@tc $round $round; done
+	run forward-xsk@tc 1 0.5; run forward-xsk@tc 2 2; run forward-xsk@tc 3 30; } | report)
+tap_is "ratios are of one round, and the median of them is judged" "$judged" "100 met"
+judged=$({ run encrypt-xsk@tc 2 1; run forward-xsk@tc 1 1; } | report)
+tap_is "rounds that have not both give no ratio" "$judged" ""
+judged=$({ run encrypt-burst@xdp 1 3 1 0.5; run encrypt-xsk@xdp 1 1; } | report)
+tap_is "burst that was not burst is not judged" "$judged" \
+	$'status 1\n300 not judged: 50 % of encrypt-burst@xdp left by burst transmit'
+judged=$({ run encrypt-burst@xdp 1 3; run encrypt-xsk@xdp 1 1; } | report)
+tap_is "nor is burst of which nothing is known" "$judged" \
+	$'status 1\n300 not judged: xipsec port does not tell how encrypt-burst@xdp sent'
+judged=$({ run decrypt-xsk@tc 1 1 0.5; run forward-xsk@tc 1 1; } | report)
+tap_is "nor a gateway that had not its core" "$judged" \
+	$'status 1\n200 not judged: decrypt-xsk@tc had its core for 50 % of the time'
+judged=$({ run encrypt-burst@xdp 1 3 1 1; run wireguard@xdp 1 0.21 0.1; } | report)
+tap_is "peers are judged by rate" "$judged" $'status 1\n1429 NOT MET'
+
+cat > "$work/extras.jsonl" <<'E2'
+{"extra": "idle", "skipped": null, "result": {"one": 0.002, "two": 0.011}}
+{"extra": "latency", "skipped": null, "result": {"kernel": {"packets": 99, "lost": 0, "p50": 5, "p99": 9},
+ "xsk": {"packets": 99, "lost": 0, "p50": 20, "p99": 68.5}, "burst": {"packets": 90, "lost": 9, "p50": 20, "p99": 30}}}
+{"extra": "foreign", "skipped": null, "result": {"cipher, ARP": 12, "plain, VLAN": 60}}
+{"extra": "workers", "skipped": null, "result": [[1, 1.7], [1, 1.9], [2, 3.7]]}
+{"extra": "workers", "skipped": "needs 4 CPUs", "result": null}
+E2
+jq -c . "$work/extras.jsonl" > "$work/lines.jsonl"
+judged=$(run redirect@xdp 1 1 | report --extras "$work/lines.jsonl")
+tap_is "figures besides the rates are judged" "$judged" 'status 1
+1.1 NOT MET
+15 no demand
+59.5 met
+15 not judged: 9.1 % of the packets were lost
+21 not judged: 9.1 % of the packets were lost
+60 NOT MET
+1.85 met
+null skipped: needs 4 CPUs'
+tap_check "the drawing is XML" python3 -c "import sys, xml.dom.minidom as x; x.parse(sys.argv[1])" "$work/bench.svg"
+tap_done
