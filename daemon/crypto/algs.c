@@ -8,20 +8,30 @@
 
 static const struct xi_cipher_info ciphers[] = {
 	/* RFC 4106 */
-	[XI_ALG_AES_GCM] = { .name = "rfc4106(gcm(aes))", .salt_len = 4, .iv_len = 8, .block = 1,
-			     .pad_align = 4, .aead = true, .key_bits = { 128, 192, 256 },
-			     .icv_bits = { 64, 96, 128 } },
+	[XI_ALG_AES_GCM] = {.name = "rfc4106(gcm(aes))",
+			    .salt_len = 4,
+			    .iv_len = 8,
+			    .block = 1,
+			    .pad_align = 4,
+			    .aead = true,
+			    .key_bits = {128, 192, 256},
+			    .icv_bits = {64, 96, 128}},
 	/* RFC 3602 */
-	[XI_ALG_AES_CBC] = { .name = "cbc(aes)", .compat = "aes", .iv_len = 16, .block = 16,
-			     .pad_align = 16, .random_iv = true, .key_bits = { 128, 192, 256 } },
+	[XI_ALG_AES_CBC] = {.name = "cbc(aes)",
+			    .compat = "aes",
+			    .iv_len = 16,
+			    .block = 16,
+			    .pad_align = 16,
+			    .random_iv = true,
+			    .key_bits = {128, 192, 256}},
 };
 
 /* RFC 2404, RFC 4868. Linux took 96 bits for SHA-256 before RFC 4868 said 128, and keeps to it. */
 static const struct xi_auth_info auths[] = {
-	[XI_AUTH_HMAC_SHA1] = { "hmac(sha1)", "sha1", 160, 96, 160, { 96 } },
-	[XI_AUTH_HMAC_SHA256] = { "hmac(sha256)", "sha256", 256, 96, 256, { 128, 96 } },
-	[XI_AUTH_HMAC_SHA384] = { "hmac(sha384)", NULL, 384, 192, 384, { 192 } },
-	[XI_AUTH_HMAC_SHA512] = { "hmac(sha512)", NULL, 512, 256, 512, { 256 } },
+	[XI_AUTH_HMAC_SHA1] = {"hmac(sha1)", "sha1", 160, 96, 160, {96}},
+	[XI_AUTH_HMAC_SHA256] = {"hmac(sha256)", "sha256", 256, 96, 256, {128, 96}},
+	[XI_AUTH_HMAC_SHA384] = {"hmac(sha384)", NULL, 384, 192, 384, {192}},
+	[XI_AUTH_HMAC_SHA512] = {"hmac(sha512)", NULL, 512, 256, 512, {256}},
 };
 
 const struct xi_cipher_info *xi_cipher_info(enum xi_alg alg)
@@ -42,8 +52,7 @@ static bool is_named(const char *name, const char *want, const char *compat)
 enum xi_alg xi_cipher_named(const char *name, bool aead)
 {
 	for (size_t i = 0; i < COUNT(ciphers); i++)
-		if (ciphers[i].aead == aead &&
-		    is_named(name, ciphers[i].name, ciphers[i].compat))
+		if (ciphers[i].aead == aead && is_named(name, ciphers[i].name, ciphers[i].compat))
 			return (enum xi_alg)i;
 	return XI_ALG_NONE;
 }
@@ -85,9 +94,8 @@ bool xi_key_valid(const struct xi_sa_key *raw)
 	if (!cipher || raw->len > XI_KEY_MAX || raw->auth_len > raw->len ||
 	    raw->len - raw->auth_len < cipher->salt_len)
 		return false;
-	if (cipher->aead ? raw->auth != XI_AUTH_NONE || raw->auth_len :
-			   !auth || raw->auth_len != auth->key_bits / 8U)
+	if (cipher->aead ? raw->auth != XI_AUTH_NONE || raw->auth_len
+			 : !auth || raw->auth_len != auth->key_bits / 8U)
 		return false;
-	return xi_bits_listed(cipher->key_bits,
-			      (raw->len - raw->auth_len - cipher->salt_len) * 8);
+	return xi_bits_listed(cipher->key_bits, (raw->len - raw->auth_len - cipher->salt_len) * 8);
 }

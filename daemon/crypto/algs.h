@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Every algorithm, once: its name in the kernel and in `ip xfrm`, and its numbers. A transform is an
- * AEAD alone, or a cipher with an integrity algorithm; one without the other is none (RFC 8221 section 4).
+ * Every algorithm, once: its name in the kernel and in `ip xfrm`, and its numbers. A transform is
+ * an AEAD alone, or a cipher with an integrity algorithm; one without the other is none (RFC 8221
+ * section 4).
  */
 #ifndef XI_ALGS_H
 #define XI_ALGS_H
@@ -14,24 +15,24 @@
 /* Lengths in bytes. */
 struct xi_cipher_info {
 	const char *name;
-	const char *compat;          /* the kernel's older name, or NULL */
-	uint8_t salt_len;            /* behind the key, no part of key_bits */
-	uint8_t iv_len;              /* on the wire */
-	uint8_t block;               /* the ciphertext is a multiple of it */
-	uint8_t pad_align;           /* payload and trailer are (RFC 4303 section 2.4) */
+	const char *compat; /* the kernel's older name, or NULL */
+	uint8_t salt_len;   /* behind the key, no part of key_bits */
+	uint8_t iv_len;	    /* on the wire */
+	uint8_t block;	    /* the ciphertext is a multiple of it */
+	uint8_t pad_align;  /* payload and trailer are (RFC 4303 section 2.4) */
 	bool aead;
-	bool random_iv;              /* the IV must be unpredictable; else it must be unique */
-	uint16_t key_bits[4];        /* 0 ends */
-	uint16_t icv_bits[4];        /* of an AEAD; 0 ends */
+	bool random_iv;	      /* the IV must be unpredictable; else it must be unique */
+	uint16_t key_bits[4]; /* 0 ends */
+	uint16_t icv_bits[4]; /* of an AEAD; 0 ends */
 };
 
 struct xi_auth_info {
 	const char *name;
 	const char *compat;
 	uint16_t key_bits;
-	uint16_t trunc_bits;         /* ICV that XFRMA_ALG_AUTH, which names none, stands for in Linux */
-	uint16_t full_bits;          /* output of the whole algorithm */
-	uint16_t icv_bits[4];        /* carried; 0 ends */
+	uint16_t trunc_bits;  /* ICV that XFRMA_ALG_AUTH, which names none, stands for in Linux */
+	uint16_t full_bits;   /* output of the whole algorithm */
+	uint16_t icv_bits[4]; /* carried; 0 ends */
 };
 
 /* NULL: XI_ALG_NONE, XI_AUTH_NONE, or no such algorithm. */

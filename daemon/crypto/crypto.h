@@ -16,15 +16,16 @@ struct xi_crypto;            /* one worker's crypto manager of one engine; used 
 struct xi_ckey;              /* an expanded key of one engine; read-only, shared by all workers */
 
 /*
- * One operation in place: an AEAD (RFC 4106: AES-GCM, 12-byte nonce = salt | IV), or a cipher with an
- * integrity algorithm.
- * seal: encrypts data[0..len) and writes icv. open: verifies icv in constant time and decrypts.
- * After open with status -EBADMSG data[0..len) is zeroed: plaintext that failed its ICV is never seen.
+ * One operation in place: an AEAD (RFC 4106: AES-GCM, 12-byte nonce = salt | IV), or a cipher with
+ * an integrity algorithm. seal: encrypts data[0..len) and writes icv. open: verifies icv in
+ * constant time and decrypts. After open with status -EBADMSG data[0..len) is zeroed: plaintext
+ * that failed its ICV is never seen.
  *
- * A separate integrity algorithm covers what RFC 4303 section 2.8 says: the head (ESP header and IV, the
- * head_len bytes in front of data), data as it is on the wire, and with ESN the high half of the
- * sequence number. CBC takes its IV from the last 16 bytes of the head, and len is a multiple of 16;
- * with len 0 there is nothing but the ICV. The high half takes the place of the ICV on the way.
+ * A separate integrity algorithm covers what RFC 4303 section 2.8 says: the head (ESP header and
+ * IV, the head_len bytes in front of data), data as it is on the wire, and with ESN the high half
+ * of the sequence number. CBC takes its IV from the last 16 bytes of the head, and len is a
+ * multiple of 16; with len 0 there is nothing but the ICV. The high half takes the place of the ICV
+ * on the way.
  */
 struct xi_aead_job {
 	const struct xi_ckey *key;   /* NULL: expand `raw` for this job alone (the SLOW method) */

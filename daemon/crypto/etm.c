@@ -33,8 +33,9 @@ int xi_etm_check(const struct xi_aead_job *job, enum xi_auth auth)
 }
 
 /*
- * AES-128 of a counter under a key that nobody knows: as long as fewer than 2^64 IVs come of it they
- * cannot be told from random ones, but that none comes twice. The key is drawn anew with every worker.
+ * AES-128 of a counter under a key that nobody knows: as long as fewer than 2^64 IVs come of it
+ * they cannot be told from random ones, but that none comes twice. The key is drawn anew with every
+ * worker.
  */
 struct xi_ivgen {
 	EVP_CIPHER_CTX *aes;

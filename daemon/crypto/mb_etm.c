@@ -12,20 +12,20 @@
 #define TAG_MAX 64
 
 /*
- * `few`: so many jobs are done sooner one after the other by the CPU's SHA instructions than together
- * by vectors, which take as long for one as for a lane full. Measured on Sapphire Rapids with 64 to 1408
- * bytes; there are no such instructions for SHA-384 and SHA-512.
+ * `few`: so many jobs are done sooner one after the other by the CPU's SHA instructions than
+ * together by vectors, which take as long for one as for a lane full. Measured on Sapphire Rapids
+ * with 64 to 1408 bytes; there are no such instructions for SHA-384 and SHA-512.
  */
 static const struct {
 	IMB_HASH_ALG alg;
-	uint8_t tag_len;             /* that the library gives; ours may be shorter */
+	uint8_t tag_len; /* that the library gives; ours may be shorter */
 	uint8_t block;
 	uint8_t few;
 } hashes[] = {
-	[XI_AUTH_HMAC_SHA1] = { IMB_AUTH_HMAC_SHA_1, 12, 64, 4 },
-	[XI_AUTH_HMAC_SHA256] = { IMB_AUTH_HMAC_SHA_256, 16, 64, 8 },
-	[XI_AUTH_HMAC_SHA384] = { IMB_AUTH_HMAC_SHA_384, 24, 128, 0 },
-	[XI_AUTH_HMAC_SHA512] = { IMB_AUTH_HMAC_SHA_512, 32, 128, 0 },
+	[XI_AUTH_HMAC_SHA1] = {IMB_AUTH_HMAC_SHA_1, 12, 64, 4},
+	[XI_AUTH_HMAC_SHA256] = {IMB_AUTH_HMAC_SHA_256, 16, 64, 8},
+	[XI_AUTH_HMAC_SHA384] = {IMB_AUTH_HMAC_SHA_384, 24, 128, 0},
+	[XI_AUTH_HMAC_SHA512] = {IMB_AUTH_HMAC_SHA_512, 32, 128, 0},
 };
 #define AUTHS (sizeof(hashes) / sizeof(hashes[0]))
 
@@ -36,8 +36,8 @@ struct lane {
 
 struct xi_mb_etm {
 	IMB_MGR *mgr;
-	IMB_MGR *sha;                /* with SHA instructions; NULL: the CPU has none */
-	uint32_t width;              /* lanes of mgr's SHA-1 and SHA-256 */
+	IMB_MGR *sha;	/* with SHA instructions; NULL: the CPU has none */
+	uint32_t width; /* lanes of mgr's SHA-1 and SHA-256 */
 	struct xi_ivgen *ivgen;
 	struct xi_mb_etm_ops ops;
 	struct xi_mb_etm_key scratch; /* the SLOW method's; wiped after each job */
@@ -53,16 +53,17 @@ struct xi_mb_etm {
 void xi_mb_etm_ops(const IMB_MGR *mgr, struct xi_mb_etm_ops *ops)
 {
 	*ops = (struct xi_mb_etm_ops){
-		.aes = { mgr->keyexp_128, mgr->keyexp_192, mgr->keyexp_256 },
-		.sha = { [XI_AUTH_HMAC_SHA1] = mgr->sha1_one_block,
-			 [XI_AUTH_HMAC_SHA256] = mgr->sha256_one_block,
-			 [XI_AUTH_HMAC_SHA384] = mgr->sha384_one_block,
-			 [XI_AUTH_HMAC_SHA512] = mgr->sha512_one_block },
+		.aes = {mgr->keyexp_128, mgr->keyexp_192, mgr->keyexp_256},
+		.sha = {[XI_AUTH_HMAC_SHA1] = mgr->sha1_one_block,
+			[XI_AUTH_HMAC_SHA256] = mgr->sha256_one_block,
+			[XI_AUTH_HMAC_SHA384] = mgr->sha384_one_block,
+			[XI_AUTH_HMAC_SHA512] = mgr->sha512_one_block},
 	};
 }
 
 /* State after one block of the key, zero-padded, XOR fill. The key is never longer than a block. */
-static void hmac_state(hash_one_block_t sha, const struct xi_sa_key *raw, uint8_t fill, uint8_t *state)
+static void hmac_state(hash_one_block_t sha, const struct xi_sa_key *raw, uint8_t fill,
+		       uint8_t *state)
 {
 	const uint8_t *key = xi_key_auth(raw);
 	uint8_t block[128];
@@ -181,8 +182,8 @@ static void hash_fill(IMB_JOB *imb, const struct lane *lane, uint8_t *tag)
 	imb->hash_alg = hashes[lane->key->auth].alg;
 	imb->src = job->data - job->head_len;
 	imb->hash_start_src_offset_in_bytes = 0;
-	imb->msg_len_to_hash_in_bytes = job->head_len + job->len +
-					(xi_etm_has_esn(job) ? XI_ETM_ESN_LEN : 0);
+	imb->msg_len_to_hash_in_bytes =
+		job->head_len + job->len + (xi_etm_has_esn(job) ? XI_ETM_ESN_LEN : 0);
 	imb->auth_tag_output = tag;
 	imb->auth_tag_output_len_in_bytes = hashes[lane->key->auth].tag_len;
 	imb->u.HMAC._hashed_auth_key_xor_ipad = lane->key->inner;
@@ -195,7 +196,8 @@ static bool hash_burst(struct xi_mb_etm *etm, enum xi_auth auth, unsigned int n)
 	unsigned int few = etm->sha ? n % etm->width : 0;
 	unsigned int many = n - (few <= hashes[auth].few ? few : 0);
 
-	if (many && IMB_SUBMIT_HASH_BURST_NOCHECK(etm->mgr, etm->imb, many, hashes[auth].alg) != many)
+	if (many &&
+	    IMB_SUBMIT_HASH_BURST_NOCHECK(etm->mgr, etm->imb, many, hashes[auth].alg) != many)
 		return false;
 	few = n - many;
 	return !few || IMB_SUBMIT_HASH_BURST_NOCHECK(etm->sha, etm->imb + many, few,
@@ -288,7 +290,7 @@ static void run(struct xi_mb_etm *etm, struct lane *lanes, unsigned int n, IMB_C
 
 static void run_slow(struct xi_mb_etm *etm, struct xi_aead_job *job, IMB_CIPHER_DIRECTION dir)
 {
-	struct lane lane = { job, &etm->scratch };
+	struct lane lane = {job, &etm->scratch};
 
 	job->status = xi_mb_etm_expand(&etm->ops, &etm->scratch, job->raw);
 	if (!job->status)
@@ -308,7 +310,7 @@ void xi_mb_etm_add(struct xi_mb_etm *etm, struct xi_aead_job *job, const struct 
 	job->status = xi_etm_check(job, key->auth);
 	if (job->status)
 		return;
-	etm->lanes[etm->n++] = (struct lane){ job, key };
+	etm->lanes[etm->n++] = (struct lane){job, key};
 	if (etm->n == XI_ETM_JOBS)
 		xi_mb_etm_flush(etm, dir);
 }

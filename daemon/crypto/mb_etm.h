@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * AES-CBC and HMAC of ipsec-mb over many jobs at once. One job alone keeps one of 16 lanes busy: HMAC-SHA-256
- * over 1408 bytes takes 7 us then, and 0.5 us a job when there are 16.
+ * AES-CBC and HMAC of ipsec-mb over many jobs at once. One job alone keeps one of 16 lanes busy:
+ * HMAC-SHA-256 over 1408 bytes takes 7 us then, and 0.5 us a job when there are 16.
  */
 #ifndef XI_MB_ETM_H
 #define XI_MB_ETM_H
@@ -10,12 +10,13 @@
 
 #include "crypto/etm.h"
 
-/* Expanded once an SA: AES both ways, and HMAC's states after the padded key (RFC 2104 section 4). */
+/* Expanded once an SA: AES both ways, and HMAC's states after the padded key (RFC 2104 section 4).
+ */
 struct xi_mb_etm_key {
 	uint8_t enc[15 * 16] __attribute__((aligned(16)));
 	uint8_t dec[15 * 16] __attribute__((aligned(16)));
 	uint8_t inner[64], outer[64];
-	uint8_t aes;                 /* 0, 1, 2: 128, 192, 256 bits */
+	uint8_t aes; /* 0, 1, 2: 128, 192, 256 bits */
 	enum xi_auth auth;
 };
 
@@ -37,8 +38,8 @@ int xi_mb_etm_new(struct xi_mb_etm **out, IMB_MGR *mgr);
 void xi_mb_etm_free(struct xi_mb_etm *etm);
 
 /*
- * Takes a job, to be sealed or opened by the next flush at the latest: all jobs between two flushes go
- * the same way. key NULL: job->raw is expanded for it alone, and it is done at once.
+ * Takes a job, to be sealed or opened by the next flush at the latest: all jobs between two flushes
+ * go the same way. key NULL: job->raw is expanded for it alone, and it is done at once.
  */
 void xi_mb_etm_add(struct xi_mb_etm *etm, struct xi_aead_job *job, const struct xi_mb_etm_key *key,
 		   IMB_CIPHER_DIRECTION dir);

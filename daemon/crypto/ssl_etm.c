@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * HMAC by the SHA functions of old: their states are plain memory, which a packet copies. Behind EVP_MAC
- * of OpenSSL 3.0 each packet would allocate twice.
+ * HMAC by the SHA functions of old: their states are plain memory, which a packet copies. Behind
+ * EVP_MAC of OpenSSL 3.0 each packet would allocate twice.
  */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "crypto/ssl_etm.h"
@@ -31,13 +31,19 @@ struct sha_ops {
 	uint8_t len;
 };
 
-#define SHA_OPS(name, field, fn) \
-	static int name##_init(union sha *sha) { return fn##_Init(&sha->field); } \
-	static int name##_update(union sha *sha, const void *data, size_t len) \
-	{ \
-		return fn##_Update(&sha->field, data, len); \
-	} \
-	static int name##_final(uint8_t *out, union sha *sha) { return fn##_Final(out, &sha->field); }
+#define SHA_OPS(name, field, fn)                                                                   \
+	static int name##_init(union sha *sha)                                                     \
+	{                                                                                          \
+		return fn##_Init(&sha->field);                                                     \
+	}                                                                                          \
+	static int name##_update(union sha *sha, const void *data, size_t len)                     \
+	{                                                                                          \
+		return fn##_Update(&sha->field, data, len);                                        \
+	}                                                                                          \
+	static int name##_final(uint8_t *out, union sha *sha)                                      \
+	{                                                                                          \
+		return fn##_Final(out, &sha->field);                                               \
+	}
 
 SHA_OPS(sha1, sha1, SHA1)
 SHA_OPS(sha256, sha256, SHA256)
@@ -45,10 +51,10 @@ SHA_OPS(sha384, sha512, SHA384)
 SHA_OPS(sha512, sha512, SHA512)
 
 static const struct sha_ops shas[] = {
-	[XI_AUTH_HMAC_SHA1] = { sha1_init, sha1_update, sha1_final, 64, 20 },
-	[XI_AUTH_HMAC_SHA256] = { sha256_init, sha256_update, sha256_final, 64, 32 },
-	[XI_AUTH_HMAC_SHA384] = { sha384_init, sha384_update, sha384_final, 128, 48 },
-	[XI_AUTH_HMAC_SHA512] = { sha512_init, sha512_update, sha512_final, 128, 64 },
+	[XI_AUTH_HMAC_SHA1] = {sha1_init, sha1_update, sha1_final, 64, 20},
+	[XI_AUTH_HMAC_SHA256] = {sha256_init, sha256_update, sha256_final, 64, 32},
+	[XI_AUTH_HMAC_SHA384] = {sha384_init, sha384_update, sha384_final, 128, 48},
+	[XI_AUTH_HMAC_SHA512] = {sha512_init, sha512_update, sha512_final, 128, 64},
 };
 
 /* States after the padded key (RFC 2104 section 4). */
@@ -61,17 +67,17 @@ struct hmac {
 struct xi_ssl_etm_key {
 	struct hmac hmac;
 	unsigned int nworkers;
-	EVP_CIPHER_CTX *ctx[];       /* seal of worker 0, open of worker 0, seal of worker 1 ... */
+	EVP_CIPHER_CTX *ctx[]; /* seal of worker 0, open of worker 0, seal of worker 1 ... */
 };
 
 struct xi_ssl_etm {
 	unsigned int worker;
 	struct xi_ivgen *ivgen;
-	struct hmac scratch;         /* the SLOW method's; wiped after each job */
+	struct hmac scratch;		    /* the SLOW method's; wiped after each job */
 	EVP_CIPHER_CTX *slow[AES_SIZES][2]; /* rekeyed, as a new cipher would allocate */
 };
 
-enum dir { OPEN, SEAL };             /* values of EVP_CipherInit_ex2 */
+enum dir { OPEN, SEAL }; /* values of EVP_CipherInit_ex2 */
 
 /* Fetched once: a fetch takes a lock and walks the providers. */
 static pthread_once_t fetch_once = PTHREAD_ONCE_INIT;
@@ -79,7 +85,7 @@ static EVP_CIPHER *ciphers[AES_SIZES];
 
 static void fetch(void)
 {
-	static const char *const names[AES_SIZES] = { "AES-128-CBC", "AES-192-CBC", "AES-256-CBC" };
+	static const char *const names[AES_SIZES] = {"AES-128-CBC", "AES-192-CBC", "AES-256-CBC"};
 
 	for (int i = 0; i < AES_SIZES; i++)
 		ciphers[i] = EVP_CIPHER_fetch(NULL, names[i], NULL);
@@ -154,7 +160,8 @@ void xi_ssl_etm_key_free(struct xi_ssl_etm_key *key)
 	free(key);
 }
 
-int xi_ssl_etm_key_new(struct xi_ssl_etm_key **out, const struct xi_sa_key *raw, unsigned int nworkers)
+int xi_ssl_etm_key_new(struct xi_ssl_etm_key **out, const struct xi_sa_key *raw,
+		       unsigned int nworkers)
 {
 	struct xi_ssl_etm_key *key;
 
@@ -220,8 +227,8 @@ static EVP_CIPHER_CTX *slow_ctx(struct xi_ssl_etm *etm, const struct xi_sa_key *
 	return EVP_CipherInit_ex2(ctx, NULL, raw->key, NULL, dir, NULL) ? ctx : NULL;
 }
 
-/* An all-zero key takes the place of the last one, because a reset would free what the next SLOW job
- * needs. */
+/* An all-zero key takes the place of the last one, because a reset would free what the next SLOW
+ * job needs. */
 static void slow_wipe(struct xi_ssl_etm *etm, const struct xi_sa_key *raw, enum dir dir)
 {
 	static const uint8_t zero[32];
@@ -294,8 +301,8 @@ static int run_slow(struct xi_ssl_etm *etm, struct xi_aead_job *job, enum dir di
 	return err;
 }
 
-static int run_any(struct xi_ssl_etm *etm, const struct xi_ssl_etm_key *key, struct xi_aead_job *job,
-		   enum dir dir)
+static int run_any(struct xi_ssl_etm *etm, const struct xi_ssl_etm_key *key,
+		   struct xi_aead_job *job, enum dir dir)
 {
 	if (!key)
 		return run_slow(etm, job, dir);
@@ -304,12 +311,14 @@ static int run_any(struct xi_ssl_etm *etm, const struct xi_ssl_etm_key *key, str
 	return run(etm, &key->hmac, key->ctx[2 * etm->worker + (dir == OPEN)], job, dir);
 }
 
-void xi_ssl_etm_seal(struct xi_ssl_etm *etm, const struct xi_ssl_etm_key *key, struct xi_aead_job *job)
+void xi_ssl_etm_seal(struct xi_ssl_etm *etm, const struct xi_ssl_etm_key *key,
+		     struct xi_aead_job *job)
 {
 	job->status = run_any(etm, key, job, SEAL);
 }
 
-void xi_ssl_etm_open(struct xi_ssl_etm *etm, const struct xi_ssl_etm_key *key, struct xi_aead_job *job)
+void xi_ssl_etm_open(struct xi_ssl_etm *etm, const struct xi_ssl_etm_key *key,
+		     struct xi_aead_job *job)
 {
 	job->status = run_any(etm, key, job, OPEN);
 }

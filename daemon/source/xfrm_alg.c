@@ -27,19 +27,21 @@ static int presence_check(const struct xfrm_usersa_info *info, const struct xi_a
 	if (xi_attr_has(attrs, XFRMA_ALG_COMP))
 		return xi_refuse(ack, -EINVAL, "Invalid attribute for ESP: COMP");
 	if (!auth && !crypt && !aead)
-		return xi_refuse(
-			ack, -EINVAL,
-			"Missing required attribute for ESP: at least one of AUTH, AUTH_TRUNC, CRYPT, AEAD");
+		return xi_refuse(ack, -EINVAL,
+				 "Missing required attribute for ESP: at least one of AUTH, "
+				 "AUTH_TRUNC, CRYPT, AEAD");
 	if ((auth || crypt) && aead)
-		return xi_refuse(
-			ack, -EINVAL,
-			"Invalid attribute combination for ESP: AEAD can't be used with AUTH, AUTH_TRUNC, CRYPT");
+		return xi_refuse(ack, -EINVAL,
+				 "Invalid attribute combination for ESP: AEAD can't be used with "
+				 "AUTH, AUTH_TRUNC, CRYPT");
 	if (crypt && !auth)
 		return xi_refuse(ack, -EOPNOTSUPP,
-				 "encryption without integrity is not carried (RFC 8221 section 4): give an AUTH algorithm");
+				 "encryption without integrity is not carried (RFC 8221 section "
+				 "4): give an AUTH algorithm");
 	if (auth && !crypt)
-		return xi_refuse(ack, -EOPNOTSUPP,
-				 "integrity without encryption is not carried: give a CRYPT algorithm");
+		return xi_refuse(
+			ack, -EOPNOTSUPP,
+			"integrity without encryption is not carried: give a CRYPT algorithm");
 	return 0;
 }
 
@@ -88,12 +90,13 @@ static int aead_get(struct xi_sa_request *req, const struct xi_attrs *attrs, str
 	req->sa.alg = xi_cipher_named(algo.name, true);
 	if (req->sa.alg == XI_ALG_NONE)
 		return xi_refuse(ack, -ENOSYS,
-				 "Requested AEAD algorithm not found: carried is rfc4106(gcm(aes)) with a 128-bit ICV");
+				 "Requested AEAD algorithm not found: carried is rfc4106(gcm(aes)) "
+				 "with a 128-bit ICV");
 	salt = xi_cipher_info(req->sa.alg)->salt_len * 8U;
 	if (algo.key_bits < salt || !key_append(&req->key, &algo))
-		return xi_refuse(
-			ack, -EINVAL,
-			"rfc4106(gcm(aes)) takes a key of 160, 224 or 288 bits: 128, 192 or 256 and 32 of salt");
+		return xi_refuse(ack, -EINVAL,
+				 "rfc4106(gcm(aes)) takes a key of 160, 224 or 288 bits: 128, 192 "
+				 "or 256 and 32 of salt");
 	req->sa.key_bits = algo.key_bits - salt;
 	req->sa.icv_len = head.alg_icv_len % 8 ? 0 : head.alg_icv_len / 8;
 	return 0;
@@ -121,7 +124,7 @@ static int auth_get(struct xi_sa_request *req, const struct xi_attrs *attrs, str
 {
 	bool trunc = xi_attr_has(attrs, XFRMA_ALG_AUTH_TRUNC);
 	int type = trunc ? XFRMA_ALG_AUTH_TRUNC : XFRMA_ALG_AUTH;
-	struct xfrm_algo_auth head = { .alg_trunc_len = 0 };
+	struct xfrm_algo_auth head = {.alg_trunc_len = 0};
 	const struct xi_auth_info *info;
 	struct algo algo;
 	int err;
@@ -136,7 +139,8 @@ static int auth_get(struct xi_sa_request *req, const struct xi_attrs *attrs, str
 	info = xi_auth_info(req->sa.auth);
 	if (!info)
 		return xi_refuse(ack, -ENOSYS,
-				 "Requested %s algorithm not found: carried are hmac(sha1), hmac(sha256), hmac(sha384), hmac(sha512)",
+				 "Requested %s algorithm not found: carried are hmac(sha1), "
+				 "hmac(sha256), hmac(sha384), hmac(sha512)",
 				 trunc ? "AUTH_TRUNC" : "AUTH");
 	if (head.alg_trunc_len > info->full_bits)
 		return xi_refuse(ack, -EINVAL, "Invalid length requested for truncated ICV");
@@ -220,5 +224,6 @@ void xi_xfrm_put_algs(struct xi_nlmsg *msg, const struct xi_sa_rec *rec)
 		return;
 	algo_put(msg, XFRMA_ALG_AUTH, auth->name, xi_key_auth(&rec->key), rec->key.auth_len);
 	auth_trunc_put(msg, rec, auth->name);
-	algo_put(msg, XFRMA_ALG_CRYPT, cipher->name, rec->key.key, rec->key.len - rec->key.auth_len);
+	algo_put(msg, XFRMA_ALG_CRYPT, cipher->name, rec->key.key,
+		 rec->key.len - rec->key.auth_len);
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * What the crypto of a packet costs, ns: every algorithm, engine and direction, jobs one by one and in batches.
- * All variants take turns, and the least of each counts, so that other work on the machine hardly shows.
+ * What the crypto of a packet costs, ns: every algorithm, engine and direction, jobs one by one and
+ *in batches. All variants take turns, and the least of each counts, so that other work on the
+ *machine hardly shows.
  *
  *	build/tests/bench/engines [ROUNDS]
  */
@@ -20,8 +21,8 @@
 #define SIZES 3
 #define DATA_MAX 1408
 
-static const uint32_t sizes[SIZES] = { 64, 512, 1408 };
-static const uint32_t batches[] = { 1, 4, 8, 16, 32, 64 };
+static const uint32_t sizes[SIZES] = {64, 512, 1408};
+static const uint32_t batches[] = {1, 4, 8, 16, 32, 64};
 #define BATCHES (sizeof(batches) / sizeof(batches[0]))
 
 static const struct {
@@ -30,11 +31,11 @@ static const struct {
 	enum xi_auth auth;
 	uint32_t key_len, auth_len, icv_len;
 } transforms[] = {
-	{ "aes-gcm-128", XI_ALG_AES_GCM, XI_AUTH_NONE, 20, 0, 16 },
-	{ "aes-cbc-128 hmac-sha1-96", XI_ALG_AES_CBC, XI_AUTH_HMAC_SHA1, 16, 20, 12 },
-	{ "aes-cbc-128 hmac-sha256-128", XI_ALG_AES_CBC, XI_AUTH_HMAC_SHA256, 16, 32, 16 },
-	{ "aes-cbc-256 hmac-sha384-192", XI_ALG_AES_CBC, XI_AUTH_HMAC_SHA384, 32, 48, 24 },
-	{ "aes-cbc-256 hmac-sha512-256", XI_ALG_AES_CBC, XI_AUTH_HMAC_SHA512, 32, 64, 32 },
+	{"aes-gcm-128", XI_ALG_AES_GCM, XI_AUTH_NONE, 20, 0, 16},
+	{"aes-cbc-128 hmac-sha1-96", XI_ALG_AES_CBC, XI_AUTH_HMAC_SHA1, 16, 20, 12},
+	{"aes-cbc-128 hmac-sha256-128", XI_ALG_AES_CBC, XI_AUTH_HMAC_SHA256, 16, 32, 16},
+	{"aes-cbc-256 hmac-sha384-192", XI_ALG_AES_CBC, XI_AUTH_HMAC_SHA384, 32, 48, 24},
+	{"aes-cbc-256 hmac-sha512-256", XI_ALG_AES_CBC, XI_AUTH_HMAC_SHA512, 32, 64, 32},
 };
 #define TRANSFORMS (sizeof(transforms) / sizeof(transforms[0]))
 
@@ -44,13 +45,13 @@ struct side {
 	struct xi_ckey *keys[TRANSFORMS];
 };
 
-static struct side sides[ENGINES] = { { .e = &xi_engine_openssl }, { .e = &xi_engine_ipsec_mb } };
+static struct side sides[ENGINES] = {{.e = &xi_engine_openssl}, {.e = &xi_engine_ipsec_mb}};
 static double least[TRANSFORMS][ENGINES][SIZES][BATCHES][2];
 static uint8_t packets[BATCH][HEAD + DATA_MAX + 32];
 
 static void side_start(struct side *s)
 {
-	struct xi_sa_key raw = { .alg = XI_ALG_NONE };
+	struct xi_sa_key raw = {.alg = XI_ALG_NONE};
 
 	if (!s->e->usable())
 		return;
@@ -81,10 +82,14 @@ static void measure(const struct side *s, size_t t, uint32_t len, uint32_t n, do
 	double start;
 
 	for (uint32_t i = 0; i < BATCH; i++) {
-		jobs[i] = (struct xi_aead_job){ .key = s->keys[t], .data = packets[i] + HEAD, .len = len,
-						.icv = packets[i] + HEAD + len, .aad_len = 8,
-						.icv_len = transforms[t].icv_len, .head_len = HEAD,
-						.fresh_iv = transforms[t].auth != XI_AUTH_NONE };
+		jobs[i] = (struct xi_aead_job){.key = s->keys[t],
+					       .data = packets[i] + HEAD,
+					       .len = len,
+					       .icv = packets[i] + HEAD + len,
+					       .aad_len = 8,
+					       .icv_len = transforms[t].icv_len,
+					       .head_len = HEAD,
+					       .fresh_iv = transforms[t].auth != XI_AUTH_NONE};
 	}
 	start = now();
 	for (uint32_t i = 0; i < BATCH; i += n)

@@ -190,6 +190,8 @@ static void fake_sas(struct fake *f)
 	out->sa.sa_index = 0x00100002;
 	out->sa.flags = 0;
 	out->sa.key_bits = 128;
+	out->sa.alg = XI_ALG_AES_CBC;
+	out->sa.auth = XI_AUTH_HMAC_SHA256;
 	out->sa.sa_dir = 2;
 	out->sa.replay_window = 0;
 	for (int i = 0; i < 2; i++) {
@@ -475,7 +477,7 @@ static void test_show_has_the_documented_shape(void **state)
 		" {\"spi\": \"0xc0000002\", \"src\": \"2001:db8::1\", \"dst\": \"2001:db8::2\","
 		"  \"proto\": \"esp\", \"mode\": \"tunnel\", \"dir\": \"out\", \"handle\": "
 		"\"0x00100002\","
-		"  \"algorithm\": \"rfc4106(gcm(aes))\", \"key_bits\": 128, \"icv_bits\": 128, "
+		"  \"algorithm\": \"cbc(aes)\", \"integrity\": \"hmac(sha256)\", \"key_bits\": 128, \"icv_bits\": 128, "
 		"\"esn\": false,"
 		"  \"larval\": false, \"replay_window\": 0, \"reqid\": 42, \"mark\": 0, "
 		"\"if_id\": 0, \"age\": 100,"
@@ -1144,7 +1146,7 @@ static void test_show_for_people(void **state)
 		"  \"oseq\": 12, \"top\": 0, \"replay_window\": 0, \"cached\": null},"
 		"  {\"spi\": \"0xc0000002\", \"src\": \"198.51.100.2\", \"dst\": \"192.0.2.1\","
 		"  \"proto\": \"esp\", \"mode\": \"tunnel\", \"dir\": \"in\", \"algorithm\": "
-		"\"rfc4106(gcm(aes))\","
+		"\"cbc(aes)\", \"integrity\": \"hmac(sha384)\", \"icv_bits\": 192,"
 		"  \"key_bits\": 256, \"esn\": false, \"age\": 0, \"last_use\": null, "
 		"\"packets\": 1, \"bytes\": 84,"
 		"  \"oseq\": 0, \"top\": 1, \"replay_window\": 32, \"cached\": {\"method\": "
@@ -1176,7 +1178,7 @@ static void test_show_for_people(void **state)
 		"  cache: not in the cache\n"
 		"\n"
 		"sa: esp 0xc0000002 in, 198.51.100.2 -> 192.0.2.1\n"
-		"  algorithm: rfc4106(gcm(aes)) 256, tunnel mode, replay window 32\n"
+		"  algorithm: cbc(aes) 256 with hmac(sha384) 192, tunnel mode, replay window 32\n"
 		"  age: 0 seconds, never used\n"
 		"  traffic: 1 packet, 84 B, received up to number 1\n"
 		"  cache: in the cache, fast, slot 3\n"

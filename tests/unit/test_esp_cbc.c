@@ -18,7 +18,7 @@
 
 static const struct xi_engine *engine_at(unsigned int i)
 {
-	static const char *const names[ENGINES] = { "openssl", "ipsec-mb" };
+	static const char *const names[ENGINES] = {"openssl", "ipsec-mb"};
 	const struct xi_engine *e = xi_engine_find(names[i]);
 
 	if (!e)
@@ -34,7 +34,7 @@ static void expect_pkt(const char *name, const struct xi_pkt *pkt, const uint8_t
 
 static void seal_with_iv(struct test_sa *t, uint64_t seq, struct xi_pkt *pkt, const uint8_t iv[IV])
 {
-	struct xi_esp_tally tally = { .now = 1000 };
+	struct xi_esp_tally tally = {.now = 1000};
 	struct xi_aead_job job;
 
 	assert_int_equal(xi_esp_out_prepare(&t->ctx, seq, pkt, &job), XI_NONE);
@@ -92,14 +92,16 @@ static void shared_cbc_tunnel_packets_are_met(void **state)
 	for (unsigned int n = 0; n < ENGINES; n++) {
 		const struct xi_engine *e = engine_at(n);
 
-		json_array_foreach (json_object_get(root, "vectors"), i, v) {
+		json_array_foreach(json_object_get(root, "vectors"), i, v)
+		{
 			const char *auth = vec_str(v, "auth");
 
-			if (!e || strcmp(vec_str(v, "enc"), "cbc(aes)") || strncmp(auth, "hmac", 4) ||
-			    strcmp(vec_str(v, "mode"), "tunnel"))
+			if (!e || strcmp(vec_str(v, "enc"), "cbc(aes)") ||
+			    strncmp(auth, "hmac", 4) || strcmp(vec_str(v, "mode"), "tunnel"))
 				continue;
-			shared_vector(v, e, strcmp(auth, "hmac(sha256)") ? XI_AUTH_HMAC_SHA512 :
-									   XI_AUTH_HMAC_SHA256);
+			shared_vector(v, e,
+				      strcmp(auth, "hmac(sha256)") ? XI_AUTH_HMAC_SHA512
+								   : XI_AUTH_HMAC_SHA256);
 			done++;
 		}
 		assert_int_equal(done, e ? 3 : 0);
@@ -111,7 +113,7 @@ static void shared_cbc_tunnel_packets_are_met(void **state)
 /* kind: outer family, inner family, ESN, engine, HMAC. */
 static void kind_start(struct test_sa *t, unsigned int kind)
 {
-	static const uint32_t bits[] = { 128, 192, 256 };
+	static const uint32_t bits[] = {128, 192, 256};
 
 	test_sa_default(t, kind & 1 ? XI_IPV6 : XI_IPV4);
 	test_sa_cbc(t, bits[kind % 3], XI_AUTH_HMAC_SHA1 + kind / 16);
@@ -139,8 +141,10 @@ static void every_length_goes_there_and_back(void **state)
 				t.state.top = seq - 1;
 			test_pkt_set(&p, inner, len);
 			assert_int_equal(test_seal(&t, seq, &p.pkt), XI_NONE);
-			/* RFC 3602 section 3: payload, padding and trailer fill blocks, and no more */
-			assert_int_equal(p.pkt.len, front + (len + 2 + 15) / 16 * 16 + t.sa.icv_len);
+			/* RFC 3602 section 3: payload, padding and trailer fill blocks, and no more
+			 */
+			assert_int_equal(p.pkt.len,
+					 front + (len + 2 + 15) / 16 * 16 + t.sa.icv_len);
 			assert_true(p.pkt.len <= len + xi_esp_overhead(&t.ctx));
 			assert_int_equal(test_open(&t, &p.pkt, NULL), XI_NONE);
 			expect_pkt("length", &p.pkt, inner, len);
@@ -149,7 +153,8 @@ static void every_length_goes_there_and_back(void **state)
 	}
 }
 
-/* One packet, one number, twice: another IV, so another ciphertext. Nothing of the number is in it. */
+/* One packet, one number, twice: another IV, so another ciphertext. Nothing of the number is in it.
+ */
 static void an_iv_is_not_seen_before(void **state)
 {
 	static struct test_sa t;
@@ -178,11 +183,12 @@ static void an_iv_is_not_seen_before(void **state)
 	}
 }
 
-/* In memory of exactly its length, so that a sanitizer sees every byte read or written beyond it. */
+/* In memory of exactly its length, so that a sanitizer sees every byte read or written beyond it.
+ */
 static enum xi_reason open_exact(struct test_sa *t, const uint8_t *data, size_t len)
 {
 	uint8_t *copy = malloc(len ? len : 1);
-	struct xi_pkt pkt = { .data = copy, .len = (uint32_t)len };
+	struct xi_pkt pkt = {.data = copy, .len = (uint32_t)len};
 	enum xi_reason why;
 
 	assert_non_null(copy);
@@ -286,29 +292,29 @@ static void padding_is_checked(void **state)
 {
 	static const struct {
 		const char *what;
-		size_t len;          /* of plaintext: 32 bytes of packet, then padding */
+		size_t len; /* of plaintext: 32 bytes of packet, then padding */
 		uint8_t pad, next, spoilt;
 		enum xi_reason want;
 	} cases[] = {
-		{ "shortest", 48, 14, 4, 0, XI_NONE },
-		{ "one block more", 64, 30, 4, 0, XI_NONE },
-		{ "the longest", 288, 254, 4, 0, XI_NONE },
-		{ "no padding, then TFC", 288, 0, 4, 0, XI_NONE },
-		{ "first byte wrong", 48, 14, 4, 32, XI_DROP_PADDING },
-		{ "last byte wrong", 48, 14, 4, 45, XI_DROP_PADDING },
-		{ "more than there is", 48, 47, 4, 0, XI_DROP_PADDING },
-		{ "all but the trailer", 16, 14, 4, 0, XI_DROP_INNER },
-		{ "far more than there is", 16, 255, 4, 0, XI_DROP_PADDING },
-		{ "into the packet", 48, 20, 4, 0, XI_DROP_PADDING },
-		{ "dummy", 16, 14, 59, 0, XI_DUMMY },
-		{ "TCP", 48, 14, 6, 0, XI_DROP_INNER },
+		{"shortest", 48, 14, 4, 0, XI_NONE},
+		{"one block more", 64, 30, 4, 0, XI_NONE},
+		{"the longest", 288, 254, 4, 0, XI_NONE},
+		{"no padding, then TFC", 288, 0, 4, 0, XI_NONE},
+		{"first byte wrong", 48, 14, 4, 32, XI_DROP_PADDING},
+		{"last byte wrong", 48, 14, 4, 45, XI_DROP_PADDING},
+		{"more than there is", 48, 47, 4, 0, XI_DROP_PADDING},
+		{"all but the trailer", 16, 14, 4, 0, XI_DROP_INNER},
+		{"far more than there is", 16, 255, 4, 0, XI_DROP_PADDING},
+		{"into the packet", 48, 20, 4, 0, XI_DROP_PADDING},
+		{"dummy", 16, 14, 59, 0, XI_DUMMY},
+		{"TCP", 48, 14, 6, 0, XI_DROP_INNER},
 	};
 
 	for (size_t i = 0; i < 2 * sizeof(cases) / sizeof(cases[0]); i++) {
 		size_t len = cases[i / 2].len, pad = cases[i / 2].pad;
 		static struct test_sa t;
 		static struct test_pkt p;
-		uint8_t plain[288] = { 0 };
+		uint8_t plain[288] = {0};
 		enum xi_reason why;
 
 		kind_start(&t, i % 2 ? 8 + 16 : 4 + 48);
@@ -345,8 +351,9 @@ static void sas_that_do_not_fit_their_key_are_refused(void **state)
 		t.sa.alg = i == 8 ? XI_ALG_AES_GCM : t.sa.alg;
 		t.sa.mode = i == 9 ? XI_TRANSPORT : t.sa.mode;
 		/* 2: hmac(sha256) of 96 bits, which Linux has */
-		assert_int_equal(xi_sa_ctx_init(&t.ctx, &t.sa, &t.raw, &t.state, t.words, XI_WINDOW_WORDS),
-				 i == 0 || i == 2 ? 0 : -EOPNOTSUPP);
+		assert_int_equal(
+			xi_sa_ctx_init(&t.ctx, &t.sa, &t.raw, &t.state, t.words, XI_WINDOW_WORDS),
+			i == 0 || i == 2 ? 0 : -EOPNOTSUPP);
 	}
 }
 

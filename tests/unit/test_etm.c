@@ -16,9 +16,9 @@
 #include "vectors.h"
 
 #define DATA_MAX 9008
-#define HEAD 24                      /* SPI, sequence number, IV */
+#define HEAD 24 /* SPI, sequence number, IV */
 #define ICV_MAX 32
-#define BATCH 100                    /* more than an engine does at once */
+#define BATCH 100 /* more than an engine does at once */
 #define AUTHS 4
 
 struct engine {
@@ -31,7 +31,7 @@ static unsigned int nengines;
 
 static int start(void **state)
 {
-	static const char *const names[] = { "openssl", "ipsec-mb" };
+	static const char *const names[] = {"openssl", "ipsec-mb"};
 
 	nengines = 0;
 	for (unsigned int i = 0; i < 2; i++) {
@@ -61,10 +61,10 @@ static const struct {
 	uint32_t key_len, icv_len;
 	const char *digest;
 } auths[AUTHS + 1] = {
-	[XI_AUTH_HMAC_SHA1] = { 20, 12, "SHA1" },
-	[XI_AUTH_HMAC_SHA256] = { 32, 16, "SHA256" },
-	[XI_AUTH_HMAC_SHA384] = { 48, 24, "SHA384" },
-	[XI_AUTH_HMAC_SHA512] = { 64, 32, "SHA512" },
+	[XI_AUTH_HMAC_SHA1] = {20, 12, "SHA1"},
+	[XI_AUTH_HMAC_SHA256] = {32, 16, "SHA256"},
+	[XI_AUTH_HMAC_SHA384] = {48, 24, "SHA384"},
+	[XI_AUTH_HMAC_SHA512] = {64, 32, "SHA512"},
 };
 
 static void raw_set(struct xi_sa_key *raw, enum xi_auth auth, const uint8_t *aes, uint32_t aes_len,
@@ -118,9 +118,14 @@ static void mac_check(const struct engine *en, const struct xi_sa_key *raw, cons
 
 	assert_int_equal(en->e->key_new(&key, raw, 1), 0);
 	for (int slow = 0; slow < 2; slow++) {
-		struct xi_aead_job job = { .key = slow ? NULL : key, .raw = raw, .data = buf + len,
-					   .icv = buf + len, .icv_len = icv_len, .status = -1,
-					   .head_len = (uint16_t)len, .aad_len = 8 };
+		struct xi_aead_job job = {.key = slow ? NULL : key,
+					  .raw = raw,
+					  .data = buf + len,
+					  .icv = buf + len,
+					  .icv_len = icv_len,
+					  .status = -1,
+					  .head_len = (uint16_t)len,
+					  .aad_len = 8};
 
 		if (len)
 			memcpy(buf, msg, len);
@@ -152,27 +157,28 @@ static void hmac_answers_are_met(void **state)
 		const char *key, *msg, *icv;
 	} cases[] = {
 		/* RFC 2202 section 3, cases 1, 3 and 5, cut to 96 bits (RFC 2404) */
-		{ XI_AUTH_HMAC_SHA1, TEN("0b") TEN("0b"), HI_THERE, "b617318655057264e28bc0b6" },
-		{ XI_AUTH_HMAC_SHA1, TEN("aa") TEN("aa"), MSG3, "125d7342b9ac11cd91a39af4" },
-		{ XI_AUTH_HMAC_SHA1, TEN("0c") TEN("0c"),
-		  "546573742057697468205472756e636174696f6e", "4c1a03424b55e07fe7f27be1" },
+		{XI_AUTH_HMAC_SHA1, TEN("0b") TEN("0b"), HI_THERE, "b617318655057264e28bc0b6"},
+		{XI_AUTH_HMAC_SHA1, TEN("aa") TEN("aa"), MSG3, "125d7342b9ac11cd91a39af4"},
+		{XI_AUTH_HMAC_SHA1, TEN("0c") TEN("0c"), "546573742057697468205472756e636174696f6e",
+		 "4c1a03424b55e07fe7f27be1"},
 		/* RFC 4868 section 2.7.2 */
-		{ XI_AUTH_HMAC_SHA256, JEFE4 JEFE4, WHAT, "167f928588c5cc2eef8e3093caa0e87c" },
-		{ XI_AUTH_HMAC_SHA256, AA16 AA16, MSG3, "cdcb1220d1ecccea91e53aba3092f962" },
-		{ XI_AUTH_HMAC_SHA256, KEY32, MSG4, "372efcf9b40b35c2115b1346903d2ef4" },
-		{ XI_AUTH_HMAC_SHA384, JEFE4 JEFE4 JEFE4, WHAT,
-		  "2c7353974f1842fd66d53c452ca42122b28c0b594cfb184d" },
-		{ XI_AUTH_HMAC_SHA384, AA16 AA16 AA16, MSG3,
-		  "809f439be00274321d4a538652164b53554a508184a0c316" },
-		{ XI_AUTH_HMAC_SHA384, KEY32 "0a0b0c0d0e0f10111213141516171819", MSG4,
-		  "5b540085c6e6358096532b2493609ed1cb298f774f87bb5c" },
-		{ XI_AUTH_HMAC_SHA512, JEFE4 JEFE4 JEFE4 JEFE4, WHAT,
-		  "cb370917ae8a7ce28cfd1d8f4705d6141c173b2a9362c15df235dfb251b15454" },
-		{ XI_AUTH_HMAC_SHA512, AA16 AA16 AA16 AA16, MSG3,
-		  "2ee7acd783624ca9398710f3ee05ae41b9f9b0510c87e49e586cc9bf961733d8" },
-		{ XI_AUTH_HMAC_SHA512, KEY32 "2122232425262728292a2b2c2d2e2f30"
-		  "3132333435363738393a3b3c3d3e3f40", MSG4,
-		  "5e6688e5a3daec826ca32eaea224eff5e700628947470e13ad01302561bab108" },
+		{XI_AUTH_HMAC_SHA256, JEFE4 JEFE4, WHAT, "167f928588c5cc2eef8e3093caa0e87c"},
+		{XI_AUTH_HMAC_SHA256, AA16 AA16, MSG3, "cdcb1220d1ecccea91e53aba3092f962"},
+		{XI_AUTH_HMAC_SHA256, KEY32, MSG4, "372efcf9b40b35c2115b1346903d2ef4"},
+		{XI_AUTH_HMAC_SHA384, JEFE4 JEFE4 JEFE4, WHAT,
+		 "2c7353974f1842fd66d53c452ca42122b28c0b594cfb184d"},
+		{XI_AUTH_HMAC_SHA384, AA16 AA16 AA16, MSG3,
+		 "809f439be00274321d4a538652164b53554a508184a0c316"},
+		{XI_AUTH_HMAC_SHA384, KEY32 "0a0b0c0d0e0f10111213141516171819", MSG4,
+		 "5b540085c6e6358096532b2493609ed1cb298f774f87bb5c"},
+		{XI_AUTH_HMAC_SHA512, JEFE4 JEFE4 JEFE4 JEFE4, WHAT,
+		 "cb370917ae8a7ce28cfd1d8f4705d6141c173b2a9362c15df235dfb251b15454"},
+		{XI_AUTH_HMAC_SHA512, AA16 AA16 AA16 AA16, MSG3,
+		 "2ee7acd783624ca9398710f3ee05ae41b9f9b0510c87e49e586cc9bf961733d8"},
+		{XI_AUTH_HMAC_SHA512,
+		 KEY32 "2122232425262728292a2b2c2d2e2f30"
+		       "3132333435363738393a3b3c3d3e3f40",
+		 MSG4, "5e6688e5a3daec826ca32eaea224eff5e700628947470e13ad01302561bab108"},
 	};
 	static const uint8_t aes[16];
 
@@ -199,7 +205,8 @@ static void hmac_answers_are_met(void **state)
 
 static unsigned int wycheproof_group(const json_t *group, enum xi_auth auth, unsigned int *invalid)
 {
-	/* SHA-1's shortest tag there has 80 bits: the leading 96 of the full one, where it is right */
+	/* SHA-1's shortest tag there has 80 bits: the leading 96 of the full one, where it is right
+	 */
 	uint32_t want = auth == XI_AUTH_HMAC_SHA1 ? 20 : auths[auth].icv_len;
 	static uint8_t msg[DATA_MAX];
 	static const uint8_t aes[16];
@@ -207,9 +214,11 @@ static unsigned int wycheproof_group(const json_t *group, enum xi_auth auth, uns
 	json_t *test;
 	size_t i;
 
-	if (vec_int(group, "keySize") != auths[auth].key_len * 8 || vec_int(group, "tagSize") != want * 8)
+	if (vec_int(group, "keySize") != auths[auth].key_len * 8 ||
+	    vec_int(group, "tagSize") != want * 8)
 		return 0;
-	json_array_foreach (json_object_get(group, "tests"), i, test) {
+	json_array_foreach(json_object_get(group, "tests"), i, test)
+	{
 		bool valid = !strcmp(vec_str(test, "result"), "valid");
 		uint8_t key[64], icv[ICV_MAX];
 		struct xi_sa_key raw;
@@ -245,8 +254,8 @@ static void wycheproof_verdicts_are_met(void **state)
 		unsigned int done = 0, invalid = 0;
 		size_t i;
 
-		json_array_foreach (json_object_get(root, "testGroups"), i, group)
-			done += wycheproof_group(group, auth, &invalid);
+		json_array_foreach(json_object_get(root, "testGroups"), i, group) done +=
+			wycheproof_group(group, auth, &invalid);
 		json_decref(root);
 		assert_true(done >= 20 && (invalid > 20 || auth == XI_AUTH_HMAC_SHA1));
 	}
@@ -265,8 +274,8 @@ static void hmac_now(enum xi_auth auth, const uint8_t *key, const struct packet 
 		memcpy(msg + n, esn, 4);
 		n += 4;
 	}
-	assert_non_null(HMAC(EVP_get_digestbyname(auths[auth].digest), key, (int)auths[auth].key_len,
-			     msg, n, tag, &tag_len));
+	assert_non_null(HMAC(EVP_get_digestbyname(auths[auth].digest), key,
+			     (int)auths[auth].key_len, msg, n, tag, &tag_len));
 	memcpy(icv, tag, auths[auth].icv_len);
 }
 
@@ -277,24 +286,24 @@ static void cbc_answers_are_met(void **state)
 		const char *key, *iv, *clear, *sealed;
 	} cases[] = {
 		/* 1 */
-		{ "06a9214036b8a15b512e03d534120006", "3dafba429d9eb430b422da802c9fac41",
-		  "53696e676c6520626c6f636b206d7367", "e353779c1079aeb82708942dbe77181a" },
+		{"06a9214036b8a15b512e03d534120006", "3dafba429d9eb430b422da802c9fac41",
+		 "53696e676c6520626c6f636b206d7367", "e353779c1079aeb82708942dbe77181a"},
 		/* 2 */
-		{ "c286696d887c9aa0611bbb3e2025a45a", "562e17996d093d28ddb3ba695a2e6f58",
-		  "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
-		  "d296cd94c2cccf8a3a863028b5e1dc0a7586602d253cfff91b8266bea6d61ab1" },
+		{"c286696d887c9aa0611bbb3e2025a45a", "562e17996d093d28ddb3ba695a2e6f58",
+		 "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+		 "d296cd94c2cccf8a3a863028b5e1dc0a7586602d253cfff91b8266bea6d61ab1"},
 		/* 3 */
-		{ "6c3ea0477630ce21a2ce334aa746c2cd", "c782dc4c098c66cbd9cd27d825682c81",
-		  "5468697320697320612034382d62797465206d657373616765202865786163746c79203320414553"
-		  "20626c6f636b7329",
-		  "d0a02b3836451753d493665d33f0e8862dea54cdb293abc7506939276772f8d5021c19216bad525c"
-		  "8579695d83ba2684" },
+		{"6c3ea0477630ce21a2ce334aa746c2cd", "c782dc4c098c66cbd9cd27d825682c81",
+		 "5468697320697320612034382d62797465206d657373616765202865786163746c79203320414553"
+		 "20626c6f636b7329",
+		 "d0a02b3836451753d493665d33f0e8862dea54cdb293abc7506939276772f8d5021c19216bad525c"
+		 "8579695d83ba2684"},
 		/* 4 */
-		{ "56e47a38c5598974bc46903dba290349", "8ce82eefbea0da3c44699ed7db51b7d9",
-		  "a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7b8b9babbbcbdbebfc0c1c2c3c4c5c6c7"
-		  "c8c9cacbcccdcecfd0d1d2d3d4d5d6d7d8d9dadbdcdddedf",
-		  "c30e32ffedc0774e6aff6af0869f71aa0f3af07a9a31a9c684db207eb0ef8e4e35907aa632c3ffdf"
-		  "868bb7b29d3d46ad83ce9f9a102ee99d49a53e87f4c3da55" },
+		{"56e47a38c5598974bc46903dba290349", "8ce82eefbea0da3c44699ed7db51b7d9",
+		 "a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7b8b9babbbcbdbebfc0c1c2c3c4c5c6c7"
+		 "c8c9cacbcccdcecfd0d1d2d3d4d5d6d7d8d9dadbdcdddedf",
+		 "c30e32ffedc0774e6aff6af0869f71aa0f3af07a9a31a9c684db207eb0ef8e4e35907aa632c3ffdf"
+		 "868bb7b29d3d46ad83ce9f9a102ee99d49a53e87f4c3da55"},
 	};
 
 	for (size_t i = 0; i < AUTHS * sizeof(cases) / sizeof(cases[0]); i++) {
@@ -343,7 +352,7 @@ struct batch {
 
 static void batch_key(struct xi_sa_key *raw, bool gcm)
 {
-	static const uint32_t aes_len[] = { 16, 24, 32 };
+	static const uint32_t aes_len[] = {16, 24, 32};
 	uint8_t aes[32], mac[64];
 
 	fill_random(aes, sizeof(aes));
@@ -486,7 +495,7 @@ static void any_number_of_jobs_is_done(void **state)
 {
 	static struct packet p[BATCH];
 	struct xi_aead_job jobs[BATCH];
-	uint8_t aes[16] = { 1 }, mac[64] = { 2 };
+	uint8_t aes[16] = {1}, mac[64] = {2};
 
 	for (unsigned int i = 0; i < nengines * AUTHS; i++) {
 		const struct engine *en = &engines[i / AUTHS];
@@ -528,15 +537,16 @@ static int block_order(const void *a, const void *b)
 }
 
 /*
- * RFC 3602 section 3: at random and unpredictable. The same packets, keys and sequence numbers get others
- * each time, with every worker; none twice, none that differs from another by what two others do.
+ * RFC 3602 section 3: at random and unpredictable. The same packets, keys and sequence numbers get
+ * others each time, with every worker; none twice, none that differs from another by what two
+ * others do.
  */
 static void ivs_are_fresh(void **state)
 {
 	enum { ROUNDS = 20, ALL = ROUNDS * BATCH };
 	static uint8_t ivs[4 * ALL][16], diffs[4 * ALL][16];
 	static struct packet p[BATCH];
-	uint8_t aes[16] = { 1 }, mac[64] = { 2 };
+	uint8_t aes[16] = {1}, mac[64] = {2};
 	struct xi_aead_job jobs[BATCH];
 	unsigned int n = 0, ones = 0;
 	struct xi_sa_key raw;
@@ -585,21 +595,21 @@ static void wrong_keys_and_jobs_are_refused(void **state)
 		const char *what;
 		uint32_t len, icv_len, aad_len, head_len, gap;
 	} cases[] = {
-		{ "not a multiple of the block", 17, 16, 8, HEAD, 0 },
-		{ "one byte", 1, 16, 8, HEAD, 0 },
-		{ "ICV of 8 bytes", 32, 8, 8, HEAD, 0 },
-		{ "ICV of 20 bytes", 32, 20, 8, HEAD, 0 },
-		{ "ICV of 0 bytes", 32, 0, 8, HEAD, 0 },
-		{ "AAD of 4 bytes", 32, 16, 4, HEAD, 0 },
-		{ "no IV", 32, 16, 8, 8, 0 },
-		{ "nothing at all", 0, 16, 8, 0, 0 },
-		{ "ICV elsewhere", 32, 16, 8, HEAD, 1 },
-		{ "longer than any packet", 65536, 16, 8, HEAD, 0 },
-		{ "longer than a lane counts", 65520, 16, 8, HEAD, 0 },
-		{ "nearly 4 GiB", 0xfffffff0, 16, 8, HEAD, 0 },
+		{"not a multiple of the block", 17, 16, 8, HEAD, 0},
+		{"one byte", 1, 16, 8, HEAD, 0},
+		{"ICV of 8 bytes", 32, 8, 8, HEAD, 0},
+		{"ICV of 20 bytes", 32, 20, 8, HEAD, 0},
+		{"ICV of 0 bytes", 32, 0, 8, HEAD, 0},
+		{"AAD of 4 bytes", 32, 16, 4, HEAD, 0},
+		{"no IV", 32, 16, 8, 8, 0},
+		{"nothing at all", 0, 16, 8, 0, 0},
+		{"ICV elsewhere", 32, 16, 8, HEAD, 1},
+		{"longer than any packet", 65536, 16, 8, HEAD, 0},
+		{"longer than a lane counts", 65520, 16, 8, HEAD, 0},
+		{"nearly 4 GiB", 0xfffffff0, 16, 8, HEAD, 0},
 	};
 	static struct packet p, before;
-	uint8_t aes[32] = { 1 }, mac[64] = { 2 };
+	uint8_t aes[32] = {1}, mac[64] = {2};
 	struct xi_sa_key raw, bad;
 	struct xi_ckey *key;
 
@@ -653,7 +663,7 @@ static void wrong_keys_and_jobs_are_refused(void **state)
 /* The key schedule begins with the key: found in memory, or not. */
 static void the_slow_method_leaves_no_key_behind(void **state)
 {
-	uint8_t aes[32], mac[64] = { 0 };
+	uint8_t aes[32], mac[64] = {0};
 	static struct packet p;
 	struct xi_sa_key raw;
 	struct xi_ckey *key;
