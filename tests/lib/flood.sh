@@ -17,6 +17,9 @@
 #   flood_bg LABEL encrypt|decrypt OUTER INNER [OPTION...]   in the background; $XI_TMP/LABEL.json at any time
 #   flood_end LABEL              ends it and waits; then $XI_TMP/LABEL.json is final
 #   flood_is FILTER [LABEL]      true when jq's FILTER of the counts is; shows them when it is not
+#   flood_warm OUTER INNER       caches filled and next hops known, both ways
+#   burst_grew DEV N / xsk_grew DEV N   that path took at least N packets since burst_mark DEV
+#   burst_is_on DEV              the port sends by burst; $FLOOD_TX says that it should
 #   port_tx DEV KEY              from xipsec port -j: path, why, paused, burst_packets, ...
 #   worker_tid N                 thread xipsec-N of the daemon
 #
@@ -115,6 +118,14 @@ flood_bg() {
 	wait_for 10 flood_moved "$label" 1
 }
 
+# Nothing is lost with a window below the 256 packets that a veth queue holds, however slow the machine is.
+FLOOD_LOSSLESS="--window 200 --patience 5000"
+
+flood_warm() {
+	# shellcheck disable=SC2086
+	flood encrypt "$1" "$2" --count 200 --window 1 && flood decrypt "$1" "$2" --count 200 --window 1
+}
+
 # flood_moved LABEL N: at least so many packets were compared
 flood_moved() {
 	jq -e ".checked >= $2" "$XI_TMP/$1.json" > /dev/null 2>&1
@@ -150,6 +161,33 @@ flood_is() {
 
 port_tx() {
 	gwctl gw1 xipsec port -j | jq -r ".ports[] | select(.name == \"$1\") | .tx.$2"
+}
+
+declare -A burst_marks=()
+burst_mark() {
+	burst_marks["$1 burst"]=$(port_tx "$1" burst_packets)
+	burst_marks["$1 xsk"]=$(port_tx "$1" xsk_packets)
+}
+
+path_grew() {
+	local now
+	now=$(port_tx "$2" "$1_packets")
+	echo "$1_packets of $2: ${burst_marks["$2 $1"]}, then $now"
+	[ $((now - ${burst_marks["$2 $1"]})) -ge "$3" ]
+}
+
+burst_grew() {
+	path_grew burst "$@"
+}
+
+xsk_grew() {
+	path_grew xsk "$@"
+}
+
+burst_is_on() {
+	[ "$(port_tx "$1" path) $(port_tx "$1" paused)" = "burst false" ] && return 0
+	gwctl gw1 xipsec port -j | jq -c .ports[]
+	return 1
 }
 
 reason() {

@@ -1,0 +1,57 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# timeout: 240
+# Burst transmit is exact: every packet of millions, mixed sizes at full rate, is compared byte for byte with what was
+# sent; none comes twice or out of order. The receivers: an XDP program that spoils the frames that it drops, which come
+# back to the sender with other lengths and bytes, and NAPI with GRO, which builds skbs.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+. tests/lib/tap.sh
+. tests/lib/netns.sh
+. tests/lib/sas.sh
+. tests/lib/flood.sh
+need_root
+need_tools ip ethtool jq
+
+SIZES=64-1400,1401,1440,1470,1487,1497,1498,1499,1500
+COUNT=${FLOOD_COUNT:-400000} SECONDS_EACH=${FLOOD_SECONDS:-4}
+checked=0 took=0
+
+# exact NAME WAY OUTER INNER [OPTION...]
+exact() {
+	local name=$1 way=$2 outer=$3 inner=$4 dev=wan0 sent
+	shift 4
+	[ "$way" = encrypt ] || dev=lan0
+	[ "$FLOOD_TX" != burst ] || burst_mark $dev
+	tap_check "$name: the flood runs" flood "$way" "$outer" "$inner" --sizes $SIZES --seconds "$SECONDS_EACH" \
+		--count "$COUNT" "$@" || return
+	tap_check "$name: every packet that arrives is the one that was sent, once, in its order" flood_is "$FLOOD_EXACT"
+	tap_check "$name: enough of them do" flood_is '.checked >= 5000'
+	if [ "$FLOOD_TX" = burst ]; then
+		sent=$(jq .sent "$XI_TMP/flood.json")
+		tap_check "$name: most went by burst" burst_grew $dev $((sent / 2))
+	fi
+	checked=$((checked + $(jq .checked "$XI_TMP/flood.json")))
+	took=$(jq ".seconds + $took" "$XI_TMP/flood.json")
+}
+
+flood_up
+for family in 4 6; do
+	tap_check "SAs, IPv$family" flood_sas $family $family
+	tap_check "IPv$family: first packets" flood_warm $family $family
+	exact "encrypt, IPv$family, receiver spoils" encrypt $family $family --spoil
+	tap_check "the receiver spoiled a good part" flood_is '.spoiled > .sent / 5'
+	exact "encrypt, IPv$family, receiver builds skbs" encrypt $family $family
+	exact "decrypt, IPv$family, receiver spoils" decrypt $family $family --spoil
+	exact "decrypt, IPv$family, receiver builds skbs" decrypt $family $family
+	# shellcheck disable=SC2086
+	exact "encrypt, IPv$family, not more under way than queues hold" encrypt $family $family --spoil $FLOOD_LOSSLESS \
+		--count 100000
+	tap_check "IPv$family: then none is lost" flood_is '.lost == 0'
+done
+tap_comment "$checked packets compared in $took s"
+for drop in icv_bad replay replay_old crypto_error worker_meta worker_malformed; do
+	tap_is "no packet was dropped: $drop" "$(reason $drop)" 0
+done
+tap_check "the daemon stops cleanly" stop_daemon gw1
+tap_done
