@@ -69,6 +69,7 @@ struct flood {
 	atomic_int failed;           /* a thread's -errno */
 	_Atomic uint64_t sent, checked, wrong, duplicates, out_of_order, overtaken, clear, foreign;
 	_Atomic uint64_t written_off, ring_lost;
+	_Atomic uint64_t sent_by[FLOOD_SENDERS];
 	uint64_t *spoiled;           /* of the program, mapped; NULL without it */
 	char first_wrong[256];
 };

@@ -55,13 +55,22 @@ static void note_wrong(struct flood *f, const char *text)
 		snprintf(f->first_wrong, sizeof(f->first_wrong), "%s", text);
 }
 
+static bool was_sent(const struct flood *f, uint64_t i)
+{
+	return i / f->senders < f->sent_by[i % f->senders];
+}
+
 static void check_inner(struct receiver *r, const uint8_t *packet, uint32_t len)
 {
 	struct flood *f = r->flood;
 	int64_t number = flood_number(packet, len), *last;
 	char text[200];
 
-	if (number < 0 || number >= FLOOD_NUMBERS || number >= (int64_t)(f->first + f->sent + FLOOD_CALL * f->senders)) {
+	if (number >= 0 && number < f->first) {
+		f->foreign++;
+		return;
+	}
+	if (number < 0 || !was_sent(f, number - f->first)) {
 		note_wrong(f, "a packet whose number nobody sent");
 		return;
 	}

@@ -136,6 +136,7 @@ static int send_some(struct sender *s, uint32_t n)
 			return -EIO;
 	s->n += n;
 	f->sent += n;
+	f->sent_by[s->index] = s->n;
 	return call(s, n);
 }
 
