@@ -12,6 +12,7 @@
 #include "flood_abi.h"
 
 #define LO_IFINDEX 1
+#define HALF 1024
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -116,10 +117,13 @@ int flood_spoil(struct xdp_md *ctx)
 	if (chance & 0x400)
 		bpf_xdp_adjust_tail(ctx, chance & 0x800 ? -20 : 60);
 	len = bpf_xdp_get_buff_len(ctx);
-	if (len > FLOOD_FRAME_MAX)
-		len = FLOOD_FRAME_MAX;
-	if (len)
-		bpf_xdp_store_bytes(ctx, 0, bytes->data, len);
+	/* the mask, for kernel 6.1 derives no bounds from a comparison of half a register */
+	if (len > HALF) {
+		bpf_xdp_store_bytes(ctx, 0, bytes->data, HALF);
+		bpf_xdp_store_bytes(ctx, len - HALF, bytes->data, HALF);
+	} else {
+		bpf_xdp_store_bytes(ctx, 0, bytes->data, ((len - 1) & (HALF - 1)) + 1);
+	}
 	return XDP_DROP;
 }
 
