@@ -33,8 +33,7 @@ CLI_SRC = $(wildcard daemon/control/cli/*.c)
 PRELOAD_SRC = $(wildcard daemon/source/preload/*.c)
 LIB_OBJ = $(LIB_SRC:%.c=$(B)/%.o)
 CLI_OBJ = $(CLI_SRC:%.c=$(B)/%.o)
-BPF_OBJ = $(B)/bpf/xipsec.bpf.o
-SKEL = $(B)/bpf/xipsec.skel.h
+SKEL = $(B)/bpf/xipsec.skel.h $(B)/bpf/burst.skel.h
 BPF_SRC = $(wildcard bpf/*.bpf.c bpf/*.bpf.h)
 HDRS = $(wildcard include/xipsec/*.h)
 
@@ -50,12 +49,15 @@ BENCH = $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(filter-out %.bpf.c,$(wil
 
 all: $(PROGS)
 
-$(BPF_OBJ): $(BPF_SRC) $(HDRS)
+define SKELETON
 	@mkdir -p $(@D)
-	$(BPF_CLANG) $(BPF_CFLAGS) -c bpf/xipsec.bpf.c -o $@
-
-$(SKEL): $(BPF_OBJ)
-	$(BPFTOOL) gen skeleton $< name xipsec_bpf > $@.tmp && mv $@.tmp $@
+	$(BPFTOOL) gen skeleton $< name $*_bpf > $@.tmp && mv $@.tmp $@
+endef
+$(B)/bpf/%.bpf.o: bpf/%.bpf.c $(BPF_SRC) $(HDRS)
+	@mkdir -p $(@D)
+	$(BPF_CLANG) $(BPF_CFLAGS) -c $< -o $@
+$(B)/bpf/%.skel.h: $(B)/bpf/%.bpf.o
+	$(SKELETON)
 
 $(B)/%.o: %.c | $(SKEL)
 	@mkdir -p $(@D)
@@ -87,10 +89,6 @@ $(B)/tests/%.bpf.o: tests/%.bpf.c $(HDRS)
 	$(BPF_CLANG) $(BPF_CFLAGS) -c $< -o $@
 $(B)/tests/bench/gen.bpf.o: tests/bench/gen.h
 $(B)/tests/net/flood.bpf.o: tests/net/flood_abi.h
-define SKELETON
-	@mkdir -p $(@D)
-	$(BPFTOOL) gen skeleton $< name $*_bpf > $@.tmp && mv $@.tmp $@
-endef
 $(B)/bpf/%.skel.h: $(B)/tests/bench/%.bpf.o
 	$(SKELETON)
 $(B)/bpf/%.skel.h: $(B)/tests/net/%.bpf.o

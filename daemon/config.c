@@ -182,9 +182,16 @@ static const struct choice attaches[] = {
 	{ "none", XI_ATTACH_NONE },
 	{ NULL, 0 },
 };
+static const struct choice txs[] = {
+	{ "auto", XI_PORT_TX_AUTO },
+	{ "burst", XI_PORT_TX_BURST },
+	{ "xsk", XI_PORT_TX_XSK },
+	{ NULL, 0 },
+};
 
 XI_ASSERT(sizeof(enum xi_role) == sizeof(int) && sizeof(enum xi_port_mode) == sizeof(int) &&
-	  sizeof(enum xi_port_attach) == sizeof(int) && sizeof(enum xi_method) == sizeof(int));
+	  sizeof(enum xi_port_attach) == sizeof(int) && sizeof(enum xi_port_tx) == sizeof(int) &&
+	  sizeof(enum xi_method) == sizeof(int));
 
 #define DAEMON(name, field) SECTION_DAEMON, name, offsetof(struct xi_config_file, field)
 #define CACHE(name, field) SECTION_CACHE, name, offsetof(struct xi_config_file, field)
@@ -216,6 +223,7 @@ static const struct key keys[] = {
 	{ PORT("mode", mode), set_choice, .choices = modes, .remedy = "a mode is native or skb" },
 	{ PORT("attach", attach), set_choice, .choices = attaches,
 	  .remedy = "attach by netlink, link or none" },
+	{ PORT("tx", tx), set_choice, .choices = txs, .remedy = "tx is auto, burst or xsk" },
 };
 #define NKEYS (sizeof(keys) / sizeof(keys[0]))
 XI_ASSERT(NKEYS <= 32);

@@ -14,7 +14,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <bpf/bpf.h>
 #include <event2/event.h>
 #include <urcu-qsbr.h>
 
@@ -24,21 +23,22 @@
 #include "caps.h"
 #include "control/cachecmd.h"
 #include "control/control.h"
+#include "control/portcmd.h"
 #include "control/show.h"
 #include "control/stats.h"
 #include "dataplane/down.h"
 #include "dataplane/hostif.h"
 #include "dataplane/hostpath.h"
-#include "dataplane/link.h"
 #include "dataplane/nexthop.h"
+#include "dataplane/park.h"
 #include "dataplane/worker.h"
 #include "inspect.h"
 #include "localaddrs.h"
 #include "log.h"
 #include "notify.h"
+#include "ports.h"
 #include "sad/store_bpf.h"
 #include "source/batch.h"
-#include "source/program.h"
 #include "source/proto.h"
 #include "source/server.h"
 #include "source/xfrm_msg.h"
@@ -46,7 +46,6 @@
 #define MISS_PER_SECOND 20000    /* and CPU */
 #define MISS_DEDUP_MS 5
 #define TICK_MS 250              /* a busy SA from a file needs new numbers from disk in time */
-#define HOSTIF_MTU_MAX 3400      /* a veth end whose peer has a non-frags XDP program takes 3506 */
 
 struct xi_daemon {
 	const struct xi_config_file *config;
@@ -63,9 +62,8 @@ struct xi_daemon {
 	struct xi_cache *cache;
 	struct xi_nexthops *nexthops;
 	struct xi_hostif hostif;
-	uint32_t hostif_mtu;
-	struct xi_port_dev devs[XI_MAX_PORTS];
-	struct xi_port_dev *ports[XI_MAX_PORTS]; /* by slot */
+	struct xi_ports *portset;
+	struct xi_port_dev *const *ports; /* of portset, by slot */
 	unsigned int nworkers;
 	struct xi_worker *workers[XI_MAX_WORKERS];
 	bool live;
@@ -161,35 +159,6 @@ static int daemon_engine(struct xi_daemon *d)
 	return 0;
 }
 
-/*
- * A port with a program of ours whose pinned maps are gone: what it protected is not known any
- * more, and a program with an empty SPD in its place would let it out in clear.
- */
-static int daemon_check_lost(const struct xi_daemon *d)
-{
-	char path[PATH_MAX];
-	uint32_t i;
-
-	snprintf(path, sizeof(path), "%s/" XI_MAP_SAD, d->config->pin_dir);
-	if (!access(path, F_OK))
-		return 0;
-	for (i = 0; i < d->config->nports; i++) {
-		struct xi_port_dev dev = { .config = d->config->ports[i] };
-
-		dev.ifindex = if_nametoindex(dev.config.name);
-		if (!dev.ifindex || !xi_port_find(&dev, d->config->pin_dir))
-			continue;
-		/* a daemon is running here: claiming the XFRM socket will say so */
-		if (!xi_xfrm_probe(getenv(XI_XFRM_SOCK_ENV)))
-			return 0;
-		log_warnx(
-			"port %s: carries a program of an earlier xipsecd, but %s is gone, and with it what was to be protected; run `xipsec down`, then start again",
-			dev.config.name, path);
-		return -EBUSY;
-	}
-	return 0;
-}
-
 static int daemon_bpf(struct xi_daemon *d)
 {
 	const struct xi_bpfobj_config config = {
@@ -201,7 +170,7 @@ static int daemon_bpf(struct xi_daemon *d)
 	struct xi_store_bpf_fds fds;
 	int err;
 
-	err = daemon_check_lost(d);
+	err = xi_ports_check_lost(d->config);
 	if (!err)
 		err = xi_bpfobj_open(&d->bpf, &config, &d->adopted);
 	if (err)
@@ -322,71 +291,15 @@ static int daemon_cache(struct xi_daemon *d)
 	return xi_cache_create(&d->cache, &config);
 }
 
-static int daemon_enter_port(struct xi_daemon *d, const struct xi_port_dev *dev)
-{
-	struct xi_port value = {.role = dev->config.role, .slot = dev->slot, .queues = dev->queues};
-
-	memcpy(value.mac, dev->mac, sizeof(value.mac));
-	if (bpf_map_update_elem(xi_bpfobj_map_fd(d->bpf, XI_MAP_PORTS), &dev->ifindex, &value,
-				BPF_ANY)) {
-		log_warn("%s: cannot be entered into the ports map", dev->config.name);
-		return -EIO;
-	}
-	return 0;
-}
-
-/*
- * Devices that an earlier daemon had as ports and this one has not: whatever still runs there
- * drops.
- */
-static void daemon_forget_ports(struct xi_daemon *d)
-{
-	int fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_PORTS);
-	uint32_t key, next, slot;
-	int more = !bpf_map_get_next_key(fd, NULL, &key);
-	bool known;
-
-	while (more) {
-		more = !bpf_map_get_next_key(fd, &key, &next);
-		known = false;
-		for (slot = 0; slot < XI_MAX_PORTS; slot++)
-			known |= d->ports[slot] && d->ports[slot]->ifindex == key;
-		if (!known)
-			bpf_map_delete_elem(fd, &key);
-		key = next;
-	}
-}
-
 static int daemon_ports(struct xi_daemon *d)
 {
-	uint32_t i, mtu = 0, queues = 1;
-	int err;
+	int err = xi_ports_create(&d->portset, d->config, d->bpf, &d->hostif);
 
-	for (i = 0; i < d->config->nports; i++) {
-		struct xi_port_dev *dev = &d->devs[i + 1];
-
-		err = xi_port_open(dev, &d->config->ports[i], i + 1);
-		if (err)
-			return err;
-		d->ports[i + 1] = dev;
-		mtu = dev->mtu > mtu ? dev->mtu : mtu;
-		queues = dev->queues > queues ? dev->queues : queues;
-	}
-	d->nworkers = d->config->workers ? d->config->workers : queues;
-	if (d->nworkers > queues) {
-		log_warnx("workers = %u: only %u queues to serve; using %u", d->nworkers, queues,
-			  queues);
-		d->nworkers = queues;
-	}
-	d->hostif_mtu = mtu < HOSTIF_MTU_MAX ? mtu : HOSTIF_MTU_MAX;
-	err = xi_hostif_up(&d->hostif, 0, d->nworkers, d->hostif_mtu);
 	if (err)
 		return err;
-	d->ports[0] = &d->hostif.port;
-	daemon_forget_ports(d);
-	for (i = 0; i < XI_MAX_PORTS && !err; i++)
-		err = d->ports[i] ? daemon_enter_port(d, d->ports[i]) : 0;
-	return err;
+	d->ports = xi_ports_by_slot(d->portset);
+	d->nworkers = xi_ports_workers(d->portset);
+	return 0;
 }
 
 static int daemon_start_workers(struct xi_daemon *d)
@@ -419,29 +332,6 @@ static int daemon_start_workers(struct xi_daemon *d)
 	return err;
 }
 
-/* On xipsec0: the output mark of the SA that the worker's record names becomes the packet's. */
-static int daemon_attach_host(struct xi_daemon *d)
-{
-	struct xi_port_dev dev = { .config = { .name = XI_HOSTIF_NAME, .role = XI_ROLE_HOST },
-				   .ifindex = d->hostif.ifindex };
-
-	return xi_port_mark_attach(&dev, xi_bpfobj_prog_fd(d->bpf, "tc_mark"));
-}
-
-static int daemon_attach_port(struct xi_daemon *d, struct xi_port_dev *dev)
-{
-	bool cipher = dev->config.role == XI_ROLE_CIPHER;
-	int err;
-
-	err = xi_port_attach(dev, xi_bpfobj_prog_fd(d->bpf, cipher ? "xdp_cipher" : "xdp_plain"),
-			     d->config->pin_dir);
-	if (!err && cipher)
-		err = xi_port_guard_attach(dev, xi_bpfobj_prog_fd(d->bpf, "tc_guard"));
-	if (!err && dev->config.role == XI_ROLE_HOST)
-		err = daemon_attach_host(d);
-	return err;
-}
-
 static void daemon_stop_workers(struct xi_daemon *d)
 {
 	unsigned int i;
@@ -452,48 +342,6 @@ static void daemon_stop_workers(struct xi_daemon *d)
 	}
 }
 
-/* A port whose device was made anew. Programs come first: until workers run, they hold back. */
-static int daemon_reopen_port(struct xi_daemon *d, uint32_t slot)
-{
-	int err;
-
-	if (slot)
-		err = xi_port_open(d->ports[slot], &d->config->ports[slot - 1], slot);
-	else
-		err = xi_hostif_up(&d->hostif, 0, d->nworkers, d->hostif_mtu);
-	if (!err)
-		err = daemon_enter_port(d, d->ports[slot]);
-	if (!err && d->live)
-		err = daemon_attach_port(d, d->ports[slot]);
-	return err;
-}
-
-/* What became of a port's device. True: it has to be opened again. */
-static bool daemon_look_at_port(struct xi_daemon *d, struct xi_rtnl *rt, struct xi_port_dev *dev)
-{
-	char name[IFNAMSIZ];
-	struct xi_link link;
-	int err = xi_link_get(rt, dev->config.name, &link);
-
-	if (err == -ENODEV && dev->ifindex && !if_indextoname(dev->ifindex, name)) {
-		log_warnx(
-			"port %s: the device is gone; nothing goes that way until there is one of this name again",
-			dev->config.name);
-		bpf_map_delete_elem(xi_bpfobj_map_fd(d->bpf, XI_MAP_PORTS), &dev->ifindex);
-		dev->ifindex = 0;
-		return dev->config.role == XI_ROLE_HOST;
-	}
-	if (err)
-		return false;
-	if (!dev->ifindex)
-		return true;
-	if (link.ifindex == dev->ifindex && memcmp(link.mac, dev->mac, sizeof(dev->mac))) {
-		memcpy(dev->mac, link.mac, sizeof(dev->mac));
-		daemon_enter_port(d, dev);
-	}
-	return link.ifindex != dev->ifindex;
-}
-
 /*
  * A device that was deleted and made again carries no program and no guard: what policy protects
  * could leave by it in clear.
@@ -501,29 +349,16 @@ static bool daemon_look_at_port(struct xi_daemon *d, struct xi_rtnl *rt, struct 
 static void daemon_on_links(void *arg)
 {
 	struct xi_daemon *d = arg;
-	bool again[XI_MAX_PORTS] = { false }, any = false;
-	struct xi_rtnl rt;
-	uint32_t slot;
+	uint32_t again;
 	int err;
 
-	err = xi_rtnl_open(&rt);
-	for (slot = 0; slot < XI_MAX_PORTS && !err; slot++) {
-		again[slot] = d->ports[slot] && daemon_look_at_port(d, &rt, d->ports[slot]);
-		any |= again[slot];
-	}
-	xi_rtnl_close(&rt);
-	if (any)
+	err = xi_ports_look(d->portset, &again);
+	if (!err && again) {
 		daemon_stop_workers(d);
-	for (slot = 0; slot < XI_MAX_PORTS && !err; slot++) {
-		err = again[slot] ? daemon_reopen_port(d, slot) : 0;
-		/* gone already: its next event brings us back here */
-		if (err == -ENODEV)
-			err = 0;
+		err = xi_ports_reopen(d->portset, again);
+		if (!err && d->live)
+			err = daemon_start_workers(d);
 	}
-	if (any)
-		daemon_forget_ports(d);
-	if (!err && any && d->live)
-		err = daemon_start_workers(d);
 	if (err) {
 		log_warnx("ports: a device that was made anew cannot be used; stopping");
 		daemon_stop(d, 1);
@@ -533,12 +368,8 @@ static void daemon_on_links(void *arg)
 static int daemon_port_slot(void *arg, uint32_t ifindex)
 {
 	const struct xi_daemon *d = arg;
-	int slot;
 
-	for (slot = 0; slot < XI_MAX_PORTS; slot++)
-		if (d->ports[slot] && d->ports[slot]->ifindex == ifindex)
-			return slot;
-	return -1;
+	return xi_ports_slot(d->portset, ifindex);
 }
 
 static void daemon_on_addrs(void *arg, const struct xi_addr *addrs, uint32_t n)
@@ -599,6 +430,7 @@ static int daemon_control(struct xi_daemon *d)
 		.bpf = d->bpf,
 		.cache = d->cache,
 		.ports = d->ports,
+		.workers = d->workers,
 		.flow_entries = d->config->flow_entries,
 	};
 	xi_inspect_fill(&d->sources, &d->inspect);
@@ -610,6 +442,8 @@ static int daemon_control(struct xi_daemon *d)
 	if (!err)
 		err = xi_cachecmd_register(d->control, &d->sources);
 	if (!err)
+		err = xi_portcmd_register(d->control, &d->sources);
+	if (!err)
 		err = xi_control_register_admin(d->control, "down", daemon_cmd_down, d);
 	return err;
 }
@@ -620,12 +454,11 @@ static int daemon_control(struct xi_daemon *d)
  */
 static int daemon_go_live(struct xi_daemon *d)
 {
-	uint32_t slot;
 	int err;
 
 	err = daemon_start_workers(d);
-	for (slot = 0; slot < XI_MAX_PORTS && !err; slot++)
-		err = d->ports[slot] ? daemon_attach_port(d, d->ports[slot]) : 0;
+	if (!err)
+		err = xi_ports_attach(d->portset);
 	if (!err)
 		err = xi_esp_sink_open(d->esp_sink);
 	if (err)
@@ -728,12 +561,14 @@ static void daemon_close(struct xi_daemon *d)
 	xi_control_destroy(d->control);
 	xi_xfrm_server_destroy(d->server);
 	daemon_stop_workers(d);
+	xi_park_remove_all();
 	xi_nexthops_destroy(d->nexthops);
 	/* the SPD tells the cache of grace periods until it is gone */
 	xi_spd_destroy(d->spd);
 	xi_sad_destroy(d->sad);
 	xi_cache_destroy(d->cache);
 	xi_store_bpf_close(d->store);
+	xi_ports_destroy(d->portset);
 	xi_bpfobj_close(d->bpf);
 	xi_esp_sink_close(d->esp_sink);
 	for (i = 0; i < 3; i++)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <bpf/bpf.h>
 
@@ -19,6 +20,46 @@ static const struct xi_port_dev *inspect_port(void *arg, unsigned int i)
 		if (inspect->ports[slot] && i-- == 0)
 			return inspect->ports[slot];
 	return NULL;
+}
+
+/* Adds what one worker did; the first that sends out of the port speaks for all. */
+static void inspect_add_tx(struct xi_tx_status *sum, const struct xi_tx_status *one)
+{
+	if (!strcmp(one->path, "none"))
+		return;
+	if (!strcmp(sum->path, "none")) {
+		sum->path = one->path;
+		sum->zerocopy = one->zerocopy;
+		memcpy(sum->why, one->why, sizeof(sum->why));
+	}
+	sum->paused |= one->paused;
+	sum->burst_packets += one->burst_packets;
+	sum->burst_lost += one->burst_lost;
+	sum->xsk_packets += one->xsk_packets;
+	sum->pauses += one->pauses;
+}
+
+static void inspect_port_tx(void *arg, uint32_t slot, struct xi_tx_status *status)
+{
+	const struct xi_inspect *inspect = arg;
+	struct xi_tx_status one;
+	unsigned int i;
+
+	*status = (struct xi_tx_status){ .path = "none",
+					 .why = "no worker has a socket on this port" };
+	for (i = 0; i < XI_MAX_WORKERS; i++) {
+		if (!inspect->workers[i])
+			continue;
+		xi_worker_tx_status(inspect->workers[i], slot, &one);
+		inspect_add_tx(status, &one);
+	}
+}
+
+static int inspect_port_xmit(void *arg, uint32_t slot, struct xi_link_xmit *xmit)
+{
+	const struct xi_inspect *inspect = arg;
+
+	return xi_link_xmit(inspect->ports[slot]->config.name, xmit);
 }
 
 static uint64_t inspect_reason(void *arg, unsigned int reason)
@@ -146,6 +187,8 @@ static int inspect_each_flow(void *arg, xi_cached_flow_fn fn, void *ctx)
 void xi_inspect_fill(struct xi_control_sources *src, struct xi_inspect *inspect)
 {
 	src->port = inspect_port;
+	src->port_tx = inspect_port_tx;
+	src->port_xmit = inspect_port_xmit;
 	src->reason = inspect_reason;
 	src->usage = inspect_usage;
 	src->sa_cached = inspect_sa_cached;

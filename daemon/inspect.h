@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What the control commands see of the datapath: ports, counters and the two caches, read from the maps. */
+/*
+ * What the control commands see of the datapath: ports, how workers send, counters and the two
+ * caches, read from maps, workers and devices.
+ */
 #ifndef XI_INSPECT_H
 #define XI_INSPECT_H
 
 #include "bpfobj.h"
 #include "cache/cache.h"
 #include "control/sources.h"
+#include "dataplane/worker.h"
 
 struct xi_inspect {
 	const struct xi_bpfobj *bpf;
 	const struct xi_cache *cache;
 	struct xi_port_dev *const *ports; /* by slot */
+	struct xi_worker *const *workers; /* XI_MAX_WORKERS, NULL = none */
 	uint32_t flow_entries;       /* configured */
 };
 

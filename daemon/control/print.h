@@ -13,10 +13,11 @@
 void xi_print_show(FILE *out, const json_t *reply);
 void xi_print_stats(FILE *out, const json_t *reply);
 void xi_print_cache(FILE *out, const json_t *reply);
+void xi_print_port(FILE *out, const json_t *reply);
 
 #define XI_TEXT_MAX 64
 
-/* For the three above. Each formats into text and returns it. */
+/* For those above. Each formats into text and returns it. */
 const char *xi_text_duration(char text[XI_TEXT_MAX], uint64_t seconds);  /* "2 hours, 5 minutes" */
 const char *xi_text_bytes(char text[XI_TEXT_MAX], uint64_t bytes);       /* "1.50 KiB" */
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "control/names.h"
+#include "control/portcmd.h"
 #include "control/stats.h"
 #include "version.h"
 
@@ -51,39 +52,13 @@ static void put_counter(json_t *object, const char *name, const __u64 *counter)
 	put_u64(object, name, __atomic_load_n(counter, __ATOMIC_RELAXED));
 }
 
-static json_t *mac_json(const uint8_t m[6])
-{
-	return json_sprintf("%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
-}
-
-static json_t *port_json(const struct xi_port_dev *port)
-{
-	static const char *const attaches[] = {
-		[XI_ATTACH_NETLINK] = "netlink",
-		[XI_ATTACH_LINK] = "link",
-		[XI_ATTACH_NONE] = "none",
-	};
-	json_t *out = json_object();
-
-	put_string(out, "name", port->config.name);
-	put_string(out, "role", xi_role_name(port->config.role));
-	put_string(out, "mode", port->config.mode == XI_PORT_SKB ? "skb" : "native");
-	put_string(out, "attach", attaches[port->config.attach]);
-	put_u64(out, "ifindex", port->ifindex);
-	put_u64(out, "slot", port->slot);
-	put_u64(out, "queues", port->queues);
-	put_u64(out, "mtu", port->mtu);
-	put(out, "mac", mac_json(port->mac));
-	return out;
-}
-
 static json_t *ports_json(const struct xi_control_sources *src)
 {
 	json_t *ports = json_array();
 	const struct xi_port_dev *port;
 
 	for (unsigned int i = 0; (port = src->port(src->arg, i)); i++)
-		json_array_append_new(ports, port_json(port));
+		json_array_append_new(ports, xi_port_json(port));
 	return ports;
 }
 

@@ -11,7 +11,9 @@
 #include <stdint.h>
 
 #include <xipsec/abi.h>
+#include "dataplane/link.h"
 #include "dataplane/port.h"
+#include "dataplane/tx.h"
 #include "sad/sad.h"
 #include "sad/spd.h"
 
@@ -47,6 +49,10 @@ struct xi_control_sources {
 
 	/* datapath; arg goes to each */
 	const struct xi_port_dev *(*port)(void *arg, unsigned int i); /* NULL: no i-th port */
+	/* counters of all workers; path, why and zerocopy of the first that sends there */
+	void (*port_tx)(void *arg, uint32_t slot, struct xi_tx_status *status);
+	/* what the driver counts; 0, or -errno where it does not */
+	int (*port_xmit)(void *arg, uint32_t slot, struct xi_link_xmit *xmit);
 	uint64_t (*reason)(void *arg, unsigned int reason); /* XDP, tc and workers, all CPUs */
 	void (*usage)(void *arg, enum xi_table table, struct xi_table_usage *usage);
 	/* inbound: in sa_cache; outbound, which sa_cache does not hold: with a context slot */

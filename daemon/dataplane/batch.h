@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "dataplane/burst.h"
 #include "dataplane/hostpath.h"
 #include "dataplane/worker.h"
 #include "dataplane/xsk.h"
@@ -41,10 +42,12 @@ struct xi_worker {
 	uint64_t want_ms;            /* when the cache was last asked for a slot */
 	struct xi_crypto *crypto;
 	struct xi_frames frames;
-	struct xi_umem umem;
+	struct xi_umem umems[XI_MAX_PORTS];
 	struct xi_xsk *socks;
 	uint32_t nsocks;
-	struct xi_xsk *by_port[XI_MAX_PORTS]; /* socket to send out of a port with; NULL: none of ours */
+	struct xi_tx *by_port[XI_MAX_PORTS]; /* how to send out of a port; NULL: no socket of ours there */
+	struct xi_burst *burst;      /* NULL: no port sends by it */
+	char why[XI_MAX_PORTS][XI_TX_WHY]; /* ports without burst: why */
 	struct xi_rawout rawout;
 	uint64_t lost_second;        /* when lost packets were last counted */
 	bool busy;                   /* packets came since then */

@@ -15,6 +15,7 @@
 #include <bpf/bpf.h>
 
 #include "dataplane/hostif.h"
+#include "dataplane/park.h"
 #include "dataplane/port.h"
 #include "log.h"
 
@@ -121,6 +122,8 @@ int xi_down(const char *pin_dir)
 		return err;
 	/* the guards outlive the routes into xipsec0 */
 	err = xi_hostif_down();
+	one = xi_park_remove_all();
+	err = err ? err : one;
 	one = down_devices(pin_dir);
 	err = err ? err : one;
 	down_wipe_keys(pin_dir);

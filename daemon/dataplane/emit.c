@@ -44,7 +44,7 @@ bool xi_emit_age(struct xi_pkt *pkt)
 }
 
 /* The frame's Ethernet header goes in front of pkt; then out of the port. Consumes the item. */
-static void emit_frame(struct xi_worker *w, struct xi_item *item, struct xi_xsk *xsk,
+static void emit_frame(struct xi_worker *w, struct xi_item *item, struct xi_tx *tx,
 		       const uint8_t eth[ETH_HLEN], enum xi_reason sent)
 {
 	struct xi_pkt *pkt = &item->pkt;
@@ -54,7 +54,7 @@ static void emit_frame(struct xi_worker *w, struct xi_item *item, struct xi_xsk 
 		return;
 	}
 	memcpy(pkt->data - ETH_HLEN, eth, ETH_HLEN);
-	if (!xsk->tx.ops->send(&xsk->tx, pkt->data - ETH_HLEN - w->frames.base,
+	if (!tx->ops->send(tx, pkt->data - ETH_HLEN - w->frames.base,
 			       pkt->len + ETH_HLEN)) {
 		xi_item_drop(w, item, XI_DROP_TX_FULL);
 		return;
@@ -70,17 +70,17 @@ static uint16_t emit_ethertype(const struct xi_pkt *pkt)
 void xi_emit_host(struct xi_worker *w, struct xi_item *item, uint32_t sa_index,
 		  enum xi_crypto_status status)
 {
-	struct xi_xsk *xsk = w->by_port[0];
+	struct xi_tx *tx = w->by_port[0];
 	struct ethhdr eth;
 
-	if (!xsk) {
+	if (!tx) {
 		xi_item_drop(w, item, XI_DROP_HOST_FULL);
 		return;
 	}
 	memcpy(eth.h_dest, w->config.host_mac, ETH_ALEN);
 	xi_hostif_record(eth.h_source, sa_index, status);
 	eth.h_proto = htons(emit_ethertype(&item->pkt));
-	emit_frame(w, item, xsk, (const uint8_t *)&eth, XI_TX_HOST);
+	emit_frame(w, item, tx, (const uint8_t *)&eth, XI_TX_HOST);
 }
 
 void xi_emit_port(struct xi_worker *w, struct xi_item *item, const struct xi_nexthop *nh)

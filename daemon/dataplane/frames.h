@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define XI_FRAME_SIZE 4096
+#include <xipsec/burst.h>
 
 struct xi_frames {
 	int map_fd;

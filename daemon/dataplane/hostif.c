@@ -2,15 +2,11 @@
 #include "dataplane/hostif.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
-#include <linux/veth.h>
 
-#include "dataplane/link.h"
+#include "dataplane/veth.h"
 #include "log.h"
 
 /*
@@ -29,92 +25,31 @@ static const uint8_t hostif_macs[2][6] = {
 	{0x02, 0x78, 0x69, 0x70, 0x73, 0x31},
 };
 
-/* What one end is made with, and set to when it is there already. */
-static void hostif_put_end(struct nl_msg *msg, const char *name, const uint8_t mac[6], uint32_t mtu)
+static struct xi_veth_end hostif_end(int i, uint32_t mtu)
 {
-	xi_rtnl_put_str(msg, IFLA_IFNAME, name);
-	xi_rtnl_put(msg, IFLA_ADDRESS, mac, 6);
-	xi_rtnl_put_u32(msg, IFLA_MTU, mtu);
+	struct xi_veth_end end = {
+		.name = i ? XI_HOSTIF_PEER : XI_HOSTIF_NAME,
+		.mtu = mtu,
+		/* as many as can ever be asked for: the number in use can then follow the ports */
+		.queues = XI_MAX_QUEUES,
+	};
+
+	memcpy(end.mac, hostif_macs[i], sizeof(end.mac));
+	return end;
 }
 
-/*
- * As many queues as can ever be asked for: the number in use can then follow the ports without a
- * new pair.
- */
-static void hostif_put_queues(struct nl_msg *msg)
-{
-	xi_rtnl_put_u32(msg, IFLA_NUM_TX_QUEUES, XI_MAX_QUEUES);
-	xi_rtnl_put_u32(msg, IFLA_NUM_RX_QUEUES, XI_MAX_QUEUES);
-}
-
-static int hostif_make(struct xi_rtnl *rt, uint32_t mtu, uint32_t inner_mtu)
-{
-	struct ifinfomsg ifi = {0};
-	struct nl_msg *msg =
-		xi_rtnl_message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &ifi, sizeof(ifi));
-	struct nlattr *info, *data, *peer;
-
-	if (!msg)
-		return -ENOMEM;
-	hostif_put_end(msg, XI_HOSTIF_NAME, hostif_macs[0], mtu);
-	hostif_put_queues(msg);
-	info = nla_nest_start(msg, IFLA_LINKINFO);
-	xi_rtnl_put_str(msg, IFLA_INFO_KIND, "veth");
-	data = nla_nest_start(msg, IFLA_INFO_DATA);
-	peer = nla_nest_start(msg, VETH_INFO_PEER);
-	nlmsg_append(msg, &ifi, sizeof(ifi), NLMSG_ALIGNTO);
-	hostif_put_end(msg, XI_HOSTIF_PEER, hostif_macs[1], inner_mtu);
-	hostif_put_queues(msg);
-	nla_nest_end(msg, peer);
-	nla_nest_end(msg, data);
-	nla_nest_end(msg, info);
-	return xi_rtnl_request(rt, msg, NULL, NULL);
-}
-
-/*
- * 0: both ends are there and belong together. -ENODEV: neither is. Anything else is not ours to
- * touch.
- */
-static int hostif_find(struct xi_rtnl *rt, struct xi_link ends[2])
-{
-	int outer = xi_link_get(rt, XI_HOSTIF_NAME, &ends[0]);
-	int inner = xi_link_get(rt, XI_HOSTIF_PEER, &ends[1]);
-
-	if (outer == -ENODEV && inner == -ENODEV)
-		return -ENODEV;
-	if (outer && outer != -ENODEV)
-		return outer;
-	if (inner && inner != -ENODEV)
-		return inner;
-	if (outer || inner || ends[0].peer != ends[1].ifindex || ends[1].peer != ends[0].ifindex) {
-		log_warnx(
-			"%s: a device of this name, or of the name %s, is there and is not our veth pair: rename or delete it",
-			XI_HOSTIF_NAME, XI_HOSTIF_PEER);
-		return -EEXIST;
-	}
-	return 0;
-}
-
-static int hostif_set_end(struct xi_rtnl *rt, const struct xi_link *end, const uint8_t mac[6],
-			  uint32_t mtu)
+static int hostif_set_end(struct xi_rtnl *rt, const struct xi_link *link,
+			  const struct xi_veth_end *end)
 {
 	struct ifinfomsg ifi = {
-		.ifi_index = (int)end->ifindex,
+		.ifi_index = (int)link->ifindex,
 		.ifi_flags = IFF_NOARP,
 		.ifi_change = IFF_NOARP | IFF_MULTICAST,
 	};
 	struct nl_msg *msg = xi_rtnl_message(RTM_NEWLINK, 0, &ifi, sizeof(ifi));
 
-	hostif_put_end(msg, end->name, mac, mtu);
+	xi_veth_put_end(msg, end);
 	return xi_rtnl_request(rt, msg, NULL, NULL);
-}
-
-static int hostif_set_up(struct xi_rtnl *rt, const struct xi_link *end)
-{
-	struct ifinfomsg ifi = {
-		.ifi_index = (int)end->ifindex, .ifi_flags = IFF_UP, .ifi_change = IFF_UP};
-
-	return xi_rtnl_request(rt, xi_rtnl_message(RTM_NEWLINK, 0, &ifi, sizeof(ifi)), NULL, NULL);
 }
 
 /*
@@ -168,58 +103,22 @@ static const struct hostif_sysctl hostif_sysctls[] = {
 	{XI_HOSTIF_PEER, "ipv6", "disable_ipv6", '1'},
 };
 
-/* First character of a sysctl, or 0. */
-static char sysctl_read(const char *path)
-{
-	char c = 0;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return 0;
-	if (read(fd, &c, 1) != 1)
-		c = 0;
-	close(fd);
-	return c;
-}
-
-static int hostif_sysctl_write(const struct hostif_sysctl *s)
-{
-	char path[128];
-	int fd, err = 0;
-
-	snprintf(path, sizeof(path), "/proc/sys/net/%s/conf/%s/%s", s->family, s->device, s->name);
-	/*
-	 * Written only where it differs: /proc/sys may be read-only in a container that an operator
-	 * prepared.
-	 */
-	if (sysctl_read(path) == s->value)
-		return 0;
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return errno == ENOENT && !strcmp(s->family, "ipv6") ? 0 : -errno;
-	if (write(fd, &s->value, 1) != 1)
-		err = -errno;
-	close(fd);
-	if (err)
-		log_warnx("%s: cannot set %s to %c: %s", s->device, path, s->value, strerror(-err));
-	return err;
-}
-
 static int hostif_set_sysctls(void)
 {
 	for (size_t i = 0; i < sizeof(hostif_sysctls) / sizeof(hostif_sysctls[0]); i++) {
-		int err = hostif_sysctl_write(&hostif_sysctls[i]);
+		const struct hostif_sysctl *s = &hostif_sysctls[i];
+		int err = xi_link_sysctl(s->device, s->family, s->name, s->value);
 
 		if (err) {
 			log_warnx(
 				"%s: net.%s.conf.%s.%s must be %c and cannot be set: %s: make /proc/sys writable, or set it before the start",
-				XI_HOSTIF_NAME, hostif_sysctls[i].family, hostif_sysctls[i].device,
-				hostif_sysctls[i].name, hostif_sysctls[i].value, strerror(-err));
+				XI_HOSTIF_NAME, s->family, s->device,
+				s->name, s->value, strerror(-err));
 			return err;
 		}
 	}
 	/* The kernel takes the larger of "all" and the device's own value. */
-	if (sysctl_read("/proc/sys/net/ipv4/conf/all/rp_filter") == '1')
+	if (xi_link_sysctl_get("all", "ipv4", "rp_filter") == '1')
 		log_warnx(
 			"%s: net.ipv4.conf.all.rp_filter = 1 drops decrypted packets whose sources are not routed to %s: set it to 0 or 2",
 			XI_HOSTIF_NAME, XI_HOSTIF_NAME);
@@ -228,15 +127,16 @@ static int hostif_set_sysctls(void)
 
 static int hostif_configure(struct xi_rtnl *rt, uint32_t queues, uint32_t mtu, uint32_t inner_mtu)
 {
+	const struct xi_veth_end wanted[2] = {hostif_end(0, mtu), hostif_end(1, inner_mtu)};
 	struct xi_link ends[2];
 	const char *step = "find the pair";
-	int err = hostif_find(rt, ends);
+	int err = xi_veth_find(rt, XI_HOSTIF_NAME, XI_HOSTIF_PEER, ends);
 
 	if (err == -ENODEV) {
 		step = "make the pair";
-		err = hostif_make(rt, mtu, inner_mtu);
+		err = xi_veth_make(rt, wanted);
 		if (!err)
-			err = hostif_find(rt, ends);
+			err = xi_veth_find(rt, XI_HOSTIF_NAME, XI_HOSTIF_PEER, ends);
 	}
 	if (err)
 		goto out;
@@ -244,7 +144,7 @@ static int hostif_configure(struct xi_rtnl *rt, uint32_t queues, uint32_t mtu, u
 	err = hostif_set_queues(ends, queues);
 	for (int i = 0; !err && i < 2; i++) {
 		step = "set MTU, address and flags";
-		err = hostif_set_end(rt, &ends[i], hostif_macs[i], i ? inner_mtu : mtu);
+		err = hostif_set_end(rt, &ends[i], &wanted[i]);
 		if (err)
 			break;
 		step = "turn the offloads off";
@@ -254,7 +154,7 @@ static int hostif_configure(struct xi_rtnl *rt, uint32_t queues, uint32_t mtu, u
 		err = hostif_set_sysctls();
 	for (int i = 1; !err && i >= 0; i--) {
 		step = "bring the pair up";
-		err = hostif_set_up(rt, &ends[i]);
+		err = xi_link_set_up(rt, ends[i].ifindex);
 	}
 out:
 	if (err)
@@ -303,22 +203,13 @@ int xi_hostif_up(struct xi_hostif *hostif, uint32_t slot, uint32_t queues, uint3
 
 int xi_hostif_down(void)
 {
-	struct ifinfomsg ifi = {0};
-	struct xi_link ends[2];
 	struct xi_rtnl rt;
 	int err;
 
 	err = xi_rtnl_open(&rt);
 	if (err)
 		return err;
-	err = hostif_find(&rt, ends);
-	if (!err) {
-		ifi.ifi_index = (int)ends[0].ifindex;
-		err = xi_rtnl_request(&rt, xi_rtnl_message(RTM_DELLINK, 0, &ifi, sizeof(ifi)), NULL,
-				      NULL);
-		if (err)
-			log_warnx("%s: cannot remove the pair: %s", XI_HOSTIF_NAME, strerror(-err));
-	}
+	err = xi_veth_remove(&rt, XI_HOSTIF_NAME, XI_HOSTIF_PEER);
 	xi_rtnl_close(&rt);
 	return err == -ENODEV ? 0 : err;
 }

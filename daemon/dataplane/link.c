@@ -2,6 +2,8 @@
 #include "dataplane/link.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -11,6 +13,8 @@
 #include <linux/if_arp.h>
 #include <linux/rtnetlink.h>
 #include <linux/sockios.h>
+
+#include "log.h"
 
 static void link_copy_name(char out[IFNAMSIZ], const struct nlattr *attr)
 {
@@ -132,8 +136,14 @@ static bool offload_unwanted(const char *feature)
 	return false;
 }
 
-/* Names of all features, in bit order; *n of them. The caller frees. */
-static int offload_names(const char *name, struct ethtool_gstrings **out, uint32_t *n)
+/*
+ * The kernel writes as many names, and values, as it has by then: channels that are added after it
+ * told how many add more. This room is only touched as far as it is filled.
+ */
+#define STRINGS_ROOM 65536
+
+/* Names of one string set (ETH_SS_*), in the kernel's order; *n of them. The caller frees. */
+static int string_set(const char *name, uint32_t set, struct ethtool_gstrings **out, uint32_t *n)
 {
 	uint64_t room[(sizeof(struct ethtool_sset_info) + sizeof(uint32_t) + 7) / 8] = {0};
 	struct ethtool_sset_info *sset = (void *)room;
@@ -141,24 +151,32 @@ static int offload_names(const char *name, struct ethtool_gstrings **out, uint32
 	int err;
 
 	sset->cmd = ETHTOOL_GSSET_INFO;
-	sset->sset_mask = 1ULL << ETH_SS_FEATURES;
+	sset->sset_mask = 1ULL << set;
 	err = ethtool_ioctl(name, sset);
-	if (err || !sset->sset_mask)
+	if (err || !sset->sset_mask || sset->data[0] > STRINGS_ROOM / 2)
 		return err ? err : -EOPNOTSUPP;
-	names = calloc(1, sizeof(*names) + (size_t)sset->data[0] * ETH_GSTRING_LEN);
+	names = calloc(1, sizeof(*names) + (size_t)STRINGS_ROOM * ETH_GSTRING_LEN);
 	if (!names)
 		return -ENOMEM;
 	names->cmd = ETHTOOL_GSTRINGS;
-	names->string_set = ETH_SS_FEATURES;
+	names->string_set = set;
 	names->len = sset->data[0];
 	err = ethtool_ioctl(name, names);
 	if (err) {
 		free(names);
 		return err;
 	}
-	*n = sset->data[0];
+	*n = names->len;
 	*out = names;
 	return 0;
+}
+
+_Static_assert(sizeof(struct ethtool_stats) == sizeof(uint64_t), "values follow a 64-bit header");
+_Static_assert(ETH_GSTRING_LEN == 32, "as in xi_link_xmit_sum()");
+
+static const char *string_at(const struct ethtool_gstrings *names, uint32_t i)
+{
+	return (const char *)names->data + (size_t)i * ETH_GSTRING_LEN;
 }
 
 /*
@@ -183,7 +201,7 @@ static int offloads_clear(const char *name, const struct ethtool_gstrings *names
 		uint32_t bit = 1U << (i % 32);
 
 		if ((get->features[i / 32].available & bit) &&
-		    offload_unwanted((const char *)names->data + (size_t)i * ETH_GSTRING_LEN))
+		    offload_unwanted(string_at(names, i)))
 			set->features[i / 32].valid |= bit;
 	}
 	err = ethtool_ioctl(name, set);
@@ -202,11 +220,136 @@ int xi_link_offloads_off(const char *name)
 {
 	struct ethtool_gstrings *names = NULL;
 	uint32_t n = 0;
-	int err = offload_names(name, &names, &n);
+	int err = string_set(name, ETH_SS_FEATURES, &names, &n);
 
 	if (err)
 		return err;
 	err = offloads_clear(name, names, n);
+	free(names);
+	return err;
+}
+
+int xi_link_gro_on(const char *name)
+{
+	struct ethtool_value on = {.cmd = ETHTOOL_SGRO, .data = 1};
+
+	return ethtool_ioctl(name, &on);
+}
+
+int xi_link_set_up(struct xi_rtnl *rt, uint32_t ifindex)
+{
+	struct ifinfomsg ifi = {
+		.ifi_index = (int)ifindex, .ifi_flags = IFF_UP, .ifi_change = IFF_UP};
+
+	return xi_rtnl_request(rt, xi_rtnl_message(RTM_NEWLINK, 0, &ifi, sizeof(ifi)), NULL, NULL);
+}
+
+static void sysctl_path(char path[128], const char *device, const char *family, const char *name)
+{
+	snprintf(path, 128, "/proc/sys/net/%s/conf/%s/%s", family, device, name);
+}
+
+char xi_link_sysctl_get(const char *device, const char *family, const char *name)
+{
+	char path[128], c = 0;
+	int fd;
+
+	sysctl_path(path, device, family, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	if (read(fd, &c, 1) != 1)
+		c = 0;
+	close(fd);
+	return c;
+}
+
+int xi_link_sysctl(const char *device, const char *family, const char *name, char value)
+{
+	char path[128];
+	int fd, err = 0;
+
+	if (xi_link_sysctl_get(device, family, name) == value)
+		return 0;
+	sysctl_path(path, device, family, name);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT && !strcmp(family, "ipv6") ? 0 : -errno;
+	if (write(fd, &value, 1) != 1)
+		err = -errno;
+	close(fd);
+	if (err)
+		log_warnx("%s: cannot set %s to %c: %s", device, path, value, strerror(-err));
+
+/*
+ * Drivers call them tx_queue_0_xdp_xmit and tx_queue_0_xdp_xmit_errors (veth), tx0_xdp_xmit
+ * (mlx5), tx_xdp_xmit (mvneta). Some have the queues' counters and their sum, which is the one
+ * without a number.
+ */
+struct xmit_sums {
+	struct xi_link_xmit queues, total;
+	bool in_queues, in_total;
+};
+
+static void xmit_add(struct xmit_sums *sums, const char *counter, uint64_t value)
+{
+	bool total = !counter[strcspn(counter, "0123456789")];
+	struct xi_link_xmit *sum = total ? &sums->total : &sums->queues;
+	const char *tail = strstr(counter, "xdp_xmit");
+
+	if (!tail)
+		return;
+	tail += strlen("xdp_xmit");
+	if (!*tail) {
+		sum->packets += value;
+		*(total ? &sums->in_total : &sums->in_queues) = true;
+	} else if (!strcmp(tail, "_errors")) {
+		sum->errors += value;
+		sum->counts_errors = true;
+	}
+}
+
+int xi_link_xmit_sum(const char (*names)[ETH_GSTRING_LEN], const uint64_t *values, uint32_t n,
+		     struct xi_link_xmit *xmit)
+{
+	char counter[ETH_GSTRING_LEN + 1] = "";
+	struct xmit_sums sums = {0};
+
+	for (uint32_t i = 0; i < n; i++) {
+		memcpy(counter, names[i], ETH_GSTRING_LEN);
+		xmit_add(&sums, counter, values[i]);
+	}
+	if (!sums.in_total && !sums.in_queues)
+		return -EOPNOTSUPP;
+	*xmit = sums.in_total ? sums.total : sums.queues;
+	return 0;
+}
+
+int xi_link_xmit(const char *name, struct xi_link_xmit *xmit)
+{
+	struct ethtool_gstrings *names = NULL;
+	uint64_t *room = NULL;
+	struct ethtool_stats *stats;
+	uint32_t n = 0;
+	int err = string_set(name, ETH_SS_STATS, &names, &n);
+
+	if (err)
+		return err;
+	room = calloc(STRINGS_ROOM + 1, sizeof(*room));
+	if (!room) {
+		free(names);
+		return -ENOMEM;
+	}
+	stats = (void *)room;
+	stats->cmd = ETHTOOL_GSTATS;
+	stats->n_stats = n;
+	err = ethtool_ioctl(name, stats);
+	/* another number of them: these are not the values of those names */
+	if (!err && stats->n_stats != n)
+		err = -EAGAIN;
+	if (!err)
+		err = xi_link_xmit_sum((const void *)names->data, room + 1, n, xmit);
+	free(room);
 	free(names);
 	return err;
 }

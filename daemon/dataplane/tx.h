@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 struct xi_tx;
+struct xi_tx_status;
 
 struct xi_tx_ops {
 	const char *name;            /* as in the configuration */
@@ -19,6 +20,8 @@ struct xi_tx_ops {
 	void (*flush)(struct xi_tx *tx);
 	/* Returns frames that the kernel is done with. */
 	void (*reap)(struct xi_tx *tx);
+	/* Fills in what the path knows of itself; any thread. */
+	void (*status)(const struct xi_tx *tx, struct xi_tx_status *status);
 };
 
 struct xi_tx {
@@ -26,9 +29,11 @@ struct xi_tx {
 };
 
 /* How one worker sends out of one port, and what came of it. For people and scripts: `xipsec port`. */
+#define XI_TX_WHY 128
+
 struct xi_tx_status {
 	const char *path;            /* "burst", "xsk"; "none": the worker has no socket to send out of this port with */
-	char why[128];               /* one line, lower case, why this path and no other */
+	char why[XI_TX_WHY];          /* one line, lower case, why this path and no other */
 	bool zerocopy;               /* AF_XDP without copying */
 	bool paused;                 /* burst is set aside for now, AF_XDP sends */
 	uint64_t burst_packets;      /* handed to burst calls */

@@ -89,9 +89,19 @@ static bool tx_xsk_send(struct xi_tx *tx, uint64_t addr, uint32_t len)
 	return true;
 }
 
+static void tx_xsk_status(const struct xi_tx *tx, struct xi_tx_status *status)
+{
+	const struct xi_xsk *xsk = (const struct xi_xsk *)tx;
+
+	status->path = tx->ops->name;
+	status->zerocopy = xsk->zerocopy;
+	status->xsk_packets = __atomic_load_n(&xsk->sent, __ATOMIC_RELAXED);
+}
+
 const struct xi_tx_ops xi_tx_xsk_ops = {
 	.name = "xsk",
 	.send = tx_xsk_send,
 	.flush = tx_xsk_flush,
 	.reap = tx_xsk_reap,
+	.status = tx_xsk_status,
 };

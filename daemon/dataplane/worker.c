@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -17,6 +19,7 @@
 #include "log.h"
 
 #define IDLE_SPINS 16            /* empty rounds before the worker sleeps */
+#define XI_BURST_ROUND 512       /* packets after which a round sends, though more are waiting */
 #define SLEEP_MS 1000
 #define SLEEP_TX_MS 20           /* while frames are out with the kernel */
 
@@ -77,11 +80,11 @@ static void worker_forward(struct xi_worker *w, const struct xi_xsk *from,
 	uint32_t i;
 
 	for (i = 1; i < XI_MAX_PORTS; i++) {
-		struct xi_xsk *to = w->by_port[i];
+		struct xi_tx *to = w->by_port[i];
 
-		if (!to || to->port->config.role != role)
+		if (!to || w->config.ports[i]->config.role != role)
 			continue;
-		if (to->tx.ops->send(&to->tx, desc->addr, desc->len))
+		if (to->ops->send(to, desc->addr, desc->len))
 			return;
 		xi_worker_count(w, XI_DROP_TX_FULL);
 		break;
@@ -131,20 +134,45 @@ static void worker_count_lost(struct xi_worker *w)
 	}
 }
 
+static void worker_send(struct xi_worker *w)
+{
+	uint32_t i;
+
+	for (i = 0; i < XI_MAX_PORTS; i++) {
+		struct xi_tx *tx = w->by_port[i];
+
+		if (!tx)
+			continue;
+		tx->ops->flush(tx);
+		tx->ops->reap(tx);
+	}
+}
+
+/*
+ * What has come, at once: a burst call is the cheaper a packet the more it has, so it takes what is
+ * waiting, but nothing waits for it.
+ */
+static uint32_t worker_receive_all(struct xi_worker *w)
+{
+	uint32_t i, n, sum = 0;
+
+	do {
+		n = 0;
+		for (i = 0; i < w->nsocks; i++)
+			n += worker_receive(w, &w->socks[i]);
+		sum += n;
+	} while (w->burst && n && sum < XI_BURST_ROUND);
+	return sum;
+}
+
 /* One look at every socket. Returns the packets received. */
 static uint32_t worker_round(struct xi_worker *w)
 {
-	uint32_t i, n = 0;
+	uint32_t i, n;
 
 	worker_clock(w);
-	for (i = 0; i < w->nsocks; i++)
-		n += worker_receive(w, &w->socks[i]);
-	for (i = 0; i < w->nsocks; i++) {
-		struct xi_xsk *xsk = &w->socks[i];
-
-		xsk->tx.ops->flush(&xsk->tx);
-		xsk->tx.ops->reap(&xsk->tx);
-	}
+	n = worker_receive_all(w);
+	worker_send(w);
 	for (i = 0; i < w->nsocks; i++)
 		xi_xsk_refill(&w->socks[i]);
 	if (w->now != w->lost_second)
@@ -224,12 +252,12 @@ static int worker_open_sock(struct xi_worker *w, const struct xi_port_dev *port,
 	uint32_t key = port->slot * XI_MAX_QUEUES + queue;
 	int err;
 
-	err = xi_xsk_open(xsk, &w->umem, port, queue);
+	err = xi_xsk_open(xsk, &w->umems[port->slot], port, queue);
 	if (err)
 		return err;
 	w->nsocks++;
 	if (!w->by_port[port->slot] && queue < port->tx_queues)
-		w->by_port[port->slot] = xsk;
+		w->by_port[port->slot] = &xsk->tx;
 	if (bpf_map_update_elem(w->config.xsks_fd, &key, &xsk->fd, BPF_ANY)) {
 		err = -errno;
 		log_warn("%s: cannot enter the socket of queue %u into xsks", port->config.name,
@@ -246,6 +274,9 @@ static int worker_open_socks(struct xi_worker *w)
 	for (slot = 0; slot < XI_MAX_PORTS; slot++) {
 		const struct xi_port_dev *port = w->config.ports[slot];
 
+		err = worker_queues(w, slot) ? xi_umem_create(&w->umems[slot], &w->frames) : 0;
+		if (err)
+			return err;
 		for (queue = 0; queue < worker_queues(w, slot); queue++) {
 			if (!worker_serves(w, queue))
 				continue;
@@ -255,6 +286,73 @@ static int worker_open_socks(struct xi_worker *w)
 		}
 	}
 	return 0;
+}
+
+/* Does this port want burst transmit, as far as configuration and driver go? Else says why not. */
+static bool worker_wants_burst(struct xi_worker *w, const struct xi_xsk *xsk)
+{
+	const struct xi_port_config *config = &xsk->port->config;
+	const char *why = NULL;
+
+	if (config->role == XI_ROLE_HOST)
+		why = "the host's side of xipsec0 builds packets of its own";
+	else if (config->tx == XI_PORT_TX_XSK)
+		why = "tx = xsk";
+	else if (config->tx == XI_PORT_TX_AUTO && xsk->zerocopy)
+		why = "the driver has zero-copy";
+	if (why)
+		snprintf(w->why[xsk->port->slot], XI_TX_WHY, "%s", why);
+	return !why;
+}
+
+/* Ports that can send by burst do. A worker without it works, only slower: never an error. */
+static void worker_open_burst(struct xi_worker *w)
+{
+	const struct xi_burst_config config = {
+		.worker = w->config.index,
+		.frames = &w->frames,
+		.counts = w->counts,
+		.now_ms = &w->now_ms,
+	};
+	char why[XI_BURST_WHY] = "";
+	uint32_t slot;
+
+	for (slot = 0; slot < XI_MAX_PORTS; slot++) {
+		/* so far by_port names sockets */
+		struct xi_xsk *xsk = (struct xi_xsk *)w->by_port[slot];
+		struct xi_tx *tx = NULL;
+
+		if (!xsk || !worker_wants_burst(w, xsk))
+			continue;
+		if (!w->burst && !*why)
+			xi_burst_open(&w->burst, &config, why);
+		if (w->burst)
+			tx = xi_burst_add_port(w->burst, xsk);
+		if (tx)
+			w->by_port[slot] = tx;
+		else
+			snprintf(w->why[slot], XI_TX_WHY, "%s", why);
+	}
+}
+
+static void worker_log_paths(const struct xi_worker *w)
+{
+	struct xi_tx_status status;
+	uint32_t slot;
+
+	for (slot = 0; slot < XI_MAX_PORTS; slot++) {
+		if (!w->by_port[slot])
+			continue;
+		xi_worker_tx_status(w, slot, &status);
+		if (w->config.ports[slot]->config.tx == XI_PORT_TX_BURST && strcmp(status.path, "burst"))
+			log_warnx("port %s: tx = burst, and worker %u sends by %s: %s",
+				  w->config.ports[slot]->config.name, w->config.index, status.path,
+				  status.why);
+		else
+			log_info("port %s: worker %u sends by %s: %s",
+				 w->config.ports[slot]->config.name, w->config.index, status.path,
+				 status.why);
+	}
 }
 
 static int worker_open(struct xi_worker *w)
@@ -269,14 +367,19 @@ static int worker_open(struct xi_worker *w)
 	w->stop_fd = eventfd(0, EFD_CLOEXEC);
 	if (!w->socks || !w->allowed || w->stop_fd < 0)
 		return -ENOMEM;
-	/* every socket may hold a full fill ring, a full receive ring and a full transmit ring */
-	err = xi_frames_create(&w->frames, n * 3 * XI_XSK_RING);
-	if (!err)
-		err = xi_umem_create(&w->umem, &w->frames);
+	/*
+	 * every socket may hold a full fill ring, a full receive ring and a full transmit ring; and
+	 * the burst list may be full
+	 */
+	err = xi_frames_create(&w->frames, n * 3 * XI_XSK_RING + XI_BURST_RING);
 	if (!err)
 		err = worker_open_socks(w);
 	if (!err)
 		err = xi_rawout_open(&w->rawout);
+	if (!err) {
+		worker_open_burst(w);
+		worker_log_paths(w);
+	}
 	if (!err)
 		err = w->config.engine->create(&w->crypto, w->config.index);
 	return err;
@@ -309,10 +412,15 @@ int xi_worker_create(struct xi_worker **out, const struct xi_worker_config *conf
 
 int xi_worker_start(struct xi_worker *w)
 {
+	sigset_t all, old;
 	char name[16];
 	int err;
 
+	/* signals are the control thread's: here they would only interrupt calls */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
 	err = -pthread_create(&w->thread, NULL, worker_main, w);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (err)
 		return err;
 	w->started = true;
@@ -323,14 +431,14 @@ int xi_worker_start(struct xi_worker *w)
 
 void xi_worker_tx_status(const struct xi_worker *w, uint32_t slot, struct xi_tx_status *status)
 {
-	const struct xi_xsk *xsk = w->by_port[slot];
+	const struct xi_tx *tx = w->by_port[slot];
 
 	*status = (struct xi_tx_status){ .path = "none" };
-	if (!xsk)
+	if (!tx)
 		return;
-	status->path = xsk->tx.ops->name;
-	status->zerocopy = xsk->zerocopy;
-	status->xsk_packets = __atomic_load_n(&xsk->sent, __ATOMIC_RELAXED);
+	tx->ops->status(tx, status);
+	if (*w->why[slot])
+		snprintf(status->why, sizeof(status->why), "%s", w->why[slot]);
 }
 
 void xi_worker_destroy(struct xi_worker *w)
@@ -344,9 +452,11 @@ void xi_worker_destroy(struct xi_worker *w)
 		eventfd_write(w->stop_fd, 1);
 		pthread_join(w->thread, NULL);
 	}
+	xi_burst_close(w->burst);
 	for (i = 0; i < w->nsocks; i++)
 		xi_xsk_close(&w->socks[i]);
-	xi_umem_destroy(&w->umem);
+	for (i = 0; i < XI_MAX_PORTS; i++)
+		xi_umem_destroy(&w->umems[i]);
 	xi_frames_destroy(&w->frames);
 	xi_rawout_close(&w->rawout);
 	if (w->crypto)

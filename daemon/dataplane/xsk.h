@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * One AF_XDP socket: a queue of a port, served by one worker. All sockets of a worker share its umem; each has fill and
- * completion rings of its own. Implements the transmit path "xsk".
+ * One AF_XDP socket: a queue of a port, served by one worker. Implements the transmit path "xsk".
+ *
+ * A worker has one packet memory, registered once for each port: sockets that share a umem share its mode, and one
+ * port's driver may have zero-copy where another's has not. A frame may come in by one umem and go out by another.
  */
 #ifndef XI_XSK_H
 #define XI_XSK_H
@@ -20,7 +22,7 @@
 struct xi_umem {
 	struct xsk_umem *umem;
 	struct xi_frames *frames;
-	/* libxdp wants rings at creation; the first socket takes them over */
+	/* libxdp wants rings at creation; the first socket takes them over, further queues have their own */
 	struct xsk_ring_prod fill;
 	struct xsk_ring_cons comp;
 	bool rings_taken;

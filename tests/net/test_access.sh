@@ -58,7 +58,7 @@ tap_is "the run directory is open whatever the umask" "$(mode_of "$XI_TMP/run-gw
 tap_is "the control socket is the group's" "$(mode_of "$XI_TMP/run-gw1/control.sock")" "660 $GROUP"
 tap_is "the lock is its owner's" "$(mode_of "$XI_TMP/run-gw1/lock")" "600 root"
 tap_is "the pin directory is its owner's" "$(mode_of "$XI_BPFFS/gw1")" "700 root"
-for cmd in show stats cache; do
+for cmd in show stats cache port; do
 	tap_check "a member of the group may $cmd" is_object $cmd -j
 	tap_check "others may not $cmd" refused 65534 "join group" $cmd
 done

@@ -92,7 +92,7 @@ without CAP_IPC_LOCK "packet memory" -ipc_lock
 gwctl gw1 xipsec down
 
 # without a daemon
-for cmd in show stats cache 'show -j'; do
+for cmd in show stats cache port 'show -j' 'port wan0'; do
 	# shellcheck disable=SC2086
 	says "$cmd without a daemon" 1 "xipsecd is not running (no socket at $XI_TMP/run-gw1/control.sock): start it with" \
 		gwctl gw1 xipsec $cmd
@@ -100,6 +100,9 @@ done
 says "xfrm without a daemon" 1 "xipsecd is not running in this network namespace: start it with xipsecd -c FILE" xfrm state list
 says "run without a daemon" 1 "xipsecd is not running in this network namespace" gwctl gw1 xipsec run ip xfrm state list
 says "an unknown command" 2 "xipsec: shwo: unknown command: see \`xipsec help\`" gwctl gw1 xipsec shwo
+says "a wrong option of port" 2 "usage: xipsec port [-j] [NAME]" gwctl gw1 xipsec port -x
+says "a name that is too many" 2 "usage: xipsec port [-j] [NAME]" gwctl gw1 xipsec port wan0 lan0
+says "a name where there is none" 2 "usage: xipsec show [-j]" gwctl gw1 xipsec show wan0
 says "a wrong option" 2 "usage: xipsec show [-j]" gwctl gw1 xipsec show -x
 
 # who may look. A narrow umask must not keep the group out.
@@ -123,11 +126,12 @@ spi=$(printf '0x%08x' $((SA_BASE + 1)))
 says "a member of the group may look: show" 0 "$spi" as $group show
 says "stats" 0 drops as $group stats -j
 says "cache" 0 '"cached_sas"' as $group cache -j
+says "port" 0 'port: wan0, cipher' as $group port
 tap_check "and sees no key" eval '! { as '$group' show; as '$group' show -j; } | grep -i "$(sa_key $((SA_BASE + 1)) | cut -c 3-14)"'
 says "but may not end it" 1 "permission denied: this command is for root" as $group down
 says "nor see or change SAs, for those come with keys" 1 "xipsecd does not serve this user, for keys would be seen: run this as root" \
 	as $group xfrm state list
-for cmd in show stats cache; do
+for cmd in show stats cache port; do
 	says "another user may not look: $cmd" 1 "permission denied: join group" as nogroup $cmd
 done
 

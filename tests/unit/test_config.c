@@ -69,6 +69,7 @@ static void test_smallest_file_gets_the_documented_defaults(void **state)
 	assert_int_equal(c->ports[0].role, XI_ROLE_CIPHER);
 	assert_int_equal(c->ports[0].mode, XI_PORT_NATIVE);
 	assert_int_equal(c->ports[0].attach, XI_ATTACH_NETLINK);
+	assert_int_equal(c->ports[0].tx, XI_PORT_TX_AUTO);
 	assert_int_equal(c->ports[0].line, 1);
 	xi_config_free(c);
 }
@@ -91,9 +92,11 @@ static void test_every_key_is_read(void **state)
 				   "flow-entries = 4194304\n"
 				   "\n"
 				   "[ port  wan0 ]\n"
-				   "role = cipher\nmode = skb\nattach = none\n"
+				   "role = cipher\nmode = skb\nattach = none\ntx = xsk\n"
 				   "[port lan-of-15-bytes]\n"
-				   "role = plain\nattach = link";
+				   "role = plain\ntx = burst\nattach = link\n"
+				   "[port lan1]\n"
+				   "role = plain\ntx = auto";
 	struct xi_config_file *c;
 	struct messages m;
 
@@ -109,13 +112,16 @@ static void test_every_key_is_read(void **state)
 	assert_int_equal(c->unknown_spi, XI_METHOD_KERNEL);
 	assert_int_equal(c->sa_entries, 16);
 	assert_int_equal(c->flow_entries, 4194304);
-	assert_int_equal(c->nports, 2);
+	assert_int_equal(c->nports, 3);
 	assert_string_equal(c->ports[0].name, "wan0");
 	assert_int_equal(c->ports[0].mode, XI_PORT_SKB);
 	assert_int_equal(c->ports[0].attach, XI_ATTACH_NONE);
+	assert_int_equal(c->ports[0].tx, XI_PORT_TX_XSK);
 	assert_string_equal(c->ports[1].name, "lan-of-15-bytes");
 	assert_int_equal(c->ports[1].role, XI_ROLE_PLAIN);
 	assert_int_equal(c->ports[1].attach, XI_ATTACH_LINK);
+	assert_int_equal(c->ports[1].tx, XI_PORT_TX_BURST);
+	assert_int_equal(c->ports[2].tx, XI_PORT_TX_AUTO);
 	xi_config_free(c);
 }
 
@@ -128,9 +134,18 @@ static const struct {
 	{ CIPHER "mode = fast\n", "xipsec.conf:3: mode = fast: a mode is native or skb" },
 	{ CIPHER "attach = glue\n",
 	  "xipsec.conf:3: attach = glue: attach by netlink, link or none" },
+	{ CIPHER "tx = fast\n", "xipsec.conf:3: tx = fast: tx is auto, burst or xsk" },
+	{ CIPHER "tx = Burst\n", "xipsec.conf:3: tx = Burst: tx is auto, burst or xsk" },
+	{ CIPHER "tx =\n", "xipsec.conf:3: tx = : tx is auto, burst or xsk" },
+	{ CIPHER "tx = xsk\ntx = xsk\n",
+	  "xipsec.conf:4: tx is given twice: keep one of the two" },
+	{ CIPHER "[daemon]\ntx = xsk\n",
+	  "xipsec.conf:4: tx: unknown key: here are run-dir, pin-dir, state-dir, sas, group, "
+	  "engine, workers, "
+	  "sad-size, unknown-spi" },
 	{ CIPHER "role = plain\n", "xipsec.conf:3: role is given twice: keep one of the two" },
 	{ CIPHER "colour = red\n",
-	  "xipsec.conf:3: colour: unknown key: here are role, mode, attach" },
+	  "xipsec.conf:3: colour: unknown key: here are role, mode, attach, tx" },
 	{ CIPHER "role\n",
 	  "xipsec.conf:3: neither [section], key = value, nor a comment: correct the line" },
 	{ CIPHER "[daemon\n",

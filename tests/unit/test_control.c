@@ -27,6 +27,7 @@
 #include "control/cachecmd.h"
 #include "control/client.h"
 #include "control/control.h"
+#include "control/portcmd.h"
 #include "control/print.h"
 #include "control/show.h"
 #include "control/stats.h"
@@ -44,6 +45,9 @@ struct fake {
 	struct xi_policy policy;
 	struct xi_port_dev port;
 	char dir[32];
+	struct xi_tx_status tx;
+	struct xi_link_xmit xmit;
+	int xmit_err;
 	bool cached;
 	unsigned int ncached_flows;
 	unsigned int nsas;
@@ -78,6 +82,23 @@ static const struct xi_port_dev *fake_port(void *arg, unsigned int i)
 	struct fake *f = arg;
 
 	return i ? NULL : &f->port;
+}
+
+static void fake_port_tx(void *arg, uint32_t slot, struct xi_tx_status *status)
+{
+	struct fake *f = arg;
+
+	assert_int_equal(slot, f->port.slot);
+	*status = f->tx;
+}
+
+static int fake_port_xmit(void *arg, uint32_t slot, struct xi_link_xmit *xmit)
+{
+	struct fake *f = arg;
+
+	assert_int_equal(slot, f->port.slot);
+	*xmit = f->xmit;
+	return f->xmit_err;
 }
 
 static uint64_t fake_reason(void *arg, unsigned int reason)
@@ -208,13 +229,23 @@ static void fake_policy(struct fake *f)
 			      .family = XI_IPV4 },
 	};
 	f->port = (struct xi_port_dev){
-		.config = { "wan0", XI_ROLE_CIPHER, XI_PORT_NATIVE, XI_ATTACH_NETLINK, 1 },
+		.config = { .name = "wan0", .role = XI_ROLE_CIPHER, .line = 1 },
 		.ifindex = 3,
 		.slot = 1,
 		.queues = 2,
 		.mtu = 1500,
 		.mac = { 2, 0, 0, 0, 0, 0xaa },
 	};
+	f->tx = (struct xi_tx_status){
+		.path = "burst",
+		.why = "the driver has no zero-copy, and the probe passed",
+		.paused = true,
+		.burst_packets = 1000,
+		.burst_lost = 3,
+		.xsk_packets = 12,
+		.pauses = 2,
+	};
+	f->xmit = (struct xi_link_xmit){ 997, 3, true };
 }
 
 static json_t *cmd_stop(void *arg, const json_t *req, const char **error)
@@ -265,6 +296,8 @@ static int start(void **state, unsigned int request_ms, unsigned int reply_ms)
 		.next_policy = fake_next_policy,
 		.is_local = fake_is_local,
 		.port = fake_port,
+		.port_tx = fake_port_tx,
+		.port_xmit = fake_port_xmit,
 		.reason = fake_reason,
 		.usage = fake_usage,
 		.sa_cached = fake_sa_cached,
@@ -275,6 +308,7 @@ static int start(void **state, unsigned int request_ms, unsigned int reply_ms)
 	assert_int_equal(xi_show_register(f->ctl, &f->src), 0);
 	assert_int_equal(xi_stats_register(f->ctl, &f->src), 0);
 	assert_int_equal(xi_cachecmd_register(f->ctl, &f->src), 0);
+	assert_int_equal(xi_portcmd_register(f->ctl, &f->src), 0);
 	assert_int_equal(xi_control_register_admin(f->ctl, "stop", cmd_stop, f->base), 0);
 	assert_int_equal(xi_control_register(f->ctl, "big", cmd_big, NULL), 0);
 	assert_int_equal(xi_control_register(f->ctl, "fail", cmd_fail, NULL), 0);
@@ -530,6 +564,70 @@ static void test_cache_lists_sas_and_flows(void **state)
 	json_decref(reply);
 }
 
+#define WAN0                                                                                       \
+	"{\"name\": \"wan0\", \"role\": \"cipher\", \"mode\": \"native\", \"attach\": "              \
+	"\"netlink\", \"ifindex\": 3, \"slot\": 1, \"queues\": 2, \"mtu\": 1500, "                   \
+	"\"mac\": \"02:00:00:00:00:aa\", "
+
+static void test_port_tells_how_packets_leave(void **state)
+{
+	struct fake *f = *state;
+	json_t *reply = ask_json(f, "{\"cmd\":\"port\"}\n");
+
+	assert_json(reply,
+		    "{\"ports\": [" WAN0 "\"tx\": {\"configured\": \"auto\", \"path\": \"burst\","
+		    " \"why\": \"the driver has no zero-copy, and the probe passed\","
+		    " \"zerocopy\": false, \"paused\": true, \"burst_packets\": 1000,"
+		    " \"burst_lost\": 3, \"xsk_packets\": 12, \"pauses\": 2},"
+		    " \"device\": {\"xdp_xmit\": 997, \"xdp_xmit_errors\": 3}}]}");
+	json_decref(reply);
+}
+
+static void test_port_tells_what_was_configured(void **state)
+{
+	static const struct {
+		enum xi_port_tx tx;
+		const char *name;
+	} cases[] = {
+		{ XI_PORT_TX_AUTO, "auto" },
+		{ XI_PORT_TX_BURST, "burst" },
+		{ XI_PORT_TX_XSK, "xsk" },
+	};
+	struct fake *f = *state;
+	json_t *reply, *port;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		f->port.config.tx = cases[i].tx;
+		reply = ask_json(f, "{\"cmd\":\"port\"}\n");
+		port = json_array_get(json_object_get(reply, "ports"), 0);
+		assert_string_equal(json_string_value(json_object_get(json_object_get(port, "tx"),
+								      "configured")),
+				    cases[i].name);
+		json_decref(reply);
+	}
+}
+
+static void test_port_of_a_device_that_does_not_count(void **state)
+{
+	struct fake *f = *state;
+	json_t *reply;
+
+	f->tx = (struct xi_tx_status){ .path = "xsk", .zerocopy = true, .xsk_packets = UINT64_MAX };
+	f->xmit.counts_errors = false;
+	reply = ask_json(f, "{\"cmd\":\"port\"}\n");
+	assert_json(reply,
+		    "{\"ports\": [" WAN0 "\"tx\": {\"configured\": \"auto\", \"path\": \"xsk\","
+		    " \"why\": \"\", \"zerocopy\": true, \"paused\": false, \"burst_packets\": 0,"
+		    " \"burst_lost\": 0, \"xsk_packets\": 9223372036854775807, \"pauses\": 0},"
+		    " \"device\": {\"xdp_xmit\": 997, \"xdp_xmit_errors\": null}}]}");
+	json_decref(reply);
+	f->xmit_err = -EOPNOTSUPP;
+	reply = ask_json(f, "{\"cmd\":\"port\"}\n");
+	assert_true(json_is_null(json_object_get(
+		json_array_get(json_object_get(reply, "ports"), 0), "device")));
+	json_decref(reply);
+}
+
 static void test_lists_are_bounded_and_say_so(void **state)
 {
 	struct fake *f = *state;
@@ -582,13 +680,14 @@ static void test_keys_are_never_printed(void **state)
 		"{\"cmd\":\"show\"}\n",
 		"{\"cmd\":\"stats\"}\n",
 		"{\"cmd\":\"cache\"}\n",
+		"{\"cmd\":\"port\"}\n",
 		"{\"cmd\":\"show\",\"keys\":true,\"verbose\":9}\n",
 	};
 	struct fake *f = *state;
 	size_t len;
 	char *human;
 
-	for (size_t i = 0; i < 4; i++) {
+	for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
 		char *text = ask(f, requests[i]);
 		json_t *reply = json_loads(text, 0, NULL);
 		FILE *out = open_memstream(&human, &len);
@@ -1140,6 +1239,46 @@ static void test_cache_for_people(void **state)
 		"(more of them not listed)\n");
 }
 
+static void test_port_for_people(void **state)
+{
+	assert_printed(
+		xi_print_port,
+		"{\"ports\": ["
+		"{\"name\": \"wan0\", \"role\": \"cipher\", \"mode\": \"native\", \"attach\": "
+		"\"netlink\", \"queues\": 2, \"mtu\": 1500,"
+		" \"tx\": {\"configured\": \"auto\", \"path\": \"burst\", \"why\": \"the driver has "
+		"no zero-copy, and the probe passed\", \"zerocopy\": false, \"paused\": true,"
+		" \"burst_packets\": 1000, \"burst_lost\": 3, \"xsk_packets\": 12, \"pauses\": 1},"
+		" \"device\": {\"xdp_xmit\": 997, \"xdp_xmit_errors\": 3}},"
+		"{\"name\": \"lan0\", \"role\": \"plain\", \"mode\": \"skb\", \"attach\": "
+		"\"link\", \"queues\": 1, \"mtu\": 9000,"
+		" \"tx\": {\"configured\": \"xsk\", \"path\": \"xsk\", \"why\": \"\","
+		" \"zerocopy\": false, \"paused\": false,"
+		" \"burst_packets\": 0, \"burst_lost\": 0, \"xsk_packets\": 5, \"pauses\": 0},"
+		" \"device\": {\"xdp_xmit\": 4, \"xdp_xmit_errors\": null}},"
+		"{\"name\": \"lan1\", \"role\": \"plain\", \"mode\": \"native\", \"attach\": "
+		"\"none\", \"queues\": 1, \"mtu\": 1500,"
+		" \"tx\": {\"configured\": \"burst\", \"path\": \"xsk\", \"why\": \"as it is\","
+		" \"zerocopy\": true, \"paused\": false,"
+		" \"burst_packets\": 0, \"burst_lost\": 0, \"xsk_packets\": 0, \"pauses\": 0},"
+		" \"device\": null}]}",
+		"port: wan0, cipher, native, attach netlink, 2 queues, mtu 1500\n"
+		"  transmit: burst, configured auto, paused: xsk sends for now\n"
+		"  why: the driver has no zero-copy, and the probe passed\n"
+		"  sent: 1000 by burst, 3 of them lost, 12 by xsk, 1 pause\n"
+		"  device: 997 xdp_xmit, 3 xdp_xmit_errors\n"
+		"\n"
+		"port: lan0, plain, skb, attach link, 1 queue, mtu 9000\n"
+		"  transmit: xsk, copying, configured xsk\n"
+		"  sent: 0 by burst, 0 of them lost, 5 by xsk, 0 pauses\n"
+		"  device: 4 xdp_xmit\n"
+		"\n"
+		"port: lan1, plain, native, attach none, 1 queue, mtu 1500\n"
+		"  transmit: xsk, zero-copy, configured burst\n"
+		"  why: as it is\n"
+		"  sent: 0 by burst, 0 of them lost, 0 by xsk, 0 pauses\n");
+}
+
 static void test_printing_survives_a_reply_of_another_shape(void **state)
 {
 	static const char *const replies[] = {
@@ -1149,7 +1288,7 @@ static void test_printing_survives_a_reply_of_another_shape(void **state)
 		"{\"sas\": [1, null, {}], \"policies\": [[], {\"templates\": [3]}], \"reasons\": "
 		"{\"a\": \"b\"},"
 		" \"cached_sas\": [{}], \"cached_flows\": [null, {}], \"daemon\": {\"ports\": "
-		"[null]}}",
+		"[null]}, \"ports\": [null, {\"tx\": 7, \"device\": {}}]}",
 	};
 	size_t len;
 	char *text;
@@ -1161,6 +1300,7 @@ static void test_printing_survives_a_reply_of_another_shape(void **state)
 		xi_print_show(out, reply);
 		xi_print_stats(out, reply);
 		xi_print_cache(out, reply);
+		xi_print_port(out, reply);
 		fclose(out);
 		assert_true(len > 0);
 		free(text);
@@ -1194,6 +1334,9 @@ int main(void)
 		WITH_SERVER(test_a_cached_index_of_an_older_sa_is_not_in_the_cache),
 		WITH_SERVER(test_stats_lists_every_reason_and_sums_the_drops),
 		WITH_SERVER(test_cache_lists_sas_and_flows),
+		WITH_SERVER(test_port_tells_how_packets_leave),
+		WITH_SERVER(test_port_tells_what_was_configured),
+		WITH_SERVER(test_port_of_a_device_that_does_not_count),
 		WITH_SERVER(test_lists_are_bounded_and_say_so),
 		WITH_SERVER(test_many_sas_come_in_pages),
 		WITH_SERVER(test_keys_are_never_printed),
@@ -1217,6 +1360,7 @@ int main(void)
 		cmocka_unit_test(test_show_for_people),
 		cmocka_unit_test(test_stats_for_people_lists_only_what_happened),
 		cmocka_unit_test(test_cache_for_people),
+		cmocka_unit_test(test_port_for_people),
 		cmocka_unit_test(test_printing_survives_a_reply_of_another_shape),
 		cmocka_unit_test(test_durations_and_bytes),
 	};

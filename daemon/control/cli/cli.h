@@ -17,7 +17,8 @@ struct cli {
 #define CLI_FAILED 1
 #define CLI_USAGE 2
 
-/* `show`, `stats`, `cache` */
+/* `show`, `stats`, `cache`, `port` */
+bool cli_is_view(const char *cmd);
 int cli_view(const struct cli *cli, int argc, char **argv);
 int cli_down(const struct cli *cli, int argc, char **argv);
 /*

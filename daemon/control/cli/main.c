@@ -11,13 +11,14 @@
 
 static const char usage[] =
 	"usage: xipsec [--run-dir DIR] [--pin-dir DIR] COMMAND ...\n"
-	"  show [-j]    daemon, SAs and policies, with traffic and what is in the cache\n"
-	"  stats [-j]   how packets ended: drops and events, by reason\n"
-	"  cache [-j]   SAs and flows that the fast path holds\n"
-	"  xfrm ...     ip xfrm against the daemon of this network namespace: xfrm state list\n"
-	"  run CMD ...  any program that speaks XFRM netlink, as an IKE daemon, likewise\n"
-	"  down         end the daemon and remove programs, maps and xipsec0\n"
-	"  help         print this\n"
+	"  show [-j]         daemon, SAs and policies, with traffic and what is in the cache\n"
+	"  stats [-j]        how packets ended: drops and events, by reason\n"
+	"  cache [-j]        SAs and flows that the fast path holds\n"
+	"  port [-j] [NAME]  all ports, or this one: how packets leave by it, and why so\n"
+	"  xfrm ...          ip xfrm against the daemon of this network namespace: xfrm state list\n"
+	"  run CMD ...       any program that speaks XFRM netlink, as an IKE daemon, likewise\n"
+	"  down              end the daemon and remove programs, maps and xipsec0\n"
+	"  help              print this\n"
 	"-j prints JSON. See xipsec(8).\n";
 
 enum { OPT_RUN_DIR = 256, OPT_PIN_DIR };
@@ -32,7 +33,7 @@ static const struct option longopts[] = {
 
 static int run_command(const struct cli *cli, int argc, char **argv)
 {
-	if (!strcmp(argv[0], "show") || !strcmp(argv[0], "stats") || !strcmp(argv[0], "cache"))
+	if (cli_is_view(argv[0]))
 		return cli_view(cli, argc, argv);
 	if (!strcmp(argv[0], "down"))
 		return cli_down(cli, argc, argv);

@@ -3,20 +3,50 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "control/client.h"
 #include "control/print.h"
 
-static const struct {
+/* Leaves one port of the reply. Nonzero: there is none of this name, and that was said. */
+static int select_port(json_t *reply, const char *name)
+{
+	json_t *ports = json_object_get(reply, "ports"), *port;
+	size_t i;
+
+	json_array_foreach(ports, i, port) {
+		if (strcmp(xi_member_string(port, "name"), name))
+			continue;
+		json_object_set_new(reply, "ports", json_pack("[O]", port));
+		return CLI_OK;
+	}
+	fprintf(stderr, "xipsec: port: %s: no port of this name: there are", name);
+	json_array_foreach(ports, i, port)
+		fprintf(stderr, "%s %s", i ? "," : "", xi_member_string(port, "name"));
+	fputc('\n', stderr);
+	return CLI_FAILED;
+}
+
+static const struct view {
 	const char *cmd;
 	void (*print)(FILE *out, const json_t *reply);
+	int (*select)(json_t *reply, const char *name); /* NULL: takes no name */
 } views[] = {
-	{ "show", xi_print_show },
-	{ "stats", xi_print_stats },
-	{ "cache", xi_print_cache },
+	{ "show", xi_print_show, NULL },
+	{ "stats", xi_print_stats, NULL },
+	{ "cache", xi_print_cache, NULL },
+	{ "port", xi_print_port, select_port },
 };
+
+static const struct view *find_view(const char *cmd)
+{
+	for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++)
+		if (!strcmp(views[i].cmd, cmd))
+			return &views[i];
+	return NULL;
+}
 
 static int flush_output(void)
 {
@@ -26,42 +56,60 @@ static int flush_output(void)
 	return CLI_FAILED;
 }
 
-static int view(const struct cli *cli, size_t which, bool json)
+static int print_reply(const struct view *view, json_t *reply, bool json, const char *name)
 {
-	const char *error;
+	const char *error = json_string_value(json_object_get(reply, "error"));
+
+	if (error) {
+		fprintf(stderr, "xipsec: %s: %s\n", view->cmd, error);
+		return CLI_FAILED;
+	}
+	if (name && view->select(reply, name))
+		return CLI_FAILED;
+	if (json) {
+		json_dumpf(reply, stdout, JSON_INDENT(2));
+		putchar('\n');
+	} else {
+		view->print(stdout, reply);
+	}
+	return flush_output();
+}
+
+static int show_view(const struct cli *cli, const struct view *view, bool json, const char *name)
+{
 	json_t *reply;
-	int err = xi_control_call(cli->run_dir, views[which].cmd, &reply);
+	int status, err = xi_control_call(cli->run_dir, view->cmd, &reply);
 
 	if (err) {
 		xi_control_explain(stderr, cli->run_dir, err);
 		return CLI_FAILED;
 	}
-	error = json_string_value(json_object_get(reply, "error"));
-	if (error) {
-		fprintf(stderr, "xipsec: %s: %s\n", views[which].cmd, error);
-		json_decref(reply);
-		return CLI_FAILED;
-	}
-	if (json) {
-		json_dumpf(reply, stdout, JSON_INDENT(2));
-		putchar('\n');
-	} else {
-		views[which].print(stdout, reply);
-	}
+	status = print_reply(view, reply, json, name);
 	json_decref(reply);
-	return flush_output();
+	return status;
+}
+
+bool cli_is_view(const char *cmd)
+{
+	return find_view(cmd) != NULL;
 }
 
 int cli_view(const struct cli *cli, int argc, char **argv)
 {
-	bool json = argc == 2 && (!strcmp(argv[1], "-j") || !strcmp(argv[1], "--json"));
+	const struct view *view = find_view(argv[0]);
+	const char *name = NULL;
+	bool json = false;
 
-	if (argc > 1 && !json) {
-		fprintf(stderr, "usage: xipsec %s [-j]\n", argv[0]);
-		return CLI_USAGE;
+	for (int i = 1; i < argc; i++) {
+		if (!json && (!strcmp(argv[i], "-j") || !strcmp(argv[i], "--json"))) {
+			json = true;
+		} else if (view->select && !name && argv[i][0] != '-') {
+			name = argv[i];
+		} else {
+			fprintf(stderr, "usage: xipsec %s [-j]%s\n", argv[0],
+				view->select ? " [NAME]" : "");
+			return CLI_USAGE;
+		}
 	}
-	for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++)
-		if (!strcmp(views[i].cmd, argv[0]))
-			return view(cli, i, json);
-	return CLI_USAGE;
+	return show_view(cli, view, json, name);
 }

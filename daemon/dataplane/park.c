@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "dataplane/park.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <linux/rtnetlink.h>
+
+#include <xipsec/abi.h>
+#include "dataplane/veth.h"
+
+#define PARK_MTU 1500
+
+static void park_name(struct xi_park *park, unsigned int worker)
+{
+	*park = (struct xi_park){0};
+	snprintf(park->name, sizeof(park->name), "xipsec-tx%u", worker % XI_MAX_WORKERS);
+	snprintf(park->peer, sizeof(park->peer), "xipsec-tx%u-p", worker % XI_MAX_WORKERS);
+}
+
+static int park_make(struct xi_rtnl *rt, const struct xi_park *park)
+{
+	const struct xi_veth_end ends[2] = {
+		{.name = park->name, .mtu = PARK_MTU, .queues = 1},
+		{.name = park->peer, .mtu = PARK_MTU, .queues = 1},
+	};
+
+	return xi_veth_make(rt, ends);
+}
+
+/* Nobody speaks here: neither ARP, which no address means, nor neighbour discovery. */
+static int park_quiet(struct xi_rtnl *rt, const struct xi_park *park)
+{
+	int err = xi_link_sysctl(park->name, "ipv6", "disable_ipv6", '1');
+
+	if (!err)
+		err = xi_link_sysctl(park->peer, "ipv6", "disable_ipv6", '1');
+	if (!err)
+		err = xi_link_gro_on(park->peer);
+	if (!err)
+		err = xi_link_set_up(rt, park->ifindex);
+	return err ? err : xi_link_set_up(rt, park->peer_ifindex);
+}
+
+int xi_park_open(struct xi_park *park, unsigned int worker)
+{
+	struct xi_link ends[2];
+	struct xi_rtnl rt;
+	int err;
+
+	park_name(park, worker);
+	err = xi_rtnl_open(&rt);
+	if (err)
+		return err;
+	err = xi_veth_find(&rt, park->name, park->peer, ends);
+	if (err == -ENODEV) {
+		err = park_make(&rt, park);
+		if (!err)
+			err = xi_veth_find(&rt, park->name, park->peer, ends);
+	}
+	if (!err) {
+		park->ifindex = ends[0].ifindex;
+		park->peer_ifindex = ends[1].ifindex;
+		err = park_quiet(&rt, park);
+	}
+	xi_rtnl_close(&rt);
+	return err;
+}
+
+int xi_park_set_peer(const struct xi_park *park, int up)
+{
+	struct ifinfomsg ifi = {
+		.ifi_index = (int)park->peer_ifindex,
+		.ifi_flags = up ? IFF_UP : 0,
+		.ifi_change = IFF_UP,
+	};
+	struct xi_rtnl rt;
+	int err;
+
+	err = xi_rtnl_open(&rt);
+	if (!err)
+		err = xi_rtnl_request(&rt, xi_rtnl_message(RTM_NEWLINK, 0, &ifi, sizeof(ifi)), NULL,
+				      NULL);
+	xi_rtnl_close(&rt);
+	return err;
+}
+
+int xi_park_remove_all(void)
+{
+	struct xi_park park;
+	struct xi_rtnl rt;
+	unsigned int i;
+	int err, one;
+
+	err = xi_rtnl_open(&rt);
+	for (i = 0; i < XI_MAX_WORKERS && !err; i++) {
+		park_name(&park, i);
+		one = xi_veth_remove(&rt, park.name, park.peer);
+		err = one == -ENODEV ? 0 : one;
+	}
+	xi_rtnl_close(&rt);
+	return err;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Parking devices: a veth pair a worker on whose first end its burst program is attached, for no
+ * packet ever to come in there. The kernel's XDP dispatcher then knows the program, without which
+ * every call of more than one packet would wait tens of milliseconds for it to be entered. The
+ * second end is where a worker sends to itself to find out whether burst transmit works.
+ */
+#ifndef XI_PARK_H
+#define XI_PARK_H
+
+#include <net/if.h>
+#include <stdint.h>
+
+struct xi_park {
+	char name[IFNAMSIZ];
+	char peer[IFNAMSIZ];
+	uint32_t ifindex;
+	uint32_t peer_ifindex;
+};
+
+/* Makes worker's pair, or takes the one that an earlier daemon left; both ends up, quiet. 0 or -errno. */
+int xi_park_open(struct xi_park *park, unsigned int worker);
+/* Takes the second end down or up: nothing arrives while it is down. */
+int xi_park_set_peer(const struct xi_park *park, int up);
+/* Removes the pairs of all workers. 0 or -errno of the first that would not go. */
+int xi_park_remove_all(void);
+
+#endif
