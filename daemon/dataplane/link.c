@@ -280,6 +280,8 @@ int xi_link_sysctl(const char *device, const char *family, const char *name, cha
 	close(fd);
 	if (err)
 		log_warnx("%s: cannot set %s to %c: %s", device, path, value, strerror(-err));
+	return err;
+}
 
 /*
  * Drivers call them tx_queue_0_xdp_xmit and tx_queue_0_xdp_xmit_errors (veth), tx0_xdp_xmit
