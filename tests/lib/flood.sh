@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2154,SC2086
 # A flood through one gateway, every packet compared. Source tests/lib/netns.sh and sas.sh first.
 #
 #   left  +----+           +---------------+           +----+  right
@@ -50,6 +50,7 @@ flood_mac() {
 flood_net() {
 	net_add left gw1 right && net_veth left l0 gw1 lan0 "$XI_LAN_MTU" && net_veth gw1 wan0 right r0 "$XI_WAN_MTU" &&
 		flood_addrs left l0 lan0 10.1.1. fd00:1:: 24 && flood_addrs right r0 wan0 192.0.2. 2001:db8:: 24 &&
+		net_veth left hole0 left hole1 1600 && net_veth right hole0 right hole1 1600 &&
 		net_in gw1 ip route add 10.1.2.0/24 via 192.0.2.2 &&
 		net_in gw1 ip -6 route add fd00:2::/64 via 2001:db8::2 &&
 		mkdir -p "$XI_BPFFS" && mount -t bpf "$XI_NS" "$XI_BPFFS" && mount --make-private "$XI_BPFFS"
@@ -118,11 +119,12 @@ flood_bg() {
 	wait_for 10 flood_moved "$label" 1
 }
 
+# XDP on the receiving device, which spoils frames
+FLOOD_SPOIL="--spoil hole0,hole1"
 # Nothing is lost with a window below the 256 packets that a veth queue holds, however slow the machine is.
 FLOOD_LOSSLESS="--window 200 --patience 5000"
 
 flood_warm() {
-	# shellcheck disable=SC2086
 	flood encrypt "$1" "$2" --count 200 --window 1 && flood decrypt "$1" "$2" --count 200 --window 1
 }
 

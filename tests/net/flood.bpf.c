@@ -30,6 +30,13 @@ struct {
 } out SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_DEVMAP);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} hole SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
@@ -98,7 +105,8 @@ __u64 spoiled;
 
 /*
  * Frames come back to the sender's page pool with another start, another length and other bytes. Which
- * ones is chance, so that runs of any length are spoiled and passed.
+ * ones is chance, so that runs of any length are spoiled and passed. A dropped frame keeps the length that
+ * it was sent with, whatever the program did; one that was redirected and dropped then does not.
  */
 SEC("xdp")
 int flood_spoil(struct xdp_md *ctx)
@@ -112,7 +120,7 @@ int flood_spoil(struct xdp_md *ctx)
 	bytes = bpf_map_lookup_elem(&junk, &zero);
 	if (!bytes)
 		return XDP_ABORTED;
-	if (chance & 0x100)
+	if ((chance & 0x1100) == 0x100)
 		bpf_xdp_adjust_head(ctx, chance & 0x200 ? 16 : -96);
 	if (chance & 0x400)
 		bpf_xdp_adjust_tail(ctx, chance & 0x800 ? -20 : 60);
@@ -124,6 +132,13 @@ int flood_spoil(struct xdp_md *ctx)
 	} else {
 		bpf_xdp_store_bytes(ctx, 0, bytes->data, ((len - 1) & (HALF - 1)) + 1);
 	}
+	/* without a device to go to, it is dropped as well */
+	return chance & 0x1000 ? bpf_redirect_map(&hole, 0, XDP_DROP) : XDP_DROP;
+}
+
+SEC("xdp")
+int flood_drop(struct xdp_md *ctx)
+{
 	return XDP_DROP;
 }
 

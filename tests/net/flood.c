@@ -18,8 +18,9 @@
  *     --park DEV            for each sender, in the same namespace: a device that has its program attached, which
  *                           spares each call 24 ms; the first one's is the sending device itself
  *     --pin                 a CPU of its own for each sender, so that they reach different queues
- *     --spoil               XDP on the receiving device drops every third packet, after it has moved its ends and
- *                           written over its bytes: the sender's recycled frames come back so
+ *     --spoil DEV,DEV       XDP on the receiving device takes every third packet away, after it has moved its ends
+ *                           and written over its bytes: the sender's recycled frames come back so. Some are
+ *                           redirected to the first DEV, a veth whose other end, the second, drops them
  *     --status FILE         the counts of the moment, as at the end
  *
  * Prints one JSON object: checked (right in every byte, first time), wrong, duplicates (ESP sequence or packet number
@@ -112,6 +113,19 @@ static bool parse_end(char *text, struct flood_end *out)
 	return true;
 }
 
+static bool parse_hole(char *text, struct flood *f)
+{
+	char *far = strchr(text, ',');
+
+	if (!far || !*f->to.dev)
+		return false;
+	*far++ = 0;
+	f->hole[0] = f->hole[1] = f->to;
+	snprintf(f->hole[0].dev, sizeof(f->hole[0].dev), "%s", text);
+	snprintf(f->hole[1].dev, sizeof(f->hole[1].dev), "%s", far);
+	return true;
+}
+
 static bool parse_size(const char *text, uint32_t *out)
 {
 	*out = atoi(text);
@@ -166,7 +180,7 @@ static const struct option options[] = {
 	{ "out", 1, NULL, OUT }, { "count", 1, NULL, COUNT }, { "seconds", 1, NULL, SECONDS },
 	{ "pps", 1, NULL, PPS }, { "window", 1, NULL, WINDOW }, { "patience", 1, NULL, PATIENCE },
 	{ "first", 1, NULL, FIRST }, { "park", 1, NULL, PARK }, { "status", 1, NULL, STATUS },
-	{ "mix", 0, NULL, MIX }, { "pin", 0, NULL, PIN }, { "spoil", 0, NULL, SPOIL }, { NULL, 0, NULL, 0 },
+	{ "mix", 0, NULL, MIX }, { "pin", 0, NULL, PIN }, { "spoil", 1, NULL, SPOIL }, { NULL, 0, NULL, 0 },
 };
 
 static bool parse_option(struct flood *f, int option)
@@ -193,7 +207,7 @@ static bool parse_option(struct flood *f, int option)
 	case STATUS: f->status = optarg; return true;
 	case MIX: return f->mix = true;
 	case PIN: return f->pin = true;
-	case SPOIL: return f->spoil = true;
+	case SPOIL: return (f->spoil = parse_hole(optarg, f));
 	}
 	return false;
 }

@@ -51,7 +51,7 @@ struct flood_end {
 
 struct flood {
 	struct flood_plan plan;
-	struct flood_end from, to;
+	struct flood_end from, to, hole[2]; /* hole: veth pair beside the receiver */
 	uint8_t eth_dst[6], eth_src[6];
 	struct flood_sa in[FLOOD_SAS]; /* the receiver opens; none: clear packets are expected */
 	unsigned int nin;

@@ -203,6 +203,19 @@ static int open_ring(struct receiver *r)
 	return 0;
 }
 
+/* The near end of a veth pair takes spoiled frames, the far end drops them. */
+static int open_hole(struct receiver *r)
+{
+	struct flood_end *hole = r->flood->hole;
+	unsigned int near, far;
+	__u32 zero = 0;
+	int err = flood_enter(&hole[1], &far);
+
+	err = err ?: bpf_xdp_attach((int)far, bpf_program__fd(r->skel->progs.flood_drop), XDP_FLAGS_DRV_MODE, NULL);
+	err = err ?: flood_enter(&hole[0], &near);
+	return err ?: bpf_map_update_elem(bpf_map__fd(r->skel->maps.hole), &zero, &near, BPF_ANY);
+}
+
 static int attach_spoiler(struct receiver *r)
 {
 	static struct flood_frame junk;
@@ -212,6 +225,7 @@ static int attach_spoiler(struct receiver *r)
 	for (i = 0; i < sizeof(junk.data); i++)
 		junk.data[i] = flood_mix(i);
 	err = bpf_map_update_elem(bpf_map__fd(r->skel->maps.junk), &zero, &junk, BPF_ANY);
+	err = err ?: open_hole(r);
 	if (!err)
 		err = bpf_xdp_attach((int)r->ifindex, bpf_program__fd(r->skel->progs.flood_spoil), XDP_FLAGS_DRV_MODE,
 				     NULL);
@@ -248,11 +262,15 @@ static int receiver_open(struct receiver *r)
 static void receiver_close(struct receiver *r)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)r->ifindex, .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
+	unsigned int far;
 
 	if (r->ifindex) {
-		if (r->flood->spoiled)
-			bpf_xdp_detach((int)r->ifindex, XDP_FLAGS_DRV_MODE, NULL);
 		bpf_tc_hook_destroy(&hook);
+		if (r->flood->spoiled) {
+			bpf_xdp_detach((int)r->ifindex, XDP_FLAGS_DRV_MODE, NULL);
+			if (!flood_enter(&r->flood->hole[1], &far))
+				bpf_xdp_detach((int)far, XDP_FLAGS_DRV_MODE, NULL);
+		}
 	}
 	if (r->fd >= 0)
 		close(r->fd);

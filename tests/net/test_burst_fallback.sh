@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# shellcheck disable=SC2086
 # timeout: 400
 # Burst transmit gives way to AF_XDP where it must, and comes back: a receiver that takes no XDP frames, from the start
 # or from now on; a port that goes down; calls that fail, are slow, or are interrupted. What is lost is bounded and
@@ -35,14 +36,12 @@ count_is() {
 
 # lossless NAME [COUNT]: a flood of which nothing is lost
 lossless() {
-	# shellcheck disable=SC2086
 	tap_check "$1: the flood runs" flood encrypt 4 4 $FLOOD_LOSSLESS --count "${2:-40000}" --seconds 20
 	tap_check "$1: nothing is lost, doubled or out of order" flood_is "$FLOOD_EXACT and .lost == 0 and .checked >= 2000"
 }
 
 # load_on NAME [OPTION...]: a flood without end, of which nothing must be lost
 load_on() {
-	# shellcheck disable=SC2086
 	tap_check "$1: the load is on" flood_bg load encrypt 4 4 --seconds 300 $FLOOD_LOSSLESS "${@:2}"
 }
 
@@ -126,7 +125,6 @@ tap_check "GRO goes away: no packet is missing that is not counted" lost_is_coun
 
 for end in "right r0" "gw1 wan0"; do
 	load_on "$end goes down" --patience 100
-	# shellcheck disable=SC2086
 	{
 		net_in ${end% *} ip link set ${end#* } down
 		wait_for 1 false

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# shellcheck disable=SC2086
 # timeout: 240
 # A daemon that ends under full load, in the middle of burst transmit calls: it is gone at once, leaves neither packet
 # memory nor devices behind, and the next one goes on by burst with sequence numbers above all that were seen.
@@ -72,7 +73,7 @@ flood_up
 tap_check "SAs" flood_sas 4 4
 tap_check "first packets" flood_warm 4 4
 here=$(devices) slowest=0
-tap_check "a flood that does not end" flood_bg load encrypt 4 4 --seconds 300 --spoil
+tap_check "a flood that does not end" flood_bg load encrypt 4 4 --seconds 300 $FLOOD_SPOIL
 for ((round = 1; round <= ROUNDS; round++)); do
 	signal=KILL
 	[ $((round % 3)) != 0 ] || signal=TERM

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# shellcheck disable=SC2086
 # timeout: 120
 # Two queues, two workers that burst side by side, each with a parking device of its own: an SA for each, and one SA for
 # both. Every packet is exact, none is doubled, none overtakes another of its flow.
@@ -66,16 +67,14 @@ net_in left ip link set park1 up
 tap_is "two workers run" "$(find "/proc/$(daemon_pid gw1)/task" -name comm -exec cat {} + | grep -c xipsec-)" 2
 tap_check "two SAs" two_sas
 second="0x1003,$(sa_key $((0x1003))),192.0.2.1,192.0.2.2"
-for receiver in "" --spoil; do
-	# shellcheck disable=SC2086
+for receiver in "" "$FLOOD_SPOIL"; do
 	case_of "an SA each${receiver:+, receiver spoils}" "$FLOOD_EXACT" --flows 2 --dst 10.1.2.130 --in "$second" $receiver
 done
 tap_check "both SAs were used" flood_is '[.sa[] | .highest > 1000] == [true, true]'
 tap_check "one SA" flood_sas 4 4
 # two workers draw numbers of one SA: they may cross on the way, packets of a flow may not
 shared='.wrong == 0 and .duplicates == 0 and .overtaken == 0 and .clear == 0'
-for receiver in "" --spoil; do
-	# shellcheck disable=SC2086
+for receiver in "" "$FLOOD_SPOIL"; do
 	case_of "one SA for both${receiver:+, receiver spoils}" "$shared" --flows 2 $receiver
 done
 case_of "one SA for both, mixed load" "$shared" --flows 4 --mix

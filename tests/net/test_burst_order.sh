@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# shellcheck disable=SC2086
 # timeout: 240
 # No packet overtakes another across the switch between AF_XDP and burst: single packets, small batches and floods by
 # turns, so that the worker changes from one to the other all the time.
@@ -32,14 +33,13 @@ ordered() {
 flood_up
 tap_check "SAs, IPv4" flood_sas 4 4
 tap_check "first packets" flood_warm 4 4
-ordered "encrypt, XDP receiver" encrypt 4 4 --spoil
+ordered "encrypt, XDP receiver" encrypt 4 4 $FLOOD_SPOIL
 ordered "encrypt, receiver builds skbs" encrypt 4 4
-ordered "decrypt, XDP receiver" decrypt 4 4 --spoil
+ordered "decrypt, XDP receiver" decrypt 4 4 $FLOOD_SPOIL
 ordered "decrypt, receiver builds skbs" decrypt 4 4
-# shellcheck disable=SC2086
 ordered "encrypt, not more under way than queues hold" encrypt 4 4 $FLOOD_LOSSLESS
 tap_check "then none is lost" flood_is '.lost == 0'
 tap_check "SAs, IPv6 in IPv4" flood_sas 4 6
-ordered "encrypt, IPv6 in IPv4" encrypt 4 6 --spoil
+ordered "encrypt, IPv6 in IPv4" encrypt 4 6 $FLOOD_SPOIL
 tap_check "the daemon stops cleanly" stop_daemon gw1
 tap_done
