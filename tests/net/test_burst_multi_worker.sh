@@ -12,7 +12,7 @@ XI_QUEUES=2
 . tests/lib/sas.sh
 . tests/lib/flood.sh
 need_root
-need_tools ip ethtool jq bpftool python3
+need_tools ip ethtool jq bpftool python3 taskset
 
 # a veth puts frames into queue CPU modulo queues
 parity=$(python3 -S -c 'import os; print(*[c % 2 for c in sorted(os.sched_getaffinity(0))[:2]])')
@@ -20,7 +20,7 @@ case $parity in
 "0 1" | "1 0") ;;
 *) tap_skip_all "needs two CPUs whose frames go to different queues" ;;
 esac
-SECONDS_EACH=${FLOOD_SECONDS:-6}
+SECONDS_EACH=${FLOOD_SECONDS:-4}
 TX_BURST=73                # value in include/xipsec/reasons.h
 
 # half_lines NET SPI: an SA of gw1 for that half of the far network
@@ -78,5 +78,9 @@ for receiver in "" "$FLOOD_SPOIL"; do
 	case_of "one SA for both${receiver:+, receiver spoils}" "$shared" --flows 2 $receiver
 done
 case_of "one SA for both, mixed load" "$shared" --flows 4 --mix
+# AF_XDP sends into the queue of its socket, burst into that of the CPU: now they differ
+mapfile -t cpus < <(python3 -S -c 'import os; print(*sorted(os.sched_getaffinity(0))[:2], sep="\n")')
+taskset -pc "${cpus[1]}" "$(worker_tid 0)" > /dev/null && taskset -pc "${cpus[0]}" "$(worker_tid 1)" > /dev/null
+case_of "each on the other's CPU, mixed load" "$shared" --flows 4 --mix $FLOOD_SPOIL
 tap_check "the daemon stops cleanly" stop_daemon gw1
 tap_done
