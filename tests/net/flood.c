@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A flood of packets through a gateway, every one of which is different and is compared, byte for byte, when it comes out.
+ * A flood of packets through a gateway, every one of which is different and is compared, byte for byte, when it
+ * comes out.
  *
  *   flood --from NETNS:DEV --to NETNS:DEV --mac GATEWAY-MAC --src ADDRESS --dst ADDRESS [...] [OPTION...]
  *
@@ -23,11 +24,11 @@
  *                           redirected to the first DEV, a veth whose other end, the second, drops them
  *     --status FILE         the counts of the moment, as at the end
  *
- * Prints one JSON object: checked (right in every byte, first time), wrong, duplicates (ESP sequence or packet number
- * seen before), out_of_order (sequence number below the last one of its SPI), overtaken (packet number below the last
- * one of its flow), clear (cleartext where ESP is due), spoiled, lost (none of these), ring_lost (of them, by the
- * receiver itself), foreign (not the flood's), sa (sequence numbers seen), seq (last one that --out used). Ends with 0 unless it
- * cannot run.
+ * Prints one JSON object: checked (right in every byte, first time), wrong, duplicates (ESP sequence or packet
+ * number seen before), out_of_order (sequence number below the last one of its SPI), overtaken (packet number
+ * below the last one of its flow), clear (cleartext where ESP is due), spoiled, lost (none of these), ring_lost
+ * (of them, by the receiver itself), foreign (not the flood's), sa (sequence numbers seen), seq (last one that
+ * --out used). Ends with 0 unless it cannot run.
  */
 #include "flood.h"
 

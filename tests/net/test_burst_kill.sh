@@ -49,7 +49,7 @@ sane() {
 in_calls() {
 	local before
 	before=$(reason burst_call)
-	wait_for 5 eval '[ "$(reason burst_call)" -gt '"$((before + 50))"' ]'
+	wait_for 20 eval '[ "$(reason burst_call)" -gt '"$((before + 50))"' ]'
 }
 
 # killed SIGNAL: sent, and gone within a second
