@@ -30,7 +30,6 @@
 #include "dataplane/hostif.h"
 #include "dataplane/hostpath.h"
 #include "dataplane/nexthop.h"
-#include "dataplane/park.h"
 #include "dataplane/worker.h"
 #include "inspect.h"
 #include "localaddrs.h"
@@ -93,8 +92,12 @@ static void daemon_on_signal(evutil_socket_t sig, short what, void *arg)
 static void daemon_on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct xi_daemon *d = arg;
+	unsigned int i;
 
 	xi_sad_tick(d->sad, time(NULL));
+	for (i = 0; i < XI_MAX_WORKERS; i++)
+		if (d->workers[i])
+			xi_worker_report(d->workers[i]);
 }
 
 /* chmod: the umask may be narrower, and the group must get to the control socket. */
@@ -561,7 +564,6 @@ static void daemon_close(struct xi_daemon *d)
 	xi_control_destroy(d->control);
 	xi_xfrm_server_destroy(d->server);
 	daemon_stop_workers(d);
-	xi_park_remove_all();
 	xi_nexthops_destroy(d->nexthops);
 	/* the SPD tells the cache of grace periods until it is gone */
 	xi_spd_destroy(d->spd);

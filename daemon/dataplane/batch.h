@@ -48,6 +48,11 @@ struct xi_worker {
 	struct xi_tx *by_port[XI_MAX_PORTS]; /* how to send out of a port; NULL: no socket of ours there */
 	struct xi_burst *burst;      /* NULL: no port sends by it */
 	char why[XI_MAX_PORTS][XI_TX_WHY]; /* ports without burst: why */
+	struct {                     /* of the control thread: what the log was told */
+		bool paused;
+		uint64_t pauses;
+		uint64_t second;
+	} told[XI_MAX_PORTS];
 	struct xi_rawout rawout;
 	uint64_t lost_second;        /* when lost packets were last counted */
 	bool busy;                   /* packets came since then */

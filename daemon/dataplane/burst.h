@@ -35,7 +35,7 @@ struct xi_burst_config {
  */
 int xi_burst_open(struct xi_burst **out, const struct xi_burst_config *config,
 		  char why[XI_BURST_WHY]);
-/* NULL is fine. The device that the program was parked on stays for the next one. */
+/* NULL is fine. The device that the program was parked on goes. */
 void xi_burst_close(struct xi_burst *burst);
 
 /*

@@ -265,6 +265,7 @@ void xi_burst_close(struct xi_burst *b)
 	if (b->lost)
 		munmap(b->lost, lost_size());
 	burst_bpf__destroy(b->skel);
+	xi_park_close(&b->park);
 	free(b);
 }
 

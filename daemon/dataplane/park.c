@@ -86,6 +86,16 @@ int xi_park_set_peer(const struct xi_park *park, int up)
 	return err;
 }
 
+void xi_park_close(const struct xi_park *park)
+{
+	struct xi_rtnl rt;
+
+	if (!park->ifindex || xi_rtnl_open(&rt))
+		return;
+	xi_veth_remove(&rt, park->name, park->peer);
+	xi_rtnl_close(&rt);
+}
+
 int xi_park_remove_all(void)
 {
 	struct xi_park park;

@@ -22,7 +22,9 @@ struct xi_park {
 int xi_park_open(struct xi_park *park, unsigned int worker);
 /* Takes the second end down or up: nothing arrives while it is down. */
 int xi_park_set_peer(const struct xi_park *park, int up);
-/* Removes the pairs of all workers. 0 or -errno of the first that would not go. */
+/* Removes the pair; works on a zeroed struct, too. */
+void xi_park_close(const struct xi_park *park);
+/* Removes what daemons left behind that could not do it themselves. 0 or -errno of the first that would not go. */
 int xi_park_remove_all(void);
 
 #endif

@@ -335,7 +335,30 @@ static void worker_open_burst(struct xi_worker *w)
 	}
 }
 
-static void worker_log_paths(const struct xi_worker *w)
+void xi_worker_report(struct xi_worker *w)
+{
+	struct xi_tx_status status;
+	uint64_t now = time(NULL);
+	uint32_t slot;
+
+	for (slot = 0; slot < XI_MAX_PORTS; slot++) {
+		if (!w->by_port[slot])
+			continue;
+		xi_worker_tx_status(w, slot, &status);
+		if ((status.paused == w->told[slot].paused && status.pauses == w->told[slot].pauses) ||
+		    now < w->told[slot].second + XI_TX_LOG_SECONDS)
+			continue;
+		log_warnx("port %s: worker %u sends by %s (burst was set aside %llu times): %s",
+			  w->config.ports[slot]->config.name, w->config.index,
+			  status.paused ? "xsk for now" : status.path,
+			  (unsigned long long)status.pauses, status.why);
+		w->told[slot].paused = status.paused;
+		w->told[slot].pauses = status.pauses;
+		w->told[slot].second = now;
+	}
+}
+
+static void worker_log_paths(struct xi_worker *w)
 {
 	struct xi_tx_status status;
 	uint32_t slot;
@@ -344,6 +367,7 @@ static void worker_log_paths(const struct xi_worker *w)
 		if (!w->by_port[slot])
 			continue;
 		xi_worker_tx_status(w, slot, &status);
+		w->told[slot].paused = status.paused;
 		if (w->config.ports[slot]->config.tx == XI_PORT_TX_BURST && strcmp(status.path, "burst"))
 			log_warnx("port %s: tx = burst, and worker %u sends by %s: %s",
 				  w->config.ports[slot]->config.name, w->config.index, status.path,

@@ -47,4 +47,11 @@ void xi_worker_destroy(struct xi_worker *worker);
 /* Any thread; counters are a moment's. slot < XI_MAX_PORTS. */
 void xi_worker_tx_status(const struct xi_worker *worker, uint32_t slot, struct xi_tx_status *status);
 
+/*
+ * Control thread, a few times a second: logs ports that changed between burst and AF_XDP, each at most
+ * every XI_TX_LOG_SECONDS.
+ */
+#define XI_TX_LOG_SECONDS 10
+void xi_worker_report(struct xi_worker *worker);
+
 #endif

@@ -317,8 +317,9 @@ capture_stop() {
 }
 
 XI_ESP_FILTER='ip proto 50 or ip6 proto 50 or udp port 4500'
-# ND and multicast listener reports are the only cleartext that a wire under policy carries
-XI_LINK_FILTER='arp or ip6[6] = 0 or (icmp6 and ip6[40] >= 133 and ip6[40] <= 137)'
+# ND and multicast listener reports are the only cleartext that a wire under policy carries, and the frame
+# to itself (Ethernet configuration test protocol) by which a port is tried
+XI_LINK_FILTER='arp or ether proto 0x9000 or ip6[6] = 0 or (icmp6 and ip6[40] >= 133 and ip6[40] <= 137)'
 
 pcap_list() {
 	tcpdump -n -r "$1" "${@:2}" 2> /dev/null
