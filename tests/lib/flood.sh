@@ -83,14 +83,15 @@ flood_inner_addr() {
 	if [ "$2" = 6 ]; then echo "fd00:$1::2"; else echo "10.1.$1.2"; fi
 }
 
-# flood_args encrypt|decrypt OUTER INNER: options of the tool, one a line
+# flood_args encrypt|decrypt OUTER INNER: options of the tool, one a line. The sender's program is parked apart: on the
+# sending device it would make that one a receiver of XDP frames.
 flood_args() {
 	local way=$1 outer=$2 inner=$3 spi from=left:l0 to=right:r0 gwdev=lan0 a=1 b=2 sa=--in
 	if [ "$way" = decrypt ]; then
 		from=right:r0 to=left:l0 gwdev=wan0 a=2 b=1 sa=--out
 	fi
 	spi=$(tunnel_spi "$a" "$outer" "$inner")
-	printf '%s\n' --from "/run/netns/$XI_NS-$from" --to "/run/netns/$XI_NS-$to" --mac "$(flood_mac gw1 $gwdev)" \
+	printf '%s\n' --from "/run/netns/$XI_NS-$from" --to "/run/netns/$XI_NS-$to" --mac "$(flood_mac gw1 $gwdev)" --park hole0 \
 		--src "$(flood_inner_addr $a "$inner")" --dst "$(flood_inner_addr $b "$inner")" \
 		$sa "$spi,$(sa_key $((spi))),$(outer_addr $a "$outer"),$(outer_addr $b "$outer"),${flood_seq[$spi]:-0}"
 }

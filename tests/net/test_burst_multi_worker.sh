@@ -53,7 +53,7 @@ case_of() {
 	local name=$1 expected=$2 before
 	shift 2
 	before=$(bursts)
-	tap_check "$name: the flood runs" flood encrypt 4 4 --park l0 --park park1 --pin --sizes 64-1400,1499,1500 \
+	tap_check "$name: the flood runs" flood encrypt 4 4 --park park1 --pin --sizes 64-1400,1499,1500 \
 		--seconds "$SECONDS_EACH" "$@" || return
 	tap_check "$name: bytes are exact, and nothing is doubled" flood_is "$expected"
 	tap_check "$name: enough arrived" flood_is '.checked >= 5000'
