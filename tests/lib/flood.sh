@@ -14,6 +14,9 @@
 #   flood_up [CONF-LINE...]      the topology and the daemon, with more configuration lines; $FLOOD_TX in both ports
 #   flood_sas OUTER INNER        gw1's SAs and policies anew (window 1024, no ESN)
 #   flood encrypt|decrypt OUTER INNER [OPTION...]   a flood; $XI_TMP/flood.json; prints it
+#   flood_by_burst DEV N EXPECTED encrypt|decrypt ...   a flood of which at least N packets go out of DEV by burst and
+#                                EXPECTED is true. Others who attach programs meanwhile make burst pause: up to three
+#                                floods, each of which must be EXPECTED
 #   flood_bg LABEL encrypt|decrypt OUTER INNER [OPTION...]   in the background; $XI_TMP/LABEL.json at any time
 #   flood_end LABEL              ends it and waits; then $XI_TMP/LABEL.json is final
 #   flood_is FILTER [LABEL]      true when jq's FILTER of the counts is; shows them when it is not
@@ -164,6 +167,24 @@ flood_is() {
 
 port_tx() {
 	gwctl gw1 xipsec port -j | jq -r ".ports[] | select(.name == \"$1\") | .tx.$2"
+}
+
+flood_by_burst() {
+	local dev=$1 n=$2 expected=$3 try
+	shift 3
+	if [ "$FLOOD_TX" != burst ]; then
+		flood "$@" && flood_is "$expected"
+		return
+	fi
+	for try in 1 2 3; do
+		# the longest pause is 16 s
+		wait_for 25 burst_is_on "$dev"
+		burst_mark "$dev"
+		flood "$@" && flood_is "$expected" || return 1
+		! burst_grew "$dev" "$n" || return 0
+	done
+	gwctl gw1 xipsec port -j
+	return 1
 }
 
 declare -A burst_marks=()

@@ -90,7 +90,7 @@ for ((round = 1; round <= ROUNDS; round++)); do
 	tap_check "$round: device counters go on" sane "$before" "$(counters)"
 	tap_is "$round: there are as many devices as at first" "$(devices)" "$here"
 done
-[ "$FLOOD_TX" != burst ] || tap_check "the last daemon sends by burst" burst_is_on wan0
+[ "$FLOOD_TX" != burst ] || tap_check "the last daemon sends by burst" wait_for 25 burst_is_on wan0
 tap_check "the flood ends" flood_end load
 tap_check "every packet of it was right, none came twice or after a later one" flood_is "$FLOOD_EXACT" load
 tap_comment "slowest end: $slowest us; $(jq -c . "$XI_TMP/load.json")"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # shellcheck disable=SC2086
-# timeout: 120
+# timeout: 400
 # Two queues, two workers that burst side by side, each with a parking device of its own: an SA for each, and one SA for
 # both. Every packet is exact, none is doubled, none overtakes another of its flow.
 set -u
@@ -48,16 +48,23 @@ both_burst() {
 	jq -e -n --argjson a "$1" --argjson b "$now" '$b[0] - $a[0] >= 1000 and $b[1] - $a[1] >= 1000'
 }
 
+# both_exact EXPECTED [OPTION...]: up to three floods, until both workers burst: others make burst pause
+both_exact() {
+	local expected=$1 before try
+	shift
+	for try in 1 2 3; do
+		before=$(bursts)
+		flood_by_burst wan0 1000 "$expected and .checked >= 5000" encrypt 4 4 --park park1 --pin \
+			--sizes 64-1400,1499,1500 --seconds "$SECONDS_EACH" "$@" || return 1
+		[ "$FLOOD_TX" = burst ] || return 0
+		! both_burst "$before" || return 0
+	done
+	return 1
+}
+
 # case_of NAME EXPECTED [OPTION...]
 case_of() {
-	local name=$1 expected=$2 before
-	shift 2
-	before=$(bursts)
-	tap_check "$name: the flood runs" flood encrypt 4 4 --park park1 --pin --sizes 64-1400,1499,1500 \
-		--seconds "$SECONDS_EACH" "$@" || return
-	tap_check "$name: bytes are exact, and nothing is doubled" flood_is "$expected"
-	tap_check "$name: enough arrived" flood_is '.checked >= 5000'
-	[ "$FLOOD_TX" != burst ] || tap_check "$name: both workers burst" both_burst "$before"
+	tap_check "$1: both workers burst, bytes are exact, and nothing is doubled" both_exact "${@:2}"
 	tap_comment "$(jq -c . "$XI_TMP/flood.json")"
 }
 
