@@ -43,7 +43,8 @@ PROGS = $(B)/xipsecd $(B)/xipsec $(B)/libxipsec-xfrm.so
 UNIT = $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 PROG = $(patsubst tests/prog/%.c,$(B)/tests/prog/%,$(wildcard tests/prog/test_*.c))
 TEST_LIB = $(wildcard tests/lib/*.c)
-NET_TOOLS = $(B)/tests/net/meta $(B)/tests/net/spread.bpf.o
+NET_TOOLS = $(B)/tests/net/meta $(B)/tests/net/flood $(B)/tests/net/spread.bpf.o
+FLOOD_SRC = $(filter-out %.bpf.c,$(wildcard tests/net/flood*.c))
 FUZZ = $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_CLANG ?= clang-14
 BENCH = $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(filter-out %.bpf.c,$(wildcard tests/bench/*.c)))
@@ -89,12 +90,16 @@ $(B)/tests/%.bpf.o: tests/%.bpf.c $(HDRS)
 	@mkdir -p $(@D)
 	$(BPF_CLANG) $(BPF_CFLAGS) -c $< -o $@
 $(B)/tests/bench/gen.bpf.o: tests/bench/gen.h
+$(B)/tests/net/flood.bpf.o: tests/net/flood_abi.h
 $(B)/bpf/%.skel.h: $(B)/tests/bench/%.bpf.o
 	$(SKELETON)
 $(B)/bpf/%.skel.h: $(B)/tests/net/%.bpf.o
 	$(SKELETON)
 $(B)/tests/bench/gen: $(B)/bpf/gen.skel.h
 $(B)/tests/net/meta: $(B)/bpf/meta.skel.h
+$(B)/tests/net/flood: $(FLOOD_SRC) tests/net/flood.h tests/net/flood_abi.h $(B)/bpf/flood.skel.h
+	@mkdir -p $(@D)
+	$(CC) $(XI_CPPFLAGS) $(XI_CFLAGS) $(LDFLAGS) -o $@ $(FLOOD_SRC) $(XI_LIBS)
 
 # the daemon under the sanitizers, for tests/net/test_asan.sh
 asan:
