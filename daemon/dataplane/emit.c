@@ -39,7 +39,7 @@ bool xi_emit_age(struct xi_pkt *pkt)
 	ip->ttl--;
 	/* RFC 1624: the TTL is the high byte of its 16-bit word */
 	check = ip->check + htons(0x0100);
-	ip->check = check + (check >> 16);
+	ip->check = check + (check >= 0xffff);
 	return true;
 }
 
