@@ -17,6 +17,7 @@
 #include "flood.skel.h"
 
 #define TICK_US 20               /* between two looks at what has arrived */
+#define LULL_US 12000
 #define REST_MS 20               /* what a mixed load waits for its packets to arrive, at most */
 
 struct sender {
@@ -167,7 +168,10 @@ static uint32_t dice(struct sender *s, uint32_t sides)
 	return (s->chance >> 20) % sides;
 }
 
-/* Single packets, small batches, floods; and between them no pause, a short one, or until all has arrived. */
+/*
+ * Single packets, small batches, floods; and between them no pause, a short one, until all has arrived, or one
+ * longer than burst transmit waits before it lets AF_XDP send again (XI_BURST_HOLD_MS).
+ */
 static int send_mixed(struct sender *s)
 {
 	static const uint32_t least[] = { 1, 1, 1, 2, 2, 2, 31, 1000 }, most[] = { 1, 1, 1, 30, 30, 30, 400, 3000 };
@@ -175,7 +179,7 @@ static int send_mixed(struct sender *s)
 	double rest;
 	int err = send_burst(s, least[kind] + dice(s, most[kind] - least[kind] + 1));
 
-	switch (dice(s, 4)) {
+	switch (dice(s, 5)) {
 	case 0:
 		flood_pause(dice(s, 100));
 		break;
@@ -184,6 +188,9 @@ static int send_mixed(struct sender *s)
 		rest = flood_now() + REST_MS / 1000.0;
 		while (in_flight(s->flood) && flood_now() < rest && !s->flood->stop)
 			flood_pause(TICK_US);
+		break;
+	case 3:
+		flood_pause(LULL_US);
 	}
 	return err;
 }

@@ -13,7 +13,7 @@ cd "$(dirname "$0")/../.." || exit 1
 need_root
 need_tools ip ethtool jq
 
-SECONDS_EACH=${FLOOD_SECONDS:-5}
+SECONDS_EACH=${FLOOD_SECONDS:-3}
 
 # ordered NAME WAY OUTER INNER [OPTION...]
 ordered() {
