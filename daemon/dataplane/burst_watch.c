@@ -29,11 +29,8 @@ enum xi_burst_verdict xi_burst_watch_call(struct xi_burst_watch *watch, uint64_t
 {
 	bool slow = call_was_slow(call);
 
-	watch->call_ms = now_ms;
 	if (call->packets >= XI_BURST_MIN)
-		watch->hold = XI_BURST_HOLD_CALLS;
-	else if (watch->hold)
-		watch->hold--;
+		watch->hold_ms = now_ms + XI_BURST_HOLD_MS;
 	if (slow) {
 		/* one in a while is nobody's fault */
 		if (now_ms > watch->trouble_ms + XI_BURST_SLOW_WINDOW_MS)

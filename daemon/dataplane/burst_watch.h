@@ -21,12 +21,11 @@
  */
 #define XI_BURST_MIN 20
 /*
- * After a batch of that many, smaller ones go by burst as well, so many calls or so long: a device of
- * several queues takes frames of burst and of AF_XDP into different ones, and the receiver must have
- * emptied the first before the second gets anything.
+ * After a batch of that many, smaller ones go by burst as well for so long: frames of burst and of
+ * AF_XDP may enter different queues, of the device or of one behind it, and what was sent first must have
+ * left those before anything comes by the others.
  */
-#define XI_BURST_HOLD_CALLS 16
-#define XI_BURST_HOLD_MS 8               /* two ticks of the coarse clock at 250 Hz */
+#define XI_BURST_HOLD_MS 100
 #define XI_BURST_SLOW_NS 1000000
 #define XI_BURST_SLOW_NS_PACKET 1000     /* on top, a packet: a receiver that builds skbs takes its time */
 #define XI_BURST_SLOW_WINDOW_MS 1000
@@ -39,8 +38,7 @@ struct xi_burst_watch {
 	uint32_t pause_ms;           /* length of the last pause */
 	uint32_t slow;               /* slow calls of late */
 	uint64_t pauses;
-	uint64_t call_ms;            /* last call */
-	uint32_t hold;               /* small calls that may still be made */
+	uint64_t hold_ms;            /* until then small batches follow big ones */
 };
 
 /* What became of one call. */
@@ -58,7 +56,7 @@ static inline bool xi_burst_watch_open(const struct xi_burst_watch *watch, uint6
 {
 	if (now_ms < watch->until_ms)
 		return false;
-	return n >= XI_BURST_MIN || (watch->hold && now_ms < watch->call_ms + XI_BURST_HOLD_MS);
+	return n >= XI_BURST_MIN || now_ms < watch->hold_ms;
 }
 
 /* Judges a call that was just made. */

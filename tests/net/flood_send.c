@@ -17,7 +17,7 @@
 #include "flood.skel.h"
 
 #define TICK_US 20               /* between two looks at what has arrived */
-#define LULL_US 12000
+#define LULL_US 150000
 #define REST_MS 20               /* what a mixed load waits for its packets to arrive, at most */
 
 struct sender {
@@ -179,17 +179,16 @@ static int send_mixed(struct sender *s)
 	double rest;
 	int err = send_burst(s, least[kind] + dice(s, most[kind] - least[kind] + 1));
 
-	switch (dice(s, 5)) {
-	case 0:
+	switch (dice(s, 40)) {
+	case 0 ... 9:
 		flood_pause(dice(s, 100));
 		break;
-	case 1:
-	case 2:
+	case 10 ... 29:
 		rest = flood_now() + REST_MS / 1000.0;
 		while (in_flight(s->flood) && flood_now() < rest && !s->flood->stop)
 			flood_pause(TICK_US);
 		break;
-	case 3:
+	case 30:
 		flood_pause(LULL_US);
 	}
 	return err;
