@@ -11,11 +11,13 @@
 #include <string.h>
 
 #include "dataplane/hostif.h"
+#include "dataplane/park.h"
 #include "log.h"
 
 #define ERRORS_SHOWN 50
 #define PATH_MAX_BYTES 255
 #define RUN_DIR_MAX 90               /* a socket's name below it must fit sockaddr_un.sun_path */
+#define SPIN_MAX_US 10000
 #define SAD_SIZE_MAX XI_SA_SLOT_MASK /* SA slots below the mask; 20 bits of an SA index */
 #define FLOW_ENTRIES_MAX (1U << 22)
 
@@ -211,6 +213,8 @@ static const struct key keys[] = {
 	  .remedy = "an engine is auto, ipsec-mb or openssl" },
 	{ DAEMON("workers", workers), set_workers, .min = 0, .max = XI_MAX_WORKERS,
 	  .remedy = "give auto, or 1 to 16" },
+	{ DAEMON("spin", spin_us), set_number, .min = 0, .max = SPIN_MAX_US,
+	  .remedy = "give microseconds, 0 to 10000" },
 	{ DAEMON("sad-size", sad_size), set_number, .min = 16, .max = SAD_SIZE_MAX,
 	  .remedy = "give a number of SAs, 16 to 1048575" },
 	{ DAEMON("unknown-spi", unknown_spi), set_choice, .choices = unknown_spi,
@@ -228,7 +232,8 @@ static const struct key keys[] = {
 #define NKEYS (sizeof(keys) / sizeof(keys[0]))
 XI_ASSERT(NKEYS <= 32);
 /* the remedies above say so */
-XI_ASSERT(XI_MAX_WORKERS == 16 && SAD_SIZE_MAX == 1048575 && FLOW_ENTRIES_MAX == 4194304);
+XI_ASSERT(XI_MAX_WORKERS == 16 && SPIN_MAX_US == 10000);
+XI_ASSERT(SAD_SIZE_MAX == 1048575 && FLOW_ENTRIES_MAX == 4194304);
 
 /* As the kernel's dev_valid_name(), and none of our own devices. NULL, or what is wrong. */
 static const char *port_name_error(const char *name)
@@ -242,7 +247,8 @@ static const char *port_name_error(const char *name)
 	for (const char *c = name; *c; c++)
 		if (*c == '/' || *c == ':' || isspace((unsigned char)*c))
 			return "a device name has no '/', ':' or space";
-	if (!strcmp(name, XI_HOSTIF_NAME) || !strcmp(name, XI_HOSTIF_PEER))
+	if (!strcmp(name, XI_HOSTIF_NAME) || !strcmp(name, XI_HOSTIF_PEER) ||
+	    !strncmp(name, XI_PARK_NAME, strlen(XI_PARK_NAME)))
 		return "this device is the daemon's own: name a network card";
 	return NULL;
 }

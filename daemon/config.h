@@ -28,6 +28,7 @@ struct xi_config_file {
 	char *group;                 /* may read the control socket */
 	const char *engine;          /* for xi_engine_find(): "auto", "ipsec-mb", "openssl" */
 	uint32_t workers;            /* 0: one a queue */
+	uint32_t spin_us;            /* how long a worker looks for more packets before it sleeps */
 	uint32_t sad_size;           /* SAs */
 	uint32_t sa_entries;         /* SAs that sa_cache must hold */
 	uint32_t flow_entries;       /* flows that flow_cache must hold */

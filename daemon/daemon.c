@@ -309,6 +309,7 @@ static int daemon_start_workers(struct xi_daemon *d)
 {
 	struct xi_worker_config config = {
 		.nworkers = d->nworkers,
+		.spin_us = d->config->spin_us,
 		.ports = d->ports,
 		.xsks_fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_XSKS),
 		.engine = d->engine,

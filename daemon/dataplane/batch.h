@@ -69,6 +69,7 @@ struct xi_worker {
 		uint64_t second;
 	} told[XI_MAX_PORTS];
 	struct xi_rawout rawout;
+	uint64_t idle_from_us;       /* monotonic; 0: packets came since the worker last looked */
 	uint64_t lost_second;        /* when lost packets were last counted */
 	bool busy;                   /* packets came since then */
 	uint32_t icmp_tokens;        /* errors that may still be sent this second */

@@ -15,8 +15,8 @@
 static void park_name(struct xi_park *park, unsigned int worker)
 {
 	*park = (struct xi_park){0};
-	snprintf(park->name, sizeof(park->name), "xipsec-tx%u", worker % XI_MAX_WORKERS);
-	snprintf(park->peer, sizeof(park->peer), "xipsec-tx%u-p", worker % XI_MAX_WORKERS);
+	snprintf(park->name, sizeof(park->name), XI_PARK_NAME "%u", worker % XI_MAX_WORKERS);
+	snprintf(park->peer, sizeof(park->peer), XI_PARK_NAME "%u-p", worker % XI_MAX_WORKERS);
 }
 
 static int park_make(struct xi_rtnl *rt, const struct xi_park *park)

@@ -11,6 +11,8 @@
 #include <net/if.h>
 #include <stdint.h>
 
+#define XI_PARK_NAME "xipsec-tx" /* then the worker's number, and "-p" for the second end */
+
 struct xi_park {
 	char name[IFNAMSIZ];
 	char peer[IFNAMSIZ];

@@ -19,7 +19,7 @@
 #include "dataplane/batch.h"
 #include "log.h"
 
-#define IDLE_SPINS 16            /* empty rounds before the worker sleeps */
+#define IDLE_SPINS 16            /* empty rounds before the worker sleeps, or looks at the clock */
 #define XI_BURST_ROUND 512       /* packets after which a round sends, though more are waiting */
 #define SLEEP_MS 1000
 #define SLEEP_TX_MS 20           /* while frames are out with the kernel */
@@ -160,6 +160,24 @@ static void worker_sleep(struct xi_worker *w, struct pollfd *fds)
 	rcu_thread_online();
 }
 
+/*
+ * Waking a thread takes tens of microseconds, on a virtual machine hundreds now and then: who cares
+ * lets the worker look on for a while after each packet.
+ */
+static bool worker_looks_on(struct xi_worker *w)
+{
+	struct timespec ts;
+	uint64_t now;
+
+	if (!w->config.spin_us)
+		return false;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	now = (uint64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+	if (!w->idle_from_us)
+		w->idle_from_us = now;
+	return now - w->idle_from_us < w->config.spin_us;
+}
+
 static void *worker_main(void *arg)
 {
 	struct xi_worker *w = arg;
@@ -173,10 +191,11 @@ static void *worker_main(void *arg)
 	while (!atomic_load_explicit(&w->stop, memory_order_relaxed)) {
 		if (worker_round(w)) {
 			idle = 0;
+			w->idle_from_us = 0;
 			w->busy = true;
 		}
 		rcu_quiescent_state();
-		if (++idle > IDLE_SPINS) {
+		if (++idle > IDLE_SPINS && !worker_looks_on(w)) {
 			worker_sleep(w, fds);
 			idle = 0;
 		}
@@ -212,9 +231,12 @@ static int worker_open_sock(struct xi_worker *w, const struct xi_port_dev *port,
 {
 	struct xi_xsk *xsk = &w->socks[w->nsocks];
 	uint32_t key = port->slot * XI_MAX_QUEUES + queue;
-	int err;
+	int err = 0;
 
-	err = xi_xsk_open(xsk, &w->umems[port->slot], port, queue);
+	if (!w->umems[port->slot].umem)
+		err = xi_umem_create(&w->umems[port->slot], &w->frames);
+	if (!err)
+		err = xi_xsk_open(xsk, &w->umems[port->slot], port, queue);
 	if (err)
 		return err;
 	w->nsocks++;
@@ -236,9 +258,6 @@ static int worker_open_socks(struct xi_worker *w)
 	for (slot = 0; slot < XI_MAX_PORTS; slot++) {
 		const struct xi_port_dev *port = w->config.ports[slot];
 
-		err = worker_queues(w, slot) ? xi_umem_create(&w->umems[slot], &w->frames) : 0;
-		if (err)
-			return err;
 		for (queue = 0; queue < worker_queues(w, slot); queue++) {
 			if (!worker_serves(w, queue))
 				continue;

@@ -25,6 +25,7 @@ struct xi_worker_config {
 	unsigned int index;
 	unsigned int nworkers;       /* serves queues q with q % nworkers == index */
 	struct xi_port_dev *const *ports; /* by slot, NULL = unused; slot 0 is xipsec0's inner end */
+	uint32_t spin_us;            /* how long a worker looks for more packets before it sleeps */
 	int xsks_fd;
 	uint8_t host_mac[6];         /* of xipsec0 */
 	const struct xi_engine *engine;

@@ -60,6 +60,7 @@ static void test_smallest_file_gets_the_documented_defaults(void **state)
 	assert_string_equal(c->engine, "auto");
 	assert_null(c->sas);
 	assert_int_equal(c->workers, 0);
+	assert_int_equal(c->spin_us, 0);
 	assert_int_equal(c->sad_size, 65536);
 	assert_int_equal(c->sa_entries, 1024);
 	assert_int_equal(c->flow_entries, 65536);
@@ -85,6 +86,7 @@ static void test_every_key_is_read(void **state)
 				   "group = net\n"
 				   "engine = openssl\n"
 				   "workers = 4\r\n"
+				   "spin = 10000\n"
 				   "sad-size = 1048575\n"
 				   "unknown-spi = pass\n"
 				   "[cache]\n"
@@ -108,6 +110,7 @@ static void test_every_key_is_read(void **state)
 	assert_string_equal(c->group, "net");
 	assert_string_equal(c->engine, "openssl");
 	assert_int_equal(c->workers, 4);
+	assert_int_equal(c->spin_us, 10000);
 	assert_int_equal(c->sad_size, 1048575);
 	assert_int_equal(c->unknown_spi, XI_METHOD_KERNEL);
 	assert_int_equal(c->sa_entries, 16);
@@ -183,6 +186,9 @@ static const struct {
 	{ CIPHER "[daemon]\nworkers =\n", "xipsec.conf:4: workers = : give auto, or 1 to 16" },
 	{ CIPHER "[daemon]\nworkers = 4 # four\n",
 	  "xipsec.conf:4: workers = 4 # four: give auto, or 1 to 16" },
+	{ CIPHER "[daemon]\nspin = 10001\n", "xipsec.conf:4: spin = 10001: give microseconds, 0 to 10000" },
+	{ CIPHER "[port xipsec-tx3]\nrole = plain\n",
+	  "xipsec.conf:3: [port xipsec-tx3]: this device is the daemon's own: name a network card" },
 	{ CIPHER "[daemon]\nsad-size = 1048576\n",
 	  "xipsec.conf:4: sad-size = 1048576: give a number of SAs, 16 to 1048575" },
 	{ CIPHER "[daemon]\nsad-size = 18446744073709551632\n",
