@@ -250,7 +250,7 @@ static void test_all_errors_are_reported_at_once(void **state)
 	assert_string_equal(
 		m.text[1],
 		"xipsec.conf:3: speed: unknown key: here are run-dir, pin-dir, state-dir, "
-		"sas, group, engine, workers, sad-size, unknown-spi");
+		"sas, group, engine, workers, spin, sad-size, unknown-spi");
 	assert_string_equal(m.text[2], "xipsec.conf:6: role = c: a port is cipher or plain");
 	assert_string_equal(
 		m.text[3],
