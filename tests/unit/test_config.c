@@ -144,7 +144,7 @@ static const struct {
 	  "xipsec.conf:4: tx is given twice: keep one of the two" },
 	{ CIPHER "[daemon]\ntx = xsk\n",
 	  "xipsec.conf:4: tx: unknown key: here are run-dir, pin-dir, state-dir, sas, group, "
-	  "engine, workers, "
+	  "engine, workers, spin, "
 	  "sad-size, unknown-spi" },
 	{ CIPHER "role = plain\n", "xipsec.conf:3: role is given twice: keep one of the two" },
 	{ CIPHER "colour = red\n",
@@ -219,7 +219,7 @@ static const struct {
 	  "xipsec.conf:4: sas = sas.batch: give the absolute path of an ip -batch file" },
 	{ CIPHER "[daemon]\nrole = cipher\n",
 	  "xipsec.conf:4: role: unknown key: here are run-dir, pin-dir, state-dir, sas, group, "
-	  "engine, workers, "
+	  "engine, workers, spin, "
 	  "sad-size, unknown-spi" },
 };
 
