@@ -18,6 +18,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <xipsec/guard.h>
+
 #define BED_PORT "xibed0"
 #define BED_PEER "xibed1"
 #define BED_META_BYTE 0xee
@@ -188,12 +190,15 @@ void xi_bed_guard(struct xi_bed *bed, uint32_t row, enum xi_dir dir, const char 
 {
 	struct xi_guard_key key = { .dir = dir };
 	struct xi_guard_mask mask = { .dir = dir, .used = 1 };
+	uint8_t saddr[16], daddr[16];
 	uint32_t one = 1;
 
-	key.family = mask.family = bed_prefix(key.saddr, &key.prefixlen_s, src);
-	bed_prefix(key.daddr, &key.prefixlen_d, dst);
-	mask.prefixlen_s = key.prefixlen_s;
-	mask.prefixlen_d = key.prefixlen_d;
+	key.family = mask.family = bed_prefix(saddr, &mask.prefixlen_s, src);
+	bed_prefix(daddr, &mask.prefixlen_d, dst);
+	key.saddr = xi_guard_fold(saddr, mask.prefixlen_s, mask.family);
+	key.daddr = xi_guard_fold(daddr, mask.prefixlen_d, mask.family);
+	key.prefixlen_s = mask.prefixlen_s;
+	key.prefixlen_d = mask.prefixlen_d;
 	bed_put(bed->skel->maps.spd_masks, &row, &mask);
 	bed_put(bed->skel->maps.spd_guard, &key, &one);
 }
