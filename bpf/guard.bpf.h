@@ -46,14 +46,19 @@ __noinline int xi_guard_covers(const struct xi_guard_mask *mask, const struct xi
  */
 __noinline int xi_guard_hit(const struct xi_config *cfg, const struct xi_flow *flow, __u32 dir)
 {
+	const struct xi_guard_masks *masks;
+	__u32 zero = 0;
+
 	if (!cfg || !flow || dir >= XI_DIR_MAX || xi_guard_all(cfg, dir))
+		return true;
+	masks = bpf_map_lookup_elem(&spd_masks, &zero);
+	if (!masks)
 		return true;
 #pragma clang loop unroll(disable)
 	for (__u32 i = 0; i < XI_MAX_MASKS; i++) {
-		__u32 row = i;
-		struct xi_guard_mask *mask = bpf_map_lookup_elem(&spd_masks, &row);
+		const struct xi_guard_mask *mask = &masks->rows[i];
 
-		if (!mask || !mask->used)
+		if (!mask->used)
 			return false;
 		if (mask->dir == dir && mask->family == flow->family && xi_guard_covers(mask, flow))
 			return true;

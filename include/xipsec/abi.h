@@ -270,6 +270,11 @@ struct xi_guard_mask {
 	enum xi_family family;
 };
 
+/* Value of `spd_masks`[0]: all of them in one, for one lookup a packet. The first unused one ends the list. */
+struct xi_guard_masks {
+	struct xi_guard_mask rows[XI_MAX_MASKS];
+};
+
 #define XI_FLOW_PROTO (1U << 0)      /* some policy looks at the protocol */
 #define XI_FLOW_PORTS (1U << 1)      /* some policy looks at ports (implies XI_FLOW_PROTO) */
 #define XI_GUARD_ALL (1U << 0)       /* every packet goes through flow_cache */
@@ -364,6 +369,7 @@ XI_ASSERT(sizeof(struct xi_tmpl) == 76);
 XI_ASSERT(sizeof(struct xi_policy) == 648);
 XI_ASSERT(sizeof(struct xi_guard_key) == 12);
 XI_ASSERT(sizeof(struct xi_guard_mask) == 8);
+XI_ASSERT(sizeof(struct xi_guard_masks) == 256);
 XI_ASSERT(sizeof(struct xi_config) == 56);
 XI_ASSERT(sizeof(struct xi_meta) == 32);
 XI_ASSERT(sizeof(struct xi_miss) == 96);

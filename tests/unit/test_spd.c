@@ -505,7 +505,7 @@ static void guard_order_fails_closed(void **state)
 	assert_int_equal(mem_store_count_guards(f->m), 0);
 }
 
-/* The table of masks is written row by row: what a failure left of it is not taken for what was there. */
+/* What a failure left of the table of masks is not taken for what was there. */
 static void masks_half_written_are_written_again(void **state)
 {
 	struct fixture *f = *state;
