@@ -200,8 +200,8 @@ void xi_bed_guard(struct xi_bed *bed, uint32_t row, enum xi_dir dir, const char 
 	key.daddr = xi_guard_fold(daddr, mask.prefixlen_d, mask.family);
 	key.prefixlen_s = mask.prefixlen_s;
 	key.prefixlen_d = mask.prefixlen_d;
-	assert_return_code(bpf_map_lookup_elem(bpf_map__fd(bed->skel->maps.spd_masks), &zero,
-					       &masks), errno);
+	assert_return_code(
+		bpf_map_lookup_elem(bpf_map__fd(bed->skel->maps.spd_masks), &zero, &masks), errno);
 	masks.rows[row] = mask;
 	bed_put(bed->skel->maps.spd_masks, &zero, &masks);
 	bed_put(bed->skel->maps.spd_guard, &key, &one);
