@@ -3,32 +3,9 @@
 #ifndef XI_GUARD_BPF_H
 #define XI_GUARD_BPF_H
 
-#include <bpf/bpf_endian.h>
+#include <xipsec/guard.h>
 
 #include "maps.bpf.h"
-
-struct xi_words {
-	__u64 hi, lo;
-};
-
-/* First plen bits set, in network order. Shifts stay below 64: by more they are undefined in C. */
-static __always_inline struct xi_words xi_prefix_words(__u32 plen)
-{
-	__u64 hi = plen >= 64 ? ~0ULL : ~(~0ULL >> (plen & 63));
-	__u64 lo = plen >= 128 ? ~0ULL : plen <= 64 ? 0 : ~(~0ULL >> (plen & 63));
-
-	return (struct xi_words){ bpf_cpu_to_be64(hi), bpf_cpu_to_be64(lo) };
-}
-
-static __always_inline void xi_prefix_mask(__u8 out[16], const __u8 addr[16], __u32 plen)
-{
-	struct xi_words mask = xi_prefix_words(plen), words;
-
-	__builtin_memcpy(&words, addr, 16);
-	words.hi &= mask.hi;
-	words.lo &= mask.lo;
-	__builtin_memcpy(out, &words, 16);
-}
 
 /*
  * Guards that hold for every packet: nothing configured yet, or a policy or default that spares
@@ -50,12 +27,12 @@ static __always_inline bool xi_guard_all(const struct xi_config *cfg, __u32 dir)
  */
 __noinline int xi_guard_covers(const struct xi_guard_mask *mask, const struct xi_flow *flow)
 {
-	struct xi_guard_key key __attribute__((aligned(8))) = {};
+	struct xi_guard_key key;
 
 	if (!mask || !flow)
 		return true;
-	xi_prefix_mask(key.saddr, flow->saddr, mask->prefixlen_s);
-	xi_prefix_mask(key.daddr, flow->daddr, mask->prefixlen_d);
+	key.saddr = xi_guard_fold(flow->saddr, mask->prefixlen_s, flow->family);
+	key.daddr = xi_guard_fold(flow->daddr, mask->prefixlen_d, flow->family);
 	key.prefixlen_s = mask->prefixlen_s;
 	key.prefixlen_d = mask->prefixlen_d;
 	key.dir = mask->dir;
@@ -69,14 +46,19 @@ __noinline int xi_guard_covers(const struct xi_guard_mask *mask, const struct xi
  */
 __noinline int xi_guard_hit(const struct xi_config *cfg, const struct xi_flow *flow, __u32 dir)
 {
+	const struct xi_guard_masks *masks;
+	__u32 zero = 0;
+
 	if (!cfg || !flow || dir >= XI_DIR_MAX || xi_guard_all(cfg, dir))
+		return true;
+	masks = bpf_map_lookup_elem(&spd_masks, &zero);
+	if (!masks)
 		return true;
 #pragma clang loop unroll(disable)
 	for (__u32 i = 0; i < XI_MAX_MASKS; i++) {
-		__u32 row = i;
-		struct xi_guard_mask *mask = bpf_map_lookup_elem(&spd_masks, &row);
+		const struct xi_guard_mask *mask = &masks->rows[i];
 
-		if (!mask || !mask->used)
+		if (!mask->used)
 			return false;
 		if (mask->dir == dir && mask->family == flow->family && xi_guard_covers(mask, flow))
 			return true;

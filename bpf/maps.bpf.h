@@ -90,12 +90,11 @@ struct {
 	__type(value, __u32);
 } spd_guard SEC(".maps");
 
-/* Filled from the front: the first unused one ends the list. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, XI_MAX_MASKS);
+	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct xi_guard_mask);
+	__type(value, struct xi_guard_masks);
 } spd_masks SEC(".maps");
 
 struct {

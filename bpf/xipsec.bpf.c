@@ -44,7 +44,7 @@ static __always_inline enum xi_reason xi_plain(struct xdp_md *ctx)
 	__u32 ifindex = ctx->ingress_ifindex;
 	int parsed;
 	struct xi_port *port;
-	bool local;
+	bool ours;
 	XI_VIEW(v);
 
 	if (!cfg || !xi_meta_strip(ctx))
@@ -55,15 +55,14 @@ static __always_inline enum xi_reason xi_plain(struct xdp_md *ctx)
 	port = bpf_map_lookup_elem(&ports, &ifindex);
 	if (!port)
 		return XI_DROP_NO_PORT;
-	local = xi_is_local(v.flow.daddr, v.flow.family);
-	if (v.tagged || (port->role != XI_ROLE_HOST && !xi_is_for_port(ctx, port) &&
-			 !(local && xi_is_for_group(ctx))))
+	ours = port->role == XI_ROLE_HOST || xi_is_for_port(ctx, port);
+	if (v.tagged || xi_is_link_scope(&v.flow) || (!ours && !xi_is_for_group(ctx)))
 		return XI_PASS_FOREIGN;
 	if (parsed == XI_PARSED_BAD)
-		return XI_DROP_MALFORMED;
-	if (xi_is_link_scope(&v.flow))
-		return XI_PASS_FOREIGN;
-	return local ? xi_judge_in(ctx, cfg, &v) : xi_judge_out(ctx, cfg, port, &v);
+		return ours ? XI_DROP_MALFORMED : XI_PASS_FOREIGN;
+	if (xi_is_local(v.flow.daddr, v.flow.family))
+		return xi_judge_in(ctx, cfg, &v);
+	return ours ? xi_judge_out(ctx, cfg, port, &v) : XI_PASS_FOREIGN;
 }
 
 SEC("xdp")

@@ -9,21 +9,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <xipsec/guard.h>
+
 #include "log.h"
-#include "sad/selector.h"
 
 static struct xi_guard_key guard_key(const struct xi_policy *policy)
 {
-	struct xi_guard_key key = {
-		.prefixlen_s = policy->sel.prefixlen_s,
-		.prefixlen_d = policy->sel.prefixlen_d,
-		.dir = policy->dir == XI_OUT ? XI_OUT : XI_IN,
-		.family = policy->sel.family,
-	};
+	const struct xi_selector *sel = &policy->sel;
 
-	xi_prefix_mask(key.saddr, policy->sel.saddr, key.prefixlen_s);
-	xi_prefix_mask(key.daddr, policy->sel.daddr, key.prefixlen_d);
-	return key;
+	return (struct xi_guard_key){
+		.saddr = xi_guard_fold(sel->saddr, sel->prefixlen_s, sel->family),
+		.daddr = xi_guard_fold(sel->daddr, sel->prefixlen_d, sel->family),
+		.prefixlen_s = sel->prefixlen_s,
+		.prefixlen_d = sel->prefixlen_d,
+		.dir = policy->dir == XI_OUT ? XI_OUT : XI_IN,
+		.family = sel->family,
+	};
 }
 
 static struct xi_mask *mask_find(const struct xi_guards *g, const struct xi_guard_key *key)

@@ -129,12 +129,9 @@ static int bpf_guard_del(void *s, const struct xi_guard_key *key)
 static int bpf_masks_put(void *s, const struct xi_guard_mask masks[XI_MAX_MASKS])
 {
 	struct store_bpf *b = s;
-	uint32_t row;
-	int err = 0;
+	uint32_t zero = 0;
 
-	for (row = 0; row < XI_MAX_MASKS && !err; row++)
-		err = map_put(b->fds.spd_masks, &row, &masks[row]);
-	return err;
+	return map_put(b->fds.spd_masks, &zero, masks);
 }
 
 static int bpf_config_get(void *s, struct xi_config *config)
@@ -253,7 +250,7 @@ static int maps_check(struct store_bpf *b)
 		{ f->sad_lookup, XI_MAP_SAD_LOOKUP, sizeof(struct xi_sa_id), 4 },
 		{ f->spd, XI_MAP_SPD, 4, sizeof(struct xi_policy) },
 		{ f->spd_guard, XI_MAP_SPD_GUARD, sizeof(struct xi_guard_key), 4 },
-		{ f->spd_masks, XI_MAP_SPD_MASKS, 4, sizeof(struct xi_guard_mask) },
+		{ f->spd_masks, XI_MAP_SPD_MASKS, 4, sizeof(struct xi_guard_masks) },
 		{ f->config, XI_MAP_CONFIG, 4, sizeof(struct xi_config) },
 	};
 	unsigned int i;

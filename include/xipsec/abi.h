@@ -15,7 +15,7 @@
 
 #include <xipsec/reasons.h>
 
-#define XI_ABI_VERSION 3
+#define XI_ABI_VERSION 4
 
 #define XI_MAX_PORTS 16      /* port slots, xipsec0's inner end included */
 #define XI_MAX_QUEUES 16     /* queues a port */
@@ -251,15 +251,16 @@ struct xi_port {
  * Policy guard: which cleartext XDP may leave to the kernel without asking anybody. `spd_guard` holds the
  * prefix pair of every policy that discards or has templates; `spd_masks` the distinct pairs of lengths.
  * No hit: nothing to protect. A hit: flow_cache, and on a miss a worker, decide exactly.
- * dir: XI_OUT, or XI_IN for policies of both in and fwd.
+ * dir: XI_OUT, or XI_IN for policies of both in and fwd. Every packet in clear pays for hashing the key, so
+ * it is short: an IPv4 prefix as it is, an IPv6 prefix folded (xipsec/guard.h). Prefixes that fold alike share
+ * an entry: a packet then asks flow_cache in vain, and none is let go that a policy wants.
  */
 struct xi_guard_key {
-	__u8 saddr[16];
-	__u8 daddr[16];
+	__u32 saddr;                 /* network order */
+	__u32 daddr;
 	__u8 prefixlen_s, prefixlen_d;
 	__u8 dir;
-	__u8 pad;
-	enum xi_family family;
+	__u8 family;                 /* enum xi_family */
 };
 
 struct xi_guard_mask {
@@ -267,6 +268,11 @@ struct xi_guard_mask {
 	__u8 dir;
 	__u8 used;
 	enum xi_family family;
+};
+
+/* Value of `spd_masks`[0]: all of them in one, for one lookup a packet. The first unused one ends the list. */
+struct xi_guard_masks {
+	struct xi_guard_mask rows[XI_MAX_MASKS];
 };
 
 #define XI_FLOW_PROTO (1U << 0)      /* some policy looks at the protocol */
@@ -361,8 +367,9 @@ XI_ASSERT(sizeof(struct xi_flow) == 44);
 XI_ASSERT(sizeof(struct xi_flow_verdict) == 24);
 XI_ASSERT(sizeof(struct xi_tmpl) == 76);
 XI_ASSERT(sizeof(struct xi_policy) == 648);
-XI_ASSERT(sizeof(struct xi_guard_key) == 40);
+XI_ASSERT(sizeof(struct xi_guard_key) == 12);
 XI_ASSERT(sizeof(struct xi_guard_mask) == 8);
+XI_ASSERT(sizeof(struct xi_guard_masks) == 256);
 XI_ASSERT(sizeof(struct xi_config) == 56);
 XI_ASSERT(sizeof(struct xi_meta) == 32);
 XI_ASSERT(sizeof(struct xi_miss) == 96);

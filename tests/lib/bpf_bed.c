@@ -18,6 +18,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <xipsec/guard.h>
+
 #define BED_PORT "xibed0"
 #define BED_PEER "xibed1"
 #define BED_META_BYTE 0xee
@@ -188,13 +190,20 @@ void xi_bed_guard(struct xi_bed *bed, uint32_t row, enum xi_dir dir, const char 
 {
 	struct xi_guard_key key = { .dir = dir };
 	struct xi_guard_mask mask = { .dir = dir, .used = 1 };
-	uint32_t one = 1;
+	struct xi_guard_masks masks;
+	uint8_t saddr[16], daddr[16];
+	uint32_t zero = 0, one = 1;
 
-	key.family = mask.family = bed_prefix(key.saddr, &key.prefixlen_s, src);
-	bed_prefix(key.daddr, &key.prefixlen_d, dst);
-	mask.prefixlen_s = key.prefixlen_s;
-	mask.prefixlen_d = key.prefixlen_d;
-	bed_put(bed->skel->maps.spd_masks, &row, &mask);
+	key.family = mask.family = bed_prefix(saddr, &mask.prefixlen_s, src);
+	bed_prefix(daddr, &mask.prefixlen_d, dst);
+	key.saddr = xi_guard_fold(saddr, mask.prefixlen_s, mask.family);
+	key.daddr = xi_guard_fold(daddr, mask.prefixlen_d, mask.family);
+	key.prefixlen_s = mask.prefixlen_s;
+	key.prefixlen_d = mask.prefixlen_d;
+	assert_return_code(
+		bpf_map_lookup_elem(bpf_map__fd(bed->skel->maps.spd_masks), &zero, &masks), errno);
+	masks.rows[row] = mask;
+	bed_put(bed->skel->maps.spd_masks, &zero, &masks);
 	bed_put(bed->skel->maps.spd_guard, &key, &one);
 }
 
@@ -279,13 +288,13 @@ void xi_bed_reset(struct xi_bed *bed)
 		bed->skel->maps.flow_cache, bed->skel->maps.spd_guard,	bed->skel->maps.local_addrs,
 		bed->skel->maps.ports,	    bed->skel->maps.miss_sa,	bed->skel->maps.miss_flow,
 	};
-	struct xi_guard_mask unused = {};
+	struct xi_guard_masks none = {};
 	struct xi_config cfg = xi_bed_config();
+	uint32_t zero = 0;
 
 	for (unsigned int i = 0; i < sizeof(hashes) / sizeof(hashes[0]); i++)
 		bed_clear(hashes[i]);
-	for (uint32_t i = 0; i < XI_MAX_MASKS; i++)
-		bed_put(bed->skel->maps.spd_masks, &i, &unused);
+	bed_put(bed->skel->maps.spd_masks, &zero, &none);
 	bed_zero_percpu(bed->skel->maps.stats, XI_REASON_MAX);
 	bed_zero_percpu(bed->skel->maps.miss_bucket,
 			bpf_map__max_entries(bed->skel->maps.miss_bucket));

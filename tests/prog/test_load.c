@@ -96,7 +96,7 @@ static const struct map_shape shapes[] = {
 	  sizeof(struct xi_flow_verdict), 0 },
 	{ XI_MAP_SPD, BPF_MAP_TYPE_HASH, 4, sizeof(struct xi_policy), BPF_F_NO_PREALLOC },
 	{ XI_MAP_SPD_GUARD, BPF_MAP_TYPE_HASH, sizeof(struct xi_guard_key), 4, BPF_F_NO_PREALLOC },
-	{ XI_MAP_SPD_MASKS, BPF_MAP_TYPE_ARRAY, 4, sizeof(struct xi_guard_mask), 0 },
+	{ XI_MAP_SPD_MASKS, BPF_MAP_TYPE_ARRAY, 4, sizeof(struct xi_guard_masks), 0 },
 	{ XI_MAP_LOCAL_ADDRS, BPF_MAP_TYPE_HASH, sizeof(struct xi_addr), 4, BPF_F_NO_PREALLOC },
 	{ XI_MAP_PORTS, BPF_MAP_TYPE_HASH, 4, sizeof(struct xi_port), BPF_F_NO_PREALLOC },
 	{ XI_MAP_XSKS, BPF_MAP_TYPE_XSKMAP, 4, 4, 0 },

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include <xipsec/guard.h>
+
 #include "mem_store.h"
 #include "sad/selector.h"
 #include "sad/spd.h"
@@ -450,6 +452,19 @@ static void delete_undone_when_the_store_keeps_the_policy(void **state)
 
 /* ---- the guard, as XDP reads it ---- */
 
+/* A prefix in a guard's key (abi.h): an IPv4 one as it is. */
+static uint32_t guard_prefix(const uint8_t addr[16], uint8_t plen, uint32_t family)
+{
+	uint8_t prefix[16];
+	uint32_t word;
+
+	xi_prefix_mask(prefix, addr, plen);
+	if (family == XI_IPV6)
+		return xi_guard_fold(prefix, 128, family);
+	memcpy(&word, prefix, 4);
+	return word;
+}
+
 static bool guard_hits(const struct mem_store *m, const struct xi_flow *fl, uint8_t dir)
 {
 	unsigned int i;
@@ -464,10 +479,10 @@ static bool guard_hits(const struct mem_store *m, const struct xi_flow *fl, uint
 			.family = fl->family,
 		};
 
+		key.saddr = guard_prefix(fl->saddr, key.prefixlen_s, fl->family);
+		key.daddr = guard_prefix(fl->daddr, key.prefixlen_d, fl->family);
 		if (m->masks[i].dir != dir || m->masks[i].family != fl->family)
 			continue;
-		xi_prefix_mask(key.saddr, fl->saddr, key.prefixlen_s);
-		xi_prefix_mask(key.daddr, fl->daddr, key.prefixlen_d);
 		if (mem_store_guard(m, &key))
 			return true;
 	}
@@ -490,7 +505,7 @@ static void guard_order_fails_closed(void **state)
 	assert_int_equal(mem_store_count_guards(f->m), 0);
 }
 
-/* The table of masks is written row by row: what a failure left of it is not taken for what was there. */
+/* What a failure left of the table of masks is not taken for what was there. */
 static void masks_half_written_are_written_again(void **state)
 {
 	struct fixture *f = *state;
@@ -512,10 +527,9 @@ static void guard_covers_both_inbound_directions(void **state)
 	struct xi_policy in = tunnel(XI_IN, "10.1.0.0/16", "10.0.0.0/8", 1), fwd = in, block = in;
 	struct xi_flow fl = flow("10.1.2.3", "10.0.0.1", 6, 1, 2);
 	struct xi_guard_key key = {
+		.saddr = htonl(0x0a010000), .daddr = htonl(0x0a000000),
 		.prefixlen_s = 16, .prefixlen_d = 8, .dir = XI_IN, .family = XI_IPV4};
 
-	sample_addr(key.saddr, "10.1.0.0");
-	sample_addr(key.daddr, "10.0.0.0");
 	fwd.dir = XI_FWD;
 	block.sel.proto = 6;
 	block.action = XI_BLOCK;
@@ -533,6 +547,57 @@ static void guard_covers_both_inbound_directions(void **state)
 	assert_int_equal(replace(f, &fwd), 0);
 	assert_false(guard_hits(f->m, &fl, XI_IN));
 	assert_int_equal(mem_store_count_guards(f->m), 0);
+}
+
+/* What lies behind the prefix does not count; what lies in it does. */
+static void guard_folds_prefixes(void **state)
+{
+	static uint32_t seen[4096];
+	uint8_t addr[16], other[16], prefix[16];
+	unsigned int plen, i, j;
+
+	srand(3);
+	for (i = 0; i < 50; i++) {
+		for (j = 0; j < 16; j++) {
+			addr[j] = rand();
+			other[j] = rand();
+		}
+		for (plen = 0; plen <= 128; plen++) {
+			xi_prefix_mask(prefix, addr, plen);
+			assert_int_equal(xi_guard_fold(addr, plen, XI_IPV6),
+					 xi_guard_fold(prefix, 128, XI_IPV6));
+			if (plen > 32)
+				continue;
+			assert_int_equal(xi_guard_fold(addr, plen, XI_IPV4),
+					 guard_prefix(addr, plen, XI_IPV4));
+			if (!xi_prefix_equal(addr, other, plen))
+				assert_int_not_equal(xi_guard_fold(addr, plen, XI_IPV4),
+						     xi_guard_fold(other, plen, XI_IPV4));
+		}
+	}
+	sample_addr(addr, "2001:db8::");
+	for (i = 0; i < 4096; i++) {
+		addr[6] = i >> 8;
+		addr[7] = i;
+		seen[i] = xi_guard_fold(addr, 64, XI_IPV6);
+		for (j = 0; j < i; j++)
+			assert_int_not_equal(seen[i], seen[j]);
+	}
+}
+
+static void guard_covers_ipv6(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_policy p = tunnel(XI_OUT, "2001:db8:1::/48", "2001:db8:2:8000::/50", 1);
+	struct xi_flow in = flow("2001:db8:1::7", "2001:db8:2:bfff::9", 6, 1, 2);
+	struct xi_flow out = flow("2001:db8:1::7", "2001:db8:2:7fff::9", 6, 1, 2);
+
+	assert_int_equal(add(f, &p), 0);
+	assert_true(guard_hits(f->m, &in, XI_OUT));
+	assert_false(guard_hits(f->m, &out, XI_OUT));
+	assert_false(guard_hits(f->m, &in, XI_IN));
+	assert_int_equal(xi_spd_delete(f->spd, &p), 0);
+	assert_false(guard_hits(f->m, &in, XI_OUT));
 }
 
 /* After each of many random changes: what the guard lets go, no policy wants. */
@@ -1191,6 +1256,8 @@ int main(void)
 		T(guard_order_fails_closed),
 		T(masks_half_written_are_written_again),
 		T(guard_covers_both_inbound_directions),
+		T(guard_folds_prefixes),
+		T(guard_covers_ipv6),
 		T(guard_agrees_with_policies),
 		T(default_action_is_mirrored),
 		T(flow_mask_follows_policies_and_sas),

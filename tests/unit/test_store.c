@@ -39,7 +39,7 @@ static void maps_open(struct xi_store_bpf_fds *fds)
 	fds->spd = map_new(hash, XI_MAP_SPD, 4, sizeof(struct xi_policy), 64, late);
 	fds->spd_guard = map_new(hash, XI_MAP_SPD_GUARD, sizeof(struct xi_guard_key), 4, 64, late);
 	fds->spd_masks =
-		map_new(array, XI_MAP_SPD_MASKS, 4, sizeof(struct xi_guard_mask), XI_MAX_MASKS, 0);
+		map_new(array, XI_MAP_SPD_MASKS, 4, sizeof(struct xi_guard_masks), 1, 0);
 	fds->config = map_new(array, XI_MAP_CONFIG, 4, sizeof(struct xi_config), 1, 0);
 	fds->sa_state = map_new(array, XI_MAP_SA_STATE, 4, sizeof(struct xi_sa_state), NSTATES,
 				BPF_F_MMAPABLE);
@@ -237,7 +237,7 @@ static void spd_on_maps(void **state)
 	struct fixture *f = *state;
 	struct xi_policy p = { .dir = XI_OUT, .action = XI_BLOCK };
 	struct xi_sad_config sad_config = { 0 };
-	struct xi_guard_mask mask;
+	struct xi_guard_masks masks;
 	struct xi_config config;
 	struct xi_spd *spd;
 	struct xi_sad *sad;
@@ -262,9 +262,9 @@ static void spd_on_maps(void **state)
 	assert_int_equal(err, -E2BIG);
 	assert_non_null(why);
 	assert_int_equal(xi_spd_count(spd, XI_OUT), 64);
-	assert_int_equal(bpf_map_lookup_elem(f->fds.spd_masks, &zero, &mask), 0);
-	assert_int_equal(mask.used, 1);
-	assert_int_equal(mask.prefixlen_s, 16);
+	assert_int_equal(bpf_map_lookup_elem(f->fds.spd_masks, &zero, &masks), 0);
+	assert_int_equal(masks.rows[0].used, 1);
+	assert_int_equal(masks.rows[0].prefixlen_s, 16);
 	xi_spd_destroy(spd);
 	assert_int_equal(xi_spd_create(&spd, sad, f->store), 0);
 	assert_int_equal(xi_spd_adopt(spd, &n), 0);
@@ -276,8 +276,8 @@ static void spd_on_maps(void **state)
 	n = 0;
 	assert_int_equal(f->store->ops->each_policy(f->store->s, count_policy, &n), 0);
 	assert_int_equal(n, 0);
-	assert_int_equal(bpf_map_lookup_elem(f->fds.spd_masks, &zero, &mask), 0);
-	assert_int_equal(mask.used, 0);
+	assert_int_equal(bpf_map_lookup_elem(f->fds.spd_masks, &zero, &masks), 0);
+	assert_int_equal(masks.rows[0].used, 0);
 	xi_spd_destroy(spd);
 	xi_sad_destroy(sad);
 }
