@@ -5,6 +5,7 @@
  * with what was put into packet memory, as a packet socket at the other end sees them.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -255,6 +256,35 @@ static void a_receiver_that_turns_deaf_is_noticed(void **state)
 	bed_close(&bed);
 }
 
+/* Device numbers are a namespace's own: two daemons that were set up alike have the same. */
+static void what_another_namespace_loses_is_not_ours(void **state)
+{
+	struct bed mine, other;
+	uint32_t i;
+	int home;
+
+	bed_open(&mine, "on");
+	home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	assert_true(home >= 0);
+	bed_open(&other, "on");
+	assert_int_equal(other.burst->park.ifindex, mine.burst->park.ifindex);
+	assert_int_equal(other.port.ifindex, mine.port.ifindex);
+	testns_run("ip link set far0 down");
+	for (i = 0; i < 64; i++)
+		give(&other, i, 100);
+	flush(&other);
+	testns_run("ip link set wan0 down");
+	for (i = 0; i < 64; i++)
+		give(&other, i, 100);
+	flush(&other);
+	assert_int_equal(other.counts[XI_DROP_BURST_LOST], 128);
+	assert_int_equal(xi_burst_lost_frames(mine.burst, SLOT), 0);
+	bed_close(&other);
+	close(testns_switch(home));
+	close(home);
+	bed_close(&mine);
+}
+
 static void a_port_that_is_down_loses_and_counts(void **state)
 {
 	struct bed bed;
@@ -393,6 +423,7 @@ int main(void)
 		cmocka_unit_test(frames_that_do_not_fit_keep_their_place),
 		cmocka_unit_test(a_receiver_without_gro_is_found_out),
 		cmocka_unit_test(a_receiver_that_turns_deaf_is_noticed),
+		cmocka_unit_test(what_another_namespace_loses_is_not_ours),
 		cmocka_unit_test(a_port_that_is_down_loses_and_counts),
 		cmocka_unit_test(bad_descriptors_send_nothing),
 		cmocka_unit_test(an_empty_list_sends_nothing),
