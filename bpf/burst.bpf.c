@@ -104,7 +104,7 @@ int xdp_burst(struct xdp_md *ctx)
 	if (!ring)
 		return XDP_ABORTED;
 	cons = ring->cons;
-	if (cons == *(volatile __u32 *)&ring->prod)
+	if (!*(volatile __u32 *)&ring->calling || cons == *(volatile __u32 *)&ring->prod)
 		return XDP_DROP;
 	desc = ring->desc[cons & (XI_BURST_RING - 1)];
 	ring->cons = cons + 1;

@@ -228,6 +228,11 @@ static int burst_make_park(struct xi_burst *b)
 	return xi_park_open(&b->park, b->config.worker);
 }
 
+static int burst_rest_park(struct xi_burst *b)
+{
+	return xi_park_rest(&b->park);
+}
+
 static int burst_enter_park(struct xi_burst *b)
 {
 	return burst_enter(b, XI_BURST_PARK, b->park.ifindex);
@@ -241,6 +246,7 @@ static const struct step steps[] = {
 	{burst_enter_park, "the program cannot be parked"},
 	{burst_probe, "the probe's frames did not arrive as they were sent"},
 	{probe_loss, "the probe's loss was not seen"},
+	{burst_rest_park, "the device that the program is parked on cannot be taken down"},
 };
 
 int xi_burst_open(struct xi_burst **out, const struct xi_burst_config *config,

@@ -68,10 +68,10 @@ int xi_park_open(struct xi_park *park, unsigned int worker)
 	return err;
 }
 
-int xi_park_set_peer(const struct xi_park *park, int up)
+static int park_set(uint32_t ifindex, int up)
 {
 	struct ifinfomsg ifi = {
-		.ifi_index = (int)park->peer_ifindex,
+		.ifi_index = (int)ifindex,
 		.ifi_flags = up ? IFF_UP : 0,
 		.ifi_change = IFF_UP,
 	};
@@ -84,6 +84,16 @@ int xi_park_set_peer(const struct xi_park *park, int up)
 				      NULL);
 	xi_rtnl_close(&rt);
 	return err;
+}
+
+int xi_park_set_peer(const struct xi_park *park, int up)
+{
+	return park_set(park->peer_ifindex, up);
+}
+
+int xi_park_rest(const struct xi_park *park)
+{
+	return park_set(park->ifindex, 0);
 }
 
 void xi_park_close(const struct xi_park *park)

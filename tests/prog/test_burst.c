@@ -26,6 +26,8 @@
 #define FRAMES 4096
 #define OFFSET 256
 #define SLOT 1
+/* between calls: two slow ones, as a busy machine may make any, are then no trouble */
+#define CALM_MS (XI_BURST_SLOW_WINDOW_MS + 1)
 
 struct bed {
 	struct xi_port_dev port;
@@ -141,6 +143,7 @@ static void every_byte_arrives_in_order(void **state)
 		flush(&bed);
 		for (i = 0; i < 40; i++)
 			expect(&bed, round * 40 + i, length(round * 40 + i));
+		bed.now_ms += CALM_MS;
 	}
 	assert_int_equal(bed.counts[XI_TX_BURST], 200);
 	assert_int_equal(bed.counts[XI_BURST_CALL], 5);
@@ -243,6 +246,7 @@ static void a_receiver_that_turns_deaf_is_noticed(void **state)
 		for (i = 0; i < 32; i++)
 			give(&bed, b * 32 + i, 200);
 		flush(&bed);
+		bed.now_ms += b == 0 ? CALM_MS : 0;
 	}
 	for (i = 64; i < 128; i++)
 		expect(&bed, i, 200);
@@ -354,6 +358,72 @@ static void an_empty_list_sends_nothing(void **state)
 	bed_close(&bed);
 }
 
+static int device_is_up(const char *device)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "ip -o link show up | grep -q ' %s@'", device);
+	return !system(command);
+}
+
+/* Frames that come in by the parking device run the program, too: they take nothing off the list. */
+static void a_stranger_at_the_parking_device_sends_nothing(void **state)
+{
+	const struct xi_park *park;
+	uint8_t got[4096];
+	struct bed bed;
+	uint32_t i, cons;
+	int fd;
+
+	bed_open(&bed, "on");
+	park = &bed.burst->park;
+	assert_false(device_is_up(park->name));
+	assert_false(device_is_up(park->peer));
+	testns_run("ip link set %s up && ip link set %s up", park->name, park->peer);
+	fd = testns_packets(park->peer);
+	packet(got, 0, 200);
+	for (i = 0; i < 32; i++)
+		give(&bed, i, 100);
+	/* shown to the program already, as a call that is about to be made leaves it */
+	bed.burst->ring->prod += bed.burst->pending;
+	cons = bed.burst->ring->cons;
+	for (i = 0; i < 8; i++)
+		assert_int_equal(send(fd, got, 200, 0), 200);
+	testns_run("timeout 5 sh -c 'until ethtool -S %s | grep -q \"rx_queue_0_xdp_packets: 8$\"; do sleep 0.01; done'",
+		   park->name);
+	assert_int_equal(bed.burst->ring->cons, cons);
+	bed.burst->ring->prod -= bed.burst->pending;
+	flush(&bed);
+	for (i = 0; i < 32; i++)
+		expect(&bed, i, 100);
+	close(fd);
+	bed_close(&bed);
+}
+
+/* All that was listed waits for AF_XDP, and small batches follow big ones: there is no call for nothing. */
+static void no_call_is_made_for_nothing(void **state)
+{
+	struct bed bed;
+	uint32_t i;
+
+	bed_open(&bed, "on");
+	for (i = 0; i < 40; i++)
+		give(&bed, i, 100);
+	flush(&bed);
+	assert_int_equal(bed.counts[XI_BURST_CALL], 1);
+	/* one that the kernel has not given back */
+	bed.xsk.outstanding++;
+	for (; i < 80; i++)
+		give(&bed, i, 100);
+	bed.tx->ops->flush(bed.tx);
+	bed.xsk.outstanding--;
+	assert_int_equal(bed.counts[XI_BURST_CALL], 1);
+	assert_int_equal(bed.xsk.sent, 40);
+	for (i = 0; i < 80; i++)
+		expect(&bed, i, 100);
+	bed_close(&bed);
+}
+
 /* Counters of the list run on past 2^32. */
 static void the_list_goes_round(void **state)
 {
@@ -427,6 +497,8 @@ int main(void)
 		cmocka_unit_test(a_port_that_is_down_loses_and_counts),
 		cmocka_unit_test(bad_descriptors_send_nothing),
 		cmocka_unit_test(an_empty_list_sends_nothing),
+		cmocka_unit_test(a_stranger_at_the_parking_device_sends_nothing),
+		cmocka_unit_test(no_call_is_made_for_nothing),
 		cmocka_unit_test(the_list_goes_round),
 		cmocka_unit_test(a_full_list_is_sent_at_once),
 		cmocka_unit_test(closing_leaves_nothing),
