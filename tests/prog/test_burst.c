@@ -42,6 +42,8 @@ struct bed {
 	int wire;                    /* packet socket at the other end */
 };
 
+static bool read_only;           /* /proc/sys in the beds that are opened */
+
 static void bed_open(struct bed *bed, const char *far_gro)
 {
 	struct xi_port_config config = { .name = "wan0", .role = XI_ROLE_CIPHER };
@@ -51,7 +53,10 @@ static void bed_open(struct bed *bed, const char *far_gro)
 	const int room = 8 << 20;
 
 	testns_enter();
-	testns_run("sysctl -qw net.ipv6.conf.default.disable_ipv6=1");
+	if (read_only)
+		testns_run("mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys");
+	else
+		testns_run("sysctl -qw net.ipv6.conf.default.disable_ipv6=1");
 	testns_run("ip link add wan0 mtu 3000 type veth peer name far0 mtu 3000");
 	testns_run("ethtool -K far0 gro %s > /dev/null", far_gro);
 	testns_run("ip link set wan0 up && ip link set far0 up");
@@ -485,6 +490,31 @@ static void the_parking_device(void **state)
 	bed_close(&bed);
 }
 
+/* Somebody else's device stays, and keeps none of ours from going. */
+static void what_was_left_behind_goes(void **state)
+{
+	testns_enter();
+	testns_run("ip link add xipsec-tx0 type veth peer name other0");
+	testns_run("ip link add xipsec-tx3 type veth peer name xipsec-tx3-p");
+	assert_int_equal(xi_park_remove_all(), -EEXIST);
+	testns_run("ip link show xipsec-tx0 > /dev/null");
+	testns_run("! ip link show xipsec-tx3 2> /dev/null");
+	testns_run("ip link del xipsec-tx0");
+	assert_int_equal(xi_park_remove_all(), 0);
+}
+
+/* As a container may have it, with IPv6 on. */
+static void settings_that_cannot_be_written_are_no_obstacle(void **state)
+{
+	struct bed bed;
+
+	read_only = true;
+	bed_open(&bed, "on");
+	read_only = false;
+	testns_run("! echo 1 2> /dev/null > /proc/sys/net/ipv6/conf/all/disable_ipv6");
+	bed_close(&bed);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -503,6 +533,8 @@ int main(void)
 		cmocka_unit_test(a_full_list_is_sent_at_once),
 		cmocka_unit_test(closing_leaves_nothing),
 		cmocka_unit_test(the_parking_device),
+		cmocka_unit_test(what_was_left_behind_goes),
+		cmocka_unit_test(settings_that_cannot_be_written_are_no_obstacle),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
