@@ -17,8 +17,11 @@
 
 #define XI_FRAME_SIZE 4096       /* of umem, one element of `frames` */
 #define XI_BURST_RING 2048       /* descriptors; a power of two */
-/* A live frame is a page less headroom, struct xdp_page_head and struct skb_shared_info. */
-#define XI_BURST_LEN_MAX 3400
+/*
+ * A live frame is a page less headroom, struct xdp_page_head and struct skb_shared_info: 3408 bytes, or 3368 where (before
+ * kernel 6.3, for one) struct xdp_frame is part of the second. A call with more than fits fails for all its packets.
+ */
+#define XI_BURST_LEN_MAX 3360
 #define XI_BURST_OFFSET_MAX (XI_FRAME_SIZE - XI_BURST_LEN_MAX)
 #define XI_BURST_PORTS XI_MAX_PORTS
 

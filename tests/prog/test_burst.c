@@ -207,6 +207,27 @@ static void frames_that_do_not_fit_keep_their_place(void **state)
 	bed_close(&bed);
 }
 
+/* The longest that goes by burst, and one that is too long for it, which spoils nothing for the others. */
+static void the_longest_frame_goes_by_burst(void **state)
+{
+	struct bed bed;
+	uint32_t i;
+
+	bed_open(&bed, "on");
+	testns_run("ip link set far0 mtu 3400 && ip link set wan0 mtu 3400");
+	for (i = 0; i < 30; i++)
+		give(&bed, i, i == 10 ? XI_BURST_LEN_MAX : 100);
+	flush(&bed);
+	give(&bed, 30, XI_BURST_LEN_MAX + 1);
+	flush(&bed);
+	for (i = 0; i <= 30; i++)
+		expect(&bed, i, i == 30 ? XI_BURST_LEN_MAX + 1 : i == 10 ? XI_BURST_LEN_MAX : 100);
+	assert_int_equal(bed.counts[XI_TX_BURST], 30);
+	assert_int_equal(bed.counts[XI_BURST_PAUSE], 0);
+	assert_int_equal(bed.xsk.sent, 1);
+	bed_close(&bed);
+}
+
 static void a_receiver_without_gro_is_found_out(void **state)
 {
 	struct xi_tx_status status;
@@ -521,6 +542,7 @@ int main(void)
 		cmocka_unit_test(every_byte_arrives_in_order),
 		cmocka_unit_test(few_packets_and_many_keep_their_order),
 		cmocka_unit_test(frames_that_do_not_fit_keep_their_place),
+		cmocka_unit_test(the_longest_frame_goes_by_burst),
 		cmocka_unit_test(a_receiver_without_gro_is_found_out),
 		cmocka_unit_test(a_receiver_that_turns_deaf_is_noticed),
 		cmocka_unit_test(what_another_namespace_loses_is_not_ours),
