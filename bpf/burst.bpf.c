@@ -59,8 +59,12 @@ struct {
 	__type(value, struct xi_burst_lost);
 } tx_lost SEC(".maps");
 
-/* The parking device: frames that come "from" it are this worker's. */
+/*
+ * The parking device: frames that come "from" it are this worker's. Tracepoints see every network
+ * namespace of the machine, and numbers of devices are a namespace's own.
+ */
 const volatile __u32 park_ifindex;
+const volatile __u32 park_netns; /* inode number */
 
 static __always_inline void burst_lost(__u32 slot, __u64 n)
 {
@@ -100,7 +104,7 @@ int xdp_burst(struct xdp_md *ctx)
 	if (!ring)
 		return XDP_ABORTED;
 	cons = ring->cons;
-	if (cons == *(volatile __u32 *)&ring->prod)
+	if (!*(volatile __u32 *)&ring->calling || cons == *(volatile __u32 *)&ring->prod)
 		return XDP_DROP;
 	desc = ring->desc[cons & (XI_BURST_RING - 1)];
 	ring->cons = cons + 1;
@@ -111,14 +115,35 @@ int xdp_burst(struct xdp_md *ctx)
 	return XDP_DROP;
 }
 
-/* What is needed of the kernel's own; libbpf finds the offset. */
+/* What is needed of the kernel's own; libbpf finds the offsets. */
+struct ns_common {
+	unsigned int inum;
+} __attribute__((preserve_access_index));
+
+struct net {
+	struct ns_common ns;
+} __attribute__((preserve_access_index));
+
+typedef struct {
+	struct net *net;             /* not there in a kernel without namespaces */
+} __attribute__((preserve_access_index)) possible_net_t;
+
 struct net_device {
 	int ifindex;
+	possible_net_t nd_net;
 } __attribute__((preserve_access_index));
 
 static __always_inline __u32 burst_ifindex(const struct net_device *dev)
 {
 	return (__u32)BPF_CORE_READ(dev, ifindex);
+}
+
+static __always_inline bool burst_ours(const struct net_device *from)
+{
+	if (burst_ifindex(from) != park_ifindex)
+		return false;
+	return !bpf_core_field_exists(from->nd_net.net) ||
+	       BPF_CORE_READ(from, nd_net.net, ns.inum) == park_netns;
 }
 
 /* xdp_devmap_xmit(from_dev, to_dev, sent, drops, err): ring full, receiver without NAPI, ... */
@@ -129,7 +154,7 @@ int burst_xmit(struct bpf_raw_tracepoint_args *ctx)
 	int drops = (int)ctx->args[3];
 	__u32 ifindex, *slot;
 
-	if (drops <= 0 || burst_ifindex(from) != park_ifindex)
+	if (drops <= 0 || !burst_ours(from))
 		return 0;
 	ifindex = burst_ifindex(to);
 	slot = bpf_map_lookup_elem(&tx_slots, &ifindex);
@@ -147,7 +172,7 @@ int burst_refused(struct bpf_raw_tracepoint_args *ctx)
 {
 	const struct net_device *dev = (void *)ctx->args[0];
 
-	if (burst_ifindex(dev) == park_ifindex)
+	if (burst_ours(dev))
 		burst_lost((__u32)ctx->args[6], 1);
 	return 0;
 }

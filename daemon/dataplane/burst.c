@@ -59,6 +59,7 @@ int xi_burst_call(struct xi_burst *b)
 	b->opts.ctx_in = &b->md;
 	b->opts.ctx_size_in = sizeof(b->md);
 	b->longest = 0;
+	__atomic_store_n(&b->ring->calling, 1, __ATOMIC_RELEASE);
 	while (left && tries < EINTR_TRIES) {
 		b->opts.repeat = left;
 		err = bpf_prog_test_run_opts(b->prog_fd, &b->opts);
@@ -68,6 +69,7 @@ int xi_burst_call(struct xi_burst *b)
 		if (err && err != -EINTR)
 			break;
 	}
+	__atomic_store_n(&b->ring->calling, 0, __ATOMIC_RELEASE);
 	return left ? err : 0;
 }
 
@@ -250,7 +252,7 @@ static void burst_flush(struct xi_burst *b)
 				drained &= b->ports[i].drained = port_drained(&b->ports[i]);
 		if (!drained)
 			burst_divert(b, false);
-		if (xi_burst_watch_open(&b->watch, now_ms, b->pending))
+		if (b->pending && xi_burst_watch_open(&b->watch, now_ms, b->pending))
 			burst_send(b, now_ms);
 	}
 	if (b->pending)

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <arpa/inet.h>
@@ -37,14 +38,31 @@ static size_t lost_size(void)
 	return sizeof(struct xi_burst_lost) * (XI_BURST_PORTS + 1);
 }
 
+/* Number of the network namespace that this thread is in; a kernel without namespaces has no file. */
+static int netns_number(__u32 *number)
+{
+	struct stat st;
+
+	*number = 0;
+	if (stat("/proc/thread-self/ns/net", &st))
+		return errno == ENOENT ? 0 : -errno;
+	*number = (__u32)st.st_ino;
+	return 0;
+}
+
 static int burst_load(struct xi_burst *b)
 {
+	__u32 netns;
 	int err;
 
+	err = netns_number(&netns);
+	if (err)
+		return err;
 	b->skel = burst_bpf__open();
 	if (!b->skel)
 		return -errno;
 	b->skel->rodata->park_ifindex = b->park.ifindex;
+	b->skel->rodata->park_netns = netns;
 	err = bpf_map__reuse_fd(b->skel->maps.frames, b->config.frames->map_fd);
 	if (!err)
 		err = burst_bpf__load(b->skel);
@@ -210,6 +228,11 @@ static int burst_make_park(struct xi_burst *b)
 	return xi_park_open(&b->park, b->config.worker);
 }
 
+static int burst_rest_park(struct xi_burst *b)
+{
+	return xi_park_rest(&b->park);
+}
+
 static int burst_enter_park(struct xi_burst *b)
 {
 	return burst_enter(b, XI_BURST_PARK, b->park.ifindex);
@@ -223,6 +246,7 @@ static const struct step steps[] = {
 	{burst_enter_park, "the program cannot be parked"},
 	{burst_probe, "the probe's frames did not arrive as they were sent"},
 	{probe_loss, "the probe's loss was not seen"},
+	{burst_rest_park, "the device that the program is parked on cannot be taken down"},
 };
 
 int xi_burst_open(struct xi_burst **out, const struct xi_burst_config *config,

@@ -24,6 +24,11 @@ struct xi_park {
 int xi_park_open(struct xi_park *park, unsigned int worker);
 /* Takes the second end down or up: nothing arrives while it is down. */
 int xi_park_set_peer(const struct xi_park *park, int up);
+/*
+ * Takes the first end down as well, when all that was to be found out is: nothing can come in there
+ * then, and run the program, unless somebody takes both ends up. The kernel calls it all the same.
+ */
+int xi_park_rest(const struct xi_park *park);
 /* Removes the pair; works on a zeroed struct, too. */
 void xi_park_close(const struct xi_park *park);
 /* Removes what daemons left behind that could not do it themselves. 0 or -errno of the first that would not go. */

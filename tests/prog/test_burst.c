@@ -5,6 +5,7 @@
  * with what was put into packet memory, as a packet socket at the other end sees them.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -25,6 +26,8 @@
 #define FRAMES 4096
 #define OFFSET 256
 #define SLOT 1
+/* between calls: two slow ones, as a busy machine may make any, are then no trouble */
+#define CALM_MS (XI_BURST_SLOW_WINDOW_MS + 1)
 
 struct bed {
 	struct xi_port_dev port;
@@ -39,6 +42,8 @@ struct bed {
 	int wire;                    /* packet socket at the other end */
 };
 
+static bool read_only;           /* /proc/sys in the beds that are opened */
+
 static void bed_open(struct bed *bed, const char *far_gro)
 {
 	struct xi_port_config config = { .name = "wan0", .role = XI_ROLE_CIPHER };
@@ -48,7 +53,10 @@ static void bed_open(struct bed *bed, const char *far_gro)
 	const int room = 8 << 20;
 
 	testns_enter();
-	testns_run("sysctl -qw net.ipv6.conf.default.disable_ipv6=1");
+	if (read_only)
+		testns_run("mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys");
+	else
+		testns_run("sysctl -qw net.ipv6.conf.default.disable_ipv6=1");
 	testns_run("ip link add wan0 mtu 3000 type veth peer name far0 mtu 3000");
 	testns_run("ethtool -K far0 gro %s > /dev/null", far_gro);
 	testns_run("ip link set wan0 up && ip link set far0 up");
@@ -140,6 +148,7 @@ static void every_byte_arrives_in_order(void **state)
 		flush(&bed);
 		for (i = 0; i < 40; i++)
 			expect(&bed, round * 40 + i, length(round * 40 + i));
+		bed.now_ms += CALM_MS;
 	}
 	assert_int_equal(bed.counts[XI_TX_BURST], 200);
 	assert_int_equal(bed.counts[XI_BURST_CALL], 5);
@@ -198,6 +207,27 @@ static void frames_that_do_not_fit_keep_their_place(void **state)
 	bed_close(&bed);
 }
 
+/* The longest that goes by burst, and one that is too long for it, which spoils nothing for the others. */
+static void the_longest_frame_goes_by_burst(void **state)
+{
+	struct bed bed;
+	uint32_t i;
+
+	bed_open(&bed, "on");
+	testns_run("ip link set far0 mtu 3400 && ip link set wan0 mtu 3400");
+	for (i = 0; i < 30; i++)
+		give(&bed, i, i == 10 ? XI_BURST_LEN_MAX : 100);
+	flush(&bed);
+	give(&bed, 30, XI_BURST_LEN_MAX + 1);
+	flush(&bed);
+	for (i = 0; i <= 30; i++)
+		expect(&bed, i, i == 30 ? XI_BURST_LEN_MAX + 1 : i == 10 ? XI_BURST_LEN_MAX : 100);
+	assert_int_equal(bed.counts[XI_TX_BURST], 30);
+	assert_int_equal(bed.counts[XI_BURST_PAUSE], 0);
+	assert_int_equal(bed.xsk.sent, 1);
+	bed_close(&bed);
+}
+
 static void a_receiver_without_gro_is_found_out(void **state)
 {
 	struct xi_tx_status status;
@@ -242,6 +272,7 @@ static void a_receiver_that_turns_deaf_is_noticed(void **state)
 		for (i = 0; i < 32; i++)
 			give(&bed, b * 32 + i, 200);
 		flush(&bed);
+		bed.now_ms += b == 0 ? CALM_MS : 0;
 	}
 	for (i = 64; i < 128; i++)
 		expect(&bed, i, 200);
@@ -253,6 +284,35 @@ static void a_receiver_that_turns_deaf_is_noticed(void **state)
 	assert_int_equal(bed.counts[XI_BURST_PAUSE], 1);
 	assert_int_equal(bed.frames.nfree + bed.xsk.outstanding, bed.free);
 	bed_close(&bed);
+}
+
+/* Device numbers are a namespace's own: two daemons that were set up alike have the same. */
+static void what_another_namespace_loses_is_not_ours(void **state)
+{
+	struct bed mine, other;
+	uint32_t i;
+	int home;
+
+	bed_open(&mine, "on");
+	home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	assert_true(home >= 0);
+	bed_open(&other, "on");
+	assert_int_equal(other.burst->park.ifindex, mine.burst->park.ifindex);
+	assert_int_equal(other.port.ifindex, mine.port.ifindex);
+	testns_run("ip link set far0 down");
+	for (i = 0; i < 64; i++)
+		give(&other, i, 100);
+	flush(&other);
+	testns_run("ip link set wan0 down");
+	for (i = 0; i < 64; i++)
+		give(&other, i, 100);
+	flush(&other);
+	assert_int_equal(other.counts[XI_DROP_BURST_LOST], 128);
+	assert_int_equal(xi_burst_lost_frames(mine.burst, SLOT), 0);
+	bed_close(&other);
+	close(testns_switch(home));
+	close(home);
+	bed_close(&mine);
 }
 
 static void a_port_that_is_down_loses_and_counts(void **state)
@@ -324,6 +384,72 @@ static void an_empty_list_sends_nothing(void **state)
 	bed_close(&bed);
 }
 
+static int device_is_up(const char *device)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "ip -o link show up | grep -q ' %s@'", device);
+	return !system(command);
+}
+
+/* Frames that come in by the parking device run the program, too: they take nothing off the list. */
+static void a_stranger_at_the_parking_device_sends_nothing(void **state)
+{
+	const struct xi_park *park;
+	uint8_t got[4096];
+	struct bed bed;
+	uint32_t i, cons;
+	int fd;
+
+	bed_open(&bed, "on");
+	park = &bed.burst->park;
+	assert_false(device_is_up(park->name));
+	assert_false(device_is_up(park->peer));
+	testns_run("ip link set %s up && ip link set %s up", park->name, park->peer);
+	fd = testns_packets(park->peer);
+	packet(got, 0, 200);
+	for (i = 0; i < 32; i++)
+		give(&bed, i, 100);
+	/* shown to the program already, as a call that is about to be made leaves it */
+	bed.burst->ring->prod += bed.burst->pending;
+	cons = bed.burst->ring->cons;
+	for (i = 0; i < 8; i++)
+		assert_int_equal(send(fd, got, 200, 0), 200);
+	testns_run("timeout 5 sh -c 'until ethtool -S %s | grep -q \"rx_queue_0_xdp_packets: 8$\"; do sleep 0.01; done'",
+		   park->name);
+	assert_int_equal(bed.burst->ring->cons, cons);
+	bed.burst->ring->prod -= bed.burst->pending;
+	flush(&bed);
+	for (i = 0; i < 32; i++)
+		expect(&bed, i, 100);
+	close(fd);
+	bed_close(&bed);
+}
+
+/* All that was listed waits for AF_XDP, and small batches follow big ones: there is no call for nothing. */
+static void no_call_is_made_for_nothing(void **state)
+{
+	struct bed bed;
+	uint32_t i;
+
+	bed_open(&bed, "on");
+	for (i = 0; i < 40; i++)
+		give(&bed, i, 100);
+	flush(&bed);
+	assert_int_equal(bed.counts[XI_BURST_CALL], 1);
+	/* one that the kernel has not given back */
+	bed.xsk.outstanding++;
+	for (; i < 80; i++)
+		give(&bed, i, 100);
+	bed.tx->ops->flush(bed.tx);
+	bed.xsk.outstanding--;
+	assert_int_equal(bed.counts[XI_BURST_CALL], 1);
+	assert_int_equal(bed.xsk.sent, 40);
+	for (i = 0; i < 80; i++)
+		expect(&bed, i, 100);
+	bed_close(&bed);
+}
+
 /* Counters of the list run on past 2^32. */
 static void the_list_goes_round(void **state)
 {
@@ -385,21 +511,52 @@ static void the_parking_device(void **state)
 	bed_close(&bed);
 }
 
+/* Somebody else's device stays, and keeps none of ours from going. */
+static void what_was_left_behind_goes(void **state)
+{
+	testns_enter();
+	testns_run("ip link add xipsec-tx0 type veth peer name other0");
+	testns_run("ip link add xipsec-tx3 type veth peer name xipsec-tx3-p");
+	assert_int_equal(xi_park_remove_all(), -EEXIST);
+	testns_run("ip link show xipsec-tx0 > /dev/null");
+	testns_run("! ip link show xipsec-tx3 2> /dev/null");
+	testns_run("ip link del xipsec-tx0");
+	assert_int_equal(xi_park_remove_all(), 0);
+}
+
+/* As a container may have it, with IPv6 on. */
+static void settings_that_cannot_be_written_are_no_obstacle(void **state)
+{
+	struct bed bed;
+
+	read_only = true;
+	bed_open(&bed, "on");
+	read_only = false;
+	testns_run("! echo 1 2> /dev/null > /proc/sys/net/ipv6/conf/all/disable_ipv6");
+	bed_close(&bed);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_byte_arrives_in_order),
 		cmocka_unit_test(few_packets_and_many_keep_their_order),
 		cmocka_unit_test(frames_that_do_not_fit_keep_their_place),
+		cmocka_unit_test(the_longest_frame_goes_by_burst),
 		cmocka_unit_test(a_receiver_without_gro_is_found_out),
 		cmocka_unit_test(a_receiver_that_turns_deaf_is_noticed),
+		cmocka_unit_test(what_another_namespace_loses_is_not_ours),
 		cmocka_unit_test(a_port_that_is_down_loses_and_counts),
 		cmocka_unit_test(bad_descriptors_send_nothing),
 		cmocka_unit_test(an_empty_list_sends_nothing),
+		cmocka_unit_test(a_stranger_at_the_parking_device_sends_nothing),
+		cmocka_unit_test(no_call_is_made_for_nothing),
 		cmocka_unit_test(the_list_goes_round),
 		cmocka_unit_test(a_full_list_is_sent_at_once),
 		cmocka_unit_test(closing_leaves_nothing),
 		cmocka_unit_test(the_parking_device),
+		cmocka_unit_test(what_was_left_behind_goes),
+		cmocka_unit_test(settings_that_cannot_be_written_are_no_obstacle),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
