@@ -181,8 +181,7 @@ static void burst_call_watched(struct xi_burst *b, uint64_t now_ms)
 	call.ns = (to.tv_sec - from.tv_sec) * 1000000000LL + to.tv_nsec - from.tv_nsec;
 	if (call.ns > XI_BURST_SLOW_NS) {
 		getrusage(RUSAGE_THREAD, &after);
-		call.preempted = after.ru_nivcsw != before.ru_nivcsw &&
-				 after.ru_nvcsw == before.ru_nvcsw;
+		call.waited = after.ru_nvcsw != before.ru_nvcsw;
 	}
 	count(b, XI_BURST_CALL, 1);
 	verdict = xi_burst_watch_call(&b->watch, now_ms, &call);

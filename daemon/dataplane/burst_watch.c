@@ -18,10 +18,13 @@ void xi_burst_watch_pause(struct xi_burst_watch *watch, uint64_t now_ms)
 	__atomic_store_n(&watch->pauses, watch->pauses + 1, __ATOMIC_RELAXED);
 }
 
+/*
+ * Time that the receivers take for the packets is theirs by either path, and time that others had the CPU
+ * is nobody's fault; waiting for the kernel is.
+ */
 static bool call_was_slow(const struct xi_burst_call *call)
 {
-	return call->ns > XI_BURST_SLOW_NS + (uint64_t)call->packets * XI_BURST_SLOW_NS_PACKET &&
-	       !call->preempted;
+	return call->ns > XI_BURST_SLOW_NS && call->waited;
 }
 
 enum xi_burst_verdict xi_burst_watch_call(struct xi_burst_watch *watch, uint64_t now_ms,

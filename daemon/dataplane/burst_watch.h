@@ -27,7 +27,6 @@
  */
 #define XI_BURST_HOLD_MS 100
 #define XI_BURST_SLOW_NS 1000000
-#define XI_BURST_SLOW_NS_PACKET 1000     /* on top, a packet: a receiver that builds skbs takes its time */
 #define XI_BURST_SLOW_WINDOW_MS 1000
 #define XI_BURST_PAUSE_MS 100
 #define XI_BURST_PAUSE_MAX_MS 16000
@@ -46,7 +45,7 @@ struct xi_burst_call {
 	int err;                     /* 0 or -errno */
 	uint32_t packets;
 	uint64_t ns;                 /* wall clock */
-	bool preempted;              /* the thread had to leave its CPU to another and never waited for anything */
+	bool waited;                 /* the thread gave up its CPU by itself: it waited for the kernel */
 };
 
 enum xi_burst_verdict { XI_BURST_FINE, XI_BURST_WAS_SLOW, XI_BURST_SET_ASIDE };

@@ -415,17 +415,26 @@ int xi_worker_create(struct xi_worker **out, const struct xi_worker_config *conf
 	return 0;
 }
 
+static bool worker_has_queues(const struct xi_worker *w)
+{
+	uint32_t slot;
+
+	for (slot = 1; slot < XI_MAX_PORTS; slot++)
+		if (w->by_port[slot] && w->config.ports[slot]->tx_queues > 1)
+			return true;
+	return false;
+}
+
 /*
- * Worker i runs on the i-th of the CPUs that the process may use, and stays there. Frames of burst
- * transmit enter a multi-queue device by the queue of the CPU that sends them: a worker that moved
- * would overtake itself.
+ * Frames of burst transmit enter a device of several queues by that of the CPU that sends them: a worker
+ * that moved would overtake itself. So worker i stays on the i-th CPU that the process may use.
  */
 static void worker_pin(const struct xi_worker *w)
 {
 	cpu_set_t allowed, one;
 	int cpu, n;
 
-	if (sched_getaffinity(0, sizeof(allowed), &allowed))
+	if (!worker_has_queues(w) || sched_getaffinity(0, sizeof(allowed), &allowed))
 		return;
 	n = CPU_COUNT(&allowed) ? (int)(w->config.index % CPU_COUNT(&allowed)) : 0;
 	for (cpu = 0; cpu < CPU_SETSIZE; cpu++) {

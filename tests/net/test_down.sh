@@ -45,8 +45,22 @@ no_port_any_more() {
 	start_daemon gw1 "$XI_TMP/less.conf" && attached lan0 || return 1
 	gwctl gw1 xipsec down && wait_for 10 process_gone "$(daemon_pid gw1)" && clean
 }
+# a daemon's ports keep their programs when somebody names another run directory, or none
+another_run_dir() {
+	start_daemon gw1 || return 1
+	if net_in gw1 "$XI_BUILD/xipsec" --run-dir "$XI_TMP/elsewhere" down 2> "$XI_TMP/err"; then return 1; fi
+	grep -q "name its run directory with --run-dir" "$XI_TMP/err" || { cat "$XI_TMP/err"; return 1; }
+	attached wan0 && attached lan0 && guarded wan0 && gwctl gw1 xipsec down &&
+		wait_for 10 process_gone "$(daemon_pid gw1)" && clean
+}
+nothing_pinned() {
+	net_in gw1 "$XI_BUILD/xipsec" --run-dir "$XI_TMP/elsewhere" --pin-dir "$XI_BPFFS/none" down 2>&1 |
+		grep "nothing is pinned here"
+}
 tap_check "native mode" goes_down 'mode = native'
 tap_check "skb mode" goes_down 'mode = skb'
 tap_check "attached by links" goes_down 'attach = link'
 tap_check "a device that is no port any more" no_port_any_more
+tap_check "not of a daemon that runs elsewhere" another_run_dir
+tap_check "where nothing is pinned, it says so" nothing_pinned
 tap_done

@@ -13,6 +13,7 @@
 #include "control/client.h"
 #include "dataplane/down.h"
 #include "log.h"
+#include "source/program.h"
 
 /* The daemon holds this lock until everything is taken down. */
 static int down_wait(const struct cli *cli)
@@ -40,11 +41,24 @@ static int down_by_daemon(const struct cli *cli, const json_t *reply)
 	return CLI_FAILED;
 }
 
+/*
+ * Without a daemon. One that runs with another run directory would go on as if its ports were
+ * guarded, while what it protects leaves in clear.
+ */
 static int down_from_here(const struct cli *cli)
 {
 	int err;
 
+	if (xi_xfrm_probe(NULL) != -ECONNREFUSED) {
+		fprintf(stderr,
+			"xipsec: down: no daemon answers at %s, and one serves this network namespace: name its run directory with --run-dir\n",
+			cli->run_dir);
+		return CLI_FAILED;
+	}
 	log_init(0);
+	if (access(cli->pin_dir, F_OK))
+		log_warnx("%s: nothing is pinned here; where pin-dir is configured, give --pin-dir",
+			  cli->pin_dir);
 	err = xi_down(cli->pin_dir);
 	if (!err)
 		return CLI_OK;
