@@ -113,7 +113,7 @@ start_gateways() {
 	for unit in $UNITS; do
 		wanted+=" $(case_field "${unit%@*}" 2)"
 	done
-	case " $EXTRAS " in *" latency "*) wanted+=" kernel" ;; esac
+	case " $EXTRAS " in *" latency "*) wanted+=" kernel mb-spin" ;; esac
 	: > "$OUT/gateways.jsonl"
 	for gw in $(tr ' ' '\n' <<< "$wanted" | sort -u); do
 		start_gateway "$gw"
@@ -177,11 +177,13 @@ make_peer_frames() {
 
 # send_and_count GATEWAY FROM FRAMES SINK SAMPLES: leaves send.json and sink.json
 send_and_count() {
-	local gw=$1 from=$2 to=right
+	local gw=$1 from=$2 to=right hold=$GW_CPU
 	[ "$from" = left ] || to=left
+	# peers are judged by rate
+	[ "$(gateway_field "$gw" 2)" != peer ] || hold=-
 	set_sink "$gw" "${to:0:1}-$gw" "$4" &&
 		net_in $to nice -n "$NICE" taskset -c "$GEN_CPU" "$GEN" sink "${to:0:1}-$gw" "$SECONDS_EACH" "$4" "$5" \
-			"${THREADS[$gw]}" nsenter --net="/run/netns/$XI_NS-$from" -- \
+			"${THREADS[$gw]}" "$hold" nsenter --net="/run/netns/$XI_NS-$from" -- \
 			sh -c 'exec "$1" send "$2" "$3" 60 > "$4"' sh "$GEN" "${from:0:1}-$gw" "$3" "$XI_TMP/send.json" \
 			> "$XI_TMP/sink.json"
 }

@@ -40,7 +40,7 @@ tap_is "a wrong device is an error" "$(latency one:vl:nothere)" "latency: No suc
 net_bg forward mid "$bench/gen" forward m1 m2
 wait_for 10 sh -c "nsenter --net=/run/netns/$XI_NS-mid ip link show dev m1 | grep -q prog/xdp"
 tap_is "a program that keeps others' frames to itself is noticed" \
-	"$(net_in mid tests/bench/foreign.py 10 m1=plain 2>&1)" \
+	"$(net_in mid tests/bench/foreign.py 1 10 m1=plain 2>&1)" \
 	"foreign: ARP on the plain port is not left to the kernel: verdict 4"
 
 # status 1 says that a goal was missed, which on a machine that runs tests says nothing
