@@ -19,12 +19,14 @@
  * the sink says what came through. The sink waits for the first packet, lets WARM_UP_MS pass, and
  * then counts. It runs COMMAND between attaching and detaching its program, for while programs
  * come and go, other callers of BPF_PROG_TEST_RUN wait, and a gateway may send by that. send and
- * sink print one JSON object. SIGTERM ends send and forward in good order. CPUs are the caller's
+ * sink print one JSON object. With HOLD, the sink marks the start and the end of each measurement
+ * by SIGRTMIN, and send tells the time and its count at each. SIGTERM ends send and forward in good order. CPUs are the caller's
  * choice (taskset).
  */
 #include <errno.h>
 #include <linux/if_link.h>
 #include <net/if.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +42,7 @@
 #include "gen.skel.h"
 
 #define FRAMES_MAX 65536
+#define MARKS_MAX 8
 
 static int read_record(FILE *f, struct gen_frame *frame, const char *path)
 {
@@ -165,9 +168,56 @@ static __u32 find_head(const struct gen_frame *frames, int n)
 	return head;
 }
 
+struct marks {
+	struct gen_bpf *skel;
+	int n;
+	double time[MARKS_MAX];
+	unsigned long long sent[MARKS_MAX];
+};
+
+static void *keep_marks(void *arg)
+{
+	struct marks *marks = arg;
+	sigset_t set;
+	int sig;
+
+	sigfillset(&set);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	sigemptyset(&set);
+	sigaddset(&set, GEN_MARK);
+	while (marks->n < MARKS_MAX && !sigwait(&set, &sig)) {
+		marks->time[marks->n] = now();
+		marks->sent[marks->n++] = *(volatile __u64 *)&marks->skel->bss->sent;
+	}
+	return NULL;
+}
+
+static int start_marks(struct marks *marks)
+{
+	pthread_t thread;
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, GEN_MARK);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return -pthread_create(&thread, NULL, keep_marks, marks);
+}
+
+static void print_sent(const struct marks *marks, double seconds)
+{
+	unsigned long long sent = marks->skel->bss->sent;
+
+	printf("{\"sent\": %llu, \"seconds\": %.3f, \"mpps\": %.4f, \"marks\": [", sent, seconds,
+	       sent / seconds / 1e6);
+	for (int i = 0; i < marks->n; i++)
+		printf("%s[%.6f, %llu]", i ? ", " : "", marks->time[i], marks->sent[i]);
+	puts("]}");
+}
+
 static int cmd_send(__u32 ifindex, const char *path, double seconds)
 {
 	struct gen_frame *frames = NULL;
+	static struct marks marks;
 	struct gen_bpf *skel;
 	int n = read_pcap(path, &frames), err;
 	double start;
@@ -183,15 +233,15 @@ static int cmd_send(__u32 ifindex, const char *path, double seconds)
 	err = bpf_map__set_max_entries(skel->maps.frames, n);
 	err = err ?: gen_bpf__load(skel);
 	err = err ?: fill_maps(skel, frames, n, ifindex);
+	marks.skel = skel;
+	err = err ?: start_marks(&marks);
 	if (err)
 		goto out;
 	start = now();
 	err = run_send(skel, seconds);
 	seconds = now() - start;
 	if (!err)
-		printf("{\"sent\": %llu, \"seconds\": %.3f, \"mpps\": %.4f}\n",
-		       (unsigned long long)skel->bss->sent, seconds,
-		       skel->bss->sent / seconds / 1e6);
+		print_sent(&marks, seconds);
 out:
 	gen_bpf__destroy(skel);
 	free(frames);

@@ -170,11 +170,19 @@ static void take_reading(const struct sink *sink, struct reading *r, int cpus)
 	r->cpu = cpu_seconds(sink->threads);
 }
 
+static void mark(const struct sink *sink)
+{
+	if (sink->sender && sink->hold_cpu >= 0)
+		kill(sink->sender, GEN_MARK);
+}
+
 static void count_seconds(const struct sink *sink, struct reading *first, struct reading *last, int cpus)
 {
+	mark(sink);
 	take_reading(sink, first, cpus);
 	sleep_ms(sink->seconds * 1000);
 	take_reading(sink, last, cpus);
+	mark(sink);
 	last->time -= first->time;
 	last->sum.packets -= first->sum.packets;
 	last->sum.bytes -= first->sum.bytes;
@@ -259,18 +267,17 @@ static int stop_sender(pid_t pid)
 	return -ECHILD;
 }
 
-static int send_and_measure(const struct sink *sink)
+static int send_and_measure(struct sink *sink)
 {
 	int err, stopped_err;
-	pid_t pid;
 
 	if (!*sink->command)
 		return measure(sink);
-	pid = start_sender(sink->command);
-	if (pid < 0)
-		return pid;
+	sink->sender = start_sender(sink->command);
+	if (sink->sender < 0)
+		return sink->sender;
 	err = measure(sink);
-	stopped_err = stop_sender(pid);
+	stopped_err = stop_sender(sink->sender);
 	return err ?: stopped_err;
 }
 
@@ -304,7 +311,7 @@ static int write_samples(const struct sink *sink)
 	return err;
 }
 
-static int sink_xdp(const struct sink *sink)
+static int sink_xdp(struct sink *sink)
 {
 	int fd = bpf_program__fd(sink->skel->progs.gen_sink_xdp), err;
 	const __u32 flags = XDP_FLAGS_DRV_MODE;
@@ -317,7 +324,7 @@ static int sink_xdp(const struct sink *sink)
 	return err;
 }
 
-static int sink_tc(const struct sink *sink)
+static int sink_tc(struct sink *sink)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = sink->ifindex, .attach_point = BPF_TC_INGRESS);
 	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = bpf_program__fd(sink->skel->progs.gen_sink_tc));

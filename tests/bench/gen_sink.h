@@ -3,6 +3,7 @@
 #ifndef XI_BENCH_GEN_SINK_H
 #define XI_BENCH_GEN_SINK_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
@@ -10,6 +11,8 @@
 #define PCAP_MAGIC 0xa1b2c3d4U
 #define PCAP_MAGIC_NS 0xa1b23c4dU
 #define LINKTYPE_ETHERNET 1
+
+#define GEN_MARK SIGRTMIN
 
 struct pcap_header {
 	uint32_t magic;
@@ -32,6 +35,7 @@ struct sink {
 	const char *threads;         /* whose CPU time is wanted, or NULL */
 	int hold_cpu;                /* taken from them half of the time once more; -1: no */
 	char **command;              /* the sender, or an empty list */
+	pid_t sender;
 };
 
 int cmd_sink(struct sink *sink);

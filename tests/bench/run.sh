@@ -213,9 +213,12 @@ measure() {
 		--arg samples "$samples" --arg tunnels "$OUT/tunnels-$count.json" --slurpfile sent "$XI_TMP/send.json" \
 		--argjson tx "$tx" --argjson before "${TX_BEFORE[$gw]:-null}" --argjson tries "$try" --argjson gateway_cpu "$GW_CPU" \
 		--argjson mtu "$mtu" \
-		'{$case, $sink, $size, $round, $tries, $gateway_cpu, $mtu, $frames, $samples, $tunnels, offered: $sent[0].mpps,
+		'def rate($from; $to): $sent[0] | if (.marks | length) == 4 then
+			(.marks[$to][1] - .marks[$from][1]) / (.marks[$to][0] - .marks[$from][0]) / 1e6 else .mpps end;
+		{$case, $sink, $size, $round, $tries, $gateway_cpu, $mtu, $frames, $samples, $tunnels, offered: rate(0; 1),
 		tx: (if $tx then {path: $tx.path, burst: ($tx.burst - ($before.burst // 0)),
-			xsk: ($tx.xsk - ($before.xsk // 0))} else null end)} + .' "$XI_TMP/sink.json" >> "$OUT/runs.jsonl" ||
+			xsk: ($tx.xsk - ($before.xsk // 0))} else null end)} + . |
+		if .held then .held.offered = rate(2; 3) else . end' "$XI_TMP/sink.json" >> "$OUT/runs.jsonl" ||
 		return 1
 	TX_BEFORE[$gw]=$tx
 }
