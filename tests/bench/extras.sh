@@ -4,7 +4,7 @@
 # line to extras.jsonl: {"extra": NAME, "skipped": null or why, "result": ...}.
 
 IDLE_SECONDS=5
-LATENCY_PACKETS=3000
+LATENCY_PACKETS=${LATENCY_PACKETS:-3000}
 LATENCY_INTERVAL_US=1000
 FOREIGN_RUNS=30
 FOREIGN_REPEAT=50000

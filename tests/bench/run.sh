@@ -234,7 +234,7 @@ check_drops() {
 		[ "$(gateway_field "$gw" 2)" = xipsecd ] || continue
 		gwctl "$gw" xipsec stats -j > "$OUT/stats-$gw.json" || return 1
 		jq -e '.reasons.burst_lost * 100 <= .reasons.tx_burst and
-			.drops - .reasons.rx_full - .reasons.burst_lost == 0 and (.reasons.slow_in + .reasons.slow_out) * 100 <
+			.drops - .reasons.rx_full - .reasons.burst_lost == 0 and (.reasons.slow_in + .reasons.slow_out) * 100 <=
 			.reasons.fast_in + .reasons.fast_out' "$OUT/stats-$gw.json" > /dev/null || {
 			echo "gateway $gw: $(jq -c '.reasons | with_entries(select(.value > 0))' "$OUT/stats-$gw.json")"
 			return 1
