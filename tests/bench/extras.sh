@@ -12,12 +12,12 @@ WORKERS_CPUS=4
 WORKERS_SIZE=64
 WORKERS_ROUNDS=5
 
-# find_gateway KIND TX: the first of GATEWAYS that is one and runs
+# find_gateway KIND TX: the first of GATEWAYS that is one, without a conf of its own, and runs
 find_gateway() {
 	local gw
 	while read -r gw; do
 		[ -n "${THREADS[$gw]:-}" ] && echo "$gw" && return
-	done < <(awk -v kind="$1" -v tx="$2" '$2 == kind && $4 == tx { print $1 }' <<< "$GATEWAYS")
+	done < <(awk -v kind="$1" -v tx="$2" '$2 == kind && $4 == tx && $6 == "-" { print $1 }' <<< "$GATEWAYS")
 	return 1
 }
 

@@ -208,7 +208,8 @@ tap_is "without a demand too the limit is told" "$judged" "80 no demand, generat
 cat > "$work/extras.jsonl" <<'E2'
 {"extra": "idle", "skipped": null, "result": {"one": 0.002, "two": 0.011}}
 {"extra": "latency", "skipped": null, "result": {"kernel": {"packets": 99, "lost": 0, "p50": 5, "p99": 9},
- "wake": {"packets": 99, "lost": 0, "p50": 8, "p99": 41}, "xsk": {"packets": 99, "lost": 0, "p50": 20, "p99": 68.5}, "burst": {"packets": 90, "lost": 9, "p50": 20, "p99": 30}}}
+ "wake": {"packets": 99, "lost": 0, "p50": 8, "p99": 41}, "xsk": {"packets": 99, "lost": 0, "p50": 20, "p99": 68.5}, "burst": {"packets": 90, "lost": 9, "p50": 20, "p99": 30},
+ "burst, spin=2000": {"packets": 99, "lost": 0, "p50": 9, "p99": 19.5}}}
 {"extra": "foreign", "skipped": null, "result": {"cipher, ARP": 12, "plain, VLAN": 60}}
 {"extra": "workers", "skipped": null, "result": [[1, 1.7], [1, 1.9], [2, 3.7]]}
 {"extra": "workers", "skipped": "needs 4 CPUs", "result": null}
@@ -227,6 +228,8 @@ tap_is "figures besides the rates are judged" "$judged" 'status 1
 7 not judged: 9.1 % of the packets were lost
 21 not judged: 9.1 % of the packets were lost
 -20 not judged: 9.1 % of the packets were lost
+4 no demand
+10.5 met
 60 NOT MET
 1.85 met
 null skipped: needs 4 CPUs'
