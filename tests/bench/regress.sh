@@ -22,6 +22,10 @@ measure() {
 	[ $? -le 1 ] || exit 3
 }
 
+[ ${#write[@]} != 0 ] || [ -e "$baseline" ] || {
+	echo "$baseline: not there; make bench-baseline makes it"
+	exit 2
+}
 measure "$@"
 $COMPARE "${write[@]}" "$baseline" "$dir/bench.json"
 rc=$?

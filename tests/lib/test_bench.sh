@@ -109,6 +109,9 @@ tap_is "a bad one is repeated with twice the rounds" "$(regress "1 2 0.8" "1 3 0
 	"0 -p check -o -s 0.3;-p check -o -s 0.3 -r 10;"
 tap_is "and then believed" "$(regress "1 2 0.8" "1 2 0.8" "1 3 0.8")" \
 	"1 -p check -o -s 0.3;-p check -o -s 0.3 -r 10;"
+tap_is "without a baseline nothing is measured" "$(rm "$work/options"
+	XI_BENCH_RUN=$work/run.sh tests/bench/regress.sh "$work/nothere.json" "$work/out.d" | sed 's/.*; //'
+	ls "$work/options" 2> /dev/null)" "make bench-baseline makes it"
 tap_is "no result is no comparison" "$(regress)" "3 -p check -o -s 0.3;"
 
 # checked CASE FRAMES SAMPLES [LENGTH]: what the check says to a run of many tunnels with these samples
