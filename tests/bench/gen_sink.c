@@ -23,7 +23,7 @@
 
 #define WARM_UP_MS 150
 #define FIRST_PACKET_MS 10000
-/* in HOLD_US a generator fills no more than the receive ring of a gateway */
+/* in it a generator of 5 Mpps fills the receive ring of a gateway (XI_XSK_RING) */
 #define HOLD_US 200
 #define HOLD_SETTLE_MS 20
 

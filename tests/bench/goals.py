@@ -136,6 +136,7 @@ def judge_ratios(runs):
                 continue
             out.append({"goal": text, "above": above, "below": below, "size": size, "by": by,
                         "rounds": len(both), "demanded": demands.get(size),
+                        "rate_bound": bound_of(overs, unders),
                         "rate_ratio": median([ratio_of(a, b, "rate") for a, b in zip(overs, unders)])})
             out[-1].update(judge_ratio(overs, unders, by, demands.get(size)))
     return out

@@ -91,13 +91,17 @@ def print_rates(results):
             number(result["burst"], "%.0f%%", 100)))
 
 
+RATE_BOUNDS = {None: "", "at least": ">", "at most": "<", "neither side of": "?"}
+
+
 def print_goals(ratios, figures):
     columns = "%-7s %-56s %6s %15s %8s %8s  %s"
     print(columns % ("packet", "goal", "ratio", "(min..max)", "by rate", "demanded", ""))
     for goal in ratios:
         print(columns % (
             SIZES[goal["size"]], goal["goal"], "%.2f" % goal["ratio"],
-            "(%.2f..%.2f)" % (goal["least"], goal["most"]), "%.2f" % goal["rate_ratio"],
+            "(%.2f..%.2f)" % (goal["least"], goal["most"]),
+            "%s%.2f" % (RATE_BOUNDS[goal["rate_bound"]], goal["rate_ratio"]),
             number(goal["demanded"], "%g"), goal["verdict"]))
     for goal in figures:
         if goal["value"] is None:

@@ -188,6 +188,7 @@ judged=$({ OFFERED=4 HELD=3 run encrypt-burst@xdp 1 4 1 1; HELD=0.5 run encrypt-
 tap_is "what half of the core carries counts, where the whole is too fast for the generator" "$judged" "600 met"
 tap_is "the table says who the limit was" "$(awk '/^64 B.*@xdp  / { print $10, $14 }' "$work/out" | tr '\n' ' ')" \
 	"generator gateway gateway gateway "
+tap_is "and that a ratio of rates is more" "$(sed -n 's/.*) *\(>[^ ]*\) .*/\1/p' "$work/out")" ">4.00"
 judged=$({ OFFERED=4 HELD=3 HALF=0.4 run encrypt-burst@xdp 1 4 1 1; HELD=0.5 run encrypt-xsk@xdp 1 1; } | report)
 tap_is "a gateway that had not its half is not judged" "$judged" \
 	$'status 1\n750 not judged: encrypt-burst@xdp had its core for 80 % of the time'
