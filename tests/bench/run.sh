@@ -177,13 +177,16 @@ make_peer_frames() {
 
 # send_and_count GATEWAY FROM FRAMES SINK SAMPLES: leaves send.json and sink.json
 send_and_count() {
-	local gw=$1 from=$2 to=right hold=$GW_CPU
+	local gw=$1 from=$2 to=right threads=${THREADS[$1]} hold=-
 	[ "$from" = left ] || to=left
 	# peers are judged by rate
-	[ "$(gateway_field "$gw" 2)" != peer ] || hold=-
+	if [ "$(gateway_field "$gw" 2)" != peer ]; then
+		hold=$GW_CPU
+		threads+=${GW_SOFTIRQ:+,$GW_SOFTIRQ}
+	fi
 	set_sink "$gw" "${to:0:1}-$gw" "$4" &&
 		net_in $to nice -n "$NICE" taskset -c "$GEN_CPU" "$GEN" sink "${to:0:1}-$gw" "$SECONDS_EACH" "$4" "$5" \
-			"${THREADS[$gw]}" "$hold" nsenter --net="/run/netns/$XI_NS-$from" -- \
+			"$threads" "$hold" nsenter --net="/run/netns/$XI_NS-$from" -- \
 			sh -c 'exec "$1" send "$2" "$3" 60 > "$4"' sh "$GEN" "${from:0:1}-$gw" "$3" "$XI_TMP/send.json" \
 			> "$XI_TMP/sink.json"
 }

@@ -8,7 +8,8 @@
 #
 # Gateways stand side by side, alike but for what they do, and idle while another is measured.
 #
-#   bench_cpus               sets CPU_LIST, CPUS (their number), GEN_CPU and GW_CPU (generator's and gateway's)
+#   bench_cpus               sets CPU_LIST, CPUS (their number), GEN_CPU and GW_CPU (generator's and gateway's),
+#                            and GW_SOFTIRQ, the kernel thread that may take over a gateway's softirq work
 #   start_ends               the namespaces left and right, and a bpffs
 #   start_gateway NAME       what GATEWAYS says about NAME; 1: it cannot be had here, SKIPPED[NAME]
 #                            says why; 2: it failed
@@ -50,6 +51,7 @@ bench_cpus() {
 		return 1
 	}
 	GEN_CPU=${CPU_LIST[0]} GW_CPU=${CPU_LIST[1]}
+	GW_SOFTIRQ=$(pgrep -x "ksoftirqd/$GW_CPU")
 }
 
 start_ends() {
