@@ -2,19 +2,24 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Has a ratio of the benchmark become worse than it was?
 
-  compare.py BASELINE.json BENCH.json      every ratio of the baseline against the run's
+  compare.py BASELINE.json BENCH.json      the baseline's ratios against the run's
   compare.py --write BASELINE.json BENCH.json
-      makes the baseline of this run's ratios. Ratios alone: they say more on another machine than
-      rates, though the same machine is better
+      makes the baseline of this run's ratios, with their least and most. Ratios alone: they say more on
+      another machine than rates, though the same machine is better
 
-Status 1 when a ratio has lost more than LOSS of what it was, or is not in the run; 2 when there is
-nothing to compare, or nothing that would make a baseline.
+Ratios are medians of FEWEST_ROUNDS or more. A baseline holds those that were judged and are not
+generator-limited, and what is compared is those too: one that the run has but could not judge is named,
+and neither good nor bad. Status 1 when a ratio has lost more than LOSS of what it was, or is not in the
+run; 2 when there is nothing to compare (less than COMPARED_ENOUGH of the baseline), or nothing that would
+make a baseline.
 """
 import argparse
 import json
 import sys
 
 LOSS = 0.15
+FEWEST_ROUNDS = 5
+COMPARED_ENOUGH = 0.5
 
 
 class Unusable(Exception):
@@ -35,56 +40,76 @@ def read(path):
         raise Unusable("%s: %s" % (path, error)) from None
 
 
-def run_ratios(bench):
-    return {name(goal): goal["ratio"] for goal in bench["ratios"]}
+def goals_of(bench):
+    """By name: all that the run has."""
+    goals = {name(goal): goal for goal in bench["ratios"]}
+    if any(goal["rounds"] < FEWEST_ROUNDS for goal in goals.values()):
+        raise Unusable("the run has less than %d rounds: give it more (run.sh -r)" % FEWEST_ROUNDS)
+    return goals
 
 
-def doubts(bench):
-    return {name(goal): ", " + goal["verdict"] for goal in bench["ratios"]
-            if goal["verdict"].startswith("not judged")}
+def doubt(goal):
+    """Why the ratio is not to be compared, or None."""
+    if goal["verdict"].startswith("not judged"):
+        return goal["verdict"]
+    return "not judged: generator-limited" if goal["bound"] else None
 
 
-def judge(old, new):
-    """(verdict, is it good) of a ratio of the baseline; new may be None."""
-    if new is None:
+def judge(old, goal):
+    """(verdict, is it good: None means that nobody knows) of a ratio of the baseline; goal may be None."""
+    if goal is None:
         return "MISSING", False
-    if new < old * (1 - LOSS):
+    if doubt(goal):
+        return doubt(goal), None
+    if goal["ratio"] < old * (1 - LOSS):
         return "WORSE", False
     return "ok", True
 
 
+def spread(low, high):
+    return "(%.2f..%.2f)" % (low, high)
+
+
 def compare(baseline, bench):
     """Prints each; how many are not good."""
-    ratios, doubt, bad = run_ratios(bench), doubts(bench), 0
+    goals, verdicts = goals_of(bench), []
     if not baseline.get("ratios"):
         raise Unusable("the baseline has no ratio")
-    print("%-56s %8s %8s %8s" % ("ratio", "baseline", "now", "change"))
+    columns = "%-56s %8s %15s %8s %15s %8s  %s"
+    print(columns % ("ratio", "baseline", "(min..max)", "now", "(min..max)", "change", ""))
     for key, old in baseline["ratios"].items():
-        new = ratios.get(key)
-        verdict, good = judge(old, new)
-        bad += not good
-        print("%-56s %8.2f %8s %8s  %s%s" % (
-            key, old, "-" if new is None else "%.2f" % new,
-            "-" if new is None else "%+.1f%%" % (100 * (new / old - 1)), verdict,
-            doubt.get(key, "")))
-    for key in ratios:
+        goal = goals.get(key)
+        verdict, good = judge(old["ratio"], goal)
+        verdicts.append(good)
+        print(columns % (
+            key, "%.2f" % old["ratio"], spread(old["least"], old["most"]),
+            "%.2f" % goal["ratio"] if goal else "-", spread(goal["least"], goal["most"]) if goal else "-",
+            "%+.1f%%" % (100 * (goal["ratio"] / old["ratio"] - 1)) if goal else "-", verdict))
+    for key in goals:
         if key not in baseline["ratios"]:
-            print("%-56s %8s %8.2f %8s  not in the baseline" % (key, "-", ratios[key], "-"))
-    return bad
+            print(columns % (key, "-", "-", "%.2f" % goals[key]["ratio"], "-", "-", "not in the baseline"))
+    compared = len(verdicts) - verdicts.count(None)
+    if not verdicts.count(False) and compared < COMPARED_ENOUGH * len(verdicts):
+        raise Unusable("only %d of %d ratios could be compared: repeat it on an idle machine" %
+                       (compared, len(verdicts)))
+    return verdicts.count(False)
 
 
 def write(path, bench):
-    unjudged = [goal for goal in bench["ratios"] if goal["verdict"].startswith("not judged")]
-    for goal in unjudged:
-        print("%s: %s" % (name(goal), goal["verdict"]), file=sys.stderr)
-    if unjudged or not bench["ratios"]:
-        raise Unusable("this run makes no baseline: repeat it on an idle machine")
+    kept = {}
+    for key, goal in sorted(goals_of(bench).items()):
+        if doubt(goal):
+            print("%s: left out: %s" % (key, doubt(goal)), file=sys.stderr)
+        else:
+            kept[key] = {field: round(goal[field], 3) for field in ("ratio", "least", "most", "rounds")}
+    if len(kept) < max(1, COMPARED_ENOUGH * len(bench["ratios"])):
+        raise Unusable("%d of %d ratios make no baseline: repeat it on an idle machine" %
+                       (len(kept), len(bench["ratios"])))
     machine = {key: bench["machine"][key] for key in ("cpu", "cpus", "kernel", "time")}
-    ratios = {key: round(value, 3) for key, value in sorted(run_ratios(bench).items())}
     with open(path, "w", encoding="ascii") as file:
-        json.dump({"machine": machine, "ratios": ratios}, file, indent=1)
+        json.dump({"machine": machine, "ratios": kept}, file, indent=1)
         file.write("\n")
-    print("%s: %d ratios" % (path, len(ratios)))
+    print("%s: %d ratios" % (path, len(kept)))
 
 
 def main():

@@ -4,19 +4,20 @@
 # line to extras.jsonl: {"extra": NAME, "skipped": null or why, "result": ...}.
 
 IDLE_SECONDS=5
-LATENCY_PACKETS=3000
+LATENCY_PACKETS=${LATENCY_PACKETS:-3000}
 LATENCY_INTERVAL_US=1000
-FOREIGN_REPEAT=1000000
+FOREIGN_RUNS=30
+FOREIGN_REPEAT=50000
 WORKERS_CPUS=4
 WORKERS_SIZE=64
 WORKERS_ROUNDS=5
 
-# find_gateway KIND TX: the first of GATEWAYS that is one and runs
+# find_gateway KIND TX: the first of GATEWAYS that is one, without a conf of its own, and runs
 find_gateway() {
 	local gw
 	while read -r gw; do
 		[ -n "${THREADS[$gw]:-}" ] && echo "$gw" && return
-	done < <(awk -v kind="$1" -v tx="$2" '$2 == kind && $4 == tx { print $1 }' <<< "$GATEWAYS")
+	done < <(awk -v kind="$1" -v tx="$2" '$2 == kind && $4 == tx && $6 == "-" { print $1 }' <<< "$GATEWAYS")
 	return 1
 }
 
@@ -35,14 +36,19 @@ extra_idle() {
 	result=$(tests/bench/idle.py $IDLE_SECONDS "${daemons[@]}") && add_extra idle "$result"
 }
 
+# The kernel's forwarding, the waking of a thread, and gateways that encrypt: the first of each tx, and
+# the one that spins, last, for it looks on while the kernel's turn is next.
 extra_latency() {
-	local gw tx paths=("kernel:l-kernel:r-kernel") result
-	for tx in xsk burst; do
-		gw=$(find_gateway xipsecd $tx) || continue
-		paths+=("$tx:l-$gw:r-$gw")
+	local tx gw name paths=("kernel:l-kernel:r-kernel" "wake:$GW_CPU") result
+	for tx in xsk burst spin; do
+		case $tx in
+		spin) [ -n "${THREADS[mb-spin]:-}" ] || continue; gw=mb-spin name="burst, $(gateway_field mb-spin 6)" ;;
+		*) gw=$(find_gateway xipsecd $tx) || continue; name=$tx ;;
+		esac
+		paths+=("$name:l-$gw:r-$gw")
 		set_sink "$gw" "r-$gw" skb || return 1
 	done
-	[ ${#paths[@]} -gt 1 ] || { add_extra latency null "no xipsecd runs"; return; }
+	[ ${#paths[@]} -gt 2 ] || { add_extra latency null "no xipsecd runs"; return; }
 	set_sink kernel r-kernel skb &&
 		result=$(nice -n "$NICE" taskset -c "$GEN_CPU" "$XI_BUILD/tests/bench/latency" "/run/netns/$XI_NS-left" \
 			"/run/netns/$XI_NS-right" "$OUT/left-1-${SIZES%% *}.pcap" $LATENCY_PACKETS $LATENCY_INTERVAL_US \
@@ -53,7 +59,7 @@ extra_foreign() {
 	local gw result
 	gw=$(find_gateway xipsecd xsk) || gw=$(find_gateway xipsecd burst) ||
 		{ add_extra foreign null "no xipsecd runs"; return; }
-	result=$(net_in "$gw" taskset -c "$GEN_CPU" tests/bench/foreign.py $FOREIGN_REPEAT wan0=cipher lan0=plain) &&
+	result=$(net_in "$gw" taskset -c "$GEN_CPU" tests/bench/foreign.py $FOREIGN_RUNS $FOREIGN_REPEAT wan0=cipher lan0=plain) &&
 		add_extra foreign "$result"
 }
 
@@ -74,7 +80,7 @@ start_workers() {
 
 # measure_workers N: Mpps that workers-N encrypts. A veth's queue follows the sender's CPU: two generators.
 measure_workers() {
-	net_in right "$GEN" sink "r-workers-$1" "$SECONDS_EACH" xdp "$XI_TMP/workers.pcap" "" \
+	net_in right "$GEN" sink "r-workers-$1" "$SECONDS_EACH" xdp "$XI_TMP/workers.pcap" "" - \
 		nsenter --net="/run/netns/$XI_NS-left" -- bash -c '
 			for cpu in $1 $2; do
 				taskset -c $cpu "${@:3}" > /dev/null &

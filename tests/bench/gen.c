@@ -4,76 +4,45 @@
  *
  *   gen send DEV FILE.pcap SECONDS       send the capture's frames, over and over, out of DEV
  *   gen forward DEV OUT                  XDP on DEV that redirects every frame out of OUT
- *   gen sink DEV SECONDS [tc|skb|xdp [FILE.pcap [THREADS [COMMAND...]]]]
+ *   gen sink DEV SECONDS [tc|skb|xdp [FILE.pcap [THREADS [HOLD [COMMAND...]]]]]
  *                                        swallow and count what arrives on DEV; keep samples in
  *                                        FILE; tell the CPU time that THREADS used meanwhile:
  *                                        thread ids, or pPID for all threads of a process, with
  *                                        commas between. tc and skb are one program: which of them
  *                                        it is depends on DEV's GRO, which is the caller's choice.
- *                                        COMMAND sends, and is ended by SIGTERM
+ *                                        HOLD is a CPU, THREADS', to be held for half of the time
+ *                                        in a second measurement, or -. COMMAND sends, and is
+ *                                        ended by SIGTERM
  *
  * send is one long BPF_PROG_TEST_RUN call with live frames, ended by a signal: many Mpps out of
  * one core, which is more than a gateway on the other takes; the excess is lost on the way, and
  * the sink says what came through. The sink waits for the first packet, lets WARM_UP_MS pass, and
  * then counts. It runs COMMAND between attaching and detaching its program, for while programs
  * come and go, other callers of BPF_PROG_TEST_RUN wait, and a gateway may send by that. send and
- * sink print one JSON object. SIGTERM ends send and forward in good order. CPUs are the caller's
+ * sink print one JSON object. With HOLD, the sink marks the start and the end of each measurement
+ * by SIGRTMIN, and send tells the time and its count at each. SIGTERM ends send and forward in good order. CPUs are the caller's
  * choice (taskset).
  */
 #include <errno.h>
-#include <glob.h>
 #include <linux/if_link.h>
 #include <net/if.h>
+#include <pthread.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/time.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
 #include "gen.h"
+#include "gen_sink.h"
 #include "gen.skel.h"
 
-#define WARM_UP_MS 150
-#define FIRST_PACKET_MS 10000
-#define PCAP_MAGIC 0xa1b2c3d4U
-#define PCAP_MAGIC_NS 0xa1b23c4dU
-#define LINKTYPE_ETHERNET 1
 #define FRAMES_MAX 65536
-
-struct pcap_header {
-	__u32 magic;
-	__u16 major, minor;
-	__u32 zone, accuracy, snaplen, linktype;
-};
-
-struct pcap_record {
-	__u32 sec, frac, caplen, len;
-};
-
-static double now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec + ts.tv_nsec / 1e9;
-}
-
-static void sleep_ms(long ms)
-{
-	struct timespec ts = { ms / 1000, ms % 1000 * 1000000 };
-
-	while (nanosleep(&ts, &ts) && errno == EINTR)
-		;
-}
+#define MARKS_MAX 8
 
 static int read_record(FILE *f, struct gen_frame *frame, const char *path)
 {
@@ -199,9 +168,56 @@ static __u32 find_head(const struct gen_frame *frames, int n)
 	return head;
 }
 
+struct marks {
+	struct gen_bpf *skel;
+	int n;
+	double time[MARKS_MAX];
+	unsigned long long sent[MARKS_MAX];
+};
+
+static void *keep_marks(void *arg)
+{
+	struct marks *marks = arg;
+	sigset_t set;
+	int sig;
+
+	sigfillset(&set);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	sigemptyset(&set);
+	sigaddset(&set, GEN_MARK);
+	while (marks->n < MARKS_MAX && !sigwait(&set, &sig)) {
+		marks->time[marks->n] = now();
+		marks->sent[marks->n++] = *(volatile __u64 *)&marks->skel->bss->sent;
+	}
+	return NULL;
+}
+
+static int start_marks(struct marks *marks)
+{
+	pthread_t thread;
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, GEN_MARK);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return -pthread_create(&thread, NULL, keep_marks, marks);
+}
+
+static void print_sent(const struct marks *marks, double seconds)
+{
+	unsigned long long sent = marks->skel->bss->sent;
+
+	printf("{\"sent\": %llu, \"seconds\": %.3f, \"mpps\": %.4f, \"marks\": [", sent, seconds,
+	       sent / seconds / 1e6);
+	for (int i = 0; i < marks->n; i++)
+		printf("%s[%.6f, %llu]", i ? ", " : "", marks->time[i], marks->sent[i]);
+	puts("]}");
+}
+
 static int cmd_send(__u32 ifindex, const char *path, double seconds)
 {
 	struct gen_frame *frames = NULL;
+	static struct marks marks;
 	struct gen_bpf *skel;
 	int n = read_pcap(path, &frames), err;
 	double start;
@@ -217,271 +233,18 @@ static int cmd_send(__u32 ifindex, const char *path, double seconds)
 	err = bpf_map__set_max_entries(skel->maps.frames, n);
 	err = err ?: gen_bpf__load(skel);
 	err = err ?: fill_maps(skel, frames, n, ifindex);
+	marks.skel = skel;
+	err = err ?: start_marks(&marks);
 	if (err)
 		goto out;
 	start = now();
 	err = run_send(skel, seconds);
 	seconds = now() - start;
 	if (!err)
-		printf("{\"sent\": %llu, \"seconds\": %.3f, \"mpps\": %.4f}\n",
-		       (unsigned long long)skel->bss->sent, seconds,
-		       skel->bss->sent / seconds / 1e6);
+		print_sent(&marks, seconds);
 out:
 	gen_bpf__destroy(skel);
 	free(frames);
-	return err;
-}
-
-/* Into counts[cpus]; returns their sum. */
-static struct gen_count read_counts(struct gen_bpf *skel, struct gen_count *counts, int cpus)
-{
-	struct gen_count sum = {};
-	__u32 zero = 0;
-
-	if (bpf_map_lookup_elem(bpf_map__fd(skel->maps.counts), &zero, counts))
-		return sum;
-	for (int i = 0; i < cpus; i++) {
-		sum.packets += counts[i].packets;
-		sum.bytes += counts[i].bytes;
-	}
-	return sum;
-}
-
-struct sink {
-	struct gen_bpf *skel;
-	__u32 ifindex;
-	double seconds;
-	bool in_xdp;
-	const char *samples;         /* pcap file to write, or NULL */
-	const char *threads;         /* whose CPU time is wanted, or NULL */
-	char **command;              /* the sender, or an empty list */
-};
-
-/* Nanoseconds on a CPU, softirq work in the thread's system calls included; -1: cannot tell. */
-static double thread_ns(const char *path)
-{
-	unsigned long long ns;
-	FILE *f = fopen(path, "re");
-	int n;
-
-	if (!f)
-		return -1;
-	n = fscanf(f, "%llu", &ns);
-	fclose(f);
-	return n == 1 ? (double)ns : -1;
-}
-
-static double process_ns(const char *pid)
-{
-	char pattern[64];
-	double sum = -1;
-	glob_t tasks;
-
-	snprintf(pattern, sizeof(pattern), "/proc/%s/task/*/schedstat", pid);
-	if (glob(pattern, 0, NULL, &tasks))
-		return -1;
-	for (size_t i = 0; i < tasks.gl_pathc; i++) {
-		double ns = thread_ns(tasks.gl_pathv[i]);
-
-		/* a thread may have ended since it was listed */
-		if (ns >= 0)
-			sum = (sum < 0 ? 0 : sum) + ns;
-	}
-	globfree(&tasks);
-	return sum;
-}
-
-/* Seconds; -1: cannot tell. */
-static double cpu_seconds(const char *threads)
-{
-	char list[256], path[300], *save = NULL;
-	double sum = 0;
-
-	if (!threads || !*threads || strlen(threads) >= sizeof(list))
-		return -1;
-	strcpy(list, threads);
-	for (char *id = strtok_r(list, ",", &save); id; id = strtok_r(NULL, ",", &save)) {
-		double ns;
-
-		snprintf(path, sizeof(path), "/proc/%s/schedstat", id);
-		ns = *id == 'p' ? process_ns(id + 1) : thread_ns(path);
-		if (ns < 0)
-			return -1;
-		sum += ns;
-	}
-	return sum / 1e9;
-}
-
-static int wait_first_packet(struct gen_bpf *skel, struct gen_count *counts, int cpus)
-{
-	for (int ms = 0; !read_counts(skel, counts, cpus).packets; ms += 5) {
-		if (ms >= FIRST_PACKET_MS) {
-			fprintf(stderr, "gen: no packet came within %d s\n", FIRST_PACKET_MS / 1000);
-			return -ETIMEDOUT;
-		}
-		sleep_ms(5);
-	}
-	return 0;
-}
-
-/* The CPU that swallowed most of the packets, and its share of them. */
-static void print_main_cpu(const struct gen_count *first, const struct gen_count *last, int cpus,
-			   __u64 packets)
-{
-	__u64 most = 0;
-	int cpu = 0;
-
-	for (int i = 0; i < cpus; i++)
-		if (last[i].packets - first[i].packets > most) {
-			most = last[i].packets - first[i].packets;
-			cpu = i;
-		}
-	if (most)
-		printf(", \"sink_cpu\": %d, \"sink_share\": %.4f", cpu, (double)most / packets);
-}
-
-static int measure(const struct sink *sink)
-{
-	int cpus = libbpf_num_possible_cpus();
-	struct gen_count firsts[cpus], lasts[cpus], first, last;
-	double start, took, cpu, cpu_end;
-	int err = wait_first_packet(sink->skel, firsts, cpus);
-
-	if (err)
-		return err;
-	sleep_ms(WARM_UP_MS);
-	start = now();
-	first = read_counts(sink->skel, firsts, cpus);
-	cpu = cpu_seconds(sink->threads);
-	sleep_ms(sink->seconds * 1000);
-	took = now() - start;
-	last = read_counts(sink->skel, lasts, cpus);
-	cpu_end = cpu_seconds(sink->threads);
-	last.packets -= first.packets;
-	last.bytes -= first.bytes;
-	printf("{\"packets\": %llu, \"bytes\": %llu, \"seconds\": %.3f, \"mpps\": %.4f, \"gbps\": %.4f",
-	       (unsigned long long)last.packets, (unsigned long long)last.bytes, took,
-	       last.packets / took / 1e6, last.bytes * 8 / took / 1e9);
-	print_main_cpu(firsts, lasts, cpus, last.packets);
-	if (cpu >= 0 && cpu_end >= 0)
-		printf(", \"cpu\": %.4f", cpu_end - cpu);
-	puts("}");
-	return 0;
-}
-
-/* Its process id, or -errno. */
-static pid_t start_sender(char **command)
-{
-	pid_t pid = fork();
-
-	if (pid < 0)
-		return -errno;
-	if (pid)
-		return pid;
-	prctl(PR_SET_PDEATHSIG, SIGTERM);
-	execvp(command[0], command);
-	fprintf(stderr, "gen: %s: %s\n", command[0], strerror(errno));
-	_exit(127);
-}
-
-static int stop_sender(pid_t pid)
-{
-	int status;
-
-	kill(pid, SIGTERM);
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return -errno;
-	if (WIFEXITED(status) && !WEXITSTATUS(status))
-		return 0;
-	fprintf(stderr, "gen: the sender failed\n");
-	return -ECHILD;
-}
-
-static int send_and_measure(const struct sink *sink)
-{
-	int err, stopped_err;
-	pid_t pid;
-
-	if (!*sink->command)
-		return measure(sink);
-	pid = start_sender(sink->command);
-	if (pid < 0)
-		return pid;
-	err = measure(sink);
-	stopped_err = stop_sender(pid);
-	return err ?: stopped_err;
-}
-
-static int write_samples(const struct sink *sink)
-{
-	const struct pcap_header h = {
-		PCAP_MAGIC, 2, 4, 0, 0, GEN_FRAME_MAX, LINKTYPE_ETHERNET,
-	};
-	int fd = bpf_map__fd(sink->skel->maps.samples), err = 0;
-	static struct gen_frame frame;
-	FILE *f;
-
-	if (!sink->samples)
-		return 0;
-	f = fopen(sink->samples, "we");
-	if (!f)
-		return -errno;
-	fwrite(&h, sizeof(h), 1, f);
-	for (__u32 i = 0; !err && i < GEN_SAMPLES; i++) {
-		struct pcap_record rec = { 0 };
-
-		err = bpf_map_lookup_elem(fd, &i, &frame);
-		if (err || !frame.len)
-			continue;
-		rec.caplen = rec.len = frame.len;
-		fwrite(&rec, sizeof(rec), 1, f);
-		fwrite(frame.data, frame.len, 1, f);
-	}
-	if (fclose(f) && !err)
-		err = -errno;
-	return err;
-}
-
-static int sink_xdp(const struct sink *sink)
-{
-	int fd = bpf_program__fd(sink->skel->progs.gen_sink_xdp), err;
-	const __u32 flags = XDP_FLAGS_DRV_MODE;
-
-	err = bpf_xdp_attach(sink->ifindex, fd, flags | XDP_FLAGS_UPDATE_IF_NOEXIST, NULL);
-	if (err)
-		return err;
-	err = send_and_measure(sink);
-	bpf_xdp_detach(sink->ifindex, flags, NULL);
-	return err;
-}
-
-static int sink_tc(const struct sink *sink)
-{
-	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = sink->ifindex, .attach_point = BPF_TC_INGRESS);
-	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = bpf_program__fd(sink->skel->progs.gen_sink_tc));
-	int err = bpf_tc_hook_create(&hook);
-
-	if (err)
-		return err;
-	err = bpf_tc_attach(&hook, &opts);
-	err = err ?: send_and_measure(sink);
-	/* libbpf removes the qdisc only for both together */
-	hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
-	bpf_tc_hook_destroy(&hook);
-	return err;
-}
-
-static int cmd_sink(struct sink *sink)
-{
-	int err;
-
-	sink->skel = gen_bpf__open_and_load();
-	if (!sink->skel)
-		return -errno;
-	err = sink->in_xdp ? sink_xdp(sink) : sink_tc(sink);
-	err = err ?: write_samples(sink);
-	gen_bpf__destroy(sink->skel);
 	return err;
 }
 
@@ -518,7 +281,7 @@ static int usage(void)
 {
 	fputs("usage: gen send DEV FILE.pcap SECONDS\n"
 	      "       gen forward DEV OUT\n"
-	      "       gen sink DEV SECONDS [tc|skb|xdp [FILE.pcap [THREADS [COMMAND...]]]]\n", stderr);
+	      "       gen sink DEV SECONDS [tc|skb|xdp [FILE.pcap [THREADS [HOLD [COMMAND...]]]]]\n", stderr);
 	return 2;
 }
 
@@ -538,7 +301,8 @@ static int run(int argc, char **argv, __u32 ifindex)
 			.in_xdp = argc > 4 && !strcmp(argv[4], "xdp"),
 			.samples = argc > 5 ? argv[5] : NULL,
 			.threads = argc > 6 ? argv[6] : NULL,
-			.command = argv + (argc > 7 ? 7 : argc),
+			.hold_cpu = argc > 7 && strcmp(argv[7], "-") ? atoi(argv[7]) : -1,
+			.command = argv + (argc > 8 ? 8 : argc),
 		};
 
 		return cmd_sink(&sink);

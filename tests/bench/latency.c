@@ -2,23 +2,30 @@
 /*
  * How long a gateway takes for a packet at light load.
  *
- *   latency SEND-NETNS RECEIVE-NETNS FRAME.pcap COUNT INTERVAL-US NAME:DEV:OUT...
+ *   latency SEND-NETNS RECEIVE-NETNS FRAME.pcap COUNT INTERVAL-US NAME:DEV:OUT|NAME:CPU...
  *
  * Sends the capture's first frame out of DEV, one each interval, and takes the time until an IPv4
  * packet comes out of the gateway at OUT; COUNT packets for each NAME, in blocks that go around
  * all of them. One thread does both: it waits for one packet before it sends the next. Times are
  * those before send() and after the recv() that had the packet, so the kernel's way through both
- * sockets is in them, and a comparison takes it out. Prints a JSON object, times in us.
+ * sockets is in them, and a comparison takes it out. NAME:CPU is no gateway: a thread on that CPU,
+ * asleep in poll(), is woken by an eventfd, and the time is from before the write() until it runs.
+ * Prints a JSON object, times in us.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
+#include <poll.h>
+#include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <arpa/inet.h>
 #include <time.h>
@@ -33,7 +40,9 @@
 
 struct path {
 	char *name, *dev, *out;
-	int tx, rx;
+	int tx, rx;                  /* of a CPU, tx is the eventfd */
+	_Atomic(long long) woken;    /* a CPU's: when its thread last ran */
+	pthread_t thread;
 	int count, lost;
 	long long *ns;
 };
@@ -114,6 +123,38 @@ static int open_packet(const char *dev, unsigned short protocol)
 	return fd;
 }
 
+static void *sleeper(void *arg)
+{
+	struct path *path = arg;
+	struct pollfd fd = { .fd = path->tx, .events = POLLIN };
+	uint64_t value;
+
+	for (;;) {
+		poll(&fd, 1, -1);
+		path->woken = now_ns();
+		if (read(path->tx, &value, sizeof(value)) < 0)
+			return NULL;
+	}
+}
+
+/* Nanoseconds until the thread ran, or -1. */
+static long long try_wake(struct path *path)
+{
+	const uint64_t one = 1;
+	long long start, woken;
+
+	path->woken = 0;
+	start = now_ns();
+	if (write(path->tx, &one, sizeof(one)) < 0)
+		return -1;
+	do {
+		woken = path->woken;
+		if (woken)
+			return woken - start;
+	} while (now_ns() - start < LOST_NS);
+	return -1;
+}
+
 /* Nanoseconds until a packet came, or -1. */
 static long long try_packet(const struct path *path)
 {
@@ -143,7 +184,7 @@ static void run_block(struct path *path, int count, long long interval)
 		if (next < now_ns())
 			next = now_ns() + SPIN_NS;
 		wait_until(next);
-		ns = try_packet(path);
+		ns = path->out ? try_packet(path) : try_wake(path);
 		if (ns < 0)
 			path->lost++;
 		else
@@ -176,18 +217,37 @@ static void print_paths(struct path *paths, int n)
 	puts("}");
 }
 
-/* Splits NAME:DEV:OUT in place. */
+/* Splits NAME:DEV:OUT or NAME:CPU in place. */
 static int parse_path(struct path *path, char *text, int count)
 {
 	path->name = text;
 	path->dev = strchr(text, ':');
-	path->out = path->dev ? strchr(path->dev + 1, ':') : NULL;
-	if (!path->out)
+	if (!path->dev)
 		return -EINVAL;
 	*path->dev++ = 0;
-	*path->out++ = 0;
+	path->out = strchr(path->dev, ':');
+	if (path->out)
+		*path->out++ = 0;
 	path->ns = calloc(count, sizeof(*path->ns));
 	return path->ns ? 0 : -ENOMEM;
+}
+
+static int start_sleeper(struct path *path)
+{
+	pthread_attr_t attr;
+	cpu_set_t set;
+	int err;
+
+	CPU_ZERO(&set);
+	CPU_SET(atoi(path->dev), &set);
+	path->tx = eventfd(0, EFD_CLOEXEC);
+	if (path->tx < 0)
+		return -errno;
+	pthread_attr_init(&attr);
+	err = pthread_attr_setaffinity_np(&attr, sizeof(set), &set) ?:
+		pthread_create(&path->thread, &attr, sleeper, path);
+	pthread_attr_destroy(&attr);
+	return -err;
 }
 
 static int open_paths(struct path *paths, int n, char **netns)
@@ -195,11 +255,17 @@ static int open_paths(struct path *paths, int n, char **netns)
 	int err = enter_netns(netns[0]);
 
 	for (int i = 0; i < n && !err; i++) {
+		if (!paths[i].out) {
+			err = start_sleeper(&paths[i]);
+			continue;
+		}
 		paths[i].tx = open_packet(paths[i].dev, 0);
 		err = paths[i].tx < 0 ? paths[i].tx : 0;
 	}
 	err = err ?: enter_netns(netns[1]);
 	for (int i = 0; i < n && !err; i++) {
+		if (!paths[i].out)
+			continue;
 		paths[i].rx = open_packet(paths[i].out, ETH_P_IP);
 		err = paths[i].rx < 0 ? paths[i].rx : 0;
 	}
@@ -213,7 +279,8 @@ int main(int argc, char **argv)
 	struct path paths[16] = {};
 
 	if (n < 1 || n > 16 || count < 1 || interval < 1) {
-		fputs("usage: latency SEND-NETNS RECEIVE-NETNS FRAME.pcap COUNT INTERVAL-US NAME:DEV:OUT...\n",
+		fputs("usage: latency SEND-NETNS RECEIVE-NETNS FRAME.pcap COUNT INTERVAL-US "
+		      "NAME:DEV:OUT|NAME:CPU...\n",
 		      stderr);
 		return 2;
 	}

@@ -15,7 +15,8 @@ import sys
 import time
 
 from drawing import draw
-from goals import SIZES, burst_share, core, cpu_ns, judge_extras, judge_ratios, lost, median, unit
+from goals import (SIZES, burst_share, core, cpu_ns, generator_limited, held, judge_extras, judge_ratios, lost,
+                   median, unit)
 
 IMIX = [64] * 7 + [576] * 4 + [1500]
 
@@ -44,6 +45,7 @@ def inner_bytes(run):
 def summarize(rounds):
     mpps = [run["mpps"] for run in rounds]
     timed = [run for run in rounds if run.get("cpu")]
+    halves = [held(run) for run in rounds if held(run)]
     shares = [share for share in map(burst_share, rounds) if share is not None]
     return {
         "case": rounds[0]["case"], "sink": rounds[0]["sink"], "size": rounds[0]["size"],
@@ -52,6 +54,10 @@ def summarize(rounds):
         "cpu_ns": median([cpu_ns(run) for run in timed]), "core": median([core(run) for run in timed]),
         "offered_mpps": median([run["offered"] for run in rounds]),
         "lost": median([lost(run) for run in rounds]), "burst": median(shares),
+        "limit": "generator" if generator_limited(rounds) else "gateway",
+        "held_ns": median([cpu_ns(half) for half in halves]), "held_core": median([core(half) for half in halves]),
+        "held_lost": median([lost(half) for half in halves]),
+        "held_limit": halves and ("generator" if generator_limited(halves) else "gateway") or None,
     }
 
 
@@ -71,15 +77,21 @@ def number(value, form, scale=1):
 
 
 def print_rates(results):
-    columns = "%-7s %-26s %7s %15s %7s %7s %7s %5s %5s %6s"
-    print(columns % ("packet", "case@sink", "Mpps", "(min..max)", "Gbps", "ns/pkt", "CPU ns", "core", "lost",
-                     "burst"))
+    columns = "%-7s %-26s %7s %15s %7s %7s %5s %5s  %-9s %7s %5s %5s  %-9s %6s"
+    print(columns % ("packet", "case@sink", "Mpps", "(min..max)", "Gbps", "CPU ns", "core", "lost", "limit",
+                     "half ns", "core", "lost", "limit", "burst"))
     for result in results:
         print(columns % (
             SIZES[result["size"]], unit(result), "%.3f" % result["mpps"],
             "(%.3f..%.3f)" % (result["mpps_min"], result["mpps_max"]), "%.2f" % result["gbps"],
-            "%.0f" % result["ns"], number(result["cpu_ns"], "%.0f"), number(result["core"], "%.2f"),
-            number(result["lost"], "%.0f%%", 100), number(result["burst"], "%.0f%%", 100)))
+            number(result["cpu_ns"], "%.0f"), number(result["core"], "%.2f"),
+            number(result["lost"], "%.0f%%", 100), result["limit"],
+            number(result["held_ns"], "%.0f"), number(result["held_core"], "%.2f"),
+            number(result["held_lost"], "%.0f%%", 100), result["held_limit"] or "-",
+            number(result["burst"], "%.0f%%", 100)))
+
+
+RATE_BOUNDS = {None: "", "at least": ">", "at most": "<", "neither side of": "?"}
 
 
 def print_goals(ratios, figures):
@@ -88,7 +100,8 @@ def print_goals(ratios, figures):
     for goal in ratios:
         print(columns % (
             SIZES[goal["size"]], goal["goal"], "%.2f" % goal["ratio"],
-            "(%.2f..%.2f)" % (goal["least"], goal["most"]), "%.2f" % goal["rate_ratio"],
+            "(%.2f..%.2f)" % (goal["least"], goal["most"]),
+            "%s%.2f" % (RATE_BOUNDS[goal["rate_bound"]], goal["rate_ratio"]),
             number(goal["demanded"], "%g"), goal["verdict"]))
     for goal in figures:
         if goal["value"] is None:

@@ -8,7 +8,8 @@
 #
 # Gateways stand side by side, alike but for what they do, and idle while another is measured.
 #
-#   bench_cpus               sets CPU_LIST, CPUS (their number), GEN_CPU and GW_CPU (generator's and gateway's)
+#   bench_cpus               sets CPU_LIST, CPUS (their number), GEN_CPU and GW_CPU (generator's and gateway's),
+#                            and GW_SOFTIRQ, the kernel thread that may take over a gateway's softirq work
 #   start_ends               the namespaces left and right, and a bpffs
 #   start_gateway NAME       what GATEWAYS says about NAME; 1: it cannot be had here, SKIPPED[NAME]
 #                            says why; 2: it failed
@@ -18,21 +19,24 @@
 #
 # THREADS[NAME]: the threads that do NAME's work, as `gen sink` takes them.
 
-# gateway         kind      engine    tx     tunnels
+# Conf: a line for [daemon], without blanks.
+#
+# gateway         kind      engine    tx     tunnels  conf
 GATEWAYS="
-redirect          redirect  -         -      -
-kernel            kernel    -         -      -
-forward-xsk       forward   auto      xsk    1
-forward-burst     forward   auto      burst  1
-mb-xsk            xipsecd   ipsec-mb  xsk    1
-mb-burst          xipsecd   ipsec-mb  burst  1
-mb-xsk-1k         xipsecd   ipsec-mb  xsk    1000
-mb-burst-1k       xipsecd   ipsec-mb  burst  1000
-ssl-xsk           xipsecd   openssl   xsk    1
-ssl-burst         xipsecd   openssl   burst  1
-testpmd           peer      -         -      -
-libipsec          peer      -         -      -
-wireguard         peer      -         -      -
+redirect          redirect  -         -      -        -
+kernel            kernel    -         -      -        -
+forward-xsk       forward   auto      xsk    1        -
+forward-burst     forward   auto      burst  1        -
+mb-xsk            xipsecd   ipsec-mb  xsk    1        -
+mb-burst          xipsecd   ipsec-mb  burst  1        -
+mb-xsk-1k         xipsecd   ipsec-mb  xsk    1000     -
+mb-burst-1k       xipsecd   ipsec-mb  burst  1000     -
+mb-spin           xipsecd   ipsec-mb  burst  1        spin=2000
+ssl-xsk           xipsecd   openssl   xsk    1        -
+ssl-burst         xipsecd   openssl   burst  1        -
+testpmd           peer      -         -      -        -
+libipsec          peer      -         -      -        -
+wireguard         peer      -         -      -        -
 "
 GEN=$XI_BUILD/tests/bench/gen
 NICE=${NICE:--5}
@@ -47,6 +51,7 @@ bench_cpus() {
 		return 1
 	}
 	GEN_CPU=${CPU_LIST[0]} GW_CPU=${CPU_LIST[1]}
+	GW_SOFTIRQ=$(pgrep -x "ksoftirqd/$GW_CPU")
 }
 
 start_ends() {
@@ -116,16 +121,17 @@ pin_process() {
 	done
 }
 
-# write_conf NAME ENGINE TX TUNNELS: prints its path
+# write_conf NAME ENGINE TX TUNNELS [CONF]: prints its path
 write_conf() {
 	local conf
 	# each tunnel has an SA either way
 	conf=$(gw_conf "$1" "[cache]" "sa-entries = $(($4 > 256 ? 4 * $4 : 1024))")
 	sed -i -e "/^\[daemon\]/a engine = $2" -e "/^\[port /a tx = $3" "$conf"
+	[ "${5:--}" = - ] || sed -i "/^\[daemon\]/a $5" "$conf"
 	echo "$conf"
 }
 
-# start_xipsecd NAME ENGINE TX TUNNELS
+# start_xipsecd NAME ENGINE TX TUNNELS [CONF]
 start_xipsecd() {
 	local gw=$1 conf
 	if [ "$2" = ipsec-mb ] && ! { grep -qw aes /proc/cpuinfo && grep -qw pclmulqdq /proc/cpuinfo; }; then
@@ -133,7 +139,7 @@ start_xipsecd() {
 		return 1
 	fi
 	gateway "$gw" lan0 || return 2
-	conf=$(write_conf "$gw" "$2" "$3" "$4")
+	conf=$(write_conf "$gw" "$2" "$3" "$4" "${5:-}")
 	start_daemon "$gw" "$conf" || return 2
 	pin_process "$gw" "$(daemon_pid "$gw")"
 	[ -n "${THREADS[$gw]:-}" ] || { echo "gateway $gw has no worker"; return 2; }
