@@ -11,6 +11,7 @@
 
 #define ETH_P_LOOPBACK_TEST 0x9000 /* Ethernet configuration test protocol */
 #define DEAF_CALLS 2
+#define DEAF_FRAMES (2 * XI_BURST_MIN)
 #define RETRY_MS 1000
 #define RETRY_MAX_MS 64000
 #define EINTR_TRIES 16
@@ -106,7 +107,7 @@ void xi_burst_port_off(struct xi_burst_port *port, uint64_t now_ms)
 		port->pause_ms = RETRY_MAX_MS;
 	port->retry_ms = now_ms + port->pause_ms;
 	port->tried_sent = port->xsk->sent;
-	port->deaf = 0;
+	port->deaf = port->deaf_frames = 0;
 	__atomic_store_n(&port->on, false, __ATOMIC_RELAXED);
 }
 
@@ -201,14 +202,15 @@ static void port_account(struct xi_burst_port *port, uint32_t taken, uint64_t no
 	add(&port->packets, taken);
 	count(b, XI_TX_BURST, taken);
 	if (!lost) {
-		port->deaf = 0;
+		port->deaf = port->deaf_frames = 0;
 		port->pause_ms = 0;
 		return;
 	}
 	add(&port->lost, lost);
 	count(b, XI_DROP_BURST_LOST, lost);
+	port->deaf_frames = lost < taken ? 0 : port->deaf_frames + taken;
 	port->deaf = lost < taken ? 0 : port->deaf + 1;
-	if (port->deaf < DEAF_CALLS)
+	if (port->deaf < DEAF_CALLS || port->deaf_frames < DEAF_FRAMES)
 		return;
 	add(&port->pauses, 1);
 	count(b, XI_BURST_PAUSE, 1);
@@ -315,10 +317,10 @@ static void tx_burst_status(const struct xi_tx *tx, struct xi_tx_status *status)
 			 __atomic_load_n(&b->watch.pauses, __ATOMIC_RELAXED);
 	if (!on)
 		snprintf(status->why, sizeof(status->why),
-			 "the device does not take redirected frames (a veth's other end needs XDP or GRO); tried again under traffic");
+			 "the device takes no redirected frames (veth: `ethtool -K PEER gro on` at the other end); tried again under traffic");
 	else if (!open)
 		snprintf(status->why, sizeof(status->why),
-			 "set aside for a moment: calls were slow or failed");
+			 "set aside for 100 ms to 16 s: calls waited for the kernel or failed");
 	else
 		snprintf(status->why, sizeof(status->why),
 			 "copy mode, and the probe passed; batches below %d packets go by AF_XDP",

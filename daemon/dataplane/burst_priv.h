@@ -25,6 +25,7 @@ struct xi_burst_port {
 	bool on;                     /* the device takes frames */
 	bool drained;                /* nothing is under way by AF_XDP; valid within one flush */
 	uint32_t deaf;               /* calls in a row of which the device took nothing */
+	uint32_t deaf_frames;        /* and their frames: a full queue refuses a few as well */
 	uint32_t pause_ms;           /* until the device is tried again, doubling */
 	uint64_t retry_ms;
 	uint64_t tried_sent;         /* xsk->sent when it was last tried: an idle port is left alone */

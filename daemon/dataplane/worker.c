@@ -312,7 +312,8 @@ static void worker_open_burst(struct xi_worker *w)
 		if (tx)
 			w->by_port[slot] = tx;
 		else
-			snprintf(w->why[slot], XI_TX_WHY, "%s", why);
+			snprintf(w->why[slot], XI_TX_WHY, "%s",
+				 *why ? why : "the device cannot be entered into the program's map");
 	}
 }
 
@@ -329,7 +330,7 @@ void xi_worker_report(struct xi_worker *w)
 		if ((status.paused == w->told[slot].paused && status.pauses == w->told[slot].pauses) ||
 		    now < w->told[slot].second + XI_TX_LOG_SECONDS)
 			continue;
-		log_warnx("port %s: worker %u sends by %s (burst was set aside %llu times): %s",
+		log_warnx("port %s: worker %u sends by %s (pauses of burst so far: %llu): %s",
 			  w->config.ports[slot]->config.name, w->config.index,
 			  status.paused ? "xsk for now" : status.path,
 			  (unsigned long long)status.pauses, status.why);
@@ -419,7 +420,7 @@ static bool worker_has_queues(const struct xi_worker *w)
 {
 	uint32_t slot;
 
-	for (slot = 1; slot < XI_MAX_PORTS; slot++)
+	for (slot = 1; w->burst && slot < XI_MAX_PORTS; slot++)
 		if (w->by_port[slot] && w->config.ports[slot]->tx_queues > 1)
 			return true;
 	return false;

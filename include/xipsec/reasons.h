@@ -44,7 +44,7 @@
 	X(65, SLOW_OUT, "slow_out", EVENT, "outbound packet done by the SLOW method") \
 	X(66, FAST_IN, "fast_in", EVENT, "inbound packet done from a context slot") \
 	X(67, FAST_OUT, "fast_out", EVENT, "outbound packet done from a context slot") \
-	X(68, TX_DIRECT, "tx_direct", EVENT, "sent straight out of a port") \
+	X(68, TX_DIRECT, "tx_direct", EVENT, "handed to a port, to be sent straight out of it") \
 	X(69, TX_HOST, "tx_host", EVENT, "handed to the host through xipsec0") \
 	X(70, TX_RAW, "tx_raw", EVENT, "sent through the host's stack: next hop not resolved") \
 	X(71, WORKER_BYPASS, "worker_bypass", EVENT, "policy said bypass; handed to the host") \
