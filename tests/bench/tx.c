@@ -22,6 +22,7 @@
 #include <bpf/bpf.h>
 
 #include "dataplane/burst.h"
+#include "dataplane/burst_watch.h"
 #include "dataplane/frames.h"
 #include "dataplane/port.h"
 #include "dataplane/xsk.h"
@@ -101,7 +102,8 @@ static double batch(struct bed *bed, struct xi_tx *tx, uint32_t n, uint32_t size
 	uint32_t i;
 
 	clock_gettime(CLOCK_MONOTONIC, &from);
-	bed->now_ms = from.tv_sec * 1000ULL + from.tv_nsec / 1000000;
+	/* small batches do not follow the big ones before them */
+	bed->now_ms += XI_BURST_HOLD_MS;
 	for (i = 0; i < n; i++) {
 		addr = xi_frame_get(&bed->frames) + 256;
 		memcpy(bed->frames.base + addr, "\2\0\0\0\0\2\2\0\0\0\0\1\x88\xb5", 14);
@@ -144,7 +146,7 @@ static void measure_all(const char *receiver, int rounds)
 	size_t s, b;
 
 	bed_open(&bed);
-	printf("\nreceiver: %s; below %d packets the path burst sends by AF_XDP\n", receiver, 20);
+	printf("\nreceiver: %s; below %d packets the path burst sends by AF_XDP\n", receiver, XI_BURST_MIN);
 	printf("%6s %6s %9s %9s %9s %9s %7s\n", "bytes", "batch", "xsk", "(least)", "burst", "(least)",
 	       "ratio");
 	for (s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++)
