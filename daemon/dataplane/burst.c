@@ -7,25 +7,23 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include <arpa/inet.h>
 #include <linux/if_ether.h>
 
-#define ETH_P_LOOPBACK_TEST 0x9000 /* Ethernet configuration test protocol */
 #define DEAF_CALLS 2
 #define DEAF_FRAMES (2 * XI_BURST_MIN)
 #define RETRY_MS 1000
 #define RETRY_MAX_MS 64000
 #define EINTR_TRIES 16
 
-static void count(struct xi_burst *b, enum xi_reason reason, uint64_t n)
-{
-	uint64_t *at = &b->config.counts[reason];
-
-	__atomic_store_n(at, *at + n, __ATOMIC_RELAXED);
-}
-
 static void add(uint64_t *at, uint64_t n)
 {
 	__atomic_store_n(at, *at + n, __ATOMIC_RELAXED);
+}
+
+static void count(struct xi_burst *b, enum xi_reason reason, uint64_t n)
+{
+	add(&b->config.counts[reason], n);
 }
 
 void xi_burst_list(struct xi_burst *b, uint32_t slot, uint64_t addr, uint32_t len)
@@ -90,7 +88,7 @@ bool xi_burst_try_port(struct xi_burst_port *port)
 	memset(eth, 0, ETH_ZLEN);
 	memcpy(eth->h_dest, port->xsk->port->mac, ETH_ALEN);
 	memcpy(eth->h_source, port->xsk->port->mac, ETH_ALEN);
-	eth->h_proto = __builtin_bswap16(ETH_P_LOOPBACK_TEST);
+	eth->h_proto = htons(ETH_P_LOOPBACK);
 	xi_burst_list(b, port->slot, frame, ETH_ZLEN);
 	err = xi_burst_call(b);
 	/* not taken at all: nothing may stay behind on the list */

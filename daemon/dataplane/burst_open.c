@@ -22,7 +22,6 @@
 
 #define BATCH_SIZE 64            /* pages of a batch are used again in the next one of the same call */
 #define PROBE_FRAMES 96          /* more than a batch, so that used pages are among them */
-#define PROBE_ETHERTYPE 0x9000
 #define PROBE_WAIT_MS 500
 #define PROBE_RCVBUF (4 << 20)
 
@@ -108,7 +107,7 @@ static int probe_socket(const struct xi_park *park)
 {
 	const struct sockaddr_ll addr = {
 		.sll_family = AF_PACKET,
-		.sll_protocol = htons(PROBE_ETHERTYPE),
+		.sll_protocol = htons(ETH_P_LOOPBACK),
 		.sll_ifindex = (int)park->peer_ifindex,
 	};
 	const int room = PROBE_RCVBUF;
@@ -137,7 +136,7 @@ static void probe_fill(uint8_t *at, uint32_t i)
 
 	memset(eth->h_dest, 0xff, ETH_ALEN);
 	memset(eth->h_source, 0x02, ETH_ALEN);
-	eth->h_proto = htons(PROBE_ETHERTYPE);
+	eth->h_proto = htons(ETH_P_LOOPBACK);
 	for (j = sizeof(*eth); j < probe_len(i); j++) {
 		x = x * 1664525U + 1013904223U;
 		at[j] = x >> 24;
@@ -191,7 +190,7 @@ static int probe_loss(struct xi_burst *b)
 {
 	struct xi_frames *frames = b->config.frames;
 	uint64_t frame, before;
-	int err = xi_park_set_peer(&b->park, 0);
+	int err = xi_park_close_peer(&b->park);
 
 	if (err)
 		return err;

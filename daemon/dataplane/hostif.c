@@ -154,7 +154,7 @@ static int hostif_configure(struct xi_rtnl *rt, uint32_t queues, uint32_t mtu, u
 		err = hostif_set_sysctls();
 	for (int i = 1; !err && i >= 0; i--) {
 		step = "bring the pair up";
-		err = xi_link_set_up(rt, ends[i].ifindex);
+		err = xi_link_set_up(rt, ends[i].ifindex, true);
 	}
 out:
 	if (err)

@@ -236,10 +236,10 @@ int xi_link_gro_on(const char *name)
 	return ethtool_ioctl(name, &on);
 }
 
-int xi_link_set_up(struct xi_rtnl *rt, uint32_t ifindex)
+int xi_link_set_up(struct xi_rtnl *rt, uint32_t ifindex, bool up)
 {
 	struct ifinfomsg ifi = {
-		.ifi_index = (int)ifindex, .ifi_flags = IFF_UP, .ifi_change = IFF_UP};
+		.ifi_index = (int)ifindex, .ifi_flags = up ? IFF_UP : 0, .ifi_change = IFF_UP};
 
 	return xi_rtnl_request(rt, xi_rtnl_message(RTM_NEWLINK, 0, &ifi, sizeof(ifi)), NULL, NULL);
 }

@@ -40,7 +40,7 @@ int xi_link_offloads_off(const char *name);
 
 /* Receive merging alone: on a veth end it also makes the end take frames that XDP redirects there. */
 int xi_link_gro_on(const char *name);
-int xi_link_set_up(struct xi_rtnl *rt, uint32_t ifindex);
+int xi_link_set_up(struct xi_rtnl *rt, uint32_t ifindex, bool up);
 
 /*
  * net.<family>.conf.<device>.<name>, of one character. Written only where it differs: /proc/sys may be

@@ -5,8 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <linux/rtnetlink.h>
-
 #include <xipsec/abi.h>
 #include "dataplane/veth.h"
 
@@ -50,8 +48,8 @@ static int park_quiet(struct xi_rtnl *rt, const struct xi_park *park)
 	if (!err)
 		err = xi_link_gro_on(park->peer);
 	if (!err)
-		err = xi_link_set_up(rt, park->ifindex);
-	return err ? err : xi_link_set_up(rt, park->peer_ifindex);
+		err = xi_link_set_up(rt, park->ifindex, true);
+	return err ? err : xi_link_set_up(rt, park->peer_ifindex, true);
 }
 
 int xi_park_open(struct xi_park *park, unsigned int worker)
@@ -79,32 +77,26 @@ int xi_park_open(struct xi_park *park, unsigned int worker)
 	return err;
 }
 
-static int park_set(uint32_t ifindex, int up)
+static int park_down(uint32_t ifindex)
 {
-	struct ifinfomsg ifi = {
-		.ifi_index = (int)ifindex,
-		.ifi_flags = up ? IFF_UP : 0,
-		.ifi_change = IFF_UP,
-	};
 	struct xi_rtnl rt;
 	int err;
 
 	err = xi_rtnl_open(&rt);
 	if (!err)
-		err = xi_rtnl_request(&rt, xi_rtnl_message(RTM_NEWLINK, 0, &ifi, sizeof(ifi)), NULL,
-				      NULL);
+		err = xi_link_set_up(&rt, ifindex, false);
 	xi_rtnl_close(&rt);
 	return err;
 }
 
-int xi_park_set_peer(const struct xi_park *park, int up)
+int xi_park_close_peer(const struct xi_park *park)
 {
-	return park_set(park->peer_ifindex, up);
+	return park_down(park->peer_ifindex);
 }
 
 int xi_park_rest(const struct xi_park *park)
 {
-	return park_set(park->ifindex, 0);
+	return park_down(park->ifindex);
 }
 
 void xi_park_close(const struct xi_park *park)

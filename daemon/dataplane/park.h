@@ -22,8 +22,8 @@ struct xi_park {
 
 /* Makes worker's pair, or takes the one that an earlier daemon left; both ends up, quiet. 0 or -errno. */
 int xi_park_open(struct xi_park *park, unsigned int worker);
-/* Takes the second end down or up: nothing arrives while it is down. */
-int xi_park_set_peer(const struct xi_park *park, int up);
+/* Takes the second end down: nothing arrives there any more. */
+int xi_park_close_peer(const struct xi_park *park);
 /*
  * Takes the first end down as well, when all that was to be found out is: nothing can come in there
  * then, and run the program, unless somebody takes both ends up. The kernel calls it all the same.

@@ -20,7 +20,7 @@
 #include "log.h"
 
 #define IDLE_SPINS 16            /* empty rounds before the worker sleeps, or looks at the clock */
-#define XI_BURST_ROUND 512       /* packets after which a round sends, though more are waiting */
+#define BURST_ROUND 512          /* packets after which a round sends, though more are waiting */
 #define SLEEP_MS 1000
 #define SLEEP_TX_MS 20           /* while frames are out with the kernel */
 
@@ -91,8 +91,7 @@ static void worker_count_lost(struct xi_worker *w)
 		uint64_t lost = xi_xsk_rx_lost(&w->socks[i]);
 
 		if (lost)
-			__atomic_store_n(&w->counts[XI_DROP_RX_FULL],
-					 w->counts[XI_DROP_RX_FULL] + lost, __ATOMIC_RELAXED);
+			xi_worker_count_n(w, XI_DROP_RX_FULL, lost);
 	}
 }
 
@@ -123,7 +122,7 @@ static uint32_t worker_receive_all(struct xi_worker *w)
 		for (i = 0; i < w->nsocks; i++)
 			n += worker_receive(w, &w->socks[i]);
 		sum += n;
-	} while (w->burst && n && sum < XI_BURST_ROUND);
+	} while (w->burst && n && sum < BURST_ROUND);
 	return sum;
 }
 
