@@ -17,6 +17,8 @@ static bool is_carried(const struct xi_sa *sa, const struct xi_sa_key *raw)
 		return false;
 	if (sa->id.family != XI_IPV4 && sa->id.family != XI_IPV6)
 		return false;
+	if (sa->alg != XI_ALG_AES_GCM && sa->alg != XI_ALG_AES_CBC)
+		return false;
 	if (!xi_transform_valid(sa->alg, sa->auth, sa->key_bits, sa->icv_len))
 		return false;
 	return raw->alg == sa->alg && raw->auth == sa->auth && xi_key_valid(raw) &&
@@ -67,6 +69,7 @@ int xi_sa_ctx_init(struct xi_sa_ctx *ctx, const struct xi_sa *sa, const struct x
 		.output_marked = !!sa->output_mark_mask,
 		.block_mask = cipher->block - 1,
 		.random_iv = cipher->random_iv,
+		.proto = IPPROTO_ESP,
 		.replay =
 			{
 				.top = (uint64_t *)&state->top,

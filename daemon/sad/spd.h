@@ -15,12 +15,20 @@
 struct xi_spd;
 
 #define XI_POLICY_SAS 8
+#define XI_PATH_MAX 2        /* SAs over one packet */
 
 /* One policy as a worker sees it. */
 struct xi_spd_policy {
 	struct xi_policy policy;
-	uint32_t nsas;
-	uint32_t sas[XI_POLICY_SAS]; /* sa_index of outbound SAs that fit template 0, newest first */
+	uint32_t nsas, nnext;
+	uint32_t sas[XI_POLICY_SAS];  /* sa_index of outbound SAs that fit template 0, newest first */
+	uint32_t next[XI_POLICY_SAS]; /* the same of template 1, whose SA goes around that of 0 */
+};
+
+/* The SAs a received packet came through, in the order in which they were taken off: the outermost first. */
+struct xi_sa_path {
+	uint32_t n;
+	const struct xi_sa *sas[XI_PATH_MAX];
 };
 
 struct xi_spd_index;

@@ -86,9 +86,24 @@
 	X(119, DROP_CLEAR_IN_WORKER, "worker_clear_in", DROP, "arrived in clear though policy wants it protected (found by a worker)") \
 	X(120, DROP_SA_MODE, "sa_mode", DROP, "the SA's mode or family does not carry this packet") \
 	X(121, DROP_RX_FULL, "rx_full", DROP, "receive ring full or out of frames: the worker could not keep up") \
-	X(122, DROP_BURST_LOST, "burst_lost", DROP, "the outgoing device did not take a frame of a burst: receiver's ring full, or device down")
+	X(122, DROP_BURST_LOST, "burst_lost", DROP, "the outgoing device did not take a frame of a burst: receiver's ring full, or device down") \
+	/* worker: outcomes of the receive record (enum xi_crypto_status), one for each SA a packet came through */ \
+	X(128, STATUS_SUCCESS, "crypto_success", EVENT, "received: integrity verified, decrypted") \
+	X(129, STATUS_GENERIC_ERROR, "crypto_generic_error", EVENT, "received: the crypto engine failed") \
+	X(130, STATUS_TRANSPORT_AH_AUTH_FAILED, "crypto_transport_ah_auth_failed", EVENT, "received: ICV of AH in transport mode wrong") \
+	X(131, STATUS_TRANSPORT_ESP_AUTH_FAILED, "crypto_transport_esp_auth_failed", EVENT, "received: ICV of ESP in transport mode wrong") \
+	X(132, STATUS_TUNNEL_AH_AUTH_FAILED, "crypto_tunnel_ah_auth_failed", EVENT, "received: ICV of AH in tunnel mode wrong") \
+	X(133, STATUS_TUNNEL_ESP_AUTH_FAILED, "crypto_tunnel_esp_auth_failed", EVENT, "received: ICV of ESP in tunnel mode wrong") \
+	X(134, STATUS_INVALID_PACKET_SYNTAX, "crypto_invalid_packet_syntax", EVENT, "received: verified, but trailer or inner packet contradict themselves") \
+	X(135, STATUS_INVALID_PROTOCOL, "crypto_invalid_protocol", EVENT, "received: verified, but of a protocol that the SA does not carry") \
+	X(136, STATUS_NOT_DONE, "crypto_not_done", EVENT, "received, and dropped before any crypto") \
+	/* worker: more events */ \
+	X(137, REASSEMBLED, "reassembled", EVENT, "packet put together from fragments before its integrity was checked") \
+	X(138, FRAGMENTED, "fragmented", EVENT, "packet sent in fragments") \
+	X(139, MAPPING, "mapping", EVENT, "verified packet of UDP encapsulation came from another address or port") \
+	X(140, DUMMY_SENT, "dummy_sent", EVENT, "ESP dummy packet sent (RFC 4303 section 2.6)")
 
-#define XI_REASON_MAX 128
+#define XI_REASON_MAX 192
 
 enum xi_reason {
 #define X(value, symbol, name, kind, text) XI_##symbol = value,
