@@ -80,13 +80,14 @@ static bool in_allowed(struct xi_worker *w, const struct xi_flow *flow, const st
 {
 	const struct xi_spd_snapshot *snap = xi_spd_snapshot(w->config.spd);
 	struct xi_allowed *ways = w->allowed[flow_hash(flow, item->handle) % XI_ALLOWED].ways;
+	const struct xi_sa_path path = { .n = 1, .sas = { item->ctx->sa } };
 	struct xi_allowed answer;
 	uint32_t i;
 
 	for (i = 0; i < XI_ALLOWED_WAYS; i++)
 		if (allowed_is(&ways[i], flow, item->handle, snap->generation))
 			return true;
-	if (!xi_spd_allows_protected(snap, flow, item->ctx->sa))
+	if (!xi_spd_allows_protected(snap, flow, &path))
 		return false;
 	answer = (struct xi_allowed){
 		.sa_index = item->handle, .generation = snap->generation, .flow = *flow};
