@@ -87,6 +87,10 @@
 	X(120, DROP_SA_MODE, "sa_mode", DROP, "the SA's mode or family does not carry this packet") \
 	X(121, DROP_RX_FULL, "rx_full", DROP, "receive ring full or out of frames: the worker could not keep up") \
 	X(122, DROP_BURST_LOST, "burst_lost", DROP, "the outgoing device did not take a frame of a burst: receiver's ring full, or device down") \
+	X(123, DROP_FRAGMENT_BAD, "fragment_bad", DROP, "fragment that contradicts itself or others of its packet") \
+	X(124, DROP_FRAGMENT_OVERLAP, "fragment_overlap", DROP, "fragment repeated, or of a packet whose fragments overlap") \
+	X(125, DROP_FRAGMENT_TIMEOUT, "fragment_timeout", DROP, "fragment of a packet that did not become whole in time") \
+	X(126, DROP_FRAGMENT_FULL, "fragment_full", DROP, "fragment given up for newer ones: reassembly memory, or its sender's share, full") \
 	/* worker: outcomes of the receive record (enum xi_crypto_status), one for each SA a packet came through */ \
 	X(128, STATUS_SUCCESS, "crypto_success", EVENT, "received: integrity verified, decrypted") \
 	X(129, STATUS_GENERIC_ERROR, "crypto_generic_error", EVENT, "received: the crypto engine failed") \
