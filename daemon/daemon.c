@@ -29,7 +29,9 @@
 #include "dataplane/down.h"
 #include "dataplane/hostif.h"
 #include "dataplane/hostpath.h"
+#include "dataplane/news.h"
 #include "dataplane/nexthop.h"
+#include "dataplane/pathmtu.h"
 #include "dataplane/worker.h"
 #include "inspect.h"
 #include "localaddrs.h"
@@ -60,6 +62,7 @@ struct xi_daemon {
 	struct xi_spd *spd;
 	struct xi_cache *cache;
 	struct xi_nexthops *nexthops;
+	struct xi_pathmtu *pathmtu;
 	struct xi_hostif hostif;
 	struct xi_ports *portset;
 	struct xi_port_dev *const *ports; /* of portset, by slot */
@@ -407,6 +410,18 @@ static int daemon_nexthops(struct xi_daemon *d)
 	return xi_nexthops_create(&d->nexthops, &config);
 }
 
+static int daemon_pathmtu(struct xi_daemon *d)
+{
+	const struct xi_pathmtu_config config = {
+		.base = d->base,
+		.sad = d->sad,
+		.spd = d->spd,
+		.counts = xi_bpfobj_counts(d->bpf, XI_CONTROL_ROW),
+	};
+
+	return xi_pathmtu_create(&d->pathmtu, &config);
+}
+
 static json_t *daemon_cmd_down(void *arg, const json_t *req, const char **error)
 {
 	struct xi_daemon *d = arg;
@@ -551,6 +566,8 @@ static int daemon_open(struct xi_daemon *d)
 	if (!err)
 		err = daemon_nexthops(d);
 	if (!err)
+		err = daemon_pathmtu(d);
+	if (!err)
 		err = daemon_control(d);
 	if (!err)
 		err = daemon_load(d);
@@ -565,6 +582,7 @@ static void daemon_close(struct xi_daemon *d)
 	xi_control_destroy(d->control);
 	xi_xfrm_server_destroy(d->server);
 	daemon_stop_workers(d);
+	xi_pathmtu_destroy(d->pathmtu);
 	xi_nexthops_destroy(d->nexthops);
 	/* the SPD tells the cache of grace periods until it is gone */
 	xi_spd_destroy(d->spd);

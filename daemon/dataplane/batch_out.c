@@ -6,6 +6,7 @@
 
 #include <netinet/ip.h>
 
+#include "ipsec/pmtu.h"
 #include "sad/selector.h"
 
 #define BYPASS_PER_MS 16
@@ -171,6 +172,15 @@ static bool out_prepare(struct xi_worker *w, struct xi_item *item, uint64_t seq,
 	return true;
 }
 
+/* Of an inner packet. What is sent through the host's stack is bounded by the path alone. */
+static uint32_t out_limit(const struct xi_worker *w, const struct xi_sa_ctx *ctx,
+			  const struct xi_nexthop *nh)
+{
+	uint32_t mtu = xi_path_mtu(ctx->state, nh && nh->mtu ? nh->mtu : UINT32_MAX, w->now);
+
+	return mtu == UINT32_MAX ? mtu : out_inner_mtu(ctx, mtu);
+}
+
 /*
  * A run of packets of one SA: sequence numbers, next hop and MTU are found once for all of them.
  * Returns how many became ready, in place.
@@ -179,7 +189,7 @@ static uint32_t out_prepare_run(struct xi_worker *w, struct xi_item *run, uint32
 				struct xi_item *ready, struct xi_aead_job *jobs)
 {
 	const struct xi_nexthop *nh = out_nexthop(w, run->ctx);
-	uint32_t limit = nh && nh->mtu ? out_inner_mtu(run->ctx, nh->mtu) : UINT32_MAX;
+	uint32_t limit = out_limit(w, run->ctx, nh);
 	enum xi_reason why = XI_DROP_SEQ_EXHAUSTED;
 	uint32_t i, granted, done = 0;
 	uint64_t first = 0;
