@@ -63,6 +63,9 @@ struct xi_daemon {
 	struct xi_cache *cache;
 	struct xi_nexthops *nexthops;
 	struct xi_pathmtu *pathmtu;
+	struct xi_news_ring *news;
+	struct event *on_news;
+	struct xi_news_desk desk;
 	struct xi_hostif hostif;
 	struct xi_ports *portset;
 	struct xi_port_dev *const *ports; /* of portset, by slot */
@@ -98,6 +101,7 @@ static void daemon_on_tick(evutil_socket_t fd, short what, void *arg)
 	unsigned int i;
 
 	xi_sad_tick(d->sad, time(NULL));
+	xi_news_renew(d->news);
 	for (i = 0; i < XI_MAX_WORKERS; i++)
 		if (d->workers[i])
 			xi_worker_report(d->workers[i]);
@@ -295,6 +299,25 @@ static int daemon_cache(struct xi_daemon *d)
 	};
 
 	return xi_cache_create(&d->cache, &config);
+}
+
+static void daemon_on_news(evutil_socket_t fd, short what, void *arg)
+{
+	struct xi_daemon *d = arg;
+
+	if (xi_news_read(d->news, d->sad, &d->desk))
+		event_active(d->on_news, EV_READ, 0);
+}
+
+static int daemon_news(struct xi_daemon *d)
+{
+	int err = xi_news_create(&d->news, d->nworkers);
+
+	if (err)
+		return err;
+	d->on_news = event_new(d->base, xi_news_fd(d->news), EV_READ | EV_PERSIST, daemon_on_news,
+			       d);
+	return d->on_news && !event_add(d->on_news, NULL) ? 0 : -ENOMEM;
 }
 
 static int daemon_ports(struct xi_daemon *d)
@@ -564,6 +587,8 @@ static int daemon_open(struct xi_daemon *d)
 	if (!err)
 		err = daemon_cache(d);
 	if (!err)
+		err = daemon_news(d);
+	if (!err)
 		err = daemon_nexthops(d);
 	if (!err)
 		err = daemon_pathmtu(d);
@@ -582,6 +607,9 @@ static void daemon_close(struct xi_daemon *d)
 	xi_control_destroy(d->control);
 	xi_xfrm_server_destroy(d->server);
 	daemon_stop_workers(d);
+	if (d->on_news)
+		event_free(d->on_news);
+	xi_news_destroy(d->news);
 	xi_pathmtu_destroy(d->pathmtu);
 	xi_nexthops_destroy(d->nexthops);
 	/* the SPD tells the cache of grace periods until it is gone */

@@ -138,7 +138,7 @@ static void desk_mapping(const struct xi_sad *sad, const struct xi_news_desk *de
 {
 	const struct xi_sa_rec *rec = xi_sad_rec(sad, news->sa_index);
 
-	if (!rec || rec->sa.encap == XI_ENCAP_NONE || rec->sa.id.family != news->addr.family ||
+	if (!desk->mapping || !rec || rec->sa.encap == XI_ENCAP_NONE || rec->sa.id.family != news->addr.family ||
 	    (rec->sa.encap_sport == news->port &&
 	     !memcmp(rec->sa.saddr, news->addr.addr, sizeof(rec->sa.saddr))))
 		return;
@@ -155,7 +155,7 @@ bool xi_news_read(struct xi_news_ring *ring, const struct xi_sad *sad,
 	for (i = 0; i < NEWS_A_ROUND && xi_news_pop(ring, &news); i++) {
 		if (news.kind == XI_NEWS_MAPPING)
 			desk_mapping(sad, desk, &news);
-		else if (xi_sad_rec(sad, news.sa_index))
+		else if (desk->expire && xi_sad_rec(sad, news.sa_index))
 			desk->expire(desk->arg, news.sa_index);
 	}
 	return i == NEWS_A_ROUND;

@@ -49,7 +49,7 @@ void xi_news_renew(struct xi_news_ring *ring);
 struct xi_news_desk {
 	/* rec is not where the peer sends from: saddr and sport are */
 	void (*mapping)(void *arg, const struct xi_sa_rec *rec, const uint8_t saddr[16], uint16_t sport);
-	/* a limit of this SA is reached; which one, its counters say */
+	/* a limit of this SA is reached; which one, its counters say. NULL: nobody cares, as with mapping */
 	void (*expire)(void *arg, uint32_t sa_index);
 	void *arg;
 };

@@ -49,7 +49,7 @@ static int teardown(void **state)
 static struct xi_sa_state *add(struct fixture *f, const struct xi_sa *sa, uint64_t sent)
 {
 	const struct xi_replay_init init = { .oseq = sent };
-	struct xi_sa_key key = sample_key(1);
+	struct xi_sa_key key = sample_key(sa->id.spi);
 	const char *why;
 
 	assert_int_equal(xi_sad_add(f->sad, sa, &key, &init, &why), 0);
@@ -230,7 +230,7 @@ static void outlives_an_update(void **state)
 {
 	struct fixture *f = *state;
 	struct xi_sa sa = sample_sa("192.0.2.1", "192.0.2.2", 0x1001);
-	struct xi_sa_key key = sample_key(1);
+	struct xi_sa_key key = sample_key(sa.id.spi);
 	struct xi_quote q = quote_of(&sa, 7, 1400);
 	const char *why;
 
