@@ -6,6 +6,7 @@
 
 #include <netinet/ip.h>
 
+#include "ipsec/pmtu.h"
 #include "sad/selector.h"
 
 #define BYPASS_PER_MS 16
@@ -215,10 +216,12 @@ static bool out_prepare(struct xi_worker *w, struct xi_item *item, const struct 
 	return true;
 }
 
-static void out_limits(struct out_run *run, const struct xi_item *item)
+/* What is sent through the host's stack is bounded by the path alone. */
+static void out_limits(const struct xi_worker *w, struct out_run *run, const struct xi_item *item)
 {
 	uint32_t mtu = run->nh && run->nh->mtu ? run->nh->mtu : UINT32_MAX;
 
+	mtu = xi_path_mtu(out_last(item)->state, mtu, w->now);
 	run->limit = run->next_limit = UINT32_MAX;
 	if (mtu == UINT32_MAX)
 		return;
@@ -247,7 +250,7 @@ static uint32_t out_prepare_run(struct xi_worker *w, struct xi_item *items, uint
 	struct out_run run = {.nh = out_nexthop(w, out_last(&items[0]))};
 	uint32_t i, granted, done = first;
 
-	out_limits(&run, &items[0]);
+	out_limits(w, &run, &items[0]);
 	granted = out_take_seqs(&run, &items[0], n, &why);
 	for (i = granted; i < n; i++)
 		xi_item_drop(w, &items[i], why);

@@ -105,7 +105,9 @@
 	X(137, REASSEMBLED, "reassembled", EVENT, "packet put together from fragments before its integrity was checked") \
 	X(138, FRAGMENTED, "fragmented", EVENT, "packet sent in fragments") \
 	X(139, MAPPING, "mapping", EVENT, "verified packet of UDP encapsulation came from another address or port") \
-	X(140, DUMMY_SENT, "dummy_sent", EVENT, "ESP dummy packet sent (RFC 4303 section 2.6)")
+	X(140, DUMMY_SENT, "dummy_sent", EVENT, "ESP dummy packet sent (RFC 4303 section 2.6)") \
+	/* control thread: more events */ \
+	X(141, PATH_MTU, "path_mtu", EVENT, "path MTU of an SA lowered by ICMP")
 
 #define XI_REASON_MAX 192
 
