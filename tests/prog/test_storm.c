@@ -154,9 +154,9 @@ static void storm_cipher(void **state)
 {
 	struct xi_bed *bed = *state;
 
-	storm(bed, bed->skel->progs.xdp_cipher, XI_ROLE_CIPHER, true, false, 6);
-	storm(bed, bed->skel->progs.xdp_cipher, XI_ROLE_CIPHER, true, true, 6);
-	storm(bed, bed->skel->progs.xdp_cipher, XI_ROLE_CIPHER, false, true, 7);
+	storm(bed, bed->skel->progs.xdp_cipher, XI_ROLE_CIPHER, true, false, 5);
+	storm(bed, bed->skel->progs.xdp_cipher, XI_ROLE_CIPHER, true, true, 5);
+	storm(bed, bed->skel->progs.xdp_cipher, XI_ROLE_CIPHER, false, true, 6);
 }
 
 static void storm_plain(void **state)
