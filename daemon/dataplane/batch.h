@@ -13,7 +13,7 @@
 #include "dataplane/hostpath.h"
 #include "dataplane/worker.h"
 #include "dataplane/xsk.h"
-#include "ipsec/esp.h"
+#include "ipsec/transform.h"
 
 #define XI_BATCH 64
 /* remembered answers of the inbound policy check: sets, a power of two, and answers in each */
@@ -25,19 +25,25 @@ struct xi_item {
 	struct xi_pkt pkt;
 	uint64_t frame;              /* offset of its frame in the umem */
 	const struct xi_sa_ctx *ctx;
+	/* the SA around that of ctx, NULL: none. Out: still to come. In: taken off already */
+	const struct xi_sa_ctx *next;
 	const struct xi_nexthop *nh; /* on the way out: of the SA's peer, NULL: not known */
 	/* out of the metadata */
 	uint32_t handle;
 	uint32_t slot;               /* where its context was when XDP looked */
-	uint32_t port;
+	uint32_t next_handle;
+	uint32_t next_slot;
+	uint16_t port;
+	uint16_t flags;              /* XI_META_* */
 };
 
-/* "This flow may come in through this SA", under one SPD generation. */
+/* "This flow may come in through this SA, inside that one", under one SPD generation. */
 struct xi_allowed {
 	struct xi_flow flow;
 	uint32_t sa_index;
+	uint32_t next_index;         /* 0: there is none around it */
 	uint32_t generation;
-	uint8_t fill[12];
+	uint8_t fill[8];
 };
 XI_ASSERT(sizeof(struct xi_allowed) == 64);
 
@@ -79,8 +85,13 @@ struct xi_worker {
 	struct xi_item out[XI_BATCH];
 	struct xi_item in[XI_BATCH];
 	struct xi_aead_job jobs[XI_BATCH];
+	struct xi_frame framed[XI_BATCH]; /* of the packets in out[]; by the SA around them: */
+	struct xi_frame next_framed[XI_BATCH];
 	struct xi_esp_in esp_in[XI_BATCH]; /* of the packets in in[] */
-	struct xi_sa_ctx slow[XI_BATCH]; /* contexts made for one packet */
+	struct xi_ah_saved saved[XI_BATCH];
+	uint32_t nagain;
+	struct xi_item again[XI_BATCH]; /* out of one SA, and for another of ours */
+	struct xi_sa_ctx slow[2 * XI_BATCH]; /* contexts made for one packet */
 	struct xi_allowed_set *allowed;
 
 	pthread_t thread;
@@ -153,7 +164,8 @@ void xi_batch_clear(struct xi_worker *w, struct xi_item *item);
 
 /* The ways out (emit.c). Each consumes the item. */
 void xi_emit_port(struct xi_worker *w, struct xi_item *item, const struct xi_nexthop *nh);
-void xi_emit_host(struct xi_worker *w, struct xi_item *item, uint32_t sa_index, enum xi_crypto_status status);
+/* To the host, with the receive record of the SAs it came through (item->ctx, next), if any. */
+void xi_emit_host(struct xi_worker *w, struct xi_item *item, enum xi_crypto_status status);
 /* A finished ESP packet to ctx's peer: next hop if known, else the host's stack. */
 void xi_emit_esp(struct xi_worker *w, struct xi_item *item, const struct xi_nexthop *nh);
 /* Does not fit: tells the sender the MTU that would (rate-limited) and drops the packet. */

@@ -67,8 +67,21 @@ static uint16_t emit_ethertype(const struct xi_pkt *pkt)
 	return pkt->data[0] >> 4 == 6 ? ETH_P_IPV6 : ETH_P_IP;
 }
 
-void xi_emit_host(struct xi_worker *w, struct xi_item *item, uint32_t sa_index,
-		  enum xi_crypto_status status)
+/* What the offload model reports of a received packet: which SAs, and that one of them must go. */
+static uint8_t emit_record_flags(const struct xi_item *item)
+{
+	uint8_t flags = 0;
+
+	if (item->ctx)
+		flags |= XI_RECORD_CRYPTO_DONE;
+	if (item->next)
+		flags |= XI_RECORD_NEXT_CRYPTO_DONE;
+	if ((item->ctx && xi_sa_expired(item->ctx)) || (item->next && xi_sa_expired(item->next)))
+		flags |= XI_RECORD_SA_DELETE_REQ;
+	return flags;
+}
+
+void xi_emit_host(struct xi_worker *w, struct xi_item *item, enum xi_crypto_status status)
 {
 	struct xi_tx *tx = w->by_port[0];
 	struct ethhdr eth;
@@ -78,7 +91,8 @@ void xi_emit_host(struct xi_worker *w, struct xi_item *item, uint32_t sa_index,
 		return;
 	}
 	memcpy(eth.h_dest, w->config.host_mac, ETH_ALEN);
-	xi_hostif_record(eth.h_source, sa_index, status);
+	xi_hostif_record(eth.h_source, item->ctx ? item->ctx->sa_index : 0,
+			 (uint8_t)(status | emit_record_flags(item)));
 	eth.h_proto = htons(emit_ethertype(&item->pkt));
 	emit_frame(w, item, tx, (const uint8_t *)&eth, XI_TX_HOST);
 }
@@ -154,7 +168,7 @@ static void emit_back(struct xi_worker *w, struct xi_item *item, const uint8_t f
 	struct ethhdr eth;
 
 	if (port->config.role == XI_ROLE_HOST) {
-		xi_emit_host(w, item, 0, XI_CRYPTO_NOT_DONE);
+		xi_emit_host(w, item, XI_CRYPTO_NOT_DONE);
 		return;
 	}
 	memcpy(eth.h_dest, frame_src, ETH_ALEN);

@@ -79,6 +79,17 @@ enum xi_crypto_status {
 	XI_CRYPTO_NOT_DONE = 8,
 };
 
+/*
+ * Receive record: the source MAC of a frame handed to the host, locally administered, says which SA the packet came
+ * through and what was verified: 02:FS:II:II:II:II, F flags (XI_RECORD_*), S status (enum xi_crypto_status), I sa_index of
+ * the innermost SA, 0 = none (bypass).
+ */
+#define XI_RECORD_MAC 0x02
+#define XI_RECORD_STATUS 0x0f
+#define XI_RECORD_CRYPTO_DONE 0x10       /* by that SA */
+#define XI_RECORD_NEXT_CRYPTO_DONE 0x20  /* and by the SA around it */
+#define XI_RECORD_SA_DELETE_REQ 0x40     /* one of them has reached a hard limit */
+
 struct xi_addr {
 	__u8 addr[16];
 	enum xi_family family;
