@@ -43,11 +43,12 @@ void xi_batch_take(struct xi_worker *w, uint64_t addr, uint32_t len)
 	xi_slots_prefetch(w->slots, item->slot, out);
 	item->port = meta->m.port;
 	item->flags = meta->m.flags;
+	item->piece = false;
 	if (out)
 		w->nout++;
-	else if (item->handle)
+	else if (item->handle || ((item->flags & XI_META_FRAGMENT) && xi_batch_arrived(w, item)))
 		w->nin++;
-	else
+	else if (!(item->flags & XI_META_FRAGMENT))
 		xi_batch_clear(w, item);
 }
 
@@ -79,4 +80,13 @@ const struct xi_sa_ctx *xi_batch_context(struct xi_worker *w, uint32_t handle, u
 		return NULL;
 	w->nslow++;
 	return made;
+}
+
+void xi_batch_tell(struct xi_worker *w, struct xi_esp_tally *tally)
+{
+	const struct xi_news news = { .kind = XI_NEWS_EXPIRED, .sa_index = tally->expired };
+
+	if (tally->expired && w->config.news)
+		xi_news_push(w->config.news, w->config.index, &news);
+	tally->expired = 0;
 }

@@ -13,9 +13,11 @@
 #include "dataplane/hostpath.h"
 #include "dataplane/worker.h"
 #include "dataplane/xsk.h"
+#include "ipsec/reassemble.h"
 #include "ipsec/transform.h"
 
 #define XI_BATCH 64
+#define XI_PIECES (4 * XI_BATCH)
 /* remembered answers of the inbound policy check: sets, a power of two, and answers in each */
 #define XI_ALLOWED 2048
 #define XI_ALLOWED_WAYS 2
@@ -35,6 +37,8 @@ struct xi_item {
 	uint32_t next_slot;
 	uint16_t port;
 	uint16_t flags;              /* XI_META_* */
+	uint16_t mtu;                /* out: of the path, if the packet may be cut on its way out; else 0 */
+	bool piece;                  /* out: of a packet that was cut before; aged already */
 };
 
 /* "This flow may come in through this SA, inside that one", under one SPD generation. */
@@ -91,6 +95,10 @@ struct xi_worker {
 	struct xi_ah_saved saved[XI_BATCH];
 	uint32_t nagain;
 	struct xi_item again[XI_BATCH]; /* out of one SA, and for another of ours */
+	uint32_t npieces;
+	struct xi_item pieces[XI_PIECES]; /* of packets that were cut before ESP */
+	struct xi_reassembly *held_in, *held_out;
+	uint32_t fragment_id;        /* IPv6 identification of the next packet of ours that is cut */
 	struct xi_sa_ctx slow[2 * XI_BATCH]; /* contexts made for one packet */
 	struct xi_allowed_set *allowed;
 
@@ -143,6 +151,9 @@ static inline bool xi_ctx_is_slow(const struct xi_sa_ctx *ctx)
 	return !ctx->key;
 }
 
+/* Tells the control thread of an SA that a flush found at a limit. */
+void xi_batch_tell(struct xi_worker *w, struct xi_esp_tally *tally);
+
 /* Packets that got their context in one way or the other, counted once a batch. */
 struct xi_batch_tally {
 	uint32_t fast, slow;
@@ -162,12 +173,33 @@ void xi_batch_in(struct xi_worker *w);
 /* Cleartext from a port that XDP could not judge alone. */
 void xi_batch_clear(struct xi_worker *w, struct xi_item *item);
 
+/* Fragments (batch_fragment.c). 0 or -errno. */
+int xi_batch_fragments_create(struct xi_worker *w);
+void xi_batch_fragments_destroy(struct xi_worker *w);
+/* Gives up what waited for too long. */
+void xi_batch_fragments_expire(struct xi_worker *w);
+/*
+ * A fragment that arrived for this host. True: a packet became whole, and its SA is known
+ * (item->handle). Else the item was consumed; whole packets of no SA are judged as cleartext.
+ */
+bool xi_batch_arrived(struct xi_worker *w, struct xi_item *item);
+/*
+ * For transport mode, which protects whole datagrams. True: the item is one, perhaps only now. Else
+ * it was consumed.
+ */
+bool xi_batch_whole(struct xi_worker *w, struct xi_item *item);
+/* Cuts a packet whose SAs are known into pieces of at most limit bytes, for the next round. Consumes it. */
+void xi_batch_cut(struct xi_worker *w, struct xi_item *item, uint32_t limit);
+/* Cuts what is finished into pieces of at most mtu bytes and emits each. Consumes the item. */
+void xi_emit_cut(struct xi_worker *w, struct xi_item *item, uint32_t mtu,
+		 void (*emit)(struct xi_worker *w, struct xi_item *piece));
+
 /* The ways out (emit.c). Each consumes the item. */
 void xi_emit_port(struct xi_worker *w, struct xi_item *item, const struct xi_nexthop *nh);
 /* To the host, with the receive record of the SAs it came through (item->ctx, next), if any. */
 void xi_emit_host(struct xi_worker *w, struct xi_item *item, enum xi_crypto_status status);
-/* A finished ESP packet to ctx's peer: next hop if known, else the host's stack. */
-void xi_emit_esp(struct xi_worker *w, struct xi_item *item, const struct xi_nexthop *nh);
+/* A finished packet to the SA's peer: by item->nh if known, else the host's stack. In pieces if it must be. */
+void xi_emit_esp(struct xi_worker *w, struct xi_item *item);
 /* Does not fit: tells the sender the MTU that would (rate-limited) and drops the packet. */
 void xi_emit_too_big(struct xi_worker *w, struct xi_item *item, uint32_t mtu);
 /* Finds the next hop of an address; asks for it when it is not known yet. */

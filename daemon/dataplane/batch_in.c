@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "ipsec/bytes.h"
 #include "ipsec/sa_id.h"
 #include "sad/selector.h"
 
@@ -195,6 +196,24 @@ static void in_deliver(struct xi_worker *w, struct xi_item *item, struct in_run 
 		xi_emit_host(w, item, XI_CRYPTO_SUCCESS);
 }
 
+/*
+ * A verified packet of UDP encapsulation from elsewhere than the SA says: told to the key manager,
+ * who decides (RFC 3948 section 5). The outer header is still in front of it.
+ */
+static void in_moved(struct xi_worker *w, const struct xi_item *item, const struct xi_esp_in *in)
+{
+	struct xi_news news = { .kind = XI_NEWS_MAPPING, .sa_index = item->ctx->sa_index };
+	const uint8_t *ip = item->pkt.data;
+	bool v6 = ip[0] >> 4 == 6;
+
+	news.addr.family = v6 ? XI_IPV6 : XI_IPV4;
+	memcpy(news.addr.addr, ip + (v6 ? 8 : 12), v6 ? 16 : 4);
+	news.port = xi_get16(ip + in->header_len);
+	xi_worker_count(w, XI_MAPPING);
+	if (w->config.news)
+		xi_news_push(w->config.news, w->config.index, &news);
+}
+
 static void in_finish(struct xi_worker *w, uint32_t i, struct xi_esp_tally *tally,
 		      struct in_run *run)
 {
@@ -202,6 +221,8 @@ static void in_finish(struct xi_worker *w, uint32_t i, struct xi_esp_tally *tall
 	enum xi_crypto_status status;
 	enum xi_reason reason;
 
+	if (item->ctx->encap && w->esp_in[i].moved && !w->esp_in[i].verdict)
+		in_moved(w, item, &w->esp_in[i]);
 	reason = xi_in_finish(item->ctx, &item->pkt, &w->jobs[i], &w->esp_in[i], &w->saved[i],
 			      tally, &status);
 	if (reason != XI_NONE) {
@@ -228,6 +249,7 @@ static void in_finish_all(struct xi_worker *w, uint32_t n)
 			in_finish(w, i, &tally, &run);
 	}
 	xi_esp_tally_flush(&tally);
+	xi_batch_tell(w, &tally);
 }
 
 static void in_round(struct xi_worker *w)

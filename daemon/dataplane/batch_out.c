@@ -173,6 +173,7 @@ static bool out_dont_fragment(const struct xi_pkt *pkt)
 /* What packets of one run have in common. */
 struct out_run {
 	const struct xi_nexthop *nh;
+	uint32_t mtu;                /* of the path */
 	uint32_t limit;              /* bytes of a packet that fits into both SAs and the path */
 	uint32_t next_limit;         /* of one that fits into the outer SA */
 	uint64_t seq, next_seq;      /* of the next packet */
@@ -189,23 +190,50 @@ static enum xi_reason out_frame(struct xi_item *item, const struct out_run *run,
 	return xi_out_frame(item->next, run->next_seq, run->next_limit, &item->pkt, next_framed);
 }
 
+/*
+ * A packet longer than the path takes. Its sender hears of it, if it may not be cut; else it is cut
+ * before it is protected, so that the peer need not put ESP together, or, where that is asked for and
+ * always in transport mode (RFC 4303 section 3.3.4), afterwards: true, and the item goes on.
+ */
+static bool out_too_long(struct xi_worker *w, struct xi_item *item, const struct out_run *run)
+{
+	if (out_dont_fragment(&item->pkt)) {
+		xi_emit_too_big(w, item, run->limit);
+		return false;
+	}
+	if (w->config.fragment_after || item->ctx->transport || item->next) {
+		item->mtu = (uint16_t)run->mtu;
+		return true;
+	}
+	if (item->piece)
+		xi_item_drop(w, item, XI_DROP_TOO_BIG); /* the path has just become smaller */
+	else
+		xi_batch_cut(w, item, run->limit);
+	return false;
+}
+
+/* What happens to a packet before it is framed. False: the item was consumed. */
+static bool out_admit(struct xi_worker *w, struct xi_item *item, const struct out_run *run)
+{
+	if (item->ctx->transport && !xi_batch_whole(w, item))
+		return false;
+	if (w->config.ports[item->port]->config.role == XI_ROLE_PLAIN && !item->piece &&
+	    !xi_emit_age(&item->pkt)) {
+		xi_item_drop(w, item, XI_DROP_TTL);
+		return false;
+	}
+	item->mtu = 0;
+	return item->pkt.len <= run->limit || out_too_long(w, item, run);
+}
+
 /* One packet, framed, up to its crypto job: all of them number i. False: the item was consumed. */
 static bool out_prepare(struct xi_worker *w, struct xi_item *item, const struct out_run *run,
 			uint32_t i)
 {
 	enum xi_reason reason;
 
-	if (item->pkt.len > run->limit) {
-		if (out_dont_fragment(&item->pkt))
-			xi_emit_too_big(w, item, run->limit);
-		else
-			xi_item_drop(w, item, XI_DROP_TOO_BIG);
+	if (!out_admit(w, item, run))
 		return false;
-	}
-	if (w->config.ports[item->port]->config.role == XI_ROLE_PLAIN && !xi_emit_age(&item->pkt)) {
-		xi_item_drop(w, item, XI_DROP_TTL);
-		return false;
-	}
 	reason = out_frame(item, run, &w->framed[i], &w->next_framed[i]);
 	if (reason == XI_NONE)
 		reason = xi_out_job(item->ctx, &w->framed[i], &w->saved[i], &w->jobs[i]);
@@ -221,7 +249,7 @@ static void out_limits(const struct xi_worker *w, struct out_run *run, const str
 {
 	uint32_t mtu = run->nh && run->nh->mtu ? run->nh->mtu : UINT32_MAX;
 
-	mtu = xi_path_mtu(out_last(item)->state, mtu, w->now);
+	run->mtu = mtu = xi_path_mtu(out_last(item)->state, mtu, w->now);
 	run->limit = run->next_limit = UINT32_MAX;
 	if (mtu == UINT32_MAX)
 		return;
@@ -295,7 +323,7 @@ static uint32_t out_finish_all(struct xi_worker *w, uint32_t n, struct xi_esp_ta
 		if (reason != XI_NONE) {
 			xi_item_drop(w, item, reason);
 		} else if (!item->next) {
-			xi_emit_esp(w, item, item->nh);
+			xi_emit_esp(w, item);
 		} else {
 			w->framed[again] = w->next_framed[i];
 			w->out[again] = *item;
@@ -325,11 +353,12 @@ static uint32_t out_next_jobs(struct xi_worker *w, uint32_t n)
 	return ready;
 }
 
-void xi_batch_out(struct xi_worker *w)
+/* The first n packets of out[], whose contexts are known. */
+static void out_send(struct xi_worker *w, uint32_t n)
 {
-	uint32_t n = out_prepare_all(w, out_resolve_all(w));
 	struct xi_esp_tally tally = { .now = w->now };
 
+	n = out_prepare_all(w, n);
 	w->config.engine->seal(w->crypto, w->jobs, n);
 	n = out_finish_all(w, n, &tally);
 	if (n) {
@@ -338,5 +367,26 @@ void xi_batch_out(struct xi_worker *w)
 		out_finish_all(w, n, &tally);
 	}
 	xi_esp_tally_flush(&tally);
+	xi_batch_tell(w, &tally);
+}
+
+/* Pieces fit: each round only frames what the one before has cut. */
+static void out_send_pieces(struct xi_worker *w)
+{
+	uint32_t i, n, npieces = w->npieces;
+
+	w->npieces = 0;
+	for (i = 0; i < npieces; i += n) {
+		n = npieces - i < XI_BATCH ? npieces - i : XI_BATCH;
+		memcpy(w->out, &w->pieces[i], n * sizeof(w->out[0]));
+		out_send(w, n);
+	}
+}
+
+void xi_batch_out(struct xi_worker *w)
+{
+	out_send(w, out_resolve_all(w));
+	if (w->npieces)
+		out_send_pieces(w);
 	w->nout = 0;
 }

@@ -81,10 +81,21 @@ static uint8_t emit_record_flags(const struct xi_item *item)
 	return flags;
 }
 
+/* Pieces of a packet that came out of its SAs. */
+static void emit_host_piece(struct xi_worker *w, struct xi_item *piece)
+{
+	xi_emit_host(w, piece, piece->ctx ? XI_CRYPTO_SUCCESS : XI_CRYPTO_NOT_DONE);
+}
+
 void xi_emit_host(struct xi_worker *w, struct xi_item *item, enum xi_crypto_status status)
 {
 	struct xi_tx *tx = w->by_port[0];
 	struct ethhdr eth;
+
+	if (item->pkt.len > w->config.host_mtu) {
+		xi_emit_cut(w, item, w->config.host_mtu, emit_host_piece);
+		return;
+	}
 
 	if (!tx) {
 		xi_item_drop(w, item, XI_DROP_HOST_FULL);
@@ -117,12 +128,22 @@ static void emit_raw(struct xi_worker *w, struct xi_item *item)
 	xi_frame_put(&w->frames, item->frame);
 }
 
-void xi_emit_esp(struct xi_worker *w, struct xi_item *item, const struct xi_nexthop *nh)
+static void emit_protected(struct xi_worker *w, struct xi_item *item)
 {
+	const struct xi_nexthop *nh = item->nh;
+
 	if (nh && nh->kind == XI_NEXTHOP_PORT && w->by_port[nh->port])
 		xi_emit_port(w, item, nh);
 	else
 		emit_raw(w, item);
+}
+
+void xi_emit_esp(struct xi_worker *w, struct xi_item *item)
+{
+	if (item->mtu && item->pkt.len > item->mtu)
+		xi_emit_cut(w, item, item->mtu, emit_protected);
+	else
+		emit_protected(w, item);
 }
 
 /*
