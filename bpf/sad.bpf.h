@@ -109,7 +109,7 @@ static __always_inline enum xi_reason xi_judge_sa(struct xdp_md *ctx, const stru
 			return xi_sa_hit(ctx, v, cached);
 	}
 	if (!xi_is_local(v->flow.daddr, v->flow.family)) {
-		v->udp = XI_UDP_PLAIN;
+		v->udp = XI_UDP_PLAIN; /* spares xi_exempt_in() the same question */
 		return xi_sa_foreign(v);
 	}
 	if (v->fragment)
