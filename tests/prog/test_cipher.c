@@ -222,7 +222,6 @@ static const struct xi_case ah_cases[] = {
 };
 /* clang-format on */
 
-
 #define UDP4(...)                                                                                  \
 	{                                                                                          \
 		.src = "10.2.0.9", .dst = "10.1.0.1", .proto = IPPROTO_UDP, .sport = 500,          \
