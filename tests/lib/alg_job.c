@@ -157,24 +157,40 @@ static void job_make(struct alg_case *c, uint32_t head_len, uint32_t len, bool e
 		alg_random(job->aad + 4, 4);
 	memcpy(job->aad + (esn ? 8 : 4), head + 4, 4);
 	memcpy(job->nonce, c->raw.key + c->raw.len - c->raw.auth_len - salt_len, salt_len);
-	memcpy(job->nonce + salt_len, head + 8, 8);
+	memcpy(job->nonce + salt_len, head + 8, 8); /* of AH and CBC, which use none, anything */
+}
+
+void alg_case_set(struct alg_case *c, const uint8_t *head, uint32_t head_len, const uint8_t *clear,
+		  uint32_t len, bool esn)
+{
+	uint8_t *mem = c->mem + ALG_GUARD;
+
+	assert_true(head_len <= ALG_HEAD_MAX && len <= ALG_DATA_MAX);
+	c->key = NULL;
+	alg_random(c->mem, ALG_GUARD);
+	memcpy(mem, head, head_len);
+	memcpy(mem + head_len, clear, len);
+	alg_random(mem + head_len + len, ALG_ICV_MAX + ALG_GUARD);
+	memcpy(c->clear, clear, len);
+	job_make(c, head_len, len, esn);
+	memcpy(c->before, c->mem, sizeof(c->mem));
 }
 
 void alg_case_make(struct alg_case *c, const struct alg_transform *t, uint32_t len, bool esn)
 {
 	uint32_t head_len = 8U + algs[t->alg].iv_len, block = algs[t->alg].block;
+	static uint8_t clear[ALG_DATA_MAX];
+	uint8_t head[ALG_HEAD_MAX];
 
 	c->t = *t;
-	c->key = NULL;
 	raw_make(&c->raw, t);
 	/* the packet as AH sees it may be divided anywhere */
 	if (t->ah)
 		head_len = 8 + (uint32_t)random() % (ALG_HEAD_MAX - 8);
 	len = (len + block - 1) / block * block;
-	alg_random(c->mem, ALG_GUARD + head_len + len + ALG_ICV_MAX + ALG_GUARD);
-	job_make(c, head_len, len, esn);
-	memcpy(c->clear, c->job.data, len);
-	memcpy(c->before, c->mem, sizeof(c->mem));
+	alg_random(head, head_len);
+	alg_random(clear, len);
+	alg_case_set(c, head, head_len, clear, len, esn);
 }
 
 void alg_case_key(struct alg_case *c, const struct xi_engine *e)

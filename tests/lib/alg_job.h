@@ -56,6 +56,10 @@ void alg_random(uint8_t *p, size_t n);
 /* A random key, head and data of the transform; len: rounded up to what the cipher takes. The job
  * has no key yet but raw. */
 void alg_case_make(struct alg_case *c, const struct alg_transform *t, uint32_t len, bool esn);
+/* The same of c->t and c->raw as they are, with this head (SPI, sequence number, IV; at least 16
+ * bytes of it, or what AH covers first) and data. */
+void alg_case_set(struct alg_case *c, const uint8_t *head, uint32_t head_len, const uint8_t *clear,
+		  uint32_t len, bool esn);
 void alg_case_key(struct alg_case *c, const struct xi_engine *e);
 void alg_case_unkey(struct alg_case *c, const struct xi_engine *e);
 /* OpenSSL's answer: c->sealed and c->icv, from c->clear and what is in the head. */
