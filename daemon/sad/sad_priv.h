@@ -60,6 +60,9 @@ struct xi_sad_node {
 	struct cds_lfht_node by_pair; /* in transport mode */
 	uint64_t order;              /* by which it became known: newer ones have a higher one */
 	bool paired;
+	bool chosen;                 /* of its pair: it counts in the SPD's choices; xi_pairs_update() */
+	bool is_news;
+	struct xi_sad_node *news_prev, *news_next;
 	uint8_t sender[XI_DIGEST_LEN]; /* hash of key and source address */
 	struct xi_sad_node *same_sender; /* older SA of the same; hh_sender holds the newest */
 	UT_hash_handle hh_sender;
@@ -96,6 +99,7 @@ struct xi_sad_tables {
 	struct cds_lfht *by_id;      /* larval SAs too */
 	struct cds_lfht *by_pair;    /* those in transport mode, by their two addresses */
 	uint64_t order_next;
+	struct xi_sad_node *news;    /* one at least of each pair whose SAs changed since the SPD looked */
 };
 
 struct xi_sad {
@@ -155,6 +159,24 @@ struct xi_sad_node *xi_sad_node(const struct xi_sad *sad, const struct xi_sa_id 
 /* SAs in transport mode; others are left alone. */
 void xi_pair_add(struct xi_sad *sad, struct xi_sad_node *node);
 void xi_pair_del(struct xi_sad *sad, struct xi_sad_node *node);
+/*
+ * SAs in transport mode with exactly these addresses, in no order; for workers too. The record is as published when
+ * it was looked at.
+ */
+struct xi_pair_iter {
+	struct xi_pair_key {
+		uint8_t saddr[16];
+		uint8_t daddr[16];
+		enum xi_proto proto;
+		enum xi_family family;
+	} key;
+	const struct xi_sad *sad;
+	struct cds_lfht_iter iter;
+	const struct xi_sa_rec *rec;
+};
+struct xi_sad_node *xi_pair_first(struct xi_pair_iter *it, const struct xi_sad *sad, const struct xi_pair_key *key);
+struct xi_sad_node *xi_pair_next(struct xi_pair_iter *it);
+void xi_pair_news_del(struct xi_sad *sad, struct xi_sad_node *node);
 
 /* peer.c */
 int xi_peers_add(struct xi_sad *sad, struct xi_sad_node *node);
