@@ -86,8 +86,8 @@ struct xi_sad_slots {
 };
 
 struct xi_sad_windows {
-	uint32_t *free;              /* stack */
-	uint32_t nfree;
+	uint16_t *chunks;            /* of XI_WINDOW_RUN slots each; a bit set: free */
+	uint32_t nchunks;
 };
 
 /*
@@ -132,11 +132,20 @@ void xi_slot_give(struct xi_sad *sad, uint32_t slot);
  */
 void xi_slots_rebuild(struct xi_sad *sad, uint32_t gen_top);
 bool xi_generation_newer(uint32_t a, uint32_t b);
-/* XI_NO_SLOT for windows that fit into sa_state. -EINVAL too large, -ENOSPC none free. */
+/* window.c */
+#define XI_WHY_WINDOW_TOO_LARGE "replay window too large; at most 65536 packets"
+int xi_windows_init(struct xi_sad *sad);
+void xi_windows_free(struct xi_sad *sad);
+/* Words of a window, at most XI_WINDOW_MAX: a power of two, 32 * (words - 1) >= the window. */
+uint32_t xi_window_words(uint32_t replay_window);
+/*
+ * The first slot of a run for the window, zeroed; XI_NO_SLOT for windows that fit into sa_state. -EINVAL too large,
+ * -ENOSPC no run free.
+ */
 int xi_window_take(struct xi_sad *sad, uint32_t replay_window, uint32_t *slot, const char **why);
-void xi_window_give(struct xi_sad *sad, uint32_t slot);
-/* Takes a given slot away from the free ones. -EINVAL: not free. */
-int xi_window_claim(struct xi_sad *sad, uint32_t slot);
+void xi_window_give(struct xi_sad *sad, const struct xi_sa *sa);
+/* Takes the SA's own run away from the free ones. -EINVAL: it is not free, or none. */
+int xi_window_claim(struct xi_sad *sad, const struct xi_sa *sa);
 
 /* sa_state.c */
 uint64_t xi_sa_seq_max(const struct xi_sa *sa);
