@@ -10,6 +10,7 @@
 #include "control/names.h"
 #include "control/portcmd.h"
 #include "control/stats.h"
+#include "ipsec/pmtu.h"
 #include "version.h"
 
 /* Where a page begins, and where the next one does. */
@@ -116,6 +117,7 @@ static void put_state(json_t *out, const struct xi_sa_state *state, uint64_t now
 {
 	uint64_t first = __atomic_load_n(&state->use_time, __ATOMIC_RELAXED);
 	uint64_t last = __atomic_load_n(&state->last_use, __ATOMIC_RELAXED);
+	uint32_t pmtu = xi_pmtu_learned(state, now);
 
 	put_counter(out, "packets", &state->packets);
 	put_counter(out, "bytes", &state->bytes);
@@ -124,6 +126,7 @@ static void put_state(json_t *out, const struct xi_sa_state *state, uint64_t now
 	put_counter(out, "oseq", &state->oseq);
 	put_counter(out, "oseq_limit", &state->oseq_limit);
 	put_counter(out, "top", &state->top);
+	put(out, "pmtu", pmtu ? xi_json_u64(pmtu) : json_null());
 	put(out, "errors", errors_json(state));
 }
 

@@ -99,7 +99,13 @@ enum xi_verdict xi_spd_judge_out(const struct xi_spd_snapshot *snap, const struc
 				 const struct xi_spd_policy **policy);
 /* May this cleartext packet, which came through no SA, come in (in, or fwd when daddr is not local)? */
 bool xi_spd_allows_clear(const struct xi_spd_snapshot *snap, const struct xi_flow *flow);
-/* May this packet, which came through sa in tunnel mode, come in? Selector, then policy and its templates. */
-bool xi_spd_allows_protected(const struct xi_spd_snapshot *snap, const struct xi_flow *flow, const struct xi_sa *sa);
+/*
+ * May this packet come in, which came through these SAs? As the kernel's __xfrm_policy_check(): the flow of what is left
+ * when all were taken off meets the selector of each; then the policy's templates, of which the last was applied last
+ * when sending, are met one after the other by the SAs from the outermost in. An SA in tunnel mode that no template
+ * names is one too many; one in transport mode is not. n 0: xi_spd_allows_clear().
+ */
+bool xi_spd_allows_protected(const struct xi_spd_snapshot *snap, const struct xi_flow *flow,
+			     const struct xi_sa_path *path);
 
 #endif
