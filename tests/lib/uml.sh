@@ -45,8 +45,7 @@ uml_start() {
 
 # The file is there, or nobody is left to write it: a process that has ended has no command line.
 uml_settled() {
-	local words
-	[ -s "$1" ] || ! read -r -d '' words < "/proc/${xi_pids[uml]}/cmdline"
+	[ -s "$1" ] || ! read -r -d '' _ < "/proc/${xi_pids[uml]}/cmdline"
 }
 
 uml_up() {

@@ -20,17 +20,18 @@
 #                                           size was answered, whoever asked, and each SA counted each packet at both ends
 #   matrix_carries SET                      is it in XI_MATRIX?
 #
-# XI_MATRIX: the sets of rows, and the modes, that are run; the others wait for xipsec to carry them: take
-# XI_MATRIX="$MATRIX_ALL" to see what it says to them.
+# XI_MATRIX: the sets of rows, and the modes, that are run; the others wait for xipsec to carry them. XI_MATRIX=all: all.
 
 MATRIX_NOW="gcm cbc tunnel"
 MATRIX_ALL="$MATRIX_NOW gcm-short ccm chacha gmac ctr null cmac transport encap ah bundle"
 XI_MATRIX=${XI_MATRIX:-$MATRIX_NOW}
+[ "$XI_MATRIX" != all ] || XI_MATRIX=$MATRIX_ALL
 MATRIX_ROWS_MAX=99
 # 1500 bytes inside fit with any transform around them
+# shellcheck disable=SC2034
 XI_WAN_MTU=1700
 # all residues of all block sizes, from nothing up and from the MTU down
-declare -A MATRIX_SIZES=([4]=0-34,127-129,1000,1455-1472 [6]=0-34,127-129,1000,1435-1452)
+declare -A MATRIX_SIZES=([4]="0-34,127-129,1000,1455-1472" [6]="0-34,127-129,1000,1435-1452")
 MATRIX_ECHOES=57
 
 matrix_carries() {
@@ -288,46 +289,38 @@ group_policies() {
 	done
 }
 
-# refusals FILE OUTPUT: in refused, what ip -force -batch said about the rows of FILE
+# refusals WHO OUTPUT of tests/lib/xfrm_rows.sh
 refusals() {
-	local -a rows
-	local line said=
-	refused=()
-	mapfile -t rows < <(cut -d ' ' -f 1 "$1")
-	while IFS= read -r line; do
-		if [[ $line == "Command failed"* ]]; then
-			refused[${rows[${line##*:} - 1]}]=$said
-			said=
-		else
-			said=$line
-		fi
+	local row said
+	while read -r row said; do
+		case $row in
+		"") ;;
+		*[!0-9]*) tap_comment "$1: $row $said" ;;
+		*) : "${mx_verdict[row]:=$1: $said}" ;;
+		esac
 	done <<< "$2"
 }
 
 # group_load: SAs and policies at both ends. What the kernel refuses it has not got; what xipsec refuses has failed.
 group_load() {
-	local said row end
-	local -A refused
+	local end said
 	group_sas > "$XI_TMP/sas"
 	for end in kernel gw1; do
 		{
-			echo "0 xfrm policy flush"
-			echo "0 xfrm state flush"
 			cat "$XI_TMP/sas"
 			group_policies $end
-		} > "$XI_TMP/$end.lines"
-		cut -d ' ' -f 2- "$XI_TMP/$end.lines" > "$UML_DIR/$end.batch"
+		} > "$UML_DIR/$end.rows"
 	done
-	said=$(uml_run <<< "ip -force -batch /run/share/kernel.batch")
-	[ $? != 125 ] || { tap_not_ok "${mx[name]}: the kernel" "$said"; return 1; }
-	refusals "$XI_TMP/kernel.lines" "$said"
-	for row in "${!refused[@]}"; do
-		mx_verdict[row]="skip the kernel has it not: ${refused[$row]}"
-	done
-	refusals "$XI_TMP/gw1.lines" "$(gwctl gw1 xipsec run ip -force -batch "$UML_DIR/gw1.batch" 2>&1)"
-	for row in "${!refused[@]}"; do
-		: "${mx_verdict[row]:=xipsec refuses: ${refused[$row]}}"
-	done
+	if ! said=$(uml_run <<< "tests/lib/xfrm_rows.sh /run/share/kernel.rows"); then
+		tap_not_ok "${mx[name]}: SAs and policies of the kernel" "$said"
+		return 1
+	fi
+	refusals "skip the kernel refuses" "$said"
+	if ! said=$(gwip gw1 tests/lib/xfrm_rows.sh "$UML_DIR/gw1.rows"); then
+		tap_not_ok "${mx[name]}: SAs and policies of xipsec" "$said"
+		return 1
+	fi
+	refusals "xipsec refuses" "$said"
 }
 
 # group_pings near|far: a line a row that is still good, for tests/lib/echoes.py
@@ -402,7 +395,7 @@ group_complain() {
 
 # group_exchange: in errors, what the kernel counted as such since it was booted
 group_exchange() {
-	local said echoes sizes=${MATRIX_SIZES[${mx[inner]}]}
+	local said sizes=${MATRIX_SIZES[${mx[inner]}]}
 	local -a complaints
 	judge_pings "${mx[who]} asks" "$(group_pings near | net_in "${mx[who]}" tests/lib/echoes.py "$sizes" 2>&1)"
 	said=$(uml_run <<- END
