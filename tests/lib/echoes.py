@@ -13,7 +13,8 @@ import struct
 import sys
 import time
 
-WAIT = 15               # seconds until an answer is lost
+WAIT = 10               # seconds until an answer is lost
+AT_ONCE = 16            # pings; packets in flight must fit every socket's default buffer
 # not in Python 3.11: <linux/in.h>, <linux/in6.h>, <linux/icmp.h>, <linux/icmpv6.h>
 SOL_RAW, ICMP_FILTER, ICMPV6_FILTER, IP_PKTINFO, IPV6_PKTINFO = 255, 1, 1, 8, 50
 ONLY_ECHO_REPLY, ONLY_ECHO_REPLY6 = struct.pack("=I", 0xFFFFFFFE), struct.pack("=8I", *[
@@ -57,7 +58,8 @@ class Pinger:
             self.sock = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
             self.sock.setsockopt(SOL_RAW, ICMP_FILTER, ONLY_ECHO_REPLY)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-        self.left = set(self.pings)
+        self.waiting = list(reversed(self.pings.values()))
+        self.running = set()
 
     def source(self, ping):
         if self.v6:
@@ -71,7 +73,7 @@ class Pinger:
 
     def send(self, ping):
         if ping.seq == len(self.sizes):
-            self.left.discard(ping.ident)
+            self.running.discard(ping)
             return
         packet = struct.pack("!BBHHH", 128 if self.v6 else 8, 0, 0, ping.ident, ping.seq) + self.payload(ping)
         if not self.v6:         # the kernel does it for ICMPv6
@@ -85,7 +87,7 @@ class Pinger:
     def fail(self, ping, why):
         size = self.sizes[min(ping.seq, len(self.sizes) - 1)]
         ping.wrong = ping.wrong or "echo of %d bytes: %s" % (size, why)
-        self.left.discard(ping.ident)
+        self.running.discard(ping)
 
     def receive(self):
         data, peer = self.sock.recvfrom(65536)
@@ -106,16 +108,16 @@ class Pinger:
             self.send(ping)
 
     def run(self):
-        for ping in self.pings.values():
-            self.send(ping)
-        while self.left:
-            due = min(self.pings[t].due for t in self.left) if len(self.left) < 4 else time.monotonic() + 1
-            if select.select([self.sock], [], [], max(due - time.monotonic(), 0))[0]:
+        while self.waiting or self.running:
+            while self.waiting and len(self.running) < AT_ONCE:
+                ping = self.waiting.pop()
+                self.running.add(ping)
+                self.send(ping)
+            if select.select([self.sock], [], [], 0.1)[0]:
                 self.receive()
                 continue
-            for ping in [self.pings[t] for t in self.left]:
-                if time.monotonic() >= ping.due:
-                    self.fail(ping, "no answer")
+            for ping in [p for p in self.running if time.monotonic() >= p.due]:
+                self.fail(ping, "no answer")
 
 
 def main():

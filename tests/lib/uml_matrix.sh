@@ -33,6 +33,9 @@ XI_WAN_MTU=1700
 # all residues of all block sizes, from nothing up and from the MTU down
 declare -A MATRIX_SIZES=([4]="0-34,127-129,1000,1455-1472" [6]="0-34,127-129,1000,1435-1452")
 MATRIX_ECHOES=57
+# Linux 6.1 drops what has less than 40 bytes in UDP over IPv6: it counts an IPv6 header that is no longer there
+# (net/ipv6/xfrm6_input.c, xfrm6_udp_encap_rcv)
+MATRIX_SIZES_UDP6="8-42,127-129,1000,1435-1452"
 
 matrix_carries() {
 	[[ " $XI_MATRIX " == *" $1 "* ]]
@@ -112,7 +115,8 @@ matrix_up() {
 	tap_check "routes of gw1's own traffic" matrix_own_traffic || tap_done
 }
 
-# Addresses of all rows, and a socket for each family that takes ESP in UDP (RFC 3948) as an IKE daemon's does.
+# Addresses of all rows, and a socket for each family that takes ESP in UDP (RFC 3948) as an IKE daemon's does: policies are
+# not for the packets that arrive there.
 matrix_kernel() {
 	uml_run <<- END
 		for ((n = 1; n <= $MATRIX_ROWS_MAX; n++)); do
@@ -121,15 +125,19 @@ matrix_kernel() {
 		modprobe -d /run/kernel -a esp4 esp6 ah4 ah6 xfrm_user authenc authencesn seqiv echainiv || exit 1
 		rm -f /tmp/encap
 		/usr/bin/python3 -IS -c '
-		import signal, socket
-		sockets = []
-		for family, any in (socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::"):
+		import signal, socket, struct
+		def taker(family, any, level, xfrm_policy):
 		    s = socket.socket(family, socket.SOCK_DGRAM)
 		    if family == socket.AF_INET6:
 		        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+		    for direction in 0, 1:
+		        # struct xfrm_userpolicy_info: family of the selector, direction; action 0 is to allow
+		        s.setsockopt(level, xfrm_policy, struct.pack("=40xH118xB7x", family, direction))
 		    s.setsockopt(socket.IPPROTO_UDP, 100, 2)   # UDP_ENCAP, UDP_ENCAP_ESPINUDP
 		    s.bind((any, 4500))
-		    sockets.append(s)
+		    return s
+		sockets = [taker(socket.AF_INET, "0.0.0.0", socket.IPPROTO_IP, 17),
+		           taker(socket.AF_INET6, "::", socket.IPPROTO_IPV6, 35)]
 		open("/tmp/encap", "w").close()
 		signal.pause()' > /tmp/encap.log 2>&1 &
 		for ((i = 0; i < 1000; i++)); do
@@ -397,6 +405,7 @@ group_complain() {
 group_exchange() {
 	local said sizes=${MATRIX_SIZES[${mx[inner]}]}
 	local -a complaints
+	[ "${mx[mode]} ${mx[outer]} ${mx[encap]}" != "transport 6 udp" ] || sizes=$MATRIX_SIZES_UDP6
 	judge_pings "${mx[who]} asks" "$(group_pings near | net_in "${mx[who]}" tests/lib/echoes.py "$sizes" 2>&1)"
 	said=$(uml_run <<- END
 		tests/lib/echoes.py $sizes <<- PINGS
