@@ -15,7 +15,7 @@ BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
 PREFIX ?= /usr
 B ?= build
 
-PKGS = libbpf libxdp liburcu-qsbr libevent jansson inih libcrypto libnl-3.0 libnl-route-3.0
+PKGS = libbpf libxdp liburcu-qsbr liburcu-cds libevent jansson inih libcrypto libnl-3.0 libnl-route-3.0
 WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter
 ifeq ($(CI),true)
 WARN += -Werror

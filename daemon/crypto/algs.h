@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Every algorithm, once: its name in the kernel and in `ip xfrm`, and its numbers. A transform is
- * an AEAD alone, or a cipher with an integrity algorithm; one without the other is none (RFC 8221
- * section 4).
+ * Every algorithm, once: its name in the kernel and in `ip xfrm`, and its numbers. A transform of
+ * ESP is an AEAD alone, or a cipher (NULL is one) with an integrity algorithm; one without the
+ * other is none (RFC 8221 section 4). One of AH is an integrity algorithm alone, which goes with
+ * XI_ALG_NONE, or AES-GMAC.
  */
 #ifndef XI_ALGS_H
 #define XI_ALGS_H
@@ -22,7 +23,7 @@ struct xi_cipher_info {
 	uint8_t pad_align;  /* payload and trailer are (RFC 4303 section 2.4) */
 	bool aead;
 	bool random_iv;	      /* the IV must be unpredictable; else it must be unique */
-	uint16_t key_bits[4]; /* 0 ends */
+	uint16_t key_bits[4]; /* 0 ends; NULL has none */
 	uint16_t icv_bits[4]; /* of an AEAD; 0 ends */
 };
 
@@ -46,7 +47,7 @@ enum xi_auth xi_auth_named(const char *name);
 /* Is value in a list that 0 or its end ends? */
 bool xi_bits_listed(const uint16_t list[4], unsigned int value);
 
-/* An AEAD alone or a cipher with integrity, with lengths that belong to them. */
+/* A transform of ESP or of AH, with lengths that belong to it. */
 bool xi_transform_valid(enum xi_alg alg, enum xi_auth auth, unsigned int key_bits,
 			unsigned int icv_len);
 

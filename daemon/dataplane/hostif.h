@@ -29,10 +29,7 @@ int xi_hostif_up(struct xi_hostif *hostif, uint32_t slot, uint32_t queues, uint3
 /* `xipsec down`: removes the pair. */
 int xi_hostif_down(void);
 
-/*
- * Source MAC of a frame handed to the host: locally administered, says which SA a packet came through and what was
- * verified: 02:SS:II:II:II:II, S status (enum xi_crypto_status), I sa_index. 0 = none (bypass).
- */
+/* The receive record (abi.h): flags and status come in one byte. */
 void xi_hostif_record(uint8_t mac[6], uint32_t sa_index, uint8_t status);
 
 #endif

@@ -21,8 +21,8 @@ struct xi_sa_ctx {
 	struct xi_sa_state *state;
 	const struct xi_ckey *key;   /* NULL: SLOW, expand raw per packet */
 	const struct xi_sa_key *raw;
-	uint8_t family;              /* of the outer header: 4 or 6 */
-	uint8_t outer_len;           /* 20 or 40 */
+	uint8_t family;              /* of the outer header, in transport mode of the packet: 4 or 6 */
+	uint8_t outer_len;           /* tunnel mode: outer IP header, 20 or 40; else 0 */
 	uint8_t icv_len;
 	uint8_t iv_len;
 	uint8_t pad_align;           /* RFC 4303 section 2.4: 4, or the cipher's block */
@@ -37,11 +37,17 @@ struct xi_sa_ctx {
 	const struct xi_sa *sa;      /* selector, reqid: for policy, not for every packet */
 	uint8_t block_mask;          /* ciphertext has none of these bits in its length */
 	uint8_t random_iv;           /* the engine makes it; else it is the sequence number */
-	uint8_t fill0[6];
-	/* line 1, outbound: outer IP header, prebuilt with zero length, ID, checksum, TOS */
-	uint8_t hdr[40];
+	uint8_t proto;               /* IPPROTO_ESP or IPPROTO_AH */
+	uint8_t transport;           /* transport mode; else tunnel mode */
+	uint8_t encap;               /* ESP in UDP */
+	uint8_t df_set;              /* outer DF always 1 */
+	uint8_t ah_len;              /* AH: bytes of its header with ICV and padding */
+	uint8_t limited;             /* has limits of bytes or packets */
+	/* line 1, outbound: outer IP header, prebuilt with zero length, ID, checksum, TOS; then UDP's ports */
+	uint8_t hdr[48];
 	uint32_t hdr_sum;            /* of an IPv4 hdr's 16-bit words, unfolded */
-	uint8_t fill1[20];
+	uint16_t tfcpad;             /* payload bytes; shorter ones are padded (RFC 4303 section 2.7) */
+	uint8_t fill1[10];
 	/* line 2, inbound */
 	struct xi_replay replay;
 	uint8_t output_marked;       /* what comes out of it gets a mark from the host's stack */

@@ -126,7 +126,7 @@ static int found_keep(struct xi_sad *sad, const struct found *f)
 	}
 	sad->slots.nodes[XI_SA_SLOT(f->sa_index)] = node;
 	sad->slots.gens[XI_SA_SLOT(f->sa_index)] = f->sa_index >> XI_SA_SLOT_BITS;
-	HASH_ADD(hh, sad->nodes, id, sizeof(node->id), node);
+	xi_table_add(sad, node);
 	sad->count++;
 	return 0;
 fail:

@@ -196,7 +196,7 @@ static int node_new(struct xi_sad *sad, struct xi_sad_node **out, const struct x
 		return err;
 	}
 	sad->slots.nodes[XI_SA_SLOT(node->sa_index)] = node;
-	HASH_ADD(hh, sad->nodes, id, sizeof(node->id), node);
+	xi_table_add(sad, node);
 	sad->count++;
 	*out = node;
 	return 0;
@@ -204,8 +204,9 @@ static int node_new(struct xi_sad *sad, struct xi_sad_node **out, const struct x
 
 static void node_undo(struct xi_sad *sad, struct xi_sad_node *node)
 {
-	HASH_DEL(sad->nodes, node);
+	xi_table_del(sad, node);
 	sad->count--;
+	xi_sad_sync(sad);            /* a worker may have found the node, if no record behind it */
 	xi_slot_give(sad, XI_SA_SLOT(node->sa_index));
 	free(node);
 }

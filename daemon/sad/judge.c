@@ -140,41 +140,79 @@ bool xi_spd_allows_clear(const struct xi_spd_snapshot *snap, const struct xi_flo
 	return true;
 }
 
+/* The kernel's xfrm_state_ok(); the addresses of a template in transport mode mean nothing. */
 static bool tmpl_accepts(const struct xi_tmpl *tmpl, const struct xi_sa *sa)
 {
 	return sa->id.proto == tmpl->id.proto && sa->mode == tmpl->mode &&
 	       (!tmpl->id.spi || tmpl->id.spi == sa->id.spi) &&
 	       (!tmpl->reqid || tmpl->reqid == sa->reqid) &&
-	       (!memcmp(tmpl->saddr, zero, 16) || !memcmp(tmpl->saddr, sa->saddr, 16)) &&
-	       (!memcmp(tmpl->id.daddr, zero, 16) || !memcmp(tmpl->id.daddr, sa->id.daddr, 16));
+	       (sa->mode == XI_TRANSPORT ||
+		((!memcmp(tmpl->saddr, zero, 16) || !memcmp(tmpl->saddr, sa->saddr, 16)) &&
+		 (!memcmp(tmpl->id.daddr, zero, 16) || !memcmp(tmpl->id.daddr, sa->id.daddr, 16))));
 }
 
 /*
- * The kernel's xfrm_policy_check() of a packet that came through one tunnel SA: every template that
- * is not optional needs an SA of its own, and the SA a template. A policy without templates does
- * not want the tunnel.
+ * The kernel's xfrm_policy_ok(): meets tmpl with an SA of the path, from the k-th on. True: *k is the next one to
+ * meet. SAs in transport mode may be passed over, one in tunnel mode may not.
  */
-static bool tmpls_accept(const struct xi_policy *policy, const struct xi_sa *sa)
+static bool tmpl_met(const struct xi_tmpl *tmpl, const struct xi_sa_path *path, uint32_t *k)
 {
-	bool spent = false;
 	uint32_t i;
 
-	for (i = policy->ntmpls; i-- > 0;) {
-		if (!spent && tmpl_accepts(&policy->tmpls[i], sa))
-			spent = true;
-		else if (!policy->tmpls[i].optional)
-			return false;
+	if (tmpl->optional && tmpl->mode == XI_TRANSPORT)
+		return true;
+	for (i = *k; i < path->n; i++) {
+		if (tmpl_accepts(tmpl, path->sas[i])) {
+			*k = i + 1;
+			return true;
+		}
+		if (path->sas[i]->mode != XI_TRANSPORT)
+			break;
 	}
-	return spent;
+	return tmpl->optional;
+}
+
+/* Any SA in tunnel mode from the k-th on? The kernel's secpath_has_nontransport(). */
+static bool path_has_tunnel(const struct xi_sa_path *path, uint32_t k)
+{
+	for (; k < path->n; k++)
+		if (path->sas[k]->mode != XI_TRANSPORT)
+			return true;
+	return false;
+}
+
+static bool tmpls_accept(const struct xi_policy *policy, const struct xi_sa_path *path)
+{
+	uint32_t i, k = 0;
+
+	for (i = policy->ntmpls; i-- > 0;)
+		if (!tmpl_met(&policy->tmpls[i], path, &k))
+			return false;
+	return !path_has_tunnel(path, k);
+}
+
+static bool path_selects(const struct xi_sa_path *path, const struct xi_flow *flow)
+{
+	uint32_t i;
+
+	for (i = 0; i < path->n; i++)
+		if (!xi_selector_matches(&path->sas[i]->sel, flow))
+			return false;
+	return true;
 }
 
 bool xi_spd_allows_protected(const struct xi_spd_snapshot *snap, const struct xi_flow *flow,
-			     const struct xi_sa *sa)
+			     const struct xi_sa_path *path)
 {
+	enum xi_dir dir = dir_of_arrival(snap, flow);
 	const struct xi_spd_policy *p;
 
-	if (!xi_selector_matches(&sa->sel, flow))
+	if (!path->n)
+		return xi_spd_allows_clear(snap, flow);
+	if (!path_selects(path, flow))
 		return false;
-	p = xi_spd_lookup(snap, dir_of_arrival(snap, flow), flow);
-	return p && p->policy.action == XI_ALLOW && tmpls_accept(&p->policy, sa);
+	p = xi_spd_lookup(snap, dir, flow);
+	if (!p)
+		return snap->default_action[dir] == XI_ALLOW && !path_has_tunnel(path, 0);
+	return p->policy.action == XI_ALLOW && tmpls_accept(&p->policy, path);
 }

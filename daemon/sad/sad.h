@@ -85,6 +85,8 @@ int xi_sad_alloc_spi(struct xi_sad *sad, const struct xi_sa *sa, uint32_t min, u
 int xi_sad_set_replay(struct xi_sad *sad, const struct xi_sa_id *id, const struct xi_replay_init *init);
 
 const struct xi_sa_rec *xi_sad_find(const struct xi_sad *sad, const struct xi_sa_id *id);
+/* From any RCU reader, without a lock: the SA that a packet names (RFC 4301 section 4.1); 0 when there is none. */
+uint32_t xi_sad_lookup(const struct xi_sad *sad, const struct xi_sa_id *id);
 /* From any RCU reader: NULL when the index is stale. */
 const struct xi_sa_rec *xi_sad_rec(const struct xi_sad *sad, uint32_t sa_index);
 /*

@@ -5,6 +5,7 @@
 
 #define URCU_INLINE_SMALL_FUNCTIONS
 #include <urcu-qsbr.h>
+#include <urcu/rculfhash.h>
 #include <uthash.h>
 
 #include "sad/reserve.h"
@@ -55,7 +56,10 @@ struct xi_sad_node {
 	struct xi_reserve *reserve;  /* SAs from a file */
 	struct xi_sad_node *doomed;  /* next in a list of SAs that go */
 	struct xi_sad_link links[XI_CHAIN_MAX];
-	UT_hash_handle hh;
+	struct cds_lfht_node by_id;
+	struct cds_lfht_node by_pair; /* in transport mode */
+	uint64_t order;              /* by which it became known: newer ones have a higher one */
+	bool paired;
 	uint8_t sender[XI_DIGEST_LEN]; /* hash of key and source address */
 	struct xi_sad_node *same_sender; /* older SA of the same; hh_sender holds the newest */
 	UT_hash_handle hh_sender;
@@ -83,6 +87,17 @@ struct xi_sad_windows {
 	uint32_t nfree;
 };
 
+/*
+ * Hash tables for the control thread, which alone changes them, and for workers under RCU. As many buckets as
+ * there may be SAs, for good: so nothing resizes them, and no thread but the workers needs to be known to RCU.
+ */
+struct xi_sad_tables {
+	uint64_t seeds[4];
+	struct cds_lfht *by_id;      /* larval SAs too */
+	struct cds_lfht *by_pair;    /* those in transport mode, by their two addresses */
+	uint64_t order_next;
+};
+
 struct xi_sad {
 	struct xi_store store;
 	char *state_dir;
@@ -92,7 +107,7 @@ struct xi_sad {
 	struct xi_sad_events events;
 	struct xi_sad_slots slots;
 	struct xi_sad_windows windows;
-	struct xi_sad_node *nodes;   /* by id */
+	struct xi_sad_tables tables;
 	struct xi_sad_node
 		*unburied; /* deleted, but the store would not forget the key: tried again */
 	struct xi_peer *peers;
@@ -130,6 +145,17 @@ void xi_state_start(const struct xi_sa_rec *rec, const struct xi_replay_init *in
 /* An SA in use goes on behind oseq, up to limit; its limit may be lowered, but not near what it has used. */
 void xi_state_limit(struct xi_sa_state *state, uint64_t oseq, uint64_t limit);
 
+/* table.c */
+int xi_tables_init(struct xi_sad *sad);
+/* Frees what is left of the nodes, too. */
+void xi_tables_free(struct xi_sad *sad, void (*node_free)(struct xi_sad *sad, struct xi_sad_node *node));
+void xi_table_add(struct xi_sad *sad, struct xi_sad_node *node);
+void xi_table_del(struct xi_sad *sad, struct xi_sad_node *node);
+struct xi_sad_node *xi_sad_node(const struct xi_sad *sad, const struct xi_sa_id *id);
+/* SAs in transport mode; others are left alone. */
+void xi_pair_add(struct xi_sad *sad, struct xi_sad_node *node);
+void xi_pair_del(struct xi_sad *sad, struct xi_sad_node *node);
+
 /* peer.c */
 int xi_peers_add(struct xi_sad *sad, struct xi_sad_node *node);
 void xi_peers_del(struct xi_sad *sad, struct xi_sad_node *node);
@@ -159,7 +185,6 @@ int xi_sad_detach(struct xi_sad *sad, struct xi_sad_node *node, struct xi_sad_no
 void xi_sad_bury(struct xi_sad *sad, struct xi_sad_node *doomed);
 void xi_sad_bury_again(struct xi_sad *sad);
 int xi_sad_replace(struct xi_sad *sad, struct xi_sad_node *node, const struct xi_sa *sa);
-struct xi_sad_node *xi_sad_node(const struct xi_sad *sad, const struct xi_sa_id *id);
 /* A selector's part in xi_config.flow_mask. */
 uint32_t xi_selector_flow_mask(const struct xi_selector *sel);
 

@@ -15,12 +15,20 @@
 struct xi_spd;
 
 #define XI_POLICY_SAS 8
+#define XI_PATH_MAX 2        /* SAs over one packet */
 
 /* One policy as a worker sees it. */
 struct xi_spd_policy {
 	struct xi_policy policy;
-	uint32_t nsas;
-	uint32_t sas[XI_POLICY_SAS]; /* sa_index of outbound SAs that fit template 0, newest first */
+	uint32_t nsas, nnext;
+	uint32_t sas[XI_POLICY_SAS];  /* sa_index of outbound SAs that fit template 0, newest first */
+	uint32_t next[XI_POLICY_SAS]; /* the same of template 1, whose SA goes around that of 0 */
+};
+
+/* The SAs a received packet came through, in the order in which they were taken off: the outermost first. */
+struct xi_sa_path {
+	uint32_t n;
+	const struct xi_sa *sas[XI_PATH_MAX];
 };
 
 struct xi_spd_index;
@@ -91,7 +99,13 @@ enum xi_verdict xi_spd_judge_out(const struct xi_spd_snapshot *snap, const struc
 				 const struct xi_spd_policy **policy);
 /* May this cleartext packet, which came through no SA, come in (in, or fwd when daddr is not local)? */
 bool xi_spd_allows_clear(const struct xi_spd_snapshot *snap, const struct xi_flow *flow);
-/* May this packet, which came through sa in tunnel mode, come in? Selector, then policy and its templates. */
-bool xi_spd_allows_protected(const struct xi_spd_snapshot *snap, const struct xi_flow *flow, const struct xi_sa *sa);
+/*
+ * May this packet come in, which came through these SAs? As the kernel's __xfrm_policy_check(): the flow of what is left
+ * when all were taken off meets the selector of each; then the policy's templates, of which the last was applied last
+ * when sending, are met one after the other by the SAs from the outermost in. An SA in tunnel mode that no template
+ * names is one too many; one in transport mode is not. n 0: xi_spd_allows_clear().
+ */
+bool xi_spd_allows_protected(const struct xi_spd_snapshot *snap, const struct xi_flow *flow,
+			     const struct xi_sa_path *path);
 
 #endif

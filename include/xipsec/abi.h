@@ -15,7 +15,7 @@
 
 #include <xipsec/reasons.h>
 
-#define XI_ABI_VERSION 4
+#define XI_ABI_VERSION 5
 
 #define XI_MAX_PORTS 16      /* port slots, xipsec0's inner end included */
 #define XI_MAX_QUEUES 16     /* queues a port */
@@ -42,8 +42,29 @@ enum xi_action { XI_ALLOW = 0, XI_BLOCK = 1 };                             /* va
 enum xi_method { XI_METHOD_NONE, XI_METHOD_FAST, XI_METHOD_SLOW, XI_METHOD_KERNEL, XI_METHOD_DROP };
 enum xi_verdict { XI_VERDICT_NONE, XI_VERDICT_PROTECT, XI_VERDICT_BYPASS, XI_VERDICT_DISCARD };
 enum xi_role { XI_ROLE_NONE, XI_ROLE_CIPHER, XI_ROLE_PLAIN, XI_ROLE_HOST };
-enum xi_alg { XI_ALG_NONE, XI_ALG_AES_GCM, XI_ALG_AES_CBC };                /* a cipher, or both in one (AEAD) */
-enum xi_auth { XI_AUTH_NONE, XI_AUTH_HMAC_SHA1, XI_AUTH_HMAC_SHA256, XI_AUTH_HMAC_SHA384, XI_AUTH_HMAC_SHA512 };
+enum xi_encap { XI_ENCAP_NONE = 0, XI_ENCAP_ESPINUDP = 2 };                /* values of UDP_ENCAP_* */
+enum xi_df { XI_DF_COPY, XI_DF_SET, XI_DF_CLEAR };                         /* RFC 4301 section 8.1 */
+
+/* A cipher, or cipher and integrity in one (AEAD). XI_ALG_NONE: AH, with an integrity algorithm. */
+enum xi_alg {
+	XI_ALG_NONE,
+	XI_ALG_AES_GCM,
+	XI_ALG_AES_CBC,
+	XI_ALG_NULL,                 /* RFC 2410 */
+	XI_ALG_AES_CTR,
+	XI_ALG_AES_CCM,
+	XI_ALG_CHACHA20_POLY1305,
+	XI_ALG_AES_GMAC,             /* RFC 4543: an AEAD that encrypts nothing; in ESP and AH */
+};
+
+enum xi_auth {
+	XI_AUTH_NONE,
+	XI_AUTH_HMAC_SHA1,
+	XI_AUTH_HMAC_SHA256,
+	XI_AUTH_HMAC_SHA384,
+	XI_AUTH_HMAC_SHA512,
+	XI_AUTH_AES_CMAC,            /* RFC 4494 */
+};
 
 /* Outcome of the crypto work on a received packet: names and values of the send/receive record (NDIS 5.1). */
 enum xi_crypto_status {
@@ -57,6 +78,17 @@ enum xi_crypto_status {
 	XI_CRYPTO_INVALID_PROTOCOL = 7,
 	XI_CRYPTO_NOT_DONE = 8,
 };
+
+/*
+ * Receive record: the source MAC of a frame handed to the host, locally administered, says which SA the packet came
+ * through and what was verified: 02:FS:II:II:II:II, F flags (XI_RECORD_*), S status (enum xi_crypto_status), I sa_index of
+ * the innermost SA, 0 = none (bypass).
+ */
+#define XI_RECORD_MAC 0x02
+#define XI_RECORD_STATUS 0x0f
+#define XI_RECORD_CRYPTO_DONE 0x10       /* by that SA */
+#define XI_RECORD_NEXT_CRYPTO_DONE 0x20  /* and by the SA around it */
+#define XI_RECORD_SA_DELETE_REQ 0x40     /* one of them has reached a hard limit */
 
 struct xi_addr {
 	__u8 addr[16];
@@ -100,7 +132,7 @@ struct xi_sa {
 	__u32 sa_index;
 	struct xi_selector sel;
 	enum xi_mode mode;
-	enum xi_alg alg;
+	enum xi_alg alg;             /* XI_ALG_NONE in AH with an integrity algorithm */
 	enum xi_auth auth;           /* XI_AUTH_NONE with an AEAD */
 	__u32 key_bits;              /* cipher key without salt */
 	__u32 auth_bits;             /* integrity key */
@@ -117,6 +149,12 @@ struct xi_sa {
 	__u32 life;                  /* XI_SA_LARVAL ... */
 	__u32 generation;            /* bumped by each change of this SA */
 	__u32 sa_dir;                /* XFRMA_SA_DIR: 0 not given, 1 in, 2 out */
+	enum xi_encap encap;         /* of ESP in UDP (RFC 3948) */
+	__u16 encap_sport;           /* of saddr's and */
+	__u16 encap_dport;           /* daddr's end */
+	__u8 encap_oa[16];           /* original address (xfrm_encap_tmpl), kept for the key manager alone */
+	__u32 tfcpad;                /* bytes: shorter payloads are padded up to it (RFC 4303 section 2.7); 0 none */
+	enum xi_df df;               /* of the outer header, unless XFRM_STATE_NOPMTUDISC clears it */
 	__u64 add_time;              /* seconds since the epoch */
 	struct xi_limits limits;
 };
@@ -125,11 +163,11 @@ struct xi_sa {
 #define XI_SA_SOFT_EXPIRED (1U << 1) /* EXPIRE hard=0 was sent */
 #define XI_SA_FROM_FILE (1U << 2)    /* sequence numbers are reserved on disk */
 
-#define XI_KEY_MAX 96
+#define XI_KEY_MAX 112
 
 /*
  * Value of `sad_keys`: cipher key, salt (AES-GCM: four bytes, RFC 4106 section 8.1), integrity key. The
- * longest is AES-256 with HMAC-SHA-512.
+ * longest that an RFC has is AES-256-CTR with HMAC-SHA-512, 100 bytes.
  */
 struct xi_sa_key {
 	enum xi_alg alg;
@@ -148,7 +186,8 @@ struct xi_sa_key {
 #define XI_WINDOW_INLINE_WORDS 16
 #define XI_WINDOW_INLINE_MAX (32 * (XI_WINDOW_INLINE_WORDS - 1))
 #define XI_WINDOW_WORDS 256
-#define XI_WINDOW_MAX 4096
+#define XI_WINDOW_MAX 65536
+#define XI_WINDOW_RUN 16             /* slots in a row for the largest window, 4096 words */
 
 /* Value of `sa_state`, by SA slot: everything that changes per packet. Mapped and shared, so: atomics only. */
 struct xi_sa_state {
@@ -157,7 +196,10 @@ struct xi_sa_state {
 	__u64 oseq_limit;            /* last one that may be given out */
 	__u32 sa_index;              /* owner, 0 = free */
 	__u32 pad0;
-	__u64 pad1[5];
+	__u32 pmtu;                  /* bytes of the path to the peer, as ICMP told; 0 = as the device */
+	__u32 pmtu_until;            /* seconds since the epoch: then it is forgotten (RFC 1191 section 6.3) */
+	__u32 expired;               /* hard limit reached: carries nothing any more */
+	__u32 pad1[7];
 	/* both ways */
 	__u64 bytes;
 	__u64 packets;
@@ -171,7 +213,10 @@ struct xi_sa_state {
 	__u64 words[XI_WINDOW_INLINE_WORDS];
 };
 
-/* Value of `sa_window`, by window slot: windows that do not fit into sa_state. */
+/*
+ * Value of `sa_window`, by window slot: windows that do not fit into sa_state. Larger ones take several slots in
+ * a row, the first of them a multiple of their number; the array lies in one piece in memory.
+ */
 struct xi_window {
 	__u64 words[XI_WINDOW_WORDS];
 };
@@ -279,6 +324,12 @@ struct xi_guard_masks {
 #define XI_FLOW_PORTS (1U << 1)      /* some policy looks at ports (implies XI_FLOW_PROTO) */
 #define XI_GUARD_ALL (1U << 0)       /* every packet goes through flow_cache */
 
+/*
+ * There is an SA of UDP encapsulation: `encap_ports` (by port, host order: how many SAs end at it here) counts
+ * beside port 4500, and fragments of UDP for this host are put together before they are looked at.
+ */
+#define XI_CONFIG_ENCAP (1U << 0)
+
 /* Value of `config`[0]. */
 struct xi_config {
 	__u32 abi_version;
@@ -290,7 +341,7 @@ struct xi_config {
 	enum xi_method unknown_spi;  /* XI_METHOD_DROP or XI_METHOD_KERNEL, for ESP to an address of ours */
 	__u32 miss_per_second;       /* messages a second and CPU */
 	__u32 miss_dedup_ms;
-	__u32 pad;
+	__u32 flags;                 /* XI_CONFIG_* */
 };
 
 #define XI_META_MAGIC 0x58495031U    /* "XIP1" */
@@ -298,6 +349,9 @@ struct xi_config {
 #define XI_META_CRYPTO_DONE (1U << 1)
 #define XI_META_NEXT_CRYPTO_DONE (1U << 2)
 #define XI_META_SA_DELETE_REQ (1U << 3)
+#define XI_META_FRAGMENT (1U << 4)       /* of ESP, AH or UDP to this host: handle 0, put together first */
+#define XI_META_ENCAP (1U << 5)          /* ESP in UDP */
+#define XI_META_FRAMED (1U << 6)         /* out: framed by the first layer, only the crypto is left */
 
 /* In front of a packet on its way to a worker. Written by XDP only; what a packet arrives with is discarded. */
 struct xi_meta {
@@ -344,6 +398,7 @@ struct xi_worker_stats {
 #define XI_MAP_SPD_GUARD "spd_guard"
 #define XI_MAP_SPD_MASKS "spd_masks"
 #define XI_MAP_LOCAL_ADDRS "local_addrs"
+#define XI_MAP_ENCAP_PORTS "encap_ports"
 #define XI_MAP_PORTS "ports"
 #define XI_MAP_XSKS "xsks"
 #define XI_MAP_MISSES "misses"
@@ -356,8 +411,8 @@ XI_ASSERT(sizeof(struct xi_addr) == 20);
 XI_ASSERT(sizeof(struct xi_sa_id) == 28);
 XI_ASSERT(sizeof(struct xi_selector) == 56);
 XI_ASSERT(sizeof(struct xi_limits) == 64);
-XI_ASSERT(sizeof(struct xi_sa) == 256);
-XI_ASSERT(sizeof(struct xi_sa_key) == 112);
+XI_ASSERT(sizeof(struct xi_sa) == 288);
+XI_ASSERT(sizeof(struct xi_sa_key) == 128);
 XI_ASSERT(sizeof(struct xi_sa_state) == 256);
 XI_ASSERT(__builtin_offsetof(struct xi_sa_state, bytes) == 64);
 XI_ASSERT(__builtin_offsetof(struct xi_sa_state, words) == 128);
@@ -373,6 +428,6 @@ XI_ASSERT(sizeof(struct xi_guard_masks) == 256);
 XI_ASSERT(sizeof(struct xi_config) == 56);
 XI_ASSERT(sizeof(struct xi_meta) == 32);
 XI_ASSERT(sizeof(struct xi_miss) == 96);
-XI_ASSERT(XI_WINDOW_MAX <= 32 * (XI_WINDOW_WORDS - 1));
+XI_ASSERT(XI_WINDOW_MAX <= 32 * (XI_WINDOW_WORDS * XI_WINDOW_RUN - 1));
 
 #endif

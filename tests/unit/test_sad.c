@@ -178,6 +178,48 @@ static void added_sa_is_found_everywhere(void **state)
 	assert_int_equal(xi_sad_count(f->sad), 1);
 }
 
+/* What a packet names, RFC 4301 section 4.1: each of destination, SPI, protocol and family counts. */
+static void packets_find_their_sa(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sas[4], larval = sa_no(0);
+	const struct xi_sa_rec *young;
+	struct xi_sa_id id;
+	unsigned int i, n;
+
+	sas[0] = sa_no(1);
+	sas[1] = sample_sa("192.0.2.1", "192.0.2.3", 0x1001);
+	sas[2] = sa_no(1);
+	sas[2].id.proto = XI_AH;
+	sas[3] = sample_sa("2001:db8::1", "2001:db8::2", 0x1001);
+	for (i = 0; i < 4; i++)
+		assert_int_equal(add_key(f, &sas[i], i, NULL), 0);
+	for (i = 0; i < 4; i++)
+		assert_int_equal(xi_sad_lookup(f->sad, &sas[i].id),
+				 xi_sad_find(f->sad, &sas[i].id)->sa.sa_index);
+	id = sas[0].id;
+	id.spi++;
+	assert_int_equal(xi_sad_lookup(f->sad, &id), 0);
+	id = sas[1].id;
+	id.family = XI_IPV6;
+	assert_int_equal(xi_sad_lookup(f->sad, &id), 0);
+	assert_int_equal(xi_sad_alloc_spi(f->sad, &larval, 0x9000, 0x9000, 60, &young), 0);
+	id = young->sa.id;
+	assert_int_equal(xi_sad_lookup(f->sad, &id), 0);
+	larval.id = id;
+	assert_int_equal(update(f, &larval, NULL), 0);
+	assert_int_not_equal(xi_sad_lookup(f->sad, &id), 0);
+	assert_int_equal(xi_sad_delete(f->sad, &sas[2].id), 0);
+	assert_int_equal(xi_sad_lookup(f->sad, &sas[2].id), 0);
+	assert_int_not_equal(xi_sad_lookup(f->sad, &sas[0].id), 0);
+	xi_sad_destroy(f->sad);
+	sad_open(f);
+	assert_int_equal(xi_sad_adopt(f->sad, &n), 0);
+	assert_int_equal(n, 4);
+	assert_int_equal(xi_sad_lookup(f->sad, &sas[3].id),
+			 xi_sad_find(f->sad, &sas[3].id)->sa.sa_index);
+}
+
 static void second_add_is_eexist(void **state)
 {
 	struct fixture *f = *state;
@@ -926,8 +968,9 @@ static void handles_of_an_earlier_daemon_stay_stale(void **state)
  */
 struct reader {
 	struct xi_sad *sad;
+	struct xi_sa_id ids[NSTATES];
 	bool stop, bad;
-	unsigned long found;
+	unsigned long found, looked_up;
 };
 
 static void *reader_run(void *arg)
@@ -944,6 +987,12 @@ static void *reader_run(void *arg)
 			r->bad |= rec->sa.sa_index != index || rec->key.len != 20 ||
 				  rec->key.key[0] != (rec->sa.id.spi & 0xff);
 			r->found++;
+		}
+		index = xi_sad_lookup(r->sad, &r->ids[i % NSTATES]);
+		rec = index ? xi_sad_rec(r->sad, index) : NULL;
+		if (rec) {
+			r->bad |= memcmp(&rec->sa.id, &r->ids[i % NSTATES], sizeof(rec->sa.id));
+			r->looked_up++;
 		}
 		if (++i % 16 == 0)
 			rcu_quiescent_state();
@@ -965,9 +1014,12 @@ static void readers_never_see_a_freed_sa(void **state)
 	pthread_t thread;
 	unsigned int i;
 
+	for (i = 0; i < NSTATES; i++)
+		r.ids[i] = sa_no(i).id;
 	xi_sad_listen(f->sad, &listener);
 	assert_int_equal(pthread_create(&thread, NULL, reader_run, &r), 0);
-	for (i = 0; i < 200 || !__atomic_load_n(&r.found, __ATOMIC_RELAXED); i++) {
+	for (i = 0; i < 200 || !__atomic_load_n(&r.found, __ATOMIC_RELAXED) ||
+		    !__atomic_load_n(&r.looked_up, __ATOMIC_RELAXED); i++) {
 		struct xi_sa sa = sa_no(i % 64);
 
 		assert_int_equal(add(f, &sa), 0);
@@ -1005,6 +1057,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(added_sa_is_found_everywhere),
+		T(packets_find_their_sa),
 		T(second_add_is_eexist),
 		T(second_sa_of_a_sender_with_the_same_key_is_refused),
 		T(absent_sa_is_esrch),
