@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include <openssl/crypto.h>
 
 #include "alg_job.h"
 
@@ -189,13 +190,64 @@ static void workers_share_keys_of_every_transform(void **state)
 	}
 }
 
+static unsigned long allocations;
+
+static void *count_malloc(size_t n, const char *file, int line)
+{
+	allocations++;
+	return malloc(n);
+}
+
+static void *count_realloc(void *p, size_t n, const char *file, int line)
+{
+	allocations++;
+	return realloc(p, n);
+}
+
+static void count_free(void *p, const char *file, int line)
+{
+	free(p);
+}
+
+/* OpenSSL's, that is; ipsec-mb has none. With and without a key. */
+static void no_job_allocates(void **state)
+{
+	for (unsigned int i = 0; i < ntransforms * alg_nengines * 2; i++) {
+		const struct alg_engine *en = engine(i);
+		struct alg_case *c = &cases[0];
+		unsigned long before;
+
+		alg_case_make(c, &transforms[i / 2 / alg_nengines], 1408, i & 4);
+		if (i / alg_nengines % 2)
+			alg_case_key(c, en->e);
+		before = allocations;
+		for (int times = 0; times < 4; times++) {
+			en->e->seal(en->c, &c->job, 1);
+			assert_int_equal(c->job.status, 0);
+			en->e->open(en->c, &c->job, 1);
+			assert_int_equal(c->job.status, 0);
+			c->job.icv[0] ^= 1;
+			en->e->open(en->c, &c->job, 1);
+			assert_int_equal(c->job.status, -EBADMSG);
+		}
+		if (allocations != before)
+			fail_msg("%s, %s: %lu allocations", en->e->name, alg_text(&c->t),
+				 allocations - before);
+		alg_case_unkey(c, en->e);
+	}
+	assert_true(allocations);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(engines_agree_on_batches_of_all_transforms),
 		cmocka_unit_test(refused_jobs_harm_no_others),
 		cmocka_unit_test(workers_share_keys_of_every_transform),
+		cmocka_unit_test(no_job_allocates),
 	};
 
+	if (!CRYPTO_set_mem_functions(count_malloc, count_realloc, count_free))
+		return 1;
 	return cmocka_run_group_tests(tests, start, stop);
 }
