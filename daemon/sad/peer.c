@@ -81,6 +81,7 @@ int xi_peers_add(struct xi_sad *sad, struct xi_sad_node *node)
 			link->older->links[chain].newer = node;
 		link->peer->newest = node;
 	}
+	xi_pair_add(sad, node);
 	return 0;
 }
 
@@ -88,6 +89,7 @@ void xi_peers_del(struct xi_sad *sad, struct xi_sad_node *node)
 {
 	enum xi_chain chain;
 
+	xi_pair_del(sad, node);
 	for (chain = 0; chain < XI_CHAIN_MAX; chain++)
 		link_del(sad, node, chain);
 }

@@ -23,14 +23,13 @@
 	X(9, PASS_FOREIGN, "pass_foreign", EVENT, "left to the kernel: nothing for IPsec") \
 	X(10, PASS_BYPASS, "pass_bypass", EVENT, "left to the kernel: policy says bypass") \
 	X(11, PASS_KERNEL, "pass_kernel", EVENT, "left to the kernel: the SA's method is KERNEL") \
-	X(12, PASS_UNKNOWN_SPI, "pass_unknown_spi", EVENT, "ESP of an unknown SPI left to the kernel") \
-	X(13, PASS_IKE, "pass_ike", EVENT, "IKE of the host itself, exempt from policy") \
+	X(12, PASS_UNKNOWN_SPI, "pass_unknown_spi", EVENT, "ESP or AH of an unknown SPI left to the kernel") \
+	X(13, PASS_IKE, "pass_ike", EVENT, "IKE or NAT keepalive for the host itself, exempt from policy") \
 	X(14, META_STRIPPED, "meta_stripped", EVENT, "metadata that a packet arrived with was discarded") \
 	X(15, TO_WORKER, "to_worker", EVENT, "handed to a worker") \
 	/* XDP and tc: drops */ \
 	X(32, DROP_UNKNOWN_SPI, "unknown_spi", DROP, "no SA for this destination and SPI") \
 	X(33, DROP_MALFORMED, "malformed", DROP, "headers cut short or contradictory") \
-	X(34, DROP_ESP_FRAGMENT, "esp_fragment", DROP, "fragment of an ESP packet for this host") \
 	X(35, DROP_POLICY, "policy_discard", DROP, "policy says discard") \
 	X(36, DROP_CLEAR_IN, "clear_in", DROP, "arrived in clear though policy wants it protected") \
 	X(37, DROP_CLEAR_OUT, "clear_out", DROP, "was about to leave in clear though policy wants it protected") \
@@ -38,7 +37,7 @@
 	X(39, DROP_NO_WORKER, "no_worker", DROP, "no worker socket on this queue: daemon not running") \
 	X(40, DROP_NO_PORT, "no_port", DROP, "program attached to a device that is no port") \
 	X(41, DROP_META_ROOM, "meta_room", DROP, "no room for metadata in front of the packet") \
-	X(42, DROP_RESERVED_SPI, "reserved_spi", DROP, "SPI 0 to 255 on the wire (RFC 4303 section 2.1)") \
+	X(42, DROP_RESERVED_SPI, "reserved_spi", DROP, "SPI 0 to 255 on the wire (RFC 4302 section 2.4, RFC 4303 section 2.1)") \
 	/* worker: events */ \
 	X(64, SLOW_IN, "slow_in", EVENT, "inbound packet done by the SLOW method") \
 	X(65, SLOW_OUT, "slow_out", EVENT, "outbound packet done by the SLOW method") \
@@ -87,6 +86,10 @@
 	X(120, DROP_SA_MODE, "sa_mode", DROP, "the SA's mode or family does not carry this packet") \
 	X(121, DROP_RX_FULL, "rx_full", DROP, "receive ring full or out of frames: the worker could not keep up") \
 	X(122, DROP_BURST_LOST, "burst_lost", DROP, "the outgoing device did not take a frame of a burst: receiver's ring full, or device down") \
+	X(123, DROP_FRAGMENT_BAD, "fragment_bad", DROP, "fragment that contradicts itself or others of its packet") \
+	X(124, DROP_FRAGMENT_OVERLAP, "fragment_overlap", DROP, "fragment repeated, or of a packet whose fragments overlap") \
+	X(125, DROP_FRAGMENT_TIMEOUT, "fragment_timeout", DROP, "fragment of a packet that did not become whole in time") \
+	X(126, DROP_FRAGMENT_FULL, "fragment_full", DROP, "fragment given up for newer ones: reassembly memory, or its sender's share, full") \
 	/* worker: outcomes of the receive record (enum xi_crypto_status), one for each SA a packet came through */ \
 	X(128, STATUS_SUCCESS, "crypto_success", EVENT, "received: integrity verified, decrypted") \
 	X(129, STATUS_GENERIC_ERROR, "crypto_generic_error", EVENT, "received: the crypto engine failed") \
@@ -101,7 +104,9 @@
 	X(137, REASSEMBLED, "reassembled", EVENT, "packet put together from fragments before its integrity was checked") \
 	X(138, FRAGMENTED, "fragmented", EVENT, "packet sent in fragments") \
 	X(139, MAPPING, "mapping", EVENT, "verified packet of UDP encapsulation came from another address or port") \
-	X(140, DUMMY_SENT, "dummy_sent", EVENT, "ESP dummy packet sent (RFC 4303 section 2.6)")
+	X(140, DUMMY_SENT, "dummy_sent", EVENT, "ESP dummy packet sent (RFC 4303 section 2.6)") \
+	/* control thread: more events */ \
+	X(141, PATH_MTU, "path_mtu", EVENT, "path MTU of an SA lowered by ICMP")
 
 #define XI_REASON_MAX 192
 

@@ -16,7 +16,7 @@
 #include "sad/sad.h"
 
 #define NSTATES 8
-#define NWINDOWS 2
+#define NWINDOWS 17
 
 struct fixture {
 	struct mem_store *m;
@@ -176,6 +176,48 @@ static void added_sa_is_found_everywhere(void **state)
 	assert_int_equal(f->added, 1);
 	assert_int_equal(f->syncs, 1);
 	assert_int_equal(xi_sad_count(f->sad), 1);
+}
+
+/* What a packet names, RFC 4301 section 4.1: each of destination, SPI, protocol and family counts. */
+static void packets_find_their_sa(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sas[4], larval = sa_no(0);
+	const struct xi_sa_rec *young;
+	struct xi_sa_id id;
+	unsigned int i, n;
+
+	sas[0] = sa_no(1);
+	sas[1] = sample_sa("192.0.2.1", "192.0.2.3", 0x1001);
+	sas[2] = sa_no(1);
+	sas[2].id.proto = XI_AH;
+	sas[3] = sample_sa("2001:db8::1", "2001:db8::2", 0x1001);
+	for (i = 0; i < 4; i++)
+		assert_int_equal(add_key(f, &sas[i], i, NULL), 0);
+	for (i = 0; i < 4; i++)
+		assert_int_equal(xi_sad_lookup(f->sad, &sas[i].id),
+				 xi_sad_find(f->sad, &sas[i].id)->sa.sa_index);
+	id = sas[0].id;
+	id.spi++;
+	assert_int_equal(xi_sad_lookup(f->sad, &id), 0);
+	id = sas[1].id;
+	id.family = XI_IPV6;
+	assert_int_equal(xi_sad_lookup(f->sad, &id), 0);
+	assert_int_equal(xi_sad_alloc_spi(f->sad, &larval, 0x9000, 0x9000, 60, &young), 0);
+	id = young->sa.id;
+	assert_int_equal(xi_sad_lookup(f->sad, &id), 0);
+	larval.id = id;
+	assert_int_equal(update(f, &larval, NULL), 0);
+	assert_int_not_equal(xi_sad_lookup(f->sad, &id), 0);
+	assert_int_equal(xi_sad_delete(f->sad, &sas[2].id), 0);
+	assert_int_equal(xi_sad_lookup(f->sad, &sas[2].id), 0);
+	assert_int_not_equal(xi_sad_lookup(f->sad, &sas[0].id), 0);
+	xi_sad_destroy(f->sad);
+	sad_open(f);
+	assert_int_equal(xi_sad_adopt(f->sad, &n), 0);
+	assert_int_equal(n, 4);
+	assert_int_equal(xi_sad_lookup(f->sad, &sas[3].id),
+			 xi_sad_find(f->sad, &sas[3].id)->sa.sa_index);
 }
 
 static void second_add_is_eexist(void **state)
@@ -422,6 +464,7 @@ static void large_windows_take_slots(void **state)
 	struct fixture *f = *state;
 	struct xi_sa sa[4] = { sa_no(0), sa_no(1), sa_no(2), sa_no(3) };
 	const struct xi_sa_rec *rec;
+	uint32_t i;
 
 	sa[0].replay_window = XI_WINDOW_INLINE_MAX;
 	sa[1].replay_window = XI_WINDOW_INLINE_MAX + 1;
@@ -431,13 +474,18 @@ static void large_windows_take_slots(void **state)
 	assert_int_equal(add(f, &sa[0]), 0);
 	assert_int_equal(xi_sad_find(f->sad, &sa[0].id)->sa.window_slot, XI_NO_SLOT);
 	assert_int_equal(add(f, &sa[1]), 0);
-	assert_int_equal(add(f, &sa[2]), 0);
 	rec = xi_sad_find(f->sad, &sa[1].id);
 	assert_int_equal(rec->nwords, XI_WINDOW_WORDS);
 	assert_ptr_equal(rec->words, f->m->store.windows[rec->sa.window_slot].words);
 	assert_true(rec->words[0] == 0 && rec->words[XI_WINDOW_WORDS - 1] == 0);
+	assert_int_equal(add(f, &sa[2]), 0);
+	rec = xi_sad_find(f->sad, &sa[2].id);
+	assert_int_equal(rec->nwords, XI_WINDOW_WORDS * XI_WINDOW_RUN);
+	for (i = 0; i < rec->nwords; i++)
+		assert_true(rec->words[i] == 0);
 	assert_int_equal(add(f, &sa[3]), -ENOSPC);
-	assert_int_equal(xi_sad_delete(f->sad, &sa[1].id), 0);
+	assert_int_equal(xi_sad_count(f->sad), 3);
+	assert_int_equal(xi_sad_delete(f->sad, &sa[2].id), 0);
 	assert_int_equal(add(f, &sa[3]), 0);
 }
 
@@ -926,8 +974,9 @@ static void handles_of_an_earlier_daemon_stay_stale(void **state)
  */
 struct reader {
 	struct xi_sad *sad;
+	struct xi_sa_id ids[NSTATES];
 	bool stop, bad;
-	unsigned long found;
+	unsigned long found, looked_up;
 };
 
 static void *reader_run(void *arg)
@@ -944,6 +993,12 @@ static void *reader_run(void *arg)
 			r->bad |= rec->sa.sa_index != index || rec->key.len != 20 ||
 				  rec->key.key[0] != (rec->sa.id.spi & 0xff);
 			r->found++;
+		}
+		index = xi_sad_lookup(r->sad, &r->ids[i % NSTATES]);
+		rec = index ? xi_sad_rec(r->sad, index) : NULL;
+		if (rec) {
+			r->bad |= memcmp(&rec->sa.id, &r->ids[i % NSTATES], sizeof(rec->sa.id));
+			r->looked_up++;
 		}
 		if (++i % 16 == 0)
 			rcu_quiescent_state();
@@ -965,9 +1020,12 @@ static void readers_never_see_a_freed_sa(void **state)
 	pthread_t thread;
 	unsigned int i;
 
+	for (i = 0; i < NSTATES; i++)
+		r.ids[i] = sa_no(i).id;
 	xi_sad_listen(f->sad, &listener);
 	assert_int_equal(pthread_create(&thread, NULL, reader_run, &r), 0);
-	for (i = 0; i < 200 || !__atomic_load_n(&r.found, __ATOMIC_RELAXED); i++) {
+	for (i = 0; i < 200 || !__atomic_load_n(&r.found, __ATOMIC_RELAXED) ||
+		    !__atomic_load_n(&r.looked_up, __ATOMIC_RELAXED); i++) {
 		struct xi_sa sa = sa_no(i % 64);
 
 		assert_int_equal(add(f, &sa), 0);
@@ -989,6 +1047,11 @@ static void second_sa_of_a_sender_with_the_same_key_is_refused(void **state)
 	struct xi_sa first = sa_no(1), second = sa_no(2), back = sample_sa("192.0.2.2", "192.0.2.1", 0x2000);
 	struct xi_sa inbound = sa_no(3);
 
+	struct xi_sa ah = sa_no(4);
+	struct xi_sa_key ah_key = { .auth = XI_AUTH_HMAC_SHA256, .len = 32, .auth_len = 32 };
+	const char *why = NULL;
+	uint32_t i;
+
 	inbound.sa_dir = 1; /* XFRMA_SA_DIR: in */
 	assert_int_equal(add_key(f, &first, 77, NULL), 0);
 	assert_int_equal(add_key(f, &second, 77, NULL), -EINVAL);
@@ -999,12 +1062,19 @@ static void second_sa_of_a_sender_with_the_same_key_is_refused(void **state)
 	assert_int_equal(add_key(f, &second, 77, NULL), -EINVAL);
 	assert_int_equal(xi_sad_delete(f->sad, &first.id), 0);
 	assert_int_equal(add_key(f, &second, 77, NULL), 0);
+	/* an HMAC has no nonces */
+	ah.id.proto = XI_AH;
+	ah.alg = XI_ALG_NONE;
+	ah.auth = XI_AUTH_HMAC_SHA256;
+	for (i = 0; i < 2; i++, ah.id.spi++)
+		assert_int_equal(xi_sad_add(f->sad, &ah, &ah_key, NULL, &why), 0);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(added_sa_is_found_everywhere),
+		T(packets_find_their_sa),
 		T(second_add_is_eexist),
 		T(second_sa_of_a_sender_with_the_same_key_is_refused),
 		T(absent_sa_is_esrch),
