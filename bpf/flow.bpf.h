@@ -142,8 +142,7 @@ static __always_inline enum xi_reason xi_judge_out(struct xdp_md *ctx, const str
 	if (v->vague)
 		return XI_DROP_MALFORMED;
 	if (host && v->flow.proto == IPPROTO_UDP && !v->flow.fragment &&
-	    xi_is_ike_port(cfg, v->flow.sport) &&
-	    xi_is_local(v->flow.saddr, v->flow.family)) {
+	    xi_is_ike_port(cfg, v->flow.sport) && xi_is_local(v->flow.saddr, v->flow.family)) {
 		v->flow.dir = XI_OUT;
 		return xi_clear_to_worker(ctx, port, v);
 	}
@@ -166,8 +165,7 @@ static __always_inline enum xi_reason xi_judge_out(struct xdp_md *ctx, const str
  * else, and as in the workers it is the host's end, not the far one, that makes a packet IKE or ESP
  * in UDP.
  */
-static __always_inline bool xi_exempt_leaving(const struct xi_config *cfg,
-					       const struct xi_view *v)
+static __always_inline bool xi_exempt_leaving(const struct xi_config *cfg, const struct xi_view *v)
 {
 	const struct xi_flow *flow = &v->flow;
 

@@ -309,12 +309,21 @@ static void daemon_on_news(evutil_socket_t fd, short what, void *arg)
 		event_active(d->on_news, EV_READ, 0);
 }
 
+static void daemon_on_mapping(void *arg, const struct xi_sa_rec *rec, const uint8_t saddr[16],
+			      uint16_t sport)
+{
+	struct xi_daemon *d = arg;
+
+	xi_xfrm_server_mapping(d->server, rec, saddr, sport);
+}
+
 static int daemon_news(struct xi_daemon *d)
 {
 	int err = xi_news_create(&d->news, d->nworkers);
 
 	if (err)
 		return err;
+	d->desk = (struct xi_news_desk){ .mapping = daemon_on_mapping, .arg = d };
 	d->on_news = event_new(d->base, xi_news_fd(d->news), EV_READ | EV_PERSIST, daemon_on_news,
 			       d);
 	return d->on_news && !event_add(d->on_news, NULL) ? 0 : -ENOMEM;
@@ -343,6 +352,9 @@ static int daemon_start_workers(struct xi_daemon *d)
 		.spd = d->spd,
 		.cache = d->cache,
 		.nexthops = d->nexthops,
+		.news = d->news,
+		.fragment_after = d->config->fragment == XI_FRAGMENT_AFTER,
+		.host_mtu = d->hostif.mtu,
 		.forward_only = getenv("XIPSEC_FORWARD_ONLY") != NULL,
 	};
 	unsigned int i;

@@ -30,7 +30,7 @@ static int sa_check(const struct xi_sad *sad, const struct xi_sa *sa,
 		return -EINVAL;
 	}
 	if (sa->replay_window > XI_WINDOW_MAX) {
-		*why = "replay window too large; at most 4096 packets";
+		*why = XI_WHY_WINDOW_TOO_LARGE;
 		return -EINVAL;
 	}
 	if (sa->sel.ifindex) {
@@ -112,19 +112,27 @@ undo_put:
 	return err;
 }
 
+/* Is the sequence number all that makes nonces differ? Neither a random IV nor an HMAC cares. */
+static bool alg_counts_nonces(enum xi_alg alg)
+{
+	const struct xi_cipher_info *cipher = xi_cipher_info(alg);
+
+	return alg != XI_ALG_NONE && alg != XI_ALG_NULL && !(cipher && cipher->random_iv);
+}
+
 /*
- * Two SAs with one key and one sender would count the same numbers, which are AES-GCM's nonces; what has
- * IVs of another kind may share a key. SAs of a file draw their numbers from one reserve; what only comes in is the peer's care.
+ * Two SAs with one key and one sender would count the same numbers, which are AES-GCM's nonces. SAs of a file draw
+ * their numbers from one reserve; what only comes in is the peer's care.
  */
 static int key_check(const struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_key *key,
 		     const char **why)
 {
 	const struct xi_sa_rec *other = xi_sender_find(sad, sa, key);
-	const struct xi_cipher_info *cipher = xi_cipher_info(sa->alg);
 
-	if (!other || (cipher && cipher->random_iv) || sa->sa_dir == XI_SA_DIR_IN || (sa->life & other->sa.life & XI_SA_FROM_FILE))
+	if (!other || !alg_counts_nonces(sa->alg) || sa->sa_dir == XI_SA_DIR_IN ||
+	    (sa->life & other->sa.life & XI_SA_FROM_FILE))
 		return 0;
-	*why = "another SA from this source address has the same key: AES-GCM would use nonces twice; give each SA a key of its own";
+	*why = "another SA from this source address has the same key, so its cipher would use nonces twice; give each SA a key of its own";
 	return -EINVAL;
 }
 
@@ -172,7 +180,7 @@ reset_state:
 	xi_reserve_free(node->reserve);
 	node->reserve = NULL;
 give_window:
-	xi_window_give(sad, rec->sa.window_slot);
+	xi_window_give(sad, &rec->sa);
 free_rec:
 	xi_rec_free(rec);
 	return err;

@@ -33,9 +33,12 @@ wire() {
 
 
 # net_up knows gateways on one bridge alone
-mkdir -p "$XI_BPFFS" && mount -t bpf "$XI_NS" "$XI_BPFFS" && mount --make-private "$XI_BPFFS" &&
-	net_add gw1 gw2 h1 h2 r1 r2 && net_veth r1 mid r2 mid $PATH_MTU && wire gw1 r1 1 && wire gw2 r2 2 &&
-	net_host 1 && net_host 2 || tap_skip_all "cannot make network namespaces"
+up() {
+	mkdir -p "$XI_BPFFS" && mount -t bpf "$XI_NS" "$XI_BPFFS" && mount --make-private "$XI_BPFFS" &&
+		net_add gw1 gw2 h1 h2 r1 r2 && net_veth r1 mid r2 mid $PATH_MTU && wire gw1 r1 1 && wire gw2 r2 2 &&
+		net_host 1 && net_host 2
+}
+up || tap_skip_all "cannot make network namespaces"
 
 for n in 1 2; do
 	start_daemon gw$n || { tap_not_ok "daemon of gw$n starts"; tap_done; }
@@ -119,6 +122,17 @@ tap_check "IPv6: the same" wait_for 5 pmtu_is gw2 "$(tunnel_spi 2 6 6)" 1290
 tap_is "two were counted" "$(($(said gw2) - before))" 2
 tap_check "the host's stack has learned nothing by itself" \
 	eval '! { net_in gw2 ip route get 192.0.2.1; net_in gw2 ip -6 route get 2001:db8::1; } | grep mtu'
+# more than are read at a time
+{
+	for ((n = 0; n < 200; n++)); do
+		echo "192.0.2.2 1270 192.0.2.2 192.0.2.1 esp $((0x2000 + n)) $seq4"
+		echo "2001:db8::2 1281 2001:db8::2 2001:db8::1 esp $((0x2000 + n)) $seq6"
+	done
+	echo "192.0.2.2 1269 192.0.2.2 192.0.2.1 esp $(tunnel_spi 2 4 4) $seq4"
+	echo "2001:db8::2 1281 2001:db8::2 2001:db8::1 esp $(tunnel_spi 2 6 6) $seq6"
+} | net_in r2 tests/net/too_big.py
+tap_check "IPv4: behind many others one is read" wait_for 5 pmtu_is gw2 "$(tunnel_spi 2 4 4)" 1269
+tap_check "IPv6: the same behind many" wait_for 5 pmtu_is gw2 "$(tunnel_spi 2 6 6)" 1281
 
 # floors
 net_in r2 tests/net/too_big.py <<- EOF

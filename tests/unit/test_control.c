@@ -210,7 +210,9 @@ static void fake_sas(struct fake *f)
 					     .last_use = now - 4,
 					     .replay_failed = 5,
 					     .top = 12 };
-	f->states[1] = (struct xi_sa_state){ .oseq_limit = UINT64_MAX };
+	f->states[1] = (struct xi_sa_state){
+		.oseq_limit = UINT64_MAX, .pmtu = 1400, .pmtu_until = (uint32_t)now + 600,
+	};
 }
 
 static void fake_policy(struct fake *f)
@@ -478,8 +480,8 @@ static void test_show_has_the_documented_shape(void **state)
 		"\"reqid\": 42, \"mark\": 0, "
 		"\"if_id\": 0, \"age\": 100,"
 		"  \"cached\": {\"method\": \"fast\", \"slot\": 6}, \"packets\": 12, \"bytes\": "
-		"1536, \"pmtu\": null,"
-		"  \"first_use\": 90, \"last_use\": 4, \"oseq\": 0, \"oseq_limit\": 0, \"top\": 12,"
+		"1536,"
+		"  \"first_use\": 90, \"last_use\": 4, \"oseq\": 0, \"oseq_limit\": 0, \"top\": 12, \"pmtu\": null,"
 		"  \"errors\": {\"replay\": 5, \"integrity\": 0, \"other\": 0}},"
 		" {\"spi\": \"0xc0000002\", \"src\": \"2001:db8::1\", \"dst\": \"2001:db8::2\","
 		"  \"proto\": \"esp\", \"mode\": \"tunnel\", \"dir\": \"out\", \"handle\": "
@@ -489,10 +491,10 @@ static void test_show_has_the_documented_shape(void **state)
 		"  \"larval\": false, \"replay_window\": 0, \"encap\": null, \"tfcpad\": 1300, "
 		"\"df\": \"clear\", \"reqid\": 42, \"mark\": 0, "
 		"\"if_id\": 0, \"age\": 100,"
-		"  \"cached\": null, \"packets\": 0, \"bytes\": 0, \"pmtu\": null,"
+		"  \"cached\": null, \"packets\": 0, \"bytes\": 0,"
 		"  \"first_use\": null, \"last_use\": null, \"oseq\": 0, \"oseq_limit\": "
 		"9223372036854775807,"
-		"  \"top\": 0, \"errors\": {\"replay\": 0, \"integrity\": 0, \"other\": 0}}],"
+		"  \"top\": 0, \"pmtu\": 1400, \"errors\": {\"replay\": 0, \"integrity\": 0, \"other\": 0}}],"
 		" \"policies\": [{\"dir\": \"out\", \"action\": \"allow\", \"priority\": 100, "
 		"\"index\": 9,"
 		"  \"src\": \"10.1.0.0/16\", \"dst\": \"10.2.0.0/16\", \"proto\": 6, \"sport\": "

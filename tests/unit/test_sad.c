@@ -16,7 +16,7 @@
 #include "sad/sad.h"
 
 #define NSTATES 8
-#define NWINDOWS 2
+#define NWINDOWS 17
 
 struct fixture {
 	struct mem_store *m;
@@ -464,6 +464,7 @@ static void large_windows_take_slots(void **state)
 	struct fixture *f = *state;
 	struct xi_sa sa[4] = { sa_no(0), sa_no(1), sa_no(2), sa_no(3) };
 	const struct xi_sa_rec *rec;
+	uint32_t i;
 
 	sa[0].replay_window = XI_WINDOW_INLINE_MAX;
 	sa[1].replay_window = XI_WINDOW_INLINE_MAX + 1;
@@ -473,13 +474,18 @@ static void large_windows_take_slots(void **state)
 	assert_int_equal(add(f, &sa[0]), 0);
 	assert_int_equal(xi_sad_find(f->sad, &sa[0].id)->sa.window_slot, XI_NO_SLOT);
 	assert_int_equal(add(f, &sa[1]), 0);
-	assert_int_equal(add(f, &sa[2]), 0);
 	rec = xi_sad_find(f->sad, &sa[1].id);
 	assert_int_equal(rec->nwords, XI_WINDOW_WORDS);
 	assert_ptr_equal(rec->words, f->m->store.windows[rec->sa.window_slot].words);
 	assert_true(rec->words[0] == 0 && rec->words[XI_WINDOW_WORDS - 1] == 0);
+	assert_int_equal(add(f, &sa[2]), 0);
+	rec = xi_sad_find(f->sad, &sa[2].id);
+	assert_int_equal(rec->nwords, XI_WINDOW_WORDS * XI_WINDOW_RUN);
+	for (i = 0; i < rec->nwords; i++)
+		assert_true(rec->words[i] == 0);
 	assert_int_equal(add(f, &sa[3]), -ENOSPC);
-	assert_int_equal(xi_sad_delete(f->sad, &sa[1].id), 0);
+	assert_int_equal(xi_sad_count(f->sad), 3);
+	assert_int_equal(xi_sad_delete(f->sad, &sa[2].id), 0);
 	assert_int_equal(add(f, &sa[3]), 0);
 }
 
@@ -1041,6 +1047,11 @@ static void second_sa_of_a_sender_with_the_same_key_is_refused(void **state)
 	struct xi_sa first = sa_no(1), second = sa_no(2), back = sample_sa("192.0.2.2", "192.0.2.1", 0x2000);
 	struct xi_sa inbound = sa_no(3);
 
+	struct xi_sa ah = sa_no(4);
+	struct xi_sa_key ah_key = { .auth = XI_AUTH_HMAC_SHA256, .len = 32, .auth_len = 32 };
+	const char *why = NULL;
+	uint32_t i;
+
 	inbound.sa_dir = 1; /* XFRMA_SA_DIR: in */
 	assert_int_equal(add_key(f, &first, 77, NULL), 0);
 	assert_int_equal(add_key(f, &second, 77, NULL), -EINVAL);
@@ -1051,6 +1062,12 @@ static void second_sa_of_a_sender_with_the_same_key_is_refused(void **state)
 	assert_int_equal(add_key(f, &second, 77, NULL), -EINVAL);
 	assert_int_equal(xi_sad_delete(f->sad, &first.id), 0);
 	assert_int_equal(add_key(f, &second, 77, NULL), 0);
+	/* an HMAC has no nonces */
+	ah.id.proto = XI_AH;
+	ah.alg = XI_ALG_NONE;
+	ah.auth = XI_AUTH_HMAC_SHA256;
+	for (i = 0; i < 2; i++, ah.id.spi++)
+		assert_int_equal(xi_sad_add(f->sad, &ah, &ah_key, NULL, &why), 0);
 }
 
 int main(void)
