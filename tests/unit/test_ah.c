@@ -99,73 +99,6 @@ static void scapy_packets_are_sealed_and_opened_exactly(void **state)
 	json_decref(root);
 }
 
-/*
- * Those of DPDK: AH of tunnel mode has TTL 0 outside, and the IV of GMAC is not the sequence
- * number, so both are patched in between the steps.
- */
-static void shared_seal(struct test_ah *t, const json_t *v, uint64_t seq, struct xi_pkt *pkt)
-{
-	struct xi_ah_saved saved;
-	struct xi_aead_job job;
-	struct xi_frame frame;
-	uint8_t iv[8];
-
-	assert_int_equal(xi_ah_frame(&t->ctx, seq, pkt, &frame), XI_NONE);
-	assert_int_equal(frame.len, pkt->len);
-	if (!t->ctx.transport) {
-		pkt->data[8] = 0;
-		fix_sum(pkt->data);
-	}
-	if (vec_hex(v, "iv", iv, sizeof(iv)))
-		memcpy(frame.ip + frame.offset + 12, iv, sizeof(iv));
-	assert_int_equal(xi_ah_out_job(&t->ctx, &frame, &saved, &job), XI_NONE);
-	test_ah_seal_job(t, &job);
-	xi_ah_restore(&saved);
-}
-
-static void shared_vector(const json_t *v)
-{
-	static uint8_t clear[TEST_PKT_MAX], sealed[TEST_PKT_MAX];
-	static struct test_pkt p;
-	static struct test_ah t;
-	bool tunnel = !strcmp(vec_str(v, "mode"), "tunnel"), gmac = *vec_str(v, "aead");
-	size_t clear_len = vec_hex(v, "plaintext_packet", clear, sizeof(clear));
-	size_t sealed_len = vec_hex(v, "ciphertext_packet", sealed, sizeof(sealed));
-	uint64_t seq = vec_int(v, "seq_hi") << 32 | vec_int(v, "seq");
-
-	test_ah_init(&t, (int)vec_int(v, "outer_ip_version"), !tunnel,
-		     gmac ? XI_AUTH_NONE : XI_AUTH_HMAC_SHA256, XFRM_STATE_ALIGN4);
-	t.ctx.spi_be = htonl((uint32_t)strtoul(vec_str(v, "spi"), NULL, 16));
-	assert_int_equal(t.ctx.icv_len * 8, vec_int(v, "icv_bits"));
-	assert_int_equal(vec_hex(v, gmac ? "enc_key" : "auth_key", t.key, sizeof(t.key)), t.key_len);
-	if (gmac)
-		vec_hex(v, "salt", t.ctx.salt, sizeof(t.ctx.salt));
-	if (tunnel)
-		test_ah_tunnel(&t, vec_str(v, "tunnel_src"), vec_str(v, "tunnel_dst"));
-	test_pkt_set(&p, clear, clear_len);
-	shared_seal(&t, v, seq, &p.pkt);
-	expect_pkt(vec_str(v, "name"), &p, sealed, sealed_len);
-	test_pkt_set(&p, sealed, sealed_len);
-	assert_int_equal(test_ah_open(&t, &p.pkt, NULL), XI_NONE);
-	expect_pkt(vec_str(v, "name"), &p, clear, clear_len);
-}
-
-static void shared_packets_are_met(void **state)
-{
-	json_t *root = vec_load_shared("esp-packets.json"), *v;
-	unsigned int done = 0;
-	size_t i;
-
-	json_array_foreach (json_object_get(root, "vectors"), i, v) {
-		if (strcmp(vec_str(v, "proto"), "ah"))
-			continue;
-		shared_vector(v);
-		done++;
-	}
-	json_decref(root);
-	assert_int_equal(done, 3);
-}
-
 /* RFC 4302 section 2.6, RFC 2404, 4494, 4543, 4868, and net/ipv4/ah4.c. */
 static void the_header_is_padded_as_its_family_wants(void **state)
 {
@@ -641,7 +574,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(scapy_packets_are_sealed_and_opened_exactly),
-		cmocka_unit_test(shared_packets_are_met),
 		cmocka_unit_test(the_header_is_padded_as_its_family_wants),
 		cmocka_unit_test(random_packets_go_there_and_back),
 		cmocka_unit_test(link_padding_is_not_covered),
