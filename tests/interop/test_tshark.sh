@@ -16,16 +16,19 @@ rows() {
 	for bits in 128 192 256; do
 		for icv in 16 12 8; do
 			inner=$((10 - inner))
-			echo "AES-GCM-$bits/$((icv * 8))|aead rfc4106(gcm(aes)) @$((bits + 32)) $((icv * 8))|AES-GCM with $icv octet ICV [RFC4106]|NULL|4|$inner|"
+			gcm_row "AES-GCM-$bits/$((icv * 8))" "$bits" "$icv" "4|$inner|"
 		done
 	done
-	echo "AES-GCM-256/128 in IPv6|aead rfc4106(gcm(aes)) @288 128|AES-GCM with 16 octet ICV [RFC4106]|NULL|6|6|"
-	echo "AES-GCM-128/128 in UDP|aead rfc4106(gcm(aes)) @160 128|AES-GCM with 16 octet ICV [RFC4106]|NULL|4|4|encap espinudp 4500 4500 0.0.0.0"
+	gcm_row "AES-GCM-256/128 in IPv6" 256 16 "6|6|"
+	gcm_row "AES-GCM-128/128 in UDP" 128 16 "4|4|encap espinudp 4500 4500 0.0.0.0"
 	with_auth "AES-CBC-128" "enc cbc(aes) @128" "AES-CBC [RFC3602]"
 	with_auth "AES-CBC-256" "enc cbc(aes) @256" "AES-CBC [RFC3602]"
 	with_auth "AES-CTR-128" "enc rfc3686(ctr(aes)) @160" "AES-CTR [RFC3686]"
 	with_auth "AES-CTR-256" "enc rfc3686(ctr(aes)) @288" "AES-CTR [RFC3686]"
 	with_auth "NULL" 'enc ecb(cipher_null) ""' "NULL"
+}
+gcm_row() {
+	echo "$1|aead rfc4106(gcm(aes)) @$(($2 + 32)) $(($3 * 8))|AES-GCM with $3 octet ICV [RFC4106]|NULL|$4"
 }
 with_auth() {
 	local auth
@@ -46,7 +49,7 @@ key_hex() {
 	echo "0x${out:0:$(($2 / 4))}"
 }
 
-# The SA's words, keys filled in; and its keys alone, cipher's first, into the variables crypt and auth.
+# The SA's words, keys filled in; and its keys alone, cipher's first, into crypt and icv_key.
 fill_keys() {
 	local word keys=()
 	words=
@@ -58,8 +61,8 @@ fill_keys() {
 		words+="$word "
 	done
 	case $2 in
-	*ecb*) crypt= auth=${keys[0]} ;;
-	*) crypt=${keys[0]} auth=${keys[1]:-} ;;
+	*ecb*) crypt='' icv_key=${keys[0]} ;;
+	*) crypt=${keys[0]} icv_key=${keys[1]:-} ;;
 	esac
 }
 
@@ -75,7 +78,7 @@ sa_one() {
 	echo "xfrm state add src $(outer_addr "$from" "${field[4]}") dst $(outer_addr "$to" "${field[4]}") proto esp spi $spi" \
 		"reqid $((spi)) mode tunnel flag af-unspec ${field[6]} $words" >> "$XI_TMP/sas"
 	printf 'uat:esp_sa:"IPv%s","*","*","0x%08x","%s","%s","%s","%s"\n' "${field[4]}" $((spi)) "${field[2]}" "$crypt" \
-		"${field[3]}" "$auth" >> "$XI_TMP/uat"
+		"${field[3]}" "$icv_key" >> "$XI_TMP/uat"
 }
 
 # policies GW ROW FROM TO OUT-SPI IN-SPI
@@ -92,7 +95,7 @@ policies() {
 }
 
 load_rows() {
-	local row=0 there back
+	local row=0 there back far=()
 	while IFS='|' read -r -a field; do
 		((++row))
 		field[6]=${field[6]:-}
@@ -101,21 +104,22 @@ load_rows() {
 		sa_one $row 2 1 $back
 		policies gw1 $row 1 2 $there $back >> "$XI_TMP/gw1.policies"
 		policies gw2 $row 2 1 $back $there >> "$XI_TMP/gw2.policies"
-		echo "addr add $(behind 2 $row "${field[5]}")/$([ "${field[5]}" = 6 ] && echo "64 nodad" || echo 24) dev lan0" >> "$XI_TMP/addrs"
+		far+=("$(behind 2 $row "${field[5]}")/$([ "${field[5]}" = 6 ] && echo 64 || echo 24)")
 	done < <(rows)
 	for gw in gw1 gw2; do
 		cat "$XI_TMP/sas" "$XI_TMP/$gw.policies" | load_lines $gw || return 1
 	done
-	net_addr h1 lan0 "$(behind 1 0 4)/24" "$(behind 1 0 6)/64" && net_in h2 ip -batch "$XI_TMP/addrs"
+	net_addr h1 lan0 "$(behind 1 0 4)/24" "$(behind 1 0 6)/64" && net_addr h2 lan0 "${far[@]}"
 }
 
 SIZES="0 1 2 13 56 1000"
 # both ways: an echo of each size, and its answer
 ping_rows() {
-	local row size rc=0
+	local row size from to rc=0
 	for row in "${!names[@]}"; do
+		from=$(behind 1 0 "${inners[row]}") to=$(behind 2 "$row" "${inners[row]}")
 		for size in $SIZES; do
-			net_in h1 ping -q -c 1 -W 3 -I "$(behind 1 0 "${inners[row]}")" -s "$size" "$(behind 2 "$row" "${inners[row]}")" > /dev/null ||
+			net_in h1 ping -q -c 1 -W 3 -I "$from" -s "$size" "$to" > /dev/null ||
 				{ echo "${names[row]}: $size bytes are not answered"; rc=1; }
 		done
 	done
@@ -181,7 +185,8 @@ for row in "${!names[@]}"; do
 		"$want packets, $want good, 0 bad, $want with ICMP inside"
 done
 tamper "$XI_TMP/wan-w1.pcap" "$XI_TMP/tampered.pcap"
-tap_check "tshark reads it with a bit of each packet changed" eval 'read_capture "$XI_TMP/tampered.pcap" > "$XI_TMP/read-tampered"'
+tap_check "tshark reads it with a bit of each packet changed" \
+	eval 'read_capture "$XI_TMP/tampered.pcap" > "$XI_TMP/read-tampered"'
 for row in "${!names[@]}"; do
 	tap_is "${names[row]}: no changed packet is taken for right" "$(judge "$XI_TMP/read-tampered" "$row" | cut -d, -f1-3)" \
 		"$want packets, 0 good, $want bad"
