@@ -378,6 +378,17 @@ static void overlap_discards_the_packet(void)
 }
 BOTH(overlapping_fragments_discard_the_packet, overlap_discards_the_packet)
 
+/* The bytes of two, in one: no exact repeat of any. */
+static void two_in_one_overlap(void)
+{
+	assert_int_equal(add(MORE(0, 32)), XI_NONE);
+	assert_int_equal(add(MORE(32, 32)), XI_NONE);
+	assert_int_equal(add(MORE(0, 64)), XI_DROP_FRAGMENT_OVERLAP);
+	assert_int_equal(bed.counts[XI_DROP_FRAGMENT_OVERLAP], 3);
+	assert_int_equal(held(), 0);
+}
+BOTH(two_fragments_in_one_overlap, two_in_one_overlap)
+
 static void neighbours_do_not_overlap(void)
 {
 	assert_int_equal(add(MORE(504, 8)), XI_NONE);
@@ -708,6 +719,86 @@ static void too_big(void)
 }
 BOTH(packets_above_the_limit_are_dropped, too_big)
 
+/* A first fragment with 40 bytes of options, nothing but NOP. */
+static enum xi_reason add_first_with_options(uint32_t len)
+{
+	static uint8_t p[PKT_MAX + 100];
+	struct spec s = MORE(0, len);
+
+	spec_v4(p, &s);
+	memmove(p + 60, p + 20, len);
+	memset(p + 20, IPOPT_NOP, 40);
+	p[0] = 0x4f;
+	xi_put16(p + 2, (uint16_t)(60 + len));
+	xi_put16(p + 10, 0);
+	xi_put16(p + 10, xi_ipv4_checksum(p));
+	return add_bytes(p, 60 + len);
+}
+
+/* That the packet is too long shows when the first fragment tells the length of its header. */
+static void options_count_as_length(void **state)
+{
+	use_v6 = false;
+	for (uint32_t over = 0; over < 2; over++) {
+		uint32_t end = PKT_MAX - 60 + over, start = (end - 1) & ~7U;
+
+		assert_int_equal(add(LAST(start, end - start)), XI_NONE);
+		assert_int_equal(add(MORE(64, start - 64)), XI_NONE);
+		assert_int_equal(add_first_with_options(64), over ? XI_DROP_TOO_BIG : XI_REASSEMBLED);
+		assert_int_equal(bed.whole.len, over ? 0 : PKT_MAX);
+		assert_int_equal(bed.counts[XI_DROP_TOO_BIG], 3 * over);
+	}
+}
+
+/* 65535 - 60 bytes of payload, and one byte more: to a header of 20 bytes it would be none too many. */
+static void options_count_against_65535(void **state)
+{
+	struct xi_reassembly_limits limits = { 16, 1 << 20, 65575, TIMEOUT };
+	static uint8_t room[65575];
+
+	use_v6 = false;
+	xi_reassembly_destroy(bed.r);
+	assert_int_equal(xi_reassembly_create(&bed.r, &limits, bed.counts), 0);
+	for (uint32_t over = 0; over < 2; over++) {
+		struct xi_pkt pkt, whole = { .data = room, .tailroom = sizeof(room) };
+		uint32_t end = 65475 + over, at;
+		static uint8_t p[9000];
+		struct spec s;
+
+		assert_int_equal(add_first_with_options(64), XI_NONE);
+		for (at = 64; at + 8192 < end; at += 8192)
+			assert_int_equal(add(MORE(at, 8192)), XI_NONE);
+		s = LAST(at, end - at);
+		pkt = (struct xi_pkt){ .data = p, .len = spec_v4(p, &s) };
+		assert_int_equal(xi_reassembly_add(bed.r, 0, &pkt, &whole),
+				 over ? XI_DROP_FRAGMENT_BAD : XI_REASSEMBLED);
+		assert_int_equal(whole.len, over ? 0 : 65535);
+		assert_int_equal(drops(), over ? 9 : 0);
+	}
+}
+
+/* What is kept of headers: 256 bytes. Longer ones are no packet that anyone means. */
+static void long_ipv6_headers_are_bad(void **state)
+{
+	uint8_t p[512];
+
+	use_v6 = true;
+	for (uint32_t over = 0; over < 2; over++) {
+		uint32_t options = 216 + 8 * over;
+		struct spec first = MORE(0, 64, .id = over);
+
+		spec_v6(p, &first);
+		memmove(p + 40 + options, p + 40, 72);
+		memset(p + 40, 0, options);
+		p[6] = IPPROTO_HOPOPTS;
+		p[40] = IPPROTO_FRAGMENT;
+		p[41] = (uint8_t)(options / 8 - 1);
+		xi_put16(p + 4, (uint16_t)(options + 72));
+		assert_int_equal(add_bytes(p, 112 + options), over ? XI_DROP_FRAGMENT_BAD : XI_NONE);
+		assert_int_equal(add(LAST(64, 8, .id = over)), over ? XI_NONE : XI_REASSEMBLED);
+	}
+}
+
 /* Room of just the packet's length, and one byte less: nothing is written then. */
 static void room_is_kept(void)
 {
@@ -813,12 +904,14 @@ static void bytes_of_one_sender_are_bounded(void **state)
 	xi_reassembly_destroy(bed.r);
 	bed_open(256, 64 * XI_REASSEMBLY_PAGE);
 	use_v6 = false;
-	for (uint32_t id = 0; id < 50; id++) {
-		assert_int_equal(add(MORE(0, 5120, .id = id)), XI_NONE);
-		assert_true(xi_reassembly_in_use(bed.r).bytes <= 16 * XI_REASSEMBLY_PAGE);
-	}
-	assert_int_equal(xi_reassembly_in_use(bed.r).packets, 3);
-	assert_int_equal(bed.counts[XI_DROP_FRAGMENT_FULL], 47);
+	for (uint32_t id = 0; id < 50; id++)
+		assert_int_equal(add(MORE(0, 1024, .id = id)), XI_NONE);
+	assert_int_equal(xi_reassembly_in_use(bed.r).packets, 16);
+	assert_int_equal(bed.counts[XI_DROP_FRAGMENT_FULL], 34);
+	assert_int_equal(add(MORE(1024, 4096, .id = 49)), XI_NONE);
+	assert_int_equal(xi_reassembly_in_use(bed.r).packets, 12);
+	assert_int_equal(xi_reassembly_in_use(bed.r).bytes, 16 * XI_REASSEMBLY_PAGE);
+	assert_int_equal(bed.counts[XI_DROP_FRAGMENT_FULL], 38);
 }
 
 /* First fragments without end, from one address and from all: others' packets pass in between. */
@@ -900,6 +993,7 @@ int main(void)
 		TEST(scapy_fragments_become_whole_in_every_order),
 		TEST(cut_shuffled_and_put_together_is_the_same),
 		cmocka_unit_test(overlapping_fragments_discard_the_packet),
+		cmocka_unit_test(two_fragments_in_one_overlap),
 		cmocka_unit_test(adjacent_fragments_do_not_overlap),
 		cmocka_unit_test(exact_repeat_is_dropped_alone),
 		TEST(rest_of_a_discarded_ipv6_packet_is_dropped),
@@ -917,6 +1011,9 @@ int main(void)
 		TEST(no_fragment_is_whole_at_once),
 		TEST(whole_may_take_the_place_of_the_fragment),
 		cmocka_unit_test(packets_above_the_limit_are_dropped),
+		TEST(options_count_as_length),
+		TEST(options_count_against_65535),
+		TEST(long_ipv6_headers_are_bad),
 		cmocka_unit_test(room_is_never_exceeded),
 		TEST(the_oldest_packet_is_given_up),
 		cmocka_unit_test(a_sender_at_his_share_gives_up_his_own),
