@@ -7,6 +7,7 @@
 #ifndef XI_FLOW_BPF_H
 #define XI_FLOW_BPF_H
 
+#include "encap.bpf.h"
 #include "guard.bpf.h"
 #include "maps.bpf.h"
 #include "meta.bpf.h"
@@ -68,7 +69,7 @@ xi_clear_to_worker(struct xdp_md *ctx, const struct xi_port *port, const struct 
 
 /*
  * Of the host itself, exempt from policy, or nobody else could set SAs up. XI_NONE: not exempt. ESP
- * in UDP is no matter of ours, and its content is not in clear.
+ * in UDP that no worker got is no matter of ours, and its content is not in clear.
  */
 static __always_inline enum xi_reason xi_exempt_in(const struct xi_view *v)
 {
@@ -78,6 +79,8 @@ static __always_inline enum xi_reason xi_exempt_in(const struct xi_view *v)
 		return XI_PASS_FOREIGN;
 	if ((!nd && v->udp == XI_UDP_PLAIN) || !xi_is_local(v->flow.daddr, v->flow.family))
 		return XI_NONE;
+	if (v->udp == XI_UDP_BAD)
+		return XI_DROP_MALFORMED;
 	return v->udp == XI_UDP_IKE ? XI_PASS_IKE : XI_PASS_FOREIGN;
 }
 
@@ -138,9 +141,12 @@ static __always_inline enum xi_reason xi_judge_out(struct xdp_md *ctx, const str
 		return XI_PASS_FOREIGN;
 	if (v->vague)
 		return XI_DROP_MALFORMED;
+	/* what a worker made must not come back to one, or it would go round for ever */
+	if (host && (v->flow.proto == XI_ESP || v->flow.proto == XI_AH) &&
+	    xi_is_local(v->flow.saddr, v->flow.family))
+		return XI_DROP_LOOP;
 	if (host && v->flow.proto == IPPROTO_UDP && !v->flow.fragment &&
-	    (v->flow.sport == XI_PORT_IKE || v->flow.sport == XI_PORT_NATT) &&
-	    xi_is_local(v->flow.saddr, v->flow.family)) {
+	    xi_is_ike_port(cfg, v->flow.sport) && xi_is_local(v->flow.saddr, v->flow.family)) {
 		v->flow.dir = XI_OUT;
 		return xi_clear_to_worker(ctx, port, v);
 	}
@@ -160,21 +166,34 @@ static __always_inline enum xi_reason xi_judge_out(struct xdp_md *ctx, const str
 /*
  * What may leave a cipher port whatever policy says: protected already, or needed to set protection
  * up. All of it the host's own: ESP or AH of somebody behind it is to be protected like anything
- * else, and as in the workers it is the host's end, not the far one, that makes a packet IKE.
+ * else, and as in the workers it is the host's end, not the far one, that makes a packet IKE or ESP
+ * in UDP.
  */
-static __always_inline bool xi_exempt_leaving(const struct xi_view *v)
+static __always_inline bool xi_exempt_leaving(const struct xi_config *cfg, const struct xi_view *v)
 {
 	const struct xi_flow *flow = &v->flow;
-	bool ike = flow->proto == IPPROTO_UDP &&
-		   (flow->sport == XI_PORT_IKE || flow->sport == XI_PORT_NATT);
 
 	if (v->vague)
 		return false;
 	if (xi_is_nd(v))
 		return true;
-	if (flow->proto != XI_ESP && flow->proto != XI_AH && !ike)
+	if (flow->proto != XI_ESP && flow->proto != XI_AH &&
+	    !(flow->proto == IPPROTO_UDP && xi_is_ike_port(cfg, flow->sport)))
 		return false;
 	return xi_is_local(flow->saddr, flow->family);
+}
+
+/*
+ * To the workers, by way of xipsec0: they judge it again, and protect or drop it. Behind VLAN tags there
+ * are devices above the port that workers do not know.
+ */
+static __always_inline enum xi_reason xi_to_hostif(const struct xi_config *cfg,
+						   const struct xi_view *v)
+{
+	if (v->tagged || !cfg->host_ifindex ||
+	    bpf_redirect(cfg->host_ifindex, 0) != TC_ACT_REDIRECT)
+		return XI_DROP_CLEAR_OUT;
+	return XI_TO_HOSTIF;
 }
 
 /* Cleartext about to leave a cipher port, whoever sent it: the host, or the kernel's forwarding. */
@@ -183,16 +202,17 @@ xi_judge_leaving(struct __sk_buff *skb, const struct xi_config *cfg, struct xi_v
 {
 	struct xi_flow_verdict *found;
 
-	if (xi_exempt_leaving(v) || !xi_guard_hit(cfg, &v->flow, XI_OUT))
+	if (xi_exempt_leaving(cfg, v) || !xi_guard_hit(cfg, &v->flow, XI_OUT))
 		return XI_PASS_FOREIGN;
 	if (v->vague)
 		return XI_DROP_MALFORMED;
 	xi_flow_key(cfg, &v->flow, XI_OUT);
 	found = xi_flow_find(cfg, &v->flow);
-	if (found)
+	if (!found)
+		xi_miss_flow(skb, cfg, &v->flow, skb->ifindex, 0);
+	else if (found->verdict != XI_VERDICT_PROTECT)
 		return found->verdict == XI_VERDICT_BYPASS ? XI_PASS_BYPASS : XI_DROP_CLEAR_OUT;
-	xi_miss_flow(skb, cfg, &v->flow, skb->ifindex, 0);
-	return XI_DROP_CLEAR_OUT;
+	return xi_to_hostif(cfg, v);
 }
 
 #endif

@@ -105,6 +105,15 @@ struct {
 	__type(value, __u32);
 } local_addrs SEC(".maps");
 
+/* Port in host order -> number of SAs of UDP encapsulation that end at it on this host. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, __u32);
+} encap_ports SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);

@@ -13,8 +13,6 @@
 #include "parse.bpf.h"
 #include "stats.bpf.h"
 
-#define XI_RECORD_MAC 0x02 /* first byte of a source MAC that is a receive record */
-
 /* False: the driver would not let go of it. */
 static __always_inline bool xi_meta_strip(struct xdp_md *ctx)
 {
@@ -90,7 +88,7 @@ static __always_inline void xi_meta_mark(struct __sk_buff *skb)
 	if ((void *)(eth + 1) > (void *)(long)skb->data_end)
 		return;
 	mac = eth->h_source;
-	if (mac[0] != XI_RECORD_MAC || mac[1] != XI_CRYPTO_SUCCESS)
+	if (mac[0] != XI_RECORD_MAC || (mac[1] & XI_RECORD_STATUS) != XI_CRYPTO_SUCCESS)
 		return;
 	handle = (__u32)mac[2] << 24 | mac[3] << 16 | mac[4] << 8 | mac[5];
 	sa = bpf_map_lookup_elem(&sad, &handle);

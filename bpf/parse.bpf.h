@@ -16,6 +16,7 @@
 #include <xipsec/abi.h>
 
 #define XI_VLAN_TAGS 2	 /* 802.1ad around 802.1Q */
+#define XI_L3_MAX (ETH_HLEN + XI_VLAN_TAGS * 4)
 #define XI_EXT_HEADERS 8 /* IPv6 extension headers walked over */
 #define XI_HEADERS_MAX 4096 /* no header is looked for behind this */
 
@@ -29,12 +30,12 @@
 #define XI_ND_HOPS 255
 
 enum xi_parsed { XI_PARSED_OTHER, XI_PARSED_IP, XI_PARSED_BAD };
-/* What a datagram to port 500 or 4500 holds (RFC 3948). */
-enum xi_udp { XI_UDP_PLAIN, XI_UDP_IKE, XI_UDP_ESP };
+/* What a datagram to an IKE or encapsulation port holds; keepalives count as IKE (RFC 3948). */
+enum xi_udp { XI_UDP_PLAIN, XI_UDP_IKE, XI_UDP_ESP, XI_UDP_BAD };
 
 struct xi_view {
 	struct xi_flow flow; /* every field as found; dir is the caller's */
-	__u32 spi;	     /* ESP only */
+	__u32 spi;	     /* of ESP, AH and XI_UDP_ESP */
 	__u32 len;	     /* of the packet by its own header */
 	__u32 off;	     /* from l3_offset to the header looked at */
 	__u16 l3_offset;
@@ -43,7 +44,7 @@ struct xi_view {
 	__u8 vague;    /* protocol or ports could not be read */
 	__u8 cut;      /* the packet goes on behind what can be read here (tc) */
 	__u8 hops;     /* TTL or hop limit */
-	__u8 udp;      /* enum xi_udp */
+	__u8 udp;      /* enum xi_udp; set by xi_udp_look() */
 };
 
 /* A packet from its IP header on, as far as it can be read. */
@@ -75,23 +76,6 @@ static __always_inline void *xi_at(const struct xi_span *s, __u32 skip, __u32 n,
 	return p;
 }
 
-static __always_inline void xi_parse_udp(const struct xi_span *s, struct xi_view *v)
-{
-	__u8 *p;
-
-	if (v->flow.dport == XI_PORT_IKE)
-		v->udp = XI_UDP_IKE;
-	if (v->flow.dport != XI_PORT_NATT)
-		return;
-	if (v->off + 8 + 4 > v->len) {
-		v->udp = XI_UDP_IKE; /* keepalive, or too short for ESP */
-		return;
-	}
-	p = xi_at(s, 8, 4, v);
-	if (p)
-		v->udp = p[0] | p[1] | p[2] | p[3] ? XI_UDP_ESP : XI_UDP_IKE;
-}
-
 /* Protocol v->flow.proto at v->off. Ports of all protocols that have them at the same place. */
 static __always_inline void xi_parse_l4(const struct xi_span *s, struct xi_view *v)
 {
@@ -110,8 +94,6 @@ static __always_inline void xi_parse_l4(const struct xi_span *s, struct xi_view 
 			return;
 		v->flow.sport = bpf_ntohs(ports[0]);
 		v->flow.dport = bpf_ntohs(ports[1]);
-		if (v->flow.proto == IPPROTO_UDP)
-			xi_parse_udp(s, v);
 		return;
 	case IPPROTO_ICMP:
 	case IPPROTO_ICMPV6:
@@ -130,6 +112,11 @@ static __always_inline void xi_parse_l4(const struct xi_span *s, struct xi_view 
 		spi = xi_at(s, 0, 8, v);
 		if (spi)
 			v->spi = bpf_ntohl(*spi);
+		return;
+	case IPPROTO_AH:
+		spi = xi_at(s, 0, 12, v);
+		if (spi)
+			v->spi = bpf_ntohl(spi[1]);
 		return;
 	}
 }
@@ -175,8 +162,9 @@ static __always_inline void xi_parse_fragment(const __u8 *hdr, struct xi_view *v
 }
 
 /*
- * Walks over extension headers (RFC 8200 section 4) up to the upper protocol. A chain too long
- * leaves the view vague, as does a non-initial fragment that starts inside the chain.
+ * Walks over extension headers (RFC 8200 section 4) up to the upper protocol, as which ESP and AH
+ * count. A chain too long leaves the view vague, as does a non-initial fragment that starts inside
+ * the chain.
  */
 static __always_inline void xi_parse_ext(const struct xi_span *s, struct xi_view *v)
 {

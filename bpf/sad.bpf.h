@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* ESP that arrives: which SA, and by what method (RFC 4301 section 5.2). */
+/* ESP, AH and ESP in UDP that arrive: which SA, and by what method (RFC 4301 section 5.2). */
 #ifndef XI_SAD_BPF_H
 #define XI_SAD_BPF_H
 
@@ -10,7 +10,7 @@
 #include "parse.bpf.h"
 #include "stats.bpf.h"
 
-#define XI_SPI_FIRST 256 /* 1 to 255 are reserved, 0 is local (RFC 4303 section 2.1) */
+#define XI_SPI_FIRST 256 /* below: reserved, 0 local (RFC 4302 section 2.4, 4303 2.1) */
 
 static __always_inline enum xi_reason xi_sa_to_worker(struct xdp_md *ctx, const struct xi_view *v,
 						      struct xi_meta *meta)
@@ -18,6 +18,8 @@ static __always_inline enum xi_reason xi_sa_to_worker(struct xdp_md *ctx, const 
 	__u32 ifindex = ctx->ingress_ifindex;
 	struct xi_port *port = bpf_map_lookup_elem(&ports, &ifindex);
 
+	if (v->udp == XI_UDP_ESP && !v->fragment)
+		meta->flags |= XI_META_ENCAP;
 	return port ? xi_to_worker(ctx, port, v, meta) : XI_DROP_NO_PORT;
 }
 
@@ -58,22 +60,60 @@ static __always_inline enum xi_reason xi_sa_miss(struct xdp_md *ctx, const struc
 	return xi_sa_to_worker(ctx, v, &meta);
 }
 
-static __always_inline enum xi_reason xi_judge_esp(struct xdp_md *ctx, const struct xi_config *cfg,
-						   const struct xi_view *v)
+/* The worker puts it together, and then looks for the SA itself. */
+static __always_inline enum xi_reason xi_fragment_to_worker(struct xdp_md *ctx,
+							    const struct xi_view *v)
 {
-	struct xi_sa_id id = { .spi = v->spi, .proto = XI_ESP, .family = v->flow.family };
+	struct xi_meta meta = xi_meta_miss(XI_IN, 0);
+
+	meta.flags = XI_META_FRAGMENT;
+	return xi_sa_to_worker(ctx, v, &meta);
+}
+
+/*
+ * For an SA, if the host is the destination. A later fragment of UDP does not show its port, so
+ * with ESP in UDP about, the worker gets every fragment of UDP: a datagram comes together only if
+ * none of it goes another way.
+ */
+static __always_inline bool xi_is_protected(const struct xi_config *cfg, const struct xi_view *v)
+{
+	if (v->flow.proto == XI_ESP || v->flow.proto == XI_AH)
+		return true;
+	if (v->flow.proto != IPPROTO_UDP)
+		return false;
+	return v->fragment ? (cfg->flags & XI_CONFIG_ENCAP) != 0 : v->udp == XI_UDP_ESP;
+}
+
+/* Somebody else's: there is nothing in clear in ESP, while AH and UDP are cleartext to us. */
+static __always_inline enum xi_reason xi_sa_foreign(const struct xi_view *v)
+{
+	return v->flow.proto == XI_ESP ? XI_PASS_FOREIGN : XI_NONE;
+}
+
+/* XI_NONE: no matter of an SA of ours, to be judged as cleartext. */
+static __always_inline enum xi_reason xi_judge_sa(struct xdp_md *ctx, const struct xi_config *cfg,
+						  struct xi_view *v)
+{
+	struct xi_sa_id id = { .spi = v->spi, .family = v->flow.family };
 	struct xi_sa_cached *cached;
 
+	if (!xi_is_protected(cfg, v))
+		return XI_NONE;
+	if (v->tagged)
+		return xi_sa_foreign(v);
+	id.proto = v->flow.proto == XI_AH ? XI_AH : XI_ESP;
 	__builtin_memcpy(id.daddr, v->flow.daddr, 16);
 	if (!v->fragment && !v->vague) {
 		cached = bpf_map_lookup_elem(&sa_cache, &id);
 		if (cached)
 			return xi_sa_hit(ctx, v, cached);
 	}
-	if (!xi_is_local(v->flow.daddr, v->flow.family))
-		return XI_PASS_FOREIGN;
+	if (!xi_is_local(v->flow.daddr, v->flow.family)) {
+		v->udp = XI_UDP_PLAIN; /* spares xi_exempt_in() the same question */
+		return xi_sa_foreign(v);
+	}
 	if (v->fragment)
-		return XI_DROP_ESP_FRAGMENT;
+		return xi_fragment_to_worker(ctx, v);
 	if (v->vague)
 		return XI_DROP_MALFORMED;
 	if (v->spi < XI_SPI_FIRST)

@@ -6,6 +6,7 @@
 #include <xipsec/abi.h>
 #include <xipsec/reasons.h>
 
+#include "encap.bpf.h"
 #include "flow.bpf.h"
 #include "maps.bpf.h"
 #include "meta.bpf.h"
@@ -19,6 +20,7 @@
 static __always_inline enum xi_reason xi_cipher(struct xdp_md *ctx)
 {
 	struct xi_config *cfg = xi_config_get();
+	enum xi_reason reason;
 	int parsed;
 	XI_VIEW(v);
 
@@ -27,9 +29,9 @@ static __always_inline enum xi_reason xi_cipher(struct xdp_md *ctx)
 	parsed = xi_parse_xdp(ctx, &v);
 	if (parsed != XI_PARSED_IP)
 		return parsed == XI_PARSED_BAD ? XI_DROP_MALFORMED : XI_PASS_FOREIGN;
-	if (v.flow.proto != XI_ESP)
-		return xi_judge_in(ctx, cfg, &v);
-	return v.tagged ? XI_PASS_FOREIGN : xi_judge_esp(ctx, cfg, &v);
+	xi_udp_look(ctx, cfg, &v);
+	reason = xi_judge_sa(ctx, cfg, &v);
+	return reason == XI_NONE ? xi_judge_in(ctx, cfg, &v) : reason;
 }
 
 SEC("xdp")
@@ -60,8 +62,10 @@ static __always_inline enum xi_reason xi_plain(struct xdp_md *ctx)
 		return XI_PASS_FOREIGN;
 	if (parsed == XI_PARSED_BAD)
 		return ours ? XI_DROP_MALFORMED : XI_PASS_FOREIGN;
-	if (xi_is_local(v.flow.daddr, v.flow.family))
+	if (xi_is_local(v.flow.daddr, v.flow.family)) {
+		xi_udp_look(ctx, cfg, &v);
 		return xi_judge_in(ctx, cfg, &v);
+	}
 	return ours ? xi_judge_out(ctx, cfg, port, &v) : XI_PASS_FOREIGN;
 }
 

@@ -29,7 +29,9 @@
 #include "dataplane/down.h"
 #include "dataplane/hostif.h"
 #include "dataplane/hostpath.h"
+#include "dataplane/news.h"
 #include "dataplane/nexthop.h"
+#include "dataplane/pathmtu.h"
 #include "dataplane/worker.h"
 #include "inspect.h"
 #include "localaddrs.h"
@@ -60,6 +62,10 @@ struct xi_daemon {
 	struct xi_spd *spd;
 	struct xi_cache *cache;
 	struct xi_nexthops *nexthops;
+	struct xi_pathmtu *pathmtu;
+	struct xi_news_ring *news;
+	struct event *on_news;
+	struct xi_news_desk desk;
 	struct xi_hostif hostif;
 	struct xi_ports *portset;
 	struct xi_port_dev *const *ports; /* of portset, by slot */
@@ -95,6 +101,7 @@ static void daemon_on_tick(evutil_socket_t fd, short what, void *arg)
 	unsigned int i;
 
 	xi_sad_tick(d->sad, time(NULL));
+	xi_news_renew(d->news);
 	for (i = 0; i < XI_MAX_WORKERS; i++)
 		if (d->workers[i])
 			xi_worker_report(d->workers[i]);
@@ -208,6 +215,18 @@ static int daemon_write_config(struct xi_daemon *d)
 	return d->store->ops->config_put(d->store->s, &config);
 }
 
+/* From now on what the host sends out of a cipher port, and policy wants protected, is. */
+static int daemon_write_hostif(struct xi_daemon *d)
+{
+	struct xi_config config;
+	int err = d->store->ops->config_get(d->store->s, &config);
+
+	if (err)
+		return err;
+	config.host_ifindex = d->hostif.ifindex;
+	return d->store->ops->config_put(d->store->s, &config);
+}
+
 static int daemon_state_dir(struct xi_daemon *d)
 {
 	int err;
@@ -294,6 +313,43 @@ static int daemon_cache(struct xi_daemon *d)
 	return xi_cache_create(&d->cache, &config);
 }
 
+static void daemon_on_news(evutil_socket_t fd, short what, void *arg)
+{
+	struct xi_daemon *d = arg;
+
+	if (xi_news_read(d->news, d->sad, &d->desk))
+		event_active(d->on_news, EV_READ, 0);
+}
+
+static void daemon_on_mapping(void *arg, const struct xi_sa_rec *rec, const uint8_t saddr[16],
+			      uint16_t sport)
+{
+	struct xi_daemon *d = arg;
+
+	xi_xfrm_server_mapping(d->server, rec, saddr, sport);
+}
+
+static void daemon_on_expired(void *arg, uint32_t sa_index)
+{
+	struct xi_daemon *d = arg;
+
+	xi_sad_expire_now(d->sad, sa_index);
+}
+
+static int daemon_news(struct xi_daemon *d)
+{
+	int err = xi_news_create(&d->news, d->nworkers);
+
+	if (err)
+		return err;
+	d->desk = (struct xi_news_desk){
+		.mapping = daemon_on_mapping, .expire = daemon_on_expired, .arg = d,
+	};
+	d->on_news = event_new(d->base, xi_news_fd(d->news), EV_READ | EV_PERSIST, daemon_on_news,
+			       d);
+	return d->on_news && !event_add(d->on_news, NULL) ? 0 : -ENOMEM;
+}
+
 static int daemon_ports(struct xi_daemon *d)
 {
 	int err = xi_ports_create(&d->portset, d->config, d->bpf, &d->hostif);
@@ -302,7 +358,7 @@ static int daemon_ports(struct xi_daemon *d)
 		return err;
 	d->ports = xi_ports_by_slot(d->portset);
 	d->nworkers = xi_ports_workers(d->portset);
-	return 0;
+	return daemon_write_hostif(d);
 }
 
 static int daemon_start_workers(struct xi_daemon *d)
@@ -317,6 +373,9 @@ static int daemon_start_workers(struct xi_daemon *d)
 		.spd = d->spd,
 		.cache = d->cache,
 		.nexthops = d->nexthops,
+		.news = d->news,
+		.fragment_after = d->config->fragment == XI_FRAGMENT_AFTER,
+		.host_mtu = d->hostif.mtu,
 		.forward_only = getenv("XIPSEC_FORWARD_ONLY") != NULL,
 	};
 	unsigned int i;
@@ -360,6 +419,8 @@ static void daemon_on_links(void *arg)
 	if (!err && again) {
 		daemon_stop_workers(d);
 		err = xi_ports_reopen(d->portset, again);
+		if (!err)
+			err = daemon_write_hostif(d);
 		if (!err && d->live)
 			err = daemon_start_workers(d);
 	}
@@ -405,6 +466,18 @@ static int daemon_nexthops(struct xi_daemon *d)
 	};
 
 	return xi_nexthops_create(&d->nexthops, &config);
+}
+
+static int daemon_pathmtu(struct xi_daemon *d)
+{
+	const struct xi_pathmtu_config config = {
+		.base = d->base,
+		.sad = d->sad,
+		.spd = d->spd,
+		.counts = xi_bpfobj_counts(d->bpf, XI_CONTROL_ROW),
+	};
+
+	return xi_pathmtu_create(&d->pathmtu, &config);
 }
 
 static json_t *daemon_cmd_down(void *arg, const json_t *req, const char **error)
@@ -549,7 +622,11 @@ static int daemon_open(struct xi_daemon *d)
 	if (!err)
 		err = daemon_cache(d);
 	if (!err)
+		err = daemon_news(d);
+	if (!err)
 		err = daemon_nexthops(d);
+	if (!err)
+		err = daemon_pathmtu(d);
 	if (!err)
 		err = daemon_control(d);
 	if (!err)
@@ -565,6 +642,10 @@ static void daemon_close(struct xi_daemon *d)
 	xi_control_destroy(d->control);
 	xi_xfrm_server_destroy(d->server);
 	daemon_stop_workers(d);
+	if (d->on_news)
+		event_free(d->on_news);
+	xi_news_destroy(d->news);
+	xi_pathmtu_destroy(d->pathmtu);
 	xi_nexthops_destroy(d->nexthops);
 	/* the SPD tells the cache of grace periods until it is gone */
 	xi_spd_destroy(d->spd);

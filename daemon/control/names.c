@@ -82,6 +82,24 @@ const char *xi_role_name(enum xi_role role)
 	return NAME(names, role);
 }
 
+const char *xi_encap_name(enum xi_encap encap)
+{
+	static const char *const names[] = {
+		[XI_ENCAP_NONE] = "none", [XI_ENCAP_ESPINUDP] = "espinudp"
+	};
+
+	return NAME(names, encap);
+}
+
+const char *xi_df_name(enum xi_df df)
+{
+	static const char *const names[] = {
+		[XI_DF_COPY] = "copy", [XI_DF_SET] = "set", [XI_DF_CLEAR] = "clear"
+	};
+
+	return NAME(names, df);
+}
+
 const char *xi_alg_name(enum xi_alg alg)
 {
 	const struct xi_cipher_info *info = xi_cipher_info(alg);

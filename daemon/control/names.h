@@ -16,6 +16,8 @@ const char *xi_method_name(enum xi_method method);
 const char *xi_verdict_name(enum xi_verdict verdict);
 const char *xi_role_name(enum xi_role role);
 const char *xi_alg_name(enum xi_alg alg);    /* as in the kernel: "rfc4106(gcm(aes))" */
+const char *xi_encap_name(enum xi_encap encap);
+const char *xi_df_name(enum xi_df df);
 const char *xi_auth_name(enum xi_auth auth); /* "hmac(sha256)" */
 
 /*

@@ -2,6 +2,8 @@
 #include "control/print.h"
 
 #include <inttypes.h>
+#include <stdbool.h>
+#include <string.h>
 
 static void print_port(FILE *out, const json_t *port)
 {
@@ -33,20 +35,41 @@ static void print_daemon(FILE *out, const json_t *reply)
 	xi_print_usage(out, json_object_get(reply, "flows"), "flows");
 }
 
+/* A cipher with its key, unless it has none; an integrity algorithm, or an AEAD with a short one, with its ICV. */
+static void print_algorithms(FILE *out, const json_t *sa)
+{
+	const char *integrity = json_string_value(json_object_get(sa, "integrity"));
+	const char *cipher = xi_member_string(sa, "algorithm");
+	uint64_t bits = xi_member_u64(sa, "key_bits"), icv = xi_member_u64(sa, "icv_bits");
+	bool alone = integrity && !strcmp(cipher, "none");
+
+	fputs("  algorithm: ", out);
+	if (!alone)
+		fputs(cipher, out);
+	if (bits)
+		fprintf(out, " %" PRIu64, bits);
+	if (integrity)
+		fprintf(out, "%s%s %" PRIu64, alone ? "" : " with ", integrity, icv);
+	else if (icv && icv < 128)
+		fprintf(out, " with an ICV of %" PRIu64, icv);
+}
+
 static void print_algorithm(FILE *out, const json_t *sa)
 {
-	uint64_t window = xi_member_u64(sa, "replay_window");
+	uint64_t window = xi_member_u64(sa, "replay_window"), tfcpad = xi_member_u64(sa, "tfcpad");
+	const json_t *encap = json_object_get(sa, "encap");
 
-	fprintf(out, "  algorithm: %s %" PRIu64, xi_member_string(sa, "algorithm"),
-		xi_member_u64(sa, "key_bits"));
-	if (json_object_get(sa, "integrity"))
-		fprintf(out, " with %s %" PRIu64, xi_member_string(sa, "integrity"),
-			xi_member_u64(sa, "icv_bits"));
+	print_algorithms(out, sa);
 	fprintf(out, ", %s mode", xi_member_string(sa, "mode"));
 	if (json_is_true(json_object_get(sa, "esn")))
 		fputs(", esn", out);
 	if (window)
 		fprintf(out, ", replay window %" PRIu64, window);
+	if (json_is_object(encap))
+		fprintf(out, ", %s %" PRIu64 " -> %" PRIu64, xi_member_string(encap, "type"),
+			xi_member_u64(encap, "sport"), xi_member_u64(encap, "dport"));
+	if (tfcpad)
+		fprintf(out, ", padded up to %" PRIu64 " bytes", tfcpad);
 	fputc('\n', out);
 }
 

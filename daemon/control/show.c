@@ -10,6 +10,7 @@
 #include "control/names.h"
 #include "control/portcmd.h"
 #include "control/stats.h"
+#include "ipsec/pmtu.h"
 #include "version.h"
 
 /* Where a page begins, and where the next one does. */
@@ -116,6 +117,7 @@ static void put_state(json_t *out, const struct xi_sa_state *state, uint64_t now
 {
 	uint64_t first = __atomic_load_n(&state->use_time, __ATOMIC_RELAXED);
 	uint64_t last = __atomic_load_n(&state->last_use, __ATOMIC_RELAXED);
+	uint32_t pmtu = xi_pmtu_learned(state, now);
 
 	put_counter(out, "packets", &state->packets);
 	put_counter(out, "bytes", &state->bytes);
@@ -124,6 +126,7 @@ static void put_state(json_t *out, const struct xi_sa_state *state, uint64_t now
 	put_counter(out, "oseq", &state->oseq);
 	put_counter(out, "oseq_limit", &state->oseq_limit);
 	put_counter(out, "top", &state->top);
+	put(out, "pmtu", pmtu ? xi_json_u64(pmtu) : json_null());
 	put(out, "errors", errors_json(state));
 }
 
@@ -135,6 +138,24 @@ static void put_identity(json_t *out, const struct xi_sa *sa)
 	put_string(out, "proto", xi_proto_name(sa->id.proto));
 	put_string(out, "mode", xi_mode_name(sa->mode));
 	put(out, "handle", json_sprintf("0x%08x", sa->sa_index));
+}
+
+/* null: not in UDP. The ports of the source's and of the destination's end. */
+static json_t *encap_json(const struct xi_sa *sa)
+{
+	if (sa->encap == XI_ENCAP_NONE)
+		return json_null();
+	return json_pack("{s:s s:i s:i}", "type", xi_encap_name(sa->encap), "sport",
+			 sa->encap_sport, "dport", sa->encap_dport);
+}
+
+static void put_outer(json_t *out, const struct xi_sa *sa)
+{
+	enum xi_df df = sa->flags & XFRM_STATE_NOPMTUDISC ? XI_DF_CLEAR : sa->df;
+
+	put(out, "encap", encap_json(sa));
+	put_u64(out, "tfcpad", sa->tfcpad);
+	put_string(out, "df", xi_df_name(df));
 }
 
 /* Never of rec->key. */
@@ -154,6 +175,7 @@ static json_t *sa_json(const struct xi_control_sources *src, const struct xi_sa_
 	put(out, "esn", json_boolean(sa->flags & XFRM_STATE_ESN));
 	put(out, "larval", json_boolean(sa->life & XI_SA_LARVAL));
 	put_u64(out, "replay_window", sa->replay_window);
+	put_outer(out, sa);
 	put_u64(out, "reqid", sa->reqid);
 	put_u64(out, "mark", sa->mark_v);
 	put_u64(out, "if_id", sa->if_id);

@@ -24,6 +24,45 @@ static const struct xi_cipher_info ciphers[] = {
 			    .pad_align = 16,
 			    .random_iv = true,
 			    .key_bits = {128, 192, 256}},
+	/* RFC 2410 */
+	[XI_ALG_NULL] = {.name = "ecb(cipher_null)",
+			 .compat = "cipher_null",
+			 .block = 1,
+			 .pad_align = 4},
+	/* RFC 3686 */
+	[XI_ALG_AES_CTR] = {.name = "rfc3686(ctr(aes))",
+			    .salt_len = 4,
+			    .iv_len = 8,
+			    .block = 1,
+			    .pad_align = 4,
+			    .key_bits = {128, 192, 256}},
+	/* RFC 4309 */
+	[XI_ALG_AES_CCM] = {.name = "rfc4309(ccm(aes))",
+			    .salt_len = 3,
+			    .iv_len = 8,
+			    .block = 1,
+			    .pad_align = 4,
+			    .aead = true,
+			    .key_bits = {128, 192, 256},
+			    .icv_bits = {64, 96, 128}},
+	/* RFC 7634 */
+	[XI_ALG_CHACHA20_POLY1305] = {.name = "rfc7539esp(chacha20,poly1305)",
+				      .salt_len = 4,
+				      .iv_len = 8,
+				      .block = 1,
+				      .pad_align = 4,
+				      .aead = true,
+				      .key_bits = {256},
+				      .icv_bits = {128}},
+	/* RFC 4543 */
+	[XI_ALG_AES_GMAC] = {.name = "rfc4543(gcm(aes))",
+			     .salt_len = 4,
+			     .iv_len = 8,
+			     .block = 1,
+			     .pad_align = 4,
+			     .aead = true,
+			     .key_bits = {128, 192, 256},
+			     .icv_bits = {128}},
 };
 
 /* RFC 2404, RFC 4868, RFC 4494. Linux took 96 bits for SHA-256 before RFC 4868 said 128, and keeps to it. */

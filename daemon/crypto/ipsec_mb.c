@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* intel-ipsec-mb 1.3: the direct, synchronous GCM calls, which beat its job and burst interfaces
- * for single packets; CBC and HMAC as bursts (mb_etm.c). */
+/*
+ * intel-ipsec-mb 1.3: the direct, synchronous GCM calls, which beat its job and burst interfaces
+ * for single packets; ciphers with separate integrity as bursts (mb_etm.c); the other AEADs
+ * (mb_aead.c). Keys of what the library lacks, AES-CCM of 192 bits, are OpenSSL's.
+ */
 #include "crypto/crypto.h"
 
 #include <errno.h>
@@ -12,6 +15,7 @@
 
 #include "crypto/algs.h"
 #include "crypto/gcm.h"
+#include "crypto/mb_aead.h"
 #include "crypto/mb_etm.h"
 
 /* What the library has for one AES size on this CPU. */
@@ -21,12 +25,17 @@ struct gcm_ops {
 	aes_gcm_enc_dec_t open;
 };
 
+/* Not 0: comparing with memory is one instruction then, where loading is two. */
+enum kind { KIND_GCM = 1, KIND_AEAD, KIND_ETM, KIND_OTHER };
+
 struct xi_ckey {
 	union {
 		struct gcm_key_data gcm;
 		struct xi_mb_etm_key etm;
+		struct xi_mb_aead_key aead;
+		struct xi_ckey *other; /* OpenSSL's */
 	};
-	enum xi_alg alg;
+	enum kind kind;
 	enum xi_gcm_size size;
 };
 
@@ -36,6 +45,8 @@ struct xi_crypto {
 	struct gcm_ops ops[XI_GCM_SIZES];
 	IMB_MGR *mgr;
 	struct xi_mb_etm *etm;
+	struct xi_mb_aead *aead;
+	struct xi_crypto *other; /* OpenSSL's */
 };
 
 static void *alloc_lines(size_t size)
@@ -69,6 +80,7 @@ static void ops_get(const IMB_MGR *mgr, struct gcm_ops ops[XI_GCM_SIZES])
 static pthread_once_t probe_once = PTHREAD_ONCE_INIT;
 static struct gcm_ops probe_ops[XI_GCM_SIZES];
 static struct xi_mb_etm_ops probe_etm_ops;
+static struct xi_mb_aead_ops probe_aead_ops;
 static bool probe_usable;
 
 static void probe(void)
@@ -80,9 +92,11 @@ static void probe(void)
 		return;
 	ops_get(mgr, probe_ops);
 	xi_mb_etm_ops(mgr, &probe_etm_ops);
+	xi_mb_aead_ops(mgr, &probe_aead_ops);
 	probe_usable = (mgr->features & need) == need && !(mgr->features & IMB_FEATURE_AESNI_EMU) &&
 		       (!(mgr->features & IMB_FEATURE_SELF_TEST) ||
-			(mgr->features & IMB_FEATURE_SELF_TEST_PASS));
+			(mgr->features & IMB_FEATURE_SELF_TEST_PASS)) &&
+		       xi_engine_openssl.usable();
 	free_mb_mgr(mgr);
 }
 
@@ -90,6 +104,19 @@ static bool mb_usable(void)
 {
 	pthread_once(&probe_once, probe);
 	return probe_usable;
+}
+
+static void mb_destroy(struct xi_crypto *c)
+{
+	if (!c)
+		return;
+	xi_engine_openssl.destroy(c->other);
+	xi_mb_aead_free(c->aead);
+	xi_mb_etm_free(c->etm);
+	if (c->mgr)
+		free_mb_mgr(c->mgr);
+	explicit_bzero(c, sizeof(*c));
+	free(c);
 }
 
 static int mb_create(struct xi_crypto **out, unsigned int worker)
@@ -103,29 +130,28 @@ static int mb_create(struct xi_crypto **out, unsigned int worker)
 	if (!c)
 		return err;
 	c->mgr = mgr_new();
-	if (!c->mgr)
-		goto free_crypto;
-	err = xi_mb_etm_new(&c->etm, c->mgr);
-	if (err)
-		goto free_mgr;
+	if (c->mgr)
+		err = xi_mb_etm_new(&c->etm, c->mgr);
+	if (!err)
+		err = xi_mb_aead_new(&c->aead, c->mgr);
+	if (!err)
+		err = xi_engine_openssl.create(&c->other, worker);
+	if (err) {
+		mb_destroy(c);
+		return err;
+	}
 	ops_get(c->mgr, c->ops);
 	*out = c;
 	return 0;
-free_mgr:
-	free_mb_mgr(c->mgr);
-free_crypto:
-	free(c);
-	return err;
 }
 
-static void mb_destroy(struct xi_crypto *c)
+static enum kind raw_kind(const struct xi_sa_key *raw)
 {
-	if (!c)
-		return;
-	xi_mb_etm_free(c->etm);
-	free_mb_mgr(c->mgr);
-	explicit_bzero(c, sizeof(*c));
-	free(c);
+	if (raw->alg == XI_ALG_AES_GCM)
+		return KIND_GCM;
+	if (raw->auth != XI_AUTH_NONE)
+		return KIND_ETM;
+	return xi_mb_aead_has(raw) ? KIND_AEAD : KIND_OTHER;
 }
 
 static int key_expand(const struct gcm_ops ops[XI_GCM_SIZES], struct xi_ckey *key,
@@ -138,6 +164,21 @@ static int key_expand(const struct gcm_ops ops[XI_GCM_SIZES], struct xi_ckey *ke
 	return err;
 }
 
+static int key_expand_any(struct xi_ckey *key, const struct xi_sa_key *raw, unsigned int nworkers)
+{
+	key->kind = raw_kind(raw);
+	switch (key->kind) {
+	case KIND_GCM:
+		return key_expand(probe_ops, key, raw);
+	case KIND_AEAD:
+		return xi_mb_aead_expand(&probe_aead_ops, &key->aead, raw);
+	case KIND_ETM:
+		return xi_mb_etm_expand(&probe_etm_ops, &key->etm, raw);
+	default:
+		return xi_engine_openssl.key_new(&key->other, raw, nworkers);
+	}
+}
+
 static int mb_key_new(struct xi_ckey **out, const struct xi_sa_key *raw, unsigned int nworkers)
 {
 	struct xi_ckey *key;
@@ -148,11 +189,7 @@ static int mb_key_new(struct xi_ckey **out, const struct xi_sa_key *raw, unsigne
 	key = alloc_lines(sizeof(*key));
 	if (!key)
 		return -ENOMEM;
-	if (raw->alg == XI_ALG_AES_GCM)
-		err = key_expand(probe_ops, key, raw);
-	else
-		err = xi_mb_etm_expand(&probe_etm_ops, &key->etm, raw);
-	key->alg = raw->alg;
+	err = key_expand_any(key, raw, nworkers);
 	if (err) {
 		free(key);
 		return err;
@@ -165,6 +202,8 @@ static void mb_key_free(struct xi_ckey *key)
 {
 	if (!key)
 		return;
+	if (key->kind == KIND_OTHER)
+		xi_engine_openssl.key_free(key->other);
 	explicit_bzero(key, sizeof(*key));
 	free(key);
 }
@@ -220,35 +259,66 @@ static void next_prefetch(const struct xi_aead_job *jobs, unsigned int i, unsign
 	powers = jobs[i + 1].len + 3 * 16;
 	if (powers > sizeof(key->gcm) - sizeof(key->gcm.expanded_keys))
 		powers = sizeof(key->gcm) - sizeof(key->gcm.expanded_keys);
-	__builtin_prefetch(&key->alg);
+	__builtin_prefetch(&key->kind);
 	lines_prefetch(key->gcm.expanded_keys, (const uint8_t *)(&key->gcm.expanded_keys + 1));
 	lines_prefetch(end - powers, end);
 }
 
-/* Whatever is not GCM waits for the end of the batch. */
-static bool is_etm(const struct xi_aead_job *job)
+static bool is_gcm(const struct xi_aead_job *job)
 {
 	if (job->key)
-		return job->key->alg != XI_ALG_AES_GCM;
-	return job->raw && job->raw->alg != XI_ALG_AES_GCM;
+		return job->key->kind == KIND_GCM;
+	return !job->raw || job->raw->alg == XI_ALG_AES_GCM;
 }
 
-static void etm_add(struct xi_crypto *c, struct xi_aead_job *job, IMB_CIPHER_DIRECTION dir)
+static void other_run(struct xi_crypto *c, struct xi_aead_job *job, IMB_CIPHER_DIRECTION dir)
 {
-	xi_mb_etm_add(c->etm, job, job->key ? &job->key->etm : NULL, dir);
+	struct xi_aead_job copy = *job;
+
+	if (copy.key)
+		copy.key = job->key->other;
+	if (dir == IMB_DIR_ENCRYPT)
+		xi_engine_openssl.seal(c->other, &copy, 1);
+	else
+		xi_engine_openssl.open(c->other, &copy, 1);
+	job->status = copy.status;
+}
+
+/* Whatever is not GCM may wait for the end of the batch. */
+static __attribute__((noinline)) void rest_add(struct xi_crypto *c, struct xi_aead_job *job,
+					       IMB_CIPHER_DIRECTION dir)
+{
+	switch (job->key ? job->key->kind : raw_kind(job->raw)) {
+	case KIND_ETM:
+		xi_mb_etm_add(c->etm, job, job->key ? &job->key->etm : NULL, dir);
+		break;
+	case KIND_AEAD:
+		xi_mb_aead_add(c->aead, job, job->key ? &job->key->aead : NULL, dir);
+		break;
+	default:
+		other_run(c, job, dir);
+	}
+}
+
+static void rest_flush(struct xi_crypto *c, IMB_CIPHER_DIRECTION dir)
+{
+	xi_mb_etm_flush(c->etm, dir);
+	xi_mb_aead_flush(c->aead, dir);
 }
 
 static void mb_seal(struct xi_crypto *c, struct xi_aead_job *jobs, unsigned int n)
 {
 	const struct xi_sa_key *last = NULL;
+	bool rest = false;
 
 	for (unsigned int i = 0; i < n; i++) {
 		struct xi_aead_job *job = &jobs[i];
 		const struct xi_ckey *key;
 
 		next_prefetch(jobs, i, n);
-		if (is_etm(job)) {
-			etm_add(c, job, IMB_DIR_ENCRYPT);
+		if (!is_gcm(job)) {
+			rest_add(c, job, IMB_DIR_ENCRYPT);
+			rest = true;
 			continue;
 		}
 		key = job_key(c, job, &last);
@@ -257,7 +327,8 @@ static void mb_seal(struct xi_crypto *c, struct xi_aead_job *jobs, unsigned int 
 					       job->nonce, job->aad, job->aad_len, job->icv,
 					       job->icv_len);
 	}
-	xi_mb_etm_flush(c->etm, IMB_DIR_ENCRYPT);
+	if (rest)
+		rest_flush(c, IMB_DIR_ENCRYPT);
 	scratch_wipe(c, last);
 }
 
@@ -265,6 +336,7 @@ static void mb_seal(struct xi_crypto *c, struct xi_aead_job *jobs, unsigned int 
 static void mb_open(struct xi_crypto *c, struct xi_aead_job *jobs, unsigned int n)
 {
 	const struct xi_sa_key *last = NULL;
+	bool rest = false;
 	uint8_t icv[XI_GCM_ICV_MAX];
 
 	for (unsigned int i = 0; i < n; i++) {
@@ -272,8 +344,9 @@ static void mb_open(struct xi_crypto *c, struct xi_aead_job *jobs, unsigned int 
 		const struct xi_ckey *key;
 
 		next_prefetch(jobs, i, n);
-		if (is_etm(job)) {
-			etm_add(c, job, IMB_DIR_DECRYPT);
+		if (!is_gcm(job)) {
+			rest_add(c, job, IMB_DIR_DECRYPT);
+			rest = true;
 			continue;
 		}
 		key = job_key(c, job, &last);
@@ -286,7 +359,8 @@ static void mb_open(struct xi_crypto *c, struct xi_aead_job *jobs, unsigned int 
 			job->status = -EBADMSG;
 		}
 	}
-	xi_mb_etm_flush(c->etm, IMB_DIR_DECRYPT);
+	if (rest)
+		rest_flush(c, IMB_DIR_DECRYPT);
 	scratch_wipe(c, last);
 }
 

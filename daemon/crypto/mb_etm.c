@@ -6,10 +6,12 @@
 #include <string.h>
 #include <openssl/crypto.h>
 
-#include "crypto/algs.h"
+#include "crypto/ivgen.h"
 
 #define AES_SIZES 3
+#define CIPHERS (2 * AES_SIZES) /* CBC's sizes, then CTR's */
 #define TAG_MAX 64
+#define PAGE 4096
 
 /*
  * `few`: so many jobs are done sooner one after the other by the CPU's SHA instructions than
@@ -19,13 +21,13 @@
 static const struct {
 	IMB_HASH_ALG alg;
 	uint8_t tag_len; /* that the library gives; ours may be shorter */
-	uint8_t block;
 	uint8_t few;
 } hashes[] = {
-	[XI_AUTH_HMAC_SHA1] = {IMB_AUTH_HMAC_SHA_1, 12, 64, 4},
-	[XI_AUTH_HMAC_SHA256] = {IMB_AUTH_HMAC_SHA_256, 16, 64, 8},
-	[XI_AUTH_HMAC_SHA384] = {IMB_AUTH_HMAC_SHA_384, 24, 128, 0},
-	[XI_AUTH_HMAC_SHA512] = {IMB_AUTH_HMAC_SHA_512, 32, 128, 0},
+	[XI_AUTH_HMAC_SHA1] = {IMB_AUTH_HMAC_SHA_1, 12, 4},
+	[XI_AUTH_HMAC_SHA256] = {IMB_AUTH_HMAC_SHA_256, 16, 8},
+	[XI_AUTH_HMAC_SHA384] = {IMB_AUTH_HMAC_SHA_384, 24, 0},
+	[XI_AUTH_HMAC_SHA512] = {IMB_AUTH_HMAC_SHA_512, 32, 0},
+	[XI_AUTH_AES_CMAC] = {IMB_AUTH_AES_CMAC, 12, 0},
 };
 #define AUTHS (sizeof(hashes) / sizeof(hashes[0]))
 
@@ -42,18 +44,20 @@ struct xi_mb_etm {
 	struct xi_mb_etm_ops ops;
 	struct xi_mb_etm_key scratch; /* the SLOW method's; wiped after each job */
 	unsigned int n;
-	struct lane lanes[XI_ETM_JOBS];
-	struct lane *group[XI_ETM_JOBS];
-	struct xi_aead_job *jobs[XI_ETM_JOBS];
-	IMB_JOB imb[XI_ETM_JOBS];
-	uint8_t want[XI_ETM_JOBS][XI_ETM_ICV_MAX]; /* ICVs as they came */
-	uint8_t tags[XI_ETM_JOBS][TAG_MAX];
+	struct lane lanes[XI_JOBS_MAX];
+	struct lane *group[XI_JOBS_MAX];
+	struct xi_aead_job *jobs[XI_JOBS_MAX];
+	IMB_JOB imb[XI_JOBS_MAX];
+	uint8_t want[XI_JOBS_MAX][XI_ICV_MAX]; /* ICVs as they came */
+	uint8_t tags[XI_JOBS_MAX][TAG_MAX];
+	uint8_t copy[XI_JOB_MAX + 16];
 };
 
 void xi_mb_etm_ops(const IMB_MGR *mgr, struct xi_mb_etm_ops *ops)
 {
 	*ops = (struct xi_mb_etm_ops){
 		.aes = {mgr->keyexp_128, mgr->keyexp_192, mgr->keyexp_256},
+		.cmac = mgr->cmac_subkey_gen_128,
 		.sha = {[XI_AUTH_HMAC_SHA1] = mgr->sha1_one_block,
 			[XI_AUTH_HMAC_SHA256] = mgr->sha256_one_block,
 			[XI_AUTH_HMAC_SHA384] = mgr->sha384_one_block,
@@ -75,16 +79,33 @@ static void hmac_state(hash_one_block_t sha, const struct xi_sa_key *raw, uint8_
 	explicit_bzero(block, sizeof(block));
 }
 
+static void cmac_expand(const struct xi_mb_etm_ops *ops, struct xi_mb_etm_key *key,
+			const struct xi_sa_key *raw)
+{
+	uint8_t unused[11 * 16] __attribute__((aligned(16)));
+
+	ops->aes[0](xi_key_auth(raw), key->mac.cmac.enc, unused);
+	ops->cmac(key->mac.cmac.enc, key->mac.cmac.k1, key->mac.cmac.k2);
+	explicit_bzero(unused, sizeof(unused));
+}
+
 int xi_mb_etm_expand(const struct xi_mb_etm_ops *ops, struct xi_mb_etm_key *key,
 		     const struct xi_sa_key *raw)
 {
-	if (raw->alg != XI_ALG_AES_CBC || !xi_key_valid(raw))
+	if (raw->auth == XI_AUTH_NONE || !xi_key_valid(raw))
 		return -EINVAL;
-	key->aes = (uint8_t)((raw->len - raw->auth_len) / 8 - 2);
-	key->auth = raw->auth;
-	ops->aes[key->aes](raw->key, key->enc, key->dec);
-	hmac_state(ops->sha[raw->auth], raw, 0x36, key->inner);
-	hmac_state(ops->sha[raw->auth], raw, 0x5c, key->outer);
+	key->alg = (uint8_t)raw->alg;
+	key->auth = (uint8_t)raw->auth;
+	if (raw->alg == XI_ALG_AES_CBC || raw->alg == XI_ALG_AES_CTR) {
+		key->aes = (uint8_t)xi_aes_size(raw);
+		ops->aes[key->aes](raw->key, key->enc, key->dec);
+	}
+	if (raw->auth == XI_AUTH_AES_CMAC) {
+		cmac_expand(ops, key, raw);
+		return 0;
+	}
+	hmac_state(ops->sha[raw->auth], raw, 0x36, key->mac.hmac.inner);
+	hmac_state(ops->sha[raw->auth], raw, 0x5c, key->mac.hmac.outer);
 	return 0;
 }
 
@@ -141,57 +162,148 @@ static void fail(struct lane **group, unsigned int n)
 
 static void cipher_fill(IMB_JOB *imb, const struct lane *lane, IMB_CIPHER_DIRECTION dir)
 {
+	bool cbc = lane->key->alg == XI_ALG_AES_CBC;
+
 	imb->status = IMB_STATUS_BEING_PROCESSED;
-	imb->cipher_mode = IMB_CIPHER_CBC;
+	imb->cipher_mode = cbc ? IMB_CIPHER_CBC : IMB_CIPHER_CNTR;
 	imb->cipher_direction = dir;
 	imb->enc_keys = lane->key->enc;
-	imb->dec_keys = lane->key->dec;
+	imb->dec_keys = cbc ? lane->key->dec : lane->key->enc;
 	imb->key_len_in_bytes = 16U + 8U * lane->key->aes;
 	imb->src = lane->job->data;
 	imb->dst = lane->job->data;
 	imb->cipher_start_src_offset_in_bytes = 0;
 	imb->msg_len_to_cipher_in_bytes = lane->job->len;
-	imb->iv = lane->job->data - XI_ETM_BLOCK;
-	imb->iv_len_in_bytes = XI_ETM_BLOCK;
+	/* 12 bytes: the library counts from 1 behind them, as RFC 3686 section 4 does */
+	imb->iv = cbc ? lane->job->data - XI_CBC_BLOCK : lane->job->nonce;
+	imb->iv_len_in_bytes = cbc ? XI_CBC_BLOCK : sizeof(lane->job->nonce);
 }
 
-/* All jobs that are still good, by key size, because a burst has one. */
+/* Which burst a job belongs to, because a burst has one cipher and key size; CIPHERS: none. */
+static unsigned int cipher_class(const struct xi_mb_etm_key *key)
+{
+	switch (key->alg) {
+	case XI_ALG_AES_CBC:
+		return key->aes;
+	case XI_ALG_AES_CTR:
+		return AES_SIZES + key->aes;
+	default:
+		return CIPHERS;
+	}
+}
+
+static unsigned int cipher_classes(const struct lane *lanes, unsigned int n)
+{
+	unsigned int set = 0;
+
+	for (unsigned int i = 0; i < n; i++)
+		set |= 1U << cipher_class(lanes[i].key);
+	return set;
+}
+
+/* All jobs that are still good. */
 static void cipher_run(struct xi_mb_etm *etm, struct lane *lanes, unsigned int n,
 		       IMB_CIPHER_DIRECTION dir)
 {
-	for (uint8_t aes = 0; aes < AES_SIZES; aes++) {
+	unsigned int set = cipher_classes(lanes, n);
+
+	for (unsigned int class = 0; class < CIPHERS; class++) {
 		unsigned int m = 0;
 
+		if (!(set >> class & 1))
+			continue;
 		for (unsigned int i = 0; i < n; i++) {
-			if (lanes[i].key->aes != aes || lanes[i].job->status || !lanes[i].job->len)
+			if (cipher_class(lanes[i].key) != class || lanes[i].job->status ||
+			    !lanes[i].job->len)
 				continue;
 			cipher_fill(&etm->imb[m], &lanes[i], dir);
 			etm->group[m++] = &lanes[i];
 		}
-		if (m && IMB_SUBMIT_CIPHER_BURST_NOCHECK(etm->mgr, etm->imb, m, IMB_CIPHER_CBC, dir,
-							 16U + 8U * aes) != m)
+		if (m && IMB_SUBMIT_CIPHER_BURST_NOCHECK(etm->mgr, etm->imb, m,
+							 etm->imb[0].cipher_mode, dir,
+							 16U + 8U * (class % AES_SIZES)) != m)
 			fail(etm->group, m);
 	}
 }
 
 static void hash_fill(IMB_JOB *imb, const struct lane *lane, uint8_t *tag)
 {
+	const struct xi_mb_etm_key *key = lane->key;
 	const struct xi_aead_job *job = lane->job;
 
 	imb->status = IMB_STATUS_BEING_PROCESSED;
-	imb->hash_alg = hashes[lane->key->auth].alg;
-	imb->src = job->data - job->head_len;
+	imb->hash_alg = hashes[key->auth].alg;
+	imb->src = xi_job_head(job);
 	imb->hash_start_src_offset_in_bytes = 0;
 	imb->msg_len_to_hash_in_bytes =
-		job->head_len + job->len + (xi_etm_has_esn(job) ? XI_ETM_ESN_LEN : 0);
+		job->head_len + job->len + (xi_job_has_esn(job) ? XI_JOB_ESN_LEN : 0);
 	imb->auth_tag_output = tag;
-	imb->auth_tag_output_len_in_bytes = hashes[lane->key->auth].tag_len;
-	imb->u.HMAC._hashed_auth_key_xor_ipad = lane->key->inner;
-	imb->u.HMAC._hashed_auth_key_xor_opad = lane->key->outer;
+	imb->auth_tag_output_len_in_bytes = hashes[key->auth].tag_len;
+	if (key->auth == XI_AUTH_AES_CMAC) {
+		imb->u.CMAC._key_expanded = key->mac.cmac.enc;
+		imb->u.CMAC._skey1 = key->mac.cmac.k1;
+		imb->u.CMAC._skey2 = key->mac.cmac.k2;
+		return;
+	}
+	imb->u.HMAC._hashed_auth_key_xor_ipad = key->mac.hmac.inner;
+	imb->u.HMAC._hashed_auth_key_xor_opad = key->mac.hmac.outer;
+}
+
+/* CMAC reads its last block whole, though the message ends within: 15 bytes too many, which may be
+ * another page's. */
+static bool cmac_overruns(const IMB_JOB *imb)
+{
+	uintptr_t end = (uintptr_t)imb->src + imb->msg_len_to_hash_in_bytes;
+
+	return imb->msg_len_to_hash_in_bytes % 16 && (end - 1) / PAGE != (end + 14) / PAGE;
+}
+
+static unsigned int cmac_submit(struct xi_mb_etm *etm, const IMB_JOB *from)
+{
+	IMB_JOB *imb = IMB_GET_NEXT_JOB(etm->mgr);
+	unsigned int done = 0;
+
+	*imb = *from;
+	imb->cipher_mode = IMB_CIPHER_NULL;
+	imb->cipher_direction = IMB_DIR_ENCRYPT;
+	imb->chain_order = IMB_ORDER_HASH_CIPHER;
+	imb->key_len_in_bytes = 16;
+	for (imb = IMB_SUBMIT_JOB_NOCHECK(etm->mgr); imb; imb = IMB_GET_COMPLETED_JOB(etm->mgr))
+		done += imb->status == IMB_STATUS_COMPLETED;
+	return done;
+}
+
+static unsigned int cmac_flush(struct xi_mb_etm *etm)
+{
+	unsigned int done = 0;
+
+	for (const IMB_JOB *imb; (imb = IMB_FLUSH_JOB(etm->mgr));)
+		done += imb->status == IMB_STATUS_COMPLETED;
+	return done;
+}
+
+/* CMAC has no burst, but lanes behind the job interface. */
+static bool cmac_run(struct xi_mb_etm *etm, unsigned int n)
+{
+	unsigned int done = 0;
+
+	for (unsigned int i = 0; i < n; i++) {
+		IMB_JOB *imb = &etm->imb[i];
+		bool copied = cmac_overruns(imb);
+
+		if (copied) {
+			memcpy(etm->copy, imb->src, imb->msg_len_to_hash_in_bytes);
+			imb->src = etm->copy;
+		}
+		done += cmac_submit(etm, imb);
+		if (copied)
+			done += cmac_flush(etm);
+	}
+	return done + cmac_flush(etm) == n;
 }
 
 /* The jobs that fill lanes go through those; a few that are left over, one by one. */
-static bool hash_burst(struct xi_mb_etm *etm, enum xi_auth auth, unsigned int n)
+static bool hmac_run(struct xi_mb_etm *etm, enum xi_auth auth, unsigned int n)
 {
 	unsigned int few = etm->sha ? n % etm->width : 0;
 	unsigned int many = n - (few <= hashes[auth].few ? few : 0);
@@ -204,12 +316,23 @@ static bool hash_burst(struct xi_mb_etm *etm, enum xi_auth auth, unsigned int n)
 						     hashes[auth].alg) == few;
 }
 
+static bool hash_burst(struct xi_mb_etm *etm, enum xi_auth auth, unsigned int n)
+{
+	return auth == XI_AUTH_AES_CMAC ? cmac_run(etm, n) : hmac_run(etm, auth, n);
+}
+
 /* tags[i] belongs to lanes[i]. */
 static void hash_run(struct xi_mb_etm *etm, struct lane *lanes, unsigned int n)
 {
+	unsigned int set = 0;
+
+	for (unsigned int i = 0; i < n; i++)
+		set |= 1U << lanes[i].key->auth;
 	for (enum xi_auth auth = XI_AUTH_HMAC_SHA1; auth < AUTHS; auth++) {
 		unsigned int m = 0;
 
+		if (!(set >> auth & 1))
+			continue;
 		for (unsigned int i = 0; i < n; i++) {
 			if (lanes[i].key->auth != auth || lanes[i].job->status)
 				continue;
@@ -223,8 +346,8 @@ static void hash_run(struct xi_mb_etm *etm, struct lane *lanes, unsigned int n)
 
 static void esn_append(const struct xi_aead_job *job)
 {
-	if (xi_etm_has_esn(job))
-		memcpy(job->data + job->len, xi_etm_esn(job), XI_ETM_ESN_LEN);
+	if (xi_job_has_esn(job))
+		memcpy(job->data + job->len, xi_job_esn(job), XI_JOB_ESN_LEN);
 }
 
 /* Its size is not known to the compiler, which would make "rep movs" of memcpy. */
@@ -277,7 +400,7 @@ static void open_run(struct xi_mb_etm *etm, struct lane *lanes, unsigned int n)
 	cipher_run(etm, lanes, n, IMB_DIR_DECRYPT);
 	for (i = 0; i < n; i++)
 		if (lanes[i].job->status)
-			memset(lanes[i].job->data, 0, lanes[i].job->len);
+			xi_job_zero(lanes[i].job);
 }
 
 static void run(struct xi_mb_etm *etm, struct lane *lanes, unsigned int n, IMB_CIPHER_DIRECTION dir)
@@ -294,7 +417,7 @@ static void run_slow(struct xi_mb_etm *etm, struct xi_aead_job *job, IMB_CIPHER_
 
 	job->status = xi_mb_etm_expand(&etm->ops, &etm->scratch, job->raw);
 	if (!job->status)
-		job->status = xi_etm_check(job, job->raw->auth);
+		job->status = xi_job_check(job, job->raw->alg, job->raw->auth);
 	if (!job->status)
 		run(etm, &lane, 1, dir);
 	explicit_bzero(&etm->scratch, sizeof(etm->scratch));
@@ -307,11 +430,11 @@ void xi_mb_etm_add(struct xi_mb_etm *etm, struct xi_aead_job *job, const struct 
 		run_slow(etm, job, dir);
 		return;
 	}
-	job->status = xi_etm_check(job, key->auth);
+	job->status = xi_job_check(job, key->alg, key->auth);
 	if (job->status)
 		return;
 	etm->lanes[etm->n++] = (struct lane){job, key};
-	if (etm->n == XI_ETM_JOBS)
+	if (etm->n == XI_JOBS_MAX)
 		xi_mb_etm_flush(etm, dir);
 }
 

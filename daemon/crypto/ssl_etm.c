@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * HMAC by the SHA functions of old: their states are plain memory, which a packet copies. Behind
- * EVP_MAC of OpenSSL 3.0 each packet would allocate twice.
+ * HMAC and CMAC by the functions of old: states of SHA are plain memory, which a packet copies, and
+ * a CMAC_CTX starts anew with the key it has. Behind EVP_MAC of OpenSSL 3.0 each packet would
+ * allocate twice.
  */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "crypto/ssl_etm.h"
@@ -10,12 +11,15 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <openssl/cmac.h>
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
 
-#include "crypto/algs.h"
+#include "crypto/ivgen.h"
 
 #define AES_SIZES 3
+#define CIPHERS (2 * AES_SIZES) /* CBC's sizes, then CTR's */
+#define CMAC_KEY_LEN 16
 
 union sha {
 	SHA_CTX sha1;
@@ -63,43 +67,61 @@ struct hmac {
 	union sha inner, outer;
 };
 
-/* A cipher context is changed by use and has a direction, so a key has two for every worker. */
+enum dir { OPEN, SEAL }; /* values of EVP_CipherInit_ex2 */
+
+/* Contexts are changed by use, and a cipher's has a direction: each worker has its own. */
+struct contexts {
+	EVP_CIPHER_CTX *cipher[2]; /* NULL encryption and AH have none */
+	CMAC_CTX *cmac;		   /* NULL with HMAC */
+};
+
 struct xi_ssl_etm_key {
+	enum xi_alg alg;
 	struct hmac hmac;
 	unsigned int nworkers;
-	EVP_CIPHER_CTX *ctx[]; /* seal of worker 0, open of worker 0, seal of worker 1 ... */
+	struct contexts of[];
 };
 
 struct xi_ssl_etm {
 	unsigned int worker;
 	struct xi_ivgen *ivgen;
-	struct hmac scratch;		    /* the SLOW method's; wiped after each job */
-	EVP_CIPHER_CTX *slow[AES_SIZES][2]; /* rekeyed, as a new cipher would allocate */
+	/* the SLOW method's, wiped after each job; rekeyed, as a new cipher would allocate */
+	struct hmac scratch;
+	EVP_CIPHER_CTX *slow[CIPHERS][2];
+	CMAC_CTX *slow_cmac;
 };
-
-enum dir { OPEN, SEAL }; /* values of EVP_CipherInit_ex2 */
 
 /* Fetched once: a fetch takes a lock and walks the providers. */
 static pthread_once_t fetch_once = PTHREAD_ONCE_INIT;
-static EVP_CIPHER *ciphers[AES_SIZES];
+static EVP_CIPHER *ciphers[CIPHERS];
+static bool fetched;
 
 static void fetch(void)
 {
-	static const char *const names[AES_SIZES] = {"AES-128-CBC", "AES-192-CBC", "AES-256-CBC"};
+	static const char *const names[CIPHERS] = {"AES-128-CBC", "AES-192-CBC", "AES-256-CBC",
+						   "AES-128-CTR", "AES-192-CTR", "AES-256-CTR"};
 
-	for (int i = 0; i < AES_SIZES; i++)
+	fetched = true;
+	for (int i = 0; i < CIPHERS; i++) {
 		ciphers[i] = EVP_CIPHER_fetch(NULL, names[i], NULL);
+		fetched = fetched && ciphers[i];
+	}
 }
 
 bool xi_ssl_etm_usable(void)
 {
 	pthread_once(&fetch_once, fetch);
-	return ciphers[0] && ciphers[1] && ciphers[2];
+	return fetched;
 }
 
-static unsigned int aes_size(const struct xi_sa_key *raw)
+static bool has_cipher(enum xi_alg alg)
 {
-	return (raw->len - raw->auth_len) / 8 - 2;
+	return alg == XI_ALG_AES_CBC || alg == XI_ALG_AES_CTR;
+}
+
+static unsigned int cipher_index(const struct xi_sa_key *raw)
+{
+	return xi_aes_size(raw) + (raw->alg == XI_ALG_AES_CTR ? AES_SIZES : 0);
 }
 
 static void sha_start(union sha *sha, const struct sha_ops *ops, const struct xi_sa_key *raw,
@@ -119,6 +141,8 @@ static void sha_start(union sha *sha, const struct sha_ops *ops, const struct xi
 static void hmac_start(struct hmac *hmac, const struct xi_sa_key *raw)
 {
 	hmac->auth = raw->auth;
+	if (raw->auth == XI_AUTH_AES_CMAC)
+		return;
 	sha_start(&hmac->inner, &shas[raw->auth], raw, 0x36);
 	sha_start(&hmac->outer, &shas[raw->auth], raw, 0x5c);
 }
@@ -128,20 +152,52 @@ static void hmac_job(const struct hmac *hmac, const struct xi_aead_job *job, uin
 	const struct sha_ops *ops = &shas[hmac->auth];
 	union sha sha = hmac->inner;
 
-	ops->update(&sha, job->data - job->head_len, job->head_len + job->len);
-	if (xi_etm_has_esn(job))
-		ops->update(&sha, xi_etm_esn(job), XI_ETM_ESN_LEN);
+	ops->update(&sha, xi_job_head(job), job->head_len + job->len);
+	if (xi_job_has_esn(job))
+		ops->update(&sha, xi_job_esn(job), XI_JOB_ESN_LEN);
 	ops->final(out, &sha);
 	sha = hmac->outer;
 	ops->update(&sha, out, ops->len);
 	ops->final(out, &sha);
 }
 
-static EVP_CIPHER_CTX *ctx_new(unsigned int size, const uint8_t *key, enum dir dir)
+static int cmac_job(CMAC_CTX *cmac, const struct xi_aead_job *job, uint8_t *out)
+{
+	size_t len;
+
+	if (!CMAC_Init(cmac, NULL, 0, NULL, NULL) ||
+	    !CMAC_Update(cmac, xi_job_head(job), job->head_len + job->len) ||
+	    (xi_job_has_esn(job) && !CMAC_Update(cmac, xi_job_esn(job), XI_JOB_ESN_LEN)) ||
+	    !CMAC_Final(cmac, out, &len))
+		return -EIO;
+	return 0;
+}
+
+static int mac_job(const struct hmac *hmac, const struct contexts *ctx,
+		   const struct xi_aead_job *job, uint8_t *out)
+{
+	if (hmac->auth == XI_AUTH_AES_CMAC)
+		return cmac_job(ctx->cmac, job, out);
+	hmac_job(hmac, job, out);
+	return 0;
+}
+
+static CMAC_CTX *cmac_new(const uint8_t *key)
+{
+	CMAC_CTX *cmac = CMAC_CTX_new();
+
+	if (cmac && !CMAC_Init(cmac, key, CMAC_KEY_LEN, EVP_aes_128_cbc(), NULL)) {
+		CMAC_CTX_free(cmac);
+		return NULL;
+	}
+	return cmac;
+}
+
+static EVP_CIPHER_CTX *ctx_new(unsigned int cipher, const uint8_t *key, enum dir dir)
 {
 	EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
 
-	if (ctx && (!EVP_CipherInit_ex2(ctx, ciphers[size], key, NULL, dir, NULL) ||
+	if (ctx && (!EVP_CipherInit_ex2(ctx, ciphers[cipher], key, NULL, dir, NULL) ||
 		    !EVP_CIPHER_CTX_set_padding(ctx, 0))) {
 		EVP_CIPHER_CTX_free(ctx);
 		return NULL;
@@ -149,13 +205,33 @@ static EVP_CIPHER_CTX *ctx_new(unsigned int size, const uint8_t *key, enum dir d
 	return ctx;
 }
 
-/* EVP_CIPHER_CTX_free wipes the key schedule. */
+static void contexts_free(struct contexts *ctx)
+{
+	for (int dir = OPEN; dir <= SEAL; dir++)
+		EVP_CIPHER_CTX_free(ctx->cipher[dir]);
+	CMAC_CTX_free(ctx->cmac);
+}
+
+static int contexts_init(struct contexts *ctx, const struct xi_sa_key *raw)
+{
+	for (int dir = OPEN; dir <= SEAL && has_cipher(raw->alg); dir++) {
+		ctx->cipher[dir] = ctx_new(cipher_index(raw), raw->key, dir);
+		if (!ctx->cipher[dir])
+			return -ENOMEM;
+	}
+	if (raw->auth != XI_AUTH_AES_CMAC)
+		return 0;
+	ctx->cmac = cmac_new(xi_key_auth(raw));
+	return ctx->cmac ? 0 : -ENOMEM;
+}
+
+/* Freeing a context wipes its key schedule. */
 void xi_ssl_etm_key_free(struct xi_ssl_etm_key *key)
 {
 	if (!key)
 		return;
-	for (unsigned int i = 0; i < 2 * key->nworkers; i++)
-		EVP_CIPHER_CTX_free(key->ctx[i]);
+	for (unsigned int i = 0; i < key->nworkers; i++)
+		contexts_free(&key->of[i]);
 	explicit_bzero(&key->hmac, sizeof(key->hmac));
 	free(key);
 }
@@ -164,19 +240,21 @@ int xi_ssl_etm_key_new(struct xi_ssl_etm_key **out, const struct xi_sa_key *raw,
 		       unsigned int nworkers)
 {
 	struct xi_ssl_etm_key *key;
+	int err;
 
-	if (raw->alg != XI_ALG_AES_CBC || !xi_key_valid(raw))
+	if (raw->auth == XI_AUTH_NONE || !xi_key_valid(raw))
 		return -EINVAL;
-	key = calloc(1, sizeof(*key) + 2 * nworkers * sizeof(key->ctx[0]));
+	key = calloc(1, sizeof(*key) + nworkers * sizeof(key->of[0]));
 	if (!key)
 		return -ENOMEM;
+	key->alg = raw->alg;
 	key->nworkers = nworkers;
 	hmac_start(&key->hmac, raw);
-	for (unsigned int i = 0; i < 2 * nworkers; i++) {
-		key->ctx[i] = ctx_new(aes_size(raw), raw->key, i % 2 ? OPEN : SEAL);
-		if (!key->ctx[i]) {
+	for (unsigned int i = 0; i < nworkers; i++) {
+		err = contexts_init(&key->of[i], raw);
+		if (err) {
 			xi_ssl_etm_key_free(key);
-			return -ENOMEM;
+			return err;
 		}
 	}
 	*out = key;
@@ -187,15 +265,17 @@ void xi_ssl_etm_free(struct xi_ssl_etm *etm)
 {
 	if (!etm)
 		return;
-	for (int i = 0; i < AES_SIZES; i++)
+	for (int i = 0; i < CIPHERS; i++)
 		for (int dir = OPEN; dir <= SEAL; dir++)
 			EVP_CIPHER_CTX_free(etm->slow[i][dir]);
+	CMAC_CTX_free(etm->slow_cmac);
 	xi_ivgen_free(etm->ivgen);
 	free(etm);
 }
 
 int xi_ssl_etm_new(struct xi_ssl_etm **out, unsigned int worker)
 {
+	static const uint8_t zero[CMAC_KEY_LEN];
 	struct xi_ssl_etm *etm = calloc(1, sizeof(*etm));
 	int err;
 
@@ -206,7 +286,10 @@ int xi_ssl_etm_new(struct xi_ssl_etm **out, unsigned int worker)
 	if (err)
 		goto free_etm;
 	err = -ENOMEM;
-	for (unsigned int i = 0; i < AES_SIZES; i++) {
+	etm->slow_cmac = cmac_new(zero);
+	if (!etm->slow_cmac)
+		goto free_etm;
+	for (unsigned int i = 0; i < CIPHERS; i++) {
 		for (int dir = OPEN; dir <= SEAL; dir++) {
 			etm->slow[i][dir] = ctx_new(i, NULL, dir);
 			if (!etm->slow[i][dir])
@@ -220,11 +303,70 @@ free_etm:
 	return err;
 }
 
-static EVP_CIPHER_CTX *slow_ctx(struct xi_ssl_etm *etm, const struct xi_sa_key *raw, enum dir dir)
+static int cbc_ctr(EVP_CIPHER_CTX *ctx, enum xi_alg alg, struct xi_aead_job *job, enum dir dir)
 {
-	EVP_CIPHER_CTX *ctx = etm->slow[aes_size(raw)][dir];
+	/* RFC 3686 section 4: the block counter starts at 1 */
+	uint8_t counter[16] = {[15] = 1};
+	const uint8_t *iv = counter;
+	int n;
 
-	return EVP_CipherInit_ex2(ctx, NULL, raw->key, NULL, dir, NULL) ? ctx : NULL;
+	if (!job->len || !ctx)
+		return 0;
+	if (alg == XI_ALG_AES_CBC)
+		iv = job->data - XI_CBC_BLOCK;
+	else
+		memcpy(counter, job->nonce, sizeof(job->nonce));
+	if (!EVP_CipherInit_ex2(ctx, NULL, NULL, iv, dir, NULL) ||
+	    !EVP_CipherUpdate(ctx, job->data, &n, job->data, (int)job->len) || n != (int)job->len)
+		return -EIO;
+	return 0;
+}
+
+static int seal(struct xi_ssl_etm *etm, const struct hmac *hmac, const struct contexts *ctx,
+		enum xi_alg alg, struct xi_aead_job *job)
+{
+	uint8_t tag[SHA512_DIGEST_LENGTH];
+	int err = xi_ivgen_fill(etm->ivgen, &job, 1);
+
+	if (!err)
+		err = cbc_ctr(ctx->cipher[SEAL], alg, job, SEAL);
+	if (!err)
+		err = mac_job(hmac, ctx, job, tag);
+	if (!err)
+		memcpy(job->icv, tag, job->icv_len);
+	return err;
+}
+
+/* Nothing is decrypted whose ICV was not verified. */
+static int open_job(const struct hmac *hmac, const struct contexts *ctx, enum xi_alg alg,
+		    struct xi_aead_job *job)
+{
+	uint8_t tag[SHA512_DIGEST_LENGTH];
+	int err = mac_job(hmac, ctx, job, tag);
+
+	if (!err && CRYPTO_memcmp(tag, job->icv, job->icv_len))
+		err = -EBADMSG;
+	if (!err)
+		err = cbc_ctr(ctx->cipher[OPEN], alg, job, OPEN);
+	if (err)
+		xi_job_zero(job);
+	return err;
+}
+
+static int run(struct xi_ssl_etm *etm, const struct hmac *hmac, const struct contexts *ctx,
+	       enum xi_alg alg, struct xi_aead_job *job, enum dir dir)
+{
+	return dir == SEAL ? seal(etm, hmac, ctx, alg, job) : open_job(hmac, ctx, alg, job);
+}
+
+static bool slow_key(struct xi_ssl_etm *etm, const struct xi_sa_key *raw, const uint8_t *key,
+		     const uint8_t *auth, enum dir dir)
+{
+	if (has_cipher(raw->alg) &&
+	    !EVP_CipherInit_ex2(etm->slow[cipher_index(raw)][dir], NULL, key, NULL, dir, NULL))
+		return false;
+	return raw->auth != XI_AUTH_AES_CMAC ||
+	       CMAC_Init(etm->slow_cmac, auth, CMAC_KEY_LEN, NULL, NULL);
 }
 
 /* An all-zero key takes the place of the last one, because a reset would free what the next SLOW
@@ -233,82 +375,42 @@ static void slow_wipe(struct xi_ssl_etm *etm, const struct xi_sa_key *raw, enum 
 {
 	static const uint8_t zero[32];
 
-	EVP_CipherInit_ex2(etm->slow[aes_size(raw)][dir], NULL, zero, NULL, dir, NULL);
+	slow_key(etm, raw, zero, zero, dir);
 	explicit_bzero(&etm->scratch, sizeof(etm->scratch));
-}
-
-static int cipher(EVP_CIPHER_CTX *ctx, struct xi_aead_job *job, enum dir dir)
-{
-	int n;
-
-	if (!job->len)
-		return 0;
-	if (!EVP_CipherInit_ex2(ctx, NULL, NULL, job->data - XI_ETM_BLOCK, dir, NULL) ||
-	    !EVP_CipherUpdate(ctx, job->data, &n, job->data, (int)job->len) || n != (int)job->len)
-		return -EIO;
-	return 0;
-}
-
-static int seal(struct xi_ssl_etm *etm, const struct hmac *hmac, EVP_CIPHER_CTX *ctx,
-		struct xi_aead_job *job)
-{
-	uint8_t tag[SHA512_DIGEST_LENGTH];
-	int err = xi_ivgen_fill(etm->ivgen, &job, 1);
-
-	if (!err)
-		err = cipher(ctx, job, SEAL);
-	if (err)
-		return err;
-	hmac_job(hmac, job, tag);
-	memcpy(job->icv, tag, job->icv_len);
-	return 0;
-}
-
-/* Nothing is decrypted whose ICV was not verified. */
-static int open_job(const struct hmac *hmac, EVP_CIPHER_CTX *ctx, struct xi_aead_job *job)
-{
-	uint8_t tag[SHA512_DIGEST_LENGTH];
-	int err;
-
-	hmac_job(hmac, job, tag);
-	err = CRYPTO_memcmp(tag, job->icv, job->icv_len) ? -EBADMSG : cipher(ctx, job, OPEN);
-	if (err)
-		memset(job->data, 0, job->len);
-	return err;
-}
-
-static int run(struct xi_ssl_etm *etm, const struct hmac *hmac, EVP_CIPHER_CTX *ctx,
-	       struct xi_aead_job *job, enum dir dir)
-{
-	int err = xi_etm_check(job, hmac->auth);
-
-	if (err)
-		return err;
-	if (!ctx)
-		return -EIO;
-	return dir == SEAL ? seal(etm, hmac, ctx, job) : open_job(hmac, ctx, job);
 }
 
 static int run_slow(struct xi_ssl_etm *etm, struct xi_aead_job *job, enum dir dir)
 {
+	const struct xi_sa_key *raw = job->raw;
+	struct contexts ctx = {.cmac = etm->slow_cmac};
 	int err;
 
-	if (job->raw->alg != XI_ALG_AES_CBC || !xi_key_valid(job->raw))
+	if (raw->auth == XI_AUTH_NONE || !xi_key_valid(raw))
 		return -EINVAL;
-	hmac_start(&etm->scratch, job->raw);
-	err = run(etm, &etm->scratch, slow_ctx(etm, job->raw, dir), job, dir);
-	slow_wipe(etm, job->raw, dir);
+	err = xi_job_check(job, raw->alg, raw->auth);
+	if (err)
+		return err;
+	hmac_start(&etm->scratch, raw);
+	if (has_cipher(raw->alg))
+		ctx.cipher[dir] = etm->slow[cipher_index(raw)][dir];
+	err = -EIO;
+	if (slow_key(etm, raw, raw->key, xi_key_auth(raw), dir))
+		err = run(etm, &etm->scratch, &ctx, raw->alg, job, dir);
+	slow_wipe(etm, raw, dir);
 	return err;
 }
 
 static int run_any(struct xi_ssl_etm *etm, const struct xi_ssl_etm_key *key,
 		   struct xi_aead_job *job, enum dir dir)
 {
+	int err;
+
 	if (!key)
 		return run_slow(etm, job, dir);
 	if (etm->worker >= key->nworkers)
 		return -EINVAL;
-	return run(etm, &key->hmac, key->ctx[2 * etm->worker + (dir == OPEN)], job, dir);
+	err = xi_job_check(job, key->alg, key->hmac.auth);
+	return err ? err : run(etm, &key->hmac, &key->of[etm->worker], key->alg, job, dir);
 }
 
 void xi_ssl_etm_seal(struct xi_ssl_etm *etm, const struct xi_ssl_etm_key *key,

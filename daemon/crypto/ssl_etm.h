@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* AES-CBC and HMAC of OpenSSL, one job after the other. */
+/* Ciphers with a separate integrity algorithm, and integrity alone, of OpenSSL, one job after the
+ * other. */
 #ifndef XI_SSL_ETM_H
 #define XI_SSL_ETM_H
 
-#include <openssl/evp.h>
-
-#include "crypto/etm.h"
+#include "crypto/job.h"
 
 struct xi_ssl_etm_key;
 struct xi_ssl_etm;

@@ -35,16 +35,30 @@ void xi_batch_take(struct xi_worker *w, uint64_t addr, uint32_t len)
 	item->pkt.len = len - meta->m.l3_offset;
 	item->pkt.headroom = addr + meta->m.l3_offset - item->frame;
 	item->pkt.tailroom = item->frame + XI_FRAME_SIZE - (addr + len);
+	item->ctx = item->next = NULL;
 	item->handle = meta->m.handle;
 	item->slot = meta->m.slot;
+	item->next_handle = meta->m.next_handle;
+	item->next_slot = meta->m.next_slot;
 	xi_slots_prefetch(w->slots, item->slot, out);
 	item->port = meta->m.port;
+	item->flags = meta->m.flags;
+	item->piece = false;
 	if (out)
 		w->nout++;
-	else if (item->handle)
+	else if (item->handle || ((item->flags & XI_META_FRAGMENT) && xi_batch_arrived(w, item)))
 		w->nin++;
-	else
+	else if (!(item->flags & XI_META_FRAGMENT))
 		xi_batch_clear(w, item);
+}
+
+/* A run of packets of one SA, or of two around each other, needs one context of each. */
+static struct xi_sa_ctx *slow_again(struct xi_worker *w, uint32_t handle)
+{
+	for (uint32_t i = w->nslow; i && i + 2 > w->nslow; i--)
+		if (w->slow[i - 1].sa_index == handle)
+			return &w->slow[i - 1];
+	return NULL;
 }
 
 const struct xi_sa_ctx *xi_batch_context(struct xi_worker *w, uint32_t handle, uint32_t hint)
@@ -55,9 +69,9 @@ const struct xi_sa_ctx *xi_batch_context(struct xi_worker *w, uint32_t handle, u
 
 	if (ctx)
 		return ctx;
-	/* a run of packets of one SA needs one context */
-	if (w->nslow && w->slow[w->nslow - 1].sa_index == handle)
-		return &w->slow[w->nslow - 1];
+	made = slow_again(w, handle);
+	if (made)
+		return made;
 	rec = xi_sad_rec(w->config.sad, handle);
 	if (!rec || (rec->sa.life & XI_SA_LARVAL))
 		return NULL;
@@ -66,4 +80,13 @@ const struct xi_sa_ctx *xi_batch_context(struct xi_worker *w, uint32_t handle, u
 		return NULL;
 	w->nslow++;
 	return made;
+}
+
+void xi_batch_tell(struct xi_worker *w, struct xi_esp_tally *tally)
+{
+	const struct xi_news news = { .kind = XI_NEWS_EXPIRED, .sa_index = tally->expired };
+
+	if (tally->expired && w->config.news)
+		xi_news_push(w->config.news, w->config.index, &news);
+	tally->expired = 0;
 }

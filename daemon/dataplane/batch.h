@@ -13,9 +13,11 @@
 #include "dataplane/hostpath.h"
 #include "dataplane/worker.h"
 #include "dataplane/xsk.h"
-#include "ipsec/esp.h"
+#include "ipsec/reassemble.h"
+#include "ipsec/transform.h"
 
 #define XI_BATCH 64
+#define XI_PIECES (4 * XI_BATCH)
 /* remembered answers of the inbound policy check: sets, a power of two, and answers in each */
 #define XI_ALLOWED 2048
 #define XI_ALLOWED_WAYS 2
@@ -25,19 +27,27 @@ struct xi_item {
 	struct xi_pkt pkt;
 	uint64_t frame;              /* offset of its frame in the umem */
 	const struct xi_sa_ctx *ctx;
+	/* the SA around that of ctx, NULL: none. Out: still to come. In: taken off already */
+	const struct xi_sa_ctx *next;
 	const struct xi_nexthop *nh; /* on the way out: of the SA's peer, NULL: not known */
 	/* out of the metadata */
 	uint32_t handle;
 	uint32_t slot;               /* where its context was when XDP looked */
-	uint32_t port;
+	uint32_t next_handle;
+	uint32_t next_slot;
+	uint16_t port;
+	uint16_t flags;              /* XI_META_* */
+	uint16_t mtu;                /* out: of the path, if the packet may be cut on its way out; else 0 */
+	bool piece;                  /* out: of a packet that was cut before; aged already */
 };
 
-/* "This flow may come in through this SA", under one SPD generation. */
+/* "This flow may come in through this SA, inside that one", under one SPD generation. */
 struct xi_allowed {
 	struct xi_flow flow;
 	uint32_t sa_index;
+	uint32_t next_index;         /* 0: there is none around it */
 	uint32_t generation;
-	uint8_t fill[12];
+	uint8_t fill[8];
 };
 XI_ASSERT(sizeof(struct xi_allowed) == 64);
 
@@ -79,8 +89,17 @@ struct xi_worker {
 	struct xi_item out[XI_BATCH];
 	struct xi_item in[XI_BATCH];
 	struct xi_aead_job jobs[XI_BATCH];
+	struct xi_frame framed[XI_BATCH]; /* of the packets in out[]; by the SA around them: */
+	struct xi_frame next_framed[XI_BATCH];
 	struct xi_esp_in esp_in[XI_BATCH]; /* of the packets in in[] */
-	struct xi_sa_ctx slow[XI_BATCH]; /* contexts made for one packet */
+	struct xi_ah_saved saved[XI_BATCH];
+	uint32_t nagain;
+	struct xi_item again[XI_BATCH]; /* out of one SA, and for another of ours */
+	uint32_t npieces;
+	struct xi_item pieces[XI_PIECES]; /* of packets that were cut before ESP */
+	struct xi_reassembly *held_in, *held_out;
+	uint32_t fragment_id;        /* IPv6 identification of the next packet of ours that is cut */
+	struct xi_sa_ctx slow[2 * XI_BATCH]; /* contexts made for one packet */
 	struct xi_allowed_set *allowed;
 
 	pthread_t thread;
@@ -132,6 +151,9 @@ static inline bool xi_ctx_is_slow(const struct xi_sa_ctx *ctx)
 	return !ctx->key;
 }
 
+/* Tells the control thread of an SA that a flush found at a limit. */
+void xi_batch_tell(struct xi_worker *w, struct xi_esp_tally *tally);
+
 /* Packets that got their context in one way or the other, counted once a batch. */
 struct xi_batch_tally {
 	uint32_t fast, slow;
@@ -151,11 +173,33 @@ void xi_batch_in(struct xi_worker *w);
 /* Cleartext from a port that XDP could not judge alone. */
 void xi_batch_clear(struct xi_worker *w, struct xi_item *item);
 
+/* Fragments (batch_fragment.c). 0 or -errno. */
+int xi_batch_fragments_create(struct xi_worker *w);
+void xi_batch_fragments_destroy(struct xi_worker *w);
+/* Gives up what waited for too long. */
+void xi_batch_fragments_expire(struct xi_worker *w);
+/*
+ * A fragment that arrived for this host. True: a packet became whole, and its SA is known
+ * (item->handle). Else the item was consumed; whole packets of no SA are judged as cleartext.
+ */
+bool xi_batch_arrived(struct xi_worker *w, struct xi_item *item);
+/*
+ * For transport mode, which protects whole datagrams. True: the item is one, perhaps only now. Else
+ * it was consumed.
+ */
+bool xi_batch_whole(struct xi_worker *w, struct xi_item *item);
+/* Cuts a packet whose SAs are known into pieces of at most limit bytes, for the next round. Consumes it. */
+void xi_batch_cut(struct xi_worker *w, struct xi_item *item, uint32_t limit);
+/* Cuts what is finished into pieces of at most mtu bytes and emits each. Consumes the item. */
+void xi_emit_cut(struct xi_worker *w, struct xi_item *item, uint32_t mtu,
+		 void (*emit)(struct xi_worker *w, struct xi_item *piece));
+
 /* The ways out (emit.c). Each consumes the item. */
 void xi_emit_port(struct xi_worker *w, struct xi_item *item, const struct xi_nexthop *nh);
-void xi_emit_host(struct xi_worker *w, struct xi_item *item, uint32_t sa_index, enum xi_crypto_status status);
-/* A finished ESP packet to ctx's peer: next hop if known, else the host's stack. */
-void xi_emit_esp(struct xi_worker *w, struct xi_item *item, const struct xi_nexthop *nh);
+/* To the host, with the receive record of the SAs it came through (item->ctx, next), if any. */
+void xi_emit_host(struct xi_worker *w, struct xi_item *item, enum xi_crypto_status status);
+/* A finished packet to the SA's peer: by item->nh if known, else the host's stack. In pieces if it must be. */
+void xi_emit_esp(struct xi_worker *w, struct xi_item *item);
 /* Does not fit: tells the sender the MTU that would (rate-limited) and drops the packet. */
 void xi_emit_too_big(struct xi_worker *w, struct xi_item *item, uint32_t mtu);
 /* Finds the next hop of an address; asks for it when it is not known yet. */

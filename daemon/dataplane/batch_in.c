@@ -4,32 +4,44 @@
 
 #include <string.h>
 
+#include "ipsec/bytes.h"
+#include "ipsec/sa_id.h"
 #include "sad/selector.h"
 
+static void in_status(struct xi_worker *w, enum xi_crypto_status status)
+{
+	xi_worker_count(w, (enum xi_reason)(XI_STATUS_SUCCESS + status));
+}
+
+static void in_drop(struct xi_worker *w, struct xi_item *item, enum xi_reason reason,
+		    enum xi_crypto_status status)
+{
+	in_status(w, status);
+	xi_item_drop(w, item, reason);
+}
+
 /*
- * One packet up to its crypto job; last: the packet before it, or NULL. False: the item was
- * consumed.
+ * One packet up to its crypto job, number i of them; last: the packet before it, or NULL. False: the
+ * item was consumed.
  */
 static bool in_prepare(struct xi_worker *w, struct xi_item *item, const struct xi_item *last,
-		       struct xi_aead_job *job, struct xi_esp_in *in, struct xi_batch_tally *tally)
+		       uint32_t i, struct xi_batch_tally *tally)
 {
-	enum xi_reason reason;
+	enum xi_reason reason = XI_DROP_SA_GONE;
 
 	if (last && item->handle == last->handle)
 		item->ctx = last->ctx;
 	else
 		item->ctx = xi_batch_context(w, item->handle, item->slot);
-	if (!item->ctx) {
-		xi_item_drop(w, item, XI_DROP_SA_GONE);
-		return false;
+	if (item->ctx) {
+		xi_batch_tally(tally, item->ctx);
+		reason = xi_in_prepare(item->ctx, &item->pkt, &w->jobs[i], &w->esp_in[i],
+				       &w->saved[i]);
 	}
-	xi_batch_tally(tally, item->ctx);
-	reason = xi_esp_in_prepare(item->ctx, &item->pkt, job, in);
-	if (reason != XI_NONE) {
-		xi_item_drop(w, item, reason);
-		return false;
-	}
-	return true;
+	if (reason == XI_NONE)
+		return true;
+	in_drop(w, item, reason, XI_CRYPTO_NOT_DONE);
+	return false;
 }
 
 /* Contexts and jobs for the whole batch. Returns how many are ready, in place. */
@@ -40,7 +52,7 @@ static uint32_t in_prepare_all(struct xi_worker *w)
 	uint32_t i, n = 0;
 
 	for (i = 0; i < w->nin; i++) {
-		if (!in_prepare(w, &items[i], last, &w->jobs[n], &w->esp_in[n], &tally))
+		if (!in_prepare(w, &items[i], last, n, &tally))
 			continue;
 		if (n != i)
 			items[n] = items[i];
@@ -66,32 +78,43 @@ static uint32_t flow_hash(const struct xi_flow *flow, uint32_t sa_index)
 XI_ASSERT(sizeof(struct xi_flow) == 44);
 
 static bool allowed_is(const struct xi_allowed *allowed, const struct xi_flow *flow,
-		       uint32_t sa_index, uint32_t generation)
+		       uint32_t sa_index, uint32_t next_index, uint32_t generation)
 {
-	return allowed->sa_index == sa_index && allowed->generation == generation &&
-	       !memcmp(&allowed->flow, flow, sizeof(*flow));
+	return allowed->sa_index == sa_index && allowed->next_index == next_index &&
+	       allowed->generation == generation && !memcmp(&allowed->flow, flow, sizeof(*flow));
+}
+
+/* The SAs the packet came through. */
+static struct xi_sa_path in_path(const struct xi_item *item)
+{
+	struct xi_sa_path path = { 0 };
+
+	if (item->next)
+		path.sas[path.n++] = item->next->sa;
+	path.sas[path.n++] = item->ctx->sa;
+	return path;
 }
 
 /*
- * May the packet come in through this SA? The answer is remembered per flow and SA until the SPD
+ * May the packet come in through these SAs? The answer is remembered per flow and SAs until the SPD
  * changes; the full check walks the policies.
  */
 static bool in_allowed(struct xi_worker *w, const struct xi_flow *flow, const struct xi_item *item)
 {
 	const struct xi_spd_snapshot *snap = xi_spd_snapshot(w->config.spd);
 	struct xi_allowed *ways = w->allowed[flow_hash(flow, item->handle) % XI_ALLOWED].ways;
-	struct xi_allowed answer;
-	uint32_t i;
+	uint32_t i, next_index = item->next ? item->next->sa_index : 0;
+	struct xi_sa_path path;
 
 	for (i = 0; i < XI_ALLOWED_WAYS; i++)
-		if (allowed_is(&ways[i], flow, item->handle, snap->generation))
+		if (allowed_is(&ways[i], flow, item->handle, next_index, snap->generation))
 			return true;
-	if (!xi_spd_allows_protected(snap, flow, item->ctx->sa))
+	path = in_path(item);
+	if (!xi_spd_allows_protected(snap, flow, &path))
 		return false;
-	answer = (struct xi_allowed){
-		.sa_index = item->handle, .generation = snap->generation, .flow = *flow};
 	memmove(&ways[1], &ways[0], sizeof(ways[0]) * (XI_ALLOWED_WAYS - 1));
-	ways[0] = answer;
+	ways[0] = (struct xi_allowed){ .sa_index = item->handle, .next_index = next_index,
+				       .generation = snap->generation, .flow = *flow };
 	return true;
 }
 
@@ -117,6 +140,7 @@ static const struct xi_nexthop *in_way(struct xi_worker *w, const struct xi_flow
  */
 struct in_run {
 	const struct xi_sa_ctx *ctx; /* NULL: nothing yet */
+	const struct xi_sa_ctx *next;
 	struct xi_flow flow;
 	const struct xi_nexthop *nh;
 };
@@ -126,34 +150,88 @@ static enum xi_reason in_judge(struct xi_worker *w, const struct xi_item *item, 
 {
 	struct xi_flow flow;
 
-	if (run->ctx == item->ctx && xi_flow_goes_on(&run->flow, item->pkt.data, item->pkt.len))
+	if (run->ctx == item->ctx && run->next == item->next &&
+	    xi_flow_goes_on(&run->flow, item->pkt.data, item->pkt.len))
 		return XI_NONE;
 	if (xi_flow_parse(&flow, item->pkt.data, item->pkt.len))
 		return XI_DROP_INNER;
 	flow.dir = XI_IN;
 	if (!in_allowed(w, &flow, item))
 		return XI_DROP_IN_POLICY;
-	*run = (struct in_run){ .ctx = item->ctx, .flow = flow, .nh = in_way(w, &flow, item->ctx) };
+	*run = (struct in_run){ .ctx = item->ctx, .next = item->next, .flow = flow,
+				.nh = in_way(w, &flow, item->ctx) };
 	return XI_NONE;
+}
+
+/*
+ * Did something come out of the SA that is for another of ours? Then it waits for the next round,
+ * in which it is taken off as well. Two SAs are the most that policy can ask for.
+ */
+static bool in_again(struct xi_worker *w, const struct xi_item *item)
+{
+	struct xi_sa_id id;
+	uint32_t handle;
+
+	if (item->next || !xi_sa_id_parse(&id, item->pkt.data, item->pkt.len, false))
+		return false;
+	handle = xi_sad_lookup(w->config.sad, &id);
+	if (!handle)
+		return false;
+	w->again[w->nagain] = *item;
+	w->again[w->nagain].next = item->ctx;
+	w->again[w->nagain].handle = handle;
+	w->again[w->nagain++].slot = XI_NO_SLOT;
+	return true;
+}
+
+static void in_deliver(struct xi_worker *w, struct xi_item *item, struct in_run *run)
+{
+	enum xi_reason reason = in_judge(w, item, run);
+
+	if (reason != XI_NONE)
+		xi_item_drop(w, item, reason);
+	else if (run->nh && item->pkt.len <= run->nh->mtu && xi_emit_age(&item->pkt))
+		xi_emit_port(w, item, run->nh);
+	else
+		xi_emit_host(w, item, XI_CRYPTO_SUCCESS);
+}
+
+/*
+ * A verified packet of UDP encapsulation from elsewhere than the SA says: told to the key manager,
+ * who decides (RFC 3948 section 5). The outer header is still in front of it.
+ */
+static void in_moved(struct xi_worker *w, const struct xi_item *item, const struct xi_esp_in *in)
+{
+	struct xi_news news = { .kind = XI_NEWS_MAPPING, .sa_index = item->ctx->sa_index };
+	const uint8_t *ip = item->pkt.data;
+	bool v6 = ip[0] >> 4 == 6;
+
+	news.addr.family = v6 ? XI_IPV6 : XI_IPV4;
+	memcpy(news.addr.addr, ip + (v6 ? 8 : 12), v6 ? 16 : 4);
+	news.port = xi_get16(ip + in->header_len);
+	xi_worker_count(w, XI_MAPPING);
+	if (w->config.news)
+		xi_news_push(w->config.news, w->config.index, &news);
 }
 
 static void in_finish(struct xi_worker *w, uint32_t i, struct xi_esp_tally *tally,
 		      struct in_run *run)
 {
 	struct xi_item *item = &w->in[i];
-	enum xi_crypto_status status = XI_CRYPTO_NOT_DONE;
+	enum xi_crypto_status status;
 	enum xi_reason reason;
 
-	reason = xi_esp_in_finish(item->ctx, &item->pkt, &w->jobs[i], &w->esp_in[i], tally,
-				  &status);
-	if (reason == XI_NONE)
-		reason = in_judge(w, item, run);
-	if (reason != XI_NONE)
-		xi_item_drop(w, item, reason);
-	else if (run->nh && item->pkt.len <= run->nh->mtu && xi_emit_age(&item->pkt))
-		xi_emit_port(w, item, run->nh);
-	else
-		xi_emit_host(w, item, item->handle, status);
+	if (item->ctx->encap && w->esp_in[i].moved && !w->esp_in[i].verdict)
+		in_moved(w, item, &w->esp_in[i]);
+	reason = xi_in_finish(item->ctx, &item->pkt, &w->jobs[i], &w->esp_in[i], &w->saved[i],
+			      tally, &status);
+	if (reason != XI_NONE) {
+		in_drop(w, item, reason, status);
+		return;
+	}
+	in_status(w, XI_CRYPTO_SUCCESS);
+	if (!in_again(w, item))
+		in_deliver(w, item, run);
 }
 
 /* Runs of packets of one SA are verified together. */
@@ -166,20 +244,32 @@ static void in_finish_all(struct xi_worker *w, uint32_t n)
 	while (i < n) {
 		while (end < n && w->in[end].ctx == w->in[i].ctx)
 			end++;
-		xi_esp_in_verify(w->in[i].ctx, &w->jobs[i], &w->esp_in[i], end - i);
+		xi_in_verify(w->in[i].ctx, &w->jobs[i], &w->esp_in[i], end - i);
 		for (; i < end; i++)
 			in_finish(w, i, &tally, &run);
 	}
 	xi_esp_tally_flush(&tally);
+	xi_batch_tell(w, &tally);
 }
 
-void xi_batch_in(struct xi_worker *w)
+static void in_round(struct xi_worker *w)
 {
 	uint32_t n = in_prepare_all(w);
 
 	w->config.engine->open(w->crypto, w->jobs, n);
 	in_finish_all(w, n);
 	w->nin = 0;
+}
+
+void xi_batch_in(struct xi_worker *w)
+{
+	in_round(w);
+	if (!w->nagain)
+		return;
+	memcpy(w->in, w->again, w->nagain * sizeof(w->in[0]));
+	w->nin = w->nagain;
+	w->nagain = 0;
+	in_round(w);
 }
 
 void xi_batch_clear(struct xi_worker *w, struct xi_item *item)
@@ -197,5 +287,5 @@ void xi_batch_clear(struct xi_worker *w, struct xi_item *item)
 		return;
 	}
 	xi_worker_count(w, XI_WORKER_BYPASS);
-	xi_emit_host(w, item, 0, XI_CRYPTO_NOT_DONE);
+	xi_emit_host(w, item, XI_CRYPTO_NOT_DONE);
 }

@@ -6,6 +6,7 @@
 
 #include <netinet/ip.h>
 
+#include "ipsec/pmtu.h"
 #include "sad/selector.h"
 
 #define BYPASS_PER_MS 16
@@ -42,20 +43,18 @@ static bool out_judge(struct xi_worker *w, struct xi_item *item)
 	switch (xi_spd_judge_out(snap, w->config.sad, &flow, &verdict, &policy)) {
 	case XI_VERDICT_PROTECT:
 		item->handle = verdict.handle;
+		item->next_handle = verdict.next_handle;
 		return true;
 	case XI_VERDICT_BYPASS:
+		if (verdict.generation)
+			out_tell_bypass(w, snap, &flow);
 		if (w->config.ports[item->port]->config.role == XI_ROLE_HOST) {
-			/*
-			 * the host's routes sent it here, and there is nothing behind xipsec0 but
-			 * IPsec
-			 */
+			/* behind xipsec0 there is nothing but IPsec */
 			xi_item_drop(w, item, XI_DROP_WORKER_POLICY);
 			return false;
 		}
-		if (verdict.generation)
-			out_tell_bypass(w, snap, &flow);
 		xi_worker_count(w, XI_WORKER_BYPASS);
-		xi_emit_host(w, item, 0, XI_CRYPTO_NOT_DONE);
+		xi_emit_host(w, item, XI_CRYPTO_NOT_DONE);
 		return false;
 	case XI_VERDICT_DISCARD:
 		xi_item_drop(w, item, XI_DROP_WORKER_POLICY);
@@ -67,37 +66,58 @@ static bool out_judge(struct xi_worker *w, struct xi_item *item)
 	return false;
 }
 
-/* Finds the SA's context. False: the item was consumed. */
+static const struct xi_sa_ctx *out_context(struct xi_worker *w, uint32_t handle, uint32_t slot)
+{
+	const struct xi_sa_ctx *ctx = xi_batch_context(w, handle, slot);
+
+	if (ctx && xi_ctx_is_slow(ctx) && w->now_ms != w->want_ms) {
+		w->want_ms = w->now_ms;
+		xi_cache_want(w->config.cache, w->config.index, handle);
+	}
+	return ctx;
+}
+
+/* Both contexts, as far as there are two. False: an SA is gone. */
+static bool out_contexts(struct xi_worker *w, struct xi_item *item)
+{
+	item->ctx = out_context(w, item->handle, item->slot);
+	item->next = NULL;
+	if (!item->ctx || !item->next_handle)
+		return item->ctx;
+	item->next = out_context(w, item->next_handle, item->next_slot);
+	return item->next;
+}
+
+static bool out_superseded(const struct xi_worker *w, const struct xi_item *item)
+{
+	return xi_sad_superseded(w->config.sad, item->handle) ||
+	       (item->next_handle && xi_sad_superseded(w->config.sad, item->next_handle));
+}
+
+/* Finds the SAs' contexts. False: the item was consumed. */
 static bool out_resolve(struct xi_worker *w, struct xi_item *item)
 {
 	bool judged = false;
 
-	if (!item->handle || xi_sad_superseded(w->config.sad, item->handle)) {
+	if (!item->handle || out_superseded(w, item)) {
 		judged = true;
 		if (!out_judge(w, item))
 			return false;
 	}
-	item->ctx = xi_batch_context(w, item->handle, item->slot);
-	if (!item->ctx && !judged) {
-		/* the flow's SA was deleted after XDP read the verdict */
-		if (!out_judge(w, item))
-			return false;
-		item->ctx = xi_batch_context(w, item->handle, item->slot);
-	}
-	if (!item->ctx) {
-		xi_item_drop(w, item, XI_DROP_NO_SA);
+	if (out_contexts(w, item))
+		return true;
+	/* the flow's SA was deleted after XDP read the verdict */
+	if (!judged && !out_judge(w, item))
 		return false;
-	}
-	if (xi_ctx_is_slow(item->ctx) && w->now_ms != w->want_ms) {
-		w->want_ms = w->now_ms;
-		xi_cache_want(w->config.cache, w->config.index, item->handle);
-	}
-	return true;
+	if (!judged && out_contexts(w, item))
+		return true;
+	xi_item_drop(w, item, XI_DROP_NO_SA);
+	return false;
 }
 
 /*
- * Contexts for the whole batch; a packet with the handle of the one before it has the same. Returns
- * how many items are left, in place.
+ * Contexts for the whole batch; a packet with the handles of the one before it has the same.
+ * Returns how many items are left, in place.
  */
 static uint32_t out_resolve_all(struct xi_worker *w)
 {
@@ -108,10 +128,13 @@ static uint32_t out_resolve_all(struct xi_worker *w)
 	for (i = 0; i < w->nout; i++) {
 		struct xi_item *item = &items[i];
 
-		if (last && item->handle == last->handle)
+		if (last && item->handle == last->handle &&
+		    item->next_handle == last->next_handle) {
 			item->ctx = last->ctx;
-		else if (!out_resolve(w, item))
+			item->next = last->next;
+		} else if (!out_resolve(w, item)) {
 			continue;
+		}
 		xi_batch_tally(&tally, item->ctx);
 		if (n != i)
 			items[n] = *item;
@@ -122,20 +145,18 @@ static uint32_t out_resolve_all(struct xi_worker *w)
 	return n;
 }
 
+/* The SA whose packets are seen on the wire. */
+static const struct xi_sa_ctx *out_last(const struct xi_item *item)
+{
+	return item->next ? item->next : item->ctx;
+}
+
 static const struct xi_nexthop *out_nexthop(struct xi_worker *w, const struct xi_sa_ctx *ctx)
 {
 	uint8_t addr[16] = { 0 };
 
 	memcpy(addr, ctx->hdr + (ctx->family == 6 ? 24 : 16), ctx->family == 6 ? 16 : 4);
 	return xi_emit_nexthop(w, addr, ctx->family == 6 ? XI_IPV6 : XI_IPV4);
-}
-
-/* Largest inner packet whose ESP packet has at most mtu bytes (RFC 4301 section 8.2.1). */
-static uint32_t out_inner_mtu(const struct xi_sa_ctx *ctx, uint32_t mtu)
-{
-	uint32_t fixed = ctx->outer_len + 8U + ctx->iv_len + ctx->icv_len, align = ctx->pad_align;
-
-	return mtu > fixed + 2 * align ? ((mtu - fixed) & -align) - 2 : 0;
 }
 
 /* Must the sender hear of a packet that is too big, or may the outer packet be fragmented? */
@@ -146,24 +167,73 @@ static bool out_dont_fragment(const struct xi_pkt *pkt)
 	return pkt->data[0] >> 4 == 6 || (ip->frag_off & htons(IP_DF));
 }
 
-/* One packet up to its crypto job. False: the item was consumed. limit: of the inner packet. */
-static bool out_prepare(struct xi_worker *w, struct xi_item *item, uint64_t seq, uint32_t limit,
-			struct xi_aead_job *job)
+/* What packets of one run have in common. */
+struct out_run {
+	const struct xi_nexthop *nh;
+	uint32_t mtu;                /* of the path */
+	uint32_t limit;              /* bytes of a packet that fits into both SAs and the path */
+	uint32_t next_limit;         /* of one that fits into the outer SA */
+	uint64_t seq, next_seq;      /* of the next packet */
+};
+
+static enum xi_reason out_frame(struct xi_item *item, const struct out_run *run,
+				struct xi_frame *framed, struct xi_frame *next_framed)
 {
 	enum xi_reason reason;
 
-	if (item->pkt.len > limit) {
-		if (out_dont_fragment(&item->pkt))
-			xi_emit_too_big(w, item, limit);
-		else
-			xi_item_drop(w, item, XI_DROP_TOO_BIG);
+	reason = xi_out_frame(item->ctx, run->seq, run->limit, &item->pkt, framed);
+	if (reason != XI_NONE || !item->next)
+		return reason;
+	return xi_out_frame(item->next, run->next_seq, run->next_limit, &item->pkt, next_framed);
+}
+
+/*
+ * A packet longer than the path takes. Its sender hears of it, if it may not be cut; else it is cut
+ * before it is protected, so that the peer need not put ESP together, or, where that is asked for and
+ * always in transport mode (RFC 4303 section 3.3.4), afterwards: true, and the item goes on.
+ */
+static bool out_too_long(struct xi_worker *w, struct xi_item *item, const struct out_run *run)
+{
+	if (out_dont_fragment(&item->pkt)) {
+		xi_emit_too_big(w, item, run->limit);
 		return false;
 	}
-	if (w->config.ports[item->port]->config.role == XI_ROLE_PLAIN && !xi_emit_age(&item->pkt)) {
+	if (w->config.fragment_after || item->ctx->transport || item->next) {
+		item->mtu = (uint16_t)run->mtu;
+		return true;
+	}
+	if (item->piece)
+		xi_item_drop(w, item, XI_DROP_TOO_BIG); /* the path has just become smaller */
+	else
+		xi_batch_cut(w, item, run->limit);
+	return false;
+}
+
+/* What happens to a packet before it is framed. False: the item was consumed. */
+static bool out_admit(struct xi_worker *w, struct xi_item *item, const struct out_run *run)
+{
+	if (item->ctx->transport && !xi_batch_whole(w, item))
+		return false;
+	if (w->config.ports[item->port]->config.role == XI_ROLE_PLAIN && !item->piece &&
+	    !xi_emit_age(&item->pkt)) {
 		xi_item_drop(w, item, XI_DROP_TTL);
 		return false;
 	}
-	reason = xi_esp_out_prepare(item->ctx, seq, &item->pkt, job);
+	item->mtu = 0;
+	return item->pkt.len <= run->limit || out_too_long(w, item, run);
+}
+
+/* One packet, framed, up to its crypto job: all of them number i. False: the item was consumed. */
+static bool out_prepare(struct xi_worker *w, struct xi_item *item, const struct out_run *run,
+			uint32_t i)
+{
+	enum xi_reason reason;
+
+	if (!out_admit(w, item, run))
+		return false;
+	reason = out_frame(item, run, &w->framed[i], &w->next_framed[i]);
+	if (reason == XI_NONE)
+		reason = xi_out_job(item->ctx, &w->framed[i], &w->saved[i], &w->jobs[i]);
 	if (reason != XI_NONE) {
 		xi_item_drop(w, item, reason);
 		return false;
@@ -171,30 +241,52 @@ static bool out_prepare(struct xi_worker *w, struct xi_item *item, uint64_t seq,
 	return true;
 }
 
-/*
- * A run of packets of one SA: sequence numbers, next hop and MTU are found once for all of them.
- * Returns how many became ready, in place.
- */
-static uint32_t out_prepare_run(struct xi_worker *w, struct xi_item *run, uint32_t n,
-				struct xi_item *ready, struct xi_aead_job *jobs)
+/* What is sent through the host's stack is bounded by the path alone. */
+static void out_limits(const struct xi_worker *w, struct out_run *run, const struct xi_item *item)
 {
-	const struct xi_nexthop *nh = out_nexthop(w, run->ctx);
-	uint32_t limit = nh && nh->mtu ? out_inner_mtu(run->ctx, nh->mtu) : UINT32_MAX;
-	enum xi_reason why = XI_DROP_SEQ_EXHAUSTED;
-	uint32_t i, granted, done = 0;
-	uint64_t first = 0;
+	uint32_t mtu = run->nh && run->nh->mtu ? run->nh->mtu : UINT32_MAX;
 
-	granted = xi_esp_take_seq(run->ctx, n, &first, &why);
+	run->mtu = mtu = xi_path_mtu(out_last(item)->state, mtu, w->now);
+	run->limit = run->next_limit = UINT32_MAX;
+	if (mtu == UINT32_MAX)
+		return;
+	if (item->next)
+		mtu = run->next_limit = xi_inner_mtu(item->next, mtu);
+	run->limit = xi_inner_mtu(item->ctx, mtu);
+}
+
+/* Sequence numbers of both SAs. Returns for how many packets. */
+static uint32_t out_take_seqs(struct out_run *run, const struct xi_item *item, uint32_t n,
+			      enum xi_reason *why)
+{
+	if (item->next)
+		n = xi_seq_take(item->next, n, &run->next_seq, why);
+	return n ? xi_seq_take(item->ctx, n, &run->seq, why) : 0;
+}
+
+/*
+ * A run of packets of the same SAs: sequence numbers, next hop and MTU are found once for all of
+ * them. Returns how many became ready, in place, from number first on.
+ */
+static uint32_t out_prepare_run(struct xi_worker *w, struct xi_item *items, uint32_t n,
+				uint32_t first)
+{
+	enum xi_reason why = XI_DROP_SEQ_EXHAUSTED;
+	struct out_run run = {.nh = out_nexthop(w, out_last(&items[0]))};
+	uint32_t i, granted, done = first;
+
+	out_limits(w, &run, &items[0]);
+	granted = out_take_seqs(&run, &items[0], n, &why);
 	for (i = granted; i < n; i++)
-		xi_item_drop(w, &run[i], why);
-	for (i = 0; i < granted; i++) {
-		if (!out_prepare(w, &run[i], first + i, limit, &jobs[done]))
+		xi_item_drop(w, &items[i], why);
+	for (i = 0; i < granted; i++, run.seq++, run.next_seq++) {
+		if (!out_prepare(w, &items[i], &run, done))
 			continue;
-		if (&ready[done] != &run[i])
-			ready[done] = run[i];
-		ready[done++].nh = nh;
+		if (&w->out[done] != &items[i])
+			w->out[done] = items[i];
+		w->out[done++].nh = run.nh;
 	}
-	return done;
+	return done - first;
 }
 
 /* Jobs for the n resolved items. Returns how many are ready, in place. */
@@ -204,36 +296,94 @@ static uint32_t out_prepare_all(struct xi_worker *w, uint32_t n)
 	uint32_t i, run, ready = 0;
 
 	for (i = 0; i < n; i += run) {
-		for (run = 1; i + run < n && items[i + run].ctx == items[i].ctx; run++)
+		for (run = 1; i + run < n && items[i + run].ctx == items[i].ctx &&
+			      items[i + run].next == items[i].next; run++)
 			;
-		ready += out_prepare_run(w, &items[i], run, &items[ready], &w->jobs[ready]);
+		ready += out_prepare_run(w, &items[i], run, ready);
 	}
 	return ready;
 }
 
-static void out_finish_all(struct xi_worker *w, uint32_t n)
+/*
+ * Sends what is finished. Packets with another SA around them stay, in place, with their frames by
+ * that SA. Returns how many these are.
+ */
+static uint32_t out_finish_all(struct xi_worker *w, uint32_t n, struct xi_esp_tally *tally)
 {
-	struct xi_esp_tally tally = { .now = w->now };
 	enum xi_reason reason;
-	uint32_t i;
+	uint32_t i, again = 0;
 
 	for (i = 0; i < n; i++) {
 		struct xi_item *item = &w->out[i];
 
-		reason = xi_esp_out_finish(item->ctx, &w->jobs[i], &tally);
-		if (reason != XI_NONE)
+		reason = xi_out_finish(item->ctx, &w->framed[i], &w->saved[i], &w->jobs[i], tally);
+		if (reason != XI_NONE) {
 			xi_item_drop(w, item, reason);
+		} else if (!item->next) {
+			xi_emit_esp(w, item);
+		} else {
+			w->framed[again] = w->next_framed[i];
+			w->out[again] = *item;
+			w->out[again].ctx = item->next;
+			w->out[again++].next = NULL;
+		}
+	}
+	return again;
+}
+
+/* The jobs of n packets by the SA around them. Returns how many are ready. */
+static uint32_t out_next_jobs(struct xi_worker *w, uint32_t n)
+{
+	enum xi_reason reason;
+	uint32_t i, ready = 0;
+
+	for (i = 0; i < n; i++) {
+		w->framed[ready] = w->framed[i];
+		w->out[ready] = w->out[i];
+		reason = xi_out_job(w->out[ready].ctx, &w->framed[ready], &w->saved[ready],
+				    &w->jobs[ready]);
+		if (reason == XI_NONE)
+			ready++;
 		else
-			xi_emit_esp(w, item, item->nh);
+			xi_item_drop(w, &w->out[ready], reason);
+	}
+	return ready;
+}
+
+/* The first n packets of out[], whose contexts are known. */
+static void out_send(struct xi_worker *w, uint32_t n)
+{
+	struct xi_esp_tally tally = { .now = w->now };
+
+	n = out_prepare_all(w, n);
+	w->config.engine->seal(w->crypto, w->jobs, n);
+	n = out_finish_all(w, n, &tally);
+	if (n) {
+		n = out_next_jobs(w, n);
+		w->config.engine->seal(w->crypto, w->jobs, n);
+		out_finish_all(w, n, &tally);
 	}
 	xi_esp_tally_flush(&tally);
+	xi_batch_tell(w, &tally);
+}
+
+/* Pieces fit: each round only frames what the one before has cut. */
+static void out_send_pieces(struct xi_worker *w)
+{
+	uint32_t i, n, npieces = w->npieces;
+
+	w->npieces = 0;
+	for (i = 0; i < npieces; i += n) {
+		n = npieces - i < XI_BATCH ? npieces - i : XI_BATCH;
+		memcpy(w->out, &w->pieces[i], n * sizeof(w->out[0]));
+		out_send(w, n);
+	}
 }
 
 void xi_batch_out(struct xi_worker *w)
 {
-	uint32_t n = out_prepare_all(w, out_resolve_all(w));
-
-	w->config.engine->seal(w->crypto, w->jobs, n);
-	out_finish_all(w, n);
+	out_send(w, out_resolve_all(w));
+	if (w->npieces)
+		out_send_pieces(w);
 	w->nout = 0;
 }

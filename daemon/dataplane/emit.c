@@ -67,18 +67,43 @@ static uint16_t emit_ethertype(const struct xi_pkt *pkt)
 	return pkt->data[0] >> 4 == 6 ? ETH_P_IPV6 : ETH_P_IP;
 }
 
-void xi_emit_host(struct xi_worker *w, struct xi_item *item, uint32_t sa_index,
-		  enum xi_crypto_status status)
+/* What the offload model reports of a received packet: which SAs, and that one of them must go. */
+static uint8_t emit_record_flags(const struct xi_item *item)
+{
+	uint8_t flags = 0;
+
+	if (item->ctx)
+		flags |= XI_RECORD_CRYPTO_DONE;
+	if (item->next)
+		flags |= XI_RECORD_NEXT_CRYPTO_DONE;
+	if ((item->ctx && xi_sa_expired(item->ctx)) || (item->next && xi_sa_expired(item->next)))
+		flags |= XI_RECORD_SA_DELETE_REQ;
+	return flags;
+}
+
+/* Pieces of a packet that came out of its SAs. */
+static void emit_host_piece(struct xi_worker *w, struct xi_item *piece)
+{
+	xi_emit_host(w, piece, piece->ctx ? XI_CRYPTO_SUCCESS : XI_CRYPTO_NOT_DONE);
+}
+
+void xi_emit_host(struct xi_worker *w, struct xi_item *item, enum xi_crypto_status status)
 {
 	struct xi_tx *tx = w->by_port[0];
 	struct ethhdr eth;
+
+	if (item->pkt.len > w->config.host_mtu) {
+		xi_emit_cut(w, item, w->config.host_mtu, emit_host_piece);
+		return;
+	}
 
 	if (!tx) {
 		xi_item_drop(w, item, XI_DROP_HOST_FULL);
 		return;
 	}
 	memcpy(eth.h_dest, w->config.host_mac, ETH_ALEN);
-	xi_hostif_record(eth.h_source, sa_index, status);
+	xi_hostif_record(eth.h_source, item->ctx ? item->ctx->sa_index : 0,
+			 (uint8_t)(status | emit_record_flags(item)));
 	eth.h_proto = htons(emit_ethertype(&item->pkt));
 	emit_frame(w, item, tx, (const uint8_t *)&eth, XI_TX_HOST);
 }
@@ -103,12 +128,22 @@ static void emit_raw(struct xi_worker *w, struct xi_item *item)
 	xi_frame_put(&w->frames, item->frame);
 }
 
-void xi_emit_esp(struct xi_worker *w, struct xi_item *item, const struct xi_nexthop *nh)
+static void emit_protected(struct xi_worker *w, struct xi_item *item)
 {
+	const struct xi_nexthop *nh = item->nh;
+
 	if (nh && nh->kind == XI_NEXTHOP_PORT && w->by_port[nh->port])
 		xi_emit_port(w, item, nh);
 	else
 		emit_raw(w, item);
+}
+
+void xi_emit_esp(struct xi_worker *w, struct xi_item *item)
+{
+	if (item->mtu && item->pkt.len > item->mtu)
+		xi_emit_cut(w, item, item->mtu, emit_protected);
+	else
+		emit_protected(w, item);
 }
 
 /*
@@ -154,7 +189,7 @@ static void emit_back(struct xi_worker *w, struct xi_item *item, const uint8_t f
 	struct ethhdr eth;
 
 	if (port->config.role == XI_ROLE_HOST) {
-		xi_emit_host(w, item, 0, XI_CRYPTO_NOT_DONE);
+		xi_emit_host(w, item, XI_CRYPTO_NOT_DONE);
 		return;
 	}
 	memcpy(eth.h_dest, frame_src, ETH_ALEN);

@@ -16,6 +16,7 @@
 struct xi_hostif {
 	uint32_t ifindex;            /* of xipsec0 */
 	uint8_t mac[6];              /* of xipsec0: destination of frames handed to the host */
+	uint32_t mtu;                /* of xipsec0 */
 	struct xi_port_dev port;     /* of the inner end */
 };
 
@@ -29,10 +30,7 @@ int xi_hostif_up(struct xi_hostif *hostif, uint32_t slot, uint32_t queues, uint3
 /* `xipsec down`: removes the pair. */
 int xi_hostif_down(void);
 
-/*
- * Source MAC of a frame handed to the host: locally administered, says which SA a packet came through and what was
- * verified: 02:SS:II:II:II:II, S status (enum xi_crypto_status), I sa_index. 0 = none (bypass).
- */
+/* The receive record (abi.h): flags and status come in one byte. */
 void xi_hostif_record(uint8_t mac[6], uint32_t sa_index, uint8_t status);
 
 #endif

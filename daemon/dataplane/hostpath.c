@@ -168,9 +168,23 @@ int xi_rawout_send(struct xi_rawout *r, const uint8_t *ip_packet, uint32_t len)
 	}
 }
 
+/*
+ * INTERFACE: by an ICMP error about any ESP, whatever its SPI, the stack would learn a path MTU for
+ * the peer, which the next hop's then follows. An unconnected IPv6 socket learns none.
+ */
 static int esp_sink_family(int family)
 {
-	return raw_open(family, IPPROTO_ESP);
+	int fd = raw_open(family, IPPROTO_ESP);
+	int interface = IP_PMTUDISC_INTERFACE;
+
+	if (fd >= 0 && family == AF_INET &&
+	    setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &interface, sizeof(interface))) {
+		int err = -errno;
+
+		close(fd);
+		return err;
+	}
+	return fd;
 }
 
 int xi_esp_sink_open(int fds[2])

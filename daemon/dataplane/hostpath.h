@@ -27,8 +27,8 @@ int xi_rawout_send(struct xi_rawout *r, const uint8_t *ip_packet, uint32_t len);
 
 /*
  * Raw ESP sockets (IPv4, IPv6; -1 where the family is missing) that swallow everything. While they
- * are open the host does not answer ESP with protocol unreachable, and learns path MTUs and
- * redirects from ICMP errors about ESP.
+ * are open the host does not answer ESP with protocol unreachable. It learns no path MTU by them:
+ * dataplane/pathmtu.h does, and looks closer.
  */
 int xi_esp_sink_open(int fds[2]);
 void xi_esp_sink_close(int fds[2]);

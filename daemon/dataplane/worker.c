@@ -136,8 +136,10 @@ static uint32_t worker_round(struct xi_worker *w)
 	worker_send(w);
 	for (i = 0; i < w->nsocks; i++)
 		xi_xsk_refill(&w->socks[i]);
-	if (w->now != w->lost_second)
+	if (w->now != w->lost_second) {
 		worker_count_lost(w);
+		xi_batch_fragments_expire(w);
+	}
 	return n;
 }
 
@@ -374,11 +376,13 @@ static int worker_open(struct xi_worker *w)
 		return -ENOMEM;
 	/*
 	 * every socket may hold a full fill ring, a full receive ring and a full transmit ring; and
-	 * the burst list may be full
+	 * the burst list may be full, and so may that of pieces
 	 */
-	err = xi_frames_create(&w->frames, n * 3 * XI_XSK_RING + XI_BURST_RING);
+	err = xi_frames_create(&w->frames, n * 3 * XI_XSK_RING + XI_BURST_RING + XI_PIECES);
 	if (!err)
 		err = worker_open_socks(w);
+	if (!err)
+		err = xi_batch_fragments_create(w);
 	if (!err)
 		err = xi_rawout_open(&w->rawout);
 	if (!err) {
@@ -496,6 +500,7 @@ void xi_worker_destroy(struct xi_worker *w)
 	for (i = 0; i < XI_MAX_PORTS; i++)
 		xi_umem_destroy(&w->umems[i]);
 	xi_frames_destroy(&w->frames);
+	xi_batch_fragments_destroy(w);
 	xi_rawout_close(&w->rawout);
 	if (w->crypto)
 		w->config.engine->destroy(w->crypto);

@@ -13,6 +13,7 @@
 #include <xipsec/abi.h>
 #include "cache/cache.h"
 #include "crypto/crypto.h"
+#include "dataplane/news.h"
 #include "dataplane/nexthop.h"
 #include "dataplane/port.h"
 #include "dataplane/tx.h"
@@ -33,6 +34,9 @@ struct xi_worker_config {
 	const struct xi_spd *spd;
 	struct xi_cache *cache;
 	struct xi_nexthops *nexthops;
+	struct xi_news_ring *news;   /* NULL: nobody listens */
+	bool fragment_after;         /* too long packets are cut after ESP, not before it */
+	uint32_t host_mtu;           /* of xipsec0 */
 	uint64_t *counts;            /* this worker's row of worker_stats */
 	/* Frames received from cipher ports come out of plain ports unchanged and the other way round: the measure that
 	 * ESP is held against in the benchmark. No crypto, no policy; never set by a configuration file. */

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "ipsec/icmp.h"
 
 #include <string.h>
@@ -9,22 +9,11 @@
 #include <netinet/ip6.h>
 #include <netinet/ip_icmp.h>
 
+#include "ipsec/bytes.h"
+#include "ipsec/checksum.h"
+
 #define QUOTE_V4 (576 - 28)
 #define QUOTE_V6 (1280 - 48)
-
-static uint32_t sum_bytes(uint32_t sum, const uint8_t *p, uint32_t len)
-{
-	for (; len > 1; p += 2, len -= 2)
-		sum += (uint32_t)p[0] << 8 | p[1];
-	return len ? sum + ((uint32_t)p[0] << 8) : sum;
-}
-
-static uint16_t sum_fold(uint32_t sum)
-{
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return htons(~sum & 0xffff);
-}
 
 static bool may_answer_v4(const struct xi_pkt *pkt)
 {
@@ -87,10 +76,11 @@ static void too_big_v4(struct xi_pkt *pkt, const uint8_t src[16], uint32_t mtu)
 		.protocol = IPPROTO_ICMP, .daddr = dst,
 	};
 	memcpy(&ip->saddr, src, 4);
-	ip->check = sum_fold(sum_bytes(0, (uint8_t *)ip, sizeof(*ip)));
+	xi_ip4_finish(pkt->data, (uint16_t)pkt->len);
 	*icmp = (struct icmphdr){ .type = ICMP_DEST_UNREACH, .code = ICMP_FRAG_NEEDED };
 	icmp->un.frag.mtu = htons(mtu);
-	icmp->checksum = sum_fold(sum_bytes(0, (uint8_t *)icmp, pkt->len - sizeof(*ip)));
+	xi_put16((uint8_t *)&icmp->checksum,
+		 xi_sum_finish(xi_sum_add(0, (uint8_t *)icmp, pkt->len - sizeof(*ip))));
 }
 
 static void too_big_v6(struct xi_pkt *pkt, const uint8_t src[16], uint32_t mtu)
@@ -114,9 +104,7 @@ static void too_big_v6(struct xi_pkt *pkt, const uint8_t src[16], uint32_t mtu)
 	memset(icmp, 0, sizeof(*icmp));
 	icmp->icmp6_type = ICMP6_PACKET_TOO_BIG;
 	icmp->icmp6_mtu = htonl(mtu);
-	icmp->icmp6_cksum = sum_fold(
-		sum_bytes(sum_bytes(payload + IPPROTO_ICMPV6, (uint8_t *)&ip6->ip6_src, 32),
-			  (uint8_t *)icmp, payload));
+	xi_l4_checksum(pkt->data, (uint8_t *)icmp, payload, IPPROTO_ICMPV6);
 }
 
 bool xi_icmp_too_big(struct xi_pkt *pkt, const uint8_t src[16], uint32_t mtu)

@@ -22,7 +22,7 @@ struct xi_sa_ctx {
 	const struct xi_ckey *key;   /* NULL: SLOW, expand raw per packet */
 	const struct xi_sa_key *raw;
 	uint8_t family;              /* of the outer header, in transport mode of the packet: 4 or 6 */
-	uint8_t outer_len;           /* tunnel mode: 20 or 40, with UDP encapsulation 8 more; else 0 */
+	uint8_t outer_len;           /* tunnel mode: outer IP header, 20 or 40; else 0 */
 	uint8_t icv_len;
 	uint8_t iv_len;
 	uint8_t pad_align;           /* RFC 4303 section 2.4: 4, or the cipher's block */

@@ -37,32 +37,47 @@ static uint16_t sum_fold(uint32_t sum)
 	return (uint16_t)~sum;
 }
 
-void xi_tunnel_template(struct xi_sa_ctx *ctx, const uint8_t saddr[16], const uint8_t daddr[16])
+static void template4(struct xi_sa_ctx *ctx, uint8_t proto, const struct xi_sa *sa)
 {
+	ctx->outer_len = sizeof(struct iphdr);
+	ctx->hdr[0] = 0x45;
+	ctx->hdr[8] = OUTER_TTL;
+	ctx->hdr[9] = proto;
+	memcpy(ctx->hdr + 12, sa->saddr, 4);
+	memcpy(ctx->hdr + 16, sa->id.daddr, 4);
+	ctx->hdr_sum = header_sum(ctx->hdr);
+}
+
+static void template6(struct xi_sa_ctx *ctx, uint8_t proto, const struct xi_sa *sa)
+{
+	ctx->outer_len = sizeof(struct ip6_hdr);
+	ctx->hdr[0] = 0x60;
+	ctx->hdr[6] = proto;
+	ctx->hdr[7] = OUTER_TTL;
+	memcpy(ctx->hdr + 8, sa->saddr, 16);
+	memcpy(ctx->hdr + 24, sa->id.daddr, 16);
+}
+
+void xi_tunnel_template(struct xi_sa_ctx *ctx, const struct xi_sa *sa)
+{
+	uint8_t proto = ctx->encap ? IPPROTO_UDP : ctx->proto;
+
 	memset(ctx->hdr, 0, sizeof(ctx->hdr));
-	if (ctx->family == 4) {
-		ctx->outer_len = sizeof(struct iphdr);
-		ctx->hdr[0] = 0x45;
-		ctx->hdr[8] = OUTER_TTL;
-		ctx->hdr[9] = IPPROTO_ESP;
-		memcpy(ctx->hdr + 12, saddr, 4);
-		memcpy(ctx->hdr + 16, daddr, 4);
-		ctx->hdr_sum = header_sum(ctx->hdr);
-	} else {
-		ctx->outer_len = sizeof(struct ip6_hdr);
-		ctx->hdr[0] = 0x60;
-		ctx->hdr[6] = IPPROTO_ESP;
-		ctx->hdr[7] = OUTER_TTL;
-		memcpy(ctx->hdr + 8, saddr, 16);
-		memcpy(ctx->hdr + 24, daddr, 16);
-	}
+	if (ctx->family == 4)
+		template4(ctx, proto, sa);
+	else
+		template6(ctx, proto, sa);
+	xi_put16(ctx->hdr + XI_TUNNEL_UDP, sa->encap_sport);
+	xi_put16(ctx->hdr + XI_TUNNEL_UDP + 2, sa->encap_dport);
+	if (ctx->transport)
+		ctx->outer_len = 0;
 }
 
 /* RFC 4301 section 5.1.2.1; an IPv6 packet inside may not be fragmented on its way either. */
 static bool outer_df(const struct xi_sa_ctx *ctx, const uint8_t *inner)
 {
-	if (ctx->df_clear)
-		return false;
+	if (ctx->df_clear || ctx->df_set)
+		return ctx->df_set;
 	return inner[0] >> 4 == 6 || (inner[6] & 0x40);
 }
 
@@ -101,6 +116,24 @@ void xi_tunnel_encap(const struct xi_sa_ctx *ctx, uint8_t *outer, const uint8_t 
 		outer[1] = (uint8_t)(tos << 4);
 		xi_put16(outer + 4, (uint16_t)(len - sizeof(struct ip6_hdr)));
 	}
+}
+
+enum xi_crypto_status xi_tunnel_judge(const struct xi_sa_ctx *ctx, const uint8_t *inner,
+				      uint32_t len, uint8_t next_header, uint32_t *inner_len)
+{
+	uint8_t family, version;
+
+	if (next_header == IPPROTO_IPIP)
+		family = 4;
+	else if (next_header == IPPROTO_IPV6)
+		family = 6;
+	else
+		return XI_CRYPTO_INVALID_PROTOCOL;
+	if (ctx->inner_family && ctx->inner_family != family)
+		return XI_CRYPTO_INVALID_PROTOCOL;
+	if (!xi_tunnel_measure(inner, len, &version, inner_len) || version != family)
+		return XI_CRYPTO_INVALID_PACKET_SYNTAX;
+	return XI_CRYPTO_SUCCESS;
 }
 
 /* RFC 1624 equation 3, for the 16-bit word that holds version, header length and TOS. */

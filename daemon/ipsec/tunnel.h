@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Outer headers of tunnel mode (RFC 4301 section 5.1.2), their ECN (RFC 6040) and DSCP (RFC 2983).
- */
+/* Outer headers of tunnel mode (RFC 4301 section 5.1.2), their ECN (RFC 6040) and DSCP (RFC 2983). */
 #ifndef XI_TUNNEL_H
 #define XI_TUNNEL_H
 
@@ -13,8 +12,13 @@
 #include "ipsec/bytes.h"
 #include "ipsec/sa_ctx.h"
 
-/* Builds ctx->hdr and ctx->outer_len. family must be set. */
-void xi_tunnel_template(struct xi_sa_ctx *ctx, const uint8_t saddr[16], const uint8_t daddr[16]);
+#define XI_TUNNEL_UDP 40     /* where in ctx->hdr UDP's ports are */
+
+/*
+ * Builds ctx->hdr and ctx->outer_len, which is 0 in transport mode: the addresses are there all the
+ * same. family, proto, encap and transport must be set.
+ */
+void xi_tunnel_template(struct xi_sa_ctx *ctx, const struct xi_sa *sa);
 
 /*
  * IP version and length of the packet at ip as its own header tells it: *ip_len <= len. Bytes
@@ -49,12 +53,19 @@ static inline uint8_t xi_tunnel_tos(const uint8_t *ip)
 }
 
 /*
- * Writes the outer header at outer for an inner packet of a known version. len: bytes of the whole
- * outer packet. The IPv4 ID comes from seq unless DF is set (RFC 6864). The IPv6 flow label is 0:
+ * Writes the outer IP header at outer for an inner packet of a known version. len: bytes of the
+ * whole outer packet. The IPv4 ID comes from seq unless DF is set (RFC 6864). The IPv6 flow label is 0:
  * it shows nothing of the flows inside.
  */
 void xi_tunnel_encap(const struct xi_sa_ctx *ctx, uint8_t *outer, const uint8_t *inner,
 		     uint32_t len, uint64_t seq);
+
+/*
+ * What came out of an SA in tunnel mode: it must be what the next header and the SA say, and lie
+ * within len bytes; *inner_len is its own length.
+ */
+enum xi_crypto_status xi_tunnel_judge(const struct xi_sa_ctx *ctx, const uint8_t *inner,
+				      uint32_t len, uint8_t next_header, uint32_t *inner_len);
 
 /* Carries ECN and DSCP of the outer header over to the inner packet. XI_NONE or XI_DROP_INNER_ECN.
  */

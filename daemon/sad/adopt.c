@@ -79,7 +79,7 @@ static const char *found_flaw(struct xi_sad *sad, const struct found *f)
 		return "its replay window makes no sense";
 	if (xi_sad_node(sad, &sa->id))
 		return "another SA has the same destination, SPI and protocol";
-	if (sa->window_slot != XI_NO_SLOT && xi_window_claim(sad, sa->window_slot))
+	if (sa->window_slot != XI_NO_SLOT && xi_window_claim(sad, sa))
 		return "its replay window belongs to another SA";
 	return NULL;
 }
@@ -126,7 +126,7 @@ static int found_keep(struct xi_sad *sad, const struct found *f)
 	}
 	sad->slots.nodes[XI_SA_SLOT(f->sa_index)] = node;
 	sad->slots.gens[XI_SA_SLOT(f->sa_index)] = f->sa_index >> XI_SA_SLOT_BITS;
-	HASH_ADD(hh, sad->nodes, id, sizeof(node->id), node);
+	xi_table_add(sad, node);
 	sad->count++;
 	return 0;
 fail:

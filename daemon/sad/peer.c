@@ -81,6 +81,7 @@ int xi_peers_add(struct xi_sad *sad, struct xi_sad_node *node)
 			link->older->links[chain].newer = node;
 		link->peer->newest = node;
 	}
+	xi_pair_add(sad, node);
 	return 0;
 }
 
@@ -88,6 +89,7 @@ void xi_peers_del(struct xi_sad *sad, struct xi_sad_node *node)
 {
 	enum xi_chain chain;
 
+	xi_pair_del(sad, node);
 	for (chain = 0; chain < XI_CHAIN_MAX; chain++)
 		link_del(sad, node, chain);
 }
@@ -103,5 +105,14 @@ struct xi_sad_node *xi_peers_newest(const struct xi_sad *sad, const struct xi_tm
 			   : (tmpl->reqid ? XI_CHAIN_EXACT : XI_CHAIN_ANY_REQID);
 	key = peer_key(*chain, tmpl->id.daddr, tmpl->family, tmpl->reqid);
 	peer = peer_find(sad, &key);
+	return peer ? peer->newest : NULL;
+}
+
+struct xi_sad_node *xi_peers_newest_exact(const struct xi_sad *sad, const uint8_t daddr[16],
+					  enum xi_family family, uint32_t reqid)
+{
+	struct xi_peer_key key = peer_key(XI_CHAIN_EXACT, daddr, family, reqid);
+	struct xi_peer *peer = peer_find(sad, &key);
+
 	return peer ? peer->newest : NULL;
 }

@@ -24,7 +24,7 @@ int xi_sad_detach(struct xi_sad *sad, struct xi_sad_node *node, struct xi_sad_no
 	xi_sad_publish(sad, node, NULL);
 	node->rec = rec;
 	xi_peers_del(sad, node);
-	HASH_DEL(sad->nodes, node);
+	xi_table_del(sad, node);
 	sad->count--;
 	node->doomed = *doomed;
 	*doomed = node;
@@ -64,7 +64,7 @@ void xi_sad_bury(struct xi_sad *sad, struct xi_sad_node *doomed)
 			xi_used_key_note(sad, &rec->key,
 					 __atomic_load_n(&rec->state->oseq, __ATOMIC_RELAXED));
 		xi_state_reset(rec->state, 0);
-		xi_window_give(sad, rec->sa.window_slot);
+		xi_window_give(sad, &rec->sa);
 		xi_reserve_free(node->reserve);
 		xi_rec_free(rec);
 		node->rec = NULL;
@@ -108,12 +108,15 @@ int xi_sad_delete(struct xi_sad *sad, const struct xi_sa_id *id)
 
 int xi_sad_flush(struct xi_sad *sad, enum xi_proto proto, unsigned int *n)
 {
-	struct xi_sad_node *node, *next, *doomed = NULL;
+	struct xi_sad_node *doomed = NULL;
 	int err = 0, failed;
+	uint32_t slot;
 
 	*n = 0;
-	HASH_ITER(hh, sad->nodes, node, next) {
-		if (proto != XI_PROTO_ANY && node->id.proto != proto)
+	for (slot = 0; slot < sad->slots.n; slot++) {
+		struct xi_sad_node *node = sad->slots.nodes[slot];
+
+		if (!sad->slots.recs[slot] || (proto != XI_PROTO_ANY && node->id.proto != proto))
 			continue;
 		failed = xi_sad_detach(sad, node, &doomed);
 		if (failed)

@@ -21,6 +21,8 @@ int xi_sad_create(struct xi_sad **out, const struct xi_sad_config *config,
 			goto fail;
 	}
 	err = xi_slots_init(sad);
+	if (!err)
+		err = xi_tables_init(sad);
 	if (err)
 		goto fail;
 	*out = sad;
@@ -34,7 +36,6 @@ static void node_free(struct xi_sad *sad, struct xi_sad_node *node)
 {
 	xi_peers_del(sad, node);
 	xi_sender_del(sad, node);
-	HASH_DEL(sad->nodes, node);
 	xi_reserve_free(node->reserve);
 	xi_rec_free(node->rec);
 	free(node);
@@ -46,8 +47,7 @@ void xi_sad_destroy(struct xi_sad *sad)
 
 	if (!sad)
 		return;
-	HASH_ITER(hh, sad->nodes, node, next)
-		node_free(sad, node);
+	xi_tables_free(sad, node_free);
 	for (node = sad->unburied; node; node = next) {
 		next = node->doomed;
 		free(node);
@@ -127,14 +127,6 @@ void xi_sad_sync(struct xi_sad *sad)
 	for (i = 0; i < sad->nlisteners; i++)
 		if (sad->listeners[i].sync)
 			sad->listeners[i].sync(sad->listeners[i].arg);
-}
-
-struct xi_sad_node *xi_sad_node(const struct xi_sad *sad, const struct xi_sa_id *id)
-{
-	struct xi_sad_node *node;
-
-	HASH_FIND(hh, sad->nodes, id, sizeof(*id), node);
-	return node;
 }
 
 const struct xi_sa_rec *xi_sad_find(const struct xi_sad *sad, const struct xi_sa_id *id)

@@ -6,53 +6,52 @@
 
 #include "crypto/algs.h"
 
-static int aead_check(const struct xi_sa *sa, const char **why)
+/* xi_xfrm_get_algs() has said so before, and in more words, of whatever came as a message. */
+static int transform_check(const struct xi_sa *sa, const char **why)
 {
-	if (sa->icv_len != 16) {
-		*why = "Requested AEAD algorithm not found: rfc4106(gcm(aes)) is carried with a 128-bit ICV only";
+	bool alone = sa->alg == XI_ALG_NONE; /* integrity algorithm and no cipher */
+
+	if (!xi_transform_valid(sa->alg, sa->auth, sa->key_bits, sa->icv_len)) {
+		*why = "algorithms or their lengths are not carried";
 		return -ENOSYS;
 	}
-	if (!xi_bits_listed(xi_cipher_info(sa->alg)->key_bits, sa->key_bits)) {
-		*why = "rfc4106(gcm(aes)) takes a key of 160, 224 or 288 bits: 128, 192 or 256 and 32 of salt";
+	if (sa->id.proto == XI_ESP ? alone : !alone && sa->alg != XI_ALG_AES_GMAC) {
+		*why = "algorithms do not belong to this protocol";
 		return -EINVAL;
 	}
 	return 0;
 }
 
-static int cipher_check(const struct xi_sa *sa, const char **why)
+/* What the kernel refuses too, in its words. */
+static int combination_check(const struct xi_sa *sa, const char **why)
 {
-	const struct xi_auth_info *auth = xi_auth_info(sa->auth);
-
-	if (!auth || !xi_bits_listed(auth->icv_bits, sa->icv_len * 8)) {
-		*why = "Requested AUTH_TRUNC algorithm not found: carried are hmac(sha1) 96, hmac(sha256) 128 or 96, hmac(sha384) 192, hmac(sha512) 256";
-		return -ENOSYS;
-	}
-	if (!xi_bits_listed(xi_cipher_info(sa->alg)->key_bits, sa->key_bits)) {
-		*why = "cbc(aes) takes a key of 128, 192 or 256 bits";
-		return -EINVAL;
-	}
-	return 0;
-}
-
-static int algorithm_check(const struct xi_sa *sa, const char **why)
-{
-	const struct xi_cipher_info *cipher = xi_cipher_info(sa->alg);
-
-	if (!cipher) {
-		*why = "Requested algorithm not found: carried are rfc4106(gcm(aes)), and cbc(aes) with an HMAC";
-		return -ENOSYS;
-	}
-	return cipher->aead ? aead_check(sa, why) : cipher_check(sa, why);
+	if (sa->encap != XI_ENCAP_NONE && sa->encap != XI_ENCAP_ESPINUDP)
+		*why = "Unsupported encapsulation type for ESP: espinudp is carried";
+	else if (sa->encap && sa->id.proto != XI_ESP)
+		*why = "AH is not compatible with encapsulation";
+	else if (sa->encap && (!sa->encap_sport || !sa->encap_dport))
+		*why = "UDP encapsulation takes two ports, none of them 0";
+	else if (sa->tfcpad && sa->mode != XI_TUNNEL)
+		*why = "TFC padding can only be used in tunnel mode";
+	else if (sa->tfcpad && sa->id.proto != XI_ESP)
+		*why = "TFC padding can only be used in ESP";
+	else if (sa->mode != XI_TUNNEL && sa->sel.family && sa->sel.family != sa->id.family)
+		*why = "Only tunnel modes can accommodate a change of family";
+	else
+		return 0;
+	return -EINVAL;
 }
 
 static int features_check(const struct xi_sa *sa, const char **why)
 {
-	if (sa->mode != XI_TUNNEL)
-		*why = "only tunnel mode is carried";
+	if (sa->mode != XI_TUNNEL && sa->mode != XI_TRANSPORT)
+		*why = "only tunnel and transport mode are carried";
 	else if (sa->replay_window > XI_WINDOW_MAX)
-		*why = "replay windows of more than 4096 packets are not carried";
+		*why = "replay windows of more than 65536 packets are not carried";
 	else if (sa->extra_flags & XFRM_SA_XFLAG_OSEQ_MAY_WRAP)
-		*why = "oseq-may-wrap would use sequence numbers, and with them AES-GCM IVs, again and is not carried";
+		*why = "oseq-may-wrap would use sequence numbers, and with them the IVs of counter modes, again and is not carried";
+	else if (sa->flags & XFRM_STATE_WILDRECV)
+		*why = "SAs for any destination (wildrecv) are not carried";
 	else if (sa->mark_v || sa->mark_m)
 		*why = "SAs chosen by a mark are not carried";
 	else if (sa->if_id)
@@ -67,11 +66,13 @@ int xi_datapath_check(const struct xi_sa *sa, const char **why)
 	int err;
 
 	*why = NULL;
-	if (sa->id.proto != XI_ESP) {
-		*why = "only ESP is carried";
+	if (sa->id.proto != XI_ESP && sa->id.proto != XI_AH) {
+		*why = "only ESP and AH are carried";
 		return -EPROTONOSUPPORT;
 	}
-	err = algorithm_check(sa, why);
+	err = transform_check(sa, why);
+	if (!err)
+		err = combination_check(sa, why);
 	return err ? err : features_check(sa, why);
 }
 
@@ -84,15 +85,13 @@ static const struct {
 	int type;
 	const char *text;
 } not_carried[] = {
-	{ XFRMA_ENCAP, "UDP encapsulation of ESP is not carried" },
 	{ XFRMA_OFFLOAD_DEV, "hardware offload is not carried" },
-	{ XFRMA_TFCPAD, "TFC padding is not carried" },
 	{ XFRMA_SEC_CTX, "security contexts are not carried" },
 	{ XFRMA_COADDR, "care-of addresses are not carried" },
 	{ XFRMA_REPLAY_THRESH, "replay event thresholds are not carried" },
 	{ XFRMA_ETIMER_THRESH, "event timer thresholds are not carried" },
 	{ XFRMA_MTIMER_THRESH, "mapping timer thresholds are not carried" },
-	{ XI_XFRMA_NAT_KEEPALIVE, "NAT keepalives are not carried" },
+	{ XI_XFRMA_NAT_KEEPALIVE, "NAT keepalives by the datapath are not carried" },
 	{ XI_XFRMA_SA_PCPU, "SAs of one CPU are not carried" },
 };
 

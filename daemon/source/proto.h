@@ -21,7 +21,13 @@
 #define XI_XFRM_SOCK_ENV "XIPSEC_XFRM_SOCK"
 #define XI_XFRM_SOCK_MIN 10
 
-#define XI_XFRM_REPLY_MAX 4096       /* charon's receive buffer: no reply is longer */
+/*
+ * Longest message to a client: an SA with a replay window of 65536 packets, that is 8 KiB of bitmap.
+ * charon's receive buffer has 4096 bytes; it can neither make nor ask for such an SA, and nothing else is
+ * as long as that.
+ */
+#define XI_XFRM_REPLY_MAX 12288
+#define XI_XFRM_ERROR_MAX 4096
 #define XI_XFRM_REQUEST_MAX 32768    /* iproute2's largest datagram: many DELSA in one */
 
 /*

@@ -33,6 +33,13 @@ void xi_xfrm_server_acquire(struct xi_xfrm_server *server, const struct xi_flow 
 			    const struct xi_policy *policy);
 
 /*
+ * A verified packet of `rec`, an SA of ESP in UDP, came from another address or port (host order) than
+ * the SA says: tells the key managers (MAPPING), once a change; they may then change the SA.
+ */
+void xi_xfrm_server_mapping(struct xi_xfrm_server *server, const struct xi_sa_rec *rec,
+			    const uint8_t saddr[16], uint16_t sport);
+
+/*
  * SAs and policies that this process adds are marked as coming from a file, and adding what
  * exists already is then no error. 0: none. Starts the count of file_progress anew.
  */

@@ -17,6 +17,7 @@
 #define XI_QUEUE_NEWS (1U << 20)
 #define XI_CLIENTS_MAX 256
 #define XI_ACQUIRES_MAX 1024
+#define XI_MAPPINGS_MAX 256
 
 struct xi_out_msg {
 	STAILQ_ENTRY(xi_out_msg) next;
@@ -58,6 +59,13 @@ struct xi_acquire {
 	uint64_t until;              /* CLOCK_MONOTONIC, seconds; in the past: free */
 };
 
+struct xi_mapping {
+	uint32_t handle;             /* of the SA, 0: none */
+	uint8_t saddr[16];           /* what was told */
+	uint16_t sport;
+	uint64_t until;              /* CLOCK_MONOTONIC, seconds: then it may be told again */
+};
+
 struct xi_xfrm_server {
 	struct event_base *base;
 	struct xi_sad *sad;
@@ -71,6 +79,7 @@ struct xi_xfrm_server {
 	unsigned int file_requests, file_refused;
 	uint32_t acquire_seq;
 	struct xi_acquire *acquires; /* XI_ACQUIRES_MAX */
+	struct xi_mapping mappings[XI_MAPPINGS_MAX];
 	uint8_t thresholds[2][2];    /* SPD hash: IPv4 and IPv6, local and remote bits */
 	union {
 		uint64_t align;

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "crypto/algs.h"
+#include "source/xfrm_words.h"
 
 /* What the three kinds of attribute have in common. */
 struct algo {
@@ -14,35 +14,62 @@ struct algo {
 	const uint8_t *key;
 };
 
-/* What follows from the presence of attributes alone. */
-static int presence_check(const struct xfrm_usersa_info *info, const struct xi_attrs *attrs,
-			  struct xi_extack *ack)
-{
-	bool auth = xi_attr_has(attrs, XFRMA_ALG_AUTH) || xi_attr_has(attrs, XFRMA_ALG_AUTH_TRUNC);
-	bool crypt = xi_attr_has(attrs, XFRMA_ALG_CRYPT);
-	bool aead = xi_attr_has(attrs, XFRMA_ALG_AEAD);
+struct presence {
+	bool auth, crypt, aead, comp, tfcpad;
+};
 
-	if (info->id.proto != XI_ESP)
-		return xi_refuse(ack, -EPROTONOSUPPORT, "only ESP is carried");
-	if (xi_attr_has(attrs, XFRMA_ALG_COMP))
+/* What follows from the presence of attributes alone. */
+static int esp_presence(const struct presence *has, struct xi_extack *ack)
+{
+	if (has->comp)
 		return xi_refuse(ack, -EINVAL, "Invalid attribute for ESP: COMP");
-	if (!auth && !crypt && !aead)
+	if (!has->auth && !has->crypt && !has->aead)
 		return xi_refuse(ack, -EINVAL,
 				 "Missing required attribute for ESP: at least one of AUTH, "
 				 "AUTH_TRUNC, CRYPT, AEAD");
-	if ((auth || crypt) && aead)
+	if ((has->auth || has->crypt) && has->aead)
 		return xi_refuse(ack, -EINVAL,
 				 "Invalid attribute combination for ESP: AEAD can't be used with "
 				 "AUTH, AUTH_TRUNC, CRYPT");
-	if (crypt && !auth)
+	if (has->crypt && !has->auth)
 		return xi_refuse(ack, -EOPNOTSUPP,
 				 "encryption without integrity is not carried (RFC 8221 section "
 				 "4): give an AUTH algorithm");
-	if (auth && !crypt)
-		return xi_refuse(
-			ack, -EOPNOTSUPP,
-			"integrity without encryption is not carried: give a CRYPT algorithm");
+	if (has->auth && !has->crypt)
+		return xi_refuse(ack, -EINVAL,
+				 "ESP: AEAD or CRYPT must be provided: integrity alone takes "
+				 "ecb(cipher_null)");
 	return 0;
+}
+
+/* The kernel has no AEAD in AH. We have AES-GMAC (RFC 4543 section 3), which aead_get() insists on. */
+static int ah_presence(const struct presence *has, struct xi_extack *ack)
+{
+	if (has->crypt || has->comp || has->tfcpad || (has->aead && has->auth))
+		return xi_refuse(ack, -EINVAL,
+				 "Invalid attributes for AH: AEAD, CRYPT, COMP, TFCPAD");
+	if (!has->auth && !has->aead)
+		return xi_refuse(ack, -EINVAL,
+				 "Missing required attribute for AH: AUTH_TRUNC or AUTH");
+	return 0;
+}
+
+static int presence_check(enum xi_proto proto, const struct xi_attrs *attrs, struct xi_extack *ack)
+{
+	struct presence has = {
+		.auth = xi_attr_has(attrs, XFRMA_ALG_AUTH) ||
+			xi_attr_has(attrs, XFRMA_ALG_AUTH_TRUNC),
+		.crypt = xi_attr_has(attrs, XFRMA_ALG_CRYPT),
+		.aead = xi_attr_has(attrs, XFRMA_ALG_AEAD),
+		.comp = xi_attr_has(attrs, XFRMA_ALG_COMP),
+		.tfcpad = xi_attr_has(attrs, XFRMA_TFCPAD),
+	};
+
+	if (proto == XI_ESP)
+		return esp_presence(&has, ack);
+	if (proto == XI_AH)
+		return ah_presence(&has, ack);
+	return xi_refuse(ack, -EPROTONOSUPPORT, "IPComp is not carried: only ESP and AH are");
 }
 
 /* head: size of the attribute's struct, which begins with name and key length. */
@@ -77,29 +104,45 @@ static bool key_append(struct xi_sa_key *key, const struct algo *algo)
 	return true;
 }
 
+static bool bits_fit(const struct xi_cipher_info *info, unsigned int bits)
+{
+	return info->key_bits[0] ? xi_bits_listed(info->key_bits, bits) : !bits;
+}
+
+/* Key and salt, whose length must be one of the cipher's. */
+static int cipher_key_get(struct xi_sa_request *req, const struct algo *algo, struct xi_extack *ack)
+{
+	const struct xi_cipher_info *info = xi_cipher_info(req->sa.alg);
+	unsigned int salt = info->salt_len * 8U;
+
+	if (algo->key_bits < salt || !bits_fit(info, algo->key_bits - salt) ||
+	    !key_append(&req->key, algo))
+		return xi_refuse_cipher_key(ack, info);
+	req->sa.key_bits = algo->key_bits - salt;
+	return 0;
+}
+
 static int aead_get(struct xi_sa_request *req, const struct xi_attrs *attrs, struct xi_extack *ack)
 {
+	const struct xi_cipher_info *info;
 	struct xfrm_algo_aead head;
 	struct algo algo;
-	unsigned int salt;
 	int err = algo_get(&algo, attrs, XFRMA_ALG_AEAD, sizeof(head), "AEAD", ack);
 
 	if (err)
 		return err;
 	memcpy(&head, xi_attr_data(attrs->tb[XFRMA_ALG_AEAD]), sizeof(head));
 	req->sa.alg = xi_cipher_named(algo.name, true);
-	if (req->sa.alg == XI_ALG_NONE)
-		return xi_refuse(ack, -ENOSYS,
-				 "Requested AEAD algorithm not found: carried is rfc4106(gcm(aes)) "
-				 "with a 128-bit ICV");
-	salt = xi_cipher_info(req->sa.alg)->salt_len * 8U;
-	if (algo.key_bits < salt || !key_append(&req->key, &algo))
+	info = xi_cipher_info(req->sa.alg);
+	if (req->sa.id.proto == XI_AH && req->sa.alg != XI_ALG_AES_GMAC)
 		return xi_refuse(ack, -EINVAL,
-				 "rfc4106(gcm(aes)) takes a key of 160, 224 or 288 bits: 128, 192 "
-				 "or 256 and 32 of salt");
-	req->sa.key_bits = algo.key_bits - salt;
-	req->sa.icv_len = head.alg_icv_len % 8 ? 0 : head.alg_icv_len / 8;
-	return 0;
+				 "Invalid attributes for AH: AEAD, CRYPT, COMP, TFCPAD");
+	if (!info)
+		return xi_refuse_cipher_name(ack, "AEAD", true);
+	if (!xi_bits_listed(info->icv_bits, head.alg_icv_len))
+		return xi_refuse_icv(ack, "AEAD", info->name, info->icv_bits);
+	req->sa.icv_len = head.alg_icv_len / 8;
+	return cipher_key_get(req, &algo, ack);
 }
 
 static int crypt_get(struct xi_sa_request *req, const struct xi_attrs *attrs, struct xi_extack *ack)
@@ -111,12 +154,8 @@ static int crypt_get(struct xi_sa_request *req, const struct xi_attrs *attrs, st
 		return err;
 	req->sa.alg = xi_cipher_named(algo.name, false);
 	if (req->sa.alg == XI_ALG_NONE)
-		return xi_refuse(ack, -ENOSYS,
-				 "Requested CRYPT algorithm not found: carried is cbc(aes)");
-	if (!key_append(&req->key, &algo))
-		return xi_refuse(ack, -EINVAL, "cbc(aes) takes a key of 128, 192 or 256 bits");
-	req->sa.key_bits = algo.key_bits;
-	return 0;
+		return xi_refuse_cipher_name(ack, "CRYPT", false);
+	return cipher_key_get(req, &algo, ack);
 }
 
 /* AUTH_TRUNC wins over AUTH, and a length of 0 in it means the same as AUTH. */
@@ -124,13 +163,14 @@ static int auth_get(struct xi_sa_request *req, const struct xi_attrs *attrs, str
 {
 	bool trunc = xi_attr_has(attrs, XFRMA_ALG_AUTH_TRUNC);
 	int type = trunc ? XFRMA_ALG_AUTH_TRUNC : XFRMA_ALG_AUTH;
+	const char *kind = trunc ? "AUTH_TRUNC" : "AUTH";
 	struct xfrm_algo_auth head = {.alg_trunc_len = 0};
 	const struct xi_auth_info *info;
 	struct algo algo;
 	int err;
 
-	err = algo_get(&algo, attrs, type, trunc ? sizeof(head) : sizeof(struct xfrm_algo),
-		       trunc ? "AUTH_TRUNC" : "AUTH", ack);
+	err = algo_get(&algo, attrs, type, trunc ? sizeof(head) : sizeof(struct xfrm_algo), kind,
+		       ack);
 	if (err)
 		return err;
 	if (trunc)
@@ -138,32 +178,30 @@ static int auth_get(struct xi_sa_request *req, const struct xi_attrs *attrs, str
 	req->sa.auth = xi_auth_named(algo.name);
 	info = xi_auth_info(req->sa.auth);
 	if (!info)
-		return xi_refuse(ack, -ENOSYS,
-				 "Requested %s algorithm not found: carried are hmac(sha1), "
-				 "hmac(sha256), hmac(sha384), hmac(sha512)",
-				 trunc ? "AUTH_TRUNC" : "AUTH");
+		return xi_refuse_auth_name(ack, kind);
 	if (head.alg_trunc_len > info->full_bits)
 		return xi_refuse(ack, -EINVAL, "Invalid length requested for truncated ICV");
 	if (!head.alg_trunc_len)
 		head.alg_trunc_len = info->trunc_bits;
+	if (!xi_bits_listed(info->icv_bits, head.alg_trunc_len))
+		return xi_refuse_icv(ack, kind, info->name, info->icv_bits);
 	if (algo.key_bits != info->key_bits || !key_append(&req->key, &algo))
-		return xi_refuse(ack, -EINVAL, "%s takes a key of %u bits (RFC %u)", info->name,
-				 info->key_bits, req->sa.auth == XI_AUTH_HMAC_SHA1 ? 2404 : 4868);
+		return xi_refuse_auth_key(ack, req->sa.auth);
 	req->key.auth_len = algo.key_bits / 8;
 	req->sa.auth_bits = algo.key_bits;
-	req->sa.icv_len = head.alg_trunc_len % 8 ? 0 : head.alg_trunc_len / 8;
+	req->sa.icv_len = head.alg_trunc_len / 8;
 	return 0;
 }
 
-int xi_xfrm_get_algs(struct xi_sa_request *req, const struct xfrm_usersa_info *info,
-		     const struct xi_attrs *attrs, struct xi_extack *ack)
+int xi_xfrm_get_algs(struct xi_sa_request *req, const struct xi_attrs *attrs, struct xi_extack *ack)
 {
-	int err = presence_check(info, attrs, ack);
+	int err = presence_check(req->sa.id.proto, attrs, ack);
 
 	if (!err && xi_attr_has(attrs, XFRMA_ALG_AEAD)) {
 		err = aead_get(req, attrs, ack);
 	} else if (!err) {
-		err = crypt_get(req, attrs, ack);
+		if (req->sa.id.proto == XI_ESP)
+			err = crypt_get(req, attrs, ack);
 		if (!err)
 			err = auth_get(req, attrs, ack);
 	}
@@ -220,10 +258,11 @@ void xi_xfrm_put_algs(struct xi_nlmsg *msg, const struct xi_sa_rec *rec)
 
 	if (cipher && cipher->aead)
 		aead_put(msg, rec, cipher->name);
-	if (!cipher || !auth)
+	if (!auth)
 		return;
 	algo_put(msg, XFRMA_ALG_AUTH, auth->name, xi_key_auth(&rec->key), rec->key.auth_len);
 	auth_trunc_put(msg, rec, auth->name);
-	algo_put(msg, XFRMA_ALG_CRYPT, cipher->name, rec->key.key,
-		 rec->key.len - rec->key.auth_len);
+	if (cipher)
+		algo_put(msg, XFRMA_ALG_CRYPT, cipher->name, rec->key.key,
+			 rec->key.len - rec->key.auth_len);
 }

@@ -26,6 +26,8 @@ enum {
 
 enum { XI_SA_DIR_IN = 1, XI_SA_DIR_OUT = 2 };
 
+enum { XI_XFRM_MODE_IPTFS = 5 }; /* Linux 6.14 */
+
 /* Extended acknowledgement: what is wrong with a request, in words, and where. */
 struct xi_extack {
 	char text[160];

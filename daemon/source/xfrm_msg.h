@@ -27,8 +27,8 @@ struct xi_sa_request {
 int xi_xfrm_get_newsa(struct xi_sa_request *req, const struct nlmsghdr *nlh, struct xi_extack *ack);
 
 /*
- * Whether the datapath can do this SA: 0, -ENOSYS (algorithm), -EPROTONOSUPPORT (protocol) or
- * -EOPNOTSUPP (all else); *why is a static text.
+ * Whether the datapath can do this SA: 0, -ENOSYS (algorithm), -EPROTONOSUPPORT (protocol), -EINVAL
+ * (makes no sense, to the kernel neither) or -EOPNOTSUPP (all else); *why is a static text.
  */
 int xi_datapath_check(const struct xi_sa *sa, const char **why);
 /* The same, for xi_sad_config.carries. */
@@ -119,6 +119,13 @@ void xi_xfrm_put_polexpire(struct xi_nlmsg *msg, const struct xi_nl_to *to,
 /* ACQUIRE for a flow that `policy` wants protected (RFC 2367 section 3.1.6). seq is not 0. */
 void xi_xfrm_put_acquire(struct xi_nlmsg *msg, const struct xi_flow *flow,
 			 const struct xi_policy *policy, uint32_t seq);
+
+/*
+ * MAPPING: verified packets of this SA of ESP in UDP come from another address or port (host order) than
+ * it says (RFC 3947 section 2).
+ */
+void xi_xfrm_put_mapping(struct xi_nlmsg *msg, const struct xi_sa_rec *rec,
+			 const uint8_t new_saddr[16], uint16_t new_sport);
 
 /*
  * NLMSG_ERROR in answer to `req`, whose nlmsg_len bytes are readable. err 0: success. cap: send

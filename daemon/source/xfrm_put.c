@@ -136,6 +136,20 @@ static void dir_put(struct xi_nlmsg *msg, const struct xi_sa *sa)
 		xi_nlmsg_put(msg, XI_XFRMA_SA_DIR, &dir, sizeof(dir));
 }
 
+static void encap_put(struct xi_nlmsg *msg, const struct xi_sa *sa)
+{
+	struct xfrm_encap_tmpl encap = {
+		.encap_type = sa->encap,
+		.encap_sport = htons(sa->encap_sport),
+		.encap_dport = htons(sa->encap_dport),
+	};
+
+	if (!sa->encap)
+		return;
+	xi_addr_to_xfrm(&encap.encap_oa, sa->encap_oa);
+	xi_nlmsg_put(msg, XFRMA_ENCAP, &encap, sizeof(encap));
+}
+
 static void extra_put(struct xi_nlmsg *msg, const struct xi_sa_rec *rec)
 {
 	const struct xi_sa *sa = &rec->sa;
@@ -146,6 +160,9 @@ static void extra_put(struct xi_nlmsg *msg, const struct xi_sa_rec *rec)
 	if (last_use)
 		xi_nlmsg_put(msg, XFRMA_LASTUSED, &last_use, sizeof(last_use));
 	xi_xfrm_put_algs(msg, rec);
+	encap_put(msg, sa);
+	if (sa->tfcpad)
+		xi_nlmsg_put_u32(msg, XFRMA_TFCPAD, sa->tfcpad);
 	mark_put(msg, sa->mark_v, sa->mark_m);
 	if (sa->output_mark | sa->output_mark_mask) {
 		xi_nlmsg_put_u32(msg, XFRMA_SET_MARK, sa->output_mark);
@@ -223,6 +240,20 @@ void xi_xfrm_put_ae(struct xi_nlmsg *msg, const struct xi_nl_to *to, const struc
 	dir_put(msg, &rec->sa);
 }
 
+void xi_xfrm_put_mapping(struct xi_nlmsg *msg, const struct xi_sa_rec *rec,
+			 const uint8_t new_saddr[16], uint16_t new_sport)
+{
+	struct xfrm_user_mapping *um;
+
+	um = xi_nlmsg_begin(msg, XFRM_MSG_MAPPING, 0, 0, 0, sizeof(*um));
+	sa_id_fill(&um->id, &rec->sa);
+	um->reqid = rec->sa.reqid;
+	xi_addr_to_xfrm(&um->old_saddr, rec->sa.saddr);
+	xi_addr_to_xfrm(&um->new_saddr, new_saddr);
+	um->old_sport = htons(rec->sa.encap_sport);
+	um->new_sport = htons(new_sport);
+}
+
 /* Attributes of the error itself, behind the echoed request. */
 static void ack_tlvs_put(struct xi_nlmsg *msg, const struct xi_extack *ack)
 {
@@ -239,7 +270,7 @@ static void ack_tlvs_put(struct xi_nlmsg *msg, const struct xi_extack *ack)
 void xi_xfrm_put_error(struct xi_nlmsg *msg, const struct nlmsghdr *req, uint32_t portid, int err,
 		       bool cap, const struct xi_extack *ack)
 {
-	size_t room = sizeof(msg->buf) - NLMSG_HDRLEN - sizeof(int) - sizeof(struct xi_extack) - 64;
+	size_t room = XI_XFRM_ERROR_MAX - NLMSG_HDRLEN - sizeof(int) - sizeof(struct xi_extack) - 64;
 	bool capped = !err || cap || req->nlmsg_len > room;
 	size_t echo = capped ? sizeof(*req) : req->nlmsg_len;
 	struct nlmsgerr *e;

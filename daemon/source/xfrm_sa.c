@@ -39,7 +39,7 @@ static int esn_head(struct xfrm_replay_state_esn *rs, const struct xi_attrs *att
 	memcpy(rs, xi_attr_data(nla), sizeof(*rs));
 	xi_attr_blame(attrs, XFRMA_REPLAY_ESN_VAL, ack);
 	if (rs->bmp_len > XI_BMP_WORDS)
-		return xi_refuse(ack, -EINVAL, "ESN bitmap length must be <= 128");
+		return xi_refuse(ack, -EINVAL, "ESN bitmap length must be <= %u", XI_BMP_WORDS);
 	if (len < sizeof(*rs) + rs->bmp_len * 4UL && len != sizeof(*rs))
 		return xi_refuse(ack, -EINVAL,
 				 "ESN attribute is too short to fit the full bitmap length");
@@ -149,12 +149,30 @@ static int replay_get(struct xi_sa_request *req, const struct xfrm_usersa_info *
 		return err;
 	if (info->replay_window)
 		return xi_refuse(ack, -EINVAL, "Replay window not compatible with ESN");
-	if (esn && !rs.replay_window && req->sa.sa_dir != XI_SA_DIR_OUT)
-		return xi_refuse(ack, -EINVAL, "ESN replay window must be > 0");
 	req->sa.replay_window = rs.replay_window;
 	esn_counters(&req->init, &rs, esn);
 	bitmap_given(&req->init, req->bmp, rs.replay_window);
 	return esn_bitmap(req->bmp, &rs, attrs, ack);
+}
+
+/* Types, ports and where it may stand: xi_datapath_check(). */
+static int encap_get(struct xi_sa *sa, const struct xi_attrs *attrs, struct xi_extack *ack)
+{
+	struct xfrm_encap_tmpl encap;
+
+	sa->tfcpad = xi_attr_u32(attrs, XFRMA_TFCPAD);
+	if (!xi_attr_copy(attrs, XFRMA_ENCAP, &encap, sizeof(encap)))
+		return 0;
+	if (encap.encap_type != XI_ENCAP_ESPINUDP) {
+		xi_attr_blame(attrs, XFRMA_ENCAP, ack);
+		return xi_refuse(ack, -EINVAL,
+				 "Unsupported encapsulation type for ESP: espinudp is carried");
+	}
+	sa->encap = XI_ENCAP_ESPINUDP;
+	sa->encap_sport = ntohs(encap.encap_sport);
+	sa->encap_dport = ntohs(encap.encap_dport);
+	memcpy(sa->encap_oa, &encap.encap_oa, sizeof(sa->encap_oa));
+	return 0;
 }
 
 static void lifetime_get(struct xi_replay_init *init, const struct xi_attrs *attrs)
@@ -208,10 +226,10 @@ static int info_get(struct xi_sa *sa, const struct xfrm_usersa_info *info, struc
 	err = xi_selector_from_xfrm(&sa->sel, &info->sel, any_family ? 0 : info->family, ack);
 	if (err)
 		return err;
-	if (info->mode > XFRM_MODE_BEET || info->mode == XFRM_MODE_IN_TRIGGER)
+	if (info->mode > XI_XFRM_MODE_IPTFS || info->mode == XFRM_MODE_IN_TRIGGER)
 		return xi_refuse(ack, -EINVAL, "Unsupported mode");
 	if (info->mode != XFRM_MODE_TRANSPORT && info->mode != XFRM_MODE_TUNNEL)
-		return xi_refuse(ack, -EOPNOTSUPP, "only tunnel mode is carried");
+		return xi_refuse(ack, -EOPNOTSUPP, "only tunnel and transport mode are carried");
 	if (sa->id.spi < SPI_FIRST)
 		return xi_refuse(ack, -EINVAL,
 				 "SPI %u is reserved (RFC 4303 section 2.1): take one from 256 on",
@@ -238,7 +256,9 @@ static int newsa_get(struct xi_sa_request *req, const struct nlmsghdr *nlh, stru
 	memcpy(&info, (const uint8_t *)nlh + NLMSG_HDRLEN, sizeof(info));
 	err = info_get(&req->sa, &info, ack);
 	if (!err)
-		err = xi_xfrm_get_algs(req, &info, &attrs, ack);
+		err = xi_xfrm_get_algs(req, &attrs, ack);
+	if (!err)
+		err = encap_get(&req->sa, &attrs, ack);
 	if (!err)
 		err = marks_get(&req->sa, &attrs, ack);
 	if (!err)
@@ -298,8 +318,9 @@ int xi_xfrm_get_allocspi(struct xi_spi_request *req, const struct nlmsghdr *nlh,
 		err = xi_datapath_check_attrs(&attrs, ack);
 	if (err)
 		return err;
-	if (sa->id.proto != XI_ESP)
-		return xi_refuse(ack, -EPROTONOSUPPORT, "only ESP is carried");
+	if (sa->id.proto != XI_ESP && sa->id.proto != XI_AH)
+		return xi_refuse(ack, -EPROTONOSUPPORT,
+				 "IPComp is not carried: only ESP and AH are");
 	if (in.min > in.max)
 		return xi_refuse(ack, -EINVAL, "Invalid SPI range: min > max");
 	if (in.max < SPI_FIRST)

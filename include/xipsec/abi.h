@@ -79,6 +79,17 @@ enum xi_crypto_status {
 	XI_CRYPTO_NOT_DONE = 8,
 };
 
+/*
+ * Receive record: the source MAC of a frame handed to the host, locally administered, says which SA the packet came
+ * through and what was verified: 02:FS:II:II:II:II, F flags (XI_RECORD_*), S status (enum xi_crypto_status), I sa_index of
+ * the innermost SA, 0 = none (bypass).
+ */
+#define XI_RECORD_MAC 0x02
+#define XI_RECORD_STATUS 0x0f
+#define XI_RECORD_CRYPTO_DONE 0x10       /* by that SA */
+#define XI_RECORD_NEXT_CRYPTO_DONE 0x20  /* and by the SA around it */
+#define XI_RECORD_SA_DELETE_REQ 0x40     /* one of them has reached a hard limit */
+
 struct xi_addr {
 	__u8 addr[16];
 	enum xi_family family;
@@ -313,6 +324,12 @@ struct xi_guard_masks {
 #define XI_FLOW_PORTS (1U << 1)      /* some policy looks at ports (implies XI_FLOW_PROTO) */
 #define XI_GUARD_ALL (1U << 0)       /* every packet goes through flow_cache */
 
+/*
+ * There is an SA of UDP encapsulation: `encap_ports` (by port, host order: how many SAs end at it here) counts
+ * beside port 4500, and fragments of UDP for this host are put together before they are looked at.
+ */
+#define XI_CONFIG_ENCAP (1U << 0)
+
 /* Value of `config`[0]. */
 struct xi_config {
 	__u32 abi_version;
@@ -324,7 +341,8 @@ struct xi_config {
 	enum xi_method unknown_spi;  /* XI_METHOD_DROP or XI_METHOD_KERNEL, for ESP to an address of ours */
 	__u32 miss_per_second;       /* messages a second and CPU */
 	__u32 miss_dedup_ms;
-	__u32 pad;
+	__u32 flags;                 /* XI_CONFIG_* */
+	__u32 host_ifindex;          /* of xipsec0; 0: leaving packets that want protection are dropped */
 };
 
 #define XI_META_MAGIC 0x58495031U    /* "XIP1" */
@@ -408,7 +426,7 @@ XI_ASSERT(sizeof(struct xi_policy) == 648);
 XI_ASSERT(sizeof(struct xi_guard_key) == 12);
 XI_ASSERT(sizeof(struct xi_guard_mask) == 8);
 XI_ASSERT(sizeof(struct xi_guard_masks) == 256);
-XI_ASSERT(sizeof(struct xi_config) == 56);
+XI_ASSERT(sizeof(struct xi_config) == 60);
 XI_ASSERT(sizeof(struct xi_meta) == 32);
 XI_ASSERT(sizeof(struct xi_miss) == 96);
 XI_ASSERT(XI_WINDOW_MAX <= 32 * (XI_WINDOW_WORDS * XI_WINDOW_RUN - 1));

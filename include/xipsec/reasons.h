@@ -23,14 +23,14 @@
 	X(9, PASS_FOREIGN, "pass_foreign", EVENT, "left to the kernel: nothing for IPsec") \
 	X(10, PASS_BYPASS, "pass_bypass", EVENT, "left to the kernel: policy says bypass") \
 	X(11, PASS_KERNEL, "pass_kernel", EVENT, "left to the kernel: the SA's method is KERNEL") \
-	X(12, PASS_UNKNOWN_SPI, "pass_unknown_spi", EVENT, "ESP of an unknown SPI left to the kernel") \
-	X(13, PASS_IKE, "pass_ike", EVENT, "IKE of the host itself, exempt from policy") \
+	X(12, PASS_UNKNOWN_SPI, "pass_unknown_spi", EVENT, "ESP or AH of an unknown SPI left to the kernel") \
+	X(13, PASS_IKE, "pass_ike", EVENT, "IKE or NAT keepalive for the host itself, exempt from policy") \
 	X(14, META_STRIPPED, "meta_stripped", EVENT, "metadata that a packet arrived with was discarded") \
 	X(15, TO_WORKER, "to_worker", EVENT, "handed to a worker") \
+	X(16, TO_HOSTIF, "to_xipsec0", EVENT, "about to leave in clear, and sent through xipsec0 to be protected") \
 	/* XDP and tc: drops */ \
 	X(32, DROP_UNKNOWN_SPI, "unknown_spi", DROP, "no SA for this destination and SPI") \
 	X(33, DROP_MALFORMED, "malformed", DROP, "headers cut short or contradictory") \
-	X(34, DROP_ESP_FRAGMENT, "esp_fragment", DROP, "fragment of an ESP packet for this host") \
 	X(35, DROP_POLICY, "policy_discard", DROP, "policy says discard") \
 	X(36, DROP_CLEAR_IN, "clear_in", DROP, "arrived in clear though policy wants it protected") \
 	X(37, DROP_CLEAR_OUT, "clear_out", DROP, "was about to leave in clear though policy wants it protected") \
@@ -38,7 +38,8 @@
 	X(39, DROP_NO_WORKER, "no_worker", DROP, "no worker socket on this queue: daemon not running") \
 	X(40, DROP_NO_PORT, "no_port", DROP, "program attached to a device that is no port") \
 	X(41, DROP_META_ROOM, "meta_room", DROP, "no room for metadata in front of the packet") \
-	X(42, DROP_RESERVED_SPI, "reserved_spi", DROP, "SPI 0 to 255 on the wire (RFC 4303 section 2.1)") \
+	X(42, DROP_RESERVED_SPI, "reserved_spi", DROP, "SPI 0 to 255 on the wire (RFC 4302 section 2.4, RFC 4303 section 2.1)") \
+	X(43, DROP_LOOP, "loop", DROP, "protected already, and routed back through xipsec0: the route to the peer must not lead there") \
 	/* worker: events */ \
 	X(64, SLOW_IN, "slow_in", EVENT, "inbound packet done by the SLOW method") \
 	X(65, SLOW_OUT, "slow_out", EVENT, "outbound packet done by the SLOW method") \
@@ -105,7 +106,9 @@
 	X(137, REASSEMBLED, "reassembled", EVENT, "packet put together from fragments before its integrity was checked") \
 	X(138, FRAGMENTED, "fragmented", EVENT, "packet sent in fragments") \
 	X(139, MAPPING, "mapping", EVENT, "verified packet of UDP encapsulation came from another address or port") \
-	X(140, DUMMY_SENT, "dummy_sent", EVENT, "ESP dummy packet sent (RFC 4303 section 2.6)")
+	X(140, DUMMY_SENT, "dummy_sent", EVENT, "ESP dummy packet sent (RFC 4303 section 2.6)") \
+	/* control thread: more events */ \
+	X(141, PATH_MTU, "path_mtu", EVENT, "path MTU of an SA lowered by ICMP")
 
 #define XI_REASON_MAX 192
 

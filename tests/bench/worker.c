@@ -352,7 +352,7 @@ static void template_seal(struct template *t, uint32_t sa)
 	uint64_t seq;
 
 	memcpy(pkt.data, t->data + ETH, pkt.len);
-	if (xi_esp_take_seq(ctx, 1, &seq, &why) != 1 || xi_esp_out_prepare(ctx, seq, &pkt, &job))
+	if (xi_seq_take(ctx, 1, &seq, &why) != 1 || test_prepare(ctx, seq, &pkt, &job))
 		die("cannot make an ESP packet");
 	real_engine->seal(bed.w->crypto, &job, 1);
 	memcpy(t->data + ETH, pkt.data, pkt.len);

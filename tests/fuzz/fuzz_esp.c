@@ -106,7 +106,7 @@ static enum xi_reason open_packet(struct fuzz_sa *f, struct xi_pkt *pkt)
 		return why;
 	require(job.data > pkt->data && job.icv + job.icv_len <= pkt->data + pkt->len);
 	engine->open(crypto(), &job, 1);
-	xi_esp_in_verify(&f->ctx, &job, &in, 1);
+	xi_in_verify(&f->ctx, &job, &in, 1);
 	why = xi_esp_in_finish(&f->ctx, pkt, &job, &in, &tally, &status);
 	xi_esp_tally_flush(&tally);
 	return why;
@@ -158,14 +158,16 @@ static void run_outbound(struct fuzz_sa *f, const uint8_t *inner, size_t size)
 	uint8_t *buf = malloc(FRONT + size + BACK);
 	struct xi_pkt pkt = { buf + FRONT, (uint32_t)size, FRONT, BACK };
 	struct xi_esp_tally tally = {.now = 1};
+	struct xi_frame frame;
 	struct xi_aead_job job;
 
 	require(buf);
 	memcpy(pkt.data, inner, size);
-	if (!xi_esp_out_prepare(&f->ctx, 1, &pkt, &job)) {
+	if (!xi_esp_frame(&f->ctx, 1, UINT32_MAX, &pkt, &frame)) {
+		xi_esp_out_job(&f->ctx, &frame, &job);
 		check_bounds(&pkt, buf, FRONT + size + BACK);
 		engine->seal(crypto(), &job, 1);
-		require(!xi_esp_out_finish(&f->ctx, &job, &tally));
+		require(!xi_esp_out_finish(&f->ctx, &frame, &job, &tally));
 		xi_esp_tally_flush(&tally);
 		f->ctx.ecn = 0;
 		f->ctx.dscp_decap = 0;

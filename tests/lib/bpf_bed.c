@@ -207,28 +207,59 @@ void xi_bed_guard(struct xi_bed *bed, uint32_t row, enum xi_dir dir, const char 
 	bed_put(bed->skel->maps.spd_guard, &key, &one);
 }
 
-static struct xi_sa_id bed_id(const char *daddr, uint32_t spi)
+static struct xi_sa_id bed_id(enum xi_proto proto, const char *daddr, uint32_t spi)
 {
-	struct xi_sa_id id = { .spi = spi, .proto = XI_ESP };
+	struct xi_sa_id id = { .spi = spi, .proto = proto };
 
 	id.family = xi_addr_parse(id.daddr, daddr) == 4 ? XI_IPV4 : XI_IPV6;
 	return id;
 }
 
+static void bed_sa_cached(struct xi_bed *bed, const struct xi_sa_id *id, enum xi_method method)
+{
+	struct xi_sa_cached cached = { .sa_index = XI_BED_HANDLE, .method = method, .slot = 11 };
+
+	bed_put(bed->skel->maps.sad_lookup, id, &cached.sa_index);
+	bed_put(bed->skel->maps.sa_cache, id, &cached);
+}
+
 void xi_bed_sa_known(struct xi_bed *bed, const char *daddr, uint32_t spi, uint32_t handle)
 {
-	struct xi_sa_id id = bed_id(daddr, spi);
+	struct xi_sa_id id = bed_id(XI_ESP, daddr, spi);
 
 	bed_put(bed->skel->maps.sad_lookup, &id, &handle);
 }
 
 void xi_bed_sa_cached(struct xi_bed *bed, const char *daddr, uint32_t spi, enum xi_method method)
 {
-	struct xi_sa_cached cached = { .sa_index = XI_BED_HANDLE, .method = method, .slot = 11 };
-	struct xi_sa_id id = bed_id(daddr, spi);
+	struct xi_sa_id id = bed_id(XI_ESP, daddr, spi);
 
-	xi_bed_sa_known(bed, daddr, spi, XI_BED_HANDLE);
-	bed_put(bed->skel->maps.sa_cache, &id, &cached);
+	bed_sa_cached(bed, &id, method);
+}
+
+void xi_bed_ah_known(struct xi_bed *bed, const char *daddr, uint32_t spi, uint32_t handle)
+{
+	struct xi_sa_id id = bed_id(XI_AH, daddr, spi);
+
+	bed_put(bed->skel->maps.sad_lookup, &id, &handle);
+}
+
+void xi_bed_ah_cached(struct xi_bed *bed, const char *daddr, uint32_t spi, enum xi_method method)
+{
+	struct xi_sa_id id = bed_id(XI_AH, daddr, spi);
+
+	bed_sa_cached(bed, &id, method);
+}
+
+void xi_bed_encap(struct xi_bed *bed, uint16_t port)
+{
+	struct xi_config cfg = xi_bed_config();
+	uint32_t key = port, one = 1;
+
+	cfg.flags = XI_CONFIG_ENCAP;
+	xi_bed_put_config(bed, &cfg);
+	if (port)
+		bed_put(bed->skel->maps.encap_ports, &key, &one);
 }
 
 void xi_bed_flow(struct xi_bed *bed, const struct xi_spec *spec, enum xi_dir dir,
@@ -287,6 +318,7 @@ void xi_bed_reset(struct xi_bed *bed)
 		bed->skel->maps.sad,	    bed->skel->maps.sad_lookup, bed->skel->maps.sa_cache,
 		bed->skel->maps.flow_cache, bed->skel->maps.spd_guard,	bed->skel->maps.local_addrs,
 		bed->skel->maps.ports,	    bed->skel->maps.miss_sa,	bed->skel->maps.miss_flow,
+		bed->skel->maps.encap_ports,
 	};
 	struct xi_guard_masks none = {};
 	struct xi_config cfg = xi_bed_config();

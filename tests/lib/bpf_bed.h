@@ -57,6 +57,11 @@ void xi_bed_guard(struct xi_bed *bed, uint32_t row, enum xi_dir dir, const char 
 		  const char *dst);
 void xi_bed_sa_known(struct xi_bed *bed, const char *daddr, uint32_t spi, uint32_t handle);
 void xi_bed_sa_cached(struct xi_bed *bed, const char *daddr, uint32_t spi, enum xi_method method);
+/* The same for AH. */
+void xi_bed_ah_known(struct xi_bed *bed, const char *daddr, uint32_t spi, uint32_t handle);
+void xi_bed_ah_cached(struct xi_bed *bed, const char *daddr, uint32_t spi, enum xi_method method);
+/* As with an SA of UDP encapsulation: XI_CONFIG_ENCAP, and port, if not 0, in encap_ports. */
+void xi_bed_encap(struct xi_bed *bed, uint16_t port);
 /* Verdict for the flow that spec describes, by the configuration's flow mask. */
 void xi_bed_flow(struct xi_bed *bed, const struct xi_spec *spec, enum xi_dir dir,
 		 enum xi_verdict verdict, uint32_t generation);

@@ -59,6 +59,11 @@ static void put_l4(struct xi_frame *f, const struct xi_spec *s)
 	} else if (s->proto == IPPROTO_ESP) {
 		put32(f, s->spi);
 		put32(f, 1);
+	} else if (s->proto == IPPROTO_AH) {
+		put8(f, IPPROTO_IPIP);
+		put8(f, 4); /* ICV of 12 bytes (RFC 4302 section 2.2) */
+		put16(f, 0);
+		put32(f, s->spi);
 	} else if (s->proto == IPPROTO_ICMP || s->proto == IPPROTO_ICMPV6) {
 		put8(f, s->sport);
 		put8(f, s->dport);
@@ -66,7 +71,7 @@ static void put_l4(struct xi_frame *f, const struct xi_spec *s)
 	} else {
 		put16(f, s->sport);
 		put16(f, s->dport);
-		put16(f, 8 + s->payload_len);
+		put16(f, 8 + s->payload_len + s->udp_skew);
 		put16(f, 0);
 	}
 	put(f, s->payload, s->payload_len);

@@ -34,6 +34,7 @@ struct xi_spec {
 	uint32_t cut;	      /* bytes taken off the end, length fields left as they are */
 	uint32_t shrink;      /* bytes taken off the length fields, frame left as it is */
 	uint8_t version_ihl;  /* 0: right */
+	int udp_skew;	      /* added to the length in the UDP header */
 };
 
 void xi_frame_build(struct xi_frame *frame, const struct xi_spec *spec);

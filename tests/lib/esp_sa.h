@@ -40,6 +40,11 @@ void test_sa_stop(struct test_sa *t);
 void test_pkt_set(struct test_pkt *p, const uint8_t *data, size_t len);
 
 /* All steps of one packet. */
+/* Frame and job, in one step; then, once the job was sealed, the end of it. Not of UDP over IPv6. */
+enum xi_reason test_prepare(const struct xi_sa_ctx *ctx, uint64_t seq, struct xi_pkt *pkt,
+			    struct xi_aead_job *job);
+enum xi_reason test_finish(const struct xi_sa_ctx *ctx, const struct xi_aead_job *job,
+			   struct xi_esp_tally *tally);
 enum xi_reason test_seal(struct test_sa *t, uint64_t seq, struct xi_pkt *pkt);
 enum xi_reason test_open(struct test_sa *t, struct xi_pkt *pkt, enum xi_crypto_status *status);
 

@@ -89,6 +89,11 @@ static void fast_no_port(struct xi_bed *bed, const struct xi_spec *spec)
 	bpf_map_delete_elem(bpf_map__fd(bed->skel->maps.ports), &bed->ifindex);
 }
 
+static void spi_0_cached(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	xi_bed_sa_cached(bed, spec->dst, 0, XI_METHOD_FAST);
+}
+
 static void unknown_to_kernel(struct xi_bed *bed, const struct xi_spec *spec)
 {
 	struct xi_config cfg = xi_bed_config();
@@ -131,22 +136,91 @@ static const struct xi_case esp_cases[] = {
 	{"foreign ESP", {ESP4, .dst = "192.0.2.77"}, NULL, XDP_PASS, {XI_PASS_FOREIGN}},
 	{"foreign ESP with a known SPI", {ESP4, .dst = "192.0.2.77"}, known, XDP_PASS,
 	  {XI_PASS_FOREIGN}},
+	{"foreign ESP, though policy covers it: not in clear",
+	  {ESP4, .src = "10.2.0.9", .dst = "10.1.0.9"}, NULL, XDP_PASS, {XI_PASS_FOREIGN}},
 	{"foreign reserved SPI", {ESP4, .dst = "192.0.2.77", .spi = 3}, NULL, XDP_PASS,
-	  {XI_PASS_FOREIGN}},
-	{"first fragment", {ESP4, .mf = true}, fast, XDP_DROP, {XI_DROP_ESP_FRAGMENT}},
-	{"later fragment", {ESP4, .frag_off = 3}, fast, XDP_DROP, {XI_DROP_ESP_FRAGMENT}},
-	{"first fragment, IPv6", {ESP6, .mf = true}, fast, XDP_DROP, {XI_DROP_ESP_FRAGMENT}},
-	{"later fragment, IPv6", {ESP6, .frag_off = 3}, fast, XDP_DROP, {XI_DROP_ESP_FRAGMENT}},
-	{"foreign fragment", {ESP4, .dst = "192.0.2.77", .mf = true}, NULL, XDP_PASS,
 	  {XI_PASS_FOREIGN}},
 	{"behind a VLAN tag: a device above", {ESP4, .vlans = 1}, fast, XDP_PASS,
 	  {XI_PASS_FOREIGN}},
 };
 /* clang-format on */
 
-static const uint8_t non_esp[] = { 0, 0, 0, 0, 1, 2, 3, 4 };
-static const uint8_t keepalive[] = { 0xff };
-static const uint8_t in_udp[] = { 0, 0, 0x10, 1, 0, 0, 0, 1 };
+#define AH4 ESP4, .proto = IPPROTO_AH
+#define AH6 ESP6, .proto = IPPROTO_AH
+
+static void ah_method(struct xi_bed *bed, enum xi_method m)
+{
+	xi_bed_ah_cached(bed, "192.0.2.1", XI_BED_SPI, m);
+	xi_bed_ah_cached(bed, "2001:db8::1", XI_BED_SPI, m);
+}
+
+static void ah_fast(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	ah_method(bed, XI_METHOD_FAST);
+}
+
+static void ah_slow(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	ah_method(bed, XI_METHOD_SLOW);
+}
+
+static void ah_kernel(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	ah_method(bed, XI_METHOD_KERNEL);
+}
+
+static void ah_drop(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	ah_method(bed, XI_METHOD_DROP);
+}
+
+static void ah_known(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	xi_bed_ah_known(bed, spec->dst, spec->spi, XI_BED_HANDLE);
+}
+
+/* RFC 4302: 24 bytes of header with an ICV of 96 bits, of which the fixed part is 12. */
+/* clang-format off */
+static const struct xi_case ah_cases[] = {
+	{"hit, fast", {AH4}, ah_fast, XDP_REDIRECT, {XI_SA_HIT, XI_TO_WORKER},
+	  META(.handle = XI_BED_HANDLE, .slot = 11)},
+	{"hit, fast, IPv6", {AH6}, ah_fast, XDP_REDIRECT, {XI_SA_HIT, XI_TO_WORKER},
+	  META(.handle = XI_BED_HANDLE, .slot = 11)},
+	{"hit behind extension headers", {AH6, .ext = "hrd"}, ah_fast, XDP_REDIRECT,
+	  {XI_SA_HIT, XI_TO_WORKER}, META(.handle = XI_BED_HANDLE, .slot = 11)},
+	{"hit, atomic fragment is a whole packet", {AH6, .atomic = true}, ah_fast, XDP_REDIRECT,
+	  {XI_SA_HIT, XI_TO_WORKER}, META(.handle = XI_BED_HANDLE, .slot = 11)},
+	{"hit, slow", {AH4}, ah_slow, XDP_REDIRECT, {XI_SA_HIT, XI_TO_WORKER},
+	  MISS(XI_BED_HANDLE)},
+	{"hit, kernel", {AH4}, ah_kernel, XDP_PASS, {XI_SA_HIT, XI_PASS_KERNEL}},
+	{"hit, drop", {AH4}, ah_drop, XDP_DROP, {XI_SA_HIT, XI_DROP_SA_METHOD}},
+	{"miss", {AH4}, ah_known, XDP_REDIRECT, {XI_SA_MISS, XI_MISS_LOST, XI_TO_WORKER},
+	  MISS(XI_BED_HANDLE)},
+	{"miss, IPv6", {AH6}, ah_known, XDP_REDIRECT, {XI_SA_MISS, XI_MISS_LOST, XI_TO_WORKER},
+	  MISS(XI_BED_HANDLE)},
+	{"unknown SPI", {AH4}, NULL, XDP_DROP, {XI_DROP_UNKNOWN_SPI}},
+	{"unknown SPI, IPv6", {AH6}, NULL, XDP_DROP, {XI_DROP_UNKNOWN_SPI}},
+	{"unknown SPI to the kernel", {AH4}, unknown_to_kernel, XDP_PASS, {XI_PASS_UNKNOWN_SPI}},
+	{"the SPI of an ESP SA is not AH's", {AH4}, fast, XDP_DROP, {XI_DROP_UNKNOWN_SPI}},
+	{"the SPI of an AH SA is not ESP's", {ESP4}, ah_fast, XDP_DROP, {XI_DROP_UNKNOWN_SPI}},
+	{"reserved SPI, even if known", {AH4, .spi = 255}, ah_known, XDP_DROP,
+	  {XI_DROP_RESERVED_SPI}},
+	{"SPI 0", {AH6, .spi = 0}, NULL, XDP_DROP, {XI_DROP_RESERVED_SPI}},
+	{"SPI 256 is not reserved", {AH4, .spi = 256}, NULL, XDP_DROP, {XI_DROP_UNKNOWN_SPI}},
+	{"fixed part alone", {AH4, .payload_len = 4}, ah_fast, XDP_REDIRECT,
+	  {XI_SA_HIT, XI_TO_WORKER}, META(.handle = XI_BED_HANDLE, .slot = 11)},
+	{"shorter than the fixed part", {AH4, .payload_len = 3}, ah_fast, XDP_DROP,
+	  {XI_DROP_MALFORMED}},
+	{"shorter than the fixed part, IPv6", {AH6, .payload_len = 4, .shrink = 1}, ah_fast,
+	  XDP_DROP, {XI_DROP_MALFORMED}},
+	{"in transit, no policy", {AH4, .dst = "192.0.2.77"}, ah_known, XDP_PASS,
+	  {XI_PASS_FOREIGN}},
+	{"in transit, is cleartext", {CLEAR4, .proto = IPPROTO_AH}, ah_known, XDP_REDIRECT,
+	  {XI_FLOW_MISS, XI_MISS_LOST, XI_TO_WORKER}, MISS(0)},
+	{"behind a VLAN tag: a device above", {AH4, .vlans = 1}, ah_fast, XDP_PASS,
+	  {XI_PASS_FOREIGN}},
+};
+/* clang-format on */
 
 #define UDP4(...)                                                                                  \
 	{                                                                                          \
@@ -184,13 +258,6 @@ static void guard_all_v6(struct xi_bed *bed, const struct xi_spec *spec)
 static const struct xi_case exempt_cases[] = {
 	{"IKE", UDP4(.dport = 500, .payload_len = 28), no_worker, XDP_PASS, {XI_PASS_IKE}},
 	{"IKE, IPv6", UDP6(.dport = 500, .payload_len = 28), local_v6, XDP_PASS, {XI_PASS_IKE}},
-	{"IKE behind the non-ESP marker", UDP4(.dport = 4500, .payload = non_esp, .payload_len = 8),
-	  no_worker, XDP_PASS, {XI_PASS_IKE}},
-	{"NAT keepalive", UDP4(.dport = 4500, .payload = keepalive, .payload_len = 1), no_worker,
-	  XDP_PASS, {XI_PASS_IKE}},
-	{"ESP in UDP is left to the kernel",
-	  UDP4(.dport = 4500, .payload = in_udp, .payload_len = 8), no_worker, XDP_PASS,
-	  {XI_PASS_FOREIGN}},
 	{"IKE of somebody else", UDP4(.dst = "10.1.0.9", .dport = 500), no_worker, XDP_DROP,
 	  {XI_FLOW_MISS, XI_MISS_LOST, XI_DROP_NO_WORKER}},
 	{"other UDP to the host", UDP4(.dport = 53), no_worker, XDP_DROP,
@@ -345,8 +412,6 @@ static const struct xi_case clear_cases[] = {
 	{"guarded, IPv6", {CLEAR6}, NULL, XDP_REDIRECT, JUDGED, MISS(0)},
 	{"guarded, IPv4 addresses are not IPv6", {CLEAR6, .src = "a02:9::", .dst = "a01:9::"}, NULL,
 	  XDP_PASS, {XI_PASS_FOREIGN}},
-	{"AH is cleartext to us", {CLEAR4, .proto = IPPROTO_AH}, NULL, XDP_REDIRECT, JUDGED,
-	  MISS(0)},
 	{"IP in IP", {CLEAR4, .proto = IPPROTO_IPIP}, NULL, XDP_REDIRECT, JUDGED, MISS(0)},
 	{"bypass", {CLEAR4}, bypass, XDP_PASS, {XI_FLOW_HIT, XI_PASS_BYPASS}},
 	{"bypass, IPv6", {CLEAR6}, bypass, XDP_PASS, {XI_FLOW_HIT, XI_PASS_BYPASS}},
@@ -419,6 +484,8 @@ static const struct xi_case malformed_cases[] = {
 	{"foreign and cut", {FOREIGN4, .proto = IPPROTO_TCP, .cut = 1}, NULL, BAD},
 	{"ESP cut", {ESP4, .cut = 1}, fast, BAD},
 	{"ESP shorter than its header", {ESP4, .payload_len = 0, .shrink = 1}, fast, BAD},
+	{"ESP shorter than its header is not of SPI 0",
+	  {ESP4, .spi = 0, .payload_len = 0, .shrink = 1}, spi_0_cached, BAD},
 	{"foreign ESP shorter than its header",
 	  {ESP4, .dst = "192.0.2.77", .payload_len = 0, .shrink = 1}, NULL, XDP_PASS,
 	  {XI_PASS_FOREIGN}},
@@ -445,11 +512,13 @@ static const struct xi_case malformed_cases[] = {
 	}
 
 TABLE(esp, esp_cases, 0)
+TABLE(ah, ah_cases, 0)
 TABLE(exempt, exempt_cases, 0)
 TABLE(clear, clear_cases, 0)
 TABLE(malformed, malformed_cases, 0)
 /* meta-untrusted: the same packets with forged metadata come to the same end. */
 TABLE(esp_with_forged_metadata, esp_cases, 32)
+TABLE(ah_with_forged_metadata, ah_cases, 4)
 TABLE(clear_with_forged_metadata, clear_cases, 4)
 
 /* Every length from the Ethernet header on: dropped as malformed until the packet is whole. */
@@ -544,10 +613,12 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(esp),
+		cmocka_unit_test(ah),
 		cmocka_unit_test(exempt),
 		cmocka_unit_test(clear),
 		cmocka_unit_test(malformed),
 		cmocka_unit_test(esp_with_forged_metadata),
+		cmocka_unit_test(ah_with_forged_metadata),
 		cmocka_unit_test(clear_with_forged_metadata),
 		cmocka_unit_test(every_truncation),
 		cmocka_unit_test(queue_beyond_table),

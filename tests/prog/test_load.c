@@ -74,7 +74,7 @@ static void maps_have_types_and_short_names(void **state)
 			assert_true(info.btf_id && info.btf_key_type_id && info.btf_value_type_id);
 		n++;
 	}
-	assert_true(n >= 17);
+	assert_true(n >= 18);
 }
 
 struct map_shape {
@@ -98,6 +98,7 @@ static const struct map_shape shapes[] = {
 	{ XI_MAP_SPD_GUARD, BPF_MAP_TYPE_HASH, sizeof(struct xi_guard_key), 4, BPF_F_NO_PREALLOC },
 	{ XI_MAP_SPD_MASKS, BPF_MAP_TYPE_ARRAY, 4, sizeof(struct xi_guard_masks), 0 },
 	{ XI_MAP_LOCAL_ADDRS, BPF_MAP_TYPE_HASH, sizeof(struct xi_addr), 4, BPF_F_NO_PREALLOC },
+	{ XI_MAP_ENCAP_PORTS, BPF_MAP_TYPE_HASH, 4, 4, BPF_F_NO_PREALLOC },
 	{ XI_MAP_PORTS, BPF_MAP_TYPE_HASH, 4, sizeof(struct xi_port), BPF_F_NO_PREALLOC },
 	{ XI_MAP_XSKS, BPF_MAP_TYPE_XSKMAP, 4, 4, 0 },
 	{ XI_MAP_MISSES, BPF_MAP_TYPE_PERF_EVENT_ARRAY, 4, 4, 0 },
@@ -144,6 +145,7 @@ static void cost(struct xi_bed *bed, struct bpf_program *prog, const char *what,
 static void cost_of_a_packet(void **state)
 {
 	struct xi_bed *bed = *state;
+	static const uint8_t spi[8] = { 0, 0, XI_BED_SPI >> 8, XI_BED_SPI & 255 };
 	struct xi_spec foreign = { .src = "198.51.100.7",
 				   .dst = "192.0.2.1",
 				   .proto = IPPROTO_TCP };
@@ -154,6 +156,12 @@ static void cost_of_a_packet(void **state)
 		.src = "10.1.0.9", .dst = "10.2.0.9", .proto = IPPROTO_TCP, .dmac = bed->mac
 	};
 	struct xi_spec clear = { .src = "10.2.0.9", .dst = "10.1.0.9", .proto = IPPROTO_TCP };
+	struct xi_spec natt = { .src = "192.0.2.2",
+				.dst = "192.0.2.1",
+				.proto = IPPROTO_UDP,
+				.dport = 4500,
+				.payload = spi,
+				.payload_len = sizeof(spi) };
 	struct xi_spec unknown = esp;
 
 	xi_bed_reset(bed);
@@ -165,7 +173,14 @@ static void cost_of_a_packet(void **state)
 	cost(bed, bed->skel->progs.xdp_cipher, "ESP of an unknown SPI", &unknown, XDP_DROP);
 	cost(bed, bed->skel->progs.xdp_cipher, "bypass", &clear, XDP_PASS);
 	cost(bed, bed->skel->progs.xdp_cipher, "ESP hit", &esp, XDP_REDIRECT);
+	cost(bed, bed->skel->progs.xdp_cipher, "ESP in UDP hit", &natt, XDP_REDIRECT);
 	cost(bed, bed->skel->progs.tc_guard, "ESP leaving", &esp, -1);
+	foreign.proto = IPPROTO_UDP;
+	cost(bed, bed->skel->progs.xdp_cipher, "foreign UDP", &foreign, XDP_PASS);
+	xi_bed_encap(bed, 4501);
+	cost(bed, bed->skel->progs.xdp_cipher, "foreign UDP, other encapsulation ports in use",
+	     &foreign, XDP_PASS);
+	foreign.proto = IPPROTO_TCP;
 	xi_bed_role(bed, XI_ROLE_PLAIN);
 	foreign.dmac = bed->mac;
 	foreign.dst = "198.51.100.8";

@@ -3,6 +3,7 @@
  * counted: in a storm of random packets every drop adds one to exactly one reason, and nothing else
  * does.
  */
+#include <arpa/inet.h>
 #include <linux/if_ether.h>
 #include <linux/pkt_cls.h>
 #include <netinet/in.h>
@@ -16,6 +17,7 @@
 #include "bpf_bed.h"
 
 #define STORM 30000
+#define ENCAP_PORT 4501
 #define TC_RUN_MIN                                                                                 \
 	(ETH_HLEN +                                                                                \
 	 40) /* Linux 6.18 refuses test runs of less than an IP header; test_host sends those */
@@ -46,14 +48,15 @@ static void random_frame(struct xi_bed *bed, uint32_t min, struct xi_frame *fram
 	static const uint8_t protos[] = { IPPROTO_ESP,	  IPPROTO_UDP, IPPROTO_TCP,
 					  IPPROTO_ICMPV6, IPPROTO_AH,  41 };
 	static const char *const exts[] = { NULL, "h", "rd", "hrdrdrdrdrd" };
-	static const uint16_t udp_ports[] = { 500, 4500, 53 };
+	static const uint16_t udp_ports[] = { 500, 4500, 53, ENCAP_PORT };
+	uint8_t payload[64] = {};
 	const char *const *pair = pairs[pick(N(pairs))];
 	struct xi_spec spec = {
 		.src = pair[0],
 		.dst = pair[1],
 		.dmac = pick(8) ? bed->mac : NULL,
 		.proto = protos[pick(N(protos))],
-		.sport = pick(4) ? 500 : 133 + pick(5),
+		.sport = pick(4) ? udp_ports[pick(N(udp_ports))] : 133 + pick(5),
 		.dport = udp_ports[pick(N(udp_ports))],
 		.spi = pick(2) ? XI_BED_SPI + pick(6) : pick(300),
 		.mf = !pick(8),
@@ -61,9 +64,12 @@ static void random_frame(struct xi_bed *bed, uint32_t min, struct xi_frame *fram
 		.hops = pick(2) ? 255 : 64,
 		.ext = exts[pick(N(exts))],
 		.vlans = pick(12) ? 0 : pick(4),
-		.payload_len = pick(64),
+		.payload = payload,
+		.payload_len = pick(sizeof(payload)),
 	};
+	uint32_t spi = htonl(pick(3) ? spec.spi : 0);
 
+	memcpy(payload, &spi, sizeof(spi)); /* of ESP in UDP, or no ESP */
 	xi_frame_build(frame, &spec);
 	for (unsigned int i = pick(3); i--;)
 		frame->data[12 + pick(frame->len - 12)] ^= 1 << pick(8);
@@ -71,23 +77,29 @@ static void random_frame(struct xi_bed *bed, uint32_t min, struct xi_frame *fram
 		frame->len = min + pick(frame->len - min);
 }
 
-static void storm_bed(struct xi_bed *bed, enum xi_role role, bool worker)
+static void storm_bed(struct xi_bed *bed, enum xi_role role, bool worker, bool encap)
 {
 	static const enum xi_method methods[] = { XI_METHOD_FAST, XI_METHOD_SLOW, XI_METHOD_KERNEL,
 						  XI_METHOD_DROP };
 	struct xi_spec flow = { .src = "10.1.0.9", .dst = "10.2.0.9" };
-	struct xi_config cfg = xi_bed_config();
+	struct xi_config cfg;
 
 	xi_bed_reset(bed);
 	xi_bed_role(bed, role);
 	xi_bed_worker(bed, worker);
+	xi_bed_encap(bed, ENCAP_PORT);
+	cfg = xi_bed_config();
 	cfg.flow_mask = XI_FLOW_PROTO;
+	cfg.flags = encap ? XI_CONFIG_ENCAP : 0;
 	xi_bed_put_config(bed, &cfg);
 	for (uint32_t i = 0; i < N(methods); i++) {
 		xi_bed_sa_cached(bed, "192.0.2.1", XI_BED_SPI + i, methods[i]);
 		xi_bed_sa_cached(bed, "2001:db8::1", XI_BED_SPI + i, methods[i]);
+		xi_bed_ah_cached(bed, "192.0.2.1", XI_BED_SPI + i, methods[i]);
+		xi_bed_ah_cached(bed, "2001:db8::1", XI_BED_SPI + i, methods[i]);
 	}
 	xi_bed_sa_known(bed, "192.0.2.1", XI_BED_SPI + 4, XI_BED_HANDLE + 1);
+	xi_bed_ah_known(bed, "192.0.2.1", XI_BED_SPI + 4, XI_BED_HANDLE + 2);
 	for (flow.proto = 0; flow.proto < 60; flow.proto++)
 		xi_bed_flow(bed, &flow, XI_OUT, XI_VERDICT_PROTECT + flow.proto % 3,
 			    XI_BED_GENERATION);
@@ -114,14 +126,14 @@ static uint64_t drops(struct xi_bed *bed, unsigned int *kinds)
 }
 
 static void storm(struct xi_bed *bed, struct bpf_program *prog, enum xi_role role, bool worker,
-		  unsigned int want_kinds)
+		  bool encap, unsigned int want_kinds)
 {
 	uint64_t verdicts[8] = {};
 	struct xi_frame frame;
 	static struct xi_run run;
 	unsigned int kinds;
 
-	storm_bed(bed, role, worker);
+	storm_bed(bed, role, worker, encap);
 	srand(4711);
 	for (int i = 0; i < STORM; i++) {
 		random_frame(bed, ETH_HLEN, &frame);
@@ -142,17 +154,18 @@ static void storm_cipher(void **state)
 {
 	struct xi_bed *bed = *state;
 
-	storm(bed, bed->skel->progs.xdp_cipher, XI_ROLE_CIPHER, true, 6);
-	storm(bed, bed->skel->progs.xdp_cipher, XI_ROLE_CIPHER, false, 7);
+	storm(bed, bed->skel->progs.xdp_cipher, XI_ROLE_CIPHER, true, false, 5);
+	storm(bed, bed->skel->progs.xdp_cipher, XI_ROLE_CIPHER, true, true, 5);
+	storm(bed, bed->skel->progs.xdp_cipher, XI_ROLE_CIPHER, false, true, 6);
 }
 
 static void storm_plain(void **state)
 {
 	struct xi_bed *bed = *state;
 
-	storm(bed, bed->skel->progs.xdp_plain, XI_ROLE_PLAIN, true, 2);
-	storm(bed, bed->skel->progs.xdp_plain, XI_ROLE_PLAIN, false, 3);
-	storm(bed, bed->skel->progs.xdp_plain, XI_ROLE_HOST, true, 2);
+	storm(bed, bed->skel->progs.xdp_plain, XI_ROLE_PLAIN, true, true, 2);
+	storm(bed, bed->skel->progs.xdp_plain, XI_ROLE_PLAIN, false, true, 3);
+	storm(bed, bed->skel->progs.xdp_plain, XI_ROLE_HOST, true, true, 2);
 }
 
 static void storm_guard(void **state)
@@ -163,7 +176,7 @@ static void storm_guard(void **state)
 	static struct xi_run run;
 	unsigned int kinds;
 
-	storm_bed(bed, XI_ROLE_CIPHER, false);
+	storm_bed(bed, XI_ROLE_CIPHER, false, true);
 	srand(4712);
 	for (int i = 0; i < STORM; i++) {
 		random_frame(bed, TC_RUN_MIN, &frame);

@@ -107,11 +107,11 @@ static void seal_with_iv(struct test_sa *t, uint64_t seq, struct xi_pkt *pkt, co
 	struct xi_esp_tally tally = {.now = 1000};
 	struct xi_aead_job job;
 
-	assert_int_equal(xi_esp_out_prepare(&t->ctx, seq, pkt, &job), XI_NONE);
+	assert_int_equal(test_prepare(&t->ctx, seq, pkt, &job), XI_NONE);
 	memcpy(job.data - 8, iv, 8);
 	memcpy(job.nonce + 4, iv, 8);
 	t->engine->seal(t->crypto, &job, 1);
-	assert_int_equal(xi_esp_out_finish(&t->ctx, &job, &tally), XI_NONE);
+	assert_int_equal(test_finish(&t->ctx, &job, &tally), XI_NONE);
 }
 
 static void shared_vector(const json_t *v)
@@ -249,7 +249,7 @@ static void a_batch_of_numbers_is_granted_up_to_the_limit(void **state)
 		t.state.oseq = cases[i].oseq;
 		t.state.oseq_limit = cases[i].limit;
 		test_sa_start(&t, NULL);
-		granted = xi_esp_take_seq(&t.ctx, cases[i].want, &first, &why);
+		granted = xi_seq_take(&t.ctx, cases[i].want, &first, &why);
 		if (granted != cases[i].granted || why != cases[i].why)
 			fail_msg("case %zu: %u granted, reason %d", i + 1, granted, why);
 		if (granted)
@@ -277,7 +277,7 @@ static void *take(void *arg)
 	uint64_t first;
 
 	do {
-		granted = xi_esp_take_seq(taker->ctx, taker->batch, &first, &why);
+		granted = xi_seq_take(taker->ctx, taker->batch, &first, &why);
 		for (unsigned int i = 0; i < granted; i++)
 			__atomic_fetch_add(&taker->taken[first + i], 1, __ATOMIC_RELAXED);
 	} while (granted == taker->batch);
@@ -369,7 +369,7 @@ static void a_tally_of_two_sas_gives_each_its_own(void **state)
 		test_sa_start(&sas[i], &xi_engine_openssl);
 	}
 	for (size_t i = 0; i < sizeof(owner) / sizeof(owner[0]); i++)
-		assert_int_equal(xi_esp_out_finish(&sas[owner[i]].ctx, &job, &tally), XI_NONE);
+		assert_int_equal(test_finish(&sas[owner[i]].ctx, &job, &tally), XI_NONE);
 	xi_esp_tally_flush(&tally);
 	xi_esp_tally_flush(&tally);
 	assert_int_equal(sas[0].state.packets, 3);

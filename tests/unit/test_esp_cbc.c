@@ -37,12 +37,12 @@ static void seal_with_iv(struct test_sa *t, uint64_t seq, struct xi_pkt *pkt, co
 	struct xi_esp_tally tally = {.now = 1000};
 	struct xi_aead_job job;
 
-	assert_int_equal(xi_esp_out_prepare(&t->ctx, seq, pkt, &job), XI_NONE);
+	assert_int_equal(test_prepare(&t->ctx, seq, pkt, &job), XI_NONE);
 	assert_true(job.fresh_iv);
 	job.fresh_iv = false;
 	memcpy(job.data - IV, iv, IV);
 	t->engine->seal(t->crypto, &job, 1);
-	assert_int_equal(xi_esp_out_finish(&t->ctx, &job, &tally), XI_NONE);
+	assert_int_equal(test_finish(&t->ctx, &job, &tally), XI_NONE);
 }
 
 static void shared_vector(const json_t *v, const struct xi_engine *e, enum xi_auth auth)
@@ -339,7 +339,7 @@ static void sas_that_do_not_fit_their_key_are_refused(void **state)
 {
 	static struct test_sa t;
 
-	for (int i = 0; i < 10; i++) {
+	for (int i = 0; i < 9; i++) {
 		test_sa_default(&t, XI_IPV4);
 		test_sa_cbc(&t, 128, XI_AUTH_HMAC_SHA256);
 		t.sa.icv_len = i == 1 ? 32 : i == 2 ? 12 : t.sa.icv_len;
@@ -349,7 +349,6 @@ static void sas_that_do_not_fit_their_key_are_refused(void **state)
 		t.raw.len += i == 6 ? 4 : 0;
 		t.raw.auth_len -= i == 7 ? 4 : 0;
 		t.sa.alg = i == 8 ? XI_ALG_AES_GCM : t.sa.alg;
-		t.sa.mode = i == 9 ? XI_TRANSPORT : t.sa.mode;
 		/* 2: hmac(sha256) of 96 bits, which Linux has */
 		assert_int_equal(
 			xi_sa_ctx_init(&t.ctx, &t.sa, &t.raw, &t.state, t.words, XI_WINDOW_WORDS),

@@ -355,10 +355,10 @@ static void engine_errors_are_told_from_forgeries(void **state)
 	make_packet(&t, XI_IPV4, &p);
 	assert_int_equal(xi_esp_in_prepare(&t.ctx, &p.pkt, &job, &in), XI_NONE);
 	job.status = -EIO;
-	xi_esp_in_verify(&t.ctx, &job, &in, 1);
+	xi_in_verify(&t.ctx, &job, &in, 1);
 	assert_int_equal(xi_esp_in_finish(&t.ctx, &p.pkt, &job, &in, &tally, &status), XI_DROP_CRYPTO);
 	assert_int_equal(status, XI_CRYPTO_GENERIC_ERROR);
-	assert_int_equal(xi_esp_out_finish(&t.ctx, &job, &tally), XI_DROP_CRYPTO);
+	assert_int_equal(test_finish(&t.ctx, &job, &tally), XI_DROP_CRYPTO);
 	assert_int_equal(t.state.other_failed, 2);
 	assert_int_equal(t.state.integrity_failed, 0);
 	assert_int_equal(t.state.top, 0);
@@ -377,7 +377,7 @@ static void unfinished_jobs_are_errors(void **state)
 
 	make_packet(&t, XI_IPV4, &p);
 	assert_int_equal(xi_esp_in_prepare(&t.ctx, &p.pkt, &job, &in), XI_NONE);
-	xi_esp_in_verify(&t.ctx, &job, &in, 1);
+	xi_in_verify(&t.ctx, &job, &in, 1);
 	assert_int_equal(xi_esp_in_finish(&t.ctx, &p.pkt, &job, &in, &tally, &status), XI_DROP_CRYPTO);
 	test_sa_stop(&t);
 }
@@ -422,7 +422,7 @@ static void a_run_is_verified_packet_by_packet(void **state)
 		assert_int_equal(xi_esp_in_prepare(&t.ctx, &pkts[i]->pkt, &jobs[i], &ins[i]),
 				 XI_NONE);
 	t.engine->open(t.crypto, jobs, 3);
-	xi_esp_in_verify(&t.ctx, jobs, ins, 3);
+	xi_in_verify(&t.ctx, jobs, ins, 3);
 	assert_int_equal(ins[0].verdict, XI_NONE);
 	assert_int_equal(ins[1].verdict, XI_DROP_ICV);
 	assert_int_equal(ins[2].verdict, XI_NONE);
@@ -452,7 +452,7 @@ static void too_little_room_changes_nothing(void **state)
 			memset(buf, 0xee, sizeof(buf));
 			memcpy(pkt.data, inner, 61);
 			memcpy(before, buf, sizeof(buf));
-			why = xi_esp_out_prepare(&t.ctx, 1, &pkt, &job);
+			why = test_prepare(&t.ctx, 1, &pkt, &job);
 			if (head >= 36 && tail >= 19) {
 				assert_int_equal(why, XI_NONE);
 				assert_int_equal(pkt.headroom, head - 36);
@@ -489,7 +489,7 @@ static void ip_cannot_carry_more_than_65535(void **state)
 			struct xi_aead_job job;
 
 			test_inner4(pkt.data, (uint16_t)pkt.len, 0);
-			assert_int_equal(xi_esp_out_prepare(&t.ctx, 1, &pkt, &job),
+			assert_int_equal(test_prepare(&t.ctx, 1, &pkt, &job),
 					 over ? XI_DROP_TOO_BIG : XI_NONE);
 		}
 		test_sa_stop(&t);

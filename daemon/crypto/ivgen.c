@@ -1,36 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "crypto/etm.h"
+#include "crypto/ivgen.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <openssl/evp.h>
-
-#include "crypto/algs.h"
-
-/* ipsec-mb counts what a lane hashes in 16 bits, and keeps the last two values for itself. */
-#define HASH_MAX 65533
-
-int xi_etm_check(const struct xi_aead_job *job, enum xi_auth auth)
-{
-	const struct xi_auth_info *info = xi_auth_info(auth);
-
-	if (!info || !xi_bits_listed(info->icv_bits, job->icv_len * 8))
-		return -EINVAL;
-	if (job->aad_len != 8 && job->aad_len != 12)
-		return -EINVAL;
-	if (job->len % XI_ETM_BLOCK || job->icv != job->data + job->len)
-		return -EINVAL;
-	if ((job->len || job->fresh_iv) && job->head_len < XI_ETM_BLOCK)
-		return -EINVAL;
-	/* a hash of nothing spoils ipsec-mb's lanes for whoever comes after */
-	if (!job->head_len)
-		return -EINVAL;
-	if (job->len > HASH_MAX || job->len + job->head_len + XI_ETM_ESN_LEN > HASH_MAX)
-		return -EINVAL;
-	return 0;
-}
 
 /*
  * AES-128 of a counter under a key that nobody knows: as long as fewer than 2^64 IVs come of it
@@ -41,7 +16,7 @@ struct xi_ivgen {
 	EVP_CIPHER_CTX *aes;
 	uint64_t prefix;
 	uint64_t count;
-	uint64_t blocks[XI_ETM_JOBS][2];
+	uint64_t blocks[XI_JOBS_MAX][2];
 };
 
 int xi_ivgen_new(struct xi_ivgen **out)
@@ -94,13 +69,13 @@ int xi_ivgen_fill(struct xi_ivgen *gen, struct xi_aead_job *const *jobs, unsigne
 	}
 	if (!wanted)
 		return 0;
-	if (!EVP_EncryptUpdate(gen->aes, bytes, &len, bytes, (int)(wanted * XI_ETM_BLOCK)))
+	if (!EVP_EncryptUpdate(gen->aes, bytes, &len, bytes, (int)(wanted * XI_CBC_BLOCK)))
 		return -EIO;
 	for (i = 0; i < n; i++) {
 		if (!jobs[i]->fresh_iv)
 			continue;
-		memcpy(jobs[i]->data - XI_ETM_BLOCK, bytes, XI_ETM_BLOCK);
-		bytes += XI_ETM_BLOCK;
+		memcpy(jobs[i]->data - XI_CBC_BLOCK, bytes, XI_CBC_BLOCK);
+		bytes += XI_CBC_BLOCK;
 	}
 	return 0;
 }

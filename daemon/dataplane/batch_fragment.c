@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Packets cut into pieces and put together again (RFC 4301 section 7, RFC 4303 section 3.3.4). */
+#include "dataplane/batch.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "ipsec/bytes.h"
+#include "ipsec/ext.h"
+#include "ipsec/fragment.h"
+#include "ipsec/sa_id.h"
+
+#define HEADROOM 256             /* in front of a piece, as in front of a received packet */
+#define HELD_PACKETS 1024        /* not yet whole, each way */
+#define HELD_BYTES (2U << 20)
+
+int xi_batch_fragments_create(struct xi_worker *w)
+{
+	const struct xi_reassembly_limits limits = {
+		.packets = HELD_PACKETS,
+		.bytes = HELD_BYTES,
+		.packet_len = XI_FRAME_SIZE - HEADROOM,
+		.timeout_ms = XI_REASSEMBLY_TIMEOUT_MS,
+	};
+	int err;
+
+	if (getrandom(&w->fragment_id, sizeof(w->fragment_id), 0) != sizeof(w->fragment_id))
+		return -EIO;
+	err = xi_reassembly_create(&w->held_in, &limits, w->counts);
+	return err ? err : xi_reassembly_create(&w->held_out, &limits, w->counts);
+}
+
+void xi_batch_fragments_destroy(struct xi_worker *w)
+{
+	xi_reassembly_destroy(w->held_in);
+	xi_reassembly_destroy(w->held_out);
+}
+
+void xi_batch_fragments_expire(struct xi_worker *w)
+{
+	xi_reassembly_expire(w->held_in, w->now_ms);
+	xi_reassembly_expire(w->held_out, w->now_ms);
+}
+
+/* Holds the item's fragment. True: it made a packet whole, which is the item now; else it was consumed. */
+static bool item_reassemble(struct xi_worker *w, struct xi_reassembly *held, struct xi_item *item)
+{
+	struct xi_pkt whole = item->pkt;
+
+	if (xi_reassembly_add(held, w->now_ms, &item->pkt, &whole) != XI_REASSEMBLED) {
+		xi_frame_put(&w->frames, item->frame);
+		return false;
+	}
+	item->pkt = whole;
+	return true;
+}
+
+bool xi_batch_whole(struct xi_worker *w, struct xi_item *item)
+{
+	const uint8_t *ip = item->pkt.data;
+	uint32_t offset, nh;
+	bool fragment;
+
+	if (ip[0] >> 4 == 4)
+		fragment = xi_get16(ip + 6) & (IP_MF | IP_OFFMASK);
+	else
+		fragment = xi_ext_find(ip, item->pkt.len, IPPROTO_FRAGMENT, &offset, &nh);
+	return !fragment || item_reassemble(w, w->held_out, item);
+}
+
+bool xi_batch_arrived(struct xi_worker *w, struct xi_item *item)
+{
+	struct xi_sa_id id;
+
+	if (!item_reassemble(w, w->held_in, item))
+		return false;
+	if (xi_sa_id_parse(&id, item->pkt.data, item->pkt.len, true)) {
+		item->handle = xi_sad_lookup(w->config.sad, &id);
+		item->slot = XI_NO_SLOT;
+		if (item->handle)
+			return true;
+	}
+	if (xi_sa_id_parse(&id, item->pkt.data, item->pkt.len, false))
+		xi_item_drop(w, item, XI_DROP_UNKNOWN_SPI);
+	else
+		xi_batch_clear(w, item);
+	return false;
+}
+
+/* Piece i of a plan, in a frame of its own. False: no frame is free. */
+static bool piece_make(struct xi_worker *w, const struct xi_fragments *plan, uint32_t i,
+		       const struct xi_item *whole, struct xi_item *piece)
+{
+	uint32_t room = XI_FRAME_SIZE - HEADROOM;
+
+	if (!w->frames.nfree)
+		return false;
+	*piece = *whole;
+	piece->frame = xi_frame_get(&w->frames);
+	piece->pkt.data = w->frames.base + piece->frame + HEADROOM;
+	piece->pkt.headroom = HEADROOM;
+	piece->pkt.len = xi_fragment_write(plan, i, piece->pkt.data, room);
+	piece->pkt.tailroom = room - piece->pkt.len;
+	return true;
+}
+
+static int item_plan(struct xi_worker *w, struct xi_fragments *plan, const struct xi_item *item,
+		     uint32_t mtu, bool own)
+{
+	return xi_fragment_plan(plan, &item->pkt, mtu, own ? &w->fragment_id : NULL);
+}
+
+void xi_batch_cut(struct xi_worker *w, struct xi_item *item, uint32_t limit)
+{
+	struct xi_fragments plan;
+	int i, n = item_plan(w, &plan, item, limit, false);
+
+	if (n < 0 || w->npieces + (uint32_t)n > XI_PIECES || w->frames.nfree < (uint32_t)n) {
+		xi_item_drop(w, item, n == -EBADMSG ? XI_DROP_WORKER_MALFORMED : XI_DROP_TOO_BIG);
+		return;
+	}
+	for (i = 0; i < n; i++)
+		if (piece_make(w, &plan, (uint32_t)i, item, &w->pieces[w->npieces]))
+			w->pieces[w->npieces++].piece = true;
+	xi_worker_count(w, XI_FRAGMENTED);
+	xi_frame_put(&w->frames, item->frame);
+}
+
+/*
+ * All pieces or none: those of half a packet would only take the way of others. A packet that may not
+ * be cut (DF) meets its end here, as it would on the wire.
+ */
+void xi_emit_cut(struct xi_worker *w, struct xi_item *item, uint32_t mtu,
+		 void (*emit)(struct xi_worker *w, struct xi_item *piece))
+{
+	struct xi_fragments plan;
+	struct xi_item piece;
+	int i, n = item_plan(w, &plan, item, mtu, true);
+
+	if (n < 0 || w->frames.nfree < (uint32_t)n) {
+		xi_item_drop(w, item, n == -EBADMSG ? XI_DROP_WORKER_MALFORMED : XI_DROP_TOO_BIG);
+		return;
+	}
+	w->fragment_id++;
+	for (i = 0; i < n; i++)
+		if (piece_make(w, &plan, (uint32_t)i, item, &piece))
+			emit(w, &piece);
+	xi_worker_count(w, XI_FRAGMENTED);
+	xi_frame_put(&w->frames, item->frame);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Internet checksums (RFC 1071). */
+#ifndef XI_CHECKSUM_H
+#define XI_CHECKSUM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Sum of big-endian 16-bit words, an odd byte at the end padded with zero, added to sum. Not folded. */
+uint64_t xi_sum_add(uint64_t sum, const uint8_t *p, uint32_t len);
+/* Folded and complemented: as it goes into a header, in host byte order. */
+uint16_t xi_sum_finish(uint64_t sum);
+
+/* Length and checksum of an IPv4 header with options. */
+void xi_ip4_finish(uint8_t *ip, uint16_t len);
+
+/*
+ * Writes the checksum of TCP, UDP or ICMPv6 of len bytes at l4, with the pseudo header (RFC 793, RFC 8200
+ * section 8.1) of the packet at ip. UDP's is never 0. False: another protocol, or too short for its header.
+ */
+bool xi_l4_checksum(const uint8_t *ip, uint8_t *l4, uint32_t len, uint8_t proto);
+
+#endif
