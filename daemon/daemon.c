@@ -215,6 +215,18 @@ static int daemon_write_config(struct xi_daemon *d)
 	return d->store->ops->config_put(d->store->s, &config);
 }
 
+/* From now on what the host sends out of a cipher port, and policy wants protected, is. */
+static int daemon_write_hostif(struct xi_daemon *d)
+{
+	struct xi_config config;
+	int err = d->store->ops->config_get(d->store->s, &config);
+
+	if (err)
+		return err;
+	config.host_ifindex = d->hostif.ifindex;
+	return d->store->ops->config_put(d->store->s, &config);
+}
+
 static int daemon_state_dir(struct xi_daemon *d)
 {
 	int err;
@@ -337,7 +349,7 @@ static int daemon_ports(struct xi_daemon *d)
 		return err;
 	d->ports = xi_ports_by_slot(d->portset);
 	d->nworkers = xi_ports_workers(d->portset);
-	return 0;
+	return daemon_write_hostif(d);
 }
 
 static int daemon_start_workers(struct xi_daemon *d)
@@ -398,6 +410,8 @@ static void daemon_on_links(void *arg)
 	if (!err && again) {
 		daemon_stop_workers(d);
 		err = xi_ports_reopen(d->portset, again);
+		if (!err)
+			err = daemon_write_hostif(d);
 		if (!err && d->live)
 			err = daemon_start_workers(d);
 	}
