@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh
 . tests/lib/netns.sh
 need_root
-need_tools ip ping tcpdump swanctl
+need_tools ip ping tcpdump swanctl nft
 CHARON=/usr/sbin/charon-systemd
 [ -x $CHARON ] || tap_skip_all "strongSwan (charon-systemd) is not installed"
 
@@ -99,8 +99,26 @@ tap_is "of ESP in UDP" "$(gwip gw1 ip xfrm state list | grep -c '	encap type esp
 tap_check "it carries packets" pings
 tap_check "while IKE goes the same way" sh -c "swanctl --rekey --ike nat --uri unix://$XI_TMP/gw1.vici"
 tap_check "and packets go on" pings
+
+# From now on the wire gives gw1 another port, as a NAT does that has forgotten it. Nothing but gw1's packets tells gw2.
+nat() {
+	net_in wan nft -f - <<- END
+		table bridge nat {
+			chain forward { type filter hook forward priority 0
+				iifname "w1" udp sport 4500 udp sport set 61000
+				oifname "w1" udp dport 61000 udp dport set 4500
+			}
+		}
+	END
+}
+moved() { [ "$(gwip gw2 ip xfrm state list | grep -Ec 'sport (4500 dport 61000|61000 dport 4500)')" = 2 ]; }
+tap_check "a NAT in between takes another port" nat
+tap_check "packets go on" pings
+tap_check "MAPPING: charon moves both SAs to it" wait_for 10 moved
+tap_check "and packets still go on" pings
 tap_check "charon takes it down" ended nat
 capture_stop wan br
+tap_check "gw2 sent to the new port" test "$(pcap_count "$XI_TMP/wan-br.pcap" 'src 192.0.2.2 and udp dst port 61000 and udp[8:4] != 0')" -ge 50
 tap_is "no ESP without UDP" "$(pcap_count "$XI_TMP/wan-br.pcap" 'ip proto 50 or icmp')" 0
 # the SPI is not the four zero bytes that mark IKE
 tap_check "ESP in UDP both ways" test "$(pcap_count "$XI_TMP/wan-br.pcap" 'udp port 4500 and udp[8:4] != 0')" -ge 200
