@@ -113,9 +113,10 @@ nat() {
 }
 moved() { [ "$(gwip gw2 ip xfrm state list | grep -Ec 'sport (4500 dport 61000|61000 dport 4500)')" = 2 ]; }
 tap_check "a NAT in between takes another port" nat
-tap_check "packets go on" pings
+# charon deletes the SA and adds it anew: what comes in between is lost, with any kernel
+net_in h1 ping -q -c 50 -i 0.005 -W 2 10.1.2.2 > "$XI_TMP/moving"
 tap_check "MAPPING: charon moves both SAs to it" wait_for 10 moved
-tap_check "and packets still go on" pings
+tap_check "and packets go on" wait_for 10 pings # the policies come last
 tap_check "charon takes it down" ended nat
 capture_stop wan br
 tap_check "gw2 sent to the new port" test "$(pcap_count "$XI_TMP/wan-br.pcap" 'src 192.0.2.2 and udp dst port 61000 and udp[8:4] != 0')" -ge 50
