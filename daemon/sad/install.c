@@ -159,6 +159,7 @@ static int sa_install(struct xi_sad *sad, struct xi_sad_node *node, const struct
 		return err;
 	rec->sa.life &= ~(XI_SA_LARVAL | XI_SA_SOFT_EXPIRED);
 	rec->sa.add_time = time(NULL);
+	rec->sa.df = sad->df;
 	rec->sa.generation = larval ? larval->sa.generation + 1 : 1;
 	err = xi_window_take(sad, sa->replay_window, &rec->sa.window_slot, why);
 	if (err)

@@ -15,6 +15,7 @@ int xi_sad_create(struct xi_sad **out, const struct xi_sad_config *config,
 		return -ENOMEM;
 	sad->store = *store;
 	sad->carries = config->carries;
+	sad->df = config->df;
 	if (config->state_dir) {
 		sad->state_dir = strdup(config->state_dir);
 		if (!sad->state_dir)

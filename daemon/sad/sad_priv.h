@@ -106,6 +106,7 @@ struct xi_sad {
 	struct xi_store store;
 	char *state_dir;
 	bool (*carries)(const struct xi_sa *sa, const char **why);
+	enum xi_df df;
 	struct xi_sad_listener listeners[XI_SAD_LISTENERS];
 	unsigned int nlisteners;
 	struct xi_sad_events events;

@@ -1072,6 +1072,29 @@ static void soft_expiries_share_a_grace_period(void **state)
 	assert_int_equal(f->syncs, 1);
 }
 
+/* A setting of the host; what an SA says of itself (nopmtudisc) is in its flags. */
+static void sas_have_the_hosts_df(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sad_config config = { .df = XI_DF_SET };
+	struct xi_sa before = sa_no(1), after = sa_no(2), larval = sa_no(0);
+	const struct xi_sa_rec *rec;
+	unsigned int n;
+
+	assert_int_equal(add(f, &before), 0);
+	xi_sad_destroy(f->sad);
+	assert_int_equal(xi_sad_create(&f->sad, &config, &f->m->store), 0);
+	assert_int_equal(xi_sad_adopt(f->sad, &n), 0);
+	assert_int_equal(add(f, &after), 0);
+	assert_int_equal(xi_sad_alloc_spi(f->sad, &larval, 0x9000, 0x9000, 60, &rec), 0);
+	larval.id = rec->sa.id;
+	assert_int_equal(update(f, &larval, NULL), 0);
+	assert_int_equal(xi_sad_find(f->sad, &before.id)->sa.df, XI_DF_COPY);
+	assert_int_equal(xi_sad_find(f->sad, &after.id)->sa.df, XI_DF_SET);
+	assert_int_equal(xi_sad_find(f->sad, &larval.id)->sa.df, XI_DF_SET);
+	assert_int_equal(mem_store_sa(f->m, xi_sad_find(f->sad, &after.id)->sa.sa_index)->sa.df, XI_DF_SET);
+}
+
 /* The kernel's xfrm_state_update(). */
 static void update_follows_the_kernel(void **state)
 {
@@ -1371,6 +1394,7 @@ int main(void)
 		T(last_sequence_number_ends_an_sa),
 		T(hard_expiry_is_tried_again),
 		T(soft_expiries_share_a_grace_period),
+		T(sas_have_the_hosts_df),
 		T(update_follows_the_kernel),
 		T(update_clears_soft_expiry),
 		T(adoption_finds_everything_as_it_was),
