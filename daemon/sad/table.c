@@ -98,9 +98,8 @@ struct xi_sad_node *xi_sad_node(const struct xi_sad *sad, const struct xi_sa_id 
 uint32_t xi_sad_lookup(const struct xi_sad *sad, const struct xi_sa_id *id)
 {
 	const struct xi_sad_node *node = xi_sad_node(sad, id);
-	const struct xi_sa_rec *rec = node ? xi_sad_rec(sad, node->sa_index) : NULL;
 
-	return rec && !(rec->sa.life & XI_SA_LARVAL) ? node->sa_index : 0;
+	return node && __atomic_load_n(&node->known, __ATOMIC_ACQUIRE) ? node->sa_index : 0;
 }
 
 void xi_table_add(struct xi_sad *sad, struct xi_sad_node *node)
