@@ -15,9 +15,9 @@ struct xi_encap_ports {
 	struct xi_spd *spd;
 	struct xi_store store;
 	int fd;
-	bool behind;                 /* a write failed: all are written again */
-	uint32_t sas;                /* with encapsulation */
-	uint32_t counts[NPORTS];     /* by port; 0 of no use */
+	bool behind;		 /* a write failed: all are written again */
+	uint32_t sas;		 /* with encapsulation */
+	uint32_t counts[NPORTS]; /* by port; 0 of no use */
 };
 
 static int port_write(const struct xi_encap_ports *p, uint32_t port)
@@ -48,7 +48,8 @@ static int flag_write(const struct xi_encap_ports *p)
 static void write_failed(struct xi_encap_ports *p, int err)
 {
 	if (!p->behind)
-		log_warnx("UDP encapsulation: ports could not be made known to XDP: %s; packets to them may not be taken for ESP",
+		log_warnx("UDP encapsulation: ports could not be made known to XDP: %s; packets to "
+			  "them may not be taken for ESP",
 			  strerror(-err));
 	p->behind = true;
 }
@@ -124,7 +125,7 @@ static void recount(void *arg)
 static void sa_changed(void *arg, const struct xi_sa_rec *old, const struct xi_sa_rec *new)
 {
 	struct xi_encap_ports *p = arg;
-	uint16_t ports[4] = { 0 };
+	uint16_t ports[4] = {0};
 	uint32_t before = p->sas;
 	unsigned int i;
 	int err = 0, failed;
@@ -154,7 +155,7 @@ int xi_encap_ports_create(struct xi_encap_ports **out, struct xi_sad *sad, struc
 			  const struct xi_store *store, int fd)
 {
 	struct xi_encap_ports *p = calloc(1, sizeof(*p));
-	const struct xi_sad_listener listener = { .changed = sa_changed, .sync = sas_sync, .arg = p };
+	const struct xi_sad_listener listener = {.changed = sa_changed, .sync = sas_sync, .arg = p};
 
 	if (!p)
 		return -ENOMEM;

@@ -15,7 +15,7 @@
 
 #define LOCAL "192.0.2.1"
 #define PEER "192.0.2.2"
-#define ROOM 4                   /* ports that the map holds */
+#define ROOM 4 /* ports that the map holds */
 
 struct bed {
 	struct mem_store *m;
@@ -27,7 +27,7 @@ struct bed {
 
 static void set_local(struct bed *bed, const char *addr)
 {
-	struct xi_addr local = { 0 };
+	struct xi_addr local = {0};
 
 	local.family = sample_addr(local.addr, addr);
 	assert_int_equal(xi_spd_set_local(bed->spd, &local, 1), 0);
@@ -47,7 +47,7 @@ static unsigned int entries(struct bed *bed)
 
 static void bed_open(struct bed *bed)
 {
-	struct xi_sad_config config = { 0 };
+	struct xi_sad_config config = {0};
 	unsigned int n;
 
 	if (bed->fd < 0) {
@@ -58,7 +58,8 @@ static void bed_open(struct bed *bed)
 	assert_int_equal(xi_sad_adopt(bed->sad, &n), 0);
 	assert_int_equal(xi_spd_create(&bed->spd, bed->sad, &bed->m->store), 0);
 	n = entries(bed);
-	assert_int_equal(xi_encap_ports_create(&bed->ports, bed->sad, bed->spd, &bed->m->store, bed->fd), 0);
+	assert_int_equal(
+		xi_encap_ports_create(&bed->ports, bed->sad, bed->spd, &bed->m->store, bed->fd), 0);
 	assert_int_equal(entries(bed), n); /* the host's addresses are not known yet */
 	set_local(bed, LOCAL);
 }
@@ -95,7 +96,8 @@ static int teardown(void **state)
 	return 0;
 }
 
-static struct xi_sa encap_sa(const char *src, uint16_t sport, const char *dst, uint16_t dport, uint32_t spi)
+static struct xi_sa encap_sa(const char *src, uint16_t sport, const char *dst, uint16_t dport,
+			     uint32_t spi)
 {
 	struct xi_sa sa = sample_sa(src, dst, spi);
 
@@ -129,8 +131,10 @@ static bool flagged(const struct bed *bed)
 static void only_the_hosts_own_end_counts(void **state)
 {
 	struct bed *bed = *state;
-	struct xi_sa out = encap_sa(LOCAL, 4500, PEER, 53, 0x1000), in = encap_sa(PEER, 53, LOCAL, 4500, 0x1001);
-	struct xi_sa other = encap_sa(LOCAL, 14500, PEER, 4500, 0x1002), plain = sample_sa(LOCAL, PEER, 0x1003);
+	struct xi_sa out = encap_sa(LOCAL, 4500, PEER, 53, 0x1000),
+		     in = encap_sa(PEER, 53, LOCAL, 4500, 0x1001);
+	struct xi_sa other = encap_sa(LOCAL, 14500, PEER, 4500, 0x1002),
+		     plain = sample_sa(LOCAL, PEER, 0x1003);
 	struct xi_sa through = encap_sa("198.51.100.1", 7, "198.51.100.2", 9, 0x1004);
 
 	bed_open(bed);
@@ -239,10 +243,8 @@ static void a_full_map_is_tried_again(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(only_the_hosts_own_end_counts),
-		T(an_update_moves_the_port),
-		T(the_hosts_addresses_may_change),
-		T(a_restart_finds_the_ports_again),
+		T(only_the_hosts_own_end_counts),  T(an_update_moves_the_port),
+		T(the_hosts_addresses_may_change), T(a_restart_finds_the_ports_again),
 		T(a_full_map_is_tried_again),
 	};
 
