@@ -48,8 +48,7 @@ static int flag_write(const struct xi_encap_ports *p)
 static void write_failed(struct xi_encap_ports *p, int err)
 {
 	if (!p->behind)
-		log_warnx("UDP encapsulation: ports could not be made known to XDP: %s; packets to "
-			  "them may not be taken for ESP",
+		log_warnx("UDP encapsulation: ports could not be made known to XDP: %s; packets to them may not be taken for ESP",
 			  strerror(-err));
 	p->behind = true;
 }

@@ -252,8 +252,10 @@ static bool tmpl_met(const struct xi_tmpl *tmpl, const struct xi_sa_path *path, 
 	return tmpl->optional;
 }
 
-/* The first SA in tunnel mode from the k-th on, NULL: none. The kernel's
- * secpath_has_nontransport(). */
+/*
+ * The first SA in tunnel mode from the k-th on, NULL: none. The kernel's
+ * secpath_has_nontransport().
+ */
 static const struct xi_sa *path_tunnel(const struct xi_sa_path *path, uint32_t k)
 {
 	for (; k < path->n; k++)

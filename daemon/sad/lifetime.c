@@ -25,8 +25,10 @@ static bool age_reached(uint64_t now, uint64_t since, uint64_t limit)
 	return limit && limit != NO_LIMIT && now >= since && now - since >= limit;
 }
 
-/* RFC 4303 section 3.3.3: the counter must not cycle, so behind its last number nothing can be
- * sent. */
+/*
+ * RFC 4303 section 3.3.3: the counter must not cycle, so behind its last number nothing can be
+ * sent.
+ */
 static bool numbers_used(const struct xi_sa_rec *rec, bool hard)
 {
 	uint64_t oseq = __atomic_load_n(&rec->state->oseq, __ATOMIC_RELAXED);
@@ -76,8 +78,7 @@ static void node_expire(struct xi_sad *sad, struct xi_sad_node *node, struct xi_
 	__atomic_store_n(&node->rec->state->expired, 1, __ATOMIC_RELEASE);
 	err = xi_sad_detach(sad, node, &round->doomed);
 	if (err)
-		log_warnx("an SA reached its hard lifetime but could not be deleted: %s; trying "
-			  "again",
+		log_warnx("an SA reached its hard lifetime but could not be deleted: %s; trying again",
 			  strerror(-err));
 	else
 		event_expire(sad, node->rec, true);
@@ -107,8 +108,10 @@ static uint64_t distance(uint64_t a, uint64_t b)
 	return a < b ? b - a : a - b;
 }
 
-/* Of the other direction's SAs the one that came at about the same time; of several, the one as
- * many rekeys old. */
+/*
+ * Of the other direction's SAs the one that came at about the same time; of several, the one as
+ * many rekeys old.
+ */
 static struct xi_sad_node *node_nearest(const struct xi_sad *sad, const struct xi_sad_node *node)
 {
 	const struct xi_sa *sa = &node->rec->sa;
@@ -144,8 +147,10 @@ static struct xi_sad_node *node_mate(const struct xi_sad *sad, const struct xi_s
 	return mate && node_nearest(sad, mate) == node ? mate : NULL;
 }
 
-/* SA_DELETE_REQ of the receive record: an inbound SA goes with its outbound pair, and the other way
- * round. */
+/*
+ * SA_DELETE_REQ of the receive record: an inbound SA goes with its outbound pair, and the other way
+ * round.
+ */
 static void hard_expire(struct xi_sad *sad, struct xi_sad_node *node, struct xi_sad_round *round)
 {
 	struct xi_sad_node *mate = node->rec->sa.life & XI_SA_LARVAL ? NULL : node_mate(sad, node);
@@ -180,8 +185,7 @@ static void sa_tick(struct xi_sad *sad, struct xi_sad_node *node, uint64_t now,
 		return;
 	err = xi_reserve_extend(node->reserve, sad->state_dir, node->rec->state);
 	if (err)
-		log_warnx("sequence numbers of SPI 0x%08x cannot be reserved in %s: %s; its "
-			  "traffic will stop",
+		log_warnx("sequence numbers of SPI 0x%08x cannot be reserved in %s: %s; its traffic will stop",
 			  node->id.spi, sad->state_dir ? sad->state_dir : "(no state directory)",
 			  strerror(-err));
 }

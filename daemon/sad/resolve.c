@@ -296,8 +296,7 @@ void xi_spd_sas_changed(struct xi_spd *spd)
 	if (olds && changed)
 		err = resolve_all(spd, olds, changed);
 	if (err)
-		log_warnx("policies could not be brought up to date with the SAs: %s; traffic may "
-			  "keep to old SAs or stop",
+		log_warnx("policies could not be brought up to date with the SAs: %s; traffic may keep to old SAs or stop",
 			  strerror(-err));
 	free(olds);
 	free(changed);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* SAs by what a packet shows of them, for workers without a lock: by id, and in transport mode by
- * their addresses. */
+/*
+ * SAs by what a packet shows of them, for workers without a lock: by id, and in transport mode by
+ * their addresses.
+ */
 #include "sad/sad_priv.h"
 
 #include <errno.h>
@@ -18,8 +20,10 @@ static uint64_t fold(uint64_t a, uint64_t b)
 	return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-/* Multiply and fold under secret seeds: a peer chooses SPIs, and must not be able to choose
- * buckets. */
+/*
+ * Multiply and fold under secret seeds: a peer chooses SPIs, and must not be able to choose
+ * buckets.
+ */
 static unsigned long hash_words(const struct xi_sad_tables *t, const uint64_t w[6])
 {
 	uint64_t h = fold(w[0] ^ t->seeds[0], w[1] ^ t->seeds[1]);

@@ -122,8 +122,7 @@ int xi_window_take(struct xi_sad *sad, uint32_t replay_window, uint32_t *slot, c
 	order = window_order(replay_window);
 	*slot = window_find(w, order);
 	if (*slot == XI_NO_SLOT) {
-		*why = "no room for another replay window of this size; ask for a smaller one, 480 "
-		       "packets always fit";
+		*why = "no room for another replay window of this size; ask for a smaller one, 480 packets always fit";
 		return -ENOSPC;
 	}
 	w->chunks[*slot / CHUNK] &= ~run_mask(order, *slot % CHUNK);

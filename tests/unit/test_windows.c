@@ -183,8 +183,10 @@ static void freed_runs_join(void **state)
 	assert_int_equal(find(bed, 102)->sa.window_slot, 2 * 16);
 }
 
-/* Whatever comes and goes: no slot has two owners, each run is aligned, whole, and zeroed when it
- * is new. */
+/*
+ * Whatever comes and goes: no slot has two owners, each run is aligned, whole, and zeroed when it
+ * is new.
+ */
 static void owners_never_overlap(void **state)
 {
 	static const uint32_t windows[] = {481, 8161, 20000, 40000, 65536, 32};
