@@ -224,7 +224,7 @@ static bool cover(const struct xi_sa_ctx *ctx, uint8_t *ip, uint32_t offset, uin
 enum xi_reason xi_ah_out_job(const struct xi_sa_ctx *ctx, const struct xi_frame *frame,
 			     struct xi_ah_saved *saved, struct xi_aead_job *job)
 {
-	if (frame->offset > XI_AH_HDR_MAX)
+	if (frame->offset > XI_AH_HDR_MAX || frame->len < frame->offset + ah_filled(ctx))
 		return XI_DROP_WORKER_MALFORMED;
 	xi_job_init(ctx, frame->seq, frame->ip + frame->offset + XI_AH_HDR_LEN, job);
 	job->clear_len = frame->clear_len;

@@ -164,5 +164,7 @@ static bool mute6(uint8_t *ip6, uint32_t hdr_len, bool out)
 
 bool xi_ah_mute(uint8_t *ip, uint32_t hdr_len, bool out)
 {
-	return ip[0] >> 4 == 4 ? mute4(ip, hdr_len, out) : mute6(ip, hdr_len, out);
+	if (ip[0] >> 4 == 4)
+		return mute4(ip, hdr_len, out);
+	return ip[0] >> 4 == 6 && mute6(ip, hdr_len, out);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* AH against packets made by others; its lengths, its place, and what comes out of it. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -579,6 +580,51 @@ static void received_lengths_must_be_those_of_the_icv(void **state)
 	}
 }
 
+/* A packet that ends within AH's padding, of somebody who has the key. */
+static void padding_beyond_the_packet_is_refused(void **state)
+{
+	static struct test_pkt p;
+	static struct test_ah t;
+
+	test_ah_init(&t, 4, true, XI_AUTH_HMAC_SHA256, 0);
+	for (uint32_t len = 28; len <= 32; len++) {
+		sealed_packet(&t, &p, 20);
+		p.pkt.len = 20 + len;
+		p.pkt.tailroom += 32 - len;
+		put16(p.pkt.data + 2, p.pkt.len);
+		seal_as_it_stands(&t, &p, 20);
+		assert_int_equal(test_ah_open(&t, &p.pkt, NULL), len == 32 ? XI_NONE : XI_DROP_SHORT);
+	}
+}
+
+/* Neither a packet whose ICV nobody looked at, nor one that an engine gave up on. */
+static void what_was_not_verified_does_not_pass(void **state)
+{
+	struct xi_esp_tally tally = {.now = 1000};
+	enum xi_crypto_status status;
+	static struct test_pkt p;
+	static struct test_ah t;
+	struct xi_ah_saved saved;
+	struct xi_aead_job job;
+	struct xi_esp_in in;
+
+	test_ah_init(&t, 4, true, XI_AUTH_HMAC_SHA1, 0);
+	sealed_packet(&t, &p, 60);
+	assert_int_equal(xi_ah_in_prepare(&t.ctx, &p.pkt, &job, &in, &saved), XI_NONE);
+	assert_int_equal(job.status, -EINPROGRESS);
+	xi_ah_restore(&saved);
+	assert_int_equal(xi_ah_in_finish(&t.ctx, &p.pkt, &job, &in, &tally, &status), XI_DROP_ICV);
+	assert_int_equal(status, XI_CRYPTO_GENERIC_ERROR);
+	job.status = -EIO;
+	xi_in_verify(&t.ctx, &job, &in, 1);
+	assert_int_equal(xi_ah_in_finish(&t.ctx, &p.pkt, &job, &in, &tally, &status), XI_DROP_CRYPTO);
+	assert_int_equal(status, XI_CRYPTO_GENERIC_ERROR);
+	assert_int_equal(xi_ah_out_finish(&t.ctx, &job, &tally), XI_DROP_CRYPTO);
+	assert_int_equal(tally.packets, 0);
+	assert_int_equal(t.state.other_failed, 2);
+	assert_int_equal(t.state.top, 0);
+}
+
 /* Every length up to the whole packet, each in a buffer of exactly that size. */
 static void cut_short_packets_are_refused(void **state)
 {
@@ -654,6 +700,8 @@ int main(void)
 		cmocka_unit_test(transport_mode_carries_every_protocol),
 		cmocka_unit_test(an_empty_payload_goes_there_and_back),
 		cmocka_unit_test(received_lengths_must_be_those_of_the_icv),
+		cmocka_unit_test(padding_beyond_the_packet_is_refused),
+		cmocka_unit_test(what_was_not_verified_does_not_pass),
 		cmocka_unit_test(cut_short_packets_are_refused),
 		cmocka_unit_test(other_packets_are_none_of_the_sa),
 	};

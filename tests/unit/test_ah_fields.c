@@ -195,8 +195,8 @@ static void options_that_contradict_themselves_are_refused(void **state)
 		{ 7, 9, 4, 0, 0, 0, 0, 0 }, /* beyond the header */
 		{ 148, 9, 0, 0 },
 		{ 1, 1, 1, 1, 1, 1, 1, 148 }, /* no room for a length */
-		{ 131, 2, 1 },		/* no pointer */
-		{ 137, 2, 1 },
+		{ 131, 2, 8, 1 },	/* no pointer */
+		{ 137, 2, 8, 1 },
 		{ 131, 7, 3, 1, 2, 3, 4 }, /* pointer into itself */
 		{ 137, 7, 0, 1, 2, 3, 4 },
 	};
@@ -382,10 +382,11 @@ static void chains_beyond_the_bound_are_refused(void **state)
 	data[1] += 8;
 	len = with_ext(ip, IPPROTO_HOPOPTS, data, most + 8);
 	assert_true(refused(&t, ip, len));
-	put16(ip + 4, 8 + most + 2 + 8 + t.ctx.ah_len);
+	put16(ip + 4, len + t.ctx.ah_len - 40);
 	ip[40] = IPPROTO_AH;
 	test_pkt_set(&p, ip, len + t.ctx.ah_len);
-	assert_false(accepted(&t, &p));
+	memcpy(p.pkt.data + len - 8, "\xfd\4\0\0\0\0\x10\0\0\0\0\1", 12);
+	assert_int_equal(test_ah_open(&t, &p.pkt, NULL), XI_DROP_WORKER_MALFORMED);
 }
 
 /* RFC 6946: a whole packet all the same. Nothing says that its header changes on the way. */
@@ -425,24 +426,30 @@ static void an_atomic_fragment_is_received(void **state)
 static void hostile_frames_are_refused_and_unchanged(void **state)
 {
 	static struct test_pkt p, before;
+	static uint8_t ip[400], data[350];
 	static struct test_ah t;
 	struct xi_ah_saved saved;
 	struct xi_aead_job job;
-	uint8_t ip[120];
 
-	for (int family = 4; family <= 6; family += 2) {
-		test_ah_init(&t, family, true, XI_AUTH_HMAC_SHA1, 0);
-		if (family == 4)
+	for (int kind = 0; kind < 4; kind++) {
+		uint32_t good = kind == 0 ? 20 : 40;
+
+		test_ah_init(&t, kind == 0 ? 4 : 6, true, XI_AUTH_HMAC_SHA1, 0);
+		if (kind == 0)
 			test_inner4(ip, sizeof(ip), 0x77);
 		else
 			test_inner6(ip, sizeof(ip), 0x77);
+		if (kind == 2) /* options that go on behind every bound */
+			with_ext(ip, IPPROTO_HOPOPTS, data, sizeof(data));
+		if (kind == 3) /* no version of IP */
+			ip[0] = 0x75;
 		test_pkt_set(&p, ip, sizeof(ip));
 		before = p;
-		for (uint32_t offset = 0; offset < 80; offset++) {
+		for (uint32_t offset = 0; offset < 420; offset++) {
 			struct xi_frame frame = { p.pkt.data, sizeof(ip), offset, 0, 1 };
 
-			if (offset == (family == 4 ? 20 : 40))
-				continue;
+			if (offset == good && kind < 3)
+				frame.len = offset + 23; /* one byte less than AH has */
 			assert_int_equal(xi_ah_out_job(&t.ctx, &frame, &saved, &job),
 					 XI_DROP_WORKER_MALFORMED);
 			assert_memory_equal(&before, &p, sizeof(p));
