@@ -1,0 +1,27 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# timeout: 600
+#
+# AH against Linux's own: each algorithm, tunnel and transport mode, all combinations of families, with and without ESN.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+. tests/lib/tap.sh
+. tests/lib/netns.sh
+. tests/lib/peer.sh
+. tests/lib/uml.sh
+. tests/lib/uml_matrix.sh
+need_root
+need_tools ip ethtool jq
+matrix_carries ah || tap_skip_all "xipsec does not carry AH"
+
+matrix_up
+for esn in no-esn esn; do
+	for outer in 4 6; do
+		for inner in 4 6; do
+			matrix_group tunnel $outer $inner $esn plain < <(ah_rows)
+		done
+		! matrix_carries transport || matrix_group transport $outer $outer $esn plain < <(ah_rows)
+	done
+done
+tap_check "the daemon stops cleanly" stop_daemon gw1
+tap_done

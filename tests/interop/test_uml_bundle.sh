@@ -1,0 +1,27 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# timeout: 600
+#
+# A transport SA inside a tunnel SA, against Linux's own: ESP and AH in each order, all combinations of families, with and
+# without ESN.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+. tests/lib/tap.sh
+. tests/lib/netns.sh
+. tests/lib/peer.sh
+. tests/lib/uml.sh
+. tests/lib/uml_matrix.sh
+need_root
+need_tools ip ethtool jq
+matrix_carries bundle || tap_skip_all "xipsec does not carry bundles"
+
+matrix_up
+for esn in no-esn esn; do
+	for outer in 4 6; do
+		for inner in 4 6; do
+			matrix_group bundle $outer $inner $esn plain < <(bundle_rows)
+		done
+	done
+done
+tap_check "the daemon stops cleanly" stop_daemon gw1
+tap_done

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# shellcheck shell=bash disable=SC2154
+# A Linux 6.1 kernel with its own ESP and AH on the wan of tests/lib/netns.sh: user-mode Linux, one process tree of this host.
+# Source tests/lib/netns.sh first.
+#
+#   h1 === gw1 === wan --- vu in a namespace "uml": vec0 of the kernel has it by a packet socket
+#
+#   uml_up            after net_up: boots it in a namespace "uml"; vec0 has gw2's addresses. Skips the whole file when there
+#                     is no user-mode Linux or it does not boot
+#   uml_run           runs a bash script (stdin) in it; prints its output, returns its status. 125: no answer
+
+UML_DIR=$XI_TMP/uml
+UML_BOOT_SECONDS=60
+UML_SECONDS=120            # a command
+UML_LIFE_SECONDS=1800      # for the case that nobody is left to end it
+
+# Prints why there can be none.
+uml_missing() {
+	local t
+	for t in linux.uml cc timeout; do
+		command -v $t > /dev/null || { echo "$t is not installed; run make deps"; return 1; }
+	done
+	[ "$(uname -m)" = x86_64 ] || { echo "user-mode Linux is packaged for x86-64 alone"; return 1; }
+	[ -d /usr/lib/uml/modules ] || { echo "no modules under /usr/lib/uml/modules; run make deps"; return 1; }
+}
+
+# vu has no address and no IPv6: the host's stack must not answer in the kernel's place
+uml_net() {
+	net_add uml && net_in uml sh -c 'echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6' &&
+		net_veth uml vu wan uml "$XI_WAN_MTU" && net_in wan ip link set dev uml master br &&
+		net_in uml ip link set dev vu promisc on
+}
+
+uml_start() {
+	local net="vec0:transport=raw,ifname=vu,depth=128,gro=0,mtu=$XI_WAN_MTU,mac=02:00:00:00:02:02"
+	mkdir -p "$UML_DIR" && echo 0 > "$UML_DIR/last"
+	cc -O2 -Wall -Werror -fPIC -shared -o "$UML_DIR/xstate.so" vmtest/uml-xstate.c || return 1
+	LD_PRELOAD=$UML_DIR/xstate.so nsenter --net="/run/netns/$XI_NS-uml" -- timeout -k 3 "$UML_LIFE_SECONDS" \
+		linux.uml mem=256M root=/dev/root rootfstype=hostfs rootflags=/ ro "init=$PWD/vmtest/uml-init" \
+		"umldir=$UML_DIR" "umlsrc=$PWD" con=null con0=null,fd:1 quiet loglevel=3 panic=1 "$net" \
+		> "$UML_DIR/console" 2>&1 < /dev/null &
+	xi_pids[uml]=$!
+	wait_for "$UML_BOOT_SECONDS" uml_settled "$UML_DIR/ready" && [ -s "$UML_DIR/ready" ]
+}
+
+# The file is there, or nobody is left to write it: a process that has ended has no command line.
+uml_settled() {
+	[ -s "$1" ] || ! read -r -d '' _ < "/proc/${xi_pids[uml]}/cmdline"
+}
+
+uml_up() {
+	local why
+	why=$(uml_missing) || tap_skip_all "$why"
+	if ! uml_net > "$XI_TMP/uml.log" 2>&1; then
+		tap_not_ok "a namespace for user-mode Linux" "$(< "$XI_TMP/uml.log")"
+		tap_done
+	fi
+	if ! uml_start >> "$XI_TMP/uml.log" 2>&1; then
+		tap_comment "$(tail -n 20 "$XI_TMP/uml.log")"
+		tap_comment "$(tail -n 40 "$UML_DIR/console")"
+		tap_skip_all "user-mode Linux does not boot here: $(head -n 1 "$UML_DIR/console")"
+	fi
+	tap_check "user-mode Linux $(< "$UML_DIR/ready") on the wire" uml_config || tap_done
+}
+
+uml_config() {
+	uml_run <<- END
+		set -e
+		for d in all default; do
+			echo 0 > /proc/sys/net/ipv4/conf/\$d/rp_filter
+			echo 0 > /proc/sys/net/ipv6/conf/\$d/accept_dad
+			echo 0 > /proc/sys/net/ipv6/conf/\$d/router_solicitations
+		done
+		ip -batch - <<- LINES
+			link set dev vec0 up
+			addr add 192.0.2.2/24 dev vec0
+			addr add 2001:db8::2/64 dev vec0 nodad
+			route add default via 192.0.2.1
+			route add default via 2001:db8::1
+		LINES
+	END
+}
+
+uml_run() {
+	local n f
+	n=$(($(< "$UML_DIR/last") + 1))
+	f=$UML_DIR/$n
+	echo $n > "$UML_DIR/last"
+	cat > "$f.new" && mv "$f.new" "$f.cmd"
+	wait_for "$UML_SECONDS" uml_settled "$f.rc"
+	[ -e "$f.out" ] && cat "$f.out"
+	if [ ! -s "$f.rc" ]; then
+		echo "user-mode Linux did not answer; its console:"
+		tail -n 20 "$UML_DIR/console"
+		return 125
+	fi
+	return "$(< "$f.rc")"
+}
