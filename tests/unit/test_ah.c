@@ -683,6 +683,88 @@ static void other_packets_are_none_of_the_sa(void **state)
 	assert_int_equal(t.state.replay_failed, 1);
 }
 
+/* The SA as the control side has it, of the same key. */
+static void engine_sa(struct test_sa *s, const struct test_ah *t, const struct xi_engine *engine)
+{
+	bool gmac = t->auth == XI_AUTH_NONE;
+
+	test_sa_default(s, t->ctx.family == 4 ? XI_IPV4 : XI_IPV6);
+	s->sa.id.proto = XI_AH;
+	s->sa.mode = t->ctx.transport ? XI_TRANSPORT : XI_TUNNEL;
+	s->sa.flags |= t->sa.flags;
+	s->sa.alg = s->raw.alg = gmac ? XI_ALG_AES_GMAC : XI_ALG_NONE;
+	s->sa.auth = s->raw.auth = t->auth;
+	s->sa.icv_len = t->ctx.icv_len;
+	s->sa.key_bits = gmac ? 128 : 0;
+	s->sa.auth_bits = gmac ? 0 : (uint32_t)t->key_len * 8;
+	s->raw.auth_len = gmac ? 0 : (uint32_t)t->key_len;
+	s->raw.len = (uint32_t)t->key_len + (gmac ? 4 : 0);
+	memcpy(s->raw.key, t->key, t->key_len);
+	if (gmac)
+		memcpy(s->raw.key + t->key_len, t->ctx.salt, 4);
+	test_sa_start(s, engine);
+	assert_int_equal(s->ctx.ah_len, t->ctx.ah_len);
+}
+
+static void engine_packet(struct test_sa *s, struct test_ah *t, const uint8_t *clear, size_t len)
+{
+	static struct test_pkt want, got;
+	struct xi_ah_saved saved;
+	struct xi_aead_job job;
+	struct xi_frame frame;
+
+	test_pkt_set(&want, clear, len);
+	assert_int_equal(test_ah_seal(t, 7, &want.pkt), XI_NONE);
+	test_pkt_set(&got, clear, len);
+	assert_int_equal(xi_ah_frame(&s->ctx, 7, &got.pkt, &frame), XI_NONE);
+	assert_int_equal(xi_ah_out_job(&s->ctx, &frame, &saved, &job), XI_NONE);
+	s->engine->seal(s->crypto, &job, 1);
+	assert_int_equal(job.status, 0);
+	xi_ah_restore(&saved);
+	expect_pkt(s->engine->name, &got, want.pkt.data, want.pkt.len);
+	for (int bad = 1; bad >= 0; bad--) {
+		struct xi_esp_in in;
+
+		got.pkt.data[got.pkt.len - 1] ^= (uint8_t)bad;
+		assert_int_equal(xi_ah_in_prepare(&s->ctx, &got.pkt, &job, &in, &saved), XI_NONE);
+		s->engine->open(s->crypto, &job, 1);
+		assert_int_equal(job.status, bad ? -EBADMSG : 0);
+		xi_ah_restore(&saved);
+		got.pkt.data[got.pkt.len - 1] ^= (uint8_t)bad;
+		expect_pkt(s->engine->name, &got, want.pkt.data, want.pkt.len);
+	}
+}
+
+/* Every algorithm of AH, by each engine, with a kept key and without. */
+static void engines_make_the_same_packets(void **state)
+{
+	static const char *const names[] = { "openssl", "ipsec-mb" };
+	static uint8_t clear[1500];
+	static struct test_sa s;
+	static struct test_ah t;
+
+	for (unsigned int kind = 0; kind < 16 * AUTHS; kind++) {
+		const struct xi_engine *engine = xi_engine_find(names[kind & 1]);
+		bool v6 = kind & 2;
+
+		if (!engine) {
+			print_message("engine %s is not usable on this CPU\n", names[kind & 1]);
+			continue;
+		}
+		test_ah_init(&t, v6 ? 6 : 4, kind & 4, kind / 16, kind & 8 ? XFRM_STATE_ESN : 0);
+		engine_sa(&s, &t, engine);
+		for (uint16_t len = 60; len <= 1500; len += 97) {
+			if (v6)
+				test_inner6(clear, len, 0x28);
+			else
+				test_inner4(clear, len, 0x28);
+			s.ctx.key = len & 1 ? s.key : NULL;
+			engine_packet(&s, &t, clear, len);
+		}
+		test_sa_stop(&s);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -704,6 +786,7 @@ int main(void)
 		cmocka_unit_test(what_was_not_verified_does_not_pass),
 		cmocka_unit_test(cut_short_packets_are_refused),
 		cmocka_unit_test(other_packets_are_none_of_the_sa),
+		cmocka_unit_test(engines_make_the_same_packets),
 	};
 
 	return cmocka_run_group_tests_name("ah", tests, NULL, NULL);
