@@ -93,7 +93,9 @@ static enum xi_reason place_transport(const struct xi_sa_ctx *ctx, const uint8_t
 	return XI_NONE;
 }
 
-/* Moves the packet's bounds; false: no room, or too long for an IP packet, and nothing was moved. */
+/*
+ * Moves the packet's bounds; false: no room, or too long for an IP packet, and nothing was moved.
+ */
 static bool grow(const struct xi_sa_ctx *ctx, struct xi_pkt *pkt, uint32_t len)
 {
 	uint32_t front = xi_ah_overhead(ctx), room = pkt->tailroom + (pkt->len - len);

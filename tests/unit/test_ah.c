@@ -138,7 +138,7 @@ static void shared_vector(const json_t *v)
 		     gmac ? XI_AUTH_NONE : XI_AUTH_HMAC_SHA256, XFRM_STATE_ALIGN4);
 	t.ctx.spi_be = htonl((uint32_t)strtoul(vec_str(v, "spi"), NULL, 16));
 	assert_int_equal(t.ctx.icv_len * 8, vec_int(v, "icv_bits"));
-	assert_int_equal(vec_hex(v, gmac ? "enc_key" : "auth_key", t.key, sizeof(t.key)), t.key_len);
+	t.key_len = vec_hex(v, gmac ? "enc_key" : "auth_key", t.key, sizeof(t.key));
 	if (gmac)
 		vec_hex(v, "salt", t.ctx.salt, sizeof(t.ctx.salt));
 	if (tunnel)
@@ -222,7 +222,8 @@ static void random_packets_go_there_and_back(void **state)
 		if (transport)
 			inner = outer;
 		test_ah_init(&t, outer, transport, turn / 8 % AUTHS,
-			     (turn & 16 ? XFRM_STATE_ESN : 0) | (turn & 32 ? XFRM_STATE_ALIGN4 : 0));
+			     (turn & 16 ? XFRM_STATE_ESN : 0) |
+				     (turn & 32 ? XFRM_STATE_ALIGN4 : 0));
 		random_packet(clear, inner, len);
 		test_pkt_set(&p, clear, len);
 		assert_int_equal(test_ah_seal(&t, seq, &p.pkt), XI_NONE);
@@ -416,9 +417,10 @@ static void nothing_grows_beyond_65535(void **state)
 
 			pkt = (struct xi_pkt){ buf + 128, len, 128, sizeof(buf) - 128 - len };
 			if (v6)
-				test_inner6(pkt.data, (uint16_t)len, 0), put16(pkt.data + 4, len - 40);
+				test_inner6(pkt.data, (uint16_t)most, 0);
 			else
-				test_inner4(pkt.data, (uint16_t)len, 0);
+				test_inner4(pkt.data, (uint16_t)most, 0);
+			put16(pkt.data + (v6 ? 4 : 2), v6 ? len - 40 : len);
 			assert_int_equal(xi_ah_frame(&t.ctx, 1, &pkt, &frame),
 					 over ? XI_DROP_TOO_BIG : XI_NONE);
 		}
@@ -493,7 +495,9 @@ static void what_the_tunnel_carries_is_judged(void **state)
 	}
 }
 
-/* Section 2.1: any protocol; 59 is no dummy packet here, and other bits of ECN are not looked at. */
+/*
+ * Section 2.1: any protocol; 59 is no dummy packet here, and other bits of ECN are not looked at.
+ */
 static void transport_mode_carries_every_protocol(void **state)
 {
 	static uint8_t want[64];
@@ -563,8 +567,9 @@ static void received_lengths_must_be_those_of_the_icv(void **state)
 		enum xi_reason why;
 
 		test_ah_init(&t, cases[i].family, true, XI_AUTH_HMAC_SHA256, cases[i].flags);
-		t.ctx.ah_len = (uint8_t)(cases[i].ah_len < 256 && cases[i].ah_len >= 28 ? cases[i].ah_len
-											: 32);
+		t.ctx.ah_len = 32;
+		if (cases[i].ah_len < 256 && cases[i].ah_len >= 28)
+			t.ctx.ah_len = (uint8_t)cases[i].ah_len;
 		sealed_packet(&t, &p, (uint16_t)(at + 21));
 		t.ctx.ah_len = (uint8_t)xi_ah_len(&t.ctx);
 		p.pkt.data[at + 1] = (uint8_t)(cases[i].ah_len / 4 - 2);
@@ -593,7 +598,8 @@ static void padding_beyond_the_packet_is_refused(void **state)
 		p.pkt.tailroom += 32 - len;
 		put16(p.pkt.data + 2, p.pkt.len);
 		seal_as_it_stands(&t, &p, 20);
-		assert_int_equal(test_ah_open(&t, &p.pkt, NULL), len == 32 ? XI_NONE : XI_DROP_SHORT);
+		assert_int_equal(test_ah_open(&t, &p.pkt, NULL),
+				 len == 32 ? XI_NONE : XI_DROP_SHORT);
 	}
 }
 
@@ -617,7 +623,8 @@ static void what_was_not_verified_does_not_pass(void **state)
 	assert_int_equal(status, XI_CRYPTO_GENERIC_ERROR);
 	job.status = -EIO;
 	xi_in_verify(&t.ctx, &job, &in, 1);
-	assert_int_equal(xi_ah_in_finish(&t.ctx, &p.pkt, &job, &in, &tally, &status), XI_DROP_CRYPTO);
+	assert_int_equal(xi_ah_in_finish(&t.ctx, &p.pkt, &job, &in, &tally, &status),
+			 XI_DROP_CRYPTO);
 	assert_int_equal(status, XI_CRYPTO_GENERIC_ERROR);
 	assert_int_equal(xi_ah_out_finish(&t.ctx, &job, &tally), XI_DROP_CRYPTO);
 	assert_int_equal(tally.packets, 0);
