@@ -203,8 +203,8 @@ static void options_that_contradict_themselves_are_refused(void **state)
 		{ 7, 9, 4, 0, 0, 0, 0, 0 }, /* beyond the header */
 		{ 148, 9, 0, 0 },
 		{ 1, 1, 1, 1, 1, 1, 1, 148 }, /* no room for a length */
-		{ 131, 2, 8, 1 },	/* no pointer */
-		{ 137, 2, 8, 1 },
+		{ 131, 2, 7, 3, 1, 1, 1, 1 }, /* no pointer */
+		{ 137, 2, 7, 3, 1, 1, 1, 1 },
 		{ 131, 7, 3, 1, 2, 3, 4 }, /* pointer into itself */
 		{ 137, 7, 0, 1, 2, 3, 4 },
 	};
@@ -419,6 +419,7 @@ static void an_atomic_fragment_is_received(void **state)
 	assert_true(refused(&t, ip, len - 24));
 	put16(ip + 4, len - 40);
 	ip[40] = IPPROTO_AH;
+	ip[41] = 9; /* reserved, and no length */
 	memset(ip + 48, 0, 32);
 	memcpy(ip + 48, "\xfd\4\0\0\0\0\x10\0\0\0\0\1", 12);
 	test_pkt_set(&p, ip, len);
