@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * libFuzzer target for AH. The first two bytes choose the SA and what is done; the rest is either a packet as
- * it comes from the wire, or options or extension headers and a payload of somebody who has the key (sealed
- * here, so that what lies behind the ICV is reached), or a packet to seal. ICVs are OpenSSL's own.
+ * libFuzzer target for AH. The first two bytes choose the SA and what is done; the rest is either a
+ * packet as it comes from the wire, or options or extension headers and a payload of somebody who
+ * has the key (sealed here, so that what lies behind the ICV is reached), or a packet to seal. ICVs
+ * are OpenSSL's own.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -46,8 +47,8 @@ static void put16(uint8_t *p, size_t v)
 }
 
 /*
- * Bits 2 to 7 of the first byte: family, ESN, mode, one family inside, DSCP, padding. Of the second: the
- * algorithm (AES-GMAC, HMAC-SHA-256 or -1) and ECN.
+ * Bits 2 to 7 of the first byte: family, ESN, mode, one family inside, DSCP, padding. Of the
+ * second: the algorithm (AES-GMAC, HMAC-SHA-256 or -1) and ECN.
  */
 static void sa_make(struct fuzz_sa *f, uint8_t bits, uint8_t alg)
 {
@@ -178,8 +179,8 @@ static void run_wire(struct fuzz_sa *f, uint8_t *buf, size_t size)
 }
 
 /*
- * Extension headers of the fuzzer's bytes, as their lengths have them, at most n; their protocols are chosen
- * by it, too. Returns how many bytes they took.
+ * Extension headers of the fuzzer's bytes, as their lengths have them, at most n; their protocols
+ * are chosen by it, too. Returns how many bytes they took.
  */
 static size_t chain(uint8_t *ip6, const uint8_t *data, size_t size, unsigned int n)
 {
@@ -202,7 +203,10 @@ static size_t chain(uint8_t *ip6, const uint8_t *data, size_t size, unsigned int
 	return at - 40;
 }
 
-/* IP header, and AH behind it, around what the fuzzer says of options, extension headers, AH and payload. */
+/*
+ * IP header, and AH behind it, around what the fuzzer says of options, extension headers, AH and
+ * payload.
+ */
 static size_t build(const struct fuzz_sa *f, uint8_t *ip, const uint8_t *data, size_t size)
 {
 	size_t hdr, used;
@@ -298,14 +302,16 @@ static void run_outbound(struct fuzz_sa *f, uint8_t *data, size_t size, bool fit
 		if (!routed) {
 			require(!open_packet(f, &pkt, true));
 			require(pkt.len <= size);
-			if (f->ctx.transport && f->ctx.family == 4) /* and its checksum, which may have been wrong */
+			/* but for its checksum, which may have been wrong */
+			if (f->ctx.transport && f->ctx.family == 4)
 				memcpy(data + 10, pkt.data + 10, 2);
 			require(!memcmp(pkt.data, data, pkt.len));
 		} else {
 			open_packet(f, &pkt, false);
 		}
 	} else {
-		require(pkt.data == buf + FRONT && pkt.len == size && !memcmp(pkt.data, data, size));
+		require(pkt.data == buf + FRONT && pkt.len == size);
+		require(!memcmp(pkt.data, data, size));
 	}
 	free(buf);
 }
