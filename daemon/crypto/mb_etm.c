@@ -109,19 +109,7 @@ int xi_mb_etm_expand(const struct xi_mb_etm_ops *ops, struct xi_mb_etm_key *key,
 	return 0;
 }
 
-static IMB_MGR *sha_mgr(const IMB_MGR *mgr)
-{
-	IMB_MGR *sha;
-
-	if (!(mgr->features & IMB_FEATURE_SHANI))
-		return NULL;
-	sha = alloc_mb_mgr(0);
-	if (sha)
-		init_mb_mgr_sse(sha);
-	return sha;
-}
-
-int xi_mb_etm_new(struct xi_mb_etm **out, IMB_MGR *mgr)
+int xi_mb_etm_new(struct xi_mb_etm **out, IMB_MGR *mgr, IMB_MGR *sse)
 {
 	struct xi_mb_etm *etm;
 	void *p;
@@ -131,7 +119,7 @@ int xi_mb_etm_new(struct xi_mb_etm **out, IMB_MGR *mgr)
 		return -ENOMEM;
 	etm = memset(p, 0, sizeof(*etm));
 	etm->mgr = mgr;
-	etm->sha = sha_mgr(mgr);
+	etm->sha = mgr->features & IMB_FEATURE_SHANI ? sse : NULL;
 	etm->width = mgr->used_arch == IMB_ARCH_AVX512 ? 16 : 8;
 	xi_mb_etm_ops(mgr, &etm->ops);
 	err = xi_ivgen_new(&etm->ivgen);
@@ -147,8 +135,6 @@ void xi_mb_etm_free(struct xi_mb_etm *etm)
 {
 	if (!etm)
 		return;
-	if (etm->sha)
-		free_mb_mgr(etm->sha);
 	xi_ivgen_free(etm->ivgen);
 	explicit_bzero(etm, sizeof(*etm));
 	free(etm);
