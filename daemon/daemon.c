@@ -215,6 +215,18 @@ static int daemon_write_config(struct xi_daemon *d)
 	return d->store->ops->config_put(d->store->s, &config);
 }
 
+/* From now on what the host sends out of a cipher port, and policy wants protected, is. */
+static int daemon_write_hostif(struct xi_daemon *d)
+{
+	struct xi_config config;
+	int err = d->store->ops->config_get(d->store->s, &config);
+
+	if (err)
+		return err;
+	config.host_ifindex = d->hostif.ifindex;
+	return d->store->ops->config_put(d->store->s, &config);
+}
+
 static int daemon_state_dir(struct xi_daemon *d)
 {
 	int err;
@@ -317,13 +329,22 @@ static void daemon_on_mapping(void *arg, const struct xi_sa_rec *rec, const uint
 	xi_xfrm_server_mapping(d->server, rec, saddr, sport);
 }
 
+static void daemon_on_expired(void *arg, uint32_t sa_index)
+{
+	struct xi_daemon *d = arg;
+
+	xi_sad_expire_now(d->sad, sa_index);
+}
+
 static int daemon_news(struct xi_daemon *d)
 {
 	int err = xi_news_create(&d->news, d->nworkers);
 
 	if (err)
 		return err;
-	d->desk = (struct xi_news_desk){ .mapping = daemon_on_mapping, .arg = d };
+	d->desk = (struct xi_news_desk){
+		.mapping = daemon_on_mapping, .expire = daemon_on_expired, .arg = d,
+	};
 	d->on_news = event_new(d->base, xi_news_fd(d->news), EV_READ | EV_PERSIST, daemon_on_news,
 			       d);
 	return d->on_news && !event_add(d->on_news, NULL) ? 0 : -ENOMEM;
@@ -337,7 +358,7 @@ static int daemon_ports(struct xi_daemon *d)
 		return err;
 	d->ports = xi_ports_by_slot(d->portset);
 	d->nworkers = xi_ports_workers(d->portset);
-	return 0;
+	return daemon_write_hostif(d);
 }
 
 static int daemon_start_workers(struct xi_daemon *d)
@@ -398,6 +419,8 @@ static void daemon_on_links(void *arg)
 	if (!err && again) {
 		daemon_stop_workers(d);
 		err = xi_ports_reopen(d->portset, again);
+		if (!err)
+			err = daemon_write_hostif(d);
 		if (!err && d->live)
 			err = daemon_start_workers(d);
 	}

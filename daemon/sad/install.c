@@ -278,12 +278,20 @@ int xi_sad_add(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_ke
 	return err;
 }
 
-/* Publishes sa in place of node's; key, state and window stay. */
-int xi_sad_replace(struct xi_sad *sad, struct xi_sad_node *node, const struct xi_sa *sa)
+int xi_sad_replace_later(struct xi_sad *sad, struct xi_sad_node *node, const struct xi_sa *sa,
+			 struct xi_sad_round *round)
 {
-	struct xi_sa_rec *old = node->rec, *rec = malloc(sizeof(*rec));
+	struct xi_sa_rec *old = node->rec, *rec, **replaced;
 	int err;
 
+	if (round->nreplaced == round->room) {
+		replaced = realloc(round->replaced, (2 * round->room + 4) * sizeof(struct xi_sa_rec *));
+		if (!replaced)
+			return -ENOMEM;
+		round->replaced = replaced;
+		round->room = 2 * round->room + 4;
+	}
+	rec = malloc(sizeof(*rec));
 	if (!rec)
 		return -ENOMEM;
 	*rec = *old;
@@ -296,14 +304,48 @@ int xi_sad_replace(struct xi_sad *sad, struct xi_sad_node *node, const struct xi
 	}
 	xi_sad_publish(sad, node, rec);
 	xi_sad_changed(sad, old, rec);
-	xi_sad_sync(sad);
-	xi_rec_free(old);
+	round->replaced[round->nreplaced++] = old;
+	return 0;
+}
+
+void xi_sad_round_end(struct xi_sad *sad, struct xi_sad_round *round)
+{
+	uint32_t i;
+
+	if (round->doomed || round->nreplaced)
+		xi_sad_sync(sad);
+	for (i = 0; i < round->nreplaced; i++)
+		xi_rec_free(round->replaced[i]);
+	free(round->replaced);
+	xi_sad_bury(sad, round->doomed);
+}
+
+int xi_sad_replace(struct xi_sad *sad, struct xi_sad_node *node, const struct xi_sa *sa)
+{
+	struct xi_sad_round round = { 0 };
+	int err = xi_sad_replace_later(sad, node, sa, &round);
+
+	xi_sad_round_end(sad, &round);
+	return err;
+}
+
+/* The kernel's xfrm_state_update(): the ports of an encapsulation may change, but not whether there is one. */
+static int refresh_check(const struct xi_sad_node *node, const struct xi_sa *sa, const char **why)
+{
+	if (node->rec->sa.encap != sa->encap) {
+		*why = "an update cannot bring in or take away UDP encapsulation; delete the SA and add it";
+		return -EINVAL;
+	}
+	if (__atomic_load_n(&node->rec->state->expired, __ATOMIC_ACQUIRE)) {
+		*why = "the SA has reached its hard lifetime and is about to be deleted; add a new one";
+		return -EINVAL;
+	}
 	return 0;
 }
 
 /*
- * What the kernel's xfrm_state_update() changes of an SA in use: lifetimes, output mark, if_id.
- * Key, algorithm, sequence number and window are those of before, whatever the request says.
+ * What it changes of an SA in use: lifetimes, output mark, if_id, encapsulation. Key, algorithm, sequence number and
+ * window are those of before, whatever the request says.
  */
 static int sa_refresh(struct xi_sad *sad, struct xi_sad_node *node, const struct xi_sa *sa)
 {
@@ -311,6 +353,9 @@ static int sa_refresh(struct xi_sad *sad, struct xi_sad_node *node, const struct
 
 	merged.limits = sa->limits;
 	merged.life &= ~XI_SA_SOFT_EXPIRED;
+	merged.encap_sport = sa->encap_sport;
+	merged.encap_dport = sa->encap_dport;
+	memcpy(merged.encap_oa, sa->encap_oa, sizeof(merged.encap_oa));
 	if (sa->output_mark || sa->output_mark_mask) {
 		merged.output_mark = sa->output_mark;
 		merged.output_mark_mask = sa->output_mark_mask;
@@ -336,6 +381,8 @@ int xi_sad_update(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa
 	if (err)
 		return err;
 	if (!larval)
+		err = refresh_check(node, sa, why);
+	if (!larval && !err)
 		err = sa_claim(sad, node, sa, key, why);
 	if (err)
 		return err;

@@ -196,6 +196,9 @@ void xi_peers_del(struct xi_sad *sad, struct xi_sad_node *node);
  */
 struct xi_sad_node *xi_peers_newest(const struct xi_sad *sad, const struct xi_tmpl *tmpl,
 				    enum xi_chain *chain);
+/* The same, of XI_CHAIN_EXACT. */
+struct xi_sad_node *xi_peers_newest_exact(const struct xi_sad *sad, const uint8_t daddr[16],
+					  enum xi_family family, uint32_t reqid);
 
 /* used_key.c */
 void xi_key_digest(uint8_t out[XI_DIGEST_LEN], const char *domain, const struct xi_sa_key *key);
@@ -208,6 +211,13 @@ const struct xi_sa_rec *xi_sender_find(const struct xi_sad *sad, const struct xi
 void xi_sender_add(struct xi_sad *sad, struct xi_sad_node *node);
 void xi_sender_del(struct xi_sad *sad, struct xi_sad_node *node);
 
+/* Changes for which one grace period is waited at the end. */
+struct xi_sad_round {
+	struct xi_sad_node *doomed;
+	struct xi_sa_rec **replaced;
+	uint32_t nreplaced, room;
+};
+
 /* install.c, remove.c */
 void xi_sad_publish(struct xi_sad *sad, struct xi_sad_node *node, struct xi_sa_rec *rec);
 void xi_sad_changed(struct xi_sad *sad, const struct xi_sa_rec *old, const struct xi_sa_rec *new);
@@ -215,7 +225,11 @@ void xi_sad_sync(struct xi_sad *sad);
 int xi_sad_detach(struct xi_sad *sad, struct xi_sad_node *node, struct xi_sad_node **doomed);
 void xi_sad_bury(struct xi_sad *sad, struct xi_sad_node *doomed);
 void xi_sad_bury_again(struct xi_sad *sad);
+/* Publishes sa in place of node's; key, state and window stay. */
 int xi_sad_replace(struct xi_sad *sad, struct xi_sad_node *node, const struct xi_sa *sa);
+int xi_sad_replace_later(struct xi_sad *sad, struct xi_sad_node *node, const struct xi_sa *sa,
+			 struct xi_sad_round *round);
+void xi_sad_round_end(struct xi_sad *sad, struct xi_sad_round *round);
 /* A selector's part in xi_config.flow_mask. */
 uint32_t xi_selector_flow_mask(const struct xi_selector *sel);
 
