@@ -118,7 +118,9 @@ $(B)/tests/fuzz/%: tests/fuzz/%.c $(FUZZ_LIB)
 		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -o $@ $< $(FUZZ_LIB) \
 		$(XI_LIBS)
 fuzz: $(FUZZ)
-	set -e; for f in $(FUZZ); do $$f -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -print_final_stats=1; done
+	set -e; for f in $(FUZZ); do n=$${f##*/fuzz_}; mkdir -p $(B)/corpus/$$n; \
+		$$f -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -print_final_stats=1 $(B)/corpus/$$n \
+		$$(ls -d tests/fuzz/corpus/$$n 2>/dev/null); done
 FUZZ_SECONDS ?= 30
 
 tests: $(PROGS) $(UNIT) $(PROG) $(NET_TOOLS) $(FUZZ) $(BENCH) asan

@@ -12,14 +12,14 @@
 #define XI_UDP_HEADER 8
 #define XI_UDP_ESP_MIN (XI_UDP_HEADER + 8) /* SPI and sequence number */
 
-/* IKE itself speaks on port 500, and never ESP (RFC 3948 section 4). */
+/* Port 0: none that could be read, as in a later fragment. */
 static __always_inline bool xi_is_encap_port(const struct xi_config *cfg, __u16 port)
 {
 	__u32 key = port;
 
 	if (port == XI_PORT_NATT)
 		return true;
-	return (cfg->flags & XI_CONFIG_ENCAP) && port != XI_PORT_IKE &&
+	return (cfg->flags & XI_CONFIG_ENCAP) && port &&
 	       bpf_map_lookup_elem(&encap_ports, &key) != NULL;
 }
 
@@ -63,10 +63,10 @@ __noinline int xi_udp_holds(struct xdp_md *ctx, struct xi_view *v)
 static __always_inline void xi_udp_look(struct xdp_md *ctx, const struct xi_config *cfg,
 					struct xi_view *v)
 {
-	if (v->flow.proto != IPPROTO_UDP || v->flow.fragment || v->vague)
+	if (v->flow.proto != IPPROTO_UDP)
 		return;
 	if (v->flow.dport == XI_PORT_IKE)
-		v->udp = XI_UDP_IKE;
+		v->udp = XI_UDP_IKE; /* never ESP (RFC 3948 section 4) */
 	else if (xi_is_encap_port(cfg, v->flow.dport))
 		v->udp = xi_udp_holds(ctx, v);
 }

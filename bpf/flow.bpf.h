@@ -141,9 +141,12 @@ static __always_inline enum xi_reason xi_judge_out(struct xdp_md *ctx, const str
 		return XI_PASS_FOREIGN;
 	if (v->vague)
 		return XI_DROP_MALFORMED;
+	/* what a worker made must not come back to one, or it would go round for ever */
+	if (host && (v->flow.proto == XI_ESP || v->flow.proto == XI_AH) &&
+	    xi_is_local(v->flow.saddr, v->flow.family))
+		return XI_DROP_LOOP;
 	if (host && v->flow.proto == IPPROTO_UDP && !v->flow.fragment &&
-	    xi_is_ike_port(cfg, v->flow.sport) &&
-	    xi_is_local(v->flow.saddr, v->flow.family)) {
+	    xi_is_ike_port(cfg, v->flow.sport) && xi_is_local(v->flow.saddr, v->flow.family)) {
 		v->flow.dir = XI_OUT;
 		return xi_clear_to_worker(ctx, port, v);
 	}
@@ -166,8 +169,7 @@ static __always_inline enum xi_reason xi_judge_out(struct xdp_md *ctx, const str
  * else, and as in the workers it is the host's end, not the far one, that makes a packet IKE or ESP
  * in UDP.
  */
-static __always_inline bool xi_exempt_leaving(const struct xi_config *cfg,
-					       const struct xi_view *v)
+static __always_inline bool xi_exempt_leaving(const struct xi_config *cfg, const struct xi_view *v)
 {
 	const struct xi_flow *flow = &v->flow;
 
@@ -179,6 +181,19 @@ static __always_inline bool xi_exempt_leaving(const struct xi_config *cfg,
 	    !(flow->proto == IPPROTO_UDP && xi_is_ike_port(cfg, flow->sport)))
 		return false;
 	return xi_is_local(flow->saddr, flow->family);
+}
+
+/*
+ * To the workers, by way of xipsec0: they judge it again, and protect or drop it. Behind VLAN tags there
+ * are devices above the port that workers do not know.
+ */
+static __always_inline enum xi_reason xi_to_hostif(const struct xi_config *cfg,
+						   const struct xi_view *v)
+{
+	if (v->tagged || !cfg->host_ifindex ||
+	    bpf_redirect(cfg->host_ifindex, 0) != TC_ACT_REDIRECT)
+		return XI_DROP_CLEAR_OUT;
+	return XI_TO_HOSTIF;
 }
 
 /* Cleartext about to leave a cipher port, whoever sent it: the host, or the kernel's forwarding. */
@@ -193,10 +208,11 @@ xi_judge_leaving(struct __sk_buff *skb, const struct xi_config *cfg, struct xi_v
 		return XI_DROP_MALFORMED;
 	xi_flow_key(cfg, &v->flow, XI_OUT);
 	found = xi_flow_find(cfg, &v->flow);
-	if (found)
+	if (!found)
+		xi_miss_flow(skb, cfg, &v->flow, skb->ifindex, 0);
+	else if (found->verdict != XI_VERDICT_PROTECT)
 		return found->verdict == XI_VERDICT_BYPASS ? XI_PASS_BYPASS : XI_DROP_CLEAR_OUT;
-	xi_miss_flow(skb, cfg, &v->flow, skb->ifindex, 0);
-	return XI_DROP_CLEAR_OUT;
+	return xi_to_hostif(cfg, v);
 }
 
 #endif

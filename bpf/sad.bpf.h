@@ -10,7 +10,7 @@
 #include "parse.bpf.h"
 #include "stats.bpf.h"
 
-#define XI_SPI_FIRST 256 /* 1 to 255 are reserved, 0 is local (RFC 4303 section 2.1, RFC 4302 2.4) */
+#define XI_SPI_FIRST 256 /* below: reserved, 0 local (RFC 4302 section 2.4, 4303 2.1) */
 
 static __always_inline enum xi_reason xi_sa_to_worker(struct xdp_md *ctx, const struct xi_view *v,
 						      struct xi_meta *meta)
@@ -71,9 +71,9 @@ static __always_inline enum xi_reason xi_fragment_to_worker(struct xdp_md *ctx,
 }
 
 /*
- * For an SA, if the host is the destination. A later fragment of UDP does not show whether it is, so
- * with ESP in UDP about, all of them are looked at in the worker: IKE's come together only if none
- * goes another way.
+ * For an SA, if the host is the destination. A later fragment of UDP does not show its port, so
+ * with ESP in UDP about, the worker gets every fragment of UDP: a datagram comes together only if
+ * none of it goes another way.
  */
 static __always_inline bool xi_is_protected(const struct xi_config *cfg, const struct xi_view *v)
 {
@@ -109,7 +109,7 @@ static __always_inline enum xi_reason xi_judge_sa(struct xdp_md *ctx, const stru
 			return xi_sa_hit(ctx, v, cached);
 	}
 	if (!xi_is_local(v->flow.daddr, v->flow.family)) {
-		v->udp = XI_UDP_PLAIN;
+		v->udp = XI_UDP_PLAIN; /* spares xi_exempt_in() the same question */
 		return xi_sa_foreign(v);
 	}
 	if (v->fragment)

@@ -31,10 +31,15 @@ static __always_inline int xi_exit_xdp(enum xi_reason reason)
 	return reason == XI_TO_WORKER ? XDP_REDIRECT : XDP_PASS;
 }
 
-/* Not a drop: go on with whatever other tc programs the operator has on the device. */
+/*
+ * Not a drop: go on with whatever other tc programs the operator has on the device. XI_TO_HOSTIF:
+ * bpf_redirect() has been called and will be carried out.
+ */
 static __always_inline int xi_exit_tc(enum xi_reason reason)
 {
 	xi_count(reason);
+	if (reason == XI_TO_HOSTIF)
+		return TC_ACT_REDIRECT;
 	return reason & XI_REASON_DROP_BIT ? TC_ACT_SHOT : TC_ACT_UNSPEC;
 }
 

@@ -191,6 +191,19 @@ static const struct choice txs[] = {
 	{ NULL, 0 },
 };
 
+static const struct choice dfs[] = {
+	{ "copy", XI_DF_COPY },
+	{ "set", XI_DF_SET },
+	{ "clear", XI_DF_CLEAR },
+	{ NULL, 0 },
+};
+static const struct choice fragments[] = {
+	{ "before", XI_FRAGMENT_BEFORE },
+	{ "after", XI_FRAGMENT_AFTER },
+	{ NULL, 0 },
+};
+
+XI_ASSERT(sizeof(enum xi_df) == sizeof(int) && sizeof(enum xi_fragment) == sizeof(int));
 XI_ASSERT(sizeof(enum xi_role) == sizeof(int) && sizeof(enum xi_port_mode) == sizeof(int) &&
 	  sizeof(enum xi_port_attach) == sizeof(int) && sizeof(enum xi_port_tx) == sizeof(int) &&
 	  sizeof(enum xi_method) == sizeof(int));
@@ -217,6 +230,9 @@ static const struct key keys[] = {
 	  .remedy = "give microseconds, 0 to 10000" },
 	{ DAEMON("sad-size", sad_size), set_number, .min = 16, .max = SAD_SIZE_MAX,
 	  .remedy = "give a number of SAs, 16 to 1048575" },
+	{ DAEMON("df", df), set_choice, .choices = dfs, .remedy = "df is copy, set or clear" },
+	{ DAEMON("fragment", fragment), set_choice, .choices = fragments,
+	  .remedy = "fragment before or after" },
 	{ DAEMON("unknown-spi", unknown_spi), set_choice, .choices = unknown_spi,
 	  .remedy = "ESP of an unknown SPI is drop or pass" },
 	{ CACHE("sa-entries", sa_entries), set_number, .min = 1, .max = SAD_SIZE_MAX,

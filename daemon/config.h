@@ -20,6 +20,9 @@
 
 #define XI_CONFIG_PORTS (XI_MAX_PORTS - 1)   /* one slot is xipsec0's */
 
+/* When a packet too long for the path is cut: before ESP, or after it. */
+enum xi_fragment { XI_FRAGMENT_BEFORE, XI_FRAGMENT_AFTER };
+
 struct xi_config_file {
 	char *run_dir;               /* control.sock, packet memory's files; made when absent */
 	char *pin_dir;               /* below a bpffs */
@@ -32,6 +35,8 @@ struct xi_config_file {
 	uint32_t sad_size;           /* SAs */
 	uint32_t sa_entries;         /* SAs that sa_cache must hold */
 	uint32_t flow_entries;       /* flows that flow_cache must hold */
+	enum xi_df df;               /* of outer headers, unless an SA says otherwise */
+	enum xi_fragment fragment;
 	enum xi_method unknown_spi;  /* XI_METHOD_DROP, or XI_METHOD_KERNEL: pass */
 	uint32_t nports;
 	struct xi_port_config ports[XI_CONFIG_PORTS];

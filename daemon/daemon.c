@@ -215,6 +215,18 @@ static int daemon_write_config(struct xi_daemon *d)
 	return d->store->ops->config_put(d->store->s, &config);
 }
 
+/* From now on what the host sends out of a cipher port, and policy wants protected, is. */
+static int daemon_write_hostif(struct xi_daemon *d)
+{
+	struct xi_config config;
+	int err = d->store->ops->config_get(d->store->s, &config);
+
+	if (err)
+		return err;
+	config.host_ifindex = d->hostif.ifindex;
+	return d->store->ops->config_put(d->store->s, &config);
+}
+
 static int daemon_state_dir(struct xi_daemon *d)
 {
 	int err;
@@ -309,12 +321,21 @@ static void daemon_on_news(evutil_socket_t fd, short what, void *arg)
 		event_active(d->on_news, EV_READ, 0);
 }
 
+static void daemon_on_mapping(void *arg, const struct xi_sa_rec *rec, const uint8_t saddr[16],
+			      uint16_t sport)
+{
+	struct xi_daemon *d = arg;
+
+	xi_xfrm_server_mapping(d->server, rec, saddr, sport);
+}
+
 static int daemon_news(struct xi_daemon *d)
 {
 	int err = xi_news_create(&d->news, d->nworkers);
 
 	if (err)
 		return err;
+	d->desk = (struct xi_news_desk){ .mapping = daemon_on_mapping, .arg = d };
 	d->on_news = event_new(d->base, xi_news_fd(d->news), EV_READ | EV_PERSIST, daemon_on_news,
 			       d);
 	return d->on_news && !event_add(d->on_news, NULL) ? 0 : -ENOMEM;
@@ -328,7 +349,7 @@ static int daemon_ports(struct xi_daemon *d)
 		return err;
 	d->ports = xi_ports_by_slot(d->portset);
 	d->nworkers = xi_ports_workers(d->portset);
-	return 0;
+	return daemon_write_hostif(d);
 }
 
 static int daemon_start_workers(struct xi_daemon *d)
@@ -343,6 +364,9 @@ static int daemon_start_workers(struct xi_daemon *d)
 		.spd = d->spd,
 		.cache = d->cache,
 		.nexthops = d->nexthops,
+		.news = d->news,
+		.fragment_after = d->config->fragment == XI_FRAGMENT_AFTER,
+		.host_mtu = d->hostif.mtu,
 		.forward_only = getenv("XIPSEC_FORWARD_ONLY") != NULL,
 	};
 	unsigned int i;
@@ -386,6 +410,8 @@ static void daemon_on_links(void *arg)
 	if (!err && again) {
 		daemon_stop_workers(d);
 		err = xi_ports_reopen(d->portset, again);
+		if (!err)
+			err = daemon_write_hostif(d);
 		if (!err && d->live)
 			err = daemon_start_workers(d);
 	}

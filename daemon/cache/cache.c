@@ -218,10 +218,49 @@ void xi_cache_bypass(struct xi_cache *cache, const struct xi_spd_snapshot *snap,
 static void cache_flow_miss_in(struct xi_cache *cache, const struct xi_flow *flow)
 {
 	const struct xi_spd_snapshot *snap = xi_spd_snapshot(cache->config.spd);
-	struct xi_flow_verdict verdict = { .generation = snap->generation };
+	struct xi_flow_verdict verdict = {
+		.slot = XI_NO_SLOT,
+		.next_slot = XI_NO_SLOT,
+		.generation = snap->generation,
+	};
 
 	verdict.verdict = xi_spd_allows_clear(snap, flow) ? XI_VERDICT_BYPASS : XI_VERDICT_DISCARD;
 	cache_flow_put(cache, flow, &verdict);
+}
+
+/*
+ * Tells the key managers which template lacks its SA: that one comes first in the policy they are shown, between the
+ * addresses of the tunnel inside when it goes around one.
+ */
+static void cache_acquire(struct xi_cache *cache, const struct xi_flow *flow,
+			  const struct xi_policy *policy, uint32_t lacking)
+{
+	struct xi_policy shown = *policy;
+
+	cache_count(cache, XI_ACQUIRE, 1);
+	if (!cache->config.acquire)
+		return;
+	if (lacking) {
+		shown.tmpls[0] = policy->tmpls[lacking];
+		shown.tmpls[lacking] = policy->tmpls[0];
+		if (shown.tmpls[0].mode == XI_TRANSPORT && policy->tmpls[0].mode == XI_TUNNEL) {
+			memcpy(shown.tmpls[0].saddr, policy->tmpls[0].saddr, 16);
+			memcpy(shown.tmpls[0].id.daddr, policy->tmpls[0].id.daddr, 16);
+		}
+	}
+	cache->config.acquire(cache->config.arg, flow, &shown);
+}
+
+static bool cache_ready_out(struct xi_cache *cache, uint32_t sa_index)
+{
+	const struct xi_sa_rec *rec = xi_sad_rec(cache->config.sad, sa_index);
+	uint32_t number;
+
+	if (!rec)
+		return false;
+	if (cache_ensure_slot(cache, rec, false, &number))
+		cache_count(cache, XI_SA_DENIED, 1);
+	return true;
 }
 
 static void cache_flow_miss_out(struct xi_cache *cache, const struct xi_flow *flow)
@@ -229,25 +268,24 @@ static void cache_flow_miss_out(struct xi_cache *cache, const struct xi_flow *fl
 	const struct xi_spd_snapshot *snap = xi_spd_snapshot(cache->config.spd);
 	const struct xi_spd_policy *policy = NULL;
 	struct xi_flow_verdict verdict = { 0 };
-	const struct xi_sa_rec *rec;
-	uint32_t number;
+	struct xi_verdict_why why = { 0 };
 
-	xi_spd_judge_out(snap, cache->config.sad, flow, &verdict, &policy);
+	xi_spd_judge_out_why(snap, cache->config.sad, flow, &verdict, &policy, &why);
 	if (!verdict.generation)
 		return;              /* holds for this packet alone */
 	if (verdict.verdict == XI_VERDICT_NONE) {
-		cache_count(cache, XI_ACQUIRE, 1);
-		if (policy && cache->config.acquire)
-			cache->config.acquire(cache->config.arg, flow, &policy->policy);
+		cache_acquire(cache, flow, &policy->policy, why.tmpl);
 		return;
 	}
 	if (verdict.verdict == XI_VERDICT_PROTECT) {
-		rec = xi_sad_rec(cache->config.sad, verdict.handle);
-		if (!rec)
+		if (!cache_ready_out(cache, verdict.handle))
 			return;
-		if (cache_ensure_slot(cache, rec, false, &number))
-			cache_count(cache, XI_SA_DENIED, 1);
-		verdict.slot = number;
+		if (verdict.next_handle && !cache_ready_out(cache, verdict.next_handle))
+			return;
+		/* numbers last: room for the second may have been made by taking the first's */
+		verdict.slot = xi_slots_number(&cache->slots, verdict.handle);
+		if (verdict.next_handle)
+			verdict.next_slot = xi_slots_number(&cache->slots, verdict.next_handle);
 	}
 	cache_flow_put(cache, flow, &verdict);
 }

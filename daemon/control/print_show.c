@@ -35,12 +35,12 @@ static void print_daemon(FILE *out, const json_t *reply)
 	xi_print_usage(out, json_object_get(reply, "flows"), "flows");
 }
 
-/* A cipher with its key, unless it has none; an integrity algorithm with its ICV. */
+/* A cipher with its key, unless it has none; an integrity algorithm, or an AEAD with a short one, with its ICV. */
 static void print_algorithms(FILE *out, const json_t *sa)
 {
 	const char *integrity = json_string_value(json_object_get(sa, "integrity"));
 	const char *cipher = xi_member_string(sa, "algorithm");
-	uint64_t bits = xi_member_u64(sa, "key_bits");
+	uint64_t bits = xi_member_u64(sa, "key_bits"), icv = xi_member_u64(sa, "icv_bits");
 	bool alone = integrity && !strcmp(cipher, "none");
 
 	fputs("  algorithm: ", out);
@@ -49,8 +49,9 @@ static void print_algorithms(FILE *out, const json_t *sa)
 	if (bits)
 		fprintf(out, " %" PRIu64, bits);
 	if (integrity)
-		fprintf(out, "%s%s %" PRIu64, alone ? "" : " with ", integrity,
-			xi_member_u64(sa, "icv_bits"));
+		fprintf(out, "%s%s %" PRIu64, alone ? "" : " with ", integrity, icv);
+	else if (icv && icv < 128)
+		fprintf(out, " with an ICV of %" PRIu64, icv);
 }
 
 static void print_algorithm(FILE *out, const json_t *sa)

@@ -3,10 +3,6 @@
 
 #include <errno.h>
 
-/* ipsec-mb counts what a lane hashes in 16 bits, and keeps the last two values for itself; CCM has
- * up to two blocks in front of the data (RFC 3610 section 2.2). */
-#define HASH_MAX (65533 - 32)
-
 static bool icv_fits(const struct xi_aead_job *job, const struct xi_cipher_info *cipher,
 		     const struct xi_auth_info *auth)
 {
@@ -18,7 +14,7 @@ static bool icv_fits(const struct xi_aead_job *job, const struct xi_cipher_info 
 /* A hash of nothing spoils ipsec-mb's lanes for whoever comes after. */
 static bool size_fits(const struct xi_aead_job *job)
 {
-	return job->len <= HASH_MAX && job->len + job->head_len + XI_JOB_ESN_LEN <= HASH_MAX;
+	return job->len <= XI_JOB_MAX && job->len + job->head_len + XI_JOB_ESN_LEN <= XI_JOB_MAX;
 }
 
 static bool esn_fits(const struct xi_aead_job *job)

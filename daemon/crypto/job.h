@@ -13,6 +13,9 @@
 #define XI_ICV_MAX 32
 #define XI_JOB_ESN_LEN 4 /* high half of the sequence number, behind what is hashed */
 #define XI_JOBS_MAX 64	 /* at most these are done together */
+/* Bytes that a job covers. ipsec-mb counts what a lane hashes in 16 bits, and keeps the last two
+ * values for itself; CCM has up to two blocks in front of the data (RFC 3610 section 2.2). */
+#define XI_JOB_MAX (65533 - 32)
 
 /* 0, or -EINVAL for lengths and places that no engine should see. */
 int xi_job_check(const struct xi_aead_job *job, enum xi_alg alg, enum xi_auth auth);

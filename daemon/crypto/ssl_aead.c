@@ -249,15 +249,25 @@ static bool gmac_add(EVP_CIPHER_CTX *ctx, const struct xi_aead_job *job)
 	       aad_add(ctx, job->data, job->len);
 }
 
-/* CCM is told the length first, and compares the ICV on the way. */
+/* CCM is told the length first, and compares the ICV on the way. EVP_CipherUpdate would put an error
+ * into a queue for a wrong one, which allocates. */
+static bool ccm_add(EVP_CIPHER_CTX *ctx, const struct xi_aead_job *job)
+{
+	int n;
+
+	return EVP_CipherUpdate(ctx, NULL, &n, NULL, (int)job->len) &&
+	       aad_add(ctx, job->aad, job->aad_len) &&
+	       EVP_Cipher(ctx, job->data, job->data, job->len) >= 0;
+}
+
 static bool data_add(EVP_CIPHER_CTX *ctx, enum xi_alg alg, const struct xi_aead_job *job)
 {
 	int n;
 
 	if (alg == XI_ALG_AES_GMAC)
 		return gmac_add(ctx, job);
-	if (alg == XI_ALG_AES_CCM && !EVP_CipherUpdate(ctx, NULL, &n, NULL, (int)job->len))
-		return false;
+	if (alg == XI_ALG_AES_CCM)
+		return ccm_add(ctx, job);
 	return aad_add(ctx, job->aad, job->aad_len) &&
 	       EVP_CipherUpdate(ctx, job->data, &n, job->data, (int)job->len);
 }

@@ -46,16 +46,13 @@ static bool out_judge(struct xi_worker *w, struct xi_item *item)
 		item->next_handle = verdict.next_handle;
 		return true;
 	case XI_VERDICT_BYPASS:
+		if (verdict.generation)
+			out_tell_bypass(w, snap, &flow);
 		if (w->config.ports[item->port]->config.role == XI_ROLE_HOST) {
-			/*
-			 * the host's routes sent it here, and there is nothing behind xipsec0 but
-			 * IPsec
-			 */
+			/* behind xipsec0 there is nothing but IPsec */
 			xi_item_drop(w, item, XI_DROP_WORKER_POLICY);
 			return false;
 		}
-		if (verdict.generation)
-			out_tell_bypass(w, snap, &flow);
 		xi_worker_count(w, XI_WORKER_BYPASS);
 		xi_emit_host(w, item, XI_CRYPTO_NOT_DONE);
 		return false;

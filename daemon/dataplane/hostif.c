@@ -195,6 +195,7 @@ int xi_hostif_up(struct xi_hostif *hostif, uint32_t slot, uint32_t queues, uint3
 	if (!err) {
 		hostif->ifindex = outer.ifindex;
 		memcpy(hostif->mac, outer.mac, sizeof(hostif->mac));
+		hostif->mtu = mtu;
 		err = xi_port_open(&hostif->port, &config, slot);
 	}
 	xi_rtnl_close(&rt);
@@ -216,7 +217,7 @@ int xi_hostif_down(void)
 
 void xi_hostif_record(uint8_t mac[6], uint32_t sa_index, uint8_t status)
 {
-	mac[0] = 0x02;
+	mac[0] = XI_RECORD_MAC;
 	mac[1] = status;
 	mac[2] = (uint8_t)(sa_index >> 24);
 	mac[3] = (uint8_t)(sa_index >> 16);

@@ -16,6 +16,7 @@
 struct xi_hostif {
 	uint32_t ifindex;            /* of xipsec0 */
 	uint8_t mac[6];              /* of xipsec0: destination of frames handed to the host */
+	uint32_t mtu;                /* of xipsec0 */
 	struct xi_port_dev port;     /* of the inner end */
 };
 

@@ -169,8 +169,8 @@ int xi_rawout_send(struct xi_rawout *r, const uint8_t *ip_packet, uint32_t len)
 }
 
 /*
- * INTERFACE: by an ICMP error about any ESP, whatever its SPI, the stack would learn a path MTU for the
- * peer, which the next hop's then follows. An unconnected IPv6 socket learns none.
+ * INTERFACE: by an ICMP error about any ESP, whatever its SPI, the stack would learn a path MTU for
+ * the peer, which the next hop's then follows. An unconnected IPv6 socket learns none.
  */
 static int esp_sink_family(int family)
 {

@@ -70,7 +70,10 @@ static bool news_equal(const struct xi_news *a, const struct xi_news *b)
 	       !memcmp(&a->addr, &b->addr, sizeof(a->addr));
 }
 
-/* Neighbours in the SAD, kinds of one SA, and ports between which a peer goes to and fro have places of their own. */
+/*
+ * Neighbours in the SAD, kinds of one SA, and ports between which a peer goes to and fro have places
+ * of their own.
+ */
 static struct xi_news *row_told(struct row *row, unsigned int epoch, const struct xi_news *news)
 {
 	if (row->epoch != epoch) {
@@ -138,9 +141,11 @@ static void desk_mapping(const struct xi_sad *sad, const struct xi_news_desk *de
 {
 	const struct xi_sa_rec *rec = xi_sad_rec(sad, news->sa_index);
 
-	if (!desk->mapping || !rec || rec->sa.encap == XI_ENCAP_NONE || rec->sa.id.family != news->addr.family ||
-	    (rec->sa.encap_sport == news->port &&
-	     !memcmp(rec->sa.saddr, news->addr.addr, sizeof(rec->sa.saddr))))
+	if (!desk->mapping || !rec || rec->sa.encap == XI_ENCAP_NONE ||
+	    rec->sa.id.family != news->addr.family)
+		return;
+	if (rec->sa.encap_sport == news->port &&
+	    !memcmp(rec->sa.saddr, news->addr.addr, sizeof(rec->sa.saddr)))
 		return;
 	desk->mapping(desk->arg, rec, news->addr.addr, news->port);
 }

@@ -26,6 +26,7 @@
 #define WALKS_PER_SECOND 5       /* through the whole SAD, for quotes without an SPI */
 #define MESSAGE_MAX 2048         /* RFC 1812 section 4.3.2.3: 576, RFC 4443 section 2.4c: 1280 */
 #define SEQ_IN_FLIGHT (1U << 22) /* packets: a second at 4 million a second */
+#define FRAG_NEEDED (ICMP_DEST_UNREACH << 8 | ICMP_FRAG_NEEDED)
 #define DIR_IN 1                 /* xi_sa.sa_dir */
 #define FLOOR_DEFAULT 552        /* Linux's min_pmtu: 512 and headers */
 #define FLOOR_LEAST 68           /* RFC 1191 section 3 */
@@ -46,7 +47,7 @@ struct xi_pathmtu {
 	unsigned int walks;
 };
 
-/* Was a packet of this number sent, and not too long ago? Workers count oseq up before they send. */
+/* Was a packet of this number sent, and not long ago? Workers count oseq up before they send. */
 static bool seq_plausible(const struct xi_sa_state *state, uint32_t seq)
 {
 	uint64_t oseq = __atomic_load_n(&state->oseq, __ATOMIC_RELAXED);
@@ -81,7 +82,8 @@ static bool sa_lower(const struct xi_sa_rec *rec, uint32_t mtu, uint32_t age, ui
 	if (mtu >= xi_path_mtu(state, UINT32_MAX, now))
 		return false;
 	xi_pmtu_learn(state, mtu, now + age);
-	log_debug("path MTU of SPI 0x%08x is %" PRIu32 " for %" PRIu32 " s", rec->sa.id.spi, mtu, age);
+	log_debug("path MTU of SPI 0x%08x is %" PRIu32 " for %" PRIu32 " s", rec->sa.id.spi, mtu,
+		  age);
 	return true;
 }
 
@@ -165,7 +167,7 @@ static void message_take(struct listener *l, const uint8_t *icmp, uint32_t len)
 		__atomic_fetch_add(&pm->config.counts[XI_PATH_MTU], n, __ATOMIC_RELAXED);
 }
 
-/* A raw IPv4 socket gives the IP header as well, a raw ICMPv6 socket does not (RFC 3542 section 3). */
+/* A raw IPv4 socket gives the IP header as well, an ICMPv6 one does not (RFC 3542 section 3). */
 static void packet_take(struct listener *l, const uint8_t *p, uint32_t len)
 {
 	uint32_t hlen = 0;
@@ -209,16 +211,15 @@ static void listener_resume(evutil_socket_t fd, short what, void *arg)
 }
 
 /*
- * Nothing else wakes this thread: a host may see much ICMP. The IPv4 filter sees the IP header first, and looks
- * into the quoted one for the protocol; the IPv6 one starts with the ICMPv6 header, and there may be extension
- * headers in the quoted packet.
+ * Nothing else wakes this thread: a host may see much ICMP. The IPv4 filter sees the IP header first,
+ * and looks into the quoted one for the protocol; in IPv6 extension headers may be in between.
  */
 static int filter_v4(int fd)
 {
 	static struct sock_filter code[] = {
 		BPF_STMT(BPF_LDX | BPF_B | BPF_MSH, 0),
 		BPF_STMT(BPF_LD | BPF_H | BPF_IND, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ICMP_DEST_UNREACH << 8 | ICMP_FRAG_NEEDED, 0, 5),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, FRAG_NEEDED, 0, 5),
 		BPF_STMT(BPF_LD | BPF_B | BPF_IND, 8 + 9),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_ESP, 2, 0),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_AH, 1, 0),
@@ -269,7 +270,7 @@ static int listener_open(struct listener *l, struct event_base *base)
 		return 0;
 	if (err) {
 		errno = -err;
-		log_warn("cannot open the ICMP socket, which learns path MTUs: CAP_NET_RAW is needed");
+		log_warn("cannot open the ICMP socket of path MTUs: CAP_NET_RAW is needed");
 		return err;
 	}
 	l->on_message = event_new(base, l->fd, EV_READ | EV_PERSIST, listener_read, l);

@@ -27,7 +27,7 @@ struct xi_quote {
 };
 
 /*
- * icmp: from the ICMP or ICMPv6 header on, len bytes, which may be any. -EINVAL: not such an error, cut short or
+ * icmp: from the ICMP or ICMPv6 header on, at a multiple of 4, len bytes, which may be any. -EINVAL: not such an error, cut short or
  * contradictory, not about ESP, AH or UDP, an IPv6 MTU below 1280 (RFC 8201 section 4), or an MTU that the quoted
  * packet fits into. The ICMPv4 checksum is checked; that of ICMPv6, which covers addresses, is the caller's.
  */

@@ -7,6 +7,7 @@
 #include <linux/xfrm.h>
 
 #include "crypto/algs.h"
+#include "ipsec/ah.h"
 #include "ipsec/tunnel.h"
 
 #define WINDOW_BLOCK 32
@@ -122,5 +123,7 @@ int xi_sa_ctx_init(struct xi_sa_ctx *ctx, const struct xi_sa *sa, const struct x
 	ctx->df_set = !ctx->df_clear && sa->df == XI_DF_SET;
 	init_algorithms(ctx, sa, raw);
 	xi_tunnel_template(ctx, sa);
+	if (ctx->proto == XI_AH)
+		ctx->ah_len = (uint8_t)xi_ah_len(ctx);
 	return 0;
 }

@@ -31,9 +31,10 @@ static inline enum xi_reason xi_out_finish(const struct xi_sa_ctx *ctx,
 					   const struct xi_aead_job *job,
 					   struct xi_esp_tally *tally)
 {
-	if (ctx->proto == XI_AH)
-		xi_ah_restore(saved);
-	return xi_esp_out_finish(ctx, frame, job, tally);
+	if (ctx->proto == XI_ESP)
+		return xi_esp_out_finish(ctx, frame, job, tally);
+	xi_ah_restore(saved);
+	return xi_ah_out_finish(ctx, job, tally);
 }
 
 static inline enum xi_reason xi_in_prepare(const struct xi_sa_ctx *ctx, struct xi_pkt *pkt,

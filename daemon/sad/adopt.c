@@ -79,7 +79,7 @@ static const char *found_flaw(struct xi_sad *sad, const struct found *f)
 		return "its replay window makes no sense";
 	if (xi_sad_node(sad, &sa->id))
 		return "another SA has the same destination, SPI and protocol";
-	if (sa->window_slot != XI_NO_SLOT && xi_window_claim(sad, sa->window_slot))
+	if (sa->window_slot != XI_NO_SLOT && xi_window_claim(sad, sa))
 		return "its replay window belongs to another SA";
 	return NULL;
 }

@@ -30,7 +30,7 @@ static int sa_check(const struct xi_sad *sad, const struct xi_sa *sa,
 		return -EINVAL;
 	}
 	if (sa->replay_window > XI_WINDOW_MAX) {
-		*why = "replay window too large; at most 4096 packets";
+		*why = XI_WHY_WINDOW_TOO_LARGE;
 		return -EINVAL;
 	}
 	if (sa->sel.ifindex) {
@@ -112,19 +112,27 @@ undo_put:
 	return err;
 }
 
+/* Is the sequence number all that makes nonces differ? Neither a random IV nor an HMAC cares. */
+static bool alg_counts_nonces(enum xi_alg alg)
+{
+	const struct xi_cipher_info *cipher = xi_cipher_info(alg);
+
+	return alg != XI_ALG_NONE && alg != XI_ALG_NULL && !(cipher && cipher->random_iv);
+}
+
 /*
- * Two SAs with one key and one sender would count the same numbers, which are AES-GCM's nonces; what has
- * IVs of another kind may share a key. SAs of a file draw their numbers from one reserve; what only comes in is the peer's care.
+ * Two SAs with one key and one sender would count the same numbers, which are AES-GCM's nonces. SAs of a file draw
+ * their numbers from one reserve; what only comes in is the peer's care.
  */
 static int key_check(const struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_key *key,
 		     const char **why)
 {
 	const struct xi_sa_rec *other = xi_sender_find(sad, sa, key);
-	const struct xi_cipher_info *cipher = xi_cipher_info(sa->alg);
 
-	if (!other || (cipher && cipher->random_iv) || sa->sa_dir == XI_SA_DIR_IN || (sa->life & other->sa.life & XI_SA_FROM_FILE))
+	if (!other || !alg_counts_nonces(sa->alg) || sa->sa_dir == XI_SA_DIR_IN ||
+	    (sa->life & other->sa.life & XI_SA_FROM_FILE))
 		return 0;
-	*why = "another SA from this source address has the same key: AES-GCM would use nonces twice; give each SA a key of its own";
+	*why = "another SA from this source address has the same key, so its cipher would use nonces twice; give each SA a key of its own";
 	return -EINVAL;
 }
 
@@ -172,7 +180,7 @@ reset_state:
 	xi_reserve_free(node->reserve);
 	node->reserve = NULL;
 give_window:
-	xi_window_give(sad, rec->sa.window_slot);
+	xi_window_give(sad, &rec->sa);
 free_rec:
 	xi_rec_free(rec);
 	return err;
@@ -270,12 +278,20 @@ int xi_sad_add(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_ke
 	return err;
 }
 
-/* Publishes sa in place of node's; key, state and window stay. */
-int xi_sad_replace(struct xi_sad *sad, struct xi_sad_node *node, const struct xi_sa *sa)
+int xi_sad_replace_later(struct xi_sad *sad, struct xi_sad_node *node, const struct xi_sa *sa,
+			 struct xi_sad_round *round)
 {
-	struct xi_sa_rec *old = node->rec, *rec = malloc(sizeof(*rec));
+	struct xi_sa_rec *old = node->rec, *rec, **replaced;
 	int err;
 
+	if (round->nreplaced == round->room) {
+		replaced = realloc(round->replaced, (2 * round->room + 4) * sizeof(struct xi_sa_rec *));
+		if (!replaced)
+			return -ENOMEM;
+		round->replaced = replaced;
+		round->room = 2 * round->room + 4;
+	}
+	rec = malloc(sizeof(*rec));
 	if (!rec)
 		return -ENOMEM;
 	*rec = *old;
@@ -288,14 +304,48 @@ int xi_sad_replace(struct xi_sad *sad, struct xi_sad_node *node, const struct xi
 	}
 	xi_sad_publish(sad, node, rec);
 	xi_sad_changed(sad, old, rec);
-	xi_sad_sync(sad);
-	xi_rec_free(old);
+	round->replaced[round->nreplaced++] = old;
+	return 0;
+}
+
+void xi_sad_round_end(struct xi_sad *sad, struct xi_sad_round *round)
+{
+	uint32_t i;
+
+	if (round->doomed || round->nreplaced)
+		xi_sad_sync(sad);
+	for (i = 0; i < round->nreplaced; i++)
+		xi_rec_free(round->replaced[i]);
+	free(round->replaced);
+	xi_sad_bury(sad, round->doomed);
+}
+
+int xi_sad_replace(struct xi_sad *sad, struct xi_sad_node *node, const struct xi_sa *sa)
+{
+	struct xi_sad_round round = { 0 };
+	int err = xi_sad_replace_later(sad, node, sa, &round);
+
+	xi_sad_round_end(sad, &round);
+	return err;
+}
+
+/* The kernel's xfrm_state_update(): the ports of an encapsulation may change, but not whether there is one. */
+static int refresh_check(const struct xi_sad_node *node, const struct xi_sa *sa, const char **why)
+{
+	if (node->rec->sa.encap != sa->encap) {
+		*why = "an update cannot bring in or take away UDP encapsulation; delete the SA and add it";
+		return -EINVAL;
+	}
+	if (__atomic_load_n(&node->rec->state->expired, __ATOMIC_ACQUIRE)) {
+		*why = "the SA has reached its hard lifetime and is about to be deleted; add a new one";
+		return -EINVAL;
+	}
 	return 0;
 }
 
 /*
- * What the kernel's xfrm_state_update() changes of an SA in use: lifetimes, output mark, if_id.
- * Key, algorithm, sequence number and window are those of before, whatever the request says.
+ * What it changes of an SA in use: lifetimes, output mark, if_id, encapsulation. Key, algorithm, sequence number and
+ * window are those of before, whatever the request says.
  */
 static int sa_refresh(struct xi_sad *sad, struct xi_sad_node *node, const struct xi_sa *sa)
 {
@@ -303,6 +353,9 @@ static int sa_refresh(struct xi_sad *sad, struct xi_sad_node *node, const struct
 
 	merged.limits = sa->limits;
 	merged.life &= ~XI_SA_SOFT_EXPIRED;
+	merged.encap_sport = sa->encap_sport;
+	merged.encap_dport = sa->encap_dport;
+	memcpy(merged.encap_oa, sa->encap_oa, sizeof(merged.encap_oa));
 	if (sa->output_mark || sa->output_mark_mask) {
 		merged.output_mark = sa->output_mark;
 		merged.output_mark_mask = sa->output_mark_mask;
@@ -328,6 +381,8 @@ int xi_sad_update(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa
 	if (err)
 		return err;
 	if (!larval)
+		err = refresh_check(node, sa, why);
+	if (!larval && !err)
 		err = sa_claim(sad, node, sa, key, why);
 	if (err)
 		return err;

@@ -55,37 +55,99 @@ static bool fragment_in_doubt(const struct xi_spd_snapshot *snap, enum xi_dir di
 	return false;
 }
 
-/* Newest SA whose selector, if it has one, takes the flow. */
-static uint32_t sa_for_flow(const struct xi_spd_policy *p, const struct xi_sad *sad,
-			    const struct xi_flow *flow)
+static void why_set(struct xi_verdict_why *why, enum xi_why code, const struct xi_spd_policy *p,
+		    uint32_t tmpl, uint32_t sa_index)
 {
-	uint32_t i;
+	if (why)
+		*why = (struct xi_verdict_why){
+			.code = code,
+			.policy = p ? p->policy.index : 0,
+			.tmpl = tmpl,
+			.sa_index = sa_index,
+		};
+}
 
-	for (i = 0; i < p->nsas; i++) {
-		const struct xi_sa_rec *rec = xi_sad_rec(sad, p->sas[i]);
+/* Newest of those listed for a template whose selector takes the flow; NULL: none. */
+static const struct xi_sa *listed_sa(const struct xi_spd_policy *p, uint32_t t, const struct xi_sad *sad,
+				     const struct xi_flow *flow, const struct xi_ends *ends)
+{
+	const uint32_t *sas = t ? p->next : p->sas;
+	uint32_t i, n = t ? p->nnext : p->nsas;
 
-		if (rec && xi_selector_matches(&rec->sa.sel, flow))
-			return p->sas[i];
+	for (i = 0; i < n; i++) {
+		const struct xi_sa_rec *rec = xi_sad_rec(sad, sas[i]);
+
+		if (rec && xi_selector_matches(&rec->sa.sel, flow) &&
+		    (rec->sa.mode == XI_TUNNEL || xi_ends_fit(ends, &rec->sa)))
+			return &rec->sa;
 	}
-	return 0;
+	return NULL;
+}
+
+/*
+ * The kernel's xfrm_tmpl_resolve_one(). An SA in transport mode has the addresses of the packet that it is applied to,
+ * which are the flow's, or those of the tunnel inside. False: *t is a template that no SA serves and that is not
+ * optional.
+ */
+static bool tmpls_serve(const struct xi_spd_policy *p, const struct xi_sad *sad, const struct xi_flow *flow,
+			struct xi_flow_verdict *verdict, uint32_t *t)
+{
+	struct xi_ends ends = { .saddr = flow->saddr, .daddr = flow->daddr, .family = flow->family };
+	uint32_t got[XI_PATH_MAX] = { 0 }, n = 0;
+
+	for (*t = 0; *t < p->policy.ntmpls; ++*t) {
+		const struct xi_tmpl *tmpl = &p->policy.tmpls[*t];
+		const struct xi_sa *sa;
+
+		sa = p->by_pair[*t] ? xi_pair_serve(sad, &p->policy, tmpl, flow, &ends)
+				    : listed_sa(p, *t, sad, flow, &ends);
+		if (!sa && !tmpl->optional)
+			return false;
+		if (!sa)
+			continue;
+		got[n++] = sa->sa_index;
+		if (tmpl->mode == XI_TUNNEL)
+			ends = xi_ends_of(sa);
+	}
+	verdict->handle = got[0];
+	verdict->next_handle = got[1];
+	return true;
 }
 
 static enum xi_verdict policy_verdict(const struct xi_spd_policy *p, const struct xi_sad *sad,
-				      const struct xi_flow *flow, uint32_t *handle)
+				      const struct xi_flow *flow, struct xi_flow_verdict *verdict,
+				      struct xi_verdict_why *why)
 {
-	if (p->policy.action == XI_BLOCK)
+	uint32_t t;
+
+	if (p->policy.action == XI_BLOCK) {
+		why_set(why, XI_WHY_BLOCK, p, 0, 0);
 		return XI_VERDICT_DISCARD;
-	if (!p->policy.ntmpls)
-		return XI_VERDICT_BYPASS;
-	*handle = sa_for_flow(p, sad, flow);
-	if (*handle)
+	}
+	if (!tmpls_serve(p, sad, flow, verdict, &t)) {
+		why_set(why, (t ? p->nnext : p->nsas) ? XI_WHY_NO_SA_SELECTOR : XI_WHY_NO_SA, p, t, 0);
+		return XI_VERDICT_NONE;
+	}
+	if (verdict->handle) {
+		why_set(why, XI_WHY_PROTECT, p, 0, 0);
 		return XI_VERDICT_PROTECT;
-	return p->policy.tmpls[0].optional ? XI_VERDICT_BYPASS : XI_VERDICT_NONE;
+	}
+	why_set(why, p->policy.ntmpls ? XI_WHY_OPTIONAL : XI_WHY_ALLOW, p, 0, 0);
+	return XI_VERDICT_BYPASS;
 }
 
-enum xi_verdict xi_spd_judge_out(const struct xi_spd_snapshot *snap, const struct xi_sad *sad,
-				 const struct xi_flow *flow, struct xi_flow_verdict *verdict,
-				 const struct xi_spd_policy **policy)
+static enum xi_verdict default_verdict(const struct xi_spd_snapshot *snap, enum xi_dir dir,
+				       struct xi_verdict_why *why)
+{
+	bool block = snap->default_action[dir] == XI_BLOCK;
+
+	why_set(why, block ? XI_WHY_DEFAULT_BLOCK : XI_WHY_DEFAULT_ALLOW, NULL, 0, 0);
+	return block ? XI_VERDICT_DISCARD : XI_VERDICT_BYPASS;
+}
+
+enum xi_verdict xi_spd_judge_out_why(const struct xi_spd_snapshot *snap, const struct xi_sad *sad,
+				     const struct xi_flow *flow, struct xi_flow_verdict *verdict,
+				     const struct xi_spd_policy **policy, struct xi_verdict_why *why)
 {
 	const struct xi_spd_policy *p = NULL;
 
@@ -97,17 +159,16 @@ enum xi_verdict xi_spd_judge_out(const struct xi_spd_snapshot *snap, const struc
 	if (xi_spd_is_ike(snap, XI_OUT, flow)) {
 		verdict->verdict = XI_VERDICT_BYPASS;
 		verdict->generation = 0;
+		why_set(why, XI_WHY_IKE, NULL, 0, 0);
 	} else {
 		p = xi_spd_lookup(snap, XI_OUT, flow);
-		if (p)
-			verdict->verdict = policy_verdict(p, sad, flow, &verdict->handle);
-		else if (snap->default_action[XI_OUT] == XI_BLOCK)
-			verdict->verdict = XI_VERDICT_DISCARD;
-		else
-			verdict->verdict = XI_VERDICT_BYPASS;
+		verdict->verdict = p ? policy_verdict(p, sad, flow, verdict, why)
+				     : default_verdict(snap, XI_OUT, why);
 		if (verdict->verdict == XI_VERDICT_BYPASS &&
-		    fragment_in_doubt(snap, XI_OUT, flow, p))
+		    fragment_in_doubt(snap, XI_OUT, flow, p)) {
 			verdict->verdict = XI_VERDICT_DISCARD;
+			why_set(why, XI_WHY_FRAGMENT, p, 0, 0);
+		}
 	}
 	if (policy)
 		*policy = p;
@@ -119,25 +180,41 @@ static enum xi_dir dir_of_arrival(const struct xi_spd_snapshot *snap, const stru
 	return xi_spd_is_local(snap, flow->daddr, flow->family) ? XI_IN : XI_FWD;
 }
 
-bool xi_spd_allows_clear(const struct xi_spd_snapshot *snap, const struct xi_flow *flow)
+static bool policy_allows_clear(const struct xi_spd_policy *p, struct xi_verdict_why *why)
+{
+	uint32_t i;
+
+	if (p->policy.action == XI_BLOCK) {
+		why_set(why, XI_WHY_BLOCK, p, 0, 0);
+		return false;
+	}
+	for (i = 0; i < p->policy.ntmpls; i++)
+		if (!p->policy.tmpls[i].optional) {
+			why_set(why, XI_WHY_CLEAR, p, i, 0);
+			return false;
+		}
+	why_set(why, XI_WHY_ALLOW, p, 0, 0);
+	return true;
+}
+
+bool xi_spd_allows_clear_why(const struct xi_spd_snapshot *snap, const struct xi_flow *flow,
+			     struct xi_verdict_why *why)
 {
 	enum xi_dir dir = dir_of_arrival(snap, flow);
 	const struct xi_spd_policy *p;
-	uint32_t i;
 
-	if (xi_spd_is_ike(snap, XI_IN, flow))
+	if (xi_spd_is_ike(snap, XI_IN, flow)) {
+		why_set(why, XI_WHY_IKE, NULL, 0, 0);
 		return true;
+	}
 	p = xi_spd_lookup(snap, dir, flow);
-	if (fragment_in_doubt(snap, dir, flow, p))
+	if (fragment_in_doubt(snap, dir, flow, p)) {
+		why_set(why, XI_WHY_FRAGMENT, p, 0, 0);
 		return false;
+	}
 	if (!p)
-		return snap->default_action[dir] == XI_ALLOW;
-	if (p->policy.action == XI_BLOCK)
-		return false;
-	for (i = 0; i < p->policy.ntmpls; i++)
-		if (!p->policy.tmpls[i].optional)
-			return false;
-	return true;
+		return default_verdict(snap, dir, why) == XI_VERDICT_BYPASS;
+	return policy_allows_clear(p, why);
 }
 
 /* The kernel's xfrm_state_ok(); the addresses of a template in transport mode mean nothing. */
@@ -172,47 +249,67 @@ static bool tmpl_met(const struct xi_tmpl *tmpl, const struct xi_sa_path *path, 
 	return tmpl->optional;
 }
 
-/* Any SA in tunnel mode from the k-th on? The kernel's secpath_has_nontransport(). */
-static bool path_has_tunnel(const struct xi_sa_path *path, uint32_t k)
+/* The first SA in tunnel mode from the k-th on, NULL: none. The kernel's secpath_has_nontransport(). */
+static const struct xi_sa *path_tunnel(const struct xi_sa_path *path, uint32_t k)
 {
 	for (; k < path->n; k++)
 		if (path->sas[k]->mode != XI_TRANSPORT)
-			return true;
-	return false;
+			return path->sas[k];
+	return NULL;
 }
 
-static bool tmpls_accept(const struct xi_policy *policy, const struct xi_sa_path *path)
+static bool policy_accepts(const struct xi_spd_policy *p, const struct xi_sa_path *path,
+			   struct xi_verdict_why *why)
 {
+	const struct xi_sa *tunnel;
 	uint32_t i, k = 0;
 
-	for (i = policy->ntmpls; i-- > 0;)
-		if (!tmpl_met(&policy->tmpls[i], path, &k))
+	if (p->policy.action == XI_BLOCK) {
+		why_set(why, XI_WHY_BLOCK, p, 0, 0);
+		return false;
+	}
+	for (i = p->policy.ntmpls; i-- > 0;) {
+		if (!tmpl_met(&p->policy.tmpls[i], path, &k)) {
+			why_set(why, XI_WHY_TEMPLATE, p, i, 0);
 			return false;
-	return !path_has_tunnel(path, k);
+		}
+	}
+	tunnel = path_tunnel(path, k);
+	why_set(why, tunnel ? XI_WHY_TUNNEL : XI_WHY_VERIFIED, p, 0, tunnel ? tunnel->sa_index : 0);
+	return !tunnel;
 }
 
-static bool path_selects(const struct xi_sa_path *path, const struct xi_flow *flow)
+/* Of those whose selector does not match. */
+static const struct xi_sa *path_mismatch(const struct xi_sa_path *path, const struct xi_flow *flow)
 {
 	uint32_t i;
 
 	for (i = 0; i < path->n; i++)
 		if (!xi_selector_matches(&path->sas[i]->sel, flow))
-			return false;
-	return true;
+			return path->sas[i];
+	return NULL;
 }
 
-bool xi_spd_allows_protected(const struct xi_spd_snapshot *snap, const struct xi_flow *flow,
-			     const struct xi_sa_path *path)
+bool xi_spd_allows_protected_why(const struct xi_spd_snapshot *snap, const struct xi_flow *flow,
+				 const struct xi_sa_path *path, struct xi_verdict_why *why)
 {
 	enum xi_dir dir = dir_of_arrival(snap, flow);
 	const struct xi_spd_policy *p;
+	const struct xi_sa *bad;
 
 	if (!path->n)
-		return xi_spd_allows_clear(snap, flow);
-	if (!path_selects(path, flow))
+		return xi_spd_allows_clear_why(snap, flow, why);
+	bad = path_mismatch(path, flow);
+	if (bad) {
+		why_set(why, XI_WHY_SA_SELECTOR, NULL, 0, bad->sa_index);
 		return false;
+	}
 	p = xi_spd_lookup(snap, dir, flow);
-	if (!p)
-		return snap->default_action[dir] == XI_ALLOW && !path_has_tunnel(path, 0);
-	return p->policy.action == XI_ALLOW && tmpls_accept(&p->policy, path);
+	if (p)
+		return policy_accepts(p, path, why);
+	bad = path_tunnel(path, 0);
+	if (default_verdict(snap, dir, why) == XI_VERDICT_DISCARD || !bad)
+		return snap->default_action[dir] == XI_ALLOW;
+	why_set(why, XI_WHY_NO_POLICY, NULL, 0, bad->sa_index);
+	return false;
 }

@@ -6,10 +6,13 @@
 #include "sad/sad_priv.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "log.h"
 
 #define NO_LIMIT UINT64_MAX      /* XFRM_INF */
+/* Numbers left when a new SA is asked for: half a minute's at ten million packets a second. */
+#define SEQ_SOFT (1ULL << 28)
 
 static bool volume_reached(uint64_t count, uint64_t limit)
 {
@@ -22,13 +25,22 @@ static bool age_reached(uint64_t now, uint64_t since, uint64_t limit)
 	return limit && limit != NO_LIMIT && now >= since && now - since >= limit;
 }
 
+/* RFC 4303 section 3.3.3: the counter must not cycle, so behind its last number nothing can be sent. */
+static bool numbers_used(const struct xi_sa_rec *rec, bool hard)
+{
+	uint64_t oseq = __atomic_load_n(&rec->state->oseq, __ATOMIC_RELAXED);
+
+	return oseq >= xi_sa_seq_max(&rec->sa) - (hard ? 0 : SEQ_SOFT);
+}
+
 /* As in the kernel, volume and use count from the first packet on: an SA never used has none. */
 static bool limit_reached(const struct xi_sa_rec *rec, uint64_t now, bool hard)
 {
 	const struct xi_limits *l = &rec->sa.limits;
 	uint64_t use_time = __atomic_load_n(&rec->state->use_time, __ATOMIC_RELAXED);
 
-	if (age_reached(now, rec->sa.add_time, hard ? l->hard_add : l->soft_add))
+	if (numbers_used(rec, hard) ||
+	    age_reached(now, rec->sa.add_time, hard ? l->hard_add : l->soft_add))
 		return true;
 	if (!use_time)
 		return false;
@@ -46,19 +58,22 @@ static void event_expire(struct xi_sad *sad, const struct xi_sa_rec *rec, bool h
 }
 
 /* The flag goes to the store first: an event is sent once, also across a restart. */
-static void soft_expire(struct xi_sad *sad, struct xi_sad_node *node)
+static void soft_expire(struct xi_sad *sad, struct xi_sad_node *node, struct xi_sad_round *round)
 {
 	struct xi_sa sa = node->rec->sa;
 
 	sa.life |= XI_SA_SOFT_EXPIRED;
-	if (!xi_sad_replace(sad, node, &sa))
+	if (!xi_sad_replace_later(sad, node, &sa, round))
 		event_expire(sad, node->rec, false);
 }
 
-static void hard_expire(struct xi_sad *sad, struct xi_sad_node *node, struct xi_sad_node **doomed)
+static void node_expire(struct xi_sad *sad, struct xi_sad_node *node, struct xi_sad_round *round)
 {
-	int err = xi_sad_detach(sad, node, doomed);
+	int err;
 
+	/* workers stop using it at once; and should it not go now, the next round tries again */
+	__atomic_store_n(&node->rec->state->expired, 1, __ATOMIC_RELEASE);
+	err = xi_sad_detach(sad, node, &round->doomed);
 	if (err)
 		log_warnx("an SA reached its hard lifetime but could not be deleted: %s; trying again",
 			  strerror(-err));
@@ -66,23 +81,95 @@ static void hard_expire(struct xi_sad *sad, struct xi_sad_node *node, struct xi_
 		event_expire(sad, node->rec, true);
 }
 
-static void sa_tick(struct xi_sad *sad, struct xi_sad_node *node, uint64_t now,
-		    struct xi_sad_node **doomed)
+/* From saddr, and otherwise alike. */
+static bool is_alike(const struct xi_sa *sa, const uint8_t saddr[16], const struct xi_sa *to)
 {
-	const struct xi_sa_rec *rec = node->rec;
+	return !memcmp(sa->saddr, saddr, 16) && sa->id.proto == to->id.proto && sa->mode == to->mode;
+}
+
+/* How many rekeys old an SA is: newer ones of its direction. */
+static unsigned int node_rank(const struct xi_sad_node *node)
+{
+	const struct xi_sa *sa = &node->rec->sa;
+	const struct xi_sad_node *other = node->links[XI_CHAIN_EXACT].newer;
+	unsigned int rank = 0;
+
+	for (; other; other = other->links[XI_CHAIN_EXACT].newer)
+		rank += is_alike(&other->rec->sa, sa->saddr, sa);
+	return rank;
+}
+
+static uint64_t distance(uint64_t a, uint64_t b)
+{
+	return a < b ? b - a : a - b;
+}
+
+/* Of the other direction's SAs the one that came at about the same time; of several, the one as many rekeys old. */
+static struct xi_sad_node *node_nearest(const struct xi_sad *sad, const struct xi_sad_node *node)
+{
+	const struct xi_sa *sa = &node->rec->sa;
+	struct xi_sad_node *other, *best = NULL;
+	uint64_t rank = 0, apart = 0, apart_rank = 0, own_rank = node_rank(node);
+
+	other = xi_peers_newest_exact(sad, sa->saddr, sa->id.family, sa->reqid);
+	for (; other; other = other->links[XI_CHAIN_EXACT].older) {
+		uint64_t time = distance(other->rec->sa.add_time, sa->add_time);
+
+		if (other == node || !is_alike(&other->rec->sa, sa->id.daddr, sa))
+			continue;
+		if (!best || time < apart || (time == apart && distance(rank, own_rank) < apart_rank)) {
+			best = other;
+			apart = time;
+			apart_rank = distance(rank, own_rank);
+		}
+		rank++;
+	}
+	return best;
+}
+
+/*
+ * The other direction's SA: addresses exchanged, the same protocol, mode and reqid. A rekey has several of each, for a
+ * while one more of one direction than of the other (strongSwan installs and deletes them one by one), so the
+ * two must be each other's nearest. NULL: there is none.
+ */
+static struct xi_sad_node *node_mate(const struct xi_sad *sad, const struct xi_sad_node *node)
+{
+	struct xi_sad_node *mate = node_nearest(sad, node);
+
+	return mate && node_nearest(sad, mate) == node ? mate : NULL;
+}
+
+/* SA_DELETE_REQ of the receive record: an inbound SA goes with its outbound pair, and the other way round. */
+static void hard_expire(struct xi_sad *sad, struct xi_sad_node *node, struct xi_sad_round *round)
+{
+	struct xi_sad_node *mate = node->rec->sa.life & XI_SA_LARVAL ? NULL : node_mate(sad, node);
+
+	node_expire(sad, node, round);
+	if (mate)
+		node_expire(sad, mate, round);
+}
+
+static bool hard_reached(const struct xi_sad_node *node, uint64_t now)
+{
+	if (node->rec->sa.life & XI_SA_LARVAL)
+		return now >= node->dies;
+	return __atomic_load_n(&node->rec->state->expired, __ATOMIC_ACQUIRE) ||
+	       limit_reached(node->rec, now, true);
+}
+
+static void sa_tick(struct xi_sad *sad, struct xi_sad_node *node, uint64_t now,
+		    struct xi_sad_round *round)
+{
 	int err;
 
-	if (rec->sa.life & XI_SA_LARVAL) {
-		if (now >= node->dies)
-			hard_expire(sad, node, doomed);
+	if (hard_reached(node, now)) {
+		hard_expire(sad, node, round);
 		return;
 	}
-	if (limit_reached(rec, now, true)) {
-		hard_expire(sad, node, doomed);
+	if (node->rec->sa.life & XI_SA_LARVAL)
 		return;
-	}
-	if (!(rec->sa.life & XI_SA_SOFT_EXPIRED) && limit_reached(rec, now, false))
-		soft_expire(sad, node);
+	if (!(node->rec->sa.life & XI_SA_SOFT_EXPIRED) && limit_reached(node->rec, now, false))
+		soft_expire(sad, node, round);
 	if (!node->reserve)
 		return;
 	err = xi_reserve_extend(node->reserve, sad->state_dir, node->rec->state);
@@ -94,14 +181,22 @@ static void sa_tick(struct xi_sad *sad, struct xi_sad_node *node, uint64_t now,
 
 void xi_sad_tick(struct xi_sad *sad, uint64_t now)
 {
-	struct xi_sad_node *doomed = NULL;
+	struct xi_sad_round round = { 0 };
 	uint32_t slot;
 
 	xi_sad_bury_again(sad);
 	for (slot = 0; slot < sad->slots.n; slot++)
 		if (sad->slots.recs[slot])
-			sa_tick(sad, sad->slots.nodes[slot], now, &doomed);
-	if (doomed)
-		xi_sad_sync(sad);
-	xi_sad_bury(sad, doomed);
+			sa_tick(sad, sad->slots.nodes[slot], now, &round);
+	xi_sad_round_end(sad, &round);
+}
+
+void xi_sad_expire_now(struct xi_sad *sad, uint32_t sa_index)
+{
+	struct xi_sad_round round = { 0 };
+
+	if (!xi_sad_rec(sad, sa_index))
+		return;
+	sa_tick(sad, sad->slots.nodes[XI_SA_SLOT(sa_index)], time(NULL), &round);
+	xi_sad_round_end(sad, &round);
 }

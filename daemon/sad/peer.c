@@ -107,3 +107,12 @@ struct xi_sad_node *xi_peers_newest(const struct xi_sad *sad, const struct xi_tm
 	peer = peer_find(sad, &key);
 	return peer ? peer->newest : NULL;
 }
+
+struct xi_sad_node *xi_peers_newest_exact(const struct xi_sad *sad, const uint8_t daddr[16],
+					  enum xi_family family, uint32_t reqid)
+{
+	struct xi_peer_key key = peer_key(XI_CHAIN_EXACT, daddr, family, reqid);
+	struct xi_peer *peer = peer_find(sad, &key);
+
+	return peer ? peer->newest : NULL;
+}

@@ -8,8 +8,6 @@
 
 #include "sad/selector.h"
 
-static const uint8_t zero[16];
-
 /* What the kernel's verify_newpolicy_info() and verify_policy_type() want. */
 static int selector_check(const struct xi_selector *sel, const char **why)
 {
@@ -30,39 +28,44 @@ static int selector_check(const struct xi_selector *sel, const char **why)
 	return 0;
 }
 
-/*
- * libreswan's traps: something must go out protected, and the key manager will say how once it is
- * asked.
- */
-static bool tmpl_is_trap(const struct xi_policy *policy, const struct xi_tmpl *tmpl)
+/* prev: family of what the template is applied to; then of what comes out (validate_tmpl() of the kernel). */
+static int tmpl_check(const struct xi_tmpl *tmpl, enum xi_family *prev, const char **why)
 {
-	return policy->dir == XI_OUT && tmpl->mode == XI_TRANSPORT &&
-	       !memcmp(tmpl->saddr, zero, 16) && !memcmp(tmpl->id.daddr, zero, 16);
+	if (tmpl->id.proto != XI_ESP && tmpl->id.proto != XI_AH) {
+		*why = "only templates with proto esp or ah are carried; turn ipcomp off";
+		return -EOPNOTSUPP;
+	}
+	if (tmpl->mode != XI_TUNNEL && tmpl->mode != XI_TRANSPORT) {
+		*why = "mode of a template is neither transport nor tunnel";
+		return -EINVAL;
+	}
+	if (tmpl->mode == XI_TRANSPORT && tmpl->family != *prev) {
+		*why = "a template in transport mode cannot change the address family; use the family of the selector, or of the tunnel inside";
+		return -EINVAL;
+	}
+	*prev = tmpl->family;
+	return 0;
 }
 
 static int tmpls_check(const struct xi_policy *policy, const char **why)
 {
-	const struct xi_tmpl *tmpl = &policy->tmpls[0];
+	enum xi_family family = policy->sel.family;
+	uint32_t i;
+	int err = 0;
 
 	if (policy->ntmpls > XI_MAX_TMPLS) {
 		*why = "too many templates; at most 6";
 		return -EINVAL;
 	}
-	if (policy->action == XI_BLOCK || !policy->ntmpls)
+	if (policy->action == XI_BLOCK)
 		return 0;
-	if (policy->ntmpls > 1) {
-		*why = "more than one template in a policy (a bundle) is not carried; use a single tunnel";
+	if (policy->ntmpls > XI_PATH_MAX) {
+		*why = "more than two templates in a policy are not carried; use one, or one inside another";
 		return -EOPNOTSUPP;
 	}
-	if (tmpl->id.proto != XI_ESP) {
-		*why = "only templates with proto esp are carried; turn ah and ipcomp off";
-		return -EOPNOTSUPP;
-	}
-	if (tmpl->mode != XI_TUNNEL && !tmpl_is_trap(policy, tmpl)) {
-		*why = "only templates in tunnel mode are carried; use mode tunnel";
-		return -EOPNOTSUPP;
-	}
-	return 0;
+	for (i = 0; i < policy->ntmpls && !err; i++)
+		err = tmpl_check(&policy->tmpls[i], &family, why);
+	return err;
 }
 
 int xi_policy_check(const struct xi_policy *policy, const char **why)
@@ -99,10 +102,46 @@ bool xi_policy_guarded(const struct xi_policy *policy)
 	return xi_policy_sees_flows(policy) && (policy->action == XI_BLOCK || policy->ntmpls > 0);
 }
 
+static bool selector_is_pair(const struct xi_selector *sel)
+{
+	unsigned int max = sel->family == XI_IPV4 ? 32 : 128;
+
+	return sel->prefixlen_s == max && sel->prefixlen_d == max;
+}
+
+static bool addr_given(const uint8_t addr[16])
+{
+	static const uint8_t zero[16];
+
+	return memcmp(addr, zero, sizeof(zero));
+}
+
+bool xi_tmpl_with_ends(const struct xi_policy *policy, uint32_t t, struct xi_tmpl *tmpl)
+{
+	const struct xi_tmpl *inside = NULL;
+	uint32_t i;
+
+	*tmpl = policy->tmpls[t];
+	if (tmpl->mode == XI_TUNNEL)
+		return true;
+	for (i = 0; i < t; i++)
+		if (policy->tmpls[i].mode == XI_TUNNEL)
+			inside = &policy->tmpls[i];
+	if (inside) {
+		memcpy(tmpl->saddr, inside->saddr, 16);
+		memcpy(tmpl->id.daddr, inside->id.daddr, 16);
+		return !inside->optional && addr_given(inside->saddr) && addr_given(inside->id.daddr);
+	}
+	memcpy(tmpl->saddr, policy->sel.saddr, 16);
+	memcpy(tmpl->id.daddr, policy->sel.daddr, 16);
+	return selector_is_pair(&policy->sel);
+}
+
 bool xi_policy_judges_alike(const struct xi_policy *a, const struct xi_policy *b)
 {
 	struct xi_policy x = *a;
-	unsigned int i;
+	struct xi_tmpl tmpl;
+	uint32_t i;
 
 	x.index = b->index;
 	x.add_time = b->add_time;
@@ -111,8 +150,9 @@ bool xi_policy_judges_alike(const struct xi_policy *a, const struct xi_policy *b
 	x.limits = b->limits;
 	x.from_file = b->from_file;
 	/* on the way in a template's SPI says which SA a packet may have come through */
-	for (i = 0; i < XI_MAX_TMPLS && b->dir == XI_OUT; i++)
-		x.tmpls[i].id.spi = b->tmpls[i].id.spi;
+	for (i = 0; i < b->ntmpls && b->dir == XI_OUT; i++)
+		if (xi_tmpl_with_ends(b, i, &tmpl))
+			x.tmpls[i].id.spi = b->tmpls[i].id.spi;
 	return !memcmp(&x, b, sizeof(x));
 }
 

@@ -64,7 +64,7 @@ void xi_sad_bury(struct xi_sad *sad, struct xi_sad_node *doomed)
 			xi_used_key_note(sad, &rec->key,
 					 __atomic_load_n(&rec->state->oseq, __ATOMIC_RELAXED));
 		xi_state_reset(rec->state, 0);
-		xi_window_give(sad, rec->sa.window_slot);
+		xi_window_give(sad, &rec->sa);
 		xi_reserve_free(node->reserve);
 		xi_rec_free(rec);
 		node->rec = NULL;

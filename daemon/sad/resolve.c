@@ -15,62 +15,83 @@
 
 static const uint8_t zero[16];
 
+bool xi_sa_serves(const struct xi_policy *policy, const struct xi_tmpl *tmpl, const struct xi_sa *sa)
+{
+	return sa->id.proto == tmpl->id.proto && sa->mode == tmpl->mode &&
+	       (!tmpl->id.spi || tmpl->id.spi == sa->id.spi) &&
+	       (!tmpl->reqid || tmpl->reqid == sa->reqid) && sa->sa_dir != XI_SA_DIR_IN &&
+	       sa->if_id == policy->if_id &&
+	       (policy->mark_v & policy->mark_m & sa->mark_m) == sa->mark_v;
+}
+
 static bool sa_fits(const struct xi_policy *policy, const struct xi_tmpl *tmpl,
 		    const struct xi_sa *sa)
 {
-	return sa->id.proto == tmpl->id.proto && sa->mode == tmpl->mode &&
-	       (!tmpl->id.spi || tmpl->id.spi == sa->id.spi) && sa->sa_dir != XI_SA_DIR_IN &&
-	       (!memcmp(tmpl->saddr, zero, 16) || !memcmp(tmpl->saddr, sa->saddr, 16)) &&
-	       sa->if_id == policy->if_id &&
-	       (policy->mark_v & policy->mark_m & sa->mark_m) == sa->mark_v &&
-	       xi_selector_overlaps(&policy->sel, &sa->sel);
+	const struct xi_ends ends = { tmpl->saddr, tmpl->id.daddr, tmpl->family };
+
+	if (!xi_sa_serves(policy, tmpl, sa) || !xi_selector_overlaps(&policy->sel, &sa->sel))
+		return false;
+	return sa->mode == XI_TRANSPORT ? xi_ends_fit(&ends, sa)
+					: !memcmp(tmpl->saddr, zero, 16) ||
+						  !memcmp(tmpl->saddr, sa->saddr, 16);
 }
 
 /* An SA whose selector a newer one covers gets no flow any more. */
-static void pub_choose(const struct xi_spd *spd, struct xi_spd_pub *pub)
+static void sas_choose(const struct xi_spd *spd, const uint32_t *sas, uint32_t n,
+		       struct xi_spd_choices *choices)
 {
 	const struct xi_selector *chosen[XI_POLICY_SAS];
 	uint32_t i, j;
 
-	pub->nchoices = 0;
-	for (i = 0; i < pub->p.nsas; i++) {
-		const struct xi_sa_rec *rec = xi_sad_rec(spd->sad, pub->p.sas[i]);
+	memset(choices, 0, sizeof(*choices));
+	for (i = 0; i < n; i++) {
+		const struct xi_sa_rec *rec = xi_sad_rec(spd->sad, sas[i]);
 
-		for (j = 0; j < pub->nchoices; j++)
+		for (j = 0; j < choices->n; j++)
 			if (xi_selector_covers(chosen[j], &rec->sa.sel))
 				break;
-		if (j < pub->nchoices)
+		if (j < choices->n)
 			continue;
-		chosen[pub->nchoices] = &rec->sa.sel;
-		pub->choices[pub->nchoices++] = pub->p.sas[i];
+		chosen[choices->n] = &rec->sa.sel;
+		choices->sas[choices->n++] = sas[i];
 	}
 }
 
-static uint32_t policy_sas(const struct xi_spd *spd, const struct xi_policy *policy,
-			   uint32_t sas[XI_POLICY_SAS])
+/* What is listed for template t. */
+static uint32_t tmpl_sas(const struct xi_spd *spd, const struct xi_policy *policy, uint32_t t,
+			 uint32_t sas[XI_POLICY_SAS])
 {
 	struct xi_sad_node *node;
+	struct xi_tmpl tmpl;
 	enum xi_chain chain;
 	uint32_t n = 0;
 
 	memset(sas, 0, XI_POLICY_SAS * sizeof(*sas));
-	if (policy->dir != XI_OUT || !xi_policy_protects(policy))
+	if (policy->dir != XI_OUT || !xi_policy_protects(policy) || t >= policy->ntmpls ||
+	    !xi_tmpl_with_ends(policy, t, &tmpl))
 		return 0;
-	node = xi_peers_newest(spd->sad, &policy->tmpls[0], &chain);
+	node = xi_peers_newest(spd->sad, &tmpl, &chain);
 	for (; node && n < XI_POLICY_SAS; node = node->links[chain].older)
-		if (sa_fits(policy, &policy->tmpls[0], &node->rec->sa))
+		if (sa_fits(policy, &tmpl, &node->rec->sa))
 			sas[n++] = node->sa_index;
 	return n;
 }
 
 void xi_pub_resolve(const struct xi_spd *spd, struct xi_spd_pub *pub)
 {
-	pub->p.nsas = policy_sas(spd, &pub->p.policy, pub->p.sas);
-	memset(pub->choices, 0, sizeof(pub->choices));
-	pub_choose(spd, pub);
+	struct xi_spd_policy *p = &pub->p;
+	struct xi_tmpl tmpl;
+	uint32_t t;
+
+	p->nsas = tmpl_sas(spd, &p->policy, 0, p->sas);
+	p->nnext = tmpl_sas(spd, &p->policy, 1, p->next);
+	for (t = 0; t < XI_PATH_MAX; t++)
+		p->by_pair[t] = t < p->policy.ntmpls && !xi_tmpl_with_ends(&p->policy, t, &tmpl);
+	sas_choose(spd, p->sas, p->nsas, &pub->choices[0]);
+	sas_choose(spd, p->next, p->nnext, &pub->choices[1]);
 }
 
-static struct xi_spd_choice *choice_of(const struct xi_spd *spd, uint32_t sa_index)
+struct xi_spd_choice *xi_choice_of(const struct xi_spd *spd, uint32_t sa_index)
 {
 	struct xi_spd_choice *choice = &spd->choices[XI_SA_SLOT(sa_index)];
 
@@ -79,80 +100,121 @@ static struct xi_spd_choice *choice_of(const struct xi_spd *spd, uint32_t sa_ind
 	return choice;
 }
 
-void xi_choices_count(struct xi_spd *spd, const struct xi_spd_pub *old,
-		      const struct xi_spd_pub *new)
+static void choices_gain(struct xi_spd *spd, const struct xi_spd_choices *new)
 {
 	uint32_t i;
 
-	for (i = 0; new && i < new->nchoices; i++)
-		choice_of(spd, new->choices[i])->policies++;
-	for (i = 0; old && i < old->nchoices; i++) {
-		struct xi_spd_choice *choice = &spd->choices[XI_SA_SLOT(old->choices[i])];
+	for (i = 0; i < new->n; i++)
+		xi_choice_of(spd, new->sas[i])->policies++;
+}
 
-		if (choice->sa_index == old->choices[i])
+static void choices_lose(struct xi_spd *spd, const struct xi_spd_choices *old)
+{
+	uint32_t i;
+
+	for (i = 0; i < old->n; i++) {
+		struct xi_spd_choice *choice = &spd->choices[XI_SA_SLOT(old->sas[i])];
+
+		if (choice->sa_index == old->sas[i])
 			choice->policies--;
 	}
 }
 
-static bool chosen_by(const struct xi_spd_pub *pub, uint32_t sa_index)
+void xi_choices_count(struct xi_spd *spd, const struct xi_spd_pub *old,
+		      const struct xi_spd_pub *new)
+{
+	uint32_t t;
+
+	for (t = 0; new && t < XI_PATH_MAX; t++)
+		choices_gain(spd, &new->choices[t]);
+	for (t = 0; old && t < XI_PATH_MAX; t++)
+		choices_lose(spd, &old->choices[t]);
+}
+
+static bool chosen_by(const struct xi_spd_choices *choices, uint32_t sa_index)
 {
 	uint32_t i;
 
-	for (i = 0; i < pub->nchoices; i++)
-		if (pub->choices[i] == sa_index)
+	for (i = 0; i < choices->n; i++)
+		if (choices->sas[i] == sa_index)
 			return true;
 	return false;
 }
 
 /* A newcomer that takes some flows of an SA that was, and is still, chosen for others. */
-static bool newcomer_divides(const struct xi_spd *spd, const struct xi_spd_pub *old,
-			     const struct xi_spd_pub *new)
+static bool newcomer_divides(const struct xi_spd *spd, const struct xi_spd_choices *old,
+			     const struct xi_spd_choices *new)
 {
 	uint32_t i, j;
 
-	for (i = 0; i < new->nchoices; i++) {
-		if (chosen_by(old, new->choices[i]))
+	for (i = 0; i < new->n; i++) {
+		if (chosen_by(old, new->sas[i]))
 			continue;
-		for (j = i + 1; j < new->nchoices; j++)
-			if (chosen_by(old, new->choices[j]) &&
-			    xi_selector_overlaps(&xi_sad_rec(spd->sad, new->choices[i])->sa.sel,
-						 &xi_sad_rec(spd->sad, new->choices[j])->sa.sel))
+		for (j = i + 1; j < new->n; j++)
+			if (chosen_by(old, new->sas[j]) &&
+			    xi_selector_overlaps(&xi_sad_rec(spd->sad, new->sas[i])->sa.sel,
+						 &xi_sad_rec(spd->sad, new->sas[j])->sa.sel))
 				return true;
 	}
 	return false;
 }
 
-bool xi_choices_disturb(const struct xi_spd *spd, const struct xi_spd_pub *old,
-			const struct xi_spd_pub *new)
+/* Flows that went without this optional template now get it. */
+static bool newcomer_serves_optional(const struct xi_tmpl *tmpl, const struct xi_spd_choices *old,
+				     const struct xi_spd_choices *new)
 {
 	uint32_t i;
 
-	for (i = 0; i < old->nchoices; i++)
-		if (!chosen_by(new, old->choices[i]) && xi_sad_rec(spd->sad, old->choices[i]) &&
-		    choice_of(spd, old->choices[i])->policies)
+	for (i = 0; i < new->n && tmpl->optional; i++)
+		if (!chosen_by(old, new->sas[i]))
 			return true;
-	return newcomer_divides(spd, old, new);
+	return false;
+}
+
+static bool choices_disturb(const struct xi_spd *spd, const struct xi_tmpl *tmpl,
+			    const struct xi_spd_choices *old, const struct xi_spd_choices *new)
+{
+	uint32_t i;
+
+	for (i = 0; i < old->n; i++)
+		if (!chosen_by(new, old->sas[i]) && xi_sad_rec(spd->sad, old->sas[i]) &&
+		    xi_choice_of(spd, old->sas[i])->policies)
+			return true;
+	return newcomer_divides(spd, old, new) || newcomer_serves_optional(tmpl, old, new);
+}
+
+bool xi_choices_disturb(const struct xi_spd *spd, const struct xi_spd_pub *old,
+			const struct xi_spd_pub *new)
+{
+	uint32_t t;
+
+	for (t = 0; t < XI_PATH_MAX; t++)
+		if (choices_disturb(spd, &new->p.policy.tmpls[t], &old->choices[t], &new->choices[t]))
+			return true;
+	return false;
 }
 
 void xi_choices_mark(struct xi_spd *spd, const struct xi_spd_pub *pub)
 {
-	uint32_t i;
+	uint32_t i, t;
 
-	for (i = 0; pub && i < pub->nchoices; i++)
-		if (xi_sad_rec(spd->sad, pub->choices[i]))
-			xi_sad_set_superseded(spd->sad, pub->choices[i],
-					      !choice_of(spd, pub->choices[i])->policies);
+	for (t = 0; pub && t < XI_PATH_MAX; t++)
+		for (i = 0; i < pub->choices[t].n; i++)
+			if (xi_sad_rec(spd->sad, pub->choices[t].sas[i]))
+				xi_sad_set_superseded(spd->sad, pub->choices[t].sas[i],
+						      !xi_choice_of(spd, pub->choices[t].sas[i])->policies);
 }
 
 /* A pub with the SAs of now; NULL when they are those that node has. */
 static int node_resolve(struct xi_spd *spd, const struct xi_spd_node *node, struct xi_spd_pub **out)
 {
 	const struct xi_spd_policy *p = &node->pub->p;
-	uint32_t sas[XI_POLICY_SAS];
+	uint32_t sas[XI_POLICY_SAS], next[XI_POLICY_SAS];
 	struct xi_spd_pub *pub;
 
 	*out = NULL;
-	if (policy_sas(spd, &p->policy, sas) == p->nsas && !memcmp(sas, p->sas, sizeof(sas)))
+	if (tmpl_sas(spd, &p->policy, 0, sas) == p->nsas && !memcmp(sas, p->sas, sizeof(sas)) &&
+	    tmpl_sas(spd, &p->policy, 1, next) == p->nnext && !memcmp(next, p->next, sizeof(next)))
 		return 0;
 	pub = malloc(sizeof(*pub));
 	if (!pub)
@@ -197,7 +259,7 @@ static int resolve_all(struct xi_spd *spd, struct xi_spd_pub **olds, struct xi_s
 	struct xi_spd_snapshot *snap;
 	uint32_t n, i, generation = spd->generation;
 	int err = list_resolve(spd, olds, changed, &n), failed;
-	bool bump = xi_spd_flow_mask(spd) != spd->flow_mask;
+	bool bump = xi_pairs_update(spd) || xi_spd_flow_mask(spd) != spd->flow_mask;
 
 	for (i = 0; i < n && !bump; i++)
 		bump = xi_choices_disturb(spd, olds[i], changed[i]->pub);

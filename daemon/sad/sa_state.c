@@ -29,13 +29,11 @@ int xi_sa_init_check(const struct xi_sa *sa, const struct xi_replay_init *init, 
 void xi_rec_bind(struct xi_sad *sad, struct xi_sa_rec *rec)
 {
 	rec->state = &sad->store.states[XI_SA_SLOT(rec->sa.sa_index)];
-	if (rec->sa.window_slot == XI_NO_SLOT) {
+	if (rec->sa.window_slot == XI_NO_SLOT)
 		rec->words = (uint64_t *)rec->state->words;
-		rec->nwords = XI_WINDOW_INLINE_WORDS;
-	} else {
+	else
 		rec->words = (uint64_t *)sad->store.windows[rec->sa.window_slot].words;
-		rec->nwords = XI_WINDOW_WORDS;
-	}
+	rec->nwords = xi_window_words(rec->sa.replay_window);
 }
 
 void xi_rec_free(struct xi_sa_rec *rec)

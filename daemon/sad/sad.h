@@ -69,7 +69,7 @@ int xi_sad_adopt(struct xi_sad *sad, unsigned int *n);
 /* -EEXIST when {daddr, spi, proto} exists. sa_index, add_time, generation, window_slot are filled in here. */
 int xi_sad_add(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_key *key,
 	       const struct xi_replay_init *init, const char **why);
-/* UPDSA: -ESRCH when there is none. A larval SA becomes a real one; the kernel's rules otherwise. */
+/* UPDSA: -ESRCH when there is none. A larval SA becomes a real one; the rules of the kernel's xfrm_state_update() otherwise. */
 int xi_sad_update(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_key *key,
 		  const struct xi_replay_init *init, const char **why);
 int xi_sad_delete(struct xi_sad *sad, const struct xi_sa_id *id);
@@ -106,9 +106,14 @@ unsigned int xi_sad_capacity(const struct xi_sad *sad);
 const struct xi_sa_rec *xi_sad_next(const struct xi_sad *sad, uint32_t *slot);
 
 /*
- * Once a second, from a timer: larval SAs that died, lifetimes (soft: event once; hard: event and delete),
- * sequence reserves on disk. now: seconds since the epoch. May be called more often.
+ * Once a second, from a timer: larval SAs that died, lifetimes, sequence reserves on disk. now: seconds since the
+ * epoch. May be called more often. A soft lifetime raises an event, a hard one an event and takes the SA away, each
+ * once; it takes the other direction's SA with it, which raises its own event: the one with the addresses exchanged and the
+ * same protocol, mode and reqid, during a rekey the one that came with it. Hard are also an outbound SA's last
+ * sequence number and xi_sa_state.expired, which workers set when they meet a limit of bytes or packets.
  */
 void xi_sad_tick(struct xi_sad *sad, uint64_t now);
+/* The same for one SA, now: a worker told that it met a limit. A stale index is ignored. */
+void xi_sad_expire_now(struct xi_sad *sad, uint32_t sa_index);
 
 #endif

@@ -60,6 +60,9 @@ struct xi_sad_node {
 	struct cds_lfht_node by_pair; /* in transport mode */
 	uint64_t order;              /* by which it became known: newer ones have a higher one */
 	bool paired;
+	bool chosen;                 /* of its pair: it counts in the SPD's choices; xi_pairs_update() */
+	bool is_news;
+	struct xi_sad_node *news_prev, *news_next;
 	uint8_t sender[XI_DIGEST_LEN]; /* hash of key and source address */
 	struct xi_sad_node *same_sender; /* older SA of the same; hh_sender holds the newest */
 	UT_hash_handle hh_sender;
@@ -83,8 +86,8 @@ struct xi_sad_slots {
 };
 
 struct xi_sad_windows {
-	uint32_t *free;              /* stack */
-	uint32_t nfree;
+	uint16_t *chunks;            /* of XI_WINDOW_RUN slots each; a bit set: free */
+	uint32_t nchunks;
 };
 
 /*
@@ -96,6 +99,7 @@ struct xi_sad_tables {
 	struct cds_lfht *by_id;      /* larval SAs too */
 	struct cds_lfht *by_pair;    /* those in transport mode, by their two addresses */
 	uint64_t order_next;
+	struct xi_sad_node *news;    /* one at least of each pair whose SAs changed since the SPD looked */
 };
 
 struct xi_sad {
@@ -128,11 +132,20 @@ void xi_slot_give(struct xi_sad *sad, uint32_t slot);
  */
 void xi_slots_rebuild(struct xi_sad *sad, uint32_t gen_top);
 bool xi_generation_newer(uint32_t a, uint32_t b);
-/* XI_NO_SLOT for windows that fit into sa_state. -EINVAL too large, -ENOSPC none free. */
+/* window.c */
+#define XI_WHY_WINDOW_TOO_LARGE "replay window too large; at most 65536 packets"
+int xi_windows_init(struct xi_sad *sad);
+void xi_windows_free(struct xi_sad *sad);
+/* Words of a window, at most XI_WINDOW_MAX: a power of two, 32 * (words - 1) >= the window. */
+uint32_t xi_window_words(uint32_t replay_window);
+/*
+ * The first slot of a run for the window, zeroed; XI_NO_SLOT for windows that fit into sa_state. -EINVAL too large,
+ * -ENOSPC no run free.
+ */
 int xi_window_take(struct xi_sad *sad, uint32_t replay_window, uint32_t *slot, const char **why);
-void xi_window_give(struct xi_sad *sad, uint32_t slot);
-/* Takes a given slot away from the free ones. -EINVAL: not free. */
-int xi_window_claim(struct xi_sad *sad, uint32_t slot);
+void xi_window_give(struct xi_sad *sad, const struct xi_sa *sa);
+/* Takes the SA's own run away from the free ones. -EINVAL: it is not free, or none. */
+int xi_window_claim(struct xi_sad *sad, const struct xi_sa *sa);
 
 /* sa_state.c */
 uint64_t xi_sa_seq_max(const struct xi_sa *sa);
@@ -155,6 +168,24 @@ struct xi_sad_node *xi_sad_node(const struct xi_sad *sad, const struct xi_sa_id 
 /* SAs in transport mode; others are left alone. */
 void xi_pair_add(struct xi_sad *sad, struct xi_sad_node *node);
 void xi_pair_del(struct xi_sad *sad, struct xi_sad_node *node);
+/*
+ * SAs in transport mode with exactly these addresses, in no order; for workers too. The record is as published when
+ * it was looked at.
+ */
+struct xi_pair_iter {
+	struct xi_pair_key {
+		uint8_t saddr[16];
+		uint8_t daddr[16];
+		enum xi_proto proto;
+		enum xi_family family;
+	} key;
+	const struct xi_sad *sad;
+	struct cds_lfht_iter iter;
+	const struct xi_sa_rec *rec;
+};
+struct xi_sad_node *xi_pair_first(struct xi_pair_iter *it, const struct xi_sad *sad, const struct xi_pair_key *key);
+struct xi_sad_node *xi_pair_next(struct xi_pair_iter *it);
+void xi_pair_news_del(struct xi_sad *sad, struct xi_sad_node *node);
 
 /* peer.c */
 int xi_peers_add(struct xi_sad *sad, struct xi_sad_node *node);
@@ -165,6 +196,9 @@ void xi_peers_del(struct xi_sad *sad, struct xi_sad_node *node);
  */
 struct xi_sad_node *xi_peers_newest(const struct xi_sad *sad, const struct xi_tmpl *tmpl,
 				    enum xi_chain *chain);
+/* The same, of XI_CHAIN_EXACT. */
+struct xi_sad_node *xi_peers_newest_exact(const struct xi_sad *sad, const uint8_t daddr[16],
+					  enum xi_family family, uint32_t reqid);
 
 /* used_key.c */
 void xi_key_digest(uint8_t out[XI_DIGEST_LEN], const char *domain, const struct xi_sa_key *key);
@@ -177,6 +211,13 @@ const struct xi_sa_rec *xi_sender_find(const struct xi_sad *sad, const struct xi
 void xi_sender_add(struct xi_sad *sad, struct xi_sad_node *node);
 void xi_sender_del(struct xi_sad *sad, struct xi_sad_node *node);
 
+/* Changes for which one grace period is waited at the end. */
+struct xi_sad_round {
+	struct xi_sad_node *doomed;
+	struct xi_sa_rec **replaced;
+	uint32_t nreplaced, room;
+};
+
 /* install.c, remove.c */
 void xi_sad_publish(struct xi_sad *sad, struct xi_sad_node *node, struct xi_sa_rec *rec);
 void xi_sad_changed(struct xi_sad *sad, const struct xi_sa_rec *old, const struct xi_sa_rec *new);
@@ -184,7 +225,11 @@ void xi_sad_sync(struct xi_sad *sad);
 int xi_sad_detach(struct xi_sad *sad, struct xi_sad_node *node, struct xi_sad_node **doomed);
 void xi_sad_bury(struct xi_sad *sad, struct xi_sad_node *doomed);
 void xi_sad_bury_again(struct xi_sad *sad);
+/* Publishes sa in place of node's; key, state and window stay. */
 int xi_sad_replace(struct xi_sad *sad, struct xi_sad_node *node, const struct xi_sa *sa);
+int xi_sad_replace_later(struct xi_sad *sad, struct xi_sad_node *node, const struct xi_sa *sa,
+			 struct xi_sad_round *round);
+void xi_sad_round_end(struct xi_sad *sad, struct xi_sad_round *round);
 /* A selector's part in xi_config.flow_mask. */
 uint32_t xi_selector_flow_mask(const struct xi_selector *sel);
 

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Slots of sa_state, and of sa_window for the replay windows that do not fit there. */
+/* Slots of sa_state, and the generations of their indexes. */
 #include "sad/sad_priv.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 static void slot_append(struct xi_sad_slots *s, uint32_t slot)
 {
@@ -14,19 +13,6 @@ static void slot_append(struct xi_sad_slots *s, uint32_t slot)
 	else
 		s->next[s->tail] = slot;
 	s->tail = slot;
-}
-
-static int windows_init(struct xi_sad *sad)
-{
-	uint32_t i, n = sad->store.nwindows;
-
-	sad->windows.free = calloc(n ? n : 1, sizeof(*sad->windows.free));
-	if (!sad->windows.free)
-		return -ENOMEM;
-	for (i = 0; i < n; i++)
-		sad->windows.free[i] = n - 1 - i;
-	sad->windows.nfree = n;
-	return 0;
 }
 
 int xi_slots_init(struct xi_sad *sad)
@@ -49,7 +35,7 @@ int xi_slots_init(struct xi_sad *sad)
 	s->head = XI_NO_SLOT;
 	for (i = 0; i < s->n; i++)
 		slot_append(s, i);
-	return windows_init(sad);
+	return xi_windows_init(sad);
 }
 
 void xi_slots_free(struct xi_sad *sad)
@@ -59,7 +45,7 @@ void xi_slots_free(struct xi_sad *sad)
 	free(sad->slots.superseded);
 	free(sad->slots.gens);
 	free(sad->slots.next);
-	free(sad->windows.free);
+	xi_windows_free(sad);
 }
 
 /* Serial number arithmetic in 1 .. XI_SA_GEN_MAX; everything is newer than 0. */
@@ -134,43 +120,4 @@ void xi_slots_rebuild(struct xi_sad *sad, uint32_t gen_top)
 			xi_state_reset(&sad->store.states[i], 0);
 		slot_append(s, i);
 	}
-}
-
-int xi_window_take(struct xi_sad *sad, uint32_t replay_window, uint32_t *slot, const char **why)
-{
-	*slot = XI_NO_SLOT;
-	if (replay_window <= XI_WINDOW_INLINE_MAX)
-		return 0;
-	if (replay_window > XI_WINDOW_MAX) {
-		*why = "replay window too large; at most 4096 packets";
-		return -EINVAL;
-	}
-	if (!sad->windows.nfree) {
-		*why = "no room for another replay window above 480 packets; ask for a smaller one";
-		return -ENOSPC;
-	}
-	*slot = sad->windows.free[--sad->windows.nfree];
-	memset(&sad->store.windows[*slot], 0, sizeof(struct xi_window));
-	return 0;
-}
-
-void xi_window_give(struct xi_sad *sad, uint32_t slot)
-{
-	if (slot != XI_NO_SLOT)
-		sad->windows.free[sad->windows.nfree++] = slot;
-}
-
-int xi_window_claim(struct xi_sad *sad, uint32_t slot)
-{
-	struct xi_sad_windows *w = &sad->windows;
-	uint32_t i;
-
-	for (i = 0; i < w->nfree; i++) {
-		if (w->free[i] != slot)
-			continue;
-		memmove(&w->free[i], &w->free[i + 1], (w->nfree - i - 1) * sizeof(*w->free));
-		w->nfree--;
-		return 0;
-	}
-	return -EINVAL;
 }

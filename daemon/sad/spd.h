@@ -7,10 +7,12 @@
 #define XI_SPD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <xipsec/abi.h>
 #include "sad/sad.h"
+#include "sad/why.h"
 
 struct xi_spd;
 
@@ -23,6 +25,11 @@ struct xi_spd_policy {
 	uint32_t nsas, nnext;
 	uint32_t sas[XI_POLICY_SAS];  /* sa_index of outbound SAs that fit template 0, newest first */
 	uint32_t next[XI_POLICY_SAS]; /* the same of template 1, whose SA goes around that of 0 */
+	/*
+	 * Of a template in transport mode whose SAs' addresses only a packet tells: they are found in the SAD, by
+	 * its addresses, and not listed here.
+	 */
+	bool by_pair[XI_PATH_MAX];
 };
 
 /* The SAs a received packet came through, in the order in which they were taken off: the outermost first. */
@@ -57,8 +64,7 @@ int xi_spd_adopt(struct xi_spd *spd, unsigned int *n);
  * the store's guard and generation are changed, a new snapshot is published, grace period waited for.
  * Every change takes a new generation, so that all flows are judged again, but for one: a replacement that
  * differs only in lifetimes, or, outbound, in template SPIs. Flows of the SAs that lose by it find them superseded.
- * -EINVAL as the kernel; -EOPNOTSUPP for templates other than one of ESP in tunnel mode (an outbound transport
- * template without addresses is taken: a trap, for which no SA serves).
+ * -EINVAL as the kernel; -EOPNOTSUPP for more than two templates, and for others than ESP and AH.
  */
 int xi_spd_add(struct xi_spd *spd, const struct xi_policy *policy, bool replace, const char **why); /* -EEXIST */
 int xi_spd_delete(struct xi_spd *spd, const struct xi_policy *key); /* by index when key->index != 0; -ENOENT */
@@ -89,23 +95,45 @@ bool xi_spd_is_ike(const struct xi_spd_snapshot *snap, enum xi_dir dir, const st
 bool xi_spd_is_local(const struct xi_spd_snapshot *snap, const uint8_t addr[16], enum xi_family family);
 
 /*
- * Verdict on an outbound flow. PROTECT fills handle (and next_handle); XI_VERDICT_NONE: protection wanted, no SA
- * serves it (*policy tells which policy; the caller drops, counts and asks for an ACQUIRE). policy may be NULL.
+ * Verdict on an outbound flow. PROTECT fills handle, and next_handle when two templates have SAs; what is optional
+ * and has none is passed over. XI_VERDICT_NONE: protection wanted, no SA serves it (*policy tells which policy,
+ * why->tmpl which template; the caller drops, counts and asks for an ACQUIRE). policy and why may be NULL.
  * To judge a packet, give its whole flow; to fill flow_cache, the masked one. A verdict of generation 0 (IKE) is
  * for its packet alone: under a masked key it would free others, so it never matches as cached.
  */
-enum xi_verdict xi_spd_judge_out(const struct xi_spd_snapshot *snap, const struct xi_sad *sad,
-				 const struct xi_flow *flow, struct xi_flow_verdict *verdict,
-				 const struct xi_spd_policy **policy);
+enum xi_verdict xi_spd_judge_out_why(const struct xi_spd_snapshot *snap, const struct xi_sad *sad,
+				     const struct xi_flow *flow, struct xi_flow_verdict *verdict,
+				     const struct xi_spd_policy **policy, struct xi_verdict_why *why);
 /* May this cleartext packet, which came through no SA, come in (in, or fwd when daddr is not local)? */
-bool xi_spd_allows_clear(const struct xi_spd_snapshot *snap, const struct xi_flow *flow);
+bool xi_spd_allows_clear_why(const struct xi_spd_snapshot *snap, const struct xi_flow *flow,
+			     struct xi_verdict_why *why);
 /*
  * May this packet come in, which came through these SAs? As the kernel's __xfrm_policy_check(): the flow of what is left
  * when all were taken off meets the selector of each; then the policy's templates, of which the last was applied last
  * when sending, are met one after the other by the SAs from the outermost in. An SA in tunnel mode that no template
  * names is one too many; one in transport mode is not. n 0: xi_spd_allows_clear().
  */
-bool xi_spd_allows_protected(const struct xi_spd_snapshot *snap, const struct xi_flow *flow,
-			     const struct xi_sa_path *path);
+bool xi_spd_allows_protected_why(const struct xi_spd_snapshot *snap, const struct xi_flow *flow,
+				 const struct xi_sa_path *path, struct xi_verdict_why *why);
+
+static inline enum xi_verdict xi_spd_judge_out(const struct xi_spd_snapshot *snap,
+					       const struct xi_sad *sad, const struct xi_flow *flow,
+					       struct xi_flow_verdict *verdict,
+					       const struct xi_spd_policy **policy)
+{
+	return xi_spd_judge_out_why(snap, sad, flow, verdict, policy, NULL);
+}
+
+static inline bool xi_spd_allows_clear(const struct xi_spd_snapshot *snap, const struct xi_flow *flow)
+{
+	return xi_spd_allows_clear_why(snap, flow, NULL);
+}
+
+static inline bool xi_spd_allows_protected(const struct xi_spd_snapshot *snap,
+					   const struct xi_flow *flow,
+					   const struct xi_sa_path *path)
+{
+	return xi_spd_allows_protected_why(snap, flow, path, NULL);
+}
 
 #endif

@@ -9,11 +9,16 @@
 
 #include "sad/spd.h"
 
+/* Those of the SAs listed for a template that some flow gets. */
+struct xi_spd_choices {
+	uint32_t n;
+	uint32_t sas[XI_POLICY_SAS];
+};
+
 /* As a snapshot holds it; freed when no snapshot does. */
 struct xi_spd_pub {
 	struct xi_spd_policy p;      /* first: snapshots point here */
-	uint32_t nchoices;
-	uint32_t choices[XI_POLICY_SAS]; /* those of p.sas that some flow gets */
+	struct xi_spd_choices choices[XI_PATH_MAX]; /* of each template */
 	struct xi_spd_pub *next;     /* garbage */
 };
 
@@ -84,6 +89,12 @@ struct xi_spd {
 	void *sync_arg;
 };
 
+/* Between which addresses an SA works. */
+struct xi_ends {
+	const uint8_t *saddr, *daddr;
+	enum xi_family family;
+};
+
 /* policy.c */
 int xi_policy_check(const struct xi_policy *policy, const char **why);
 /* Flows carry neither mark nor if_id: policies that want one match none of them, as in the kernel.
@@ -93,6 +104,11 @@ bool xi_policy_protects(const struct xi_policy *policy);
 bool xi_policy_guarded(const struct xi_policy *policy);
 /* Would every flow be judged alike, apart from which SA of a template it gets? */
 bool xi_policy_judges_alike(const struct xi_policy *a, const struct xi_policy *b);
+/*
+ * Template t with the addresses that its SA must have, as far as the policy tells them: in transport mode those of the
+ * tunnel inside, or of a selector for two hosts. False: only a packet tells.
+ */
+bool xi_tmpl_with_ends(const struct xi_policy *policy, uint32_t t, struct xi_tmpl *tmpl);
 struct xi_spd_key xi_policy_key(const struct xi_policy *policy);
 bool xi_selector_covers(const struct xi_selector *outer, const struct xi_selector *inner);
 bool xi_selector_overlaps(const struct xi_selector *a, const struct xi_selector *b);
@@ -117,7 +133,24 @@ void xi_guard_sweep(struct xi_spd *spd);
 int xi_guard_store_masks(struct xi_spd *spd);
 void xi_guards_free(struct xi_spd *spd);
 
+/* pair.c */
+struct xi_ends xi_ends_of(const struct xi_sa *sa);
+/* An SA without source address has any. */
+bool xi_ends_fit(const struct xi_ends *ends, const struct xi_sa *sa);
+/* For workers too: the newest SA in transport mode between these ends that serves tmpl and takes the flow; or NULL. */
+const struct xi_sa *xi_pair_serve(const struct xi_sad *sad, const struct xi_policy *policy,
+				  const struct xi_tmpl *tmpl, const struct xi_flow *flow,
+				  const struct xi_ends *ends);
+/*
+ * Pairs whose SAs changed: counts and marks the choice among them, as for a listed template. True: flows that
+ * marks do not reach must be judged again.
+ */
+bool xi_pairs_update(struct xi_spd *spd);
+
 /* resolve.c */
+/* Apart from addresses and selectors. */
+bool xi_sa_serves(const struct xi_policy *policy, const struct xi_tmpl *tmpl, const struct xi_sa *sa);
+struct xi_spd_choice *xi_choice_of(const struct xi_spd *spd, uint32_t sa_index);
 void xi_pub_resolve(const struct xi_spd *spd, struct xi_spd_pub *pub);
 /* Counts choices: new's more, old's less. Either may be NULL. */
 void xi_choices_count(struct xi_spd *spd, const struct xi_spd_pub *old,

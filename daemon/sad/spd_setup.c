@@ -120,6 +120,7 @@ static int finds_adopt(struct xi_spd *spd, struct finds *finds)
 		if (err)
 			return err;
 	}
+	xi_pairs_update(spd);
 	err = xi_spd_renew(spd);
 	if (!err)
 		xi_guard_sweep(spd);

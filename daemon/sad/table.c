@@ -5,14 +5,9 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/random.h>
+#include <utlist.h>
 
-struct pair_key {
-	uint8_t saddr[16];
-	uint8_t daddr[16];
-	enum xi_proto proto;
-	enum xi_family family;
-};
-XI_ASSERT(sizeof(struct pair_key) == 40);
+XI_ASSERT(sizeof(struct xi_pair_key) == 40);
 XI_ASSERT(sizeof(struct xi_sa_id) == 28);
 
 static uint64_t fold(uint64_t a, uint64_t b)
@@ -39,7 +34,7 @@ static unsigned long id_hash(const struct xi_sad *sad, const struct xi_sa_id *id
 	return hash_words(&sad->tables, w);
 }
 
-static unsigned long pair_hash(const struct xi_sad *sad, const struct pair_key *key)
+static unsigned long pair_hash(const struct xi_sad *sad, const struct xi_pair_key *key)
 {
 	uint64_t w[6] = { 0 };
 
@@ -119,19 +114,76 @@ void xi_table_del(struct xi_sad *sad, struct xi_sad_node *node)
 	cds_lfht_del(sad->tables.by_id, &node->by_id);
 }
 
-static struct pair_key pair_key(const uint8_t saddr[16], const struct xi_sa_id *id)
+static struct xi_pair_key pair_key(const struct xi_sa *sa)
 {
-	struct pair_key key = { .proto = id->proto, .family = id->family };
+	struct xi_pair_key key = { .proto = sa->id.proto, .family = sa->id.family };
 
-	memcpy(key.saddr, saddr, 16);
-	memcpy(key.daddr, id->daddr, 16);
+	memcpy(key.saddr, sa->saddr, 16);
+	memcpy(key.daddr, sa->id.daddr, 16);
 	return key;
+}
+
+/* Behind a node may be no record, or another by now: then it is none of the pair. */
+static struct xi_sad_node *pair_current(struct xi_pair_iter *it)
+{
+	struct cds_lfht_node *by_pair = cds_lfht_iter_get_node(&it->iter);
+	struct xi_sad_node *node;
+
+	if (!by_pair)
+		return NULL;
+	node = caa_container_of(by_pair, struct xi_sad_node, by_pair);
+	it->rec = xi_sad_rec(it->sad, node->sa_index);
+	return node;
+}
+
+static int pair_matches(struct cds_lfht_node *by_pair, const void *arg)
+{
+	const struct xi_pair_iter *it = arg;
+	const struct xi_sad_node *node = caa_container_of(by_pair, struct xi_sad_node, by_pair);
+	const struct xi_sa_rec *rec = xi_sad_rec(it->sad, node->sa_index);
+	struct xi_pair_key key;
+
+	if (!rec)
+		return false;
+	key = pair_key(&rec->sa);
+	return !memcmp(&key, &it->key, sizeof(key));
+}
+
+struct xi_sad_node *xi_pair_first(struct xi_pair_iter *it, const struct xi_sad *sad,
+				  const struct xi_pair_key *key)
+{
+	it->sad = sad;
+	it->key = *key;
+	cds_lfht_lookup(sad->tables.by_pair, pair_hash(sad, key), pair_matches, it, &it->iter);
+	return pair_current(it);
+}
+
+struct xi_sad_node *xi_pair_next(struct xi_pair_iter *it)
+{
+	cds_lfht_next_duplicate(it->sad->tables.by_pair, pair_matches, it, &it->iter);
+	return pair_current(it);
+}
+
+static void news_add(struct xi_sad *sad, struct xi_sad_node *node)
+{
+	if (node->is_news)
+		return;
+	node->is_news = true;
+	DL_APPEND2(sad->tables.news, node, news_prev, news_next);
+}
+
+void xi_pair_news_del(struct xi_sad *sad, struct xi_sad_node *node)
+{
+	if (!node->is_news)
+		return;
+	node->is_news = false;
+	DL_DELETE2(sad->tables.news, node, news_prev, news_next);
 }
 
 void xi_pair_add(struct xi_sad *sad, struct xi_sad_node *node)
 {
 	const struct xi_sa *sa = &node->rec->sa;
-	struct pair_key key = pair_key(sa->saddr, &sa->id);
+	struct xi_pair_key key = pair_key(sa);
 
 	node->order = sad->tables.order_next++;
 	if (sa->mode != XI_TRANSPORT)
@@ -139,11 +191,23 @@ void xi_pair_add(struct xi_sad *sad, struct xi_sad_node *node)
 	cds_lfht_node_init(&node->by_pair);
 	cds_lfht_add(sad->tables.by_pair, pair_hash(sad, &key), &node->by_pair);
 	node->paired = true;
+	node->chosen = false;
+	news_add(sad, node);
 }
 
 void xi_pair_del(struct xi_sad *sad, struct xi_sad_node *node)
 {
-	if (node->paired)
-		cds_lfht_del(sad->tables.by_pair, &node->by_pair);
+	struct xi_pair_key key;
+	struct xi_sad_node *other;
+	struct xi_pair_iter it;
+
+	if (!node->paired)
+		return;
+	cds_lfht_del(sad->tables.by_pair, &node->by_pair);
 	node->paired = false;
+	xi_pair_news_del(sad, node);
+	key = pair_key(&node->rec->sa);
+	other = xi_pair_first(&it, sad, &key);
+	if (other)
+		news_add(sad, other);
 }

@@ -342,6 +342,7 @@ struct xi_config {
 	__u32 miss_per_second;       /* messages a second and CPU */
 	__u32 miss_dedup_ms;
 	__u32 flags;                 /* XI_CONFIG_* */
+	__u32 host_ifindex;          /* of xipsec0; 0: leaving packets that want protection are dropped */
 };
 
 #define XI_META_MAGIC 0x58495031U    /* "XIP1" */
@@ -425,7 +426,7 @@ XI_ASSERT(sizeof(struct xi_policy) == 648);
 XI_ASSERT(sizeof(struct xi_guard_key) == 12);
 XI_ASSERT(sizeof(struct xi_guard_mask) == 8);
 XI_ASSERT(sizeof(struct xi_guard_masks) == 256);
-XI_ASSERT(sizeof(struct xi_config) == 56);
+XI_ASSERT(sizeof(struct xi_config) == 60);
 XI_ASSERT(sizeof(struct xi_meta) == 32);
 XI_ASSERT(sizeof(struct xi_miss) == 96);
 XI_ASSERT(XI_WINDOW_MAX <= 32 * (XI_WINDOW_WORDS * XI_WINDOW_RUN - 1));

@@ -27,6 +27,7 @@
 	X(13, PASS_IKE, "pass_ike", EVENT, "IKE or NAT keepalive for the host itself, exempt from policy") \
 	X(14, META_STRIPPED, "meta_stripped", EVENT, "metadata that a packet arrived with was discarded") \
 	X(15, TO_WORKER, "to_worker", EVENT, "handed to a worker") \
+	X(16, TO_HOSTIF, "to_xipsec0", EVENT, "about to leave in clear, and sent through xipsec0 to be protected") \
 	/* XDP and tc: drops */ \
 	X(32, DROP_UNKNOWN_SPI, "unknown_spi", DROP, "no SA for this destination and SPI") \
 	X(33, DROP_MALFORMED, "malformed", DROP, "headers cut short or contradictory") \
@@ -38,6 +39,7 @@
 	X(40, DROP_NO_PORT, "no_port", DROP, "program attached to a device that is no port") \
 	X(41, DROP_META_ROOM, "meta_room", DROP, "no room for metadata in front of the packet") \
 	X(42, DROP_RESERVED_SPI, "reserved_spi", DROP, "SPI 0 to 255 on the wire (RFC 4302 section 2.4, RFC 4303 section 2.1)") \
+	X(43, DROP_LOOP, "loop", DROP, "protected already, and routed back through xipsec0: the route to the peer must not lead there") \
 	/* worker: events */ \
 	X(64, SLOW_IN, "slow_in", EVENT, "inbound packet done by the SLOW method") \
 	X(65, SLOW_OUT, "slow_out", EVENT, "outbound packet done by the SLOW method") \

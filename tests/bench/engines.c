@@ -89,7 +89,7 @@ static void measure(const struct side *s, size_t t, uint32_t len, uint32_t n, do
 					       .aad_len = 8,
 					       .icv_len = transforms[t].icv_len,
 					       .head_len = HEAD,
-					       .fresh_iv = transforms[t].auth != XI_AUTH_NONE};
+					       .fresh_iv = transforms[t].alg == XI_ALG_AES_CBC};
 	}
 	start = now();
 	for (uint32_t i = 0; i < BATCH; i += n)

@@ -1,44 +1,53 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * libFuzzer: any bytes as one XFRM request. What is accepted is encoded and must be accepted again.
- *
- *   clang -fsanitize=fuzzer,address,undefined -Iinclude -Idaemon -D_GNU_SOURCE
- * tests/fuzz/fuzz_xfrm.c \ daemon/source/{carries,xfrm_attr,xfrm_sa,xfrm_put,xfrm_policy}.c
- * daemon/ipsec/replay.c
+ * libFuzzer: any bytes as one XFRM request. What is accepted is encoded and must be accepted again, as the same.
+ * corpus/xfrm has what iproute2 and strongSwan really send.
  */
 #include <stdlib.h>
 #include <string.h>
 
+#include "crypto/algs.h"
 #include "ipsec/replay.h"
 #include "source/xfrm_msg.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+#define WORDS (XI_WINDOW_WORDS * XI_WINDOW_RUN)
+
 static const struct xi_nl_to nobody;
 
 static void sa_again(const struct xi_sa_request *req)
 {
-	static uint64_t words[XI_WINDOW_WORDS];
+	static uint64_t words[WORDS];
 	struct xi_sa_state state = { .oseq = req->init.oseq, .last_use = 1 };
 	struct xi_sa_rec rec = { .sa = req->sa,
 				 .key = req->key,
 				 .state = &state,
 				 .words = words,
-				 .nwords = XI_WINDOW_WORDS };
+				 .nwords = WORDS };
 	struct xi_replay r = { .top = (uint64_t *)&state.top,
 			       .words = words,
-			       .word_mask = XI_WINDOW_WORDS - 1,
+			       .word_mask = WORDS - 1,
 			       .window = req->sa.replay_window,
 			       .esn = req->sa.flags & XFRM_STATE_ESN };
-	struct xi_sa_request again;
+	static struct xi_sa_request again;
 	struct xi_extack ack = { 0 };
 	struct xi_nlmsg msg;
 
+	if (!xi_key_valid(&req->key) || req->key.alg != req->sa.alg || req->key.auth != req->sa.auth)
+		abort();
 	if (req->init.bmp)
 		xi_replay_import(&r, req->init.seq, req->init.bmp, req->init.bmp_len);
 	xi_xfrm_put_sa(&msg, XFRM_MSG_NEWSA, &nobody, &rec);
 	if (msg.full || xi_xfrm_get_newsa(&again, &msg.hdr, &ack) ||
-	    memcmp(&again.sa, &req->sa, sizeof(again.sa)))
+	    memcmp(&again.sa, &req->sa, sizeof(again.sa)) ||
+	    memcmp(&again.key, &req->key, sizeof(again.key)))
+		abort();
+	xi_xfrm_put_delsa(&msg, &nobody, &rec);
+	if (msg.full)
+		abort();
+	xi_xfrm_put_mapping(&msg, &rec, req->sa.id.daddr, req->sa.encap_dport);
+	if (msg.full || msg.hdr.nlmsg_len % 4)
 		abort();
 }
 
@@ -84,7 +93,7 @@ static void others(const struct nlmsghdr *nlh)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct nlmsghdr *nlh;
-	struct xi_sa_request req;
+	static struct xi_sa_request req;
 	struct xi_policy policy;
 	struct xi_extack ack = { 0 };
 

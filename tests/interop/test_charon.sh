@@ -13,6 +13,7 @@ cd "$(dirname "$0")/../.." || exit 1
 B=${B:-build}
 [[ $B == /* ]] || B=$PWD/$B
 CHARON=/usr/sbin/charon-systemd
+PROPOSALS="aes192ccm12 chacha20poly1305 aes128gmac null-sha384 aes256ctr-sha512 aes128-aescmac aes256-sha1"
 
 if [ ! -x $CHARON ] || ! command -v swanctl >/dev/null; then
 	echo "1..0 # SKIP strongSwan (charon-systemd, strongswan-swanctl) is not installed"
@@ -43,6 +44,11 @@ ok() {
 	((++count))
 	if "$@"; then echo "ok $count - $what"; else echo "not ok $count - $what"; fi
 }
+is() {
+	[ "$1" = "$2" ] && return 0
+	echo "# $1 instead of $2"
+	return 1
+}
 has() {
 	[[ $1 == *"$2"* ]] && return 0
 	printf '# no "%s" in:\n' "$2"
@@ -72,6 +78,15 @@ server() {
 	server_pid=$!
 	pids+=($!)
 }
+# children LOCAL REMOTE: one a proposal. The other side tells them apart by their traffic selectors alone.
+children() {
+	local n=0 p
+	for p in $PROPOSALS; do
+		echo "$p { local_ts = $1.$((++n))/32
+			remote_ts = $2.$n/32
+			esp_proposals = $p }"
+	done
+}
 charon() {
 	cat > "$work/$1.conf" <<- END
 		charon-systemd {
@@ -99,11 +114,34 @@ charon() {
 		          id = $3 }
 		  remote { auth = psk
 		           id = $5 }
-		  children { net { local_ts = $6
+		  children {
+		    net { local_ts = $6
+		          remote_ts = $7
+		          esp_proposals = aes128gcm16-esn
+		          rekey_time = 1000s
+		          start_action = none }
+		    host { mode = transport
+		           esp_proposals = aes256gcm8 }
+		    ah { local_ts = dynamic[udp/9]
+		         remote_ts = dynamic[udp/9]
+		         ah_proposals = sha256
+		         mode = transport }
+		    $(children "${6%.0/*}" "${7%.0/*}") } }
+		  nat { version = 2
+		  local_addrs = $2
+		  remote_addrs = $4
+		  encap = yes
+		  proposals = aes128-sha256-modp2048
+		  local { auth = psk
+		          id = nat-$3 }
+		  remote { auth = psk
+		           id = nat-$5 }
+		  children { udp { local_ts = $6
 		                   remote_ts = $7
-		                   esp_proposals = aes128gcm16-esn
-		                   rekey_time = 1000s
-		                   start_action = none } } } }
+		                   esp_proposals = aes128gcm16
+		                   tfc_padding = 1200 }
+		             udphost { mode = transport
+		                       esp_proposals = aes128-sha256 } } } }
 		secrets { ike-1 { secret = "not a secret at all" } }
 	END
 }
@@ -122,7 +160,7 @@ in_ns "$R" ip link set xir up
 
 server "$R"
 server "$L"
-exec {l_in}> "$work/$L.in" {l_out}< "$work/$L.out" {r_out}< "$work/$R.out"
+exec {l_in}> "$work/$L.in" {l_out}< "$work/$L.out" {r_in}> "$work/$R.in" {r_out}< "$work/$R.out"
 read -r -t 10 -u "$l_out" line
 read -r -t 10 -u "$r_out" line
 # tell COMMAND: to the left server
@@ -159,6 +197,70 @@ ok "soft EXPIRE makes charon rekey" until_true rekeyed
 ok "terminate" has "$(swan "$L" --terminate --ike test)" "terminate completed successfully"
 ok "no SA is left" until_true is_count "$L" 0
 ok "nor on the other side" until_true is_count "$R" 0
+
+echo "# other modes and algorithms"
+swan "$L" --initiate --child host > "$work/host"
+text=$(xfrm "$R" state list)
+ok "transport mode" has "$text" "mode transport"
+ok "with a short ICV" has "$text" "	aead rfc4106(gcm(aes)) 0x"
+ok "of 64 bits" has "$(grep aead <<< "$text")" " 64"
+ok "and policies of two hosts" has "$(xfrm "$R" policy list)" "src 192.0.2.2/32 dst 192.0.2.1/32"
+swan "$L" --terminate --ike test >/dev/null
+until_true is_count "$R" 0
+swan "$L" --initiate --child ah > "$work/ah"
+text=$(xfrm "$R" state list)
+ok "AH" has "$text" "proto ah spi"
+ok "with HMAC-SHA-256" has "$text" "	auth-trunc hmac(sha256) 0x"
+swan "$L" --terminate --ike test >/dev/null
+# algorithm PROPOSAL NAME...: both sides install it
+algorithm() {
+	local name text
+	swan "$L" --initiate --child "$1" >/dev/null
+	for ns in "$L" "$R"; do
+		text=$(xfrm "$ns" state list)
+		for name in "${@:2}"; do
+			[[ $(grep -c "	$name" <<< "$text") = 2 ]] || { sed 's/^/# /' <<< "$text"; return 1; }
+		done
+	done
+	swan "$L" --terminate --ike test >/dev/null
+	until_true is_count "$L" 0 && until_true is_count "$R" 0
+}
+ok "AES-CCM" algorithm aes192ccm12 'aead rfc4309(ccm(aes)) 0x[0-9a-f]\{54\} 96$'
+ok "ChaCha20-Poly1305" algorithm chacha20poly1305 'aead rfc7539esp(chacha20,poly1305) 0x[0-9a-f]\{72\} 128$'
+ok "AES-GMAC" algorithm aes128gmac 'aead rfc4543(gcm(aes)) 0x[0-9a-f]\{40\} 128$'
+ok "NULL" algorithm null-sha384 'enc ecb(cipher_null) $' 'auth-trunc hmac(sha384) 0x[0-9a-f]\{96\} 192$'
+ok "AES-CTR" algorithm aes256ctr-sha512 'enc rfc3686(ctr(aes)) 0x[0-9a-f]\{72\}$' \
+	'auth-trunc hmac(sha512) 0x[0-9a-f]\{128\} 256$'
+ok "AES-CMAC" algorithm aes128-aescmac 'enc cbc(aes) 0x[0-9a-f]\{32\}$' 'auth-trunc cmac(aes) 0x[0-9a-f]\{32\} 96$'
+ok "HMAC-SHA-1" algorithm aes256-sha1 'enc cbc(aes) 0x[0-9a-f]\{64\}$' 'auth-trunc hmac(sha1) 0x[0-9a-f]\{40\} 96$'
+
+echo "# through a NAT"
+swan "$L" --initiate --child udp > "$work/udp"
+text=$(xfrm "$L" state list)
+ok "ESP in UDP" is "$(grep -c '	encap type espinudp sport 4500 dport 4500 addr 0.0.0.0$' <<< "$text")" 2
+ok "with TFC padding" has "$text" "tfcpad 1200"
+inbound=$(xfrm "$R" state list | grep -A1 'dst 192.0.2.2' | grep -o 'spi 0x[0-9a-f]*' | cut -d' ' -f2)
+# right COMMAND: to the right server
+right() {
+	echo "$*" >&"$r_in"
+	read -r -t 10 -u "$r_out" answer
+	echo "$answer"
+}
+moved() { [ "$(xfrm "$R" state list | grep -c " $1")" = 1 ]; }
+right mapping "${inbound#0x}" 192.0.2.1 4700 >/dev/null
+ok "MAPPING makes charon send to where the NAT has moved the peer" until_true moved "sport 4500 dport 4700"
+ok "and expect it from there" until_true moved "sport 4700 dport 4500"
+right mapping "${inbound#0x}" 192.0.2.1 4500 >/dev/null
+back() { ! xfrm "$R" state list | grep -q 4700; }
+ok "and back again" until_true back
+swan "$L" --terminate --ike nat >/dev/null
+until_true is_count "$R" 0
+swan "$L" --initiate --child udphost > "$work/udphost"
+text=$(xfrm "$L" state list)
+ok "transport mode in UDP" has "$text" "mode transport"
+ok "is in UDP" is "$(grep -c '	encap type espinudp sport 4500 dport 4500' <<< "$text")" 2
+swan "$L" --terminate --ike nat >/dev/null
+until_true is_count "$L" 0
 
 swan "$L" --install --child net >/dev/null
 ok "trap policy" has "$(xfrm "$L" policy list)" "dir out"

@@ -7,6 +7,7 @@
  *
  *   send SPI N BYTES   N outbound packets of BYTES
  *   receive SPI SEQ    a packet arrives and is accepted
+ *   mapping SPI ADDR PORT   a verified packet came from there
  *   acquire            a packet needs an SA of the first outbound policy
  *   tick SECONDS       time passes
  *   batch FILE         loads the file; the answer is "batch STATUS", then the report
@@ -103,6 +104,17 @@ static int do_receive(struct daemon *d, uint32_t spi, uint64_t seq)
 	return 0;
 }
 
+static int do_mapping(struct daemon *d, uint32_t spi, const char *addr, unsigned int port)
+{
+	const struct xi_sa_rec *rec = sa_by_spi(d, spi);
+	uint8_t saddr[16] = { 0 };
+
+	if (!rec || inet_pton(strchr(addr, ':') ? AF_INET6 : AF_INET, addr, saddr) != 1)
+		return -1;
+	xi_xfrm_server_mapping(d->server, rec, saddr, (uint16_t)port);
+	return 0;
+}
+
 static int do_acquire(struct daemon *d)
 {
 	struct xi_flow flow = {
@@ -169,6 +181,8 @@ static void command(struct daemon *d, const char *line)
 		err = do_send(d, spi, n, bytes);
 	else if (sscanf(line, "receive %x %lx", &spi, &bytes) == 2)
 		err = do_receive(d, spi, bytes);
+	else if (sscanf(line, "mapping %x %255s %u", &spi, file, &n) == 3)
+		err = do_mapping(d, spi, file, n);
 	else if (!strcmp(line, "acquire"))
 		err = do_acquire(d);
 	else if (sscanf(line, "tick %u", &n) == 1)

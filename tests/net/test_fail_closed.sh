@@ -65,7 +65,8 @@ host_leak() {
 	return 0
 }
 host_leak
-tap_check "the host's own packets, routed past xipsec0, are held back at the cipher port" test "$(reason gw1 clear_out)" -ge 5
+tap_check "the host's own packets, routed past xipsec0, go to the workers instead" test "$(reason gw1 to_xipsec0)" -ge 5
+tap_check "and no further without an SA" test "$(reason gw1 no_sa)" -ge 25
 
 capture_stop wan br
 capture_stop h1 lan0

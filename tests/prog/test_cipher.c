@@ -89,6 +89,11 @@ static void fast_no_port(struct xi_bed *bed, const struct xi_spec *spec)
 	bpf_map_delete_elem(bpf_map__fd(bed->skel->maps.ports), &bed->ifindex);
 }
 
+static void spi_0_cached(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	xi_bed_sa_cached(bed, spec->dst, 0, XI_METHOD_FAST);
+}
+
 static void unknown_to_kernel(struct xi_bed *bed, const struct xi_spec *spec)
 {
 	struct xi_config cfg = xi_bed_config();
@@ -131,6 +136,8 @@ static const struct xi_case esp_cases[] = {
 	{"foreign ESP", {ESP4, .dst = "192.0.2.77"}, NULL, XDP_PASS, {XI_PASS_FOREIGN}},
 	{"foreign ESP with a known SPI", {ESP4, .dst = "192.0.2.77"}, known, XDP_PASS,
 	  {XI_PASS_FOREIGN}},
+	{"foreign ESP, though policy covers it: not in clear",
+	  {ESP4, .src = "10.2.0.9", .dst = "10.1.0.9"}, NULL, XDP_PASS, {XI_PASS_FOREIGN}},
 	{"foreign reserved SPI", {ESP4, .dst = "192.0.2.77", .spi = 3}, NULL, XDP_PASS,
 	  {XI_PASS_FOREIGN}},
 	{"behind a VLAN tag: a device above", {ESP4, .vlans = 1}, fast, XDP_PASS,
@@ -214,7 +221,6 @@ static const struct xi_case ah_cases[] = {
 	  {XI_PASS_FOREIGN}},
 };
 /* clang-format on */
-
 
 #define UDP4(...)                                                                                  \
 	{                                                                                          \
@@ -478,6 +484,8 @@ static const struct xi_case malformed_cases[] = {
 	{"foreign and cut", {FOREIGN4, .proto = IPPROTO_TCP, .cut = 1}, NULL, BAD},
 	{"ESP cut", {ESP4, .cut = 1}, fast, BAD},
 	{"ESP shorter than its header", {ESP4, .payload_len = 0, .shrink = 1}, fast, BAD},
+	{"ESP shorter than its header is not of SPI 0",
+	  {ESP4, .spi = 0, .payload_len = 0, .shrink = 1}, spi_0_cached, BAD},
 	{"foreign ESP shorter than its header",
 	  {ESP4, .dst = "192.0.2.77", .payload_len = 0, .shrink = 1}, NULL, XDP_PASS,
 	  {XI_PASS_FOREIGN}},

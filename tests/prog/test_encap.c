@@ -3,6 +3,7 @@
  * UDP encapsulation (RFC 3948) and fragments for the host, in every program. Addresses: 192.0.2.2
  * and 2001:db8::2 are peers, 10.2.0.9 and fd02::9 are covered by the policy of the bed as well.
  */
+#include <errno.h>
 #include <linux/pkt_cls.h>
 #include <netinet/in.h>
 #include <stdarg.h>
@@ -151,6 +152,18 @@ static void encap_port_500(struct xi_bed *bed, const struct xi_spec *spec)
 	xi_bed_encap(bed, 500);
 }
 
+/* As an SA without port numbers might have it. */
+static void encap_port_0(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	uint32_t zero = 0, one = 1;
+
+	xi_bed_local(bed, spec->src);
+	xi_bed_encap(bed, 0);
+	assert_return_code(bpf_map_update_elem(bpf_map__fd(bed->skel->maps.encap_ports), &zero,
+					       &one, BPF_ANY),
+			   errno);
+}
+
 /* clang-format off */
 static const struct xi_case arriving[] = {
 	{"hit", {UDP4, HOLDS(esp_bytes)}, fast, HIT},
@@ -286,6 +299,8 @@ static const struct xi_case fragments[] = {
 	  {UDP4, .src = "10.2.0.9", .dst = "10.1.0.9", .frag_off = 3}, encap, JUDGED},
 	{"UDP, first, IKE, no encapsulation",
 	  {GUARDED4, .mf = true, HOLDS(marker_bytes), .udp_skew = 1400}, fast, IKE},
+	{"UDP, first, header alone, no encapsulation",
+	  {GUARDED4, .mf = true, .udp_skew = 1400}, fast, IKE},
 	{"UDP, first, ESP, no encapsulation",
 	  {GUARDED4, .mf = true, HOLDS(esp_bytes), .udp_skew = 1400}, fast, FOREIGN},
 	{"UDP, first, to any port, no encapsulation",
@@ -332,6 +347,7 @@ static const struct xi_case leaving[] = {
 	{"IKE from port 500", {OUT4, .sport = 500, HOLDS(marker_bytes)}, encap_local_source, LEFT},
 	{"first fragment", {OUT4, .mf = true}, local_source, LEFT},
 	{"later fragment has no ports", {OUT4, .frag_off = 3}, encap_local_source, HELD},
+	{"later fragment has no port, not port 0", {OUT4, .frag_off = 3}, encap_port_0, HELD},
 	{"of somebody else", {OUT4}, NULL, HELD},
 	{"of somebody else, IPv6", {OUT6, .sport = PORT}, encap, HELD},
 	{"of somebody else, from another port", {OUT4, .sport = PORT}, encap, HELD},

@@ -63,6 +63,33 @@ static void local_source(struct xi_bed *bed, const struct xi_spec *spec)
 	xi_bed_local(bed, spec->src);
 }
 
+/* Redirection is asked for, and no test run carries it out: any device will do. */
+static void hostif(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	struct xi_config cfg = xi_bed_config();
+
+	cfg.host_ifindex = 1;
+	xi_bed_put_config(bed, &cfg);
+}
+
+static void hostif_protect(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	hostif(bed, spec);
+	protect(bed, spec);
+}
+
+static void hostif_discard(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	hostif(bed, spec);
+	discard(bed, spec);
+}
+
+static void hostif_bypass(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	hostif(bed, spec);
+	bypass(bed, spec);
+}
+
 static void no_config(struct xi_bed *bed, const struct xi_spec *spec)
 {
 	struct xi_config cfg = {};
@@ -105,6 +132,14 @@ static const struct xi_case cases[] = {
 	{"ARP", {.eth_type = ETH_P_ARP}, NULL, FOREIGN},
 	{"behind VLAN tags", {OUT4, .vlans = 2}, NULL, HELD},
 	{"behind VLAN tags, bypass", {OUT4, .vlans = 1}, bypass, BYPASS},
+	{"protect, by way of xipsec0", {OUT4}, hostif_protect, TC_ACT_REDIRECT,
+	  {XI_FLOW_HIT, XI_TO_HOSTIF}},
+	{"no verdict, by way of xipsec0", {OUT6}, hostif, TC_ACT_REDIRECT,
+	  {XI_FLOW_MISS, XI_MISS_LOST, XI_TO_HOSTIF}},
+	{"discard, with xipsec0", {OUT4}, hostif_discard, TC_ACT_SHOT,
+	  {XI_FLOW_HIT, XI_DROP_CLEAR_OUT}},
+	{"bypass, with xipsec0", {OUT4}, hostif_bypass, BYPASS},
+	{"behind VLAN tags, with xipsec0", {OUT4, .vlans = 1}, hostif, HELD},
 	{"no configuration yet", {OUT4, .dst = "198.51.100.1"}, no_config, TC_ACT_SHOT,
 	  {XI_FLOW_MISS, XI_MISS_LIMITED, XI_DROP_CLEAR_OUT}},
 	{"cut", {OUT4, .cut = 1}, bypass, TC_ACT_SHOT, {XI_DROP_MALFORMED}},

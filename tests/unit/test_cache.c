@@ -31,6 +31,7 @@ struct bed {
 	int sa_cache, flow_cache;
 	uint64_t counts[XI_REASON_MAX];
 	unsigned int acquires;
+	struct xi_policy acquired;   /* the last one, as shown */
 };
 
 static int lru(const char *name, uint32_t key, uint32_t value)
@@ -43,7 +44,7 @@ static void on_acquire(void *arg, const struct xi_flow *flow, const struct xi_po
 	struct bed *bed = arg;
 
 	assert_int_equal(flow->dir, XI_OUT);
-	assert_int_equal(policy->ntmpls, 1);
+	bed->acquired = *policy;
 	bed->acquires++;
 }
 
@@ -325,6 +326,7 @@ static void outbound_flows_get_the_policys_verdict(void **state)
 	/* no SA: not cached, so that the first packet after it comes goes through; the key managers hear of it */
 	assert_int_equal(miss_flow(bed, XI_OUT).verdict, XI_VERDICT_NONE);
 	assert_int_equal(bed->acquires, 1);
+	assert_int_equal(bed->acquired.ntmpls, 1);
 	assert_int_equal(bed->counts[XI_ACQUIRE], 1);
 	rec = add_sa(bed, LOCAL, PEER, SPI);
 	verdict = miss_flow(bed, XI_OUT);
@@ -338,6 +340,63 @@ static void outbound_flows_get_the_policys_verdict(void **state)
 	set_policy(bed, policy(XI_OUT, XI_ALLOW, false));
 	assert_int_equal(miss_flow(bed, XI_OUT).verdict, XI_VERDICT_BYPASS);
 	assert_int_equal(bed->acquires, 1);
+}
+
+/* Two SAs, two slots; the key managers hear which template lacks its SA. */
+static void bundles_get_two_slots(void **state)
+{
+	struct bed *bed = *state;
+	struct xi_policy p = policy(XI_OUT, XI_ALLOW, true);
+	struct xi_sa ah = sample_sa(LOCAL, PEER, SPI);
+	struct xi_sa_key key = sample_key(77);
+	struct xi_flow_verdict verdict;
+	const struct xi_sa_rec *rec;
+	const char *why = NULL;
+
+	/* AH in transport mode around the tunnel */
+	p.ntmpls = 2;
+	p.tmpls[1] = (struct xi_tmpl){ .mode = XI_TRANSPORT, .reqid = 2, .family = XI_IPV4 };
+	p.tmpls[1].id.proto = XI_AH;
+	bed_open(bed, 4);
+	set_policy(bed, p);
+	assert_int_equal(miss_flow(bed, XI_OUT).verdict, XI_VERDICT_NONE);
+	assert_int_equal(bed->acquired.tmpls[0].id.proto, XI_ESP);
+	rec = add_sa(bed, LOCAL, PEER, SPI);
+	assert_int_equal(miss_flow(bed, XI_OUT).verdict, XI_VERDICT_NONE);
+	assert_int_equal(bed->acquires, 2);
+	assert_int_equal(bed->acquired.ntmpls, 2);
+	assert_int_equal(bed->acquired.index, xi_spd_find(bed->spd, &p)->index);
+	assert_int_equal(bed->acquired.tmpls[0].id.proto, XI_AH);
+	assert_int_equal(bed->acquired.tmpls[0].reqid, 2);
+	assert_memory_equal(bed->acquired.tmpls[0].id.daddr, p.tmpls[0].id.daddr, 16);
+	assert_memory_equal(bed->acquired.tmpls[0].saddr, p.tmpls[0].saddr, 16);
+	assert_int_equal(bed->acquired.tmpls[1].id.proto, XI_ESP);
+	ah.id.proto = XI_AH;
+	ah.mode = XI_TRANSPORT;
+	ah.reqid = 2;
+	assert_int_equal(xi_sad_add(bed->sad, &ah, &key, NULL, &why), 0);
+	verdict = miss_flow(bed, XI_OUT);
+	assert_int_equal(verdict.verdict, XI_VERDICT_PROTECT);
+	assert_int_equal(verdict.handle, rec->sa.sa_index);
+	assert_int_equal(verdict.next_handle, xi_sad_find(bed->sad, &ah.id)->sa.sa_index);
+	assert_int_equal(verdict.slot, xi_slots_number(xi_cache_slots(bed->cache), verdict.handle));
+	assert_int_not_equal(verdict.slot, XI_NO_SLOT);
+	/* another tunnel around the tunnel */
+	p.tmpls[1].mode = XI_TUNNEL;
+	p.tmpls[1].id.proto = XI_ESP;
+	sample_addr(p.tmpls[1].saddr, LOCAL);
+	sample_addr(p.tmpls[1].id.daddr, "203.0.113.1");
+	set_policy(bed, p);
+	ah = sample_sa(LOCAL, "203.0.113.1", SPI);
+	ah.reqid = 2;
+	key = sample_key(78);
+	assert_int_equal(xi_sad_add(bed->sad, &ah, &key, NULL, &why), 0);
+	verdict = miss_flow(bed, XI_OUT);
+	assert_int_equal(verdict.next_handle, xi_sad_find(bed->sad, &ah.id)->sa.sa_index);
+	assert_non_null(xi_slots_find(xi_cache_slots(bed->cache), verdict.handle, verdict.slot));
+	assert_int_equal(verdict.next_slot, xi_slots_number(xi_cache_slots(bed->cache), verdict.next_handle));
+	assert_int_not_equal(verdict.next_slot, XI_NO_SLOT);
+	assert_int_not_equal(verdict.next_slot, verdict.slot);
 }
 
 static void arriving_cleartext_gets_the_policys_verdict(void **state)
@@ -386,6 +445,7 @@ int main(void)
 		T(forged_packets_evict_nobody),
 		T(an_idle_sa_makes_room_for_a_live_one),
 		T(outbound_flows_get_the_policys_verdict),
+		T(bundles_get_two_slots),
 		T(arriving_cleartext_gets_the_policys_verdict),
 		T(a_worker_gets_the_slot_it_wants),
 	};

@@ -180,6 +180,9 @@ static void fake_sas(struct fake *f)
 		.replay_window = 128,
 		.reqid = 42,
 		.flags = XFRM_STATE_ESN,
+		.encap = XI_ENCAP_ESPINUDP,
+		.encap_sport = 40123,
+		.encap_dport = 4500,
 		.add_time = now - 100,
 	};
 	out->sa = in->sa;
@@ -188,7 +191,9 @@ static void fake_sas(struct fake *f)
 	};
 	memcpy(out->sa.saddr, (uint8_t[16]){ 0x20, 0x01, 0x0d, 0xb8, [15] = 1 }, 16);
 	out->sa.sa_index = 0x00100002;
-	out->sa.flags = 0;
+	out->sa.flags = XFRM_STATE_NOPMTUDISC;
+	out->sa.encap = XI_ENCAP_NONE;
+	out->sa.tfcpad = 1300;
 	out->sa.key_bits = 128;
 	out->sa.alg = XI_ALG_AES_CBC;
 	out->sa.auth = XI_AUTH_HMAC_SHA256;
@@ -205,7 +210,9 @@ static void fake_sas(struct fake *f)
 					     .last_use = now - 4,
 					     .replay_failed = 5,
 					     .top = 12 };
-	f->states[1] = (struct xi_sa_state){ .oseq_limit = UINT64_MAX };
+	f->states[1] = (struct xi_sa_state){
+		.oseq_limit = UINT64_MAX, .pmtu = 1400, .pmtu_until = (uint32_t)now + 600,
+	};
 }
 
 static void fake_policy(struct fake *f)
@@ -468,23 +475,26 @@ static void test_show_has_the_documented_shape(void **state)
 		"\"0x00100001\","
 		"  \"algorithm\": \"rfc4106(gcm(aes))\", \"key_bits\": 256, \"icv_bits\": 128, "
 		"\"esn\": true,"
-		"  \"larval\": false, \"replay_window\": 128, \"reqid\": 42, \"mark\": 0, "
+		"  \"larval\": false, \"replay_window\": 128, \"encap\": {\"type\": \"espinudp\", "
+		"\"sport\": 40123, \"dport\": 4500}, \"tfcpad\": 0, \"df\": \"copy\", "
+		"\"reqid\": 42, \"mark\": 0, "
 		"\"if_id\": 0, \"age\": 100,"
 		"  \"cached\": {\"method\": \"fast\", \"slot\": 6}, \"packets\": 12, \"bytes\": "
 		"1536,"
-		"  \"first_use\": 90, \"last_use\": 4, \"oseq\": 0, \"oseq_limit\": 0, \"top\": 12,"
+		"  \"first_use\": 90, \"last_use\": 4, \"oseq\": 0, \"oseq_limit\": 0, \"top\": 12, \"pmtu\": null,"
 		"  \"errors\": {\"replay\": 5, \"integrity\": 0, \"other\": 0}},"
 		" {\"spi\": \"0xc0000002\", \"src\": \"2001:db8::1\", \"dst\": \"2001:db8::2\","
 		"  \"proto\": \"esp\", \"mode\": \"tunnel\", \"dir\": \"out\", \"handle\": "
 		"\"0x00100002\","
 		"  \"algorithm\": \"cbc(aes)\", \"integrity\": \"hmac(sha256)\", \"key_bits\": 128, \"icv_bits\": 128, "
 		"\"esn\": false,"
-		"  \"larval\": false, \"replay_window\": 0, \"reqid\": 42, \"mark\": 0, "
+		"  \"larval\": false, \"replay_window\": 0, \"encap\": null, \"tfcpad\": 1300, "
+		"\"df\": \"clear\", \"reqid\": 42, \"mark\": 0, "
 		"\"if_id\": 0, \"age\": 100,"
 		"  \"cached\": null, \"packets\": 0, \"bytes\": 0,"
 		"  \"first_use\": null, \"last_use\": null, \"oseq\": 0, \"oseq_limit\": "
 		"9223372036854775807,"
-		"  \"top\": 0, \"errors\": {\"replay\": 0, \"integrity\": 0, \"other\": 0}}],"
+		"  \"top\": 0, \"pmtu\": 1400, \"errors\": {\"replay\": 0, \"integrity\": 0, \"other\": 0}}],"
 		" \"policies\": [{\"dir\": \"out\", \"action\": \"allow\", \"priority\": 100, "
 		"\"index\": 9,"
 		"  \"src\": \"10.1.0.0/16\", \"dst\": \"10.2.0.0/16\", \"proto\": 6, \"sport\": "
@@ -1152,6 +1162,22 @@ static void test_show_for_people(void **state)
 		"  \"oseq\": 0, \"top\": 1, \"replay_window\": 32, \"cached\": {\"method\": "
 		"\"fast\", \"slot\": 3},"
 		"  \"errors\": {\"replay\": 1, \"integrity\": 2, \"other\": 0}},"
+		"  {\"spi\": \"0xc0000004\", \"src\": \"192.0.2.1\", \"dst\": \"198.51.100.2\","
+		"  \"proto\": \"ah\", \"mode\": \"transport\", \"dir\": \"out\", \"algorithm\": "
+		"\"none\", \"integrity\": \"cmac(aes)\", \"icv_bits\": 96, \"key_bits\": 0,"
+		"  \"esn\": false, \"age\": 0, \"last_use\": null, \"packets\": 0, \"bytes\": 0,"
+		"  \"oseq\": 0, \"top\": 0, \"replay_window\": 0, \"encap\": null, \"cached\": null},"
+		"  {\"spi\": \"0xc0000005\", \"src\": \"192.0.2.1\", \"dst\": \"198.51.100.2\","
+		"  \"proto\": \"esp\", \"mode\": \"tunnel\", \"dir\": \"out\", \"algorithm\": "
+		"\"ecb(cipher_null)\", \"integrity\": \"hmac(sha256)\", \"icv_bits\": 128, \"key_bits\": 0,"
+		"  \"esn\": false, \"age\": 0, \"last_use\": null, \"packets\": 0, \"bytes\": 0,"
+		"  \"encap\": {\"type\": \"espinudp\", \"sport\": 4500, \"dport\": 40123},"
+		"  \"tfcpad\": 1300, \"oseq\": 0, \"top\": 0, \"replay_window\": 0, \"cached\": null},"
+		"  {\"spi\": \"0xc0000006\", \"src\": \"192.0.2.1\", \"dst\": \"198.51.100.2\","
+		"  \"proto\": \"esp\", \"mode\": \"transport\", \"dir\": \"out\", \"algorithm\": "
+		"\"rfc4309(ccm(aes))\", \"icv_bits\": 64, \"key_bits\": 256,"
+		"  \"esn\": false, \"age\": 0, \"last_use\": null, \"packets\": 0, \"bytes\": 0,"
+		"  \"oseq\": 0, \"top\": 0, \"replay_window\": 0, \"cached\": null},"
 		"  {\"spi\": \"0xc0000003\", \"src\": \"198.51.100.2\", \"dst\": \"192.0.2.1\", "
 		"\"proto\": \"esp\","
 		"  \"dir\": null, \"larval\": true}],"
@@ -1183,6 +1209,24 @@ static void test_show_for_people(void **state)
 		"  traffic: 1 packet, 84 B, received up to number 1\n"
 		"  cache: in the cache, fast, slot 3\n"
 		"  refused: 1 replayed, 2 bad ICV, 0 other\n"
+		"\n"
+		"sa: ah 0xc0000004 out, 192.0.2.1 -> 198.51.100.2\n"
+		"  algorithm: cmac(aes) 96, transport mode\n"
+		"  age: 0 seconds, never used\n"
+		"  traffic: 0 packets, 0 B\n"
+		"  cache: not in the cache\n"
+		"\n"
+		"sa: esp 0xc0000005 out, 192.0.2.1 -> 198.51.100.2\n"
+		"  algorithm: ecb(cipher_null) with hmac(sha256) 128, tunnel mode, espinudp 4500 -> 40123, padded up to 1300 bytes\n"
+		"  age: 0 seconds, never used\n"
+		"  traffic: 0 packets, 0 B\n"
+		"  cache: not in the cache\n"
+		"\n"
+		"sa: esp 0xc0000006 out, 192.0.2.1 -> 198.51.100.2\n"
+		"  algorithm: rfc4309(ccm(aes)) 256 with an ICV of 64, transport mode\n"
+		"  age: 0 seconds, never used\n"
+		"  traffic: 0 packets, 0 B\n"
+		"  cache: not in the cache\n"
 		"\n"
 		"sa: esp 0xc0000003, 198.51.100.2 -> 192.0.2.1\n"
 		"  larval: SPI allotted, no keys yet\n"

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* News of workers: each once, none lost while there is room, one wake-up for many, and only what still holds is acted on. */
+/*
+ * News of workers: each once, none lost while there is room, one wake-up for many, and only what
+ * still holds is acted on.
+ */
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Which SA an ICMP error about a packet of ours lowers, and which one it does not (RFC 4301 section 8.2, RFC 5927). */
+/*
+ * Which SA an ICMP error about a packet of ours lowers, and which one it does not (RFC 4301 section
+ * 8.2, RFC 5927).
+ */
 #include <linux/xfrm.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -16,7 +16,7 @@
 #include "sad/sad.h"
 
 #define NSTATES 8
-#define NWINDOWS 2
+#define NWINDOWS 17
 
 struct fixture {
 	struct mem_store *m;
@@ -464,6 +464,7 @@ static void large_windows_take_slots(void **state)
 	struct fixture *f = *state;
 	struct xi_sa sa[4] = { sa_no(0), sa_no(1), sa_no(2), sa_no(3) };
 	const struct xi_sa_rec *rec;
+	uint32_t i;
 
 	sa[0].replay_window = XI_WINDOW_INLINE_MAX;
 	sa[1].replay_window = XI_WINDOW_INLINE_MAX + 1;
@@ -473,13 +474,18 @@ static void large_windows_take_slots(void **state)
 	assert_int_equal(add(f, &sa[0]), 0);
 	assert_int_equal(xi_sad_find(f->sad, &sa[0].id)->sa.window_slot, XI_NO_SLOT);
 	assert_int_equal(add(f, &sa[1]), 0);
-	assert_int_equal(add(f, &sa[2]), 0);
 	rec = xi_sad_find(f->sad, &sa[1].id);
 	assert_int_equal(rec->nwords, XI_WINDOW_WORDS);
 	assert_ptr_equal(rec->words, f->m->store.windows[rec->sa.window_slot].words);
 	assert_true(rec->words[0] == 0 && rec->words[XI_WINDOW_WORDS - 1] == 0);
+	assert_int_equal(add(f, &sa[2]), 0);
+	rec = xi_sad_find(f->sad, &sa[2].id);
+	assert_int_equal(rec->nwords, XI_WINDOW_WORDS * XI_WINDOW_RUN);
+	for (i = 0; i < rec->nwords; i++)
+		assert_true(rec->words[i] == 0);
 	assert_int_equal(add(f, &sa[3]), -ENOSPC);
-	assert_int_equal(xi_sad_delete(f->sad, &sa[1].id), 0);
+	assert_int_equal(xi_sad_count(f->sad), 3);
+	assert_int_equal(xi_sad_delete(f->sad, &sa[2].id), 0);
 	assert_int_equal(add(f, &sa[3]), 0);
 }
 
@@ -833,6 +839,267 @@ static void volume_limits(void **state)
 	assert_int_equal(f->hard, 2);
 }
 
+static struct xi_sa way_back(const struct xi_sa *sa, uint32_t spi)
+{
+	struct xi_sa back = sample_sa("192.0.2.2", "192.0.2.1", spi);
+
+	back.reqid = sa->reqid;
+	back.mode = sa->mode;
+	return back;
+}
+
+static bool alive(struct fixture *f, const struct xi_sa *sa)
+{
+	return xi_sad_find(f->sad, &sa->id) != NULL;
+}
+
+/* A worker sets it when an SA reaches a limit of bytes or packets; a restart does not bring the SA back. */
+static void expired_sas_go_with_their_pair(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa out = sa_no(1), in, other = sa_no(2), other_in;
+	uint64_t now = time(NULL);
+	unsigned int n;
+
+	out.reqid = 7;
+	other.reqid = 8;
+	in = way_back(&out, 0x2001);
+	other_in = way_back(&other, 0x2002);
+	assert_int_equal(add(f, &out), 0);
+	assert_int_equal(add(f, &in), 0);
+	assert_int_equal(add(f, &other), 0);
+	assert_int_equal(add(f, &other_in), 0);
+	xi_sad_find(f->sad, &in.id)->state->expired = 1;
+	xi_sad_destroy(f->sad);
+	sad_open(f);
+	assert_int_equal(xi_sad_adopt(f->sad, &n), 0);
+	assert_int_equal(n, 4);
+	f->syncs = 0;
+	xi_sad_tick(f->sad, now);
+	assert_int_equal(f->hard, 2);
+	assert_int_equal(f->soft, 0);
+	assert_int_equal(f->syncs, 1);
+	assert_false(alive(f, &out) || alive(f, &in));
+	assert_true(alive(f, &other) && alive(f, &other_in));
+	xi_sad_tick(f->sad, now);
+	assert_int_equal(f->hard, 2);
+	assert_int_equal(mem_store_count_sas(f->m), 2);
+}
+
+static void expire_now_is_the_tick_for_one(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa out = sa_no(1), in = way_back(&out, 0x2001), alone = sa_no(2);
+	const struct xi_sa_rec *rec;
+	uint32_t index;
+
+	out.limits.soft_packets = 5;
+	out.limits.hard_packets = 10;
+	alone.reqid = 3;
+	alone.limits.hard_packets = 10;
+	assert_int_equal(add(f, &out), 0);
+	assert_int_equal(add(f, &in), 0);
+	assert_int_equal(add(f, &alone), 0);
+	rec = xi_sad_find(f->sad, &out.id);
+	index = rec->sa.sa_index;
+	xi_sad_expire_now(f->sad, index);
+	xi_sad_expire_now(f->sad, index + (1U << XI_SA_SLOT_BITS));
+	assert_int_equal(f->soft + f->hard, 0);
+	rec->state->use_time = time(NULL);
+	rec->state->packets = 5;
+	xi_sad_find(f->sad, &alone.id)->state->use_time = time(NULL);
+	xi_sad_find(f->sad, &alone.id)->state->packets = 10;
+	xi_sad_expire_now(f->sad, index);
+	xi_sad_expire_now(f->sad, index);
+	assert_int_equal(f->soft, 1);
+	assert_int_equal(f->hard, 0);
+	xi_sad_find(f->sad, &out.id)->state->expired = 1;
+	xi_sad_expire_now(f->sad, index);
+	assert_int_equal(f->hard, 2);
+	xi_sad_expire_now(f->sad, index);
+	assert_int_equal(f->hard, 2);
+	assert_true(alive(f, &alone) && !alive(f, &in));
+	xi_sad_expire_now(f->sad, xi_sad_find(f->sad, &alone.id)->sa.sa_index);
+	assert_int_equal(f->hard, 3);
+	assert_int_equal(f->hard_spi, alone.id.spi);
+}
+
+/* Protocol, mode, reqid and both addresses make a pair. */
+static void pairs_are_of_one_kind(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa out = sa_no(1), in[5];
+	unsigned int i;
+
+	for (i = 0; i < 5; i++)
+		in[i] = way_back(&out, 0x2000 + i);
+	in[0].reqid = 1;
+	in[1].mode = XI_TRANSPORT;
+	in[2].id.proto = XI_AH;
+	in[3] = sample_sa("192.0.2.3", "192.0.2.1", 0x2003);
+	in[4] = sample_sa("192.0.2.2", "192.0.2.9", 0x2004);
+	assert_int_equal(add(f, &out), 0);
+	for (i = 0; i < 5; i++)
+		assert_int_equal(add(f, &in[i]), 0);
+	xi_sad_find(f->sad, &out.id)->state->expired = 1;
+	xi_sad_tick(f->sad, time(NULL));
+	assert_int_equal(f->hard, 1);
+	assert_int_equal(xi_sad_count(f->sad), 5);
+}
+
+/* Sets when an SA came, as an adopting daemon reads it. */
+static void came_at(struct fixture *f, const struct xi_sa *sa, uint64_t when)
+{
+	unsigned int i;
+
+	for (i = 0; i < MEM_STORE_SAS; i++)
+		if (f->m->sas[i].used && !memcmp(&f->m->sas[i].sa.id, &sa->id, sizeof(sa->id)))
+			f->m->sas[i].sa.add_time = when;
+}
+
+/* During a rekey the old ones go with the old ones; also while one direction has one more than the other. */
+static void rekeyed_pairs_are_told_apart(void **state)
+{
+	/* which come, in this order: o and i out and in of the old pair, O and I of the new one */
+	static const struct {
+		const char *sas;
+		char expires;
+		const char *left;
+	} cases[] = {
+		{ "oiOI", 'o', "OI" }, { "oiOI", 'i', "OI" }, { "oiOI", 'O', "oi" }, { "ioIO", 'I', "io" },
+		{ "oiI", 'o', "I" },   { "oiI", 'I', "oi" }, { "oiO", 'i', "O" },   { "iIO", 'i', "IO" },
+		{ "iIO", 'O', "i" },   { "oIO", 'I', "o" },  { "oIO", 'o', "IO" },  { "oi", 'o', "" },
+		{ "o", 'o', "" },      { "oI", 'o', "" },
+	};
+	struct fixture *f = *state;
+	struct xi_sa sas[128];
+	unsigned int c, same, n;
+	const char *p;
+
+	sas[0] = sa_no(0);
+	for (c = 0; c < 2 * sizeof(cases) / sizeof(cases[0]); c++) {
+		same = c % 2;        /* all in one second: by their order, as far as that tells */
+		if (same && strlen(cases[c / 2].sas) % 2)
+			continue;
+		for (p = cases[c / 2].sas; *p; p++) {
+			sas[(int)*p] = *p == 'o' || *p == 'O' ? sa_no(*p + 256 * c) : way_back(&sas[0], *p + 256 * c + 256);
+			sas[(int)*p].reqid = 1;
+			assert_int_equal(add(f, &sas[(int)*p]), 0);
+			came_at(f, &sas[(int)*p], same ? 1000 : *p >= 'a' ? 1000 + (*p == 'o') : 5000);
+		}
+		xi_sad_destroy(f->sad);
+		sad_open(f);
+		assert_int_equal(xi_sad_adopt(f->sad, &n), 0);
+		assert_int_equal(n, strlen(cases[c / 2].sas));
+		xi_sad_find(f->sad, &sas[(int)cases[c / 2].expires].id)->state->expired = 1;
+		xi_sad_tick(f->sad, 6000);
+		for (p = cases[c / 2].sas; *p; p++)
+			if (alive(f, &sas[(int)*p]) != (strchr(cases[c / 2].left, *p) != NULL))
+				fail_msg("%s, %c expires: %c", cases[c / 2].sas, cases[c / 2].expires, *p);
+		assert_int_equal(xi_sad_flush(f->sad, XI_PROTO_ANY, &n), 0);
+	}
+}
+
+/* RFC 4303 section 3.3.3: no number is sent twice, so the SA ends with its last. */
+static void last_sequence_number_ends_an_sa(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa out = sa_no(1), in = way_back(&out, 0x2001), esn = sa_no(2);
+	uint64_t now = time(NULL);
+	struct xi_sa_state *s;
+
+	esn.flags = XFRM_STATE_ESN;
+	esn.reqid = 5;
+	assert_int_equal(add(f, &out), 0);
+	assert_int_equal(add(f, &in), 0);
+	assert_int_equal(add(f, &esn), 0);
+	xi_sad_find(f->sad, &esn.id)->state->oseq = 1ULL << 40;
+	xi_sad_find(f->sad, &in.id)->state->top = UINT32_MAX; /* the peer's numbers are the peer's care */
+	s = xi_sad_find(f->sad, &out.id)->state;
+	s->oseq = 0xe0000000;
+	xi_sad_tick(f->sad, now);
+	assert_int_equal(f->soft, 0);
+	s->oseq = 0xf0000000;
+	xi_sad_tick(f->sad, now);
+	xi_sad_tick(f->sad, now);
+	assert_int_equal(f->soft, 1);
+	s->oseq = UINT32_MAX - 1;    /* one is left */
+	xi_sad_tick(f->sad, now);
+	assert_int_equal(f->hard, 0);
+	s->oseq = UINT32_MAX;
+	xi_sad_tick(f->sad, now);
+	assert_int_equal(f->hard, 2);
+	assert_false(alive(f, &out) || alive(f, &in));
+	assert_true(alive(f, &esn));
+}
+
+/* An SA that the store does not let go is tried again, and says so once it is gone. */
+static void hard_expiry_is_tried_again(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa out = sa_no(1), in = way_back(&out, 0x2001);
+
+	assert_int_equal(add(f, &out), 0);
+	assert_int_equal(add(f, &in), 0);
+	xi_sad_find(f->sad, &out.id)->state->expired = 1;
+	mem_store_fail(f->m, 2, 2);  /* the look-up of the second one, which has its own turn too */
+	xi_sad_tick(f->sad, time(NULL));
+	assert_int_equal(f->hard, 1);
+	assert_true(alive(f, &in));
+	assert_int_equal(xi_sad_find(f->sad, &in.id)->state->expired, 1);
+	mem_store_fail(f->m, 0, 0);
+	xi_sad_tick(f->sad, time(NULL));
+	assert_int_equal(f->hard, 2);
+	assert_int_equal(xi_sad_count(f->sad), 0);
+}
+
+/* A thousand soft lifetimes at once cost one grace period. */
+static void soft_expiries_share_a_grace_period(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa;
+	uint32_t i;
+
+	for (i = 0; i < NSTATES; i++) {
+		sa = sa_no(i);
+		sa.limits.soft_add = 10;
+		assert_int_equal(add(f, &sa), 0);
+	}
+	f->syncs = 0;
+	xi_sad_tick(f->sad, time(NULL) + 20);
+	assert_int_equal(f->soft, NSTATES);
+	assert_int_equal(f->updated, NSTATES);
+	assert_int_equal(f->syncs, 1);
+}
+
+/* The kernel's xfrm_state_update(). */
+static void update_follows_the_kernel(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa = sa_no(1), nat = sa_no(2), change;
+	const struct xi_sa_rec *rec;
+
+	nat.encap = XI_ENCAP_ESPINUDP;
+	nat.encap_sport = nat.encap_dport = 4500;
+	assert_int_equal(add(f, &sa), 0);
+	assert_int_equal(add(f, &nat), 0);
+	change = nat;
+	change.encap_dport = 1024;
+	change.encap_oa[0] = 10;
+	assert_int_equal(update(f, &change, NULL), 0);
+	rec = xi_sad_find(f->sad, &nat.id);
+	assert_int_equal(rec->sa.encap_dport, 1024);
+	assert_int_equal(rec->sa.encap_oa[0], 10);
+	assert_int_equal(mem_store_sa(f->m, rec->sa.sa_index)->sa.encap_dport, 1024);
+	change.encap = XI_ENCAP_NONE;
+	assert_int_equal(update(f, &change, NULL), -EINVAL);
+	change = sa;
+	change.encap = XI_ENCAP_ESPINUDP;
+	assert_int_equal(update(f, &change, NULL), -EINVAL);
+	xi_sad_find(f->sad, &sa.id)->state->expired = 1;
+	assert_int_equal(update(f, &sa, NULL), -EINVAL);
+}
+
 static void update_clears_soft_expiry(void **state)
 {
 	struct fixture *f = *state;
@@ -1041,6 +1308,11 @@ static void second_sa_of_a_sender_with_the_same_key_is_refused(void **state)
 	struct xi_sa first = sa_no(1), second = sa_no(2), back = sample_sa("192.0.2.2", "192.0.2.1", 0x2000);
 	struct xi_sa inbound = sa_no(3);
 
+	struct xi_sa ah = sa_no(4);
+	struct xi_sa_key ah_key = { .auth = XI_AUTH_HMAC_SHA256, .len = 32, .auth_len = 32 };
+	const char *why = NULL;
+	uint32_t i;
+
 	inbound.sa_dir = 1; /* XFRMA_SA_DIR: in */
 	assert_int_equal(add_key(f, &first, 77, NULL), 0);
 	assert_int_equal(add_key(f, &second, 77, NULL), -EINVAL);
@@ -1051,6 +1323,12 @@ static void second_sa_of_a_sender_with_the_same_key_is_refused(void **state)
 	assert_int_equal(add_key(f, &second, 77, NULL), -EINVAL);
 	assert_int_equal(xi_sad_delete(f->sad, &first.id), 0);
 	assert_int_equal(add_key(f, &second, 77, NULL), 0);
+	/* an HMAC has no nonces */
+	ah.id.proto = XI_AH;
+	ah.alg = XI_ALG_NONE;
+	ah.auth = XI_AUTH_HMAC_SHA256;
+	for (i = 0; i < 2; i++, ah.id.spi++)
+		assert_int_equal(xi_sad_add(f->sad, &ah, &ah_key, NULL, &why), 0);
 }
 
 int main(void)
@@ -1086,6 +1364,14 @@ int main(void)
 		T(time_limits),
 		T(use_limits_count_from_first_use),
 		T(volume_limits),
+		T(expired_sas_go_with_their_pair),
+		T(expire_now_is_the_tick_for_one),
+		T(pairs_are_of_one_kind),
+		T(rekeyed_pairs_are_told_apart),
+		T(last_sequence_number_ends_an_sa),
+		T(hard_expiry_is_tried_again),
+		T(soft_expiries_share_a_grace_period),
+		T(update_follows_the_kernel),
 		T(update_clears_soft_expiry),
 		T(adoption_finds_everything_as_it_was),
 		T(adoption_drops_what_makes_no_sense),

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include <errno.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <urcu-qsbr.h>
 #include <cmocka.h>
 
 #include <xipsec/guard.h>
@@ -266,9 +268,13 @@ static void bad_policies_change_nothing(void **state)
 	REFUSED(-EINVAL, p.type = 1);
 	REFUSED(-EINVAL, p.ntmpls = XI_MAX_TMPLS + 1);
 	REFUSED(-EOPNOTSUPP, p.sel.ifindex = 1);
-	REFUSED(-EOPNOTSUPP, p.tmpls[0].id.proto = XI_AH);
-	REFUSED(-EOPNOTSUPP, p.tmpls[0].mode = XI_TRANSPORT);
-	REFUSED(-EOPNOTSUPP, (p.tmpls[1] = p.tmpls[0], p.ntmpls = 2));
+	REFUSED(-EOPNOTSUPP, p.tmpls[0].id.proto = XI_COMP);
+	REFUSED(-EOPNOTSUPP, (p.tmpls[1] = p.tmpls[0], p.tmpls[1].id.proto = XI_COMP, p.ntmpls = 2));
+	REFUSED(-EOPNOTSUPP, (p.tmpls[2] = p.tmpls[1] = p.tmpls[0], p.ntmpls = 3));
+	REFUSED(-EINVAL, (p.tmpls[0].mode = XI_TRANSPORT, p.tmpls[0].family = XI_IPV6));
+	REFUSED(-EINVAL, (p.tmpls[0].family = XI_IPV6, p.tmpls[1] = p.tmpls[0], p.ntmpls = 2,
+			  p.tmpls[1].mode = XI_TRANSPORT, p.tmpls[1].family = XI_IPV4));
+	REFUSED(-EINVAL, p.tmpls[0].mode = 2);
 	assert_int_equal(f->m->writes, 0);
 	assert_int_equal(f->syncs, 1);
 }
@@ -717,6 +723,60 @@ static void flow_mask_follows_policies_and_sas(void **state)
 
 /* ---- templates and rekeys ---- */
 
+static struct xi_sa transport_sa(const char *src, const char *dst, uint32_t spi, uint32_t reqid)
+{
+	struct xi_sa sa = sample_sa(src, dst, spi);
+
+	sa.mode = XI_TRANSPORT;
+	sa.reqid = reqid;
+	return sa;
+}
+
+/* Host to host: what goes between two addresses, in transport mode; the template names none. */
+static struct xi_policy transport(enum xi_dir dir, const char *src, const char *dst, uint32_t reqid)
+{
+	struct xi_policy p = policy(dir, src, dst, 100);
+	struct xi_tmpl *t = &p.tmpls[0];
+
+	p.ntmpls = 1;
+	t->id.proto = XI_ESP;
+	t->mode = XI_TRANSPORT;
+	t->reqid = reqid;
+	t->family = t->id.family = p.sel.family;
+	return p;
+}
+
+/* p with a second template, applied around the first. */
+static struct xi_policy around(struct xi_policy p, enum xi_proto proto, enum xi_mode mode, uint32_t reqid)
+{
+	struct xi_tmpl *t = &p.tmpls[p.ntmpls++];
+	bool out = p.dir == XI_OUT;
+
+	memset(t, 0, sizeof(*t));
+	t->id.proto = proto;
+	t->mode = mode;
+	t->reqid = reqid;
+	t->family = t->id.family = XI_IPV4;
+	if (mode == XI_TUNNEL) {
+		sample_addr(t->saddr, out ? LOCAL : PEER);
+		sample_addr(t->id.daddr, out ? PEER : LOCAL);
+	}
+	return p;
+}
+
+static enum xi_verdict judge_both(struct fixture *f, const struct xi_flow *fl, uint32_t *handle,
+				  uint32_t *next_handle, struct xi_verdict_why *why)
+{
+	struct xi_flow_verdict v;
+	enum xi_verdict verdict =
+		xi_spd_judge_out_why(xi_spd_snapshot(f->spd), f->sad, fl, &v, NULL, why);
+
+	*handle = v.handle;
+	*next_handle = v.next_handle;
+	return verdict;
+}
+
+
 static void templates_choose_sas(void **state)
 {
 	struct fixture *f = *state;
@@ -774,6 +834,344 @@ static void traps_wait_for_an_sa(void **state)
 	assert_int_equal(xi_spd_judge_out(xi_spd_snapshot(f->spd), f->sad, &fl, &v, &p),
 			 XI_VERDICT_NONE);
 	assert_int_equal(p->policy.index, xi_spd_find(f->spd, &trap)->index);
+	sa = transport_sa("10.0.0.1", "10.1.0.1", 0x1001, 0);
+	add_sa(f, &sa);
+	assert_int_equal(judge(f, &fl, NULL), XI_VERDICT_PROTECT);
+}
+
+/* The kernel's xfrm_state_find() under a policy for two hosts: SAs between others are none of its. */
+static void transport_sas_have_the_flows_addresses(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_policy p = transport(XI_OUT, LOCAL "/32", PEER "/32", 1);
+	struct xi_flow fl = flow(LOCAL, PEER, 6, 1, 2);
+	struct xi_sa sa = transport_sa(LOCAL, "192.0.2.9", 0x1000, 1);
+	uint32_t handle, index, before;
+
+	assert_int_equal(add(f, &p), 0);
+	add_sa(f, &sa);
+	sa = transport_sa("192.0.2.9", PEER, 0x1001, 1);
+	add_sa(f, &sa);
+	sa = transport_sa(LOCAL, PEER, 0x1002, 2);
+	add_sa(f, &sa);
+	sa = out_sa(0x1003, 1);
+	add_sa(f, &sa);
+	assert_int_equal(judge(f, &fl, NULL), XI_VERDICT_NONE);
+	sa = transport_sa("0.0.0.0", PEER, 0x1004, 1); /* from any source */
+	index = add_sa(f, &sa);
+	assert_int_equal(judge(f, &fl, &handle), XI_VERDICT_PROTECT);
+	assert_int_equal(handle, index);
+	sa = transport_sa(LOCAL, PEER, 0x1005, 1);
+	index = add_sa(f, &sa);
+	assert_int_equal(judge(f, &fl, &handle), XI_VERDICT_PROTECT);
+	assert_int_equal(handle, index);
+	/* a rekey by template SPI, as strongSwan does it: nobody else's flows are judged again */
+	sa.id.spi = 0x1006;
+	p.tmpls[0].id.spi = 0x1005;
+	assert_int_equal(replace(f, &p), 0);
+	before = generation(f);
+	add_sa(f, &sa);
+	assert_false(xi_sad_superseded(f->sad, index));
+	p.tmpls[0].id.spi = 0x1006;
+	assert_int_equal(replace(f, &p), 0);
+	assert_int_equal(generation(f), before);
+	assert_true(xi_sad_superseded(f->sad, index));
+	assert_int_equal(judge(f, &fl, &handle), XI_VERDICT_PROTECT);
+	assert_int_equal(handle, xi_sad_find(f->sad, &sa.id)->sa.sa_index);
+}
+
+#define PEERS 40
+
+static struct xi_sa peer_sa(uint32_t peer, uint32_t spi, uint32_t reqid)
+{
+	char addr[32];
+
+	snprintf(addr, sizeof(addr), "10.1.0.%u", peer);
+	return transport_sa(LOCAL, addr, spi, reqid);
+}
+
+static struct xi_flow peer_flow(uint32_t peer)
+{
+	char addr[32];
+
+	snprintf(addr, sizeof(addr), "10.1.0.%u", peer);
+	return flow(LOCAL, addr, 6, 1, 80);
+}
+
+/* One policy, many hosts: each has SAs of its own, and a rekey is felt by its own host alone. */
+static void wide_transport_policies_serve_every_peer(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_policy p = transport(XI_OUT, "192.0.2.0/24", "10.1.0.0/16", 1);
+	uint32_t first[PEERS], handle, before, renewed, i;
+	struct xi_sa sa;
+	struct xi_flow fl;
+
+	assert_int_equal(add(f, &p), 0);
+	before = generation(f);
+	for (i = 0; i < PEERS; i++) {
+		sa = peer_sa(i, 0x2000 + i, 1);
+		first[i] = add_sa(f, &sa);
+	}
+	for (i = 0; i < PEERS; i++) {
+		fl = peer_flow(i);
+		assert_int_equal(judge(f, &fl, &handle), XI_VERDICT_PROTECT);
+		assert_int_equal(handle, first[i]);
+	}
+	fl = flow("192.0.2.7", "10.1.0.3", 6, 1, 80); /* another of our addresses */
+	assert_int_equal(judge(f, &fl, NULL), XI_VERDICT_NONE);
+	sa = peer_sa(7, 0x1001, 1);
+	renewed = add_sa(f, &sa);
+	for (i = 0; i < PEERS; i++)
+		assert_int_equal(xi_sad_superseded(f->sad, first[i]), i == 7);
+	fl = peer_flow(7);
+	assert_int_equal(judge(f, &fl, &handle), XI_VERDICT_PROTECT);
+	assert_int_equal(handle, renewed);
+	assert_int_equal(xi_sad_delete(f->sad, &sa.id), 0);
+	assert_false(xi_sad_superseded(f->sad, first[7]));
+	assert_int_equal(judge(f, &fl, &handle), XI_VERDICT_PROTECT);
+	assert_int_equal(handle, first[7]);
+	assert_int_equal(generation(f), before);
+	/* what an SPI in the template changes, no mark on an SA tells */
+	p.tmpls[0].id.spi = 0x1001;
+	assert_int_equal(replace(f, &p), 0);
+	assert_int_not_equal(generation(f), before);
+	assert_int_equal(judge(f, &fl, NULL), XI_VERDICT_NONE);
+}
+
+/* Several SAs between two hosts: by reqid, and by their selectors. */
+static void wide_transport_policies_mind_reqid_and_selector(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_policy p = transport(XI_OUT, "192.0.2.0/24", "10.1.0.0/16", 1);
+	struct xi_flow fl = peer_flow(1), mail = fl;
+	struct xi_sa sa = peer_sa(1, 0x1000, 1), other = peer_sa(1, 0x2000, 2), web = peer_sa(1, 0x3000, 1);
+	uint32_t handle, wide, narrow, before;
+
+	mail.dport = 25;
+	assert_int_equal(add(f, &p), 0);
+	wide = add_sa(f, &sa);
+	add_sa(f, &other);
+	assert_false(xi_sad_superseded(f->sad, wide));
+	assert_int_equal(judge(f, &fl, &handle), XI_VERDICT_PROTECT);
+	assert_int_equal(handle, wide);
+	web.sel.family = XI_IPV4;
+	web.sel.proto = 6;
+	web.sel.dport = 80;
+	web.sel.dport_mask = 0xffff;
+	before = generation(f);
+	narrow = add_sa(f, &web);
+	assert_int_not_equal(generation(f), before);
+	assert_false(xi_sad_superseded(f->sad, wide));
+	assert_int_equal(judge(f, &fl, &handle), XI_VERDICT_PROTECT);
+	assert_int_equal(handle, narrow);
+	assert_int_equal(judge(f, &mail, &handle), XI_VERDICT_PROTECT);
+	assert_int_equal(handle, wide);
+	p.tmpls[0].reqid = 2;
+	assert_int_equal(replace(f, &p), 0);
+	assert_int_equal(judge(f, &fl, &handle), XI_VERDICT_PROTECT);
+	assert_int_equal(handle, xi_sad_find(f->sad, &other.id)->sa.sa_index);
+}
+
+/* The pairs are found again by a later daemon, newest first. */
+static void wide_transport_policies_survive_a_restart(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_policy p = transport(XI_OUT, "192.0.2.0/24", "10.1.0.0/16", 1);
+	struct xi_sa a = peer_sa(1, 0x1000, 1), b = peer_sa(1, 0x1001, 1);
+	struct xi_flow fl = peer_flow(1);
+	uint32_t ia, ib, handle;
+	unsigned int n;
+
+	assert_int_equal(add(f, &p), 0);
+	ia = add_sa(f, &a);
+	ib = add_sa(f, &b);
+	close_all(f);
+	open_all(f);
+	assert_int_equal(xi_sad_adopt(f->sad, &n), 0);
+	assert_int_equal(xi_spd_adopt(f->spd, &n), 0);
+	assert_true(xi_sad_superseded(f->sad, ia));
+	assert_false(xi_sad_superseded(f->sad, ib));
+	assert_int_equal(judge(f, &fl, &handle), XI_VERDICT_PROTECT);
+	assert_int_equal(handle, ib);
+}
+
+/* xfrm_tmpl_resolve_one(): template 0 is applied first, the other one around it. */
+static void bundles_need_both_sas(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_policy p = around(transport(XI_OUT, "10.0.0.1/32", "10.1.0.1/32", 1), XI_ESP, XI_TUNNEL, 2);
+	struct xi_flow fl = flow("10.0.0.1", "10.1.0.1", 6, 1, 2);
+	struct xi_sa inner = transport_sa("10.0.0.1", "10.1.0.1", 0x1000, 1), outer = out_sa(0x2000, 2);
+	uint32_t handle, next, ii, io, before;
+	struct xi_verdict_why why;
+
+	assert_int_equal(add(f, &p), 0);
+	assert_int_equal(judge_both(f, &fl, &handle, &next, &why), XI_VERDICT_NONE);
+	assert_int_equal(why.code, XI_WHY_NO_SA);
+	assert_int_equal(why.tmpl, 0);
+	assert_int_equal(why.policy, xi_spd_find(f->spd, &p)->index);
+	ii = add_sa(f, &inner);
+	assert_int_equal(judge_both(f, &fl, &handle, &next, &why), XI_VERDICT_NONE);
+	assert_int_equal(why.tmpl, 1);
+	assert_int_equal(handle, 0);
+	io = add_sa(f, &outer);
+	assert_int_equal(judge_both(f, &fl, &handle, &next, &why), XI_VERDICT_PROTECT);
+	assert_int_equal(handle, ii);
+	assert_int_equal(next, io);
+	assert_int_equal(why.code, XI_WHY_PROTECT);
+	/* a rekey of either is felt by those who hold it */
+	before = generation(f);
+	outer.id.spi++;
+	add_sa(f, &outer);
+	assert_true(xi_sad_superseded(f->sad, io));
+	assert_false(xi_sad_superseded(f->sad, ii));
+	inner.id.spi++;
+	add_sa(f, &inner);
+	assert_true(xi_sad_superseded(f->sad, ii));
+	assert_int_equal(generation(f), before);
+	assert_int_equal(judge_both(f, &fl, &handle, &next, &why), XI_VERDICT_PROTECT);
+	assert_int_equal(handle, xi_sad_find(f->sad, &inner.id)->sa.sa_index);
+	assert_int_equal(next, xi_sad_find(f->sad, &outer.id)->sa.sa_index);
+	/* the selectors of both are of the flow that comes in */
+	outer.id.spi++;
+	outer.sel = p.sel;
+	io = add_sa(f, &outer);
+	assert_int_equal(judge_both(f, &fl, &handle, &next, &why), XI_VERDICT_PROTECT);
+	assert_int_equal(next, io);
+}
+
+/* An optional template is passed over for as long as it has no SA, and no longer. */
+static void optional_templates_of_bundles(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_policy p = around(transport(XI_OUT, "10.0.0.0/8", "10.1.0.0/16", 1), XI_ESP, XI_TUNNEL, 2);
+	struct xi_flow fl = flow("10.0.0.1", "10.1.0.1", 6, 1, 2);
+	struct xi_sa inner = transport_sa("10.0.0.1", "10.1.0.1", 0x1000, 1), outer = out_sa(0x2000, 2);
+	uint32_t handle, next, ii, io, before;
+	struct xi_verdict_why why;
+
+	p.tmpls[0].optional = 1;
+	assert_int_equal(add(f, &p), 0);
+	assert_int_equal(judge_both(f, &fl, &handle, &next, &why), XI_VERDICT_NONE);
+	assert_int_equal(why.tmpl, 1);
+	io = add_sa(f, &outer);
+	assert_int_equal(judge_both(f, &fl, &handle, &next, &why), XI_VERDICT_PROTECT);
+	assert_int_equal(handle, io);
+	assert_int_equal(next, 0);
+	before = generation(f);
+	ii = add_sa(f, &inner);
+	assert_int_not_equal(generation(f), before); /* flows have been cached without it */
+	assert_int_equal(judge_both(f, &fl, &handle, &next, &why), XI_VERDICT_PROTECT);
+	assert_int_equal(handle, ii);
+	assert_int_equal(next, io);
+	p.tmpls[1].optional = 1;
+	assert_int_equal(replace(f, &p), 0);
+	assert_int_equal(xi_sad_delete(f->sad, &outer.id), 0);
+	assert_int_equal(judge_both(f, &fl, &handle, &next, &why), XI_VERDICT_PROTECT);
+	assert_int_equal(handle, ii);
+	assert_int_equal(next, 0);
+	assert_int_equal(xi_sad_delete(f->sad, &inner.id), 0);
+	assert_int_equal(judge_both(f, &fl, &handle, &next, &why), XI_VERDICT_BYPASS);
+	assert_int_equal(why.code, XI_WHY_OPTIONAL);
+	before = generation(f);
+	add_sa(f, &outer);
+	assert_int_not_equal(generation(f), before);
+	assert_int_equal(judge_both(f, &fl, &handle, &next, &why), XI_VERDICT_PROTECT);
+}
+
+/* AH around an ESP tunnel: its SA has the tunnel's addresses, not those of the packet inside. */
+static void transport_around_a_tunnel_has_its_ends(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_policy p = around(tunnel(XI_OUT, "10.0.0.0/8", "10.1.0.0/16", 1), XI_AH, XI_TRANSPORT, 1);
+	struct xi_policy any = around(tunnel(XI_OUT, "10.0.0.0/8", "10.2.0.0/16", 3), XI_AH, XI_TRANSPORT, 1);
+	struct xi_flow fl = flow("10.0.0.1", "10.1.0.1", 6, 1, 2), fl2 = flow("10.0.0.1", "10.2.0.1", 6, 1, 2);
+	struct xi_sa esp = out_sa(0x1000, 1), ah = transport_sa("10.0.0.1", "10.1.0.1", 0x2000, 1);
+	uint32_t handle, next, ie, ia;
+	struct xi_verdict_why why;
+
+	ah.id.proto = XI_AH;
+	assert_int_equal(add(f, &p), 0);
+	/* whose source only the SA tells */
+	memset(any.tmpls[0].saddr, 0, 16);
+	assert_int_equal(add(f, &any), 0);
+	ie = add_sa(f, &esp);
+	add_sa(f, &ah);
+	assert_int_equal(judge_both(f, &fl, &handle, &next, &why), XI_VERDICT_NONE);
+	ah = transport_sa(LOCAL, PEER, 0x2001, 1);
+	ah.id.proto = XI_AH;
+	ia = add_sa(f, &ah);
+	assert_int_equal(judge_both(f, &fl, &handle, &next, &why), XI_VERDICT_PROTECT);
+	assert_int_equal(handle, ie);
+	assert_int_equal(next, ia);
+	esp = out_sa(0x1001, 3);
+	ie = add_sa(f, &esp);
+	assert_int_equal(judge_both(f, &fl2, &handle, &next, &why), XI_VERDICT_PROTECT);
+	assert_int_equal(handle, ie);
+	assert_int_equal(next, ia);
+}
+
+struct judge_reader {
+	struct fixture *f;
+	bool stop, bad;
+	unsigned long protected_by;
+};
+
+static void *judge_run(void *arg)
+{
+	struct judge_reader *r = arg;
+	uint32_t i = 0;
+
+	rcu_register_thread();
+	while (!__atomic_load_n(&r->stop, __ATOMIC_RELAXED)) {
+		struct xi_flow fl = peer_flow(i % 4);
+		struct xi_flow_verdict v;
+		const struct xi_sa_rec *rec;
+
+		if (xi_spd_judge_out(xi_spd_snapshot(r->f->spd), r->f->sad, &fl, &v, NULL) ==
+		    XI_VERDICT_PROTECT) {
+			rec = xi_sad_rec(r->f->sad, v.handle);
+			r->bad |= rec && memcmp(rec->sa.id.daddr, fl.daddr, 16);
+			r->protected_by++;
+		}
+		if (++i % 8 == 0)
+			rcu_quiescent_state();
+	}
+	rcu_unregister_thread();
+	return NULL;
+}
+
+static void wait_for_readers(void *arg)
+{
+	synchronize_rcu();
+}
+
+/* Workers find SAs by address while these come and go. */
+static void readers_never_see_a_freed_pair(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_policy p = transport(XI_OUT, "192.0.2.0/24", "10.1.0.0/16", 1);
+	struct xi_sad_listener listener = { NULL, wait_for_readers, NULL };
+	struct judge_reader r = { .f = f };
+	pthread_t thread;
+	unsigned int i;
+
+	assert_int_equal(add(f, &p), 0);
+	xi_sad_listen(f->sad, &listener);
+	xi_spd_on_sync(f->spd, wait_for_readers, NULL);
+	assert_int_equal(pthread_create(&thread, NULL, judge_run, &r), 0);
+	for (i = 0; i < 200 || !__atomic_load_n(&r.protected_by, __ATOMIC_RELAXED); i++) {
+		struct xi_sa a = peer_sa(i % 4, 0x1000 + i, 1), b = peer_sa(i % 4, 0x100000 + i, 1);
+
+		add_sa(f, &a);
+		add_sa(f, &b);
+		assert_int_equal(xi_sad_delete(f->sad, i % 2 ? &a.id : &b.id), 0);
+		assert_int_equal(xi_sad_delete(f->sad, i % 2 ? &b.id : &a.id), 0);
+	}
+	__atomic_store_n(&r.stop, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	assert_false(r.bad);
 }
 
 static void rekey_disturbs_only_its_own_flows(void **state)
@@ -972,6 +1370,15 @@ static void ike_of_the_host_is_exempt(void **state)
 	}
 }
 
+static enum xi_why why_out(struct fixture *f, const struct xi_flow *fl)
+{
+	struct xi_verdict_why why = { 0 };
+	uint32_t handle, next;
+
+	judge_both(f, fl, &handle, &next, &why);
+	return why.code;
+}
+
 /* Fail-closed: the first fragment of a packet is protected, so the others do not leave in clear. */
 static void fragments_do_not_pass_by_policies_with_ports(void **state)
 {
@@ -991,6 +1398,7 @@ static void fragments_do_not_pass_by_policies_with_ports(void **state)
 	web.sel.dport_mask = 0xffff;
 	assert_int_equal(add(f, &web), 0);
 	assert_int_equal(judge(f, &rest, NULL), XI_VERDICT_DISCARD);
+	assert_int_equal(why_out(f, &rest), XI_WHY_FRAGMENT);
 	assert_int_equal(judge(f, &udp, NULL), XI_VERDICT_BYPASS);
 	rest.fragment = 0;
 	assert_int_equal(judge(f, &rest, NULL), XI_VERDICT_BYPASS);
@@ -1101,6 +1509,165 @@ static void protected_packets_need_a_template_that_fits(void **state)
 	p.action = XI_BLOCK;
 	assert_int_equal(replace(f, &p), 0);
 	assert_false(ALLOWS(&sa));
+}
+
+/* __xfrm_policy_check(): a leftover SA in transport mode is let be, and where no policy is, the default decides. */
+static void transport_sas_are_no_tunnel_too_many(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_policy p = transport(XI_IN, PEER "/32", LOCAL "/32", 1);
+	struct xi_flow fl = flow(PEER, LOCAL, 6, 1, 2);
+	struct xi_sa sa = transport_sa(PEER, LOCAL, 0x1000, 1), bad, tunnel_sa = in_sa(0x1001, 1);
+
+	assert_true(allows(f, &fl, NULL, NULL));
+	assert_true(allows(f, &fl, &sa, NULL));
+	assert_false(allows(f, &fl, &tunnel_sa, NULL));
+	assert_int_equal(xi_spd_set_default(f->spd, XI_IN, XI_BLOCK), 0);
+	assert_false(allows(f, &fl, NULL, NULL));
+	assert_false(allows(f, &fl, &sa, NULL));
+	assert_int_equal(xi_spd_set_default(f->spd, XI_IN, XI_ALLOW), 0);
+	assert_int_equal(add(f, &p), 0);
+	assert_false(allows(f, &fl, NULL, NULL));
+	assert_true(allows(f, &fl, &sa, NULL));
+	assert_false(allows(f, &fl, &tunnel_sa, NULL));
+	MISMATCH(bad.reqid = 2);
+	MISMATCH(bad.id.proto = XI_AH);
+	MISMATCH((bad.sel.family = XI_IPV4, bad.sel.proto = 17));
+	/* addresses in a template of transport mode mean nothing */
+	sample_addr(p.tmpls[0].saddr, "203.0.113.1");
+	sample_addr(p.tmpls[0].id.daddr, "203.0.113.2");
+	assert_int_equal(replace(f, &p), 0);
+	assert_true(allows(f, &fl, &sa, NULL));
+	/* optional in transport mode: with it, without it, and with another one */
+	p.tmpls[0].optional = 1;
+	assert_int_equal(replace(f, &p), 0);
+	assert_true(allows(f, &fl, NULL, NULL));
+	assert_true(allows(f, &fl, &sa, NULL));
+	bad = sa;
+	bad.reqid = 2;
+	assert_true(allows(f, &fl, &bad, NULL));
+	assert_false(allows(f, &fl, &tunnel_sa, NULL));
+	p.ntmpls = 0;
+	assert_int_equal(replace(f, &p), 0);
+	assert_true(allows(f, &fl, &sa, NULL));
+	assert_false(allows(f, &fl, &tunnel_sa, NULL));
+	p.action = XI_BLOCK;
+	assert_int_equal(replace(f, &p), 0);
+	assert_false(allows(f, &fl, &sa, NULL));
+}
+
+/* __xfrm_policy_check(): templates from the last to the first meet the path from the outermost SA in. */
+static void bundles_are_met_from_the_outermost_in(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_policy p = around(transport(XI_IN, PEER "/32", LOCAL "/32", 1), XI_ESP, XI_TUNNEL, 2);
+	struct xi_flow fl = flow(PEER, LOCAL, 6, 1, 2);
+	struct xi_sa inner = transport_sa(PEER, LOCAL, 0x1000, 1), outer = in_sa(0x2000, 2), bad;
+
+	assert_int_equal(add(f, &p), 0);
+	assert_true(allows(f, &fl, &outer, &inner));
+	assert_false(allows(f, &fl, &inner, &outer));
+	assert_false(allows(f, &fl, &outer, NULL));
+	assert_false(allows(f, &fl, &inner, NULL));
+	assert_false(allows(f, &fl, NULL, NULL));
+	bad = inner;
+	bad.reqid = 9;
+	assert_false(allows(f, &fl, &outer, &bad));
+	bad = outer;
+	bad.reqid = 9;
+	assert_false(allows(f, &fl, &bad, &inner));
+	assert_false(allows(f, &fl, &outer, &outer));
+	/* the selector of each SA is held against what is left in the end */
+	bad = outer;
+	bad.sel.family = XI_IPV4;
+	bad.sel.proto = 50;
+	assert_false(allows(f, &fl, &bad, &inner));
+	bad.sel.proto = 6;
+	assert_true(allows(f, &fl, &bad, &inner));
+	/* the inner one optional: both ways; another tunnel inside is one too many */
+	p.tmpls[0].optional = 1;
+	assert_int_equal(replace(f, &p), 0);
+	assert_true(allows(f, &fl, &outer, &inner));
+	assert_true(allows(f, &fl, &outer, NULL));
+	assert_false(allows(f, &fl, &outer, &outer));
+	/* the outer one optional */
+	p.tmpls[0].optional = 0;
+	p.tmpls[1].optional = 1;
+	assert_int_equal(replace(f, &p), 0);
+	assert_true(allows(f, &fl, &outer, &inner));
+	assert_true(allows(f, &fl, &inner, NULL));
+	assert_false(allows(f, &fl, &outer, NULL));
+	/* AH in transport mode around an ESP tunnel, and one template that passes over an SA in transport mode */
+	p = around(tunnel(XI_IN, PEER "/32", LOCAL "/32", 2), XI_AH, XI_TRANSPORT, 1);
+	p.priority = 50;
+	assert_int_equal(replace(f, &p), 0);
+	inner.id.proto = XI_AH;
+	assert_true(allows(f, &fl, &inner, &outer));
+	assert_false(allows(f, &fl, &outer, &inner));
+	assert_false(allows(f, &fl, &outer, NULL));
+	p.ntmpls = 1;
+	assert_int_equal(replace(f, &p), 0);
+	assert_true(allows(f, &fl, &inner, &outer));
+	assert_true(allows(f, &fl, &outer, &inner));
+}
+
+static enum xi_why why_in(struct fixture *f, const struct xi_flow *fl, const struct xi_sa *sa)
+{
+	const struct xi_sa_path path = { .n = sa ? 1 : 0, .sas = { sa } };
+	struct xi_verdict_why why = { 0 };
+
+	xi_spd_allows_protected_why(xi_spd_snapshot(f->spd), fl, &path, &why);
+	assert_true(*xi_why_text(why.code));
+	return why.code;
+}
+
+static void verdicts_tell_why(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_policy out = tunnel(XI_OUT, "10.0.0.0/8", "10.1.0.0/16", 1);
+	struct xi_policy in = tunnel(XI_FWD, "10.1.0.0/16", "10.0.0.0/8", 1);
+	struct xi_flow fl = flow("10.0.0.1", "10.1.0.1", 6, 1, 2), back = flow("10.1.0.1", "10.0.0.1", 6, 2, 1);
+	struct xi_flow ike = flow(LOCAL, PEER, IPPROTO_UDP, 500, 500);
+	struct xi_sa sa = out_sa(0x1000, 1), way_in = in_sa(0x1001, 1), bad;
+
+	assert_int_equal(why_out(f, &fl), XI_WHY_DEFAULT_ALLOW);
+	assert_int_equal(why_out(f, &ike), XI_WHY_IKE);
+	assert_int_equal(why_in(f, &back, NULL), XI_WHY_DEFAULT_ALLOW);
+	assert_int_equal(why_in(f, &back, &way_in), XI_WHY_NO_POLICY);
+	assert_int_equal(xi_spd_set_default(f->spd, XI_OUT, XI_BLOCK), 0);
+	assert_int_equal(xi_spd_set_default(f->spd, XI_FWD, XI_BLOCK), 0);
+	assert_int_equal(why_out(f, &fl), XI_WHY_DEFAULT_BLOCK);
+	assert_int_equal(why_in(f, &back, NULL), XI_WHY_DEFAULT_BLOCK);
+	assert_int_equal(why_in(f, &back, &way_in), XI_WHY_DEFAULT_BLOCK);
+	assert_int_equal(add(f, &out), 0);
+	assert_int_equal(add(f, &in), 0);
+	assert_int_equal(why_out(f, &fl), XI_WHY_NO_SA);
+	sa.sel.family = XI_IPV4;
+	sa.sel.proto = 17;
+	add_sa(f, &sa);
+	assert_int_equal(why_out(f, &fl), XI_WHY_NO_SA_SELECTOR);
+	fl.proto = 17;
+	assert_int_equal(why_out(f, &fl), XI_WHY_PROTECT);
+	assert_int_equal(why_in(f, &back, NULL), XI_WHY_CLEAR);
+	assert_int_equal(why_in(f, &back, &way_in), XI_WHY_VERIFIED);
+	bad = way_in;
+	bad.reqid = 7;
+	assert_int_equal(why_in(f, &back, &bad), XI_WHY_TEMPLATE);
+	bad = sa;
+	assert_int_equal(why_in(f, &back, &bad), XI_WHY_SA_SELECTOR);
+	out.ntmpls = in.ntmpls = 0;
+	assert_int_equal(replace(f, &out), 0);
+	assert_int_equal(replace(f, &in), 0);
+	assert_int_equal(why_out(f, &fl), XI_WHY_ALLOW);
+	assert_int_equal(why_in(f, &back, NULL), XI_WHY_ALLOW);
+	assert_int_equal(why_in(f, &back, &way_in), XI_WHY_TUNNEL);
+	out.action = in.action = XI_BLOCK;
+	assert_int_equal(replace(f, &out), 0);
+	assert_int_equal(replace(f, &in), 0);
+	assert_int_equal(why_out(f, &fl), XI_WHY_BLOCK);
+	assert_int_equal(why_in(f, &back, NULL), XI_WHY_BLOCK);
+	assert_int_equal(why_in(f, &back, &way_in), XI_WHY_BLOCK);
+	assert_string_equal(xi_why_text(XI_WHY_MAX), "unknown");
 }
 
 /* ---- life ---- */
@@ -1269,6 +1836,14 @@ int main(void)
 		T(flow_mask_follows_policies_and_sas),
 		T(templates_choose_sas),
 		T(traps_wait_for_an_sa),
+		T(transport_sas_have_the_flows_addresses),
+		T(wide_transport_policies_serve_every_peer),
+		T(wide_transport_policies_mind_reqid_and_selector),
+		T(wide_transport_policies_survive_a_restart),
+		T(bundles_need_both_sas),
+		T(optional_templates_of_bundles),
+		T(transport_around_a_tunnel_has_its_ends),
+		T(readers_never_see_a_freed_pair),
 		T(rekey_disturbs_only_its_own_flows),
 		T(rekey_by_template_spi),
 		T(sa_selectors_share_a_policy),
@@ -1277,6 +1852,9 @@ int main(void)
 		T(fragments_do_not_pass_by_policies_with_ports),
 		T(cleartext_is_judged_by_where_it_goes),
 		T(protected_packets_need_a_template_that_fits),
+		T(transport_sas_are_no_tunnel_too_many),
+		T(bundles_are_met_from_the_outermost_in),
+		T(verdicts_tell_why),
 		T(flush_waits_once),
 		T(adoption_finds_everything_as_it_was),
 		T(adoption_keeps_the_order_among_equals),
