@@ -43,9 +43,13 @@ uml_start() {
 	wait_for "$UML_BOOT_SECONDS" uml_settled "$UML_DIR/ready" && [ -s "$UML_DIR/ready" ]
 }
 
-# The file is there, or nobody is left to write it: a process that has ended has no command line.
+# The file is there, or nobody is left to write it.
 uml_settled() {
-	[ -s "$1" ] || ! read -r -d '' _ < "/proc/${xi_pids[uml]}/cmdline"
+	local stat=
+	[ ! -s "$1" ] || return 0
+	read -r stat 2> /dev/null < "/proc/${xi_pids[uml]}/stat"
+	stat=${stat##*) }
+	[[ -z $stat || $stat == Z* ]]
 }
 
 uml_up() {
