@@ -19,7 +19,7 @@ matrix_up
 for esn in no-esn esn; do
 	for outer in 4 6; do
 		for inner in 4 6; do
-			matrix_group bundle $outer $inner $esn plain < <(bundle_rows)
+			matrix_group bundle $outer $inner $esn plain < <(bundle_rows $outer $inner)
 		done
 	done
 done

@@ -13,7 +13,7 @@
 # Source tests/lib/uml.sh and tests/lib/peer.sh first.
 #
 #   matrix_up                               topology, kernel, daemon; skips the file or ends it when that cannot be
-#   esp_rows, ah_rows, bundle_rows          a row a line: SET|NAME|PROTOCOL WORDS[|PROTOCOL WORDS]; the second SA of a bundle
+#   esp_rows, ah_rows, bundle_rows O I      a row a line: SET|NAME|PROTOCOL WORDS[|PROTOCOL WORDS]; the second SA of a bundle
 #                                           is the outer one. @BITS in WORDS: that many bits of fresh key
 #   matrix_group MODE OUTER INNER ESN ENCAP rows on stdin. MODE: tunnel, transport, bundle; OUTER, INNER: 4 or 6; ESN: esn or
 #                                           no-esn; ENCAP: udp or plain. One result a row: passed when each echo of each
@@ -22,8 +22,8 @@
 #
 # XI_MATRIX: the sets of rows, and the modes, that are run; the others wait for xipsec to carry them. XI_MATRIX=all: all.
 
-MATRIX_NOW="gcm cbc tunnel"
-MATRIX_ALL="$MATRIX_NOW gcm-short ccm chacha gmac ctr null cmac transport encap ah bundle"
+MATRIX_NOW="gcm gcm-short cbc ccm chacha gmac ctr null cmac tunnel transport encap ah bundle"
+MATRIX_ALL="$MATRIX_NOW ah-atomic"
 XI_MATRIX=${XI_MATRIX:-$MATRIX_NOW}
 [ "$XI_MATRIX" != all ] || XI_MATRIX=$MATRIX_ALL
 MATRIX_ROWS_MAX=99
@@ -88,9 +88,12 @@ ah_rows() {
 	done < <(auth_rows)
 }
 
+# bundle_rows OUTER INNER. Linux 6.1 sends IPv4 in IPv6 in fragments of 1280 bytes at most, and what fits as an atomic fragment
+# (RFC 6946); of AH in one of these, its own receiver takes the fragment header into the ICV.
 bundle_rows() {
-	local gcm="esp aead rfc4106(gcm(aes)) @160 128" ah="ah auth-trunc hmac(sha256) @256 128"
+	local gcm="esp aead rfc4106(gcm(aes)) @160 128" ah="ah auth-trunc hmac(sha256) @256 128" set=ah
 	local cbc="esp enc cbc(aes) @128 auth-trunc hmac(sha256) @256 128"
+	[ "$1$2" != 64 ] || set=ah-atomic
 	cat <<- END
 		bundle|ESP aes-gcm-128 in ESP aes-gcm-128|$gcm|$gcm
 		bundle|ESP aes-gcm-128 in ESP aes-cbc-128 hmac-sha256-128|$gcm|$cbc
@@ -98,9 +101,9 @@ bundle_rows() {
 		bundle|ESP aes-cbc-128 hmac-sha256-128 in the same|$cbc|$cbc
 		ah|AH hmac-sha256-128 in ESP aes-gcm-128|$ah|$gcm
 		ah|AH hmac-sha256-128 in ESP aes-cbc-128 hmac-sha256-128|$ah|$cbc
-		ah|ESP aes-gcm-128 in AH hmac-sha256-128|$gcm|$ah
-		ah|ESP aes-cbc-128 hmac-sha256-128 in AH hmac-sha256-128|$cbc|$ah
-		ah|AH hmac-sha256-128 in AH hmac-sha256-128|$ah|$ah
+		$set|ESP aes-gcm-128 in AH hmac-sha256-128|$gcm|$ah
+		$set|ESP aes-cbc-128 hmac-sha256-128 in AH hmac-sha256-128|$cbc|$ah
+		$set|AH hmac-sha256-128 in AH hmac-sha256-128|$ah|$ah
 	END
 }
 
@@ -423,7 +426,7 @@ group_exchange() {
 	errors=${said##*----}
 	said=${said#*----}
 	judge_packets "the kernel" "${said%%----*}" || group_complain
-	wait_for 2 gw_counted || group_complain
+	wait_for 5 gw_counted || group_complain
 }
 
 group_report() {
