@@ -13,7 +13,6 @@ cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/uml_matrix.sh
 need_root
 need_tools ip ethtool jq
-matrix_carries bundle || tap_skip_all "xipsec does not carry bundles"
 
 matrix_up
 for esn in no-esn esn; do
