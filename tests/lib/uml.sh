@@ -60,9 +60,9 @@ uml_up() {
 		tap_done
 	fi
 	if ! uml_start >> "$XI_TMP/uml.log" 2>&1; then
-		tap_comment "$(tail -n 20 "$XI_TMP/uml.log")"
-		tap_comment "$(tail -n 40 "$UML_DIR/console")"
-		tap_skip_all "user-mode Linux does not boot here: $(head -n 1 "$UML_DIR/console")"
+		tap_comment "$(tail -q -n 40 "$XI_TMP/uml.log" "$UML_DIR/console")"
+		why=$(head -n 1 "$UML_DIR/console")
+		tap_skip_all "user-mode Linux does not boot here: ${why:-it ended without a word}"
 	fi
 	tap_check "user-mode Linux $(< "$UML_DIR/ready") on the wire" uml_config || tap_done
 }
