@@ -329,13 +329,22 @@ static void daemon_on_mapping(void *arg, const struct xi_sa_rec *rec, const uint
 	xi_xfrm_server_mapping(d->server, rec, saddr, sport);
 }
 
+static void daemon_on_expired(void *arg, uint32_t sa_index)
+{
+	struct xi_daemon *d = arg;
+
+	xi_sad_expire_now(d->sad, sa_index);
+}
+
 static int daemon_news(struct xi_daemon *d)
 {
 	int err = xi_news_create(&d->news, d->nworkers);
 
 	if (err)
 		return err;
-	d->desk = (struct xi_news_desk){ .mapping = daemon_on_mapping, .arg = d };
+	d->desk = (struct xi_news_desk){
+		.mapping = daemon_on_mapping, .expire = daemon_on_expired, .arg = d,
+	};
 	d->on_news = event_new(d->base, xi_news_fd(d->news), EV_READ | EV_PERSIST, daemon_on_news,
 			       d);
 	return d->on_news && !event_add(d->on_news, NULL) ? 0 : -ENOMEM;
