@@ -38,6 +38,7 @@
 #include "log.h"
 #include "notify.h"
 #include "ports.h"
+#include "sad/encap_ports.h"
 #include "sad/store_bpf.h"
 #include "source/batch.h"
 #include "source/proto.h"
