@@ -316,20 +316,30 @@ static void the_longest_jobs_are_done(void **state)
 	}
 }
 
+struct range {
+	unsigned long from, to;
+};
+
 /* The heap, as the kernel sees it: in it are the engines with all that they allocated. */
-static bool is_in_heap(const uint8_t *key)
+static struct range heap(void)
 {
 	FILE *maps = fopen("/proc/self/maps", "r");
-	unsigned long from = 0, to = 0;
+	struct range r = {0, 0};
 	char line[256];
 
 	assert_non_null(maps);
 	while (fgets(line, sizeof(line), maps))
 		if (strstr(line, "[heap]"))
-			assert_int_equal(sscanf(line, "%lx-%lx", &from, &to), 2);
+			assert_int_equal(sscanf(line, "%lx-%lx", &r.from, &r.to), 2);
 	fclose(maps);
-	assert_true(to > from);
-	return memmem((void *)from, to - from, key, 16);
+	return r;
+}
+
+static bool is_in_heap(const uint8_t *key)
+{
+	struct range r = heap();
+
+	return memmem((void *)r.from, r.to - r.from, key, 16);
 }
 
 /* An AES key schedule begins with the key, and ChaCha's key is one: found in memory, or not. */
@@ -338,6 +348,10 @@ static void the_slow_method_leaves_no_key_behind(void **state)
 	bool found = false;
 
 	mallopt(M_MMAP_THRESHOLD, 1 << 30);
+	if (!heap().to) {
+		print_message("a sanitizer's allocator has no heap to search\n");
+		skip();
+	}
 	for (unsigned int n = 0; n < ntransforms * alg_nengines; n++) {
 		const struct xi_engine *en = alg_engines[n % alg_nengines].e;
 		struct xi_crypto *crypto;
