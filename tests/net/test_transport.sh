@@ -37,6 +37,10 @@ in_clear() {
 	pcap_count "$1" "not (proto 50 or proto 51 or ip6 proto 50 or ip6 proto 51 or $XI_LINK_FILTER)"
 }
 
+lost() {
+	echo $(($(drops "$1") - $(reason "$1" too_big)))
+}
+
 for name in GCM CBC AH; do
 	tap_check "$name: SAs and policies" set_both "${!name}"
 	XI_SNAPLEN=96 capture_start wan br
@@ -54,7 +58,142 @@ for name in GCM CBC AH; do
 	tap_check "$name: TCP the other way" tcp_to gw2 gw1 192.0.2.1
 	capture_stop wan br
 	tap_is "$name: packets in clear on the wire" "$(in_clear "$XI_TMP/wan-br.pcap")" 0
-	tap_is "$name: drops" "$(drops gw1) $(drops gw2)" "0 0"
+	tap_is "$name: nothing was dropped but what tells a sender the path MTU" "$(lost gw1) $(lost gw2)" "0 0"
 done
-gwctl gw1 xipsec stats
+
+# fail-closed
+set_both "$GCM"
+capture_start wan br
+net_bg flood gw1 ping -q -i 0.001 -c 60000 -W 1 192.0.2.2
+tap_check "traffic, and the daemon is killed in it" kill_daemon gw1
+tap_check "nothing passes then" no_ping gw1 192.0.2.2
+tap_check "nothing of IPv6 either" no_ping gw1 2001:db8::2
+tap_check "nor what comes from the peer" no_ping gw2 192.0.2.1
+tap_check "start again" start_daemon gw1 "$XI_TMP/gw1.conf"
+tap_check "it goes on" pings gw1 192.0.2.2 20
+tap_check "over IPv6 too" pings gw1 2001:db8::2 20
+kill "${xi_pids["bg flood"]}"
+capture_stop wan br
+tap_check "there was traffic on the wire" test "$(pcap_count "$XI_TMP/wan-br.pcap" 'ip proto 50')" -gt 100
+tap_is "packets in clear on the wire in all that time" "$(in_clear "$XI_TMP/wan-br.pcap")" 0
+
+# wide selectors: gw2 is two peers, a third one has no SA
+net_add gw3 && net_plug gw3 p3 192.0.2.3/24 2001:db8::3/64
+net_addr gw2 wan0 192.0.2.22/24
+wide_lines() {
+	local n=0 a
+	for a in 192.0.2.2 192.0.2.22; do
+		pair_state 192.0.2.1 $a $((0x3001 + n)) "$GCM" reqid 7 mode transport
+		pair_state $a 192.0.2.1 $((0x3011 + n++)) "$GCM" reqid 7 mode transport
+	done
+	for n in 1 2; do
+		echo "$n src 0.0.0.0/0 dst 0.0.0.0/0 proto udp tmpl src 0.0.0.0 dst 0.0.0.0 proto esp reqid 7 mode transport"
+	done
+}
+set_wide() {
+	pair_flush && wide_lines | pair_load
+}
+spi_is() {
+	[ "$(gwip "$1" ip -s xfrm state | sa_packets "$2")" = "$3" ]
+}
+tap_check "one policy of all addresses for UDP" set_wide
+serve_udp udp gw2 7001
+serve_udp udp3 gw3 7001
+monitor_start gw1
+capture_start wan br
+for i in 1 2 3; do
+	send_udp gw1 192.0.2.2 7001 "to .2 n$i"
+	send_udp gw1 192.0.2.22 7001 "to .22 n$i"
+done
+tap_check "of a flow under policy not even the first packet is lost" \
+	wait_for 5 eval '[ "$(grep -c "to .2 n" "$XI_TMP/udp.log") $(grep -c "to .22 n" "$XI_TMP/udp.log")" = "3 3" ]'
+tap_check "the SA of the one peer" wait_for 5 spi_is gw1 0x3001 3
+tap_check "and that of the other" wait_for 5 spi_is gw1 0x3002 3
+tap_check "to a peer without SA nothing goes" more gw1 no_sa 1 send_udp gw1 192.0.2.3 7001 "to .3"
+tap_check "the key manager is asked for one" \
+	wait_for 5 eval 'grep -A 3 "^acquire" "$XI_TMP/monitor-gw1.log" | grep "sel src 192.0.2.1/32 dst 192.0.2.3/32 proto udp"'
+tap_check "what is no matter of policy is as before" pings gw1 192.0.2.3 10
+tap_check "to the peers with SAs, too" pings gw1 192.0.2.2 10
+pair_state 192.0.2.1 192.0.2.3 0x3003 "$GCM" reqid 7 mode transport > "$XI_TMP/third"
+pair_load < "$XI_TMP/third"
+tap_check "with an SA it goes" send_udp gw1 192.0.2.3 7001 "to .3"
+tap_check "by that one" wait_for 5 spi_is gw1 0x3003 1
+capture_stop wan br
+tap_is "UDP in clear on the wire" "$(pcap_count "$XI_TMP/wan-br.pcap" 'udp port 7001')" 0
+tap_is "the third peer got none" "$(grep -c "to .3" "$XI_TMP/udp3.log")" 0
+
+# bypass within what is protected
+for gw in gw1 gw2; do
+	dir=$([ $gw = gw1 ] && echo out || echo in)
+	gwctl $gw xipsec xfrm policy update src 0.0.0.0/0 dst 0.0.0.0/0 proto udp dir $dir priority 10 \
+		tmpl src 0.0.0.0 dst 0.0.0.0 proto esp reqid 7 mode transport
+	gwctl $gw xipsec xfrm policy add src 192.0.2.0/24 dst 192.0.2.0/24 proto udp dport 7001 dir $dir priority 5
+done
+dropped=$(reason gw1 worker_discard)
+send_udp gw1 192.0.2.2 7001 "bypass 0"
+decided() {
+	grep -q "bypass 0" "$XI_TMP/udp.log" || [ "$(reason gw1 worker_discard)" -gt "$dropped" ]
+}
+wait_for 5 decided
+for i in 1 2 3 4 5; do
+	send_udp gw1 192.0.2.2 7001 "bypass $i"
+done
+tap_check "of a flow that bypasses, all but the first packet arrive" \
+	wait_for 5 eval '[ "$(grep -c "bypass [1-5]" "$XI_TMP/udp.log")" = 5 ]'
+kill "${xi_pids["bg udp"]}" "${xi_pids["bg udp3"]}"
+
+# the receive record: 02:FS:sa_index
+record_lines() {
+	local n ends=(192.0.2.1 192.0.2.2)
+	pair_state 192.0.2.1 192.0.2.2 0x4001 "$GCM" reqid 4 mode transport limit packet-hard 5
+	pair_state 192.0.2.2 192.0.2.1 0x4002 "$GCM" reqid 4 mode transport
+	for n in 1 2; do
+		echo "$n src ${ends[n - 1]} dst ${ends[2 - n]} tmpl src 0.0.0.0 dst 0.0.0.0 proto esp reqid 4 mode transport"
+	done
+}
+records() {
+	pcap_list "$XI_TMP/gw2-xipsec0.pcap" -e "icmp[0] = 8" | awk '{ print $2 }' | xargs
+}
+pair_flush
+record_lines | pair_load
+# the sender's own limit is not the matter here
+gwctl gw1 xipsec xfrm state update src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x4001 reqid 4 mode transport \
+	aead 'rfc4106(gcm(aes))' "$(pair_key 0x4001 160)" 128
+handle=$(gwctl gw2 xipsec show -j | jq -r '.sas[] | select(.spi == "0x00004001").handle')
+capture_start gw2 xipsec0
+for i in 1 2 3 4 5; do
+	net_in gw1 ping -q -c 1 -W 1 192.0.2.2 > /dev/null
+done
+# the pair is gone, so the last one gets no answer
+capture_stop gw2 xipsec0
+mac=$(sed 's/^0x//; s/../:&/g' <<< "$handle")
+tap_is "the receive record: SA and CRYPTO_DONE; with the last packet that the SA takes, SA_DELETE_REQ" "$(records)" \
+	"02:10$mac 02:10$mac 02:10$mac 02:10$mac 02:50$mac"
+
+# nine outcomes
+TEXT="udp 9 9 x 192.0.2.1 192.0.2.2"
+ENDS="ip 192.0.2.1 192.0.2.2"
+T=0x5001 U=0x5002 A=0x5003 B=0x5004
+nine_lines() {
+	pair_state 192.0.2.1 192.0.2.2 $T "$NULL" mode transport replay-window 32
+	pair_state 192.0.2.1 192.0.2.2 $U "$NULL" mode tunnel replay-window 32
+	pair_state 192.0.2.1 192.0.2.2 $A "$AH" mode transport replay-window 32
+	pair_state 192.0.2.1 192.0.2.2 $B "$AH" mode tunnel replay-window 32
+}
+pair_flush
+nine_lines | pair_load
+# outcome NAME LINE: one packet, one outcome
+outcome() {
+	tap_check "outcome $1" more gw2 "crypto_$1" 1 forge wan <<< "$2"
+}
+kt=$(pair_key $T 160) ku=$(pair_key $U 160) ka=$(pair_key $A 160) kb=$(pair_key $B 160)
+outcome success "$TEXT | esp $T 1 $kt | $ENDS"
+outcome transport_esp_auth_failed "$TEXT | esp $T 2 $kt bad | $ENDS"
+outcome tunnel_esp_auth_failed "$TEXT | $ENDS | esp $U 1 $ku bad | $ENDS"
+outcome transport_ah_auth_failed "$TEXT | ah $A 1 $ka bad | $ENDS"
+outcome tunnel_ah_auth_failed "$TEXT | $ENDS | ah $B 1 $kb bad | $ENDS"
+outcome invalid_packet_syntax "$TEXT | esp $T 3 $kt pad=020304 | $ENDS"
+outcome invalid_protocol "$TEXT | $ENDS | esp $U 2 $ku next=17 | $ENDS"
+outcome not_done "$TEXT | esp $T 1 $kt | $ENDS"
+outcome success "$TEXT | ah $A 2 $ka | $ENDS"
 tap_done
