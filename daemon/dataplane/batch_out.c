@@ -9,7 +9,17 @@
 #include "ipsec/pmtu.h"
 #include "sad/selector.h"
 
-#define BYPASS_PER_MS 16
+#define CACHE_CALLS_PER_MS 16
+
+/* System calls that change flow_cache are made for few packets. */
+static bool out_may_call(struct xi_worker *w)
+{
+	if (w->bypass_ms != w->now_ms) {
+		w->bypass_ms = w->now_ms;
+		w->bypass_n = 0;
+	}
+	return w->bypass_n++ < CACHE_CALLS_PER_MS;
+}
 
 /*
  * The packet meets the egress guard behind the host, before the miss can have been answered. False: it
@@ -18,11 +28,7 @@
 static bool out_tell_bypass(struct xi_worker *w, const struct xi_spd_snapshot *snap,
 			    const struct xi_flow *flow)
 {
-	if (w->bypass_ms != w->now_ms) {
-		w->bypass_ms = w->now_ms;
-		w->bypass_n = 0;
-	}
-	if (w->bypass_n++ >= BYPASS_PER_MS)
+	if (!out_may_call(w))
 		return false;
 	xi_cache_bypass(w->config.cache, snap, flow);
 	return true;
@@ -100,6 +106,8 @@ static bool out_judge(struct xi_worker *w, struct xi_item *item)
 	case XI_VERDICT_NONE:
 		break;
 	}
+	if (!(item->flags & XI_META_MISS) && out_may_call(w))
+		xi_cache_forget(w->config.cache, snap, &flow);
 	xi_item_drop(w, item, XI_DROP_NO_SA);
 	return false;
 }
