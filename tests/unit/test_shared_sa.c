@@ -451,6 +451,9 @@ static void windows_are_what_appendix_a2_says(void **state)
 	for (size_t i = 0; i < COUNT(windows); i++) {
 		for (size_t k = 0; k < COUNT(starts); k++)
 			model_walk(windows[i], starts[k], true);
+		/* where case B becomes case A */
+		for (uint64_t k = 0; k < 3; k++)
+			model_walk(windows[i], 2 * EPOCH + windows[i] + k - 2, true);
 		model_walk(windows[i], 0, false);
 		model_walk(windows[i], EPOCH - RANGE, false);
 	}
