@@ -101,8 +101,8 @@ static bool mute_options6(uint8_t *ext, uint32_t size)
 
 /*
  * A route that is done stays as it is. Of the kinds of routes that are not, two end foreseeably:
- * type 0 (RFC 2460 section 4.4, long deprecated), whose addresses change places with the destination
- * one after the other, and type 2, which is the same with one address.
+ * type 0 (RFC 2460 section 4.4, long deprecated), whose addresses change places with the
+ * destination one after the other, and type 2, which is the same with one address.
  */
 static bool route_ends(uint8_t *ip6, uint8_t *ext, bool out)
 {
@@ -131,9 +131,7 @@ static bool mute_ext(uint8_t *ip6, uint8_t proto, uint8_t *ext, uint32_t size, b
 		return mute_options6(ext, size);
 	case IPPROTO_ROUTING:
 		return route_ends(ip6, ext, out);
-	case IPPROTO_FRAGMENT: /* an atomic one, as it stands */
-		return true;
-	default:
+	default: /* a fragment header is none of those that AH covers (appendix A2) */
 		return false;
 	}
 }
@@ -154,7 +152,7 @@ static bool mute6(uint8_t *ip6, uint32_t hdr_len, bool out)
 		room = hdr_len - at;
 		if (room < 8)
 			return false;
-		size = proto == IPPROTO_FRAGMENT ? 8 : (ip6[at + 1] + 1U) * 8;
+		size = (ip6[at + 1] + 1U) * 8;
 		if (size > room || !mute_ext(ip6, proto, ip6 + at, size, out))
 			return false;
 		proto = ip6[at];
@@ -164,5 +162,7 @@ static bool mute6(uint8_t *ip6, uint32_t hdr_len, bool out)
 
 bool xi_ah_mute(uint8_t *ip, uint32_t hdr_len, bool out)
 {
-	return ip[0] >> 4 == 4 ? mute4(ip, hdr_len, out) : mute6(ip, hdr_len, out);
+	if (ip[0] >> 4 == 4)
+		return mute4(ip, hdr_len, out);
+	return ip[0] >> 4 == 6 && mute6(ip, hdr_len, out);
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * libFuzzer target for AH. The first two bytes choose the SA and what is done; the rest is either a packet as
- * it comes from the wire, or options or extension headers and a payload of somebody who has the key (sealed
- * here, so that what lies behind the ICV is reached), or a packet to seal. ICVs are OpenSSL's own.
+ * libFuzzer target for AH. The first two bytes choose the SA and what is done; the rest is either a
+ * packet as it comes from the wire, or options or extension headers and a payload of somebody who
+ * has the key (sealed here, so that what lies behind the ICV is reached), or a packet to seal. ICVs
+ * are OpenSSL's own.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -46,8 +47,8 @@ static void put16(uint8_t *p, size_t v)
 }
 
 /*
- * Bits 2 to 7 of the first byte: family, ESN, mode, one family inside, DSCP, padding. Of the second: the
- * algorithm (AES-GMAC, HMAC-SHA-256 or -1) and ECN.
+ * Bits 2 to 7 of the first byte: family, ESN, mode, one family inside, DSCP, padding. Of the
+ * second: the algorithm (AES-GMAC, HMAC-SHA-256 or -1) and ECN.
  */
 static void sa_make(struct fuzz_sa *f, uint8_t bits, uint8_t alg)
 {
@@ -121,12 +122,31 @@ static void check_packet(const struct fuzz_sa *f, const struct xi_pkt *pkt)
 	require(!f->ctx.transport || (sum & 0xffff) + (sum >> 16) == 0xffff);
 }
 
+/*
+ * Is the packet as it came, which is copy? One that is refused, to the last byte; of one that goes
+ * on, atomic fragment headers may be gone, and the headers in front of them moved.
+ */
+static void check_unchanged(const struct xi_pkt *pkt, const struct xi_esp_in *in,
+			    const uint8_t *copy, const uint8_t *start, const struct xi_pkt *before)
+{
+	size_t room = before->headroom + before->len + before->tailroom;
+	size_t moved = (size_t)(pkt->data - before->data), end = 0;
+
+	require(moved % 8 == 0 && before->len - pkt->len == moved);
+	if (moved)
+		end = before->headroom + moved + in->header_len;
+	require(!memcmp(copy + end, start + end, room - end));
+	require(!memcmp(copy, start, before->headroom));
+	require(!moved || !memcmp(copy + before->headroom + 8, pkt->data + 8, 32));
+}
+
 /* forge: the ICV is put where it belongs, and the packet is as it came otherwise. */
 static enum xi_reason prepare(struct fuzz_sa *f, struct xi_pkt *pkt, struct xi_aead_job *job,
 			      struct xi_esp_in *in, bool forge)
 {
 	size_t room = pkt->headroom + pkt->len + pkt->tailroom;
 	uint8_t *copy = malloc(room ? room : 1), *start = pkt->data - pkt->headroom, icv[64];
+	const struct xi_pkt before = *pkt;
 	struct xi_ah_saved saved;
 	enum xi_reason why;
 
@@ -141,7 +161,8 @@ static enum xi_reason prepare(struct fuzz_sa *f, struct xi_pkt *pkt, struct xi_a
 		job->status = memcmp(icv, job->icv, job->icv_len) ? -EBADMSG : 0;
 		xi_ah_restore(&saved);
 	}
-	require(!memcmp(copy, start, room));
+	require(!why || pkt->data == before.data);
+	check_unchanged(pkt, in, copy, start, &before);
 	free(copy);
 	if (!why && forge)
 		memcpy(job->data + XI_AH_HDR_LEN + f->ctx.iv_len, icv, job->icv_len);
@@ -178,8 +199,8 @@ static void run_wire(struct fuzz_sa *f, uint8_t *buf, size_t size)
 }
 
 /*
- * Extension headers of the fuzzer's bytes, as their lengths have them, at most n; their protocols are chosen
- * by it, too. Returns how many bytes they took.
+ * Extension headers of the fuzzer's bytes, as their lengths have them, at most n; their protocols
+ * are chosen by it, too. Returns how many bytes they took.
  */
 static size_t chain(uint8_t *ip6, const uint8_t *data, size_t size, unsigned int n)
 {
@@ -202,7 +223,10 @@ static size_t chain(uint8_t *ip6, const uint8_t *data, size_t size, unsigned int
 	return at - 40;
 }
 
-/* IP header, and AH behind it, around what the fuzzer says of options, extension headers, AH and payload. */
+/*
+ * IP header, and AH behind it, around what the fuzzer says of options, extension headers, AH and
+ * payload.
+ */
 static size_t build(const struct fuzz_sa *f, uint8_t *ip, const uint8_t *data, size_t size)
 {
 	size_t hdr, used;
@@ -298,14 +322,16 @@ static void run_outbound(struct fuzz_sa *f, uint8_t *data, size_t size, bool fit
 		if (!routed) {
 			require(!open_packet(f, &pkt, true));
 			require(pkt.len <= size);
-			if (f->ctx.transport && f->ctx.family == 4) /* and its checksum, which may have been wrong */
+			/* but for its checksum, which may have been wrong */
+			if (f->ctx.transport && f->ctx.family == 4)
 				memcpy(data + 10, pkt.data + 10, 2);
 			require(!memcmp(pkt.data, data, pkt.len));
 		} else {
 			open_packet(f, &pkt, false);
 		}
 	} else {
-		require(pkt.data == buf + FRONT && pkt.len == size && !memcmp(pkt.data, data, size));
+		require(pkt.data == buf + FRONT && pkt.len == size);
+		require(!memcmp(pkt.data, data, size));
 	}
 	free(buf);
 }

@@ -557,8 +557,10 @@ static void other_packets_are_none_of_the_sa(void **state)
 	assert_int_equal(test_ah_open(&t, &p.pkt, NULL), XI_DROP_SA_GONE);
 	t.ctx.family = 4;
 	t.state.expired = 1;
+	t.ctx.limited = 1;
 	assert_int_equal(test_ah_open(&t, &p.pkt, NULL), XI_DROP_SA_EXPIRED);
 	t.state.expired = 0;
+	t.ctx.limited = 0;
 	p.pkt.data[9] = IPPROTO_ESP;
 	assert_int_equal(test_ah_open(&t, &p.pkt, NULL), XI_DROP_WORKER_MALFORMED);
 	p.pkt.data[9] = IPPROTO_AH;

@@ -13,9 +13,10 @@
 #define CHAIN_MAX 8
 
 /*
- * A packet of these headers, one a letter: h hop-by-hop, d destination options, r routing, all of 8 bytes, in
- * capitals of 24; f a fragment that is whole (RFC 6946), m one with more to come, o one with an offset; then
- * e ESP, a AH, u UDP, n nothing, M mobility (RFC 6275). Its length; *offset[i] of the i-th header.
+ * A packet of these headers, one a letter: h hop-by-hop, d destination options, r routing, all of 8
+ * bytes, in capitals of 24; f a fragment that is whole (RFC 6946), m one with more to come, o one
+ * with an offset; then e ESP, a AH, u UDP, n nothing, M mobility (RFC 6275). Its length; *offset[i]
+ * of the i-th header.
  */
 static size_t build(const char *chain, uint8_t *ip6, uint32_t offset[CHAIN_MAX])
 {
