@@ -288,8 +288,8 @@ static bool out_admit(struct xi_worker *w, struct xi_item *item, const struct ou
 }
 
 /*
- * A packet that came framed. It is as long as it is: who may not be cut finds its end where the others are cut, for
- * its sender can be told nothing any more.
+ * A packet that came framed. It is as long as it is: with DF it finds its end where others are cut,
+ * for its sender can be told nothing any more.
  */
 static enum xi_reason out_take_framed(struct xi_item *item, const struct out_run *run,
 				      struct xi_frame *framed, struct xi_frame *next_framed)
@@ -348,8 +348,8 @@ static void out_limits(const struct xi_worker *w, struct out_run *run, const str
 }
 
 /*
- * Sequence numbers of both SAs, or, where the packets have theirs, only leave to go. Returns for how
- * many packets.
+ * Sequence numbers of both SAs, or, where the packets have theirs, only leave to go. Returns for
+ * how many packets.
  */
 static uint32_t out_take_seqs(struct out_run *run, const struct xi_item *item, uint32_t n,
 			      enum xi_reason *why)

@@ -18,10 +18,10 @@
 #include "ipsec/transform.h"
 #include "log.h"
 
-#define SIZE_LEAST 40            /* of a random size: what a TCP acknowledgement has */
+#define SIZE_LEAST 40 /* of a random size: what a TCP acknowledgement has */
 #define SIZE_MOST 1200
-#define FRONT 256                /* more than any headers and IV */
-#define BACK 512                 /* more than padding, trailer and ICV */
+#define FRONT 256 /* more than any headers and IV */
+#define BACK 512  /* more than padding, trailer and ICV */
 #define DISCARD_PORT 9
 
 struct xi_dummy {
@@ -35,8 +35,8 @@ struct xi_dummy {
 /* What a request is about. */
 struct run {
 	struct xi_sa_ctx ctx;
-	uint32_t max;                /* payload bytes that the path takes */
-	uint32_t limit;              /* bytes of a packet inside that it takes */
+	uint32_t max;	/* payload bytes that the path takes */
+	uint32_t limit; /* bytes of a packet inside that it takes */
 	struct xi_esp_tally tally;
 };
 
@@ -111,7 +111,8 @@ static int route_mtu(const struct xi_sa *sa)
 	return err;
 }
 
-/* Payload bytes that make up a whole packet inside in tunnel mode, and one without its IP header else. */
+/* Payload bytes that make up a whole packet inside in tunnel mode, and one without its IP header
+ * else. */
 static uint32_t payload_max(const struct xi_sa_ctx *ctx, uint32_t limit)
 {
 	uint32_t keep = ctx->transport ? (ctx->family == 6 ? 40 : 20) : 0;
@@ -171,13 +172,15 @@ static const char *take_text(enum xi_reason reason)
 	case XI_DROP_SEQ_EXHAUSTED:
 		return "the SA's sequence numbers are used up: rekey it";
 	case XI_DROP_SEQ_RESERVE:
-		return "no reserved sequence number is left, the reserve on disk is being extended: try again";
+		return "no reserved sequence number is left, the reserve on disk is being "
+		       "extended: try again";
 	default:
 		return "the SA's hard lifetime is reached: rekey it";
 	}
 }
 
-/* Crypto; the packet is then as it goes out. Counted at once: the next one may be beyond a limit. */
+/* Crypto; the packet is then as it goes out. Counted at once: the next one may be beyond a limit.
+ */
 static enum xi_reason seal(struct xi_dummy *d, struct run *run, const struct xi_frame *frame)
 {
 	struct xi_aead_job job;
@@ -238,8 +241,8 @@ static enum xi_reason send_one(struct xi_dummy *d, struct run *run, uint32_t siz
 	return reason;
 }
 
-unsigned int xi_dummy_send(struct xi_dummy *d, const struct xi_sa_rec *rec, unsigned int n, uint32_t size,
-			   const char **why)
+unsigned int xi_dummy_send(struct xi_dummy *d, const struct xi_sa_rec *rec, unsigned int n,
+			   uint32_t size, const char **why)
 {
 	unsigned int sent = 0;
 	enum xi_reason reason;

@@ -13,10 +13,10 @@
 
 /* Where things are in a framed packet; from its IP header. */
 struct layout {
-	uint32_t end;                /* of the packet as its own header tells it */
-	uint32_t offset;             /* of ESP or AH */
+	uint32_t end;	 /* of the packet as its own header tells it */
+	uint32_t offset; /* of ESP or AH */
 	uint32_t payload;
-	uint32_t payload_len;        /* without the trailer */
+	uint32_t payload_len; /* without the trailer */
 	uint8_t next_header;
 };
 
@@ -44,7 +44,8 @@ static enum xi_reason find_proto4(const uint8_t *ip, uint8_t proto, uint32_t *of
 }
 
 /* The IP header, and UDP's (RFC 3948 section 2.1) where the SA has it. */
-static enum xi_reason find_header(const struct xi_sa_ctx *ctx, const struct xi_pkt *pkt, struct layout *at)
+static enum xi_reason find_header(const struct xi_sa_ctx *ctx, const struct xi_pkt *pkt,
+				  struct layout *at)
 {
 	uint8_t proto = ctx->encap ? IPPROTO_UDP : ctx->proto;
 	const uint8_t *ip = pkt->data, *udp;
@@ -76,8 +77,8 @@ static enum xi_reason find_header(const struct xi_sa_ctx *ctx, const struct xi_p
 }
 
 /*
- * The 64-bit number whose low half was sent: the last one given out that ends so. Without ESN, too, the state counts
- * in 64 bits: whoever adds to it does not stop at 2^32.
+ * The 64-bit number whose low half was sent: the last one given out that ends so. Without ESN, too,
+ * the state counts in 64 bits: whoever adds to it does not stop at 2^32.
  */
 static enum xi_reason infer_seq(const struct xi_sa_ctx *ctx, uint32_t low, uint64_t *seq)
 {
@@ -121,7 +122,8 @@ static enum xi_reason parse_esp(const struct xi_sa_ctx *ctx, const uint8_t *ip, 
 }
 
 /* RFC 4302 section 2: next header, length in words less 2, 16 bits reserved. */
-static enum xi_reason parse_ah(const struct xi_sa_ctx *ctx, const struct xi_pkt *pkt, struct layout *at)
+static enum xi_reason parse_ah(const struct xi_sa_ctx *ctx, const struct xi_pkt *pkt,
+			       struct layout *at)
 {
 	const uint8_t *ah = pkt->data + at->offset;
 
@@ -136,8 +138,10 @@ static enum xi_reason parse_ah(const struct xi_sa_ctx *ctx, const struct xi_pkt 
 	return XI_NONE;
 }
 
-/* A whole packet of the family that next header and SA say, and behind it TFC padding at most; ESP may carry nothing. */
-static enum xi_reason judge_inside(const struct xi_sa_ctx *ctx, const uint8_t *ip, const struct layout *at)
+/* A whole packet of the family that next header and SA say, and behind it TFC padding at most; ESP
+ * may carry nothing. */
+static enum xi_reason judge_inside(const struct xi_sa_ctx *ctx, const uint8_t *ip,
+				   const struct layout *at)
 {
 	uint32_t inner_len;
 
@@ -145,11 +149,12 @@ static enum xi_reason judge_inside(const struct xi_sa_ctx *ctx, const uint8_t *i
 		return XI_NONE;
 	if (xi_tunnel_judge(ctx, ip + at->payload, at->payload_len, at->next_header, &inner_len))
 		return XI_DROP_WORKER_MALFORMED;
-	return ctx->proto == XI_AH && inner_len != at->payload_len ? XI_DROP_WORKER_MALFORMED : XI_NONE;
+	return ctx->proto == XI_AH && inner_len != at->payload_len ? XI_DROP_WORKER_MALFORMED
+								   : XI_NONE;
 }
 
-static enum xi_reason find_frame(const struct xi_sa_ctx *ctx, const struct xi_pkt *pkt, struct layout *at,
-				 struct xi_frame *frame)
+static enum xi_reason find_frame(const struct xi_sa_ctx *ctx, const struct xi_pkt *pkt,
+				 struct layout *at, struct xi_frame *frame)
 {
 	/* SPI and sequence number */
 	uint32_t ids = ctx->proto == XI_AH ? 4 : 0;
@@ -173,7 +178,8 @@ static enum xi_reason find_frame(const struct xi_sa_ctx *ctx, const struct xi_pk
 	return why;
 }
 
-/* Unique as the number is (RFC 4106 section 3.1, RFC 4543 section 4). Of a random IV the engine makes its own. */
+/* Unique as the number is (RFC 4106 section 3.1, RFC 4543 section 4). Of a random IV the engine
+ * makes its own. */
 static void write_iv(const struct xi_sa_ctx *ctx, const struct xi_frame *frame)
 {
 	uint8_t *hdr = frame->ip + frame->offset;
@@ -182,7 +188,8 @@ static void write_iv(const struct xi_sa_ctx *ctx, const struct xi_frame *frame)
 		xi_put64(hdr + (ctx->proto == XI_AH ? XI_AH_HDR_LEN : XI_ESP_HDR_LEN), frame->seq);
 }
 
-enum xi_reason xi_framed_parse(const struct xi_sa_ctx *ctx, const struct xi_pkt *pkt, struct xi_frame *frame)
+enum xi_reason xi_framed_parse(const struct xi_sa_ctx *ctx, const struct xi_pkt *pkt,
+			       struct xi_frame *frame)
 {
 	struct layout at;
 	enum xi_reason why = find_frame(ctx, pkt, &at, frame);
@@ -193,7 +200,8 @@ enum xi_reason xi_framed_parse(const struct xi_sa_ctx *ctx, const struct xi_pkt 
 }
 
 enum xi_reason xi_framed_parse_two(const struct xi_sa_ctx *ctx, const struct xi_sa_ctx *next,
-				   const struct xi_pkt *pkt, struct xi_frame *frame, struct xi_frame *next_frame)
+				   const struct xi_pkt *pkt, struct xi_frame *frame,
+				   struct xi_frame *next_frame)
 {
 	struct layout outer, at;
 	struct xi_pkt inner;

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""The table of algorithms: ns a packet of each, engine by engine, from what build/tests/bench/engines -j measured.
+"""The table of algorithms: ns a packet of each, engine by engine, as build/tests/bench/engines measured them.
 
   algorithms.py --doc FILE BENCH.json     puts the table of a benchmark into FILE, between its two marks
 """

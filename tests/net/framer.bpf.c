@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A first layer that frames by itself, in the place of xdp_plain on a port with attach = none: IPv4 packets to one address
- * get headers, padding, SPI and a number of the SA's, and go to the worker for the crypto (XI_META_FRAMED). ESP with
- * AES-GCM, alone or one in transport mode inside another in tunnel mode, and AH in tunnel mode; over IPv4.
+ * A first layer that frames by itself, in the place of xdp_plain on a port with attach = none: IPv4
+ * packets to one address get headers, padding, SPI and a number of the SA's, and go to the worker
+ * for the crypto (XI_META_FRAMED). ESP with AES-GCM, alone or one in transport mode inside another
+ * in tunnel mode, and AH in tunnel mode; over IPv4.
  *
- * A packet is framed in a buffer and written back in front of where it was: there is room at a veth's head, not at its tail.
+ * A packet is framed in a buffer and written back in front of where it was: there is room at a
+ * veth's head, not at its tail.
  */
 #include <stdbool.h>
 
@@ -18,22 +20,22 @@
 #include <xipsec/abi.h>
 
 #define IP_LEN 20
-#define ESP_LEN 16               /* header and IV */
+#define ESP_LEN 16 /* header and IV */
 #define ICV_LEN 16
-#define AH_LEN 32                /* header, ICV of HMAC-SHA-256-128, padding to 8 bytes */
+#define AH_LEN 32 /* header, ICV of HMAC-SHA-256-128, padding to 8 bytes */
 #define PACKET_MAX 1500
-#define BUF 2048                 /* a power of two */
+#define BUF 2048 /* a power of two */
 #define GARBAGE 0xe5
 
-#define LIE_SEQ 1                /* a number that nobody took */
+#define LIE_SEQ 1 /* a number that nobody took */
 #define LIE_PADDING 2
-#define LIE_ADDRESS 3            /* of another peer */
+#define LIE_ADDRESS 3 /* of another peer */
 #define LIE_NO_HANDLE 4
-#define LIE_OLD_HANDLE 5         /* of another generation */
+#define LIE_OLD_HANDLE 5 /* of another generation */
 
 struct order {
 	__u32 handle, next_handle;
-	__u32 daddr;                 /* network order: what is sent there is framed */
+	__u32 daddr; /* network order: what is sent there is framed */
 	__u32 lie;
 };
 
@@ -140,7 +142,8 @@ static __always_inline void esp_front(const struct xi_sa *sa, __u8 *esp, __u32 s
 	put32(esp + 4, seq);
 }
 
-/* Trailer and garbage for the ICV behind len bytes of payload that end at `at`. Returns where the packet ends. */
+/* Trailer and garbage for the ICV behind len bytes of payload that end at `at`. Returns where the
+ * packet ends. */
 static __always_inline __u32 esp_back(__u8 *b, __u32 at, __u32 len, __u8 next_header)
 {
 	__u32 pad = -(len + 2) & 3;
@@ -158,8 +161,8 @@ static __always_inline __u32 esp_back(__u8 *b, __u32 at, __u32 len, __u8 next_he
 }
 
 /* Each makes b[] the framed packet of len bytes inside, and returns its length; 0: it cannot be. */
-static __always_inline __u32 frame_esp(struct xdp_md *ctx, const struct order *order, const struct xi_sa *sa,
-				       __u8 *b, __u32 len)
+static __always_inline __u32 frame_esp(struct xdp_md *ctx, const struct order *order,
+				       const struct xi_sa *sa, __u8 *b, __u32 len)
 {
 	__u64 seq;
 	__u32 end;
@@ -181,8 +184,8 @@ static __always_inline __u32 frame_esp(struct xdp_md *ctx, const struct order *o
 	return end;
 }
 
-static __always_inline __u32 frame_ah(struct xdp_md *ctx, const struct order *order, const struct xi_sa *sa,
-				      __u8 *b, __u32 len)
+static __always_inline __u32 frame_ah(struct xdp_md *ctx, const struct order *order,
+				      const struct xi_sa *sa, __u8 *b, __u32 len)
 {
 	__u8 *ah = b + IP_LEN;
 	__u64 seq;
@@ -204,8 +207,9 @@ static __always_inline __u32 frame_ah(struct xdp_md *ctx, const struct order *or
 }
 
 /* sa in transport mode, next in tunnel mode around it; packets without IP options. */
-static __always_inline __u32 frame_two(struct xdp_md *ctx, const struct order *order, const struct xi_sa *sa,
-				       const struct xi_sa *next, __u8 *b, __u32 len)
+static __always_inline __u32 frame_two(struct xdp_md *ctx, const struct order *order,
+				       const struct xi_sa *sa, const struct xi_sa *next, __u8 *b,
+				       __u32 len)
 {
 	__u8 *inner = b + IP_LEN + ESP_LEN;
 	__u32 payload = len - IP_LEN, end;
@@ -233,7 +237,8 @@ static __always_inline __u32 frame_two(struct xdp_md *ctx, const struct order *o
 	return end;
 }
 
-static __always_inline __u32 frame(struct xdp_md *ctx, const struct order *order, __u8 *b, __u32 len)
+static __always_inline __u32 frame(struct xdp_md *ctx, const struct order *order, __u8 *b,
+				   __u32 len)
 {
 	const struct xi_sa *sa = bpf_map_lookup_elem(&sad, &order->handle), *next;
 
@@ -243,7 +248,8 @@ static __always_inline __u32 frame(struct xdp_md *ctx, const struct order *order
 		next = bpf_map_lookup_elem(&sad, &order->next_handle);
 		return next ? frame_two(ctx, order, sa, next, b, len) : 0;
 	}
-	return sa->id.proto == XI_AH ? frame_ah(ctx, order, sa, b, len) : frame_esp(ctx, order, sa, b, len);
+	return sa->id.proto == XI_AH ? frame_ah(ctx, order, sa, b, len)
+				     : frame_esp(ctx, order, sa, b, len);
 }
 
 static __always_inline bool write_back(struct xdp_md *ctx, __u8 *b, __u32 len)
@@ -252,7 +258,8 @@ static __always_inline bool write_back(struct xdp_md *ctx, __u8 *b, __u32 len)
 	__u8 eth[ETH_HLEN];
 
 	return !bpf_xdp_load_bytes(ctx, 0, eth, sizeof(eth)) && !bpf_xdp_adjust_head(ctx, -grown) &&
-	       !bpf_xdp_store_bytes(ctx, 0, eth, sizeof(eth)) && !bpf_xdp_store_bytes(ctx, ETH_HLEN, b, len);
+	       !bpf_xdp_store_bytes(ctx, 0, eth, sizeof(eth)) &&
+	       !bpf_xdp_store_bytes(ctx, ETH_HLEN, b, len);
 }
 
 static __always_inline __u32 told_handle(const struct order *order)

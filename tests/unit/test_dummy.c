@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* Dummy packets (RFC 4303 section 2.6): next header 59 inside, and outside a packet like any other. */
+/* Dummy packets (RFC 4303 section 2.6): next header 59 inside, and outside a packet like any other.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * The split path: packets that somebody else framed get the crypto and nothing else. Frames are scapy's packets with their
- * plaintext put back, or made by hand; what comes of them is compared with scapy's bytes, or decrypted by OpenSSL alone.
+ * The split path: packets that somebody else framed get the crypto and nothing else. Frames are
+ * scapy's packets with their plaintext put back, or made by hand; what comes of them is compared
+ * with scapy's bytes, or decrypted by OpenSSL alone.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -40,8 +41,10 @@ static size_t ip_header(const uint8_t *ip)
 	return ip[0] >> 4 == 6 ? 40 : (ip[0] & 0xfU) * 4;
 }
 
-/* Payload, padding 1, 2, 3 ... up to a multiple of align with two bytes more, pad length, next header (RFC 4303). */
-static size_t put_payload(uint8_t *out, const uint8_t *payload, size_t len, uint8_t next_header, size_t align)
+/* Payload, padding 1, 2, 3 ... up to a multiple of align with two bytes more, pad length, next
+ * header (RFC 4303). */
+static size_t put_payload(uint8_t *out, const uint8_t *payload, size_t len, uint8_t next_header,
+			  size_t align)
 {
 	uint8_t pad = 0;
 
@@ -75,7 +78,8 @@ static enum xi_reason esp_crypto(struct test_sa *t, const struct xi_frame *frame
 	return why;
 }
 
-/* scapy's ESP, and what xipsec makes of the same packet when only ciphertext and ICV are missing. */
+/* scapy's ESP, and what xipsec makes of the same packet when only ciphertext and ICV are missing.
+ */
 static void esp_vector(const json_t *v)
 {
 	static uint8_t clear[TEST_PKT_MAX], sealed[TEST_PKT_MAX];
@@ -121,8 +125,7 @@ static void scapy_esp_packets_get_the_crypto_alone(void **state)
 	json_t *root = vec_load("esp-gcm.json"), *v;
 	size_t i;
 
-	json_array_foreach (json_object_get(root, "vectors"), i, v)
-		esp_vector(v);
+	json_array_foreach(json_object_get(root, "vectors"), i, v) esp_vector(v);
 	assert_int_equal(i, 72);
 	json_decref(root);
 }
@@ -192,15 +195,14 @@ static void scapy_ah_packets_get_their_icv_alone(void **state)
 	json_t *root = vec_load("ah.json"), *v;
 	size_t i;
 
-	json_array_foreach (json_object_get(root, "vectors"), i, v)
-		ah_vector(v);
+	json_array_foreach(json_object_get(root, "vectors"), i, v) ah_vector(v);
 	assert_int_equal(i, 78);
 	json_decref(root);
 }
 
 /* A frame of an SA of test_sa_default() by hand: payload of len bytes inside, number seq. */
-static uint8_t *frame_by_hand(const struct test_sa *t, struct test_pkt *p, uint32_t seq, const uint8_t *payload,
-			      size_t len, uint8_t next_header)
+static uint8_t *frame_by_hand(const struct test_sa *t, struct test_pkt *p, uint32_t seq,
+			      const uint8_t *payload, size_t len, uint8_t next_header)
 {
 	bool v6 = t->sa.id.family == XI_IPV6, udp = t->sa.encap;
 	size_t at = (v6 ? 40 : 20) + (udp ? 8 : 0), total;
@@ -309,7 +311,8 @@ static void every_kind_is_opened_by_another_implementation(void **state)
 			if (!(kind & 4) && oseqs[i] > UINT32_MAX)
 				continue;
 			sa_start(&t, kind, oseqs[i]);
-			esp = frame_by_hand(&t, &p, (uint32_t)oseqs[i], inner, len, kind & 2 ? 253 : 4);
+			esp = frame_by_hand(&t, &p, (uint32_t)oseqs[i], inner, len,
+					    kind & 2 ? 253 : 4);
 			esp_len = (size_t)(p.pkt.data + p.pkt.len - esp);
 			memcpy(before, p.pkt.data, p.pkt.len);
 			assert_int_equal(xi_framed_parse(&t.ctx, &p.pkt, &frame), XI_NONE);
@@ -319,7 +322,8 @@ static void every_kind_is_opened_by_another_implementation(void **state)
 			assert_int_equal(t.state.packets, 1);
 			assert_true(t.state.oseq == oseqs[i]);
 			open_in_place(&t, esp, esp_len, oseqs[i]);
-			assert_memory_equal(esp + HEAD, before + (esp - p.pkt.data) + HEAD, esp_len - HEAD - ICV);
+			assert_memory_equal(esp + HEAD, before + (esp - p.pkt.data) + HEAD,
+					    esp_len - HEAD - ICV);
 			/* the headers as they were, but for UDP's checksum, which IPv6 must have */
 			if ((kind & 9) == 9) {
 				assert_int_not_equal(esp[-2] << 8 | esp[-1], 0);
@@ -331,7 +335,8 @@ static void every_kind_is_opened_by_another_implementation(void **state)
 	}
 }
 
-/* What RFC 4303 section 2.2.1 and appendix A2 say of the high half, for a sender who knows the last number. */
+/* What RFC 4303 section 2.2.1 and appendix A2 say of the high half, for a sender who knows the last
+ * number. */
 static void the_number_must_have_been_given_out(void **state)
 {
 	static const struct {
@@ -387,7 +392,8 @@ static void fix_ip(uint8_t *ip)
 	put16(ip + 10, test_checksum(ip, (ip[0] & 0xfU) * 4));
 }
 
-/* kind as sa_start(); what is changed of the frame: byte at an offset from the IP header (negative: from the end). */
+/* kind as sa_start(); what is changed of the frame: byte at an offset from the IP header (negative:
+ * from the end). */
 static const struct lie {
 	const char *name;
 	unsigned int kind;
@@ -494,7 +500,8 @@ static void every_cut_is_found(void **state)
 
 			memcpy(copy, p.pkt.data, len);
 			assert_int_not_equal(xi_framed_parse(&t.ctx, &cut, &frame), XI_NONE);
-			/* and with an IP header that owns up to it; such a cut may leave a packet, of other bytes */
+			/* and with an IP header that owns up to it; such a cut may leave a packet,
+			 * of other bytes */
 			if (len >= at) {
 				put16(copy + (kind & 1 ? 4 : 2), kind & 1 ? len - 40 : len);
 				if (!(kind & 1))
@@ -551,7 +558,8 @@ static void two_sas_are_done_from_the_inside_out(void **state)
 		memcpy(saved, q.pkt.data, inner_len);
 		outer = frame_by_hand(&out, &p, 9, q.pkt.data, inner_len, 4);
 		esp = outer + HEAD + 20;
-		assert_int_equal(xi_framed_parse_two(&in.ctx, &out.ctx, &p.pkt, &frame, &next), XI_NONE);
+		assert_int_equal(xi_framed_parse_two(&in.ctx, &out.ctx, &p.pkt, &frame, &next),
+				 XI_NONE);
 		assert_ptr_equal(next.ip, p.pkt.data);
 		assert_int_equal(next.len, p.pkt.len);
 		assert_ptr_equal(frame.ip, outer + HEAD);
@@ -580,21 +588,25 @@ static void lies_of_either_layer_leave_both_alone(void **state)
 	frame_by_hand(&in, &q, 7, inner, inside(inner, 2, 61), 253);
 	for (int lie = 0; lie < 5; lie++) {
 		static const int at[] = {20, 36 + 20, 36 + 19, 36 + 24, 0};
-		static const enum xi_reason why[] = {XI_DROP_SA_GONE, XI_DROP_SA_GONE, XI_DROP_WORKER_MALFORMED,
-						     XI_DROP_WORKER_MALFORMED, XI_DROP_WORKER_MALFORMED};
+		static const enum xi_reason why[] = {
+			XI_DROP_SA_GONE, XI_DROP_SA_GONE, XI_DROP_WORKER_MALFORMED,
+			XI_DROP_WORKER_MALFORMED, XI_DROP_WORKER_MALFORMED};
 
 		frame_by_hand(&out, &p, 9, q.pkt.data, q.pkt.len, 4);
 		p.pkt.data[at[lie]] ^= 0x80;
 		memcpy(before, p.pkt.data, p.pkt.len);
-		assert_int_equal(xi_framed_parse_two(&in.ctx, &out.ctx, &p.pkt, &frame, &next), why[lie]);
+		assert_int_equal(xi_framed_parse_two(&in.ctx, &out.ctx, &p.pkt, &frame, &next),
+				 why[lie]);
 		assert_memory_equal(p.pkt.data, before, p.pkt.len);
 	}
 	/* nothing is inside */
 	frame_by_hand(&out, &p, 9, q.pkt.data, q.pkt.len, 59);
-	assert_int_equal(xi_framed_parse_two(&in.ctx, &out.ctx, &p.pkt, &frame, &next), XI_DROP_WORKER_MALFORMED);
+	assert_int_equal(xi_framed_parse_two(&in.ctx, &out.ctx, &p.pkt, &frame, &next),
+			 XI_DROP_WORKER_MALFORMED);
 	/* the wrong way round */
 	frame_by_hand(&out, &p, 9, q.pkt.data, q.pkt.len, 4);
-	assert_int_equal(xi_framed_parse_two(&out.ctx, &in.ctx, &p.pkt, &frame, &next), XI_DROP_SA_MODE);
+	assert_int_equal(xi_framed_parse_two(&out.ctx, &in.ctx, &p.pkt, &frame, &next),
+			 XI_DROP_SA_MODE);
 	test_sa_stop(&in);
 	test_sa_stop(&out);
 }
@@ -606,14 +618,14 @@ static void an_ah_frame_that_lies_is_found(void **state)
 		uint8_t value;
 		enum xi_reason why;
 	} ah_lies[] = {
-		{20, 41, XI_DROP_WORKER_MALFORMED},   /* next header */
-		{20, 59, XI_DROP_WORKER_MALFORMED},   /* which AH's tunnels do not have */
-		{21, 3, XI_DROP_WORKER_MALFORMED},    /* length */
-		{22, 1, XI_DROP_WORKER_MALFORMED},    /* reserved */
-		{24, 1, XI_DROP_SA_GONE},	      /* SPI */
-		{31, 9, XI_DROP_WORKER_MALFORMED},    /* number */
-		{47, 199, XI_DROP_WORKER_MALFORMED},  /* length inside */
-		{47, 63, XI_DROP_WORKER_MALFORMED},   /* AH has no TFC padding */
+		{20, 41, XI_DROP_WORKER_MALFORMED},  /* next header */
+		{20, 59, XI_DROP_WORKER_MALFORMED},  /* which AH's tunnels do not have */
+		{21, 3, XI_DROP_WORKER_MALFORMED},   /* length */
+		{22, 1, XI_DROP_WORKER_MALFORMED},   /* reserved */
+		{24, 1, XI_DROP_SA_GONE},	     /* SPI */
+		{31, 9, XI_DROP_WORKER_MALFORMED},   /* number */
+		{47, 199, XI_DROP_WORKER_MALFORMED}, /* length inside */
+		{47, 63, XI_DROP_WORKER_MALFORMED},  /* AH has no TFC padding */
 	};
 	static uint8_t sealed[512], inner[64];
 	static struct test_ah t;
