@@ -6,6 +6,7 @@
 
 #include <netinet/ip.h>
 
+#include "ipsec/framed.h"
 #include "ipsec/pmtu.h"
 #include "sad/selector.h"
 
@@ -140,11 +141,27 @@ static bool out_superseded(const struct xi_worker *w, const struct xi_item *item
 	       (item->next_handle && xi_sad_superseded(w->config.sad, item->next_handle));
 }
 
+static bool out_is_framed(const struct xi_item *item)
+{
+	return item->flags & XI_META_FRAMED;
+}
+
+/* The first layer has decided, and taken the SAs' numbers. False: the item was consumed. */
+static bool out_resolve_framed(struct xi_worker *w, struct xi_item *item)
+{
+	if (item->handle && out_contexts(w, item))
+		return true;
+	xi_item_drop(w, item, item->handle ? XI_DROP_SA_GONE : XI_DROP_WORKER_META);
+	return false;
+}
+
 /* Finds the SAs' contexts. False: the item was consumed. */
 static bool out_resolve(struct xi_worker *w, struct xi_item *item)
 {
 	bool judged = false;
 
+	if (out_is_framed(item))
+		return out_resolve_framed(w, item);
 	if (!item->handle || out_superseded(w, item)) {
 		judged = true;
 		if (!out_judge(w, item))
@@ -175,7 +192,8 @@ static uint32_t out_resolve_all(struct xi_worker *w)
 		struct xi_item *item = &items[i];
 
 		if (last && item->handle == last->handle &&
-		    item->next_handle == last->next_handle) {
+		    item->next_handle == last->next_handle &&
+		    out_is_framed(item) == out_is_framed(last)) {
 			item->ctx = last->ctx;
 			item->next = last->next;
 		} else if (!out_resolve(w, item)) {
@@ -269,15 +287,43 @@ static bool out_admit(struct xi_worker *w, struct xi_item *item, const struct ou
 	return item->pkt.len <= run->limit || out_too_long(w, item, run);
 }
 
+/*
+ * A packet that came framed. It is as long as it is: with DF it finds its end where others are cut,
+ * for its sender can be told nothing any more.
+ */
+static enum xi_reason out_take_framed(struct xi_item *item, const struct out_run *run,
+				      struct xi_frame *framed, struct xi_frame *next_framed)
+{
+	struct xi_pkt *pkt = &item->pkt;
+	enum xi_reason reason;
+	uint32_t len;
+
+	if (item->next)
+		reason = xi_framed_parse_two(item->ctx, item->next, pkt, framed, next_framed);
+	else
+		reason = xi_framed_parse(item->ctx, pkt, framed);
+	if (reason != XI_NONE)
+		return reason;
+	len = item->next ? next_framed->len : framed->len;
+	pkt->tailroom += pkt->len - len;
+	pkt->len = len;
+	item->mtu = len > run->mtu ? (uint16_t)run->mtu : 0;
+	return XI_NONE;
+}
+
 /* One packet, framed, up to its crypto job: all of them number i. False: the item was consumed. */
 static bool out_prepare(struct xi_worker *w, struct xi_item *item, const struct out_run *run,
 			uint32_t i)
 {
 	enum xi_reason reason;
 
-	if (!out_admit(w, item, run))
-		return false;
-	reason = out_frame(item, run, &w->framed[i], &w->next_framed[i]);
+	if (out_is_framed(item)) {
+		reason = out_take_framed(item, run, &w->framed[i], &w->next_framed[i]);
+	} else {
+		if (!out_admit(w, item, run))
+			return false;
+		reason = out_frame(item, run, &w->framed[i], &w->next_framed[i]);
+	}
 	if (reason == XI_NONE)
 		reason = xi_out_job(item->ctx, &w->framed[i], &w->saved[i], &w->jobs[i]);
 	if (reason != XI_NONE) {
@@ -301,10 +347,19 @@ static void out_limits(const struct xi_worker *w, struct out_run *run, const str
 	run->limit = xi_inner_mtu(item->ctx, mtu);
 }
 
-/* Sequence numbers of both SAs. Returns for how many packets. */
+/*
+ * Sequence numbers of both SAs, or, where the packets have theirs, only leave to go. Returns for
+ * how many packets.
+ */
 static uint32_t out_take_seqs(struct out_run *run, const struct xi_item *item, uint32_t n,
 			      enum xi_reason *why)
 {
+	if (out_is_framed(item)) {
+		*why = XI_DROP_SA_EXPIRED;
+		if (item->next)
+			n = xi_sa_grant(item->next, n);
+		return xi_sa_grant(item->ctx, n);
+	}
 	if (item->next)
 		n = xi_seq_take(item->next, n, &run->next_seq, why);
 	return n ? xi_seq_take(item->ctx, n, &run->seq, why) : 0;
@@ -343,7 +398,8 @@ static uint32_t out_prepare_all(struct xi_worker *w, uint32_t n)
 
 	for (i = 0; i < n; i += run) {
 		for (run = 1; i + run < n && items[i + run].ctx == items[i].ctx &&
-			      items[i + run].next == items[i].next; run++)
+			      items[i + run].next == items[i].next &&
+			      out_is_framed(&items[i + run]) == out_is_framed(&items[i]); run++)
 			;
 		ready += out_prepare_run(w, &items[i], run, ready);
 	}
