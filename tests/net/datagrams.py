@@ -12,7 +12,7 @@
       learn          DF set as the stack likes it: it heeds what it learned, and fragments by that
       burst=N        N datagrams of each size, sent without waiting; then one of 0 bytes is waited for. Prints
                      "N sent, M told MTU, S seconds": as many as the clock's seconds that the burst touched
-      marker         non-ESP marker in front (RFC 3948 section 2.2)
+      head=HEX       these bytes in front, such as the non-ESP marker (RFC 3948 section 2.2)
       wait=S         seconds until a datagram is lost (10)
   datagrams.py wire PCAP            prints a JSON object: of each source of ESP, AH and UDP packets: packets, fragments,
                                     packets in fragments, the longest packet, and what is wrong
@@ -140,7 +140,7 @@ class Sender:
         poll.poll(seconds * 1000)
 
 
-def send_all(sender, sizes, marker, wait):
+def send_all(sender, sizes, head, wait):
     """Each datagram begins with its number, as far as it has room, so that an error's quote tells it."""
     noise = os.urandom(65536)
     todo, flying, ok = list(enumerate(sizes)), {}, 0
@@ -149,7 +149,7 @@ def send_all(sender, sizes, marker, wait):
     while todo or flying:
         while todo and len(flying) < WINDOW:
             n, size = todo.pop(0)
-            data = marker + (struct.pack("!Q", n) + noise)[:size]
+            data = head + (struct.pack("!Q", n) + noise)[:size]
             flying[n] = (digest(data), size, time.monotonic() + wait)
             if not sender.send(data):
                 out[n] = "%d refused" % size
@@ -157,12 +157,12 @@ def send_all(sender, sizes, marker, wait):
         sender.wait(0.1)
         answers, errors = sender.receive()
         for data, mtu in errors:
-            if len(data) >= len(marker) + 8:
-                told[struct.unpack_from("!Q", data, len(marker))[0]] = mtu
+            if len(data) >= len(head) + 8:
+                told[struct.unpack_from("!Q", data, len(head))[0]] = mtu
         for n in [n for n in told if n in flying]:
             out[n] = "%d told %d" % (flying.pop(n)[1], told[n])
         for data in answers:
-            if marker and data[:4] == MARKER:
+            if data[:4] == MARKER and len(data) == 40:
                 data = data[4:]
             for n in [n for n, f in flying.items() if f[0] == data][:1]:
                 del flying[n]
@@ -170,7 +170,7 @@ def send_all(sender, sizes, marker, wait):
                 break
             else:
                 length = struct.unpack_from("!I", data)[0]
-                for n in [n for n, f in flying.items() if len(marker) + f[1] == length][:1]:
+                for n in [n for n, f in flying.items() if len(head) + f[1] == length][:1]:
                     out[n] = "%d bad" % flying.pop(n)[1]
         for n in [n for n, f in flying.items() if time.monotonic() > f[2]]:
             out[n] = "%d lost" % flying.pop(n)[1]
@@ -197,13 +197,13 @@ def send_burst(sender, sizes, count, wait):
 
 
 def send(args):
-    mode, burst, marker, wait = "", 0, b"", 10
-    while args[0] in ("df", "learn", "marker") or args[0].startswith(("burst=", "wait=")):
+    mode, burst, head, wait = "", 0, b"", 10
+    while args[0] in ("df", "learn") or args[0].startswith(("burst=", "wait=", "head=")):
         option = args.pop(0)
         if option in ("df", "learn"):
             mode = option
-        elif option == "marker":
-            marker = MARKER
+        elif option.startswith("head="):
+            head = bytes.fromhex(option[5:])
         elif option.startswith("burst="):
             burst = int(option[6:])
         else:
@@ -213,7 +213,7 @@ def send(args):
     if burst:
         send_burst(sender, parse_sizes(sizes), burst, wait)
     else:
-        send_all(sender, parse_sizes(sizes), marker, wait)
+        send_all(sender, parse_sizes(sizes), head, wait)
 
 
 def packets(path):

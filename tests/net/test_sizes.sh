@@ -325,4 +325,180 @@ for f in 4 6; do
 	done
 	transport $f cbc plain
 done
+
+# What arrives in pieces: gw1 and a peer whose packets scapy makes. Answers come back in clear, as no policy names them.
+net_add peer && net_plug peer p0 192.0.2.3/24 2001:db8::3/64 && net_addr peer lo 10.1.3.2/32 fd00:3::2/128 &&
+	net_in peer ip route add 10.1.1.0/24 via 192.0.2.1 && net_in peer ip -6 route add fd00:1::/64 via 2001:db8::1 &&
+	net_in gw1 ip route add 10.1.3.0/24 via 192.0.2.3 && net_in gw1 ip -6 route add fd00:3::/64 via 2001:db8::3 ||
+	tap_not_ok "a peer"
+
+peer_lines() {
+	local kind=$1 outer=$2 spi=$3 key=$4 src=192.0.2.3 dst=192.0.2.1 algs proto=esp dir f
+	[ "$outer" = 4 ] || src=2001:db8::3 dst=2001:db8::1
+	algs="aead rfc4106(gcm(aes)) $key 128"
+	[ "$kind" != ah ] || proto=ah algs="auth-trunc hmac(sha256) $key 128"
+	[ "$kind" != udp ] || algs+=" encap espinudp 4500 4500 $([ "$outer" = 4 ] && echo 0.0.0.0 || echo ::)"
+	echo "xfrm state flush"
+	echo "xfrm policy flush"
+	echo "xfrm state add src $src dst $dst proto $proto spi $spi reqid 1 mode tunnel flag af-unspec align4 $algs" |
+		sed "$([ "$kind" = ah ] || echo 's/ align4//')"
+	for f in 4 6; do
+		for dir in in fwd; do
+			echo "xfrm policy add src $([ $f = 4 ] && echo 10.1.3.0/24 || echo fd00:3::/64) dst $(inner_net 1 $f) dir $dir" \
+				"tmpl src $src dst $dst proto $proto reqid 1 mode tunnel"
+		done
+	done
+}
+peer_outer() {
+	[ "$1" = 4 ] && echo 192.0.2.3,192.0.2.1 || echo 2001:db8::3,2001:db8::1
+}
+# pieces_of KIND OUTER SPI KEY INNER CASE...
+pieces_of() {
+	local kind=$1 outer=$2 spi=$3 key=$4 from=10.1.3.2
+	[ "$5" = 4 ] || from=fd00:3::2
+	net_in peer tests/net/esp_pieces.py send "$kind" "$(peer_outer "$outer")" "$spi" "$key" $from "$(host 1 "$5")" $PORT "${@:6}" 2>&1
+}
+fragment_counts() {
+	local r out=()
+	for r in reassembled fragment_bad fragment_overlap fragment_timeout fragment_full; do
+		out+=($(($(reason gw1 $r) - ${counted[$r]:-0})))
+	done
+	echo "${out[*]}"
+}
+fragment_counts_are() {
+	[ "$(fragment_counts)" = "$1" ]
+}
+declare -A counted
+arrives() {
+	local kind=$1 outer=$2 inner=$3 name="$1 in pieces, IPv$2 outside" spi key r before want
+	spi=$(printf 0x%x $((++loads << 12)))
+	SA_AUTH=
+	key=$(sa_key $((spi)))
+	[ "$kind" != ah ] || key=0x$(sha256sum <<< "$spi" | cut -c -64)
+	tap_check "$name: set up" load_lines gw1 <<< "$(peer_lines "$kind" "$outer" "$spi" "$key")" || return
+	for r in reassembled fragment_bad fragment_overlap fragment_timeout fragment_full; do
+		counted[$r]=$(reason gw1 $r)
+	done
+	before=$(drops gw1)
+	tap_is "$name: in any order and twice they make a packet, with a hole or an overlap they do not" \
+		"$(pieces_of "$kind" "$outer" "$spi" "$key" "$inner" whole ordered reversed twice overlap hole many:100 | tr '\n' ' ')" \
+		"whole answered ordered answered reversed answered twice answered overlap silent hole silent many:100 answered "
+	# 1300 bytes make three pieces: two repeated; of three that overlap the last is dropped with the others in IPv6 (RFC 5722)
+	# and waits for others in IPv4; two wait for one that does not come
+	[ "$outer" = 4 ] && want="103 0 4 3 0" || want="103 0 5 2 0"
+	tap_check "$name: each piece is counted once" wait_for 5 fragment_counts_are "$want" || tap_comment "$(fragment_counts)"
+	tap_is "$name: and nothing else" $(($(drops gw1) - before)) 7
+}
+for outer in 4 6; do
+	for kind in esp udp ah; do
+		arrives $kind $outer $((10 - outer))
+	done
+done
+arrives esp 4 4
+
+# First pieces without end, of one sender and of many; pieces of a live SA beside them
+spi=$(printf 0x%x $((loads << 12)))
+key=$(sa_key $((spi)))
+flooded() {
+	local what=$1 full held
+	shift
+	full=$(($(reason gw1 fragment_full) + $(reason gw1 fragment_timeout)))
+	net_bg flood peer tests/net/esp_pieces.py flood "$@"
+	tap_is "$what: packets in pieces arrive beside it" "$(pieces_of esp 4 "$spi" "$key" 4 many:500)" "many:500 answered"
+	kill "${xi_pids["bg flood"]}" 2> /dev/null
+	wait "${xi_pids["bg flood"]}" 2> /dev/null
+	tap_check "$what: what never became whole was given up" wait_for 5 eval \
+		'[ $(($(reason gw1 fragment_full) + $(reason gw1 fragment_timeout))) -gt $((full + 1000)) ]'
+}
+flooded "a flood of one sender" 192.0.2.9,192.0.2.1 20
+flooded "a flood of many senders" 192.0.2.9,192.0.2.1 20 spread
+flooded "a flood over IPv6" 2001:db8::9,2001:db8::1 20 spread
+
+# Datagrams in fragments to the host itself, where an SA of UDP encapsulation makes the worker look at them
+net_bg answer-ike gw1 tests/net/datagrams.py answer 500,4500 "$XI_TMP/answer-ike"
+wait_for 10 test -e "$XI_TMP/answer-ike" || tap_not_ok "gw1 answers as an IKE daemon would"
+ike() {
+	local f=$1 me=192.0.2.3 gw=192.0.2.1 before
+	[ "$f" = 4 ] || me=2001:db8::3 gw=2001:db8::1
+	local to="net_in peer tests/net/datagrams.py send"
+	spi=$(printf 0x%x $((++loads << 12)))
+	{
+		peer_lines udp "$f" "$spi" "$(sa_key $((spi)))"
+		echo "xfrm policy add src $me dst $gw dir in tmpl proto esp mode transport"
+	} | load_lines gw1
+	before=$(drops gw1)
+	tap_is "IPv$f: IKE in fragments reaches port 500" "$($to $me $gw 500 10,1400,2000,3000)" "4 ok"
+	tap_is "IPv$f: and port 4500, behind its marker" "$($to head=00000000 $me $gw 4500 10,1400,2000,3000)" "4 ok"
+	tap_is "IPv$f: what looks like the SA is IKE at port 500" "$($to head=${spi#0x} $me $gw 500 2000)" "1 ok"
+	tap_is "IPv$f: nothing was dropped" "$(drops gw1)" "$before"
+	before=$(reason gw1 worker_clear_in)
+	tap_is "IPv$f: other UDP in fragments is cleartext, which policy refuses" "$($to wait=0.5 $me $gw $PORT 2000,3000)" \
+		$'2000 lost\n3000 lost\n0 ok'
+	tap_is "IPv$f: and was counted" $(($(reason gw1 worker_clear_in) - before)) 2
+	before=$(reason gw1 unknown_spi)
+	tap_is "IPv$f: ESP in UDP of an unknown SPI is dropped" "$($to wait=0.5 head=00fedcba $me $gw 4500 2000)" $'2000 lost\n0 ok'
+	tap_is "IPv$f: and was counted" $(($(reason gw1 unknown_spi) - before)) 1
+	echo "xfrm policy delete src $me dst $gw dir in" | load_lines gw1
+	tap_is "IPv$f: where policy does not care it arrives" "$($to $me $gw $PORT 2000,3000)" "2 ok"
+	tap_is "IPv$f: also when it looks like the SA" "$($to head=$(printf %08x $((spi))) $me $gw $PORT 2000,3000)" "2 ok"
+}
+ike 4
+ike 6
+
+# TFC padding (RFC 4303 section 2.7)
+tfc_load() {
+	local gw
+	SA_BASE=$((++loads << 12))
+	SA_AUTH=
+	for gw in gw1 gw2; do
+		{
+			echo "xfrm state flush"
+			echo "xfrm policy flush"
+			tunnel_lines $gw 4 4 tfcpad "$1"
+			tunnel_lines $gw 4 6 tfcpad "$1"
+		} | load_lines $gw || return 1
+	done
+}
+tfc() {
+	local to=$1 want=$2 f
+	tap_check "tfcpad $to: set up" tfc_load "$to" || return
+	capture_start wan br
+	for f in 4 6; do
+		tap_is "tfcpad $to: IPv$f datagrams arrive without the padding" "$(datagrams 1 $f 0-20,100,500,700)" "24 ok"
+	done
+	capture_stop wan br
+	tests/net/datagrams.py wire "$XI_TMP/wan-br.pcap" > "$XI_TMP/wire.json"
+	tap_is "tfcpad $to: all packets have one length" "$(on_wire gw1 4 'lengths | @csv') $(on_wire gw2 4 'lengths | @csv')" "$want $want"
+}
+# RFC 4303 section 2: 20 bytes IPv4, 8 of ESP, 8 of IV, the payload, padding and two bytes, 16 of ICV
+tfc 800 $((20 + 8 + 8 + (800 + 2 + 3) / 4 * 4 + 16))
+tfc 4000 $XI_WAN_MTU
+
+# A LAN that is narrower than what came out of the tunnel: the stack of the host behind it cuts, or says what fits
+load 4 gcm plain
+net_in gw2 ip link set dev lan0 mtu 1300
+net_in h2 ip link set dev lan0 mtu 1300
+lan_hears() {
+	datagrams 1 4 df wait=1 1350 | grep -q 'told 1300'
+}
+tap_check "a narrow LAN: who sets DF hears its MTU" wait_for 5 lan_hears
+tap_is "a narrow LAN: other datagrams of all sizes arrive" "$(datagrams 1 4 0,1200-1300,1400,2000,3472)" "105 ok"
+tap_is "a narrow LAN: IPv6: the sender hears its MTU" "$(datagrams 1 6 df 1252,1253,1390 | tr '\n' ' ')" \
+	"1253 told 1300 1390 told 1300 1 ok "
+net_in gw2 ip link set dev lan0 mtu $XI_LAN_MTU
+net_in h2 ip link set dev lan0 mtu $XI_LAN_MTU
+
+# 100 errors a second and worker, and one drop for each packet
+most=$(limit 4 gcm plain)
+for f in 4 6; do
+	before=$(drops gw1)
+	read -r sent _ told _ mtu seconds rest <<< "$(datagrams 1 $f df burst=300 3000 | tr -d ,)"
+	tap_is "IPv$f, a burst that does not fit: all are told one MTU or nothing" "$sent $mtu ${rest#seconds}" "300 $most "
+	tap_check "IPv$f, a burst that does not fit: at most 100 errors a second" test "$told" -gt 0 -a "$told" -le $((100 * seconds)) ||
+		tap_comment "$told in $seconds seconds"
+	tap_is "IPv$f, a burst that does not fit: each packet is counted once" $(($(drops gw1) - before)) 300
+done
+for gw in gw1 gw2; do
+	tap_check "$gw stops cleanly" stop_daemon $gw
+done
 tap_done
