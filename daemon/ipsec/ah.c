@@ -291,6 +291,20 @@ static uint32_t ah_received(const struct xi_sa_ctx *ctx, const uint8_t *ah, uint
 	return 0;
 }
 
+/* AH covers the packet that fragments make (RFC 4302 section 3.4.1), and so no fragment header. */
+static void strip_atomic(struct xi_pkt *pkt)
+{
+	uint8_t version;
+	uint32_t len, cut;
+
+	if (!xi_tunnel_measure(pkt->data, pkt->len, &version, &len) || version != 6)
+		return;
+	cut = xi_ext_strip_atomic(pkt->data, len);
+	pkt->data += cut;
+	pkt->len -= cut;
+	pkt->headroom += cut;
+}
+
 enum xi_reason xi_ah_in_prepare(const struct xi_sa_ctx *ctx, struct xi_pkt *pkt,
 				struct xi_aead_job *job, struct xi_esp_in *in,
 				struct xi_ah_saved *saved)
@@ -299,6 +313,7 @@ enum xi_reason xi_ah_in_prepare(const struct xi_sa_ctx *ctx, struct xi_pkt *pkt,
 	uint32_t end, len;
 	uint8_t *ah;
 
+	strip_atomic(pkt);
 	why = parse(ctx, pkt, in, &end);
 	if (why)
 		return why;

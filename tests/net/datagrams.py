@@ -192,7 +192,7 @@ def send_burst(sender, sizes, count, wait):
         answered += sum(a == digest(b"") for a in answers)
         told += len(errors)
         mtus |= {mtu for _, mtu in errors}
-    print("%d sent, %d told %s, %d seconds%s" % (count * len(sizes), told, ",".join(map(str, sorted(mtus))),
+    print("%d sent, %d told %s, %d seconds%s" % (count * len(sizes), told, ",".join(map(str, sorted(mtus))) or "-",
                                                 int(time.time()) - int(start) + 1, "" if answered else ", no end"))
 
 
