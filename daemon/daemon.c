@@ -38,6 +38,7 @@
 #include "log.h"
 #include "notify.h"
 #include "ports.h"
+#include "sad/encap_ports.h"
 #include "sad/store_bpf.h"
 #include "source/batch.h"
 #include "source/proto.h"
@@ -60,6 +61,7 @@ struct xi_daemon {
 	struct xi_store *store;
 	struct xi_sad *sad;
 	struct xi_spd *spd;
+	struct xi_encap_ports *encap_ports;
 	struct xi_cache *cache;
 	struct xi_nexthops *nexthops;
 	struct xi_pathmtu *pathmtu;
@@ -245,6 +247,7 @@ static int daemon_databases(struct xi_daemon *d)
 	const struct xi_sad_config config = {
 		.state_dir = d->config->state_dir,
 		.carries = xi_datapath_carries,
+		.df = d->config->df,
 	};
 	unsigned int nsas = 0, npolicies = 0;
 	int err;
@@ -260,6 +263,9 @@ static int daemon_databases(struct xi_daemon *d)
 		err = xi_spd_create(&d->spd, d->sad, d->store);
 	if (!err)
 		err = xi_spd_adopt(d->spd, &npolicies);
+	if (!err)
+		err = xi_encap_ports_create(&d->encap_ports, d->sad, d->spd, d->store,
+					    xi_bpfobj_map_fd(d->bpf, XI_MAP_ENCAP_PORTS));
 	if (err) {
 		errno = -err;
 		log_warn("SAD and SPD: cannot be set up");
@@ -650,6 +656,7 @@ static void daemon_close(struct xi_daemon *d)
 	/* the SPD tells the cache of grace periods until it is gone */
 	xi_spd_destroy(d->spd);
 	xi_sad_destroy(d->sad);
+	xi_encap_ports_destroy(d->encap_ports);
 	xi_cache_destroy(d->cache);
 	xi_store_bpf_close(d->store);
 	xi_ports_destroy(d->portset);

@@ -229,8 +229,8 @@ static void cache_flow_miss_in(struct xi_cache *cache, const struct xi_flow *flo
 }
 
 /*
- * Tells the key managers which template lacks its SA: that one comes first in the policy they are shown, between the
- * addresses of the tunnel inside when it goes around one.
+ * Tells the key managers which template lacks its SA: that one comes first in the policy they are
+ * shown, between the addresses of the tunnel inside when it goes around one.
  */
 static void cache_acquire(struct xi_cache *cache, const struct xi_flow *flow,
 			  const struct xi_policy *policy, uint32_t lacking)
@@ -268,7 +268,7 @@ static void cache_flow_miss_out(struct xi_cache *cache, const struct xi_flow *fl
 	const struct xi_spd_snapshot *snap = xi_spd_snapshot(cache->config.spd);
 	const struct xi_spd_policy *policy = NULL;
 	struct xi_flow_verdict verdict = { 0 };
-	struct xi_verdict_why why = { 0 };
+	struct xi_verdict_why why = {0};
 
 	xi_spd_judge_out_why(snap, cache->config.sad, flow, &verdict, &policy, &why);
 	if (!verdict.generation)

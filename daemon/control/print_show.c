@@ -35,7 +35,7 @@ static void print_daemon(FILE *out, const json_t *reply)
 	xi_print_usage(out, json_object_get(reply, "flows"), "flows");
 }
 
-/* A cipher with its key, unless it has none; an integrity algorithm, or an AEAD with a short one, with its ICV. */
+/* A cipher with its key, if it has one; an integrity algorithm, or an AEAD's short ICV, in bits. */
 static void print_algorithms(FILE *out, const json_t *sa)
 {
 	const char *integrity = json_string_value(json_object_get(sa, "integrity"));

@@ -70,6 +70,7 @@ struct xi_engine {
 	void (*open)(struct xi_crypto *c, struct xi_aead_job *jobs, unsigned int n);
 };
 
+/* Each carries every transform of algs.h: what ipsec-mb has not, it leaves to OpenSSL behind it. */
 extern const struct xi_engine xi_engine_openssl;
 extern const struct xi_engine xi_engine_ipsec_mb;
 

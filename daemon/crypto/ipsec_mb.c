@@ -44,6 +44,7 @@ struct xi_crypto {
 	struct gcm_context_data ctx;
 	struct gcm_ops ops[XI_GCM_SIZES];
 	IMB_MGR *mgr;
+	IMB_MGR *sse; /* for few or short jobs */
 	struct xi_mb_etm *etm;
 	struct xi_mb_aead *aead;
 	struct xi_crypto *other; /* OpenSSL's */
@@ -59,12 +60,17 @@ static void *alloc_lines(size_t size)
 	return p;
 }
 
-static IMB_MGR *mgr_new(void)
+static void mgr_init_best(IMB_MGR *mgr)
+{
+	init_mb_mgr_auto(mgr, NULL);
+}
+
+static IMB_MGR *mgr_new(void (*init)(IMB_MGR *mgr))
 {
 	IMB_MGR *mgr = alloc_mb_mgr(0);
 
 	if (mgr)
-		init_mb_mgr_auto(mgr, NULL);
+		init(mgr);
 	return mgr;
 }
 
@@ -86,7 +92,7 @@ static bool probe_usable;
 static void probe(void)
 {
 	const uint64_t need = IMB_FEATURE_AESNI | IMB_FEATURE_PCLMULQDQ;
-	IMB_MGR *mgr = mgr_new();
+	IMB_MGR *mgr = mgr_new(mgr_init_best);
 
 	if (!mgr)
 		return;
@@ -113,6 +119,8 @@ static void mb_destroy(struct xi_crypto *c)
 	xi_engine_openssl.destroy(c->other);
 	xi_mb_aead_free(c->aead);
 	xi_mb_etm_free(c->etm);
+	if (c->sse)
+		free_mb_mgr(c->sse);
 	if (c->mgr)
 		free_mb_mgr(c->mgr);
 	explicit_bzero(c, sizeof(*c));
@@ -129,11 +137,12 @@ static int mb_create(struct xi_crypto **out, unsigned int worker)
 	c = alloc_lines(sizeof(*c));
 	if (!c)
 		return err;
-	c->mgr = mgr_new();
-	if (c->mgr)
-		err = xi_mb_etm_new(&c->etm, c->mgr);
+	c->mgr = mgr_new(mgr_init_best);
+	c->sse = mgr_new(init_mb_mgr_sse);
+	if (c->mgr && c->sse)
+		err = xi_mb_etm_new(&c->etm, c->mgr, c->sse);
 	if (!err)
-		err = xi_mb_aead_new(&c->aead, c->mgr);
+		err = xi_mb_aead_new(&c->aead, c->mgr, c->sse);
 	if (!err)
 		err = xi_engine_openssl.create(&c->other, worker);
 	if (err) {

@@ -6,8 +6,10 @@
 static bool icv_fits(const struct xi_aead_job *job, const struct xi_cipher_info *cipher,
 		     const struct xi_auth_info *auth)
 {
-	const uint16_t *bits = cipher && cipher->aead ? cipher->icv_bits : auth ? auth->icv_bits : NULL;
+	const uint16_t *bits = auth ? auth->icv_bits : NULL;
 
+	if (cipher && cipher->aead)
+		bits = cipher->icv_bits;
 	return bits && job->icv_len <= XI_ICV_MAX && xi_bits_listed(bits, job->icv_len * 8);
 }
 

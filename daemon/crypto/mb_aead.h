@@ -40,8 +40,9 @@ int xi_mb_aead_expand(const struct xi_mb_aead_ops *ops, struct xi_mb_aead_key *k
 
 struct xi_mb_aead;
 
-/* mgr: the worker's, which must outlive it. 0 or -ENOMEM. */
-int xi_mb_aead_new(struct xi_mb_aead **out, IMB_MGR *mgr);
+/* mgr, and sse, which is better for short jobs: the worker's, which must outlive it. 0 or -ENOMEM.
+ */
+int xi_mb_aead_new(struct xi_mb_aead **out, IMB_MGR *mgr, IMB_MGR *sse);
 void xi_mb_aead_free(struct xi_mb_aead *aead);
 
 /* As xi_mb_etm_add and xi_mb_etm_flush. */

@@ -109,19 +109,7 @@ int xi_mb_etm_expand(const struct xi_mb_etm_ops *ops, struct xi_mb_etm_key *key,
 	return 0;
 }
 
-static IMB_MGR *sha_mgr(const IMB_MGR *mgr)
-{
-	IMB_MGR *sha;
-
-	if (!(mgr->features & IMB_FEATURE_SHANI))
-		return NULL;
-	sha = alloc_mb_mgr(0);
-	if (sha)
-		init_mb_mgr_sse(sha);
-	return sha;
-}
-
-int xi_mb_etm_new(struct xi_mb_etm **out, IMB_MGR *mgr)
+int xi_mb_etm_new(struct xi_mb_etm **out, IMB_MGR *mgr, IMB_MGR *sse)
 {
 	struct xi_mb_etm *etm;
 	void *p;
@@ -131,7 +119,7 @@ int xi_mb_etm_new(struct xi_mb_etm **out, IMB_MGR *mgr)
 		return -ENOMEM;
 	etm = memset(p, 0, sizeof(*etm));
 	etm->mgr = mgr;
-	etm->sha = sha_mgr(mgr);
+	etm->sha = mgr->features & IMB_FEATURE_SHANI ? sse : NULL;
 	etm->width = mgr->used_arch == IMB_ARCH_AVX512 ? 16 : 8;
 	xi_mb_etm_ops(mgr, &etm->ops);
 	err = xi_ivgen_new(&etm->ivgen);
@@ -147,8 +135,6 @@ void xi_mb_etm_free(struct xi_mb_etm *etm)
 {
 	if (!etm)
 		return;
-	if (etm->sha)
-		free_mb_mgr(etm->sha);
 	xi_ivgen_free(etm->ivgen);
 	explicit_bzero(etm, sizeof(*etm));
 	free(etm);
@@ -180,7 +166,7 @@ static void cipher_fill(IMB_JOB *imb, const struct lane *lane, IMB_CIPHER_DIRECT
 }
 
 /* Which burst a job belongs to, because a burst has one cipher and key size; CIPHERS: none. */
-static unsigned int cipher_class(const struct xi_mb_etm_key *key)
+static unsigned int cipher_burst(const struct xi_mb_etm_key *key)
 {
 	switch (key->alg) {
 	case XI_ALG_AES_CBC:
@@ -192,12 +178,12 @@ static unsigned int cipher_class(const struct xi_mb_etm_key *key)
 	}
 }
 
-static unsigned int cipher_classes(const struct lane *lanes, unsigned int n)
+static unsigned int cipher_bursts(const struct lane *lanes, unsigned int n)
 {
 	unsigned int set = 0;
 
 	for (unsigned int i = 0; i < n; i++)
-		set |= 1U << cipher_class(lanes[i].key);
+		set |= 1U << cipher_burst(lanes[i].key);
 	return set;
 }
 
@@ -205,23 +191,23 @@ static unsigned int cipher_classes(const struct lane *lanes, unsigned int n)
 static void cipher_run(struct xi_mb_etm *etm, struct lane *lanes, unsigned int n,
 		       IMB_CIPHER_DIRECTION dir)
 {
-	unsigned int set = cipher_classes(lanes, n);
+	unsigned int set = cipher_bursts(lanes, n);
 
-	for (unsigned int class = 0; class < CIPHERS; class++) {
+	for (unsigned int burst = 0; burst < CIPHERS; burst++) {
 		unsigned int m = 0;
 
-		if (!(set >> class & 1))
+		if (!(set >> burst & 1))
 			continue;
 		for (unsigned int i = 0; i < n; i++) {
-			if (cipher_class(lanes[i].key) != class || lanes[i].job->status ||
+			if (cipher_burst(lanes[i].key) != burst || lanes[i].job->status ||
 			    !lanes[i].job->len)
 				continue;
 			cipher_fill(&etm->imb[m], &lanes[i], dir);
 			etm->group[m++] = &lanes[i];
 		}
-		if (m && IMB_SUBMIT_CIPHER_BURST_NOCHECK(etm->mgr, etm->imb, m,
-							 etm->imb[0].cipher_mode, dir,
-							 16U + 8U * (class % AES_SIZES)) != m)
+		if (m &&
+		    IMB_SUBMIT_CIPHER_BURST_NOCHECK(etm->mgr, etm->imb, m, etm->imb[0].cipher_mode,
+						    dir, 16U + 8U * (burst % AES_SIZES)) != m)
 			fail(etm->group, m);
 	}
 }

@@ -43,8 +43,8 @@ int xi_mb_etm_expand(const struct xi_mb_etm_ops *ops, struct xi_mb_etm_key *key,
 
 struct xi_mb_etm;
 
-/* mgr: the worker's, which must outlive it. */
-int xi_mb_etm_new(struct xi_mb_etm **out, IMB_MGR *mgr);
+/* mgr, and sse, which is better for a few jobs: the worker's, which must outlive it. */
+int xi_mb_etm_new(struct xi_mb_etm **out, IMB_MGR *mgr, IMB_MGR *sse);
 void xi_mb_etm_free(struct xi_mb_etm *etm);
 
 /*

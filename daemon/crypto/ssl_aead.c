@@ -52,8 +52,9 @@ static bool fetched;
 static void fetch(void)
 {
 	static const char *const names[CIPHERS] = {
-		[GCM_128] = "AES-128-GCM", [GCM_192] = "AES-192-GCM", [GCM_256] = "AES-256-GCM",
-		[CCM_128] = "AES-128-CCM", [CCM_192] = "AES-192-CCM", [CCM_256] = "AES-256-CCM",
+		[GCM_128] = "AES-128-GCM",	[GCM_192] = "AES-192-GCM",
+		[GCM_256] = "AES-256-GCM",	[CCM_128] = "AES-128-CCM",
+		[CCM_192] = "AES-192-CCM",	[CCM_256] = "AES-256-CCM",
 		[CHACHA] = "ChaCha20-Poly1305",
 	};
 
@@ -249,8 +250,8 @@ static bool gmac_add(EVP_CIPHER_CTX *ctx, const struct xi_aead_job *job)
 	       aad_add(ctx, job->data, job->len);
 }
 
-/* CCM is told the length first, and compares the ICV on the way. EVP_CipherUpdate would put an error
- * into a queue for a wrong one, which allocates. */
+/* CCM is told the length first, and compares the ICV on the way. EVP_CipherUpdate would put an
+ * error into a queue for a wrong one, which allocates. */
 static bool ccm_add(EVP_CIPHER_CTX *ctx, const struct xi_aead_job *job)
 {
 	int n;

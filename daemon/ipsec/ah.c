@@ -93,7 +93,9 @@ static enum xi_reason place_transport(const struct xi_sa_ctx *ctx, const uint8_t
 	return XI_NONE;
 }
 
-/* Moves the packet's bounds; false: no room, or too long for an IP packet, and nothing was moved. */
+/*
+ * Moves the packet's bounds; false: no room, or too long for an IP packet, and nothing was moved.
+ */
 static bool grow(const struct xi_sa_ctx *ctx, struct xi_pkt *pkt, uint32_t len)
 {
 	uint32_t front = xi_ah_overhead(ctx), room = pkt->tailroom + (pkt->len - len);
@@ -224,7 +226,7 @@ static bool cover(const struct xi_sa_ctx *ctx, uint8_t *ip, uint32_t offset, uin
 enum xi_reason xi_ah_out_job(const struct xi_sa_ctx *ctx, const struct xi_frame *frame,
 			     struct xi_ah_saved *saved, struct xi_aead_job *job)
 {
-	if (frame->offset > XI_AH_HDR_MAX)
+	if (frame->offset > XI_AH_HDR_MAX || frame->len < frame->offset + ah_filled(ctx))
 		return XI_DROP_WORKER_MALFORMED;
 	xi_job_init(ctx, frame->seq, frame->ip + frame->offset + XI_AH_HDR_LEN, job);
 	job->clear_len = frame->clear_len;
@@ -289,6 +291,20 @@ static uint32_t ah_received(const struct xi_sa_ctx *ctx, const uint8_t *ah, uint
 	return 0;
 }
 
+/* AH covers the packet that fragments make (RFC 4302 section 3.4.1), and so no fragment header. */
+static void strip_atomic(struct xi_pkt *pkt)
+{
+	uint8_t version;
+	uint32_t len, cut;
+
+	if (!xi_tunnel_measure(pkt->data, pkt->len, &version, &len) || version != 6)
+		return;
+	cut = xi_ext_strip_atomic(pkt->data, len);
+	pkt->data += cut;
+	pkt->len -= cut;
+	pkt->headroom += cut;
+}
+
 enum xi_reason xi_ah_in_prepare(const struct xi_sa_ctx *ctx, struct xi_pkt *pkt,
 				struct xi_aead_job *job, struct xi_esp_in *in,
 				struct xi_ah_saved *saved)
@@ -297,6 +313,7 @@ enum xi_reason xi_ah_in_prepare(const struct xi_sa_ctx *ctx, struct xi_pkt *pkt,
 	uint32_t end, len;
 	uint8_t *ah;
 
+	strip_atomic(pkt);
 	why = parse(ctx, pkt, in, &end);
 	if (why)
 		return why;

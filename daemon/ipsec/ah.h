@@ -34,38 +34,42 @@ struct xi_ah_saved {
 };
 
 /*
- * Bytes of the AH header of an SA, ICV and its padding included (RFC 4302 section 2.6): for ctx->ah_len. As
- * Linux pads it: to 8 bytes, but to 4 in IPv4 with XFRM_STATE_ALIGN4.
+ * Bytes of the AH header of an SA, ICV and its padding included (RFC 4302 section 2.6): for
+ * ctx->ah_len. As Linux pads it: to 8 bytes, but to 4 in IPv4 with XFRM_STATE_ALIGN4.
  */
 unsigned int xi_ah_len(const struct xi_sa_ctx *ctx);
 /* Bytes that AH adds to a packet of this SA, exactly. */
 unsigned int xi_ah_overhead(const struct xi_sa_ctx *ctx);
 
 /*
- * Tunnel or transport mode. pkt becomes the packet with AH; complete once the job is sealed. Fails with
- * XI_DROP_TOO_BIG (of headroom, 65535, or with ESN the scratch behind the packet), XI_DROP_WORKER_MALFORMED
- * or XI_DROP_SA_MODE (fragments in transport mode, RFC 4302 section 3.3.4, among them); pkt is then unchanged.
+ * Tunnel or transport mode. pkt becomes the packet with AH; complete once the job is sealed. Fails
+ * with XI_DROP_TOO_BIG (of headroom, 65535, or with ESN the scratch behind the packet),
+ * XI_DROP_WORKER_MALFORMED or XI_DROP_SA_MODE (fragments in transport mode, RFC 4302 section 3.3.4,
+ * among them); pkt is then unchanged.
  */
 enum xi_reason xi_ah_frame(const struct xi_sa_ctx *ctx, uint64_t seq, struct xi_pkt *pkt,
 			   struct xi_frame *frame);
 /*
- * The crypto step of a framed packet. Zeroes what is mutable; xi_ah_restore() after the job is sealed.
- * With ESN the four bytes behind the frame are part of the buffer. They may belong to the
- * layer around this one: they are put back, too. Fails with XI_DROP_WORKER_MALFORMED, which no packet
- * of xi_ah_frame() meets; everything is then as it was.
+ * The crypto step of a framed packet. Zeroes what is mutable; xi_ah_restore() after the job is
+ * sealed. With ESN the four bytes behind the frame are part of the buffer. They may belong to the
+ * layer around this one: they are put back, too. Fails with XI_DROP_WORKER_MALFORMED, which no
+ * packet of xi_ah_frame() meets; everything is then as it was.
  */
 enum xi_reason xi_ah_out_job(const struct xi_sa_ctx *ctx, const struct xi_frame *frame,
 			     struct xi_ah_saved *saved, struct xi_aead_job *job);
-/* Puts back what xi_ah_out_job() or xi_ah_in_prepare() changed. The ICV of a sealed packet stays. */
+/*
+ * Puts back what xi_ah_out_job() or xi_ah_in_prepare() changed. The ICV of a sealed packet stays.
+ */
 void xi_ah_restore(const struct xi_ah_saved *saved);
 /* Then: status, and the SA's counters by way of the tally. */
 enum xi_reason xi_ah_out_finish(const struct xi_sa_ctx *ctx, const struct xi_aead_job *job,
 				struct xi_esp_tally *tally);
 
 /*
- * pkt is the received packet, IPv4 with options or IPv6 with extension headers; not a fragment. Checks
- * lengths and the replay window, fills job and in. xi_ah_restore() once the job was opened, then
- * xi_in_verify(). When it fails the packet is as it was and there is nothing to restore.
+ * pkt is the received packet, IPv4 with options or IPv6 with extension headers; not a fragment.
+ * Checks lengths and the replay window, fills job and in. xi_ah_restore() once the job was opened,
+ * then xi_in_verify(). When it fails there is nothing to restore; the packet is as it was, but for the
+ * header of an atomic fragment (RFC 6946), which is taken out.
  */
 enum xi_reason xi_ah_in_prepare(const struct xi_sa_ctx *ctx, struct xi_pkt *pkt,
 				struct xi_aead_job *job, struct xi_esp_in *in,

@@ -101,8 +101,8 @@ static bool mute_options6(uint8_t *ext, uint32_t size)
 
 /*
  * A route that is done stays as it is. Of the kinds of routes that are not, two end foreseeably:
- * type 0 (RFC 2460 section 4.4, long deprecated), whose addresses change places with the destination
- * one after the other, and type 2, which is the same with one address.
+ * type 0 (RFC 2460 section 4.4, long deprecated), whose addresses change places with the
+ * destination one after the other, and type 2, which is the same with one address.
  */
 static bool route_ends(uint8_t *ip6, uint8_t *ext, bool out)
 {
@@ -164,5 +164,7 @@ static bool mute6(uint8_t *ip6, uint32_t hdr_len, bool out)
 
 bool xi_ah_mute(uint8_t *ip, uint32_t hdr_len, bool out)
 {
-	return ip[0] >> 4 == 4 ? mute4(ip, hdr_len, out) : mute6(ip, hdr_len, out);
+	if (ip[0] >> 4 == 4)
+		return mute4(ip, hdr_len, out);
+	return ip[0] >> 4 == 6 && mute6(ip, hdr_len, out);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What AH's ICV covers of the headers in front of it (RFC 4302 section 3.3.3.1 and appendix A): fields that
- * change on the way become zero, those that change foreseeably become what the receiver sees.
+ * What AH's ICV covers of the headers in front of it (RFC 4302 section 3.3.3.1 and appendix A):
+ * fields that change on the way become zero, those that change foreseeably become what the receiver
+ * sees.
  */
 #ifndef XI_AH_MUTE_H
 #define XI_AH_MUTE_H

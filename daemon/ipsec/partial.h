@@ -64,7 +64,7 @@ struct xi_reassembly {
 	struct {
 		uint64_t key[XI_PARTIAL_KEY_WORDS + 1];
 		uint64_t sender[XI_SENDER_KEY_WORDS + 1];
-	} hash;                      /* random multipliers, and summands last */
+	} hash; /* random multipliers, and summands last */
 	unsigned int shift;  /* of hashes: as many values as buckets, and as senders */
 	uint32_t words;	     /* of a bitmap */
 	uint32_t pages_each; /* of the longest packet */

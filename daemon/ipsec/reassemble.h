@@ -38,8 +38,8 @@
 struct xi_reassembly;
 
 struct xi_reassembly_limits {
-	uint32_t packets; /* not yet whole, at most 65536 */
-	uint32_t bytes;	  /* of their payload, in whole pages; one packet of packet_len at least */
+	uint32_t packets;    /* not yet whole, at most 65536 */
+	uint32_t bytes;      /* of their payload, in whole pages; for one of packet_len at least */
 	uint32_t packet_len; /* of a whole packet, IP header included */
 	uint32_t timeout_ms; /* from the first fragment that arrived */
 };

@@ -9,10 +9,13 @@
 #include <xipsec/reasons.h>
 #include "ipsec/sa_ctx.h"
 
-/* A hard limit was reached (RFC 4301 section 4.4.2.1): the SA carries nothing more, either way. */
+/*
+ * A hard limit was reached (RFC 4301 section 4.4.2.1): the SA carries nothing more, either way. Of SAs without
+ * limits this does not touch sa_state, whose first line inbound packets do not need.
+ */
 static inline bool xi_sa_expired(const struct xi_sa_ctx *ctx)
 {
-	return __atomic_load_n(&ctx->state->expired, __ATOMIC_RELAXED);
+	return ctx->limited && __atomic_load_n(&ctx->state->expired, __ATOMIC_RELAXED);
 }
 
 /*

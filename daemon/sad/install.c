@@ -121,8 +121,8 @@ static bool alg_counts_nonces(enum xi_alg alg)
 }
 
 /*
- * Two SAs with one key and one sender would count the same numbers, which are AES-GCM's nonces. SAs of a file draw
- * their numbers from one reserve; what only comes in is the peer's care.
+ * Two SAs with one key and one sender would count the same numbers, which are AES-GCM's nonces. SAs
+ * of a file draw their numbers from one reserve; what only comes in is the peer's care.
  */
 static int key_check(const struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_key *key,
 		     const char **why)
@@ -159,6 +159,7 @@ static int sa_install(struct xi_sad *sad, struct xi_sad_node *node, const struct
 		return err;
 	rec->sa.life &= ~(XI_SA_LARVAL | XI_SA_SOFT_EXPIRED);
 	rec->sa.add_time = time(NULL);
+	rec->sa.df = sad->df;
 	rec->sa.generation = larval ? larval->sa.generation + 1 : 1;
 	err = xi_window_take(sad, sa->replay_window, &rec->sa.window_slot, why);
 	if (err)
@@ -214,7 +215,7 @@ static void node_undo(struct xi_sad *sad, struct xi_sad_node *node)
 {
 	xi_table_del(sad, node);
 	sad->count--;
-	xi_sad_sync(sad);            /* a worker may have found the node, if no record behind it */
+	xi_sad_sync(sad); /* a worker may have found the node, if no record behind it */
 	xi_slot_give(sad, XI_SA_SLOT(node->sa_index));
 	free(node);
 }
@@ -285,7 +286,8 @@ int xi_sad_replace_later(struct xi_sad *sad, struct xi_sad_node *node, const str
 	int err;
 
 	if (round->nreplaced == round->room) {
-		replaced = realloc(round->replaced, (2 * round->room + 4) * sizeof(struct xi_sa_rec *));
+		replaced = realloc(round->replaced,
+				   (2 * round->room + 4) * sizeof(struct xi_sa_rec *));
 		if (!replaced)
 			return -ENOMEM;
 		round->replaced = replaced;
@@ -322,14 +324,17 @@ void xi_sad_round_end(struct xi_sad *sad, struct xi_sad_round *round)
 
 int xi_sad_replace(struct xi_sad *sad, struct xi_sad_node *node, const struct xi_sa *sa)
 {
-	struct xi_sad_round round = { 0 };
+	struct xi_sad_round round = {0};
 	int err = xi_sad_replace_later(sad, node, sa, &round);
 
 	xi_sad_round_end(sad, &round);
 	return err;
 }
 
-/* The kernel's xfrm_state_update(): the ports of an encapsulation may change, but not whether there is one. */
+/*
+ * The kernel's xfrm_state_update(): the ports of an encapsulation may change, but not whether there
+ * is one.
+ */
 static int refresh_check(const struct xi_sad_node *node, const struct xi_sa *sa, const char **why)
 {
 	if (node->rec->sa.encap != sa->encap) {
@@ -344,8 +349,8 @@ static int refresh_check(const struct xi_sad_node *node, const struct xi_sa *sa,
 }
 
 /*
- * What it changes of an SA in use: lifetimes, output mark, if_id, encapsulation. Key, algorithm, sequence number and
- * window are those of before, whatever the request says.
+ * What it changes of an SA in use: lifetimes, output mark, if_id, encapsulation. Key, algorithm,
+ * sequence number and window are those of before, whatever the request says.
  */
 static int sa_refresh(struct xi_sad *sad, struct xi_sad_node *node, const struct xi_sa *sa)
 {

@@ -11,7 +11,7 @@
 #include "sad/selector.h"
 
 #define PORT_IKE 500
-#define PORT_IKE_NATT 4500       /* RFC 3948 */
+#define PORT_IKE_NATT 4500 /* RFC 3948 */
 
 static const uint8_t zero[16];
 
@@ -68,8 +68,9 @@ static void why_set(struct xi_verdict_why *why, enum xi_why code, const struct x
 }
 
 /* Newest of those listed for a template whose selector takes the flow; NULL: none. */
-static const struct xi_sa *listed_sa(const struct xi_spd_policy *p, uint32_t t, const struct xi_sad *sad,
-				     const struct xi_flow *flow, const struct xi_ends *ends)
+static const struct xi_sa *listed_sa(const struct xi_spd_policy *p, uint32_t t,
+				     const struct xi_sad *sad, const struct xi_flow *flow,
+				     const struct xi_ends *ends)
 {
 	const uint32_t *sas = t ? p->next : p->sas;
 	uint32_t i, n = t ? p->nnext : p->nsas;
@@ -85,15 +86,15 @@ static const struct xi_sa *listed_sa(const struct xi_spd_policy *p, uint32_t t, 
 }
 
 /*
- * The kernel's xfrm_tmpl_resolve_one(). An SA in transport mode has the addresses of the packet that it is applied to,
- * which are the flow's, or those of the tunnel inside. False: *t is a template that no SA serves and that is not
- * optional.
+ * The kernel's xfrm_tmpl_resolve_one(). An SA in transport mode has the addresses of the packet
+ * that it is applied to, which are the flow's, or those of the tunnel inside. False: *t is a
+ * template that no SA serves and that is not optional.
  */
-static bool tmpls_serve(const struct xi_spd_policy *p, const struct xi_sad *sad, const struct xi_flow *flow,
-			struct xi_flow_verdict *verdict, uint32_t *t)
+static bool tmpls_serve(const struct xi_spd_policy *p, const struct xi_sad *sad,
+			const struct xi_flow *flow, struct xi_flow_verdict *verdict, uint32_t *t)
 {
-	struct xi_ends ends = { .saddr = flow->saddr, .daddr = flow->daddr, .family = flow->family };
-	uint32_t got[XI_PATH_MAX] = { 0 }, n = 0;
+	struct xi_ends ends = {.saddr = flow->saddr, .daddr = flow->daddr, .family = flow->family};
+	uint32_t got[XI_PATH_MAX] = {0}, n = 0;
 
 	for (*t = 0; *t < p->policy.ntmpls; ++*t) {
 		const struct xi_tmpl *tmpl = &p->policy.tmpls[*t];
@@ -125,7 +126,8 @@ static enum xi_verdict policy_verdict(const struct xi_spd_policy *p, const struc
 		return XI_VERDICT_DISCARD;
 	}
 	if (!tmpls_serve(p, sad, flow, verdict, &t)) {
-		why_set(why, (t ? p->nnext : p->nsas) ? XI_WHY_NO_SA_SELECTOR : XI_WHY_NO_SA, p, t, 0);
+		why_set(why, (t ? p->nnext : p->nsas) ? XI_WHY_NO_SA_SELECTOR : XI_WHY_NO_SA, p, t,
+			0);
 		return XI_VERDICT_NONE;
 	}
 	if (verdict->handle) {
@@ -147,7 +149,8 @@ static enum xi_verdict default_verdict(const struct xi_spd_snapshot *snap, enum 
 
 enum xi_verdict xi_spd_judge_out_why(const struct xi_spd_snapshot *snap, const struct xi_sad *sad,
 				     const struct xi_flow *flow, struct xi_flow_verdict *verdict,
-				     const struct xi_spd_policy **policy, struct xi_verdict_why *why)
+				     const struct xi_spd_policy **policy,
+				     struct xi_verdict_why *why)
 {
 	const struct xi_spd_policy *p = NULL;
 
@@ -229,8 +232,8 @@ static bool tmpl_accepts(const struct xi_tmpl *tmpl, const struct xi_sa *sa)
 }
 
 /*
- * The kernel's xfrm_policy_ok(): meets tmpl with an SA of the path, from the k-th on. True: *k is the next one to
- * meet. SAs in transport mode may be passed over, one in tunnel mode may not.
+ * The kernel's xfrm_policy_ok(): meets tmpl with an SA of the path, from the k-th on. True: *k is
+ * the next one to meet. SAs in transport mode may be passed over, one in tunnel mode may not.
  */
 static bool tmpl_met(const struct xi_tmpl *tmpl, const struct xi_sa_path *path, uint32_t *k)
 {
@@ -249,7 +252,10 @@ static bool tmpl_met(const struct xi_tmpl *tmpl, const struct xi_sa_path *path, 
 	return tmpl->optional;
 }
 
-/* The first SA in tunnel mode from the k-th on, NULL: none. The kernel's secpath_has_nontransport(). */
+/*
+ * The first SA in tunnel mode from the k-th on, NULL: none. The kernel's
+ * secpath_has_nontransport().
+ */
 static const struct xi_sa *path_tunnel(const struct xi_sa_path *path, uint32_t k)
 {
 	for (; k < path->n; k++)

@@ -10,7 +10,7 @@
 
 #include "log.h"
 
-#define NO_LIMIT UINT64_MAX      /* XFRM_INF */
+#define NO_LIMIT UINT64_MAX /* XFRM_INF */
 /* Numbers left when a new SA is asked for: half a minute's at ten million packets a second. */
 #define SEQ_SOFT (1ULL << 28)
 
@@ -25,7 +25,10 @@ static bool age_reached(uint64_t now, uint64_t since, uint64_t limit)
 	return limit && limit != NO_LIMIT && now >= since && now - since >= limit;
 }
 
-/* RFC 4303 section 3.3.3: the counter must not cycle, so behind its last number nothing can be sent. */
+/*
+ * RFC 4303 section 3.3.3: the counter must not cycle, so behind its last number nothing can be
+ * sent.
+ */
 static bool numbers_used(const struct xi_sa_rec *rec, bool hard)
 {
 	uint64_t oseq = __atomic_load_n(&rec->state->oseq, __ATOMIC_RELAXED);
@@ -84,7 +87,8 @@ static void node_expire(struct xi_sad *sad, struct xi_sad_node *node, struct xi_
 /* From saddr, and otherwise alike. */
 static bool is_alike(const struct xi_sa *sa, const uint8_t saddr[16], const struct xi_sa *to)
 {
-	return !memcmp(sa->saddr, saddr, 16) && sa->id.proto == to->id.proto && sa->mode == to->mode;
+	return !memcmp(sa->saddr, saddr, 16) && sa->id.proto == to->id.proto &&
+	       sa->mode == to->mode;
 }
 
 /* How many rekeys old an SA is: newer ones of its direction. */
@@ -104,7 +108,10 @@ static uint64_t distance(uint64_t a, uint64_t b)
 	return a < b ? b - a : a - b;
 }
 
-/* Of the other direction's SAs the one that came at about the same time; of several, the one as many rekeys old. */
+/*
+ * Of the other direction's SAs the one that came at about the same time; of several, the one as
+ * many rekeys old.
+ */
 static struct xi_sad_node *node_nearest(const struct xi_sad *sad, const struct xi_sad_node *node)
 {
 	const struct xi_sa *sa = &node->rec->sa;
@@ -117,7 +124,8 @@ static struct xi_sad_node *node_nearest(const struct xi_sad *sad, const struct x
 
 		if (other == node || !is_alike(&other->rec->sa, sa->id.daddr, sa))
 			continue;
-		if (!best || time < apart || (time == apart && distance(rank, own_rank) < apart_rank)) {
+		if (!best || time < apart ||
+		    (time == apart && distance(rank, own_rank) < apart_rank)) {
 			best = other;
 			apart = time;
 			apart_rank = distance(rank, own_rank);
@@ -128,9 +136,9 @@ static struct xi_sad_node *node_nearest(const struct xi_sad *sad, const struct x
 }
 
 /*
- * The other direction's SA: addresses exchanged, the same protocol, mode and reqid. A rekey has several of each, for a
- * while one more of one direction than of the other (strongSwan installs and deletes them one by one), so the
- * two must be each other's nearest. NULL: there is none.
+ * The other direction's SA: addresses exchanged, the same protocol, mode and reqid. A rekey has
+ * several of each, for a while one more of one direction than of the other (strongSwan installs and
+ * deletes them one by one), so the two must be each other's nearest. NULL: there is none.
  */
 static struct xi_sad_node *node_mate(const struct xi_sad *sad, const struct xi_sad_node *node)
 {
@@ -139,7 +147,10 @@ static struct xi_sad_node *node_mate(const struct xi_sad *sad, const struct xi_s
 	return mate && node_nearest(sad, mate) == node ? mate : NULL;
 }
 
-/* SA_DELETE_REQ of the receive record: an inbound SA goes with its outbound pair, and the other way round. */
+/*
+ * SA_DELETE_REQ of the receive record: an inbound SA goes with its outbound pair, and the other way
+ * round.
+ */
 static void hard_expire(struct xi_sad *sad, struct xi_sad_node *node, struct xi_sad_round *round)
 {
 	struct xi_sad_node *mate = node->rec->sa.life & XI_SA_LARVAL ? NULL : node_mate(sad, node);
@@ -181,7 +192,7 @@ static void sa_tick(struct xi_sad *sad, struct xi_sad_node *node, uint64_t now,
 
 void xi_sad_tick(struct xi_sad *sad, uint64_t now)
 {
-	struct xi_sad_round round = { 0 };
+	struct xi_sad_round round = {0};
 	uint32_t slot;
 
 	xi_sad_bury_again(sad);
@@ -193,7 +204,7 @@ void xi_sad_tick(struct xi_sad *sad, uint64_t now)
 
 void xi_sad_expire_now(struct xi_sad *sad, uint32_t sa_index)
 {
-	struct xi_sad_round round = { 0 };
+	struct xi_sad_round round = {0};
 
 	if (!xi_sad_rec(sad, sa_index))
 		return;

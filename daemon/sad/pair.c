@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Templates in transport mode under a selector for many hosts: each pair of hosts has SAs of its own, more
- * than a policy could list. They are found in the SAD by the packet's addresses; what a rekey does to flows
- * is worked out pair by pair.
+ * Templates in transport mode under a selector for many hosts: each pair of hosts has SAs of its
+ * own, more than a policy could list. They are found in the SAD by the packet's addresses; what a
+ * rekey does to flows is worked out pair by pair.
  */
 #include "sad/spd_priv.h"
 
@@ -16,7 +16,7 @@ static const uint8_t zero[16];
 
 struct xi_ends xi_ends_of(const struct xi_sa *sa)
 {
-	return (struct xi_ends){ .saddr = sa->saddr, .daddr = sa->id.daddr, .family = sa->id.family };
+	return (struct xi_ends){.saddr = sa->saddr, .daddr = sa->id.daddr, .family = sa->id.family};
 }
 
 bool xi_ends_fit(const struct xi_ends *ends, const struct xi_sa *sa)
@@ -25,10 +25,10 @@ bool xi_ends_fit(const struct xi_ends *ends, const struct xi_sa *sa)
 	       (!memcmp(sa->saddr, ends->saddr, 16) || !memcmp(sa->saddr, zero, 16));
 }
 
-static struct xi_pair_key pair_key(const uint8_t saddr[16], const uint8_t daddr[16], enum xi_family family,
-				   enum xi_proto proto)
+static struct xi_pair_key pair_key(const uint8_t saddr[16], const uint8_t daddr[16],
+				   enum xi_family family, enum xi_proto proto)
 {
-	struct xi_pair_key key = { .proto = proto, .family = family };
+	struct xi_pair_key key = {.proto = proto, .family = family};
 
 	memcpy(key.saddr, saddr, 16);
 	memcpy(key.daddr, daddr, 16);
@@ -40,13 +40,14 @@ const struct xi_sa *xi_pair_serve(const struct xi_sad *sad, const struct xi_poli
 				  const struct xi_ends *ends)
 {
 	/* the kernel's xfrm_state_find(): also those without source address */
-	const uint8_t *const sources[] = { ends->saddr, zero };
+	const uint8_t *const sources[] = {ends->saddr, zero};
 	const struct xi_sa *best = NULL;
 	uint64_t order = 0;
 	uint32_t i;
 
 	for (i = 0; i < 2; i++) {
-		struct xi_pair_key key = pair_key(sources[i], ends->daddr, ends->family, tmpl->id.proto);
+		struct xi_pair_key key =
+			pair_key(sources[i], ends->daddr, ends->family, tmpl->id.proto);
 		struct xi_pair_iter it;
 		struct xi_sad_node *node;
 
@@ -63,13 +64,14 @@ const struct xi_sa *xi_pair_serve(const struct xi_sad *sad, const struct xi_poli
 }
 
 struct members {
-	struct xi_sad_node **nodes;  /* newest first */
+	struct xi_sad_node **nodes; /* newest first */
 	uint32_t n, room;
 };
 
 static int by_order(const void *a, const void *b)
 {
-	const struct xi_sad_node *x = *(struct xi_sad_node *const *)a, *y = *(struct xi_sad_node *const *)b;
+	const struct xi_sad_node *x = *(struct xi_sad_node *const *)a,
+				 *y = *(struct xi_sad_node *const *)b;
 
 	return (x->order < y->order) - (x->order > y->order);
 }
@@ -86,7 +88,8 @@ static bool members_get(struct xi_sad *sad, struct xi_sad_node *node, struct mem
 	for (node = xi_pair_first(&it, sad, &key); node; node = xi_pair_next(&it)) {
 		if (m->n == m->room) {
 			uint32_t room = m->room ? 2 * m->room : 16;
-			struct xi_sad_node **nodes = realloc(m->nodes, room * sizeof(struct xi_sad_node *));
+			struct xi_sad_node **nodes =
+				realloc(m->nodes, room * sizeof(struct xi_sad_node *));
 
 			if (!nodes)
 				return false;
@@ -150,7 +153,8 @@ static bool member_covered(const struct members *m, const bool *chosen, uint32_t
 }
 
 /* Does the newly chosen i-th take some flows of older ones that stay chosen? */
-static bool member_divides(const struct xi_spd *spd, const struct members *m, const bool *chosen, uint32_t i)
+static bool member_divides(const struct xi_spd *spd, const struct members *m, const bool *chosen,
+			   uint32_t i)
 {
 	const struct xi_sa *sa = member_sa(m, i);
 	uint32_t j;
@@ -200,7 +204,7 @@ static bool members_update(struct xi_spd *spd, const struct members *m)
 
 bool xi_pairs_update(struct xi_spd *spd)
 {
-	struct members m = { 0 };
+	struct members m = {0};
 	bool disturbs = false;
 
 	while (spd->sad->tables.news) {

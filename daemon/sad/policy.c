@@ -28,7 +28,10 @@ static int selector_check(const struct xi_selector *sel, const char **why)
 	return 0;
 }
 
-/* prev: family of what the template is applied to; then of what comes out (validate_tmpl() of the kernel). */
+/*
+ * prev: family of what the template is applied to; then of what comes out (validate_tmpl() of the
+ * kernel).
+ */
 static int tmpl_check(const struct xi_tmpl *tmpl, enum xi_family *prev, const char **why)
 {
 	if (tmpl->id.proto != XI_ESP && tmpl->id.proto != XI_AH) {
@@ -130,7 +133,8 @@ bool xi_tmpl_with_ends(const struct xi_policy *policy, uint32_t t, struct xi_tmp
 	if (inside) {
 		memcpy(tmpl->saddr, inside->saddr, 16);
 		memcpy(tmpl->id.daddr, inside->id.daddr, 16);
-		return !inside->optional && addr_given(inside->saddr) && addr_given(inside->id.daddr);
+		return !inside->optional && addr_given(inside->saddr) &&
+		       addr_given(inside->id.daddr);
 	}
 	memcpy(tmpl->saddr, policy->sel.saddr, 16);
 	memcpy(tmpl->id.daddr, policy->sel.daddr, 16);

@@ -15,7 +15,8 @@
 
 static const uint8_t zero[16];
 
-bool xi_sa_serves(const struct xi_policy *policy, const struct xi_tmpl *tmpl, const struct xi_sa *sa)
+bool xi_sa_serves(const struct xi_policy *policy, const struct xi_tmpl *tmpl,
+		  const struct xi_sa *sa)
 {
 	return sa->id.proto == tmpl->id.proto && sa->mode == tmpl->mode &&
 	       (!tmpl->id.spi || tmpl->id.spi == sa->id.spi) &&
@@ -27,13 +28,13 @@ bool xi_sa_serves(const struct xi_policy *policy, const struct xi_tmpl *tmpl, co
 static bool sa_fits(const struct xi_policy *policy, const struct xi_tmpl *tmpl,
 		    const struct xi_sa *sa)
 {
-	const struct xi_ends ends = { tmpl->saddr, tmpl->id.daddr, tmpl->family };
+	const struct xi_ends ends = {tmpl->saddr, tmpl->id.daddr, tmpl->family};
 
 	if (!xi_sa_serves(policy, tmpl, sa) || !xi_selector_overlaps(&policy->sel, &sa->sel))
 		return false;
-	return sa->mode == XI_TRANSPORT ? xi_ends_fit(&ends, sa)
-					: !memcmp(tmpl->saddr, zero, 16) ||
-						  !memcmp(tmpl->saddr, sa->saddr, 16);
+	return sa->mode == XI_TRANSPORT
+		       ? xi_ends_fit(&ends, sa)
+		       : !memcmp(tmpl->saddr, zero, 16) || !memcmp(tmpl->saddr, sa->saddr, 16);
 }
 
 /* An SA whose selector a newer one covers gets no flow any more. */
@@ -96,7 +97,7 @@ struct xi_spd_choice *xi_choice_of(const struct xi_spd *spd, uint32_t sa_index)
 	struct xi_spd_choice *choice = &spd->choices[XI_SA_SLOT(sa_index)];
 
 	if (choice->sa_index != sa_index)
-		*choice = (struct xi_spd_choice){ .sa_index = sa_index };
+		*choice = (struct xi_spd_choice){.sa_index = sa_index};
 	return choice;
 }
 
@@ -125,7 +126,7 @@ void xi_choices_count(struct xi_spd *spd, const struct xi_spd_pub *old,
 {
 	uint32_t t;
 
-	for (t = 0; new && t < XI_PATH_MAX; t++)
+	for (t = 0; new &&t < XI_PATH_MAX; t++)
 		choices_gain(spd, &new->choices[t]);
 	for (t = 0; old && t < XI_PATH_MAX; t++)
 		choices_lose(spd, &old->choices[t]);
@@ -189,7 +190,8 @@ bool xi_choices_disturb(const struct xi_spd *spd, const struct xi_spd_pub *old,
 	uint32_t t;
 
 	for (t = 0; t < XI_PATH_MAX; t++)
-		if (choices_disturb(spd, &new->p.policy.tmpls[t], &old->choices[t], &new->choices[t]))
+		if (choices_disturb(spd, &new->p.policy.tmpls[t], &old->choices[t],
+				    &new->choices[t]))
 			return true;
 	return false;
 }
@@ -201,8 +203,9 @@ void xi_choices_mark(struct xi_spd *spd, const struct xi_spd_pub *pub)
 	for (t = 0; pub && t < XI_PATH_MAX; t++)
 		for (i = 0; i < pub->choices[t].n; i++)
 			if (xi_sad_rec(spd->sad, pub->choices[t].sas[i]))
-				xi_sad_set_superseded(spd->sad, pub->choices[t].sas[i],
-						      !xi_choice_of(spd, pub->choices[t].sas[i])->policies);
+				xi_sad_set_superseded(
+					spd->sad, pub->choices[t].sas[i],
+					!xi_choice_of(spd, pub->choices[t].sas[i])->policies);
 }
 
 /* A pub with the SAs of now; NULL when they are those that node has. */

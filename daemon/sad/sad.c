@@ -15,6 +15,7 @@ int xi_sad_create(struct xi_sad **out, const struct xi_sad_config *config,
 		return -ENOMEM;
 	sad->store = *store;
 	sad->carries = config->carries;
+	sad->df = config->df;
 	if (config->state_dir) {
 		sad->state_dir = strdup(config->state_dir);
 		if (!sad->state_dir)
@@ -109,6 +110,7 @@ void xi_sad_publish(struct xi_sad *sad, struct xi_sad_node *node, struct xi_sa_r
 	node->rec = rec;
 	xi_sender_add(sad, node);
 	rcu_assign_pointer(sad->slots.recs[XI_SA_SLOT(node->sa_index)], rec);
+	__atomic_store_n(&node->known, rec && !(rec->sa.life & XI_SA_LARVAL), __ATOMIC_RELEASE);
 }
 
 void xi_sad_changed(struct xi_sad *sad, const struct xi_sa_rec *old, const struct xi_sa_rec *new)

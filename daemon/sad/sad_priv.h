@@ -49,14 +49,16 @@ struct xi_sad_link {
 
 /* The control thread's view of one SA; lives as long as the SA has its slot. */
 struct xi_sad_node {
+	/* all that a worker's look-up by id needs, close together */
+	struct cds_lfht_node by_id;
 	struct xi_sa_id id;
 	uint32_t sa_index;
+	bool known;                  /* atomic; not larval, not deleted */
 	uint64_t dies;               /* larval: seconds since the epoch */
 	struct xi_sa_rec *rec; /* as published; NULL: deleted, the store still has to forget it */
 	struct xi_reserve *reserve;  /* SAs from a file */
 	struct xi_sad_node *doomed;  /* next in a list of SAs that go */
 	struct xi_sad_link links[XI_CHAIN_MAX];
-	struct cds_lfht_node by_id;
 	struct cds_lfht_node by_pair; /* in transport mode */
 	uint64_t order;              /* by which it became known: newer ones have a higher one */
 	bool paired;
@@ -106,6 +108,7 @@ struct xi_sad {
 	struct xi_store store;
 	char *state_dir;
 	bool (*carries)(const struct xi_sa *sa, const char **why);
+	enum xi_df df;
 	struct xi_sad_listener listeners[XI_SAD_LISTENERS];
 	unsigned int nlisteners;
 	struct xi_sad_events events;

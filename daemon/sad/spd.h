@@ -82,6 +82,8 @@ enum xi_action xi_spd_get_default(const struct xi_spd *spd, enum xi_dir dir);
 void xi_spd_sas_changed(struct xi_spd *spd);
 /* The host's own addresses changed. addrs is copied. */
 int xi_spd_set_local(struct xi_spd *spd, const struct xi_addr *addrs, uint32_t n);
+/* Called after they did; one listener. */
+void xi_spd_on_local(struct xi_spd *spd, void (*changed)(void *arg), void *arg);
 /* Called before old snapshots are freed, in place of synchronize_rcu; tests set none. */
 void xi_spd_on_sync(struct xi_spd *spd, void (*sync)(void *arg), void *arg);
 

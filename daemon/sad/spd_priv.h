@@ -87,6 +87,8 @@ struct xi_spd {
 	unsigned int nproto, nports; /* policies that look at protocol, at ports */
 	void (*sync)(void *arg);
 	void *sync_arg;
+	void (*local_changed)(void *arg);
+	void *local_arg;
 };
 
 /* Between which addresses an SA works. */

@@ -192,8 +192,16 @@ int xi_spd_set_local(struct xi_spd *spd, const struct xi_addr *addrs, uint32_t n
 		free(local);
 	} else {
 		free(old);
+		if (spd->local_changed)
+			spd->local_changed(spd->local_arg);
 	}
 	return err;
+}
+
+void xi_spd_on_local(struct xi_spd *spd, void (*changed)(void *arg), void *arg)
+{
+	spd->local_changed = changed;
+	spd->local_arg = arg;
 }
 
 void xi_spd_on_sync(struct xi_spd *spd, void (*sync)(void *arg), void *arg)

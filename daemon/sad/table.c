@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* SAs by what a packet shows of them, for workers without a lock: by id, and in transport mode by their addresses. */
+/*
+ * SAs by what a packet shows of them, for workers without a lock: by id, and in transport mode by
+ * their addresses.
+ */
 #include "sad/sad_priv.h"
 
 #include <errno.h>
@@ -17,7 +20,10 @@ static uint64_t fold(uint64_t a, uint64_t b)
 	return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-/* Multiply and fold under secret seeds: a peer chooses SPIs, and must not be able to choose buckets. */
+/*
+ * Multiply and fold under secret seeds: a peer chooses SPIs, and must not be able to choose
+ * buckets.
+ */
 static unsigned long hash_words(const struct xi_sad_tables *t, const uint64_t w[6])
 {
 	uint64_t h = fold(w[0] ^ t->seeds[0], w[1] ^ t->seeds[1]);
@@ -28,7 +34,7 @@ static unsigned long hash_words(const struct xi_sad_tables *t, const uint64_t w[
 
 static unsigned long id_hash(const struct xi_sad *sad, const struct xi_sa_id *id)
 {
-	uint64_t w[6] = { 0 };
+	uint64_t w[6] = {0};
 
 	memcpy(w, id, sizeof(*id));
 	return hash_words(&sad->tables, w);
@@ -36,7 +42,7 @@ static unsigned long id_hash(const struct xi_sad *sad, const struct xi_sa_id *id
 
 static unsigned long pair_hash(const struct xi_sad *sad, const struct xi_pair_key *key)
 {
-	uint64_t w[6] = { 0 };
+	uint64_t w[6] = {0};
 
 	memcpy(w, key, sizeof(*key));
 	return hash_words(&sad->tables, w);
@@ -61,7 +67,8 @@ static struct xi_sad_node *node_of(struct cds_lfht_node *by_id)
 	return caa_container_of(by_id, struct xi_sad_node, by_id);
 }
 
-void xi_tables_free(struct xi_sad *sad, void (*node_free)(struct xi_sad *sad, struct xi_sad_node *node))
+void xi_tables_free(struct xi_sad *sad,
+		    void (*node_free)(struct xi_sad *sad, struct xi_sad_node *node))
 {
 	struct xi_sad_tables *t = &sad->tables;
 	struct cds_lfht_node *by_id;
@@ -98,9 +105,8 @@ struct xi_sad_node *xi_sad_node(const struct xi_sad *sad, const struct xi_sa_id 
 uint32_t xi_sad_lookup(const struct xi_sad *sad, const struct xi_sa_id *id)
 {
 	const struct xi_sad_node *node = xi_sad_node(sad, id);
-	const struct xi_sa_rec *rec = node ? xi_sad_rec(sad, node->sa_index) : NULL;
 
-	return rec && !(rec->sa.life & XI_SA_LARVAL) ? node->sa_index : 0;
+	return node && __atomic_load_n(&node->known, __ATOMIC_ACQUIRE) ? node->sa_index : 0;
 }
 
 void xi_table_add(struct xi_sad *sad, struct xi_sad_node *node)
@@ -116,7 +122,7 @@ void xi_table_del(struct xi_sad *sad, struct xi_sad_node *node)
 
 static struct xi_pair_key pair_key(const struct xi_sa *sa)
 {
-	struct xi_pair_key key = { .proto = sa->id.proto, .family = sa->id.family };
+	struct xi_pair_key key = {.proto = sa->id.proto, .family = sa->id.family};
 
 	memcpy(key.saddr, sa->saddr, 16);
 	memcpy(key.daddr, sa->id.daddr, 16);

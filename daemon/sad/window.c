@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Slots of sa_window, for the replay windows that do not fit into sa_state: runs of 1, 2, 4, 8 or 16 in a
- * row, each beginning at a multiple of its length. A chunk is as many slots as the largest run; a run is taken
- * out of the smallest free one that is long enough, so that large ones are not broken up in vain.
+ * Slots of sa_window, for the replay windows that do not fit into sa_state: runs of 1, 2, 4, 8 or
+ * 16 in a row, each beginning at a multiple of its length. A chunk is as many slots as the largest
+ * run; a run is taken out of the smallest free one that is long enough, so that large ones are not
+ * broken up in vain.
  */
 #include "sad/sad_priv.h"
 
@@ -11,7 +12,7 @@
 #include <string.h>
 
 #define CHUNK XI_WINDOW_RUN
-#define ORDERS 5                 /* 1 << 0 to 1 << 4 */
+#define ORDERS 5 /* 1 << 0 to 1 << 4 */
 #define NONE UINT8_MAX
 
 _Static_assert(CHUNK == 1 << (ORDERS - 1), "the largest run is a chunk");
@@ -134,7 +135,8 @@ void xi_window_give(struct xi_sad *sad, const struct xi_sa *sa)
 	uint32_t slot = sa->window_slot;
 
 	if (slot != XI_NO_SLOT)
-		sad->windows.chunks[slot / CHUNK] |= run_mask(window_order(sa->replay_window), slot % CHUNK);
+		sad->windows.chunks[slot / CHUNK] |=
+			run_mask(window_order(sa->replay_window), slot % CHUNK);
 }
 
 int xi_window_claim(struct xi_sad *sad, const struct xi_sa *sa)

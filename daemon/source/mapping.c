@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* MAPPINGs that were told: every packet that a NAT has mapped anew shows the change, the key manager
- * hears of it once. */
+/*
+ * MAPPINGs that were told: every packet that a NAT has mapped anew shows the change, the key
+ * manager hears of it once.
+ */
 #include "source/server_int.h"
 
 #include <string.h>
 #include <time.h>
 
-/* One that nobody acted upon (the key manager was not there, say) is told again after so many seconds. */
+/* Seconds after which one that nobody has acted upon is told again. */
 #define AGAIN 10
 
 static bool is_told(const struct xi_mapping *m, const uint8_t saddr[16], uint16_t sport)
@@ -47,7 +49,8 @@ void xi_xfrm_server_mapping(struct xi_xfrm_server *server, const struct xi_sa_re
 		return;
 	}
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	if (m->handle == sa->sa_index && m->until > (uint64_t)now.tv_sec && is_told(m, saddr, sport))
+	if (m->handle == sa->sa_index && m->until > (uint64_t)now.tv_sec &&
+	    is_told(m, saddr, sport))
 		return;
 	m->handle = sa->sa_index;
 	memcpy(m->saddr, saddr, sizeof(m->saddr));

@@ -22,9 +22,9 @@
 #define XI_XFRM_SOCK_MIN 10
 
 /*
- * Longest message to a client: an SA with a replay window of 65536 packets, that is 8 KiB of bitmap.
- * charon's receive buffer has 4096 bytes; it can neither make nor ask for such an SA, and nothing else is
- * as long as that.
+ * Longest message to a client: an SA with a replay window of 65536 packets, that is 8 KiB of
+ * bitmap. charon's receive buffer has 4096 bytes: it has no room to ask for such a window, and
+ * nothing else is as long as that.
  */
 #define XI_XFRM_REPLY_MAX 12288
 #define XI_XFRM_ERROR_MAX 4096

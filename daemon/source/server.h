@@ -33,8 +33,8 @@ void xi_xfrm_server_acquire(struct xi_xfrm_server *server, const struct xi_flow 
 			    const struct xi_policy *policy);
 
 /*
- * A verified packet of `rec`, an SA of ESP in UDP, came from another address or port (host order) than
- * the SA says: tells the key managers (MAPPING), once a change; they may then change the SA.
+ * A verified packet of `rec`, an SA of ESP in UDP, came from another address or port (host order)
+ * than the SA says: tells the key managers (MAPPING), once a change; they may then change the SA.
  */
 void xi_xfrm_server_mapping(struct xi_xfrm_server *server, const struct xi_sa_rec *rec,
 			    const uint8_t saddr[16], uint16_t sport);

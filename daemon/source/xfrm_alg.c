@@ -42,7 +42,7 @@ static int esp_presence(const struct presence *has, struct xi_extack *ack)
 	return 0;
 }
 
-/* The kernel has no AEAD in AH. We have AES-GMAC (RFC 4543 section 3), which aead_get() insists on. */
+/* The kernel has no AEAD in AH. Here there is one, AES-GMAC (RFC 4543): aead_get() sees to that. */
 static int ah_presence(const struct presence *has, struct xi_extack *ack)
 {
 	if (has->crypt || has->comp || has->tfcpad || (has->aead && has->auth))

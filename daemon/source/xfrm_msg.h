@@ -121,8 +121,8 @@ void xi_xfrm_put_acquire(struct xi_nlmsg *msg, const struct xi_flow *flow,
 			 const struct xi_policy *policy, uint32_t seq);
 
 /*
- * MAPPING: verified packets of this SA of ESP in UDP come from another address or port (host order) than
- * it says (RFC 3947 section 2).
+ * MAPPING: verified packets of this SA of ESP in UDP come from another address or port (host
+ * order) than it says.
  */
 void xi_xfrm_put_mapping(struct xi_nlmsg *msg, const struct xi_sa_rec *rec,
 			 const uint8_t new_saddr[16], uint16_t new_sport);

@@ -270,7 +270,7 @@ static void ack_tlvs_put(struct xi_nlmsg *msg, const struct xi_extack *ack)
 void xi_xfrm_put_error(struct xi_nlmsg *msg, const struct nlmsghdr *req, uint32_t portid, int err,
 		       bool cap, const struct xi_extack *ack)
 {
-	size_t room = XI_XFRM_ERROR_MAX - NLMSG_HDRLEN - sizeof(int) - sizeof(struct xi_extack) - 64;
+	size_t room = XI_XFRM_ERROR_MAX - sizeof(struct nlmsgerr) - sizeof(struct xi_extack) - 64;
 	bool capped = !err || cap || req->nlmsg_len > room;
 	size_t echo = capped ? sizeof(*req) : req->nlmsg_len;
 	struct nlmsgerr *e;

@@ -347,13 +347,16 @@ static void template_seal(struct template *t, uint32_t sa)
 			      .tailroom = 1664 };
 	const struct xi_sa_ctx *ctx =
 		xi_slots_find(&bed.slots, bed.handles[sa], bed.slot_of[sa]);
+	struct xi_frame frame;
 	struct xi_aead_job job;
 	enum xi_reason why;
 	uint64_t seq;
 
 	memcpy(pkt.data, t->data + ETH, pkt.len);
-	if (xi_seq_take(ctx, 1, &seq, &why) != 1 || test_prepare(ctx, seq, &pkt, &job))
+	if (xi_seq_take(ctx, 1, &seq, &why) != 1 ||
+	    xi_esp_frame(ctx, seq, UINT32_MAX, &pkt, &frame))
 		die("cannot make an ESP packet");
+	xi_esp_out_job(ctx, &frame, &job);
 	real_engine->seal(bed.w->crypto, &job, 1);
 	memcpy(t->data + ETH, pkt.data, pkt.len);
 	t->len = ETH + pkt.len;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * libFuzzer target for AH. The first two bytes choose the SA and what is done; the rest is either a packet as
- * it comes from the wire, or options or extension headers and a payload of somebody who has the key (sealed
- * here, so that what lies behind the ICV is reached), or a packet to seal. ICVs are OpenSSL's own.
+ * libFuzzer target for AH. The first two bytes choose the SA and what is done; the rest is either a
+ * packet as it comes from the wire, or options or extension headers and a payload of somebody who
+ * has the key (sealed here, so that what lies behind the ICV is reached), or a packet to seal. ICVs
+ * are OpenSSL's own.
  */
 #include "fuzz.h"
 
@@ -30,8 +31,8 @@ struct fuzz_sa {
 static const uint8_t key[32] = "the fuzzer has this key";
 
 /*
- * Bits 2 to 7 of the first byte: family, ESN, mode, one family inside, DSCP, padding. Of the second: the
- * algorithm (AES-GMAC, HMAC-SHA-256 or -1) and ECN.
+ * Bits 2 to 7 of the first byte: family, ESN, mode, one family inside, DSCP, padding. Of the
+ * second: the algorithm (AES-GMAC, HMAC-SHA-256 or -1) and ECN.
  */
 static void sa_make(struct fuzz_sa *f, uint8_t bits, uint8_t alg)
 {
@@ -157,7 +158,10 @@ static void run_wire(struct fuzz_sa *f, struct fuzz_in *in)
 	fuzz_buf_free(&buf);
 }
 
-/* IP header, and AH behind it, around what the fuzzer says of options, extension headers, AH and payload. */
+/*
+ * IP header, and AH behind it, around what the fuzzer says of options, extension headers, AH and
+ * payload.
+ */
 static size_t build(const struct fuzz_sa *f, uint8_t *ip, uint8_t next, struct fuzz_in *in)
 {
 	size_t at = fuzz_header(ip, f->ctx.family == 6, IPPROTO_AH, in), len;
@@ -230,14 +234,16 @@ static void run_outbound(struct fuzz_sa *f, struct fuzz_in *in, bool fitted)
 		if (!routed) {
 			require(!open_packet(f, &pkt, true));
 			require(pkt.len <= size);
-			if (f->ctx.transport && f->ctx.family == 4) /* and its checksum, which may have been wrong */
+			/* but for its checksum, which may have been wrong */
+			if (f->ctx.transport && f->ctx.family == 4)
 				memcpy(data + 10, pkt.data + 10, 2);
 			require(!memcmp(pkt.data, data, pkt.len));
 		} else {
 			open_packet(f, &pkt, false);
 		}
 	} else {
-		require(pkt.data == buf.data + FRONT && pkt.len == size && !memcmp(pkt.data, data, size));
+		require(pkt.data == buf.data + FRONT && pkt.len == size);
+		require(!memcmp(pkt.data, data, size));
 	}
 	fuzz_buf_free(&buf);
 }

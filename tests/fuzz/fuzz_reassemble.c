@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * libFuzzer target for fragments. The first byte chooses the limits and what the rest is: packets as
- * they come from the wire, each behind two bytes that say its length; or fragments described in six
- * bytes each, whose payload is a function of packet and place, so that what becomes whole is known.
- * Every whole packet is cut again and put together by a second instance.
+ * libFuzzer target for fragments. The first byte chooses the limits and what the rest is: packets
+ * as they come from the wire, each behind two bytes that say its length; or fragments described in
+ * six bytes each, whose payload is a function of packet and place, so that what becomes whole is
+ * known. Every whole packet is cut again and put together by a second instance.
  */
 #include "fuzz.h"
 
@@ -34,12 +34,14 @@ static void *take(size_t len)
 
 static void bed_open(struct bed *b, uint8_t choice)
 {
-	static const uint32_t lens[] = { 128, 1500, 3840, LEN_MAX };
+	static const uint32_t lens[] = {128, 1500, 3840, LEN_MAX};
 	uint32_t len = lens[choice & 3];
 
 	memset(b, 0, sizeof(*b));
 	b->limits = (struct xi_reassembly_limits){
-		.packets = 1U << (choice >> 2 & 3), .packet_len = len, .timeout_ms = TIMEOUT,
+		.packets = 1U << (choice >> 2 & 3),
+		.packet_len = len,
+		.timeout_ms = TIMEOUT,
 		.bytes = (len + 1023) * (1 + (choice >> 4 & 3)),
 	};
 	require(!xi_reassembly_create(&b->r, &b->limits, b->counts));
@@ -73,7 +75,7 @@ static enum xi_reason bed_add(struct bed *b, const struct xi_pkt *pkt, struct xi
 /* Pieces of a packet, last first, become the same packet. */
 static void cut_and_mend(const uint8_t *ip, uint32_t len, uint8_t parts)
 {
-	struct xi_pkt pkt = { .data = (uint8_t *)ip, .len = len }, whole;
+	struct xi_pkt pkt = {.data = (uint8_t *)ip, .len = len}, whole;
 	uint32_t mtu = len / (1 + parts % 16), id = 1;
 	struct xi_fragments plan;
 	struct bed b;
@@ -85,10 +87,10 @@ static void cut_and_mend(const uint8_t *ip, uint32_t len, uint8_t parts)
 	if (n < 2 || plan.payload_at > XI_REASSEMBLY_HDR_MAX || plan.frag_off)
 		return;
 	bed_open(&b, 3);
-	whole = (struct xi_pkt){ .data = take(plan.len), .tailroom = plan.len };
+	whole = (struct xi_pkt){.data = take(plan.len), .tailroom = plan.len};
 	while (n-- > 0) {
 		uint8_t *piece = take(mtu);
-		struct xi_pkt p = { .data = piece };
+		struct xi_pkt p = {.data = piece};
 
 		p.len = xi_fragment_write(&plan, (uint32_t)n, piece, mtu);
 		require(p.len);
@@ -111,7 +113,7 @@ static struct xi_pkt spec_packet(const uint8_t *s)
 	uint32_t start = xi_get16(s + 1) % 1200 * 8, len = xi_get16(s + 3) % 2048, id = s[5];
 	bool v6 = s[0] & 1, more = s[0] & 2;
 	uint32_t hdr = v6 ? 48 : 20;
-	struct xi_pkt pkt = { .data = take(hdr + len), .len = hdr + len };
+	struct xi_pkt pkt = {.data = take(hdr + len), .len = hdr + len};
 
 	memset(pkt.data, 0, hdr);
 	pkt.data[0] = v6 ? 0x60 : 0x45;
@@ -138,7 +140,7 @@ static void run_specs(struct bed *b, const uint8_t *data, size_t size)
 {
 	for (; size >= SPEC_LEN; data += SPEC_LEN, size -= SPEC_LEN) {
 		uint32_t room = data[0] & 0x10 ? 600 : b->limits.packet_len;
-		struct xi_pkt whole = { .data = take(room), .tailroom = room };
+		struct xi_pkt whole = {.data = take(room), .tailroom = room};
 		struct xi_pkt pkt = spec_packet(data);
 
 		b->now += data[0] >> 5;
@@ -170,8 +172,8 @@ static void run_wire(struct bed *b, const uint8_t *data, size_t size)
 	while (size >= 2) {
 		uint32_t len = data[0], extra = data[1];
 		uint32_t room = b->limits.packet_len > len ? b->limits.packet_len : len;
-		struct xi_pkt pkt = { .len = len < size - 2 ? len : (uint32_t)size - 2 };
-		struct xi_pkt whole = { .data = take(room), .tailroom = room };
+		struct xi_pkt pkt = {.len = len < size - 2 ? len : (uint32_t)size - 2};
+		struct xi_pkt whole = {.data = take(room), .tailroom = room};
 
 		pkt.data = take(pkt.len);
 		memcpy(pkt.data, data + 2, pkt.len);

@@ -296,6 +296,23 @@ theirs tests/interop/ip_xfrm_linux.txt > "$work/theirs"
 ok "$(cases | wc -l) SAs are taken and printed, or refused, as by Linux" is "$(< "$work/ours")" "$(< "$work/theirs")"
 ok "of which most are taken" is "$(grep -c '^src' "$work/ours")" "$(($(cases | wc -l) - $(case_faults | wc -l)))"
 
+echo "# changes"
+moved() {
+	ip xfrm state "$1" $A spi 0x7101 reqid 5 mode tunnel replay-window 32 encap espinudp "$2" 4500 0.0.0.0 "${gcm[@]}"
+}
+moved add 40123
+tell send 7101 5 100 >/dev/null
+ok "an update moves the ports of an encapsulation" is "$(moved update 40124)" ""
+text=$(ip xfrm state get $A spi 0x7101)
+ok "as in Linux" has "$text" "	encap type espinudp sport 40124 dport 4500 addr 0.0.0.0"
+ok "and no number is used again" has "$text" "oseq 0x5"
+ip xfrm state allocspi src 192.0.2.3 dst 192.0.2.4 proto ah mode transport reqid 5 min 0x3100 max 0x3100 >/dev/null
+ok "an SPI of AH becomes an SA" is "$(ip xfrm state update src 192.0.2.3 dst 192.0.2.4 proto ah spi 0x3100 reqid 5 \
+	mode transport auth-trunc 'hmac(sha512)' "$(bits 512)" 256)" ""
+ok "with its algorithm" has "$(ip xfrm state get src 192.0.2.3 dst 192.0.2.4 proto ah spi 0x3100)" \
+	"	auth-trunc hmac(sha512) $(bits 512) 256"
+ip xfrm state flush
+
 echo "# what ip cannot say"
 said=$(LD_PRELOAD=$XIPSEC_PRELOAD python3 tests/interop/xfrm_raw.py 2>&1)
 ok "AES-GMAC in AH, windows of 65536 packets, ESN without any" is "$said" "ah-gmac 0

@@ -13,13 +13,12 @@ cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/uml_matrix.sh
 need_root
 need_tools ip ethtool jq
-matrix_carries bundle || tap_skip_all "xipsec does not carry bundles"
 
 matrix_up
 for esn in no-esn esn; do
 	for outer in 4 6; do
 		for inner in 4 6; do
-			matrix_group bundle $outer $inner $esn plain < <(bundle_rows)
+			matrix_group bundle $outer $inner $esn plain < <(bundle_rows $outer $inner)
 		done
 	done
 done

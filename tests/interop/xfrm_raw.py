@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""SAs that `ip xfrm state add` has no words for, by XFRM netlink; prints a name and an error number for each."""
+"""SAs that `ip xfrm state add` has no words for: prints a name and an error number for each."""
 import socket
 import struct
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* One SA of AH, built by hand, with ICVs by OpenSSL alone: nothing of the engines or of xi_sa_ctx_init(). */
+/*
+ * One SA of AH, built by hand, with ICVs by OpenSSL alone: nothing of the engines or of
+ * xi_sa_ctx_init().
+ */
 #ifndef XI_TEST_AH_SA_H
 #define XI_TEST_AH_SA_H
 

@@ -198,6 +198,7 @@ void alg_case_key(struct alg_case *c, const struct xi_engine *e)
 	assert_int_equal(e->key_new(&c->key, &c->raw, 1), 0);
 	assert_non_null(c->key);
 	c->job.key = c->key;
+	c->job.raw = NULL;
 }
 
 void alg_case_unkey(struct alg_case *c, const struct xi_engine *e)
@@ -205,6 +206,7 @@ void alg_case_unkey(struct alg_case *c, const struct xi_engine *e)
 	e->key_free(c->key);
 	c->key = NULL;
 	c->job.key = NULL;
+	c->job.raw = &c->raw;
 }
 
 static EVP_CIPHER *cipher_of(const struct alg_transform *t)

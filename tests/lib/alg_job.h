@@ -60,6 +60,7 @@ void alg_case_make(struct alg_case *c, const struct alg_transform *t, uint32_t l
  * bytes of it, or what AH covers first) and data. */
 void alg_case_set(struct alg_case *c, const uint8_t *head, uint32_t head_len, const uint8_t *clear,
 		  uint32_t len, bool esn);
+/* A job with a key has no use for the raw one, and does not get it. */
 void alg_case_key(struct alg_case *c, const struct xi_engine *e);
 void alg_case_unkey(struct alg_case *c, const struct xi_engine *e);
 /* OpenSSL's answer: c->sealed and c->icv, from c->clear and what is in the head. */

@@ -13,7 +13,7 @@ import struct
 import sys
 import time
 
-WAIT = 10               # seconds until an answer is lost
+WAIT = 20               # seconds until an answer is lost
 AT_ONCE = 16            # pings; packets in flight must fit every socket's default buffer
 # not in Python 3.11: <linux/in.h>, <linux/in6.h>, <linux/icmp.h>, <linux/icmpv6.h>
 SOL_RAW, ICMP_FILTER, ICMPV6_FILTER, IP_PKTINFO, IPV6_PKTINFO = 255, 1, 1, 8, 50
@@ -59,7 +59,7 @@ class Pinger:
             self.sock.setsockopt(SOL_RAW, ICMP_FILTER, ONLY_ECHO_REPLY)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         self.waiting = list(reversed(self.pings.values()))
-        self.running = set()
+        self.running, self.answered = set(), False
 
     def source(self, ping):
         if self.v6:
@@ -104,6 +104,7 @@ class Pinger:
         elif data[8:] != self.payload(ping):
             self.fail(ping, "the answer has other bytes")
         else:
+            self.answered = True
             ping.seq += 1
             self.send(ping)
 
@@ -118,6 +119,9 @@ class Pinger:
                 continue
             for ping in [p for p in self.running if time.monotonic() >= p.due]:
                 self.fail(ping, "no answer")
+                if not self.answered:       # of nobody: the others need not wait as long
+                    while self.waiting:
+                        self.fail(self.waiting.pop(), "not tried, as nobody answers")
 
 
 def main():

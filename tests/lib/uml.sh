@@ -43,9 +43,13 @@ uml_start() {
 	wait_for "$UML_BOOT_SECONDS" uml_settled "$UML_DIR/ready" && [ -s "$UML_DIR/ready" ]
 }
 
-# The file is there, or nobody is left to write it: a process that has ended has no command line.
+# The file is there, or nobody is left to write it.
 uml_settled() {
-	[ -s "$1" ] || ! read -r -d '' _ < "/proc/${xi_pids[uml]}/cmdline"
+	local stat=
+	[ ! -s "$1" ] || return 0
+	read -r stat 2> /dev/null < "/proc/${xi_pids[uml]}/stat"
+	stat=${stat##*) }
+	[[ -z $stat || $stat == Z* ]]
 }
 
 uml_up() {
@@ -56,9 +60,9 @@ uml_up() {
 		tap_done
 	fi
 	if ! uml_start >> "$XI_TMP/uml.log" 2>&1; then
-		tap_comment "$(tail -n 20 "$XI_TMP/uml.log")"
-		tap_comment "$(tail -n 40 "$UML_DIR/console")"
-		tap_skip_all "user-mode Linux does not boot here: $(head -n 1 "$UML_DIR/console")"
+		tap_comment "$(tail -q -n 40 "$XI_TMP/uml.log" "$UML_DIR/console")"
+		why=$(head -n 1 "$UML_DIR/console")
+		tap_skip_all "user-mode Linux does not boot here: ${why:-it ended without a word}"
 	fi
 	tap_check "user-mode Linux $(< "$UML_DIR/ready") on the wire" uml_config || tap_done
 }

@@ -13,19 +13,17 @@
 # Source tests/lib/uml.sh and tests/lib/peer.sh first.
 #
 #   matrix_up                               topology, kernel, daemon; skips the file or ends it when that cannot be
-#   esp_rows, ah_rows, bundle_rows          a row a line: SET|NAME|PROTOCOL WORDS[|PROTOCOL WORDS]; the second SA of a bundle
+#   esp_rows, ah_rows, bundle_rows O I      a row a line: SET|NAME|PROTOCOL WORDS[|PROTOCOL WORDS]; the second SA of a bundle
 #                                           is the outer one. @BITS in WORDS: that many bits of fresh key
 #   matrix_group MODE OUTER INNER ESN ENCAP rows on stdin. MODE: tunnel, transport, bundle; OUTER, INNER: 4 or 6; ESN: esn or
 #                                           no-esn; ENCAP: udp or plain. One result a row: passed when each echo of each
 #                                           size was answered, whoever asked, and each SA counted each packet at both ends
 #   matrix_carries SET                      is it in XI_MATRIX?
 #
-# XI_MATRIX: the sets of rows, and the modes, that are run; the others wait for xipsec to carry them. XI_MATRIX=all: all.
+# XI_MATRIX: the sets of rows, modes and encap (in UDP) that are run; all of them unless told otherwise.
 
-MATRIX_NOW="gcm cbc tunnel"
-MATRIX_ALL="$MATRIX_NOW gcm-short ccm chacha gmac ctr null cmac transport encap ah bundle"
-XI_MATRIX=${XI_MATRIX:-$MATRIX_NOW}
-[ "$XI_MATRIX" != all ] || XI_MATRIX=$MATRIX_ALL
+MATRIX_ALL="gcm gcm-short cbc ccm chacha gmac ctr null cmac tunnel transport encap ah bundle ah-atomic"
+XI_MATRIX=${XI_MATRIX:-$MATRIX_ALL}
 MATRIX_ROWS_MAX=99
 # 1500 bytes inside fit with any transform around them
 # shellcheck disable=SC2034
@@ -88,9 +86,12 @@ ah_rows() {
 	done < <(auth_rows)
 }
 
+# bundle_rows OUTER INNER. Linux 6.1 sends IPv4 in IPv6 in fragments of 1280 bytes at most, and what fits as an atomic fragment
+# (RFC 6946); of AH in one of these, its own receiver takes the fragment header into the ICV.
 bundle_rows() {
-	local gcm="esp aead rfc4106(gcm(aes)) @160 128" ah="ah auth-trunc hmac(sha256) @256 128"
+	local gcm="esp aead rfc4106(gcm(aes)) @160 128" ah="ah auth-trunc hmac(sha256) @256 128" set="ah"
 	local cbc="esp enc cbc(aes) @128 auth-trunc hmac(sha256) @256 128"
+	[ "$1$2" != 64 ] || set="ah-atomic"
 	cat <<- END
 		bundle|ESP aes-gcm-128 in ESP aes-gcm-128|$gcm|$gcm
 		bundle|ESP aes-gcm-128 in ESP aes-cbc-128 hmac-sha256-128|$gcm|$cbc
@@ -98,9 +99,9 @@ bundle_rows() {
 		bundle|ESP aes-cbc-128 hmac-sha256-128 in the same|$cbc|$cbc
 		ah|AH hmac-sha256-128 in ESP aes-gcm-128|$ah|$gcm
 		ah|AH hmac-sha256-128 in ESP aes-cbc-128 hmac-sha256-128|$ah|$cbc
-		ah|ESP aes-gcm-128 in AH hmac-sha256-128|$gcm|$ah
-		ah|ESP aes-cbc-128 hmac-sha256-128 in AH hmac-sha256-128|$cbc|$ah
-		ah|AH hmac-sha256-128 in AH hmac-sha256-128|$ah|$ah
+		$set|ESP aes-gcm-128 in AH hmac-sha256-128|$gcm|$ah
+		$set|ESP aes-cbc-128 hmac-sha256-128 in AH hmac-sha256-128|$cbc|$ah
+		$set|AH hmac-sha256-128 in AH hmac-sha256-128|$ah|$ah
 	END
 }
 
@@ -216,15 +217,14 @@ row_layers() {
 	[ "${mx[mode]}" != bundle ] || mode[l]=tunnel
 }
 
-# fresh WORDS: in words, with new keys in the place of each @BITS
+# fresh WORDS: in words, with a key of keys in the place of each @BITS
 fresh() {
 	local bits
 	words=$1
 	while [[ $words == *@* ]]; do
 		bits=${words#*@}
 		bits=${bits%% *}
-		words=${words/@$bits/0x${keys:0:bits / 4}}
-		keys=${keys:bits / 4}
+		words=${words/@$bits/0x${keys[used++]:0:bits / 4}}
 	done
 }
 
@@ -247,9 +247,9 @@ sa_options() {
 
 # group_sas: a line an SA, the row's number before it; the same for both ends
 group_sas() {
-	local row l dir ends spi options words algs proto mode keys
-	# at most 2 SAs of 2 x 512 bits each way
-	keys=$(od -A n -v -t x1 -N $((${#mx_names[@]} * 1024)) /dev/urandom | tr -d ' \n')
+	local row l dir ends spi options words algs proto mode keys used=0
+	# of 512 bits, at most two for an SA and four SAs for a row
+	mapfile -t keys < <(od -A n -v -t x1 -w64 -N $((${#mx_names[@]} * 8 * 64)) /dev/urandom | tr -d ' ')
 	for row in "${!mx_names[@]}"; do
 		row_layers "$row"
 		for l in "${!algs[@]}"; do
@@ -423,7 +423,7 @@ group_exchange() {
 	errors=${said##*----}
 	said=${said#*----}
 	judge_packets "the kernel" "${said%%----*}" || group_complain
-	wait_for 2 gw_counted || group_complain
+	wait_for 5 gw_counted || group_complain
 }
 
 group_report() {
@@ -438,8 +438,19 @@ group_report() {
 	done
 }
 
+# gw_dropped_none BEFORE: the sum of all drops is what it was; else says what happened, by reason
+gw_dropped_none() {
+	local now
+	now=$(gw_drops)
+	[ "$now" != "$1" ] || return 0
+	echo "$((now - $1)) packets; since its start:"
+	gwctl gw1 xipsec stats
+	return 1
+}
+
 matrix_group() {
 	local errors errors_before=${matrix_errors:-} drops_before
+	matrix_carries "$1" && { [ "$5" != udp ] || matrix_carries encap; } || return 0
 	group_set "$@"
 	group_read || return 0
 	drops_before=$(gw_drops)
@@ -447,5 +458,5 @@ matrix_group() {
 	group_report
 	matrix_errors=$errors
 	tap_is "${mx[name]}: no error in the kernel" "$errors" "$errors_before"
-	tap_is "${mx[name]}: no drop in xipsec" "$(gw_drops)" "$drops_before"
+	tap_check "${mx[name]}: no drop in xipsec" gw_dropped_none "$drops_before"
 }

@@ -146,12 +146,12 @@ errors() {
 	says "an SA that is not: ESRCH on delete" 2 "RTNETLINK answers: No such process" xfrm state delete src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x9000
 	says "ESRCH on get" 2 "RTNETLINK answers: No such process" xfrm state get src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x9000
 	says "ESRCH on update" 2 "No such process" xfrm state update $new aead "$gcm" "$(sa_key 1)" 128
-	says "EINVAL says what: key length" 2 "Error: rfc4106(gcm(aes)) takes a key of 160, 224 or 288 bits" xfrm state add $new aead "$gcm" 0x0102030405 128
+	says "EINVAL says what: key length" 2 "Error: rfc4106(gcm(aes)) takes a key of 128, 192 or 256 bits and 32 of salt" xfrm state add $new aead "$gcm" 0x0102030405 128
 	says "EINVAL says what: reserved SPI" 2 "SPI 255 is reserved" xfrm state add ${new/0x9000/0xff} aead "$gcm" "$(sa_key 1)" 128
-	says "an algorithm that is not carried: AES-CCM" 2 "Error: Requested AEAD algorithm not found" xfrm state add $new aead 'rfc4309(ccm(aes))' "$(sa_key 1)" 128
+	says "an algorithm that is not carried: GCM of another cipher" 2 "Error: Requested AEAD algorithm not found" xfrm state add $new aead 'rfc4106(gcm(sm4))' "$(sa_key 1)" 128
 	says "AES-CBC without integrity" 2 "Error: encryption without integrity is not carried" xfrm state add $new enc 'cbc(aes)' 0x00112233445566778899aabbccddeeff
-	says "a protocol that is not carried: AH" 2 "Error: only ESP is carried." xfrm state add ${new/esp/ah} auth 'hmac(sha256)' 0x01
-	says "a mode that is not carried: transport" 2 "Error: only tunnel mode is carried." xfrm state add ${new/tunnel/transport} aead "$gcm" "$(sa_key 1)" 128
+	says "a protocol that is not carried: IPComp" 2 "Error: IPComp is not carried: only ESP and AH are." xfrm state add ${new/esp/comp} comp deflate
+	says "a mode that is not carried: BEET" 2 "Error: only tunnel and transport mode are carried." xfrm state add ${new/tunnel/beet} aead "$gcm" "$(sa_key 1)" 128
 	says "a policy that is there: EEXIST" 2 "RTNETLINK answers: File exists" xfrm policy add src 10.1.1.0/24 dst 10.1.2.0/24 dir out
 	says "a policy that is not: ENOENT" 2 "RTNETLINK answers: No such file or directory" xfrm policy delete src 10.9.1.0/24 dst 10.1.2.0/24 dir out
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* AH against packets made by others; its lengths, its place, and what comes out of it. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -137,7 +138,7 @@ static void shared_vector(const json_t *v)
 		     gmac ? XI_AUTH_NONE : XI_AUTH_HMAC_SHA256, XFRM_STATE_ALIGN4);
 	t.ctx.spi_be = htonl((uint32_t)strtoul(vec_str(v, "spi"), NULL, 16));
 	assert_int_equal(t.ctx.icv_len * 8, vec_int(v, "icv_bits"));
-	assert_int_equal(vec_hex(v, gmac ? "enc_key" : "auth_key", t.key, sizeof(t.key)), t.key_len);
+	t.key_len = vec_hex(v, gmac ? "enc_key" : "auth_key", t.key, sizeof(t.key));
 	if (gmac)
 		vec_hex(v, "salt", t.ctx.salt, sizeof(t.ctx.salt));
 	if (tunnel)
@@ -221,7 +222,8 @@ static void random_packets_go_there_and_back(void **state)
 		if (transport)
 			inner = outer;
 		test_ah_init(&t, outer, transport, turn / 8 % AUTHS,
-			     (turn & 16 ? XFRM_STATE_ESN : 0) | (turn & 32 ? XFRM_STATE_ALIGN4 : 0));
+			     (turn & 16 ? XFRM_STATE_ESN : 0) |
+				     (turn & 32 ? XFRM_STATE_ALIGN4 : 0));
 		random_packet(clear, inner, len);
 		test_pkt_set(&p, clear, len);
 		assert_int_equal(test_ah_seal(&t, seq, &p.pkt), XI_NONE);
@@ -415,9 +417,10 @@ static void nothing_grows_beyond_65535(void **state)
 
 			pkt = (struct xi_pkt){ buf + 128, len, 128, sizeof(buf) - 128 - len };
 			if (v6)
-				test_inner6(pkt.data, (uint16_t)len, 0), put16(pkt.data + 4, len - 40);
+				test_inner6(pkt.data, (uint16_t)most, 0);
 			else
-				test_inner4(pkt.data, (uint16_t)len, 0);
+				test_inner4(pkt.data, (uint16_t)most, 0);
+			put16(pkt.data + (v6 ? 4 : 2), v6 ? len - 40 : len);
 			assert_int_equal(xi_ah_frame(&t.ctx, 1, &pkt, &frame),
 					 over ? XI_DROP_TOO_BIG : XI_NONE);
 		}
@@ -492,7 +495,9 @@ static void what_the_tunnel_carries_is_judged(void **state)
 	}
 }
 
-/* Section 2.1: any protocol; 59 is no dummy packet here, and other bits of ECN are not looked at. */
+/*
+ * Section 2.1: any protocol; 59 is no dummy packet here, and other bits of ECN are not looked at.
+ */
 static void transport_mode_carries_every_protocol(void **state)
 {
 	static uint8_t want[64];
@@ -562,8 +567,9 @@ static void received_lengths_must_be_those_of_the_icv(void **state)
 		enum xi_reason why;
 
 		test_ah_init(&t, cases[i].family, true, XI_AUTH_HMAC_SHA256, cases[i].flags);
-		t.ctx.ah_len = (uint8_t)(cases[i].ah_len < 256 && cases[i].ah_len >= 28 ? cases[i].ah_len
-											: 32);
+		t.ctx.ah_len = 32;
+		if (cases[i].ah_len < 256 && cases[i].ah_len >= 28)
+			t.ctx.ah_len = (uint8_t)cases[i].ah_len;
 		sealed_packet(&t, &p, (uint16_t)(at + 21));
 		t.ctx.ah_len = (uint8_t)xi_ah_len(&t.ctx);
 		p.pkt.data[at + 1] = (uint8_t)(cases[i].ah_len / 4 - 2);
@@ -577,6 +583,53 @@ static void received_lengths_must_be_those_of_the_icv(void **state)
 		if (cases[i].good)
 			assert_int_equal(p.pkt.len, at + 21);
 	}
+}
+
+/* A packet that ends within AH's padding, of somebody who has the key. */
+static void padding_beyond_the_packet_is_refused(void **state)
+{
+	static struct test_pkt p;
+	static struct test_ah t;
+
+	test_ah_init(&t, 4, true, XI_AUTH_HMAC_SHA256, 0);
+	for (uint32_t len = 28; len <= 32; len++) {
+		sealed_packet(&t, &p, 20);
+		p.pkt.len = 20 + len;
+		p.pkt.tailroom += 32 - len;
+		put16(p.pkt.data + 2, p.pkt.len);
+		seal_as_it_stands(&t, &p, 20);
+		assert_int_equal(test_ah_open(&t, &p.pkt, NULL),
+				 len == 32 ? XI_NONE : XI_DROP_SHORT);
+	}
+}
+
+/* Neither a packet whose ICV nobody looked at, nor one that an engine gave up on. */
+static void what_was_not_verified_does_not_pass(void **state)
+{
+	struct xi_esp_tally tally = {.now = 1000};
+	enum xi_crypto_status status;
+	static struct test_pkt p;
+	static struct test_ah t;
+	struct xi_ah_saved saved;
+	struct xi_aead_job job;
+	struct xi_esp_in in;
+
+	test_ah_init(&t, 4, true, XI_AUTH_HMAC_SHA1, 0);
+	sealed_packet(&t, &p, 60);
+	assert_int_equal(xi_ah_in_prepare(&t.ctx, &p.pkt, &job, &in, &saved), XI_NONE);
+	assert_int_equal(job.status, -EINPROGRESS);
+	xi_ah_restore(&saved);
+	assert_int_equal(xi_ah_in_finish(&t.ctx, &p.pkt, &job, &in, &tally, &status), XI_DROP_ICV);
+	assert_int_equal(status, XI_CRYPTO_GENERIC_ERROR);
+	job.status = -EIO;
+	xi_in_verify(&t.ctx, &job, &in, 1);
+	assert_int_equal(xi_ah_in_finish(&t.ctx, &p.pkt, &job, &in, &tally, &status),
+			 XI_DROP_CRYPTO);
+	assert_int_equal(status, XI_CRYPTO_GENERIC_ERROR);
+	assert_int_equal(xi_ah_out_finish(&t.ctx, &job, &tally), XI_DROP_CRYPTO);
+	assert_int_equal(tally.packets, 0);
+	assert_int_equal(t.state.other_failed, 2);
+	assert_int_equal(t.state.top, 0);
 }
 
 /* Every length up to the whole packet, each in a buffer of exactly that size. */
@@ -624,8 +677,10 @@ static void other_packets_are_none_of_the_sa(void **state)
 	assert_int_equal(test_ah_open(&t, &p.pkt, NULL), XI_DROP_SA_GONE);
 	t.ctx.family = 4;
 	t.state.expired = 1;
+	t.ctx.limited = 1;
 	assert_int_equal(test_ah_open(&t, &p.pkt, NULL), XI_DROP_SA_EXPIRED);
 	t.state.expired = 0;
+	t.ctx.limited = 0;
 	p.pkt.data[9] = IPPROTO_ESP;
 	assert_int_equal(test_ah_open(&t, &p.pkt, NULL), XI_DROP_WORKER_MALFORMED);
 	p.pkt.data[9] = IPPROTO_AH;
@@ -635,6 +690,88 @@ static void other_packets_are_none_of_the_sa(void **state)
 	memset(p.pkt.data + 28, 0, 4);
 	assert_int_equal(test_ah_open(&t, &p.pkt, NULL), XI_DROP_SEQ_ZERO);
 	assert_int_equal(t.state.replay_failed, 1);
+}
+
+/* The SA as the control side has it, of the same key. */
+static void engine_sa(struct test_sa *s, const struct test_ah *t, const struct xi_engine *engine)
+{
+	bool gmac = t->auth == XI_AUTH_NONE;
+
+	test_sa_default(s, t->ctx.family == 4 ? XI_IPV4 : XI_IPV6);
+	s->sa.id.proto = XI_AH;
+	s->sa.mode = t->ctx.transport ? XI_TRANSPORT : XI_TUNNEL;
+	s->sa.flags |= t->sa.flags;
+	s->sa.alg = s->raw.alg = gmac ? XI_ALG_AES_GMAC : XI_ALG_NONE;
+	s->sa.auth = s->raw.auth = t->auth;
+	s->sa.icv_len = t->ctx.icv_len;
+	s->sa.key_bits = gmac ? 128 : 0;
+	s->sa.auth_bits = gmac ? 0 : (uint32_t)t->key_len * 8;
+	s->raw.auth_len = gmac ? 0 : (uint32_t)t->key_len;
+	s->raw.len = (uint32_t)t->key_len + (gmac ? 4 : 0);
+	memcpy(s->raw.key, t->key, t->key_len);
+	if (gmac)
+		memcpy(s->raw.key + t->key_len, t->ctx.salt, 4);
+	test_sa_start(s, engine);
+	assert_int_equal(s->ctx.ah_len, t->ctx.ah_len);
+}
+
+static void engine_packet(struct test_sa *s, struct test_ah *t, const uint8_t *clear, size_t len)
+{
+	static struct test_pkt want, got;
+	struct xi_ah_saved saved;
+	struct xi_aead_job job;
+	struct xi_frame frame;
+
+	test_pkt_set(&want, clear, len);
+	assert_int_equal(test_ah_seal(t, 7, &want.pkt), XI_NONE);
+	test_pkt_set(&got, clear, len);
+	assert_int_equal(xi_ah_frame(&s->ctx, 7, &got.pkt, &frame), XI_NONE);
+	assert_int_equal(xi_ah_out_job(&s->ctx, &frame, &saved, &job), XI_NONE);
+	s->engine->seal(s->crypto, &job, 1);
+	assert_int_equal(job.status, 0);
+	xi_ah_restore(&saved);
+	expect_pkt(s->engine->name, &got, want.pkt.data, want.pkt.len);
+	for (int bad = 1; bad >= 0; bad--) {
+		struct xi_esp_in in;
+
+		got.pkt.data[got.pkt.len - 1] ^= (uint8_t)bad;
+		assert_int_equal(xi_ah_in_prepare(&s->ctx, &got.pkt, &job, &in, &saved), XI_NONE);
+		s->engine->open(s->crypto, &job, 1);
+		assert_int_equal(job.status, bad ? -EBADMSG : 0);
+		xi_ah_restore(&saved);
+		got.pkt.data[got.pkt.len - 1] ^= (uint8_t)bad;
+		expect_pkt(s->engine->name, &got, want.pkt.data, want.pkt.len);
+	}
+}
+
+/* Every algorithm of AH, by each engine, with a kept key and without. */
+static void engines_make_the_same_packets(void **state)
+{
+	static const char *const names[] = { "openssl", "ipsec-mb" };
+	static uint8_t clear[1500];
+	static struct test_sa s;
+	static struct test_ah t;
+
+	for (unsigned int kind = 0; kind < 16 * AUTHS; kind++) {
+		const struct xi_engine *engine = xi_engine_find(names[kind & 1]);
+		bool v6 = kind & 2;
+
+		if (!engine) {
+			print_message("engine %s is not usable on this CPU\n", names[kind & 1]);
+			continue;
+		}
+		test_ah_init(&t, v6 ? 6 : 4, kind & 4, kind / 16, kind & 8 ? XFRM_STATE_ESN : 0);
+		engine_sa(&s, &t, engine);
+		for (uint16_t len = 60; len <= 1500; len += 97) {
+			if (v6)
+				test_inner6(clear, len, 0x28);
+			else
+				test_inner4(clear, len, 0x28);
+			s.ctx.key = len & 1 ? s.key : NULL;
+			engine_packet(&s, &t, clear, len);
+		}
+		test_sa_stop(&s);
+	}
 }
 
 int main(void)
@@ -654,8 +791,11 @@ int main(void)
 		cmocka_unit_test(transport_mode_carries_every_protocol),
 		cmocka_unit_test(an_empty_payload_goes_there_and_back),
 		cmocka_unit_test(received_lengths_must_be_those_of_the_icv),
+		cmocka_unit_test(padding_beyond_the_packet_is_refused),
+		cmocka_unit_test(what_was_not_verified_does_not_pass),
 		cmocka_unit_test(cut_short_packets_are_refused),
 		cmocka_unit_test(other_packets_are_none_of_the_sa),
+		cmocka_unit_test(engines_make_the_same_packets),
 	};
 
 	return cmocka_run_group_tests_name("ah", tests, NULL, NULL);

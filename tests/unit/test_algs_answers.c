@@ -119,8 +119,8 @@ static void rfc3686_answers_are_met(void **state)
 	static const struct ctr_answer answers[] = {
 		{"7691be035e5020a8ac6e618529f9a0dc", "00e0017b", "27777f3f4a1786f0", UP_TO_35,
 		 "c1cf48a89f2ffdd9cf4652e9efdb72d74540a42bde6d7836d59a5ceaaef3105325b2072f"},
-		{"02bf391ee8ecb159b959617b0965279bf59b60a786d3e0fe", "0007bdfd",
-		 "5cbd60278dcc0912", UP_TO_35,
+		{"02bf391ee8ecb159b959617b0965279bf59b60a786d3e0fe", "0007bdfd", "5cbd60278dcc0912",
+		 UP_TO_35,
 		 "96893fc55e5c722f540b7dd1ddf7e758d288bc95c69165884536c811662f2188abee0935"},
 		{"ff7a617ce69148e4f1726e2f43581de2aa62d9f805532edff1eed687fb54153d", "001cc5b7",
 		 "51a51d70a1c11148", UP_TO_35,
@@ -203,13 +203,14 @@ static void esp_check(const char *hex_key, const char *hex_clear, const char *he
 static void rfc7634_answer_is_met(void **state)
 {
 	transform_set(XI_ALG_CHACHA20_POLY1305, XI_AUTH_NONE, 16, false);
-	esp_check("808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9fa0a1a2a3",
-		  "45000054a6f200004001e778c6336405c000020508005b7a3a080000553bec100007362708090a0b"
-		  "0c0d0e0f101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f30313233"
-		  "3435363701020204",
-		  "0102030400000005101112131415161724039428b97f417e3c13753a4f05087b67c352e6a7fab1b9"
-		  "82d466ef407ae5c614ee8099d52844eb61aa95dfab4c02f72aa71e7c4c4f64c9befe2facc638e8f3"
-		  "cbec163fac469b502773f6fb94e664da9165b82829f641e076aaa8266b7fb0f7b11b369907e1ad43");
+	esp_check(
+		"808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9fa0a1a2a3",
+		"45000054a6f200004001e778c6336405c000020508005b7a3a080000553bec100007362708090a0b"
+		"0c0d0e0f101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f30313233"
+		"3435363701020204",
+		"0102030400000005101112131415161724039428b97f417e3c13753a4f05087b67c352e6a7fab1b9"
+		"82d466ef407ae5c614ee8099d52844eb61aa95dfab4c02f72aa71e7c4c4f64c9befe2facc638e8f3"
+		"cbec163fac469b502773f6fb94e664da9165b82829f641e076aaa8266b7fb0f7b11b369907e1ad43");
 }
 
 /* draft-mcgrew-gcm-test-01 section 4, the case of RFC 4543. */
@@ -317,8 +318,9 @@ static void primitives_are_met(void **state)
 
 	json_array_foreach(json_object_get(root, "vectors"), i, v)
 	{
-		const struct ctr_answer a = {vec_str(v, "key"), vec_str(v, "salt"), vec_str(v, "iv"),
-					     vec_str(v, "msg"), vec_str(v, "out")};
+		const struct ctr_answer a = {vec_str(v, "key"), vec_str(v, "salt"),
+					     vec_str(v, "iv"), vec_str(v, "msg"),
+					     vec_str(v, "out")};
 
 		if (strcmp(vec_str(v, "op"), "aes-ctr-rfc3686"))
 			continue;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* Batches that mix every transform, size, keyed and SLOW jobs, and errors: engine against engine. */
+/* Batches that mix every transform, size, keyed and SLOW jobs, and errors: engine against engine.
+ */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -31,7 +31,7 @@ struct bed {
 	int sa_cache, flow_cache;
 	uint64_t counts[XI_REASON_MAX];
 	unsigned int acquires;
-	struct xi_policy acquired;   /* the last one, as shown */
+	struct xi_policy acquired; /* the last one, as shown */
 };
 
 static int lru(const char *name, uint32_t key, uint32_t value)
@@ -355,7 +355,7 @@ static void bundles_get_two_slots(void **state)
 
 	/* AH in transport mode around the tunnel */
 	p.ntmpls = 2;
-	p.tmpls[1] = (struct xi_tmpl){ .mode = XI_TRANSPORT, .reqid = 2, .family = XI_IPV4 };
+	p.tmpls[1] = (struct xi_tmpl){.mode = XI_TRANSPORT, .reqid = 2, .family = XI_IPV4};
 	p.tmpls[1].id.proto = XI_AH;
 	bed_open(bed, 4);
 	set_policy(bed, p);
@@ -394,7 +394,8 @@ static void bundles_get_two_slots(void **state)
 	verdict = miss_flow(bed, XI_OUT);
 	assert_int_equal(verdict.next_handle, xi_sad_find(bed->sad, &ah.id)->sa.sa_index);
 	assert_non_null(xi_slots_find(xi_cache_slots(bed->cache), verdict.handle, verdict.slot));
-	assert_int_equal(verdict.next_slot, xi_slots_number(xi_cache_slots(bed->cache), verdict.next_handle));
+	assert_int_equal(verdict.next_slot,
+			 xi_slots_number(xi_cache_slots(bed->cache), verdict.next_handle));
 	assert_int_not_equal(verdict.next_slot, XI_NO_SLOT);
 	assert_int_not_equal(verdict.next_slot, verdict.slot);
 }

@@ -61,6 +61,8 @@ static void test_smallest_file_gets_the_documented_defaults(void **state)
 	assert_null(c->sas);
 	assert_int_equal(c->workers, 0);
 	assert_int_equal(c->spin_us, 0);
+	assert_int_equal(c->df, XI_DF_COPY);
+	assert_int_equal(c->fragment, XI_FRAGMENT_BEFORE);
 	assert_int_equal(c->sad_size, 65536);
 	assert_int_equal(c->sa_entries, 1024);
 	assert_int_equal(c->flow_entries, 65536);
@@ -87,6 +89,8 @@ static void test_every_key_is_read(void **state)
 				   "engine = openssl\n"
 				   "workers = 4\r\n"
 				   "spin = 10000\n"
+				   "df = clear\n"
+				   "fragment = after\n"
 				   "sad-size = 1048575\n"
 				   "unknown-spi = pass\n"
 				   "[cache]\n"
@@ -111,6 +115,8 @@ static void test_every_key_is_read(void **state)
 	assert_string_equal(c->engine, "openssl");
 	assert_int_equal(c->workers, 4);
 	assert_int_equal(c->spin_us, 10000);
+	assert_int_equal(c->df, XI_DF_CLEAR);
+	assert_int_equal(c->fragment, XI_FRAGMENT_AFTER);
 	assert_int_equal(c->sad_size, 1048575);
 	assert_int_equal(c->unknown_spi, XI_METHOD_KERNEL);
 	assert_int_equal(c->sa_entries, 16);
@@ -137,6 +143,9 @@ static const struct {
 	{ CIPHER "mode = fast\n", "xipsec.conf:3: mode = fast: a mode is native or skb" },
 	{ CIPHER "attach = glue\n",
 	  "xipsec.conf:3: attach = glue: attach by netlink, link or none" },
+	{ CIPHER "[daemon]\ndf = on\n", "xipsec.conf:4: df = on: df is copy, set or clear" },
+	{ CIPHER "[daemon]\nfragment = never\n",
+	  "xipsec.conf:4: fragment = never: fragment before or after" },
 	{ CIPHER "tx = fast\n", "xipsec.conf:3: tx = fast: tx is auto, burst or xsk" },
 	{ CIPHER "tx = Burst\n", "xipsec.conf:3: tx = Burst: tx is auto, burst or xsk" },
 	{ CIPHER "tx =\n", "xipsec.conf:3: tx = : tx is auto, burst or xsk" },
@@ -145,7 +154,7 @@ static const struct {
 	{ CIPHER "[daemon]\ntx = xsk\n",
 	  "xipsec.conf:4: tx: unknown key: here are run-dir, pin-dir, state-dir, sas, group, "
 	  "engine, workers, spin, "
-	  "sad-size, unknown-spi" },
+	  "sad-size, df, fragment, unknown-spi" },
 	{ CIPHER "role = plain\n", "xipsec.conf:3: role is given twice: keep one of the two" },
 	{ CIPHER "colour = red\n",
 	  "xipsec.conf:3: colour: unknown key: here are role, mode, attach, tx" },
@@ -220,7 +229,7 @@ static const struct {
 	{ CIPHER "[daemon]\nrole = cipher\n",
 	  "xipsec.conf:4: role: unknown key: here are run-dir, pin-dir, state-dir, sas, group, "
 	  "engine, workers, spin, "
-	  "sad-size, unknown-spi" },
+	  "sad-size, df, fragment, unknown-spi" },
 };
 
 static void test_each_error_names_file_line_and_remedy(void **state)
@@ -250,7 +259,7 @@ static void test_all_errors_are_reported_at_once(void **state)
 	assert_string_equal(
 		m.text[1],
 		"xipsec.conf:3: speed: unknown key: here are run-dir, pin-dir, state-dir, "
-		"sas, group, engine, workers, spin, sad-size, unknown-spi");
+		"sas, group, engine, workers, spin, sad-size, df, fragment, unknown-spi");
 	assert_string_equal(m.text[2], "xipsec.conf:6: role = c: a port is cipher or plain");
 	assert_string_equal(
 		m.text[3],

@@ -206,7 +206,7 @@ static uint32_t plain_sum(const uint8_t *p, uint32_t len)
 	return (uint32_t)(sum % 0xffff);
 }
 
-/* Read back after RFC 791 and RFC 8200: where the piece's bytes belong, and whether others follow. */
+/* Read back after RFC 791 and RFC 8200: where the bytes belong, and whether others follow. */
 static void check_piece(const uint8_t *piece, uint32_t len, uint32_t mtu, uint32_t at, bool last)
 {
 	bool v4 = piece[0] >> 4 == 4;

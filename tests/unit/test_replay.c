@@ -159,10 +159,10 @@ static void esn_infers_the_high_half(void **state)
 		{ 0xffffffff00000100, 64, 0x0c0, 0 },         /* A: nothing is after the last */
 		{ 0xffffffffffffffff, 64, 0xffffffff, 0xffffffffffffffff },
 		{ 0xffffffffffffffff, 64, 0, 0 },
-		{ 0x500001000, 0, 0x001, 0x500000001 },       /* no anti-replay: as if 4096 wide */
-		{ 0x500001000, 0, 0x000, 0x600000000 },
-		{ 0x500000fff, 0, 0x000, 0x500000000 },
-		{ 0x500000ffe, 0, 0xffffffff, 0x4ffffffff },
+		{ 0x500010000, 0, 0x001, 0x500000001 },       /* no anti-replay: as if 65536 wide */
+		{ 0x500010000, 0, 0x000, 0x600000000 },
+		{ 0x50000ffff, 0, 0x000, 0x500000000 },
+		{ 0x50000fffe, 0, 0xffffffff, 0x4ffffffff },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

@@ -178,7 +178,9 @@ static void added_sa_is_found_everywhere(void **state)
 	assert_int_equal(xi_sad_count(f->sad), 1);
 }
 
-/* What a packet names, RFC 4301 section 4.1: each of destination, SPI, protocol and family counts. */
+/*
+ * What a packet names, RFC 4301 section 4.1: each of destination, SPI, protocol and family counts.
+ */
 static void packets_find_their_sa(void **state)
 {
 	struct fixture *f = *state;
@@ -853,7 +855,10 @@ static bool alive(struct fixture *f, const struct xi_sa *sa)
 	return xi_sad_find(f->sad, &sa->id) != NULL;
 }
 
-/* A worker sets it when an SA reaches a limit of bytes or packets; a restart does not bring the SA back. */
+/*
+ * A worker sets it when an SA reaches a limit of bytes or packets; a restart does not bring the SA
+ * back.
+ */
 static void expired_sas_go_with_their_pair(void **state)
 {
 	struct fixture *f = *state;
@@ -957,7 +962,10 @@ static void came_at(struct fixture *f, const struct xi_sa *sa, uint64_t when)
 			f->m->sas[i].sa.add_time = when;
 }
 
-/* During a rekey the old ones go with the old ones; also while one direction has one more than the other. */
+/*
+ * During a rekey the old ones go with the old ones; also while one direction has one more than the
+ * other.
+ */
 static void rekeyed_pairs_are_told_apart(void **state)
 {
 	/* which come, in this order: o and i out and in of the old pair, O and I of the new one */
@@ -966,26 +974,30 @@ static void rekeyed_pairs_are_told_apart(void **state)
 		char expires;
 		const char *left;
 	} cases[] = {
-		{ "oiOI", 'o', "OI" }, { "oiOI", 'i', "OI" }, { "oiOI", 'O', "oi" }, { "ioIO", 'I', "io" },
-		{ "oiI", 'o', "I" },   { "oiI", 'I', "oi" }, { "oiO", 'i', "O" },   { "iIO", 'i', "IO" },
-		{ "iIO", 'O', "i" },   { "oIO", 'I', "o" },  { "oIO", 'o', "IO" },  { "oi", 'o', "" },
-		{ "o", 'o', "" },      { "oI", 'o', "" },
+		{"oiOI", 'o', "OI"}, {"oiOI", 'i', "OI"}, {"oiOI", 'O', "oi"}, {"ioIO", 'I', "io"},
+		{"oiI", 'o', "I"},   {"oiI", 'I', "oi"},  {"oiO", 'i', "O"},   {"iIO", 'i', "IO"},
+		{"iIO", 'O', "i"},   {"oIO", 'I', "o"},	  {"oIO", 'o', "IO"},  {"oi", 'o', ""},
+		{"o", 'o', ""},	     {"oI", 'o', ""},
 	};
 	struct fixture *f = *state;
 	struct xi_sa sas[128];
 	unsigned int c, same, n;
+	uint64_t when;
 	const char *p;
 
 	sas[0] = sa_no(0);
 	for (c = 0; c < 2 * sizeof(cases) / sizeof(cases[0]); c++) {
-		same = c % 2;        /* all in one second: by their order, as far as that tells */
+		same = c % 2; /* all in one second: by their order, as far as that tells */
 		if (same && strlen(cases[c / 2].sas) % 2)
 			continue;
 		for (p = cases[c / 2].sas; *p; p++) {
-			sas[(int)*p] = *p == 'o' || *p == 'O' ? sa_no(*p + 256 * c) : way_back(&sas[0], *p + 256 * c + 256);
+			sas[(int)*p] = *p == 'o' || *p == 'O'
+					       ? sa_no(*p + 256 * c)
+					       : way_back(&sas[0], *p + 256 * c + 256);
 			sas[(int)*p].reqid = 1;
 			assert_int_equal(add(f, &sas[(int)*p]), 0);
-			came_at(f, &sas[(int)*p], same ? 1000 : *p >= 'a' ? 1000 + (*p == 'o') : 5000);
+			when = *p < 'a' ? 5000 : *p == 'o' ? 1001 : 1000;
+			came_at(f, &sas[(int)*p], same ? 1000 : when);
 		}
 		xi_sad_destroy(f->sad);
 		sad_open(f);
@@ -995,7 +1007,8 @@ static void rekeyed_pairs_are_told_apart(void **state)
 		xi_sad_tick(f->sad, 6000);
 		for (p = cases[c / 2].sas; *p; p++)
 			if (alive(f, &sas[(int)*p]) != (strchr(cases[c / 2].left, *p) != NULL))
-				fail_msg("%s, %c expires: %c", cases[c / 2].sas, cases[c / 2].expires, *p);
+				fail_msg("%s, %c expires: %c", cases[c / 2].sas,
+					 cases[c / 2].expires, *p);
 		assert_int_equal(xi_sad_flush(f->sad, XI_PROTO_ANY, &n), 0);
 	}
 }
@@ -1014,7 +1027,8 @@ static void last_sequence_number_ends_an_sa(void **state)
 	assert_int_equal(add(f, &in), 0);
 	assert_int_equal(add(f, &esn), 0);
 	xi_sad_find(f->sad, &esn.id)->state->oseq = 1ULL << 40;
-	xi_sad_find(f->sad, &in.id)->state->top = UINT32_MAX; /* the peer's numbers are the peer's care */
+	/* the peer's numbers are the peer's care */
+	xi_sad_find(f->sad, &in.id)->state->top = UINT32_MAX;
 	s = xi_sad_find(f->sad, &out.id)->state;
 	s->oseq = 0xe0000000;
 	xi_sad_tick(f->sad, now);
@@ -1023,7 +1037,7 @@ static void last_sequence_number_ends_an_sa(void **state)
 	xi_sad_tick(f->sad, now);
 	xi_sad_tick(f->sad, now);
 	assert_int_equal(f->soft, 1);
-	s->oseq = UINT32_MAX - 1;    /* one is left */
+	s->oseq = UINT32_MAX - 1; /* one is left */
 	xi_sad_tick(f->sad, now);
 	assert_int_equal(f->hard, 0);
 	s->oseq = UINT32_MAX;
@@ -1042,7 +1056,7 @@ static void hard_expiry_is_tried_again(void **state)
 	assert_int_equal(add(f, &out), 0);
 	assert_int_equal(add(f, &in), 0);
 	xi_sad_find(f->sad, &out.id)->state->expired = 1;
-	mem_store_fail(f->m, 2, 2);  /* the look-up of the second one, which has its own turn too */
+	mem_store_fail(f->m, 2, 2); /* the look-up of the second one, which has its own turn too */
 	xi_sad_tick(f->sad, time(NULL));
 	assert_int_equal(f->hard, 1);
 	assert_true(alive(f, &in));
@@ -1070,6 +1084,30 @@ static void soft_expiries_share_a_grace_period(void **state)
 	assert_int_equal(f->soft, NSTATES);
 	assert_int_equal(f->updated, NSTATES);
 	assert_int_equal(f->syncs, 1);
+}
+
+/* A setting of the host; what an SA says of itself (nopmtudisc) is in its flags. */
+static void sas_have_the_hosts_df(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sad_config config = {.df = XI_DF_SET};
+	struct xi_sa before = sa_no(1), after = sa_no(2), larval = sa_no(0);
+	const struct xi_sa_rec *rec;
+	unsigned int n;
+
+	assert_int_equal(add(f, &before), 0);
+	xi_sad_destroy(f->sad);
+	assert_int_equal(xi_sad_create(&f->sad, &config, &f->m->store), 0);
+	assert_int_equal(xi_sad_adopt(f->sad, &n), 0);
+	assert_int_equal(add(f, &after), 0);
+	assert_int_equal(xi_sad_alloc_spi(f->sad, &larval, 0x9000, 0x9000, 60, &rec), 0);
+	larval.id = rec->sa.id;
+	assert_int_equal(update(f, &larval, NULL), 0);
+	assert_int_equal(xi_sad_find(f->sad, &before.id)->sa.df, XI_DF_COPY);
+	assert_int_equal(xi_sad_find(f->sad, &after.id)->sa.df, XI_DF_SET);
+	assert_int_equal(xi_sad_find(f->sad, &larval.id)->sa.df, XI_DF_SET);
+	assert_int_equal(mem_store_sa(f->m, xi_sad_find(f->sad, &after.id)->sa.sa_index)->sa.df,
+			 XI_DF_SET);
 }
 
 /* The kernel's xfrm_state_update(). */
@@ -1286,7 +1324,8 @@ static void readers_never_see_a_freed_sa(void **state)
 	xi_sad_listen(f->sad, &listener);
 	assert_int_equal(pthread_create(&thread, NULL, reader_run, &r), 0);
 	for (i = 0; i < 200 || !__atomic_load_n(&r.found, __ATOMIC_RELAXED) ||
-		    !__atomic_load_n(&r.looked_up, __ATOMIC_RELAXED); i++) {
+		    !__atomic_load_n(&r.looked_up, __ATOMIC_RELAXED);
+	     i++) {
 		struct xi_sa sa = sa_no(i % 64);
 
 		assert_int_equal(add(f, &sa), 0);
@@ -1309,7 +1348,7 @@ static void second_sa_of_a_sender_with_the_same_key_is_refused(void **state)
 	struct xi_sa inbound = sa_no(3);
 
 	struct xi_sa ah = sa_no(4);
-	struct xi_sa_key ah_key = { .auth = XI_AUTH_HMAC_SHA256, .len = 32, .auth_len = 32 };
+	struct xi_sa_key ah_key = {.auth = XI_AUTH_HMAC_SHA256, .len = 32, .auth_len = 32};
 	const char *why = NULL;
 	uint32_t i;
 
@@ -1371,6 +1410,7 @@ int main(void)
 		T(last_sequence_number_ends_an_sa),
 		T(hard_expiry_is_tried_again),
 		T(soft_expiries_share_a_grace_period),
+		T(sas_have_the_hosts_df),
 		T(update_follows_the_kernel),
 		T(update_clears_soft_expiry),
 		T(adoption_finds_everything_as_it_was),

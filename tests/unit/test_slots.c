@@ -163,7 +163,7 @@ static void a_key_that_cannot_be_used_costs_no_slot(void **state)
 	bed->recs[0].key.len = 7;
 	assert_true(xi_slots_fill(&bed->slots, &bed->recs[0], &number) < 0);
 	assert_int_equal(number, XI_NO_SLOT);
-	bed->recs[1].sa.mode = XI_TRANSPORT;
+	bed->recs[1].sa.id.proto = XI_COMP;
 	assert_int_equal(xi_slots_fill(&bed->slots, &bed->recs[1], &number), -EOPNOTSUPP);
 	assert_int_equal(number, XI_NO_SLOT);
 	assert_int_equal(bed->slots.used, 0);

@@ -269,7 +269,8 @@ static void bad_policies_change_nothing(void **state)
 	REFUSED(-EINVAL, p.ntmpls = XI_MAX_TMPLS + 1);
 	REFUSED(-EOPNOTSUPP, p.sel.ifindex = 1);
 	REFUSED(-EOPNOTSUPP, p.tmpls[0].id.proto = XI_COMP);
-	REFUSED(-EOPNOTSUPP, (p.tmpls[1] = p.tmpls[0], p.tmpls[1].id.proto = XI_COMP, p.ntmpls = 2));
+	REFUSED(-EOPNOTSUPP,
+		(p.tmpls[1] = p.tmpls[0], p.tmpls[1].id.proto = XI_COMP, p.ntmpls = 2));
 	REFUSED(-EOPNOTSUPP, (p.tmpls[2] = p.tmpls[1] = p.tmpls[0], p.ntmpls = 3));
 	REFUSED(-EINVAL, (p.tmpls[0].mode = XI_TRANSPORT, p.tmpls[0].family = XI_IPV6));
 	REFUSED(-EINVAL, (p.tmpls[0].family = XI_IPV6, p.tmpls[1] = p.tmpls[0], p.ntmpls = 2,
@@ -747,7 +748,8 @@ static struct xi_policy transport(enum xi_dir dir, const char *src, const char *
 }
 
 /* p with a second template, applied around the first. */
-static struct xi_policy around(struct xi_policy p, enum xi_proto proto, enum xi_mode mode, uint32_t reqid)
+static struct xi_policy around(struct xi_policy p, enum xi_proto proto, enum xi_mode mode,
+			       uint32_t reqid)
 {
 	struct xi_tmpl *t = &p.tmpls[p.ntmpls++];
 	bool out = p.dir == XI_OUT;
@@ -775,7 +777,6 @@ static enum xi_verdict judge_both(struct fixture *f, const struct xi_flow *fl, u
 	*next_handle = v.next_handle;
 	return verdict;
 }
-
 
 static void templates_choose_sas(void **state)
 {
@@ -839,7 +840,9 @@ static void traps_wait_for_an_sa(void **state)
 	assert_int_equal(judge(f, &fl, NULL), XI_VERDICT_PROTECT);
 }
 
-/* The kernel's xfrm_state_find() under a policy for two hosts: SAs between others are none of its. */
+/*
+ * The kernel's xfrm_state_find() under a policy for two hosts: SAs between others are none of its.
+ */
 static void transport_sas_have_the_flows_addresses(void **state)
 {
 	struct fixture *f = *state;
@@ -945,7 +948,8 @@ static void wide_transport_policies_mind_reqid_and_selector(void **state)
 	struct fixture *f = *state;
 	struct xi_policy p = transport(XI_OUT, "192.0.2.0/24", "10.1.0.0/16", 1);
 	struct xi_flow fl = peer_flow(1), mail = fl;
-	struct xi_sa sa = peer_sa(1, 0x1000, 1), other = peer_sa(1, 0x2000, 2), web = peer_sa(1, 0x3000, 1);
+	struct xi_sa sa = peer_sa(1, 0x1000, 1), other = peer_sa(1, 0x2000, 2),
+		     web = peer_sa(1, 0x3000, 1);
 	uint32_t handle, wide, narrow, before;
 
 	mail.dport = 25;
@@ -1000,9 +1004,11 @@ static void wide_transport_policies_survive_a_restart(void **state)
 static void bundles_need_both_sas(void **state)
 {
 	struct fixture *f = *state;
-	struct xi_policy p = around(transport(XI_OUT, "10.0.0.1/32", "10.1.0.1/32", 1), XI_ESP, XI_TUNNEL, 2);
+	struct xi_policy p =
+		around(transport(XI_OUT, "10.0.0.1/32", "10.1.0.1/32", 1), XI_ESP, XI_TUNNEL, 2);
 	struct xi_flow fl = flow("10.0.0.1", "10.1.0.1", 6, 1, 2);
-	struct xi_sa inner = transport_sa("10.0.0.1", "10.1.0.1", 0x1000, 1), outer = out_sa(0x2000, 2);
+	struct xi_sa inner = transport_sa("10.0.0.1", "10.1.0.1", 0x1000, 1),
+		     outer = out_sa(0x2000, 2);
 	uint32_t handle, next, ii, io, before;
 	struct xi_verdict_why why;
 
@@ -1045,9 +1051,11 @@ static void bundles_need_both_sas(void **state)
 static void optional_templates_of_bundles(void **state)
 {
 	struct fixture *f = *state;
-	struct xi_policy p = around(transport(XI_OUT, "10.0.0.0/8", "10.1.0.0/16", 1), XI_ESP, XI_TUNNEL, 2);
+	struct xi_policy p =
+		around(transport(XI_OUT, "10.0.0.0/8", "10.1.0.0/16", 1), XI_ESP, XI_TUNNEL, 2);
 	struct xi_flow fl = flow("10.0.0.1", "10.1.0.1", 6, 1, 2);
-	struct xi_sa inner = transport_sa("10.0.0.1", "10.1.0.1", 0x1000, 1), outer = out_sa(0x2000, 2);
+	struct xi_sa inner = transport_sa("10.0.0.1", "10.1.0.1", 0x1000, 1),
+		     outer = out_sa(0x2000, 2);
 	uint32_t handle, next, ii, io, before;
 	struct xi_verdict_why why;
 
@@ -1084,9 +1092,12 @@ static void optional_templates_of_bundles(void **state)
 static void transport_around_a_tunnel_has_its_ends(void **state)
 {
 	struct fixture *f = *state;
-	struct xi_policy p = around(tunnel(XI_OUT, "10.0.0.0/8", "10.1.0.0/16", 1), XI_AH, XI_TRANSPORT, 1);
-	struct xi_policy any = around(tunnel(XI_OUT, "10.0.0.0/8", "10.2.0.0/16", 3), XI_AH, XI_TRANSPORT, 1);
-	struct xi_flow fl = flow("10.0.0.1", "10.1.0.1", 6, 1, 2), fl2 = flow("10.0.0.1", "10.2.0.1", 6, 1, 2);
+	struct xi_policy p =
+		around(tunnel(XI_OUT, "10.0.0.0/8", "10.1.0.0/16", 1), XI_AH, XI_TRANSPORT, 1);
+	struct xi_policy any =
+		around(tunnel(XI_OUT, "10.0.0.0/8", "10.2.0.0/16", 3), XI_AH, XI_TRANSPORT, 1);
+	struct xi_flow fl = flow("10.0.0.1", "10.1.0.1", 6, 1, 2),
+		       fl2 = flow("10.0.0.1", "10.2.0.1", 6, 1, 2);
 	struct xi_sa esp = out_sa(0x1000, 1), ah = transport_sa("10.0.0.1", "10.1.0.1", 0x2000, 1);
 	uint32_t handle, next, ie, ia;
 	struct xi_verdict_why why;
@@ -1152,8 +1163,8 @@ static void readers_never_see_a_freed_pair(void **state)
 {
 	struct fixture *f = *state;
 	struct xi_policy p = transport(XI_OUT, "192.0.2.0/24", "10.1.0.0/16", 1);
-	struct xi_sad_listener listener = { NULL, wait_for_readers, NULL };
-	struct judge_reader r = { .f = f };
+	struct xi_sad_listener listener = {NULL, wait_for_readers, NULL};
+	struct judge_reader r = {.f = f};
 	pthread_t thread;
 	unsigned int i;
 
@@ -1372,7 +1383,7 @@ static void ike_of_the_host_is_exempt(void **state)
 
 static enum xi_why why_out(struct fixture *f, const struct xi_flow *fl)
 {
-	struct xi_verdict_why why = { 0 };
+	struct xi_verdict_why why = {0};
 	uint32_t handle, next;
 
 	judge_both(f, fl, &handle, &next, &why);
@@ -1461,7 +1472,7 @@ static void cleartext_is_judged_by_where_it_goes(void **state)
 static bool allows(struct fixture *f, const struct xi_flow *fl, const struct xi_sa *outer,
 		   const struct xi_sa *inner)
 {
-	const struct xi_sa_path path = { .n = inner ? 2 : outer ? 1 : 0, .sas = { outer, inner } };
+	const struct xi_sa_path path = {.n = inner ? 2 : outer ? 1 : 0, .sas = {outer, inner}};
 
 	return xi_spd_allows_protected(xi_spd_snapshot(f->spd), fl, &path);
 }
@@ -1511,7 +1522,10 @@ static void protected_packets_need_a_template_that_fits(void **state)
 	assert_false(ALLOWS(&sa));
 }
 
-/* __xfrm_policy_check(): a leftover SA in transport mode is let be, and where no policy is, the default decides. */
+/*
+ * __xfrm_policy_check(): a leftover SA in transport mode is let be, and where no policy is, the
+ * default decides.
+ */
 static void transport_sas_are_no_tunnel_too_many(void **state)
 {
 	struct fixture *f = *state;
@@ -1556,11 +1570,15 @@ static void transport_sas_are_no_tunnel_too_many(void **state)
 	assert_false(allows(f, &fl, &sa, NULL));
 }
 
-/* __xfrm_policy_check(): templates from the last to the first meet the path from the outermost SA in. */
+/*
+ * __xfrm_policy_check(): templates from the last to the first meet the path from the outermost SA
+ * in.
+ */
 static void bundles_are_met_from_the_outermost_in(void **state)
 {
 	struct fixture *f = *state;
-	struct xi_policy p = around(transport(XI_IN, PEER "/32", LOCAL "/32", 1), XI_ESP, XI_TUNNEL, 2);
+	struct xi_policy p =
+		around(transport(XI_IN, PEER "/32", LOCAL "/32", 1), XI_ESP, XI_TUNNEL, 2);
 	struct xi_flow fl = flow(PEER, LOCAL, 6, 1, 2);
 	struct xi_sa inner = transport_sa(PEER, LOCAL, 0x1000, 1), outer = in_sa(0x2000, 2), bad;
 
@@ -1597,7 +1615,10 @@ static void bundles_are_met_from_the_outermost_in(void **state)
 	assert_true(allows(f, &fl, &outer, &inner));
 	assert_true(allows(f, &fl, &inner, NULL));
 	assert_false(allows(f, &fl, &outer, NULL));
-	/* AH in transport mode around an ESP tunnel, and one template that passes over an SA in transport mode */
+	/*
+	 * AH in transport mode around an ESP tunnel, and one template that passes over an SA in
+	 * transport mode
+	 */
 	p = around(tunnel(XI_IN, PEER "/32", LOCAL "/32", 2), XI_AH, XI_TRANSPORT, 1);
 	p.priority = 50;
 	assert_int_equal(replace(f, &p), 0);
@@ -1613,8 +1634,8 @@ static void bundles_are_met_from_the_outermost_in(void **state)
 
 static enum xi_why why_in(struct fixture *f, const struct xi_flow *fl, const struct xi_sa *sa)
 {
-	const struct xi_sa_path path = { .n = sa ? 1 : 0, .sas = { sa } };
-	struct xi_verdict_why why = { 0 };
+	const struct xi_sa_path path = {.n = sa ? 1 : 0, .sas = {sa}};
+	struct xi_verdict_why why = {0};
 
 	xi_spd_allows_protected_why(xi_spd_snapshot(f->spd), fl, &path, &why);
 	assert_true(*xi_why_text(why.code));
@@ -1626,7 +1647,8 @@ static void verdicts_tell_why(void **state)
 	struct fixture *f = *state;
 	struct xi_policy out = tunnel(XI_OUT, "10.0.0.0/8", "10.1.0.0/16", 1);
 	struct xi_policy in = tunnel(XI_FWD, "10.1.0.0/16", "10.0.0.0/8", 1);
-	struct xi_flow fl = flow("10.0.0.1", "10.1.0.1", 6, 1, 2), back = flow("10.1.0.1", "10.0.0.1", 6, 2, 1);
+	struct xi_flow fl = flow("10.0.0.1", "10.1.0.1", 6, 1, 2),
+		       back = flow("10.1.0.1", "10.0.0.1", 6, 2, 1);
 	struct xi_flow ike = flow(LOCAL, PEER, IPPROTO_UDP, 500, 500);
 	struct xi_sa sa = out_sa(0x1000, 1), way_in = in_sa(0x1001, 1), bad;
 

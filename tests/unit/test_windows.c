@@ -13,7 +13,7 @@
 #include "sad/sad.h"
 
 #define NSTATES 256
-#define NWINDOWS 71              /* four chunks of 16, and a piece of one */
+#define NWINDOWS 71 /* four chunks of 16, and a piece of one */
 
 struct bed {
 	struct mem_store *m;
@@ -22,7 +22,7 @@ struct bed {
 
 static void sad_open(struct bed *bed)
 {
-	struct xi_sad_config config = { 0 };
+	struct xi_sad_config config = {0};
 
 	assert_int_equal(xi_sad_create(&bed->sad, &config, &bed->m->store), 0);
 }
@@ -89,9 +89,9 @@ static void words_suffice_at_every_boundary(void **state)
 	static const struct {
 		uint32_t window, nwords;
 	} sizes[] = {
-		{ 0, 16 }, { 32, 16 }, { 480, 16 }, { 481, 256 }, { 8160, 256 }, { 8161, 512 },
-		{ 16352, 512 }, { 16353, 1024 }, { 32736, 1024 }, { 32737, 2048 }, { 65504, 2048 },
-		{ 65505, 4096 }, { 65536, 4096 },
+		{0, 16},       {32, 16},      {480, 16},     {481, 256},    {8160, 256},
+		{8161, 512},   {16352, 512},  {16353, 1024}, {32736, 1024}, {32737, 2048},
+		{65504, 2048}, {65505, 4096}, {65536, 4096},
 	};
 	struct bed *bed = *state;
 	unsigned int i;
@@ -104,8 +104,10 @@ static void words_suffice_at_every_boundary(void **state)
 		assert_int_equal(rec->nwords, sizes[i].nwords);
 		assert_true(32 * (rec->nwords - 1) >= sizes[i].window);
 		if (sizes[i].nwords > 16) {
-			assert_int_equal(rec->sa.window_slot % (sizes[i].nwords / XI_WINDOW_WORDS), 0);
-			assert_ptr_equal(rec->words, bed->m->store.windows[rec->sa.window_slot].words);
+			assert_int_equal(rec->sa.window_slot % (sizes[i].nwords / XI_WINDOW_WORDS),
+					 0);
+			assert_ptr_equal(rec->words,
+					 bed->m->store.windows[rec->sa.window_slot].words);
 			drop(bed, i);
 		}
 	}
@@ -123,7 +125,8 @@ static void largest_window_reaches_65536_packets_back(void **state)
 	assert_int_equal(add(bed, 0, 65536), 0);
 	assert_int_equal(add(bed, 1, 8160), 0);
 	rec = find(bed, 0);
-	r = (struct xi_replay){ (uint64_t *)&rec->state->top, rec->words, rec->nwords - 1, 65536, false };
+	r = (struct xi_replay){(uint64_t *)&rec->state->top, rec->words, rec->nwords - 1, 65536,
+			       false};
 	for (seq = 2; seq <= 65538; seq += 2)
 		assert_int_equal(xi_replay_commit(&r, seq), XI_NONE);
 	assert_int_equal(xi_replay_check(&r, 3), XI_NONE);
@@ -163,7 +166,8 @@ static void freed_runs_join(void **state)
 		assert_int_equal(add(bed, i, 481), 0);
 	assert_int_equal(add(bed, i, 481), -ENOSPC);
 	for (i = 0; i < NWINDOWS; i++)
-		if (find(bed, i)->sa.window_slot / 16 == 2 && find(bed, i)->sa.window_slot % 16 != 9)
+		if (find(bed, i)->sa.window_slot / 16 == 2 &&
+		    find(bed, i)->sa.window_slot % 16 != 9)
 			drop(bed, i);
 	assert_int_equal(add(bed, 100, 65536), -ENOSPC);
 	assert_int_equal(add(bed, 100, 20000), 0);
@@ -179,12 +183,15 @@ static void freed_runs_join(void **state)
 	assert_int_equal(find(bed, 102)->sa.window_slot, 2 * 16);
 }
 
-/* Whatever comes and goes: no slot has two owners, each run is aligned, whole, and zeroed when it is new. */
+/*
+ * Whatever comes and goes: no slot has two owners, each run is aligned, whole, and zeroed when it
+ * is new.
+ */
 static void owners_never_overlap(void **state)
 {
-	static const uint32_t windows[] = { 481, 8161, 20000, 40000, 65536, 32 };
+	static const uint32_t windows[] = {481, 8161, 20000, 40000, 65536, 32};
 	struct bed *bed = *state;
-	uint32_t owner[NWINDOWS] = { 0 }, i, j, step, refused = 0;
+	uint32_t owner[NWINDOWS] = {0}, i, j, step, refused = 0;
 	unsigned int n, before;
 
 	srand(4);
@@ -194,7 +201,9 @@ static void owners_never_overlap(void **state)
 		i = rand() % 60;
 		rec = find(bed, i);
 		if (rec) {
-			for (j = 0; j < slots_of(rec->sa.replay_window) && rec->sa.window_slot != XI_NO_SLOT; j++) {
+			for (j = 0; j < slots_of(rec->sa.replay_window) &&
+				    rec->sa.window_slot != XI_NO_SLOT;
+			     j++) {
 				assert_int_equal(owner[rec->sa.window_slot + j], i + 1);
 				owner[rec->sa.window_slot + j] = 0;
 			}
@@ -206,7 +215,9 @@ static void owners_never_overlap(void **state)
 			continue;
 		}
 		rec = find(bed, i);
-		for (j = 0; rec->sa.window_slot != XI_NO_SLOT && j < slots_of(rec->sa.replay_window); j++) {
+		for (j = 0;
+		     rec->sa.window_slot != XI_NO_SLOT && j < slots_of(rec->sa.replay_window);
+		     j++) {
 			assert_in_range(rec->sa.window_slot + j, 0, NWINDOWS - 1);
 			assert_int_equal(owner[rec->sa.window_slot + j], 0);
 			owner[rec->sa.window_slot + j] = i + 1;
@@ -242,9 +253,9 @@ static void adoption_refuses_windows_that_make_no_sense(void **state)
 		if (!bed->m->sas[i].used)
 			continue;
 		if (sa->id.spi == 0x1000)
-			sa->window_slot++;           /* not aligned */
+			sa->window_slot++; /* not aligned */
 		else if (sa->id.spi == 0x1001)
-			sa->window_slot = 68;        /* beyond the end in part */
+			sa->window_slot = 68; /* beyond the end in part */
 		else if (sa->id.spi == 0x1002)
 			sa->window_slot = 1 << 30;
 		else if (sa->id.spi == 0x1003)
@@ -255,7 +266,7 @@ static void adoption_refuses_windows_that_make_no_sense(void **state)
 	assert_int_equal(xi_sad_adopt(bed->sad, &n), 0);
 	assert_int_equal(n, 1);
 	assert_non_null(find(bed, 4));
-	for (i = 0; i < 4; i++)      /* all that those four had is free */
+	for (i = 0; i < 4; i++) /* all that those four had is free */
 		assert_int_equal(add(bed, i, 65536 - i), 0);
 	assert_int_equal(add(bed, 5, 65536), -ENOSPC);
 }

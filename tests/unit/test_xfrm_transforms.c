@@ -103,9 +103,10 @@ struct taken {
 };
 
 /*
- * Key, salt and ICV: RFC 4106 sections 7, 8.1; RFC 4309 sections 6, 7.1; RFC 7634 section 2; RFC 4543 sections 3.2,
- * 5; RFC 3602; RFC 3686 section 5.1; RFC 2410. HMAC: RFC 2404, RFC 4868 section 2.6; CMAC: RFC 4494. The ICV that AUTH
- * stands for: net/xfrm/xfrm_algo.c, aalg_list, icv_truncbits.
+ * Key, salt and ICV: RFC 4106 sections 6, 8.1; RFC 4309 sections 6, 7.1; RFC 7634 section 2;
+ * RFC 4543; RFC 3602; RFC 3686 section 5.1; RFC 2410. HMAC: RFC 2404, RFC 4868
+ * section 2.6; CMAC: RFC 4494. The ICV that AUTH stands for: net/xfrm/xfrm_algo.c, aalg_list,
+ * icv_truncbits.
  */
 #define GCM "rfc4106(gcm(aes))"
 #define CCM "rfc4309(ccm(aes))"
@@ -387,21 +388,18 @@ static void flags_are_kept(void **state)
 
 static void window_append(struct message *m, uint32_t window, uint32_t words, bool bitmap)
 {
-	static struct {
-		struct xfrm_replay_state_esn rs;
-		uint32_t bmp[XI_WINDOW_MAX / 32 + 1];
-	} attr_of;
+	struct xfrm_replay_state_esn rs = { .replay_window = window, .bmp_len = words };
+	static uint8_t data[sizeof(rs) + XI_WINDOW_MAX / 8];
 
-	memset(&attr_of, 0, sizeof(attr_of));
-	attr_of.rs.replay_window = window;
-	attr_of.rs.bmp_len = words;
-	append(m, XFRMA_REPLAY_ESN_VAL, &attr_of, sizeof(attr_of.rs) + (bitmap ? words * 4 : 0));
+	memcpy(data, &rs, sizeof(rs));
+	append(m, XFRMA_REPLAY_ESN_VAL, data, sizeof(rs) + (bitmap ? words * 4 : 0));
 }
 
-/* A window of 65536 packets is longer than the kernel's longest, of 4096; the bitmap alone has 8 KiB. */
+/* The kernel's longest has 4096 packets; the bitmap of 65536 has 8 KiB. */
 static void windows_of_every_size(void **state)
 {
-	static const uint32_t windows[] = { 0, 1, 32, 33, 64, 480, 481, 4096, 4097, 8160, 65535, 65536 };
+	static const uint32_t windows[] = { 0,   1,    32,   33,   64,    480,
+					    481, 4096, 4097, 8160, 65535, 65536 };
 	static struct xi_sa_request req;
 	struct xi_extack ack;
 	struct message m;

@@ -9,8 +9,8 @@ Every run gives the same file. Tunnel mode: the outer header is what RFC 4301 se
 headers. AH on IPv4 is padded to 4 octets (Linux: flag align4). Each ICV is computed again with
 Python's own hmac over bytes that are zeroed here, by offset, before the packet is written.
 
-scapy takes every IPv4 source route for one that is done, and every IPv6 one that names addresses for one
-that has not begun: other routes are not here.
+scapy takes every IPv4 source route for one that is done, and every IPv6 one that names addresses
+for one that has not begun: other routes are not here.
 """
 import hashlib
 import hmac
@@ -38,7 +38,7 @@ AUTHS = [("HMAC-SHA1-96", "sha1", 20, 12), ("SHA2-256-128", "sha256", 32, 16),
 
 
 def options4():
-    """Name, options, offsets in the IP header of what is mutable and still ends up as it is sent."""
+    """Name, options, and the offsets of those that are mutable."""
     return [
         ("none", [], []),
         ("alert", [IPOption_Router_Alert()], []),
@@ -65,7 +65,7 @@ def dest(*opts):
 
 
 def chains6():
-    """Name, extension headers, mutable bytes by offset, index of those that come behind AH."""
+    """Name, extension headers, and the offsets of mutable bytes in front of AH."""
     fixed = HBHOptUnknown(otype=0x1e, optdata=b"abcd")
     changing = HBHOptUnknown(otype=0x3e, optdata=b"efgh")
     route = IPv6ExtHdrRouting(type=0, segleft=2, addresses=["fd00:a::1", "fd00:a::2"])
@@ -108,7 +108,7 @@ def outer_header(outer, inner, tos, df, seq):
 
 
 def check(v, route):
-    """The ICV again, over bytes zeroed by offset; route: that of the IPv6 header at this offset is done."""
+    """The ICV again, over bytes zeroed by offset. route: offset of an IPv6 one, two addresses."""
     auth = next(a for a in AUTHS if a[1] == v["auth"])
     if v["auth"] == "cmac":
         return
