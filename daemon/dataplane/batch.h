@@ -62,7 +62,7 @@ struct xi_worker {
 	uint64_t *counts;
 	uint64_t now;                /* seconds since the epoch, once a batch */
 	uint64_t now_ms;             /* monotonic, once a batch */
-	uint64_t bypass_ms;          /* when verdicts of bypassed flows were last put into flow_cache */
+	uint64_t bypass_ms;          /* when verdicts in flow_cache were last changed from here */
 	uint32_t bypass_n;           /* and how many since */
 	uint64_t want_ms;            /* when the cache was last asked for a slot */
 	struct xi_crypto *crypto;

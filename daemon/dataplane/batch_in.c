@@ -234,6 +234,9 @@ static void in_finish(struct xi_worker *w, uint32_t i, struct xi_esp_tally *tall
 		return;
 	}
 	run->verified++;
+	/* the record is to say of the last packet that the SA takes that it was the last */
+	if (item->ctx->limited)
+		xi_esp_tally_flush(tally);
 	if (!in_again(w, item))
 		in_deliver(w, item, run);
 }

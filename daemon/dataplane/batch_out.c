@@ -9,18 +9,70 @@
 #include "ipsec/pmtu.h"
 #include "sad/selector.h"
 
-#define BYPASS_PER_MS 16
+#define CACHE_CALLS_PER_MS 16
 
-/* The packet meets the egress guard behind the host, before the miss can have been answered. */
-static void out_tell_bypass(struct xi_worker *w, const struct xi_spd_snapshot *snap,
-			    const struct xi_flow *flow)
+/* System calls that change flow_cache are made for few packets. */
+static bool out_may_call(struct xi_worker *w)
 {
 	if (w->bypass_ms != w->now_ms) {
 		w->bypass_ms = w->now_ms;
 		w->bypass_n = 0;
 	}
-	if (w->bypass_n++ < BYPASS_PER_MS)
-		xi_cache_bypass(w->config.cache, snap, flow);
+	return w->bypass_n++ < CACHE_CALLS_PER_MS;
+}
+
+/*
+ * The packet meets the egress guard behind the host, before the miss can have been answered. False: it
+ * was not told.
+ */
+static bool out_tell_bypass(struct xi_worker *w, const struct xi_spd_snapshot *snap,
+			    const struct xi_flow *flow)
+{
+	if (!out_may_call(w))
+		return false;
+	xi_cache_bypass(w->config.cache, snap, flow);
+	return true;
+}
+
+/*
+ * Policy lets a packet go that came by xipsec0: the egress guard sent it here, as the first of its flow,
+ * and it goes on to where it was bound for. Behind xipsec0 itself there is nothing but IPsec: what a
+ * route led here is dropped. As long as its next hop is not known the host's stack decides, and should
+ * that have a route to xipsec0, the packet comes back, each time with less to live.
+ */
+static void out_bypass_host(struct xi_worker *w, struct xi_item *item, const struct xi_flow *flow)
+{
+	const struct xi_nexthop *nh = xi_emit_nexthop(w, flow->daddr, flow->family);
+	bool goes;
+
+	if (nh)
+		goes = nh->kind == XI_NEXTHOP_PORT && item->pkt.len <= nh->mtu &&
+		       w->config.ports[nh->port]->config.role != XI_ROLE_HOST;
+	else
+		goes = xi_emit_age(&item->pkt);
+	if (!goes) {
+		xi_item_drop(w, item, XI_DROP_WORKER_POLICY);
+		return;
+	}
+	xi_worker_count(w, XI_WORKER_BYPASS);
+	item->nh = nh;
+	item->mtu = 0;
+	xi_emit_esp(w, item);
+}
+
+static void out_bypass(struct xi_worker *w, struct xi_item *item,
+		       const struct xi_spd_snapshot *snap, const struct xi_flow *flow, bool cached)
+{
+	bool told = cached && out_tell_bypass(w, snap, flow);
+
+	if (w->config.ports[item->port]->config.role != XI_ROLE_HOST) {
+		xi_worker_count(w, XI_WORKER_BYPASS);
+		xi_emit_host(w, item, XI_CRYPTO_NOT_DONE);
+	} else if (told) {
+		out_bypass_host(w, item, flow);
+	} else {
+		xi_item_drop(w, item, XI_DROP_WORKER_POLICY);
+	}
 }
 
 /*
@@ -46,15 +98,7 @@ static bool out_judge(struct xi_worker *w, struct xi_item *item)
 		item->next_handle = verdict.next_handle;
 		return true;
 	case XI_VERDICT_BYPASS:
-		if (verdict.generation)
-			out_tell_bypass(w, snap, &flow);
-		if (w->config.ports[item->port]->config.role == XI_ROLE_HOST) {
-			/* behind xipsec0 there is nothing but IPsec */
-			xi_item_drop(w, item, XI_DROP_WORKER_POLICY);
-			return false;
-		}
-		xi_worker_count(w, XI_WORKER_BYPASS);
-		xi_emit_host(w, item, XI_CRYPTO_NOT_DONE);
+		out_bypass(w, item, snap, &flow, verdict.generation);
 		return false;
 	case XI_VERDICT_DISCARD:
 		xi_item_drop(w, item, XI_DROP_WORKER_POLICY);
@@ -62,6 +106,8 @@ static bool out_judge(struct xi_worker *w, struct xi_item *item)
 	case XI_VERDICT_NONE:
 		break;
 	}
+	if (!(item->flags & XI_META_MISS) && out_may_call(w))
+		xi_cache_forget(w->config.cache, snap, &flow);
 	xi_item_drop(w, item, XI_DROP_NO_SA);
 	return false;
 }

@@ -100,12 +100,31 @@ static void check_packet(const struct fuzz_sa *f, const struct xi_pkt *pkt)
 	require(!f->ctx.transport || (sum & 0xffff) + (sum >> 16) == 0xffff);
 }
 
+/*
+ * Is the packet as it came, which is copy? One that is refused, to the last byte; of one that goes
+ * on, atomic fragment headers may be gone, and the headers in front of them moved.
+ */
+static void check_unchanged(const struct xi_pkt *pkt, const struct xi_esp_in *in,
+			    const uint8_t *copy, const uint8_t *start, const struct xi_pkt *before)
+{
+	size_t room = before->headroom + before->len + before->tailroom;
+	size_t moved = (size_t)(pkt->data - before->data), end = 0;
+
+	require(moved % 8 == 0 && before->len - pkt->len == moved);
+	if (moved)
+		end = before->headroom + moved + in->header_len;
+	require(!memcmp(copy + end, start + end, room - end));
+	require(!memcmp(copy, start, before->headroom));
+	require(!moved || !memcmp(copy + before->headroom + 8, pkt->data + 8, 32));
+}
+
 /* forge: the ICV is put where it belongs, and the packet is as it came otherwise. */
 static enum xi_reason prepare(struct fuzz_sa *f, struct xi_pkt *pkt, struct xi_aead_job *job,
 			      struct xi_esp_in *in, bool forge)
 {
 	size_t room = pkt->headroom + pkt->len + pkt->tailroom;
 	uint8_t *copy = malloc(room ? room : 1), *start = pkt->data - pkt->headroom, icv[64];
+	const struct xi_pkt before = *pkt;
 	struct xi_ah_saved saved;
 	enum xi_reason why;
 
@@ -120,7 +139,8 @@ static enum xi_reason prepare(struct fuzz_sa *f, struct xi_pkt *pkt, struct xi_a
 		job->status = memcmp(icv, job->icv, job->icv_len) ? -EBADMSG : 0;
 		xi_ah_restore(&saved);
 	}
-	require(!memcmp(copy, start, room));
+	require(!why || pkt->data == before.data);
+	check_unchanged(pkt, in, copy, start, &before);
 	free(copy);
 	if (!why && forge)
 		memcpy(job->data + XI_AH_HDR_LEN + f->ctx.iv_len, icv, job->icv_len);
