@@ -205,6 +205,8 @@ void xi_emit_esp(struct xi_worker *w, struct xi_item *item);
 void xi_emit_too_big(struct xi_worker *w, struct xi_item *item, uint32_t mtu);
 /* Finds the next hop of an address; asks for it when it is not known yet. */
 const struct xi_nexthop *xi_emit_nexthop(struct xi_worker *w, const uint8_t addr[16], enum xi_family family);
+/* Header checksum of IPv4, which a router verifies (RFC 1812 section 5.2.2). */
+bool xi_emit_sound(const struct xi_pkt *pkt);
 /* TTL or hop limit less one, as a router does (RFC 1812 section 5.3.1). False: it was used up. */
 bool xi_emit_age(struct xi_pkt *pkt);
 

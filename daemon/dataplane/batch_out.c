@@ -328,15 +328,26 @@ static bool out_too_long(struct xi_worker *w, struct xi_item *item, const struct
 	return false;
 }
 
+/* What a router does to each packet that it forwards. */
+static enum xi_reason out_hop(struct xi_pkt *pkt)
+{
+	if (!xi_emit_sound(pkt))
+		return XI_DROP_WORKER_MALFORMED;
+	return xi_emit_age(pkt) ? XI_NONE : XI_DROP_TTL;
+}
+
 /* What happens to a packet before it is framed. False: the item was consumed. */
 static bool out_admit(struct xi_worker *w, struct xi_item *item, const struct out_run *run)
 {
 	if (item->ctx->transport && !xi_batch_whole(w, item))
 		return false;
-	if (w->config.ports[item->port]->config.role == XI_ROLE_PLAIN && !item->piece &&
-	    !xi_emit_age(&item->pkt)) {
-		xi_item_drop(w, item, XI_DROP_TTL);
-		return false;
+	if (w->config.ports[item->port]->config.role == XI_ROLE_PLAIN && !item->piece) {
+		enum xi_reason reason = out_hop(&item->pkt);
+
+		if (reason != XI_NONE) {
+			xi_item_drop(w, item, reason);
+			return false;
+		}
 	}
 	item->mtu = 0;
 	return item->pkt.len <= run->limit || out_too_long(w, item, run);
