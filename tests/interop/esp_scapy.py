@@ -5,13 +5,14 @@ encapsulation that scapy has.
 
     esp_scapy.py ESPKIT ENGINE...
 
-Of each packet: ours is opened by scapy, and is what scapy makes of the same IV and outer header, byte by byte; scapy's is
-opened by us; and each refuses the other's when a bit is changed. One TAP result a transform. Engines take turns; with
-XIPSEC_SEED a run is repeated.
+Of each packet: ours is opened by scapy, and is what scapy makes of the same IV and outer header, byte by byte;
+scapy's is opened by us; and each refuses the other's when a bit is changed. One TAP result a transform. Engines take
+turns; with XIPSEC_SEED a run is repeated.
 
-What scapy 2.5 does not do is done here: ICVs of AES-GCM shorter than 16 bytes, the high half of ESN in the ICV of ESP with
-a separate integrity algorithm (RFC 4303 section 2.2.1), a UDP header whose length covers its payload (RFC 3948), and
-AES-GMAC in ESP (RFC 4543). HMAC-SHA-256 is that of 128 bits alone. (AH of packets with a routing header: tests/vectors/gen_ah.py.)
+What scapy 2.5 does not do is done here: ICVs of AES-GCM shorter than 16 bytes, the high half of ESN in the ICV of
+ESP with a separate integrity algorithm (RFC 4303 section 2.2.1), a UDP header whose length covers its payload
+(RFC 3948), and AES-GMAC in ESP (RFC 4543). HMAC-SHA-256 is that of 128 bits alone. AH of packets with a routing header
+is in tests/vectors/gen_ah.py.
 """
 import itertools
 import json
@@ -228,7 +229,12 @@ def wrap_udp(packet):
     """ESP as scapy made it, in UDP."""
     data, at = bytes(packet), header_length(bytes(packet))
     udp = b"".join(n.to_bytes(2, "big") for n in (*PORTS, len(data) - at + 8, 0))
-    return with_header(packet, at, udp, data[at:], 17)
+    data = with_header(packet, at, udp, data[at:], 17)
+    if packet.version == 6:
+        packet = IPv6(data)
+        del packet[UDP].chksum
+        data = bytes(packet)
+    return data
 
 
 class Wrong(Exception):

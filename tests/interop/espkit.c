@@ -7,7 +7,8 @@
  * A line is a JSON object:
  *   op: "seal" or "open"    packet: hex    seq: 64 bits (open: the highest one received is the one before)
  *   proto: "esp" or "ah"    mode: "tunnel" or "transport"    src, dst: of the SA    spi
- *   alg, auth: names as in `ip xfrm`, either may be absent    key: cipher key and salt, hex    auth_key: hex    icv: bits
+ *   alg, auth: names as in `ip xfrm`, either may be absent    icv: bits
+ *   key: cipher key and salt, hex    auth_key: hex
  *   esn, align4: true or absent    encap: [source port, destination port], or absent
  * The answer is {"packet": hex}, or {"refused": "sa"} when there is no such SA, or {"dropped": reason}.
  */

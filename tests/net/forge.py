@@ -5,7 +5,7 @@
 Reads lines from stdin, a packet each: stages from the inside out, separated by "|", the last of them ip:
   udp SPORT DPORT TEXT SRC DST     nosum: without checksum
   icmp TYPE CODE TEXT
-  raw PROTOCOL HEX
+  raw PROTOCOL HEX;  text PROTOCOL TEXT;  cat TEXT: more bytes behind what is inside
   esp SPI SEQ KEY                  next=N: next header; pad=HEX: padding in the place of 1, 2, 3 and so on;
                                    bad: a wrong ICV
   natt SPORT DPORT                 ESP in UDP (RFC 3948)
@@ -53,6 +53,14 @@ def raw(inner, options, protocol, text=""):
     return int(protocol), bytes.fromhex(text)
 
 
+def text(inner, options, protocol, chars):
+    return int(protocol), chars.encode()
+
+
+def cat(inner, options, chars):
+    return inner[0], inner[1] + chars.encode()
+
+
 def esp(inner, options, spi, seq, key):
     proto, data = inner
     pad = bytes(range(1, 1 + -(len(data) + 2) % 4))
@@ -91,7 +99,7 @@ def ip(inner, options, src, dst):
     return IPIP, ip_header(src, dst, proto, len(data), options, True) + data
 
 
-STAGES = {f.__name__: f for f in (udp, icmp, raw, esp, natt, ah, ip)}
+STAGES = {f.__name__: f for f in (udp, icmp, raw, text, cat, esp, natt, ah, ip)}
 
 
 def build(line):

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
  * Whole packets of ESP and AH by others, each met in both directions, by both engines, with keys expanded and not:
- * numbers of IETF documents (tests/vectors/rfc-packets.json), and the packets where XIPSEC_VECTORS points.
+ * numbers of IETF documents (tests/vectors/rfc-packets.json), scapy's of every transform (packets.json), and those
+ * where XIPSEC_VECTORS points.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -30,7 +31,8 @@ struct packet {
 	const json_t *v;
 	const char *name;
 	struct alg_transform tr;
-	bool transport, bare; /* bare: the source has no ICV */
+	enum xi_family family;
+	bool transport, encap, bare; /* bare: the source has no ICV */
 	uint64_t seq;
 	size_t clear_len, sealed_len, body_len, iv_len;
 	uint32_t at; /* of the ESP or AH header in the sealed packet */
@@ -90,7 +92,7 @@ static void read_packet(const json_t *v, struct packet *x)
 	memset(x, 0, sizeof(*x));
 	x->v = v;
 	x->name = vec_str(v, "name");
-	assert_true(json_is_null(json_object_get(v, "udp_encap")));
+	x->encap = json_is_object(json_object_get(v, "udp_encap"));
 	assert_true(!*vec_str(v, "direction") || !strcmp(vec_str(v, "direction"), "both"));
 	read_transform(v, &x->tr);
 	x->bare = has_feature(v, "no-integrity");
@@ -100,21 +102,27 @@ static void read_packet(const json_t *v, struct packet *x)
 	x->sealed_len = vec_hex(v, "ciphertext_packet", x->sealed, TEST_PKT_MAX);
 	x->body_len = hex_if_any(v, "esp_clear", x->body, TEST_PKT_MAX);
 	x->iv_len = hex_if_any(v, "iv", x->iv, sizeof(x->iv));
-	x->at = vec_int(v, "outer_ip_version") == 6 ? 40 : 20;
+	x->family = vec_int(v, "outer_ip_version") == 6 ? XI_IPV6 : XI_IPV4;
+	x->at = (x->family == XI_IPV6 ? 40 : 20) + (x->encap ? XI_UDP_LEN : 0);
 }
 
 /* The SA as the vector has it, keys and all. */
 static void make_sa(const struct packet *x, struct test_sa *t)
 {
-	int family = x->at == 40 ? XI_IPV6 : XI_IPV4;
+	const json_t *encap = json_object_get(x->v, "udp_encap");
 	size_t len;
 
-	test_sa_default(t, family);
+	test_sa_default(t, x->family);
 	test_sa_transform(t, &x->tr);
 	t->sa.mode = x->transport ? XI_TRANSPORT : XI_TUNNEL;
 	t->sa.id.spi = (uint32_t)strtoul(vec_str(x->v, "spi"), NULL, 16);
-	assert_int_equal(inet_pton(family, vec_str(x->v, "outer_src"), t->sa.saddr), 1);
-	assert_int_equal(inet_pton(family, vec_str(x->v, "outer_dst"), t->sa.id.daddr), 1);
+	assert_int_equal(inet_pton((int)x->family, vec_str(x->v, "outer_src"), t->sa.saddr), 1);
+	assert_int_equal(inet_pton((int)x->family, vec_str(x->v, "outer_dst"), t->sa.id.daddr), 1);
+	if (x->encap) {
+		t->sa.encap = XI_ENCAP_ESPINUDP;
+		t->sa.encap_sport = (uint16_t)vec_int(encap, "sport");
+		t->sa.encap_dport = (uint16_t)vec_int(encap, "dport");
+	}
 	t->sa.flags |= vec_bool(x->v, "esn") ? XFRM_STATE_ESN : 0;
 	t->sa.flags |= has_feature(x->v, "ah-align4") ? XFRM_STATE_ALIGN4 : 0;
 	len = hex_if_any(x->v, "xfrm_key", t->raw.key, XI_KEY_MAX);
@@ -269,7 +277,7 @@ static enum xi_reason open_changed(const struct packet *x, struct test_sa *t, si
 	return test_open(t, &p.pkt, NULL);
 }
 
-/* Every byte behind the sequence number is covered. (Padding of AH would not be, but none of these has any.) */
+/* Every byte behind the sequence number is covered, padding of AH's ICV included (RFC 4302 section 3.3.3.2). */
 static void refuse_changed(const struct packet *x, struct test_sa *t)
 {
 	uint64_t top = x->seq - 1, failed = t->state.integrity_failed;
@@ -330,9 +338,11 @@ static void each_engine(struct packet *x, check_fn check)
 	if (x->bare)
 		add_integrity(x, &t);
 	for (unsigned int i = 0; i < alg_nengines; i++) {
+		const struct xi_engine *e = alg_engines[i].e;
+
 		memset(&t.state, 0, sizeof(t.state));
-		assert_true(alg_engines[i].e->carries(t.sa.alg, t.sa.auth, t.sa.key_bits, t.sa.icv_len));
-		test_sa_start(&t, alg_engines[i].e);
+		assert_true(e->carries(t.sa.alg, t.sa.auth, t.sa.key_bits, t.sa.icv_len));
+		test_sa_start(&t, e);
 		check(x, &t);
 		t.ctx.key = NULL;
 		check(x, &t);
@@ -359,6 +369,11 @@ static void rfc(check_fn check)
 	each_packet(vec_load("rfc-packets.json"), 10, check);
 }
 
+static void scapy(check_fn check)
+{
+	each_packet(vec_load("packets.json"), 124, check);
+}
+
 static void shared(check_fn check)
 {
 	each_packet(vec_load_shared("esp-packets.json"), 26, check);
@@ -367,6 +382,11 @@ static void shared(check_fn check)
 static void rfc_packets_are_sealed_and_opened_exactly(void **state)
 {
 	rfc(seal_and_open);
+}
+
+static void scapy_packets_are_sealed_and_opened_exactly(void **state)
+{
+	scapy(seal_and_open);
 }
 
 static void shared_packets_are_sealed_and_opened_exactly(void **state)
@@ -379,6 +399,11 @@ static void rfc_packets_framed_by_others_get_the_crypto_alone(void **state)
 	rfc(crypt_framed);
 }
 
+static void scapy_packets_framed_by_others_get_the_crypto_alone(void **state)
+{
+	scapy(crypt_framed);
+}
+
 static void shared_packets_framed_by_others_get_the_crypto_alone(void **state)
 {
 	shared(crypt_framed);
@@ -389,6 +414,11 @@ static void rfc_packets_with_a_changed_bit_are_refused(void **state)
 	rfc(refuse_changed);
 }
 
+static void scapy_packets_with_a_changed_bit_are_refused(void **state)
+{
+	scapy(refuse_changed);
+}
+
 static void shared_packets_with_a_changed_bit_are_refused(void **state)
 {
 	shared(refuse_changed);
@@ -397,6 +427,11 @@ static void shared_packets_with_a_changed_bit_are_refused(void **state)
 static void rfc_sas_are_taken(void **state)
 {
 	rfc(offer);
+}
+
+static void scapy_sas_are_taken(void **state)
+{
+	scapy(offer);
 }
 
 static void shared_sas_are_taken_unless_their_spi_is_reserved(void **state)
@@ -411,9 +446,13 @@ int main(void)
 		cmocka_unit_test(rfc_packets_framed_by_others_get_the_crypto_alone),
 		cmocka_unit_test(rfc_packets_with_a_changed_bit_are_refused),
 		cmocka_unit_test(rfc_sas_are_taken),
+		cmocka_unit_test(scapy_packets_are_sealed_and_opened_exactly),
 		cmocka_unit_test(shared_packets_are_sealed_and_opened_exactly),
+		cmocka_unit_test(scapy_packets_framed_by_others_get_the_crypto_alone),
 		cmocka_unit_test(shared_packets_framed_by_others_get_the_crypto_alone),
+		cmocka_unit_test(scapy_packets_with_a_changed_bit_are_refused),
 		cmocka_unit_test(shared_packets_with_a_changed_bit_are_refused),
+		cmocka_unit_test(scapy_sas_are_taken),
 		cmocka_unit_test(shared_sas_are_taken_unless_their_spi_is_reserved),
 	};
 
