@@ -275,30 +275,38 @@ static enum out_cut out_may_cut(const struct xi_worker *w, const struct xi_item 
 /*
  * The outer header of a packet that will be cut: no DF, and an identification that no other SA between
  * the same two addresses uses at this time (RFC 6864 section 4.3). AH protects it, so it is made here.
+ * more: bytes by which it may yet grow.
  */
-static void out_mark_cut(struct xi_worker *w, const struct xi_item *item)
+static void out_mark_cut(struct xi_worker *w, const struct xi_item *item, uint32_t more)
 {
 	uint8_t *ip = item->pkt.data;
 
-	if (!item->mtu || item->pkt.len <= item->mtu || ip[0] >> 4 != 4)
+	if (!item->mtu || item->pkt.len + more <= item->mtu || ip[0] >> 4 != 4)
 		return;
 	xi_put16(ip + 4, (uint16_t)w->fragment_id++);
 	xi_put16(ip + 6, 0);
 	xi_ip4_finish(ip, (uint16_t)item->pkt.len);
 }
 
+/*
+ * Transport mode moves the IP header, which the inner SA's crypto may need (AH; UDP in IPv6): an outer
+ * SA of that mode frames when that crypto is done. Until then its frame has a number and no packet.
+ */
 static enum xi_reason out_frame(struct xi_worker *w, struct xi_item *item,
 				const struct out_run *run, struct xi_frame *framed,
 				struct xi_frame *next_framed)
 {
+	bool later = item->next && item->next->transport;
 	enum xi_reason reason;
 
 	reason = xi_out_frame(item->ctx, run->seq, run->limit, &item->pkt, framed);
-	if (reason == XI_NONE && item->next)
+	if (reason == XI_NONE && later)
+		*next_framed = (struct xi_frame){ .seq = run->next_seq };
+	else if (reason == XI_NONE && item->next)
 		reason = xi_out_frame(item->next, run->next_seq, run->next_limit, &item->pkt,
 				      next_framed);
 	if (reason == XI_NONE)
-		out_mark_cut(w, item);
+		out_mark_cut(w, item, later ? xi_overhead(item->next) : 0);
 	return reason;
 }
 
@@ -531,6 +539,20 @@ static uint32_t out_finish_all(struct xi_worker *w, uint32_t n, struct xi_esp_ta
 	return again;
 }
 
+/* The job of packet i by the SA around it. TFC padding, which has a limit, is tunnel mode's. */
+static enum xi_reason out_next_job(struct xi_worker *w, uint32_t i)
+{
+	struct xi_item *item = &w->out[i];
+	struct xi_frame *framed = &w->framed[i];
+	enum xi_reason reason = XI_NONE;
+
+	if (!framed->ip)
+		reason = xi_out_frame(item->ctx, framed->seq, UINT32_MAX, &item->pkt, framed);
+	if (reason == XI_NONE)
+		reason = xi_out_job(item->ctx, framed, &w->saved[i], &w->jobs[i]);
+	return reason;
+}
+
 /* The jobs of n packets by the SA around them. Returns how many are ready. */
 static uint32_t out_next_jobs(struct xi_worker *w, uint32_t n)
 {
@@ -540,8 +562,7 @@ static uint32_t out_next_jobs(struct xi_worker *w, uint32_t n)
 	for (i = 0; i < n; i++) {
 		w->framed[ready] = w->framed[i];
 		w->out[ready] = w->out[i];
-		reason = xi_out_job(w->out[ready].ctx, &w->framed[ready], &w->saved[ready],
-				    &w->jobs[ready]);
+		reason = out_next_job(w, ready);
 		if (reason == XI_NONE)
 			ready++;
 		else

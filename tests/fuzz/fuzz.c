@@ -55,8 +55,8 @@ void fuzz_fit(uint8_t *ip, size_t len, bool v6)
 }
 
 /*
- * At most n extension headers, as their own lengths have them; their protocols are the fuzzer's choice, too.
- * Returns how many bytes they took.
+ * At most n extension headers, as their own lengths have them; their protocols are the fuzzer's
+ * choice, too. Returns how many bytes they took.
  */
 static size_t chain(uint8_t *ip6, uint8_t proto, struct fuzz_in *in, unsigned int n)
 {

@@ -17,12 +17,12 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* What does not hold is a finding. */
-#define require(cond) \
-	do { \
-		if (!(cond)) { \
-			fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #cond); \
-			abort(); \
-		} \
+#define require(cond)                                                                              \
+	do {                                                                                       \
+		if (!(cond)) {                                                                     \
+			fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #cond);         \
+			abort();                                                                   \
+		}                                                                                  \
 	} while (0)
 
 static inline void put16(uint8_t *p, size_t v)
@@ -47,8 +47,8 @@ static inline uint8_t fuzz_choice(struct fuzz_in *in)
 }
 
 /*
- * Memory of exactly len bytes. What the compiler instruments may not touch its surroundings by a single
- * byte; what engines in assembler write there is found when it is freed.
+ * Memory of exactly len bytes. What the compiler instruments may not touch its surroundings by a
+ * single byte; what engines in assembler write there is found when it is freed.
  */
 struct fuzz_buf {
 	uint8_t *mem;
@@ -69,8 +69,8 @@ void fuzz_pkt_check(const struct xi_pkt *pkt, const struct fuzz_buf *buf);
 void fuzz_fit(uint8_t *ip, size_t len, bool v6);
 
 /*
- * IP header at ip, and options or extension headers of the fuzzer's bytes behind it; the length in it is left
- * for fuzz_fit(). Returns its bytes: at most 40 more than it took of the input.
+ * IP header at ip, and options or extension headers of the fuzzer's bytes behind it; the length in
+ * it is left for fuzz_fit(). Returns its bytes: at most 40 more than it took of the input.
  */
 size_t fuzz_header(uint8_t *ip, bool v6, uint8_t proto, struct fuzz_in *in);
 

@@ -41,13 +41,25 @@ static void sa_make(struct fuzz_sa *f, uint8_t bits, uint8_t alg)
 	memset(f, 0, sizeof(*f));
 	f->sa.flags = bits & 128 ? XFRM_STATE_ALIGN4 : 0;
 	f->ctx = (struct xi_sa_ctx){
-		.spi_be = htonl(0x1000), .state = &f->state, .sa = &f->sa, .proto = IPPROTO_AH,
-		.family = v6 ? 6 : 4, .esn = !!(bits & 8), .transport = !!(bits & 16),
-		.inner_family = bits & 32 ? 4 : 0, .dscp_copy = 1, .dscp_decap = !!(bits & 64),
-		.ecn = alg & 0x80 ? 0 : 1, .icv_len = alg % 3 == 1 || gmac ? 16 : 12,
-		.iv_len = gmac ? 8 : 0, .salt_len = gmac ? 4 : 0,
-		.replay = { .top = (uint64_t *)&f->state.top, .words = f->words,
-			    .word_mask = NWORDS - 1, .window = 64, .esn = bits & 8 },
+		.spi_be = htonl(0x1000),
+		.state = &f->state,
+		.sa = &f->sa,
+		.proto = IPPROTO_AH,
+		.family = v6 ? 6 : 4,
+		.esn = !!(bits & 8),
+		.transport = !!(bits & 16),
+		.inner_family = bits & 32 ? 4 : 0,
+		.dscp_copy = 1,
+		.dscp_decap = !!(bits & 64),
+		.ecn = alg & 0x80 ? 0 : 1,
+		.icv_len = alg % 3 == 1 || gmac ? 16 : 12,
+		.iv_len = gmac ? 8 : 0,
+		.salt_len = gmac ? 4 : 0,
+		.replay = {.top = (uint64_t *)&f->state.top,
+			   .words = f->words,
+			   .word_mask = NWORDS - 1,
+			   .window = 64,
+			   .esn = bits & 8},
 	};
 	f->ctx.outer_len = f->ctx.transport ? 0 : v6 ? 40 : 20;
 	f->ctx.ah_len = (uint8_t)xi_ah_len(&f->ctx);

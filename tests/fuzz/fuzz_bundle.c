@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * libFuzzer target for two SAs over one packet, each ESP or AH of any algorithm, mode and family: what the
- * holder of both keys sealed, and packets to seal, framed by a tunnel around them before any crypto, too.
+ * libFuzzer target for two SAs over one packet, each ESP or AH of any algorithm, mode and family:
+ * what the holder of both keys sealed, and packets to seal, framed by a tunnel around them before
+ * any crypto, too.
  */
 #include "layer.h"
 
@@ -59,7 +60,8 @@ static void run_outbound(struct bundle *b, struct fuzz_in *in, bool fitted, bool
 	back += (b->inner.sa.tfcpad ? 300 : 0) + (b->outer.sa.tfcpad ? 300 : 0);
 	memcpy(ip, in->p, in->left);
 	if (fitted)
-		fuzz_fit(ip, in->left, b->inner.ctx.transport ? b->inner.ctx.family == 6 : in->left & 1);
+		fuzz_fit(ip, in->left,
+			 b->inner.ctx.transport ? b->inner.ctx.family == 6 : in->left & 1);
 	pkt = fuzz_pkt_new(&buf, ip, in->left, front, back);
 	if (fuzz_layer_frame(&b->inner, &buf, &pkt, &frame))
 		goto out;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * libFuzzer target for ESP: one SA of any algorithm, mode and family, in UDP or not, with either engine. The
- * input's first bytes choose; the rest is an outer packet as it comes from the wire, or what the holder of the
- * key sealed (so that what lies behind the ICV is reached), or an IP packet to seal.
+ * libFuzzer target for ESP: one SA of any algorithm, mode and family, in UDP or not, with either
+ * engine. The input's first bytes choose; the rest is an outer packet as it comes from the wire, or
+ * what the holder of the key sealed (so that what lies behind the ICV is reached), or an IP packet
+ * to seal.
  */
 #include "layer.h"
 
@@ -30,7 +31,8 @@ static void run_sealed(struct fuzz_sa *f, struct fuzz_in *in, bool fit)
 	fuzz_buf_free(&buf);
 }
 
-/* What is sealed opens to the same bytes, whatever they are; the room is just enough, or a byte too small. */
+/* What is sealed opens to the same bytes, whatever they are; the room is just enough, or a byte too
+ * small. */
 static void run_outbound(struct fuzz_sa *f, struct fuzz_in *in, bool fitted, bool short_front)
 {
 	size_t back = fuzz_choice(in) % 64, front = fuzz_layer_front(f) - short_front;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* libFuzzer target for ICMP errors: the first byte chooses the family, the second whether the checksum is made good. */
+/* libFuzzer target for ICMP errors: the first byte chooses the family, the second whether the
+ * checksum is made good. */
 #include "fuzz.h"
 #include "ipsec/quote.h"
 

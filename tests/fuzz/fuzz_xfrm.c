@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * libFuzzer target for XFRM: any bytes as one XFRM request. What is accepted is encoded and must be accepted again, as the same.
- * corpus/xfrm has what iproute2 and strongSwan really send.
+ * libFuzzer target for XFRM: any bytes as one XFRM request. What is accepted is encoded and must be
+ * accepted again, as the same. corpus/xfrm has what iproute2 and strongSwan really send.
  */
 #include "fuzz.h"
 
@@ -16,19 +16,16 @@ static const struct xi_nl_to nobody;
 static void sa_again(const struct xi_sa_request *req)
 {
 	static uint64_t words[WORDS];
-	struct xi_sa_state state = { .oseq = req->init.oseq, .last_use = 1 };
-	struct xi_sa_rec rec = { .sa = req->sa,
-				 .key = req->key,
-				 .state = &state,
-				 .words = words,
-				 .nwords = WORDS };
-	struct xi_replay r = { .top = (uint64_t *)&state.top,
-			       .words = words,
-			       .word_mask = WORDS - 1,
-			       .window = req->sa.replay_window,
-			       .esn = req->sa.flags & XFRM_STATE_ESN };
+	struct xi_sa_state state = {.oseq = req->init.oseq, .last_use = 1};
+	struct xi_sa_rec rec = {
+		.sa = req->sa, .key = req->key, .state = &state, .words = words, .nwords = WORDS};
+	struct xi_replay r = {.top = (uint64_t *)&state.top,
+			      .words = words,
+			      .word_mask = WORDS - 1,
+			      .window = req->sa.replay_window,
+			      .esn = req->sa.flags & XFRM_STATE_ESN};
 	static struct xi_sa_request again;
-	struct xi_extack ack = { 0 };
+	struct xi_extack ack = {0};
 	struct xi_nlmsg msg;
 
 	require(xi_key_valid(&req->key));
@@ -47,7 +44,7 @@ static void sa_again(const struct xi_sa_request *req)
 
 static void policy_again(const struct xi_policy *policy)
 {
-	struct xi_extack ack = { 0 };
+	struct xi_extack ack = {0};
 	struct xi_policy again;
 	struct xi_nlmsg msg;
 
@@ -58,7 +55,7 @@ static void policy_again(const struct xi_policy *policy)
 
 static void others(const struct nlmsghdr *nlh)
 {
-	struct xi_extack ack = { 0 };
+	struct xi_extack ack = {0};
 	struct xi_expire_request expire;
 	struct xi_spi_request spi;
 	struct xi_sa_filter filter;
@@ -67,7 +64,7 @@ static void others(const struct nlmsghdr *nlh)
 	struct xi_nlmsg msg;
 	struct xi_sa_id id;
 	bool hard;
-	struct xi_sa sa = { .flags = XFRM_STATE_ESN, .replay_window = 128 };
+	struct xi_sa sa = {.flags = XFRM_STATE_ESN, .replay_window = 128};
 
 	xi_xfrm_get_sa_id(&id, nlh, &ack);
 	xi_xfrm_get_allocspi(&spi, nlh, 30, &ack);
@@ -87,7 +84,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct nlmsghdr *nlh;
 	static struct xi_sa_request req;
 	struct xi_policy policy;
-	struct xi_extack ack = { 0 };
+	struct xi_extack ack = {0};
 	struct fuzz_buf buf;
 
 	if (size < sizeof(*nlh) || size > XI_XFRM_REQUEST_MAX)

@@ -25,7 +25,8 @@ static void transform_add(bool ah, enum xi_alg alg, enum xi_auth auth, uint16_t 
 {
 	for (uint8_t icv = 1; icv <= 32; icv++)
 		if (xi_transform_valid(alg, auth, bits, icv) && ntransforms[ah] < TRANSFORMS)
-			transforms[ah][ntransforms[ah]++] = (struct transform){alg, auth, bits, icv};
+			transforms[ah][ntransforms[ah]++] =
+				(struct transform){alg, auth, bits, icv};
 }
 
 static void transforms_make(void)
@@ -117,8 +118,8 @@ void fuzz_sa_make(struct fuzz_sa *f, struct fuzz_in *in, bool ah, bool ipsec_mb)
 	i = (uint8_t)(fuzz_choice(in) % ntransforms[ah]);
 	t = &transforms[ah][i];
 	memset(f, 0, sizeof(*f));
-	f->engine = ipsec_mb && xi_engine_ipsec_mb.usable() ? &xi_engine_ipsec_mb
-							    : &xi_engine_openssl;
+	f->engine =
+		ipsec_mb && xi_engine_ipsec_mb.usable() ? &xi_engine_ipsec_mb : &xi_engine_openssl;
 	f->sa.id.spi = 0x1000;
 	f->sa.id.proto = ah ? XI_AH : XI_ESP;
 	f->sa.alg = t->alg;
@@ -251,8 +252,8 @@ static uint8_t choose_next(const struct fuzz_sa *f, struct fuzz_in *in, const ui
 }
 
 /* Returns the bytes of it, before any crypto. */
-static size_t esp_build(struct fuzz_sa *f, uint8_t *at, const uint8_t *payload, size_t len, bool fit,
-			uint8_t next_header)
+static size_t esp_build(struct fuzz_sa *f, uint8_t *at, const uint8_t *payload, size_t len,
+			bool fit, uint8_t next_header)
 {
 	size_t front = 8U + f->ctx.iv_len, udp = f->ctx.encap ? 8 : 0;
 	uint32_t seq = htonl((uint32_t)(f->state.top + 1));
@@ -378,7 +379,8 @@ void fuzz_layer_seal(struct fuzz_sa *f, const struct xi_frame *frame)
 	f->ctx.ecn = f->ctx.dscp_decap = 0;
 }
 
-/* A route that has yet to be run: AH covers the packet as it arrives at its end (RFC 4302 section 3.3.3.1.1.1). */
+/* A route that has yet to be run: AH covers the packet as it arrives at its end (RFC 4302
+ * section 3.3.3.1.1.1). */
 static bool may_be_routed(const uint8_t *ip, size_t len)
 {
 	bool v6 = ip[0] >> 4 == 6;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * SAs of the fuzzer's choice, whose keys it has, and the steps of a packet through one of them, each with
- * what must hold whatever the packet is.
+ * SAs of the fuzzer's choice, whose keys it has, and the steps of a packet through one of them,
+ * each with what must hold whatever the packet is.
  */
 #ifndef XI_FUZZ_LAYER_H
 #define XI_FUZZ_LAYER_H
@@ -24,9 +24,10 @@ struct fuzz_sa {
 void fuzz_sa_make(struct fuzz_sa *f, struct fuzz_in *in, bool ah, bool ipsec_mb);
 
 /*
- * The packet that a holder of the key makes of this payload: IP header, with options or extension headers of
- * the input; UDP; ESP or AH; the crypto. fit: ESP gets a trailer that is right, else the payload ends in one.
- * False: the packet is one that is refused before the crypto. buf has to be freed in any case.
+ * The packet that a holder of the key makes of this payload: IP header, with options or extension
+ * headers of the input; UDP; ESP or AH; the crypto. fit: ESP gets a trailer that is right, else the
+ * payload ends in one. False: the packet is one that is refused before the crypto. buf has to be
+ * freed in any case.
  */
 bool fuzz_layer_make(struct fuzz_sa *f, struct fuzz_in *in, const uint8_t *payload, size_t len,
 		     bool fit, struct fuzz_buf *buf, struct xi_pkt *pkt);
@@ -47,9 +48,9 @@ void fuzz_layer_seal(struct fuzz_sa *f, const struct xi_frame *frame);
 #define FUZZ_MASKS 16
 struct fuzz_mask {
 	unsigned int n;
-	size_t at[FUZZ_MASKS];       /* two bytes there */
-	bool routed;                 /* it is another packet by now */
-	bool dummy;                  /* and need not come out */
+	size_t at[FUZZ_MASKS]; /* two bytes there */
+	bool routed;	       /* it is another packet by now */
+	bool dummy;	       /* and need not come out */
 };
 
 /* ip, before it is framed by f, which frames it so. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Bugs that other IPsec stacks had, one test for each class of them: every transform there is, in both modes,
- * with both families, with and without ESN and UDP encapsulation, on every engine.
+ * Bugs that other IPsec stacks had, one test for each class of them: every transform there is, in
+ * both modes, with both families, with and without ESN and UDP encapsulation, on every engine.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -66,9 +66,8 @@ static void sa_open(struct test_sa *s, const struct choice *c, const struct alg_
 	key_fill(&s->raw, &c->t, 1);
 	s->engine = en->e;
 	s->crypto = en->c;
-	assert_int_equal(xi_sa_ctx_init(&s->ctx, &s->sa, &s->raw, &s->state, s->words,
-					XI_WINDOW_WORDS),
-			 0);
+	assert_int_equal(
+		xi_sa_ctx_init(&s->ctx, &s->sa, &s->raw, &s->state, s->words, XI_WINDOW_WORDS), 0);
 	assert_int_equal(en->e->key_new(&s->key, &s->raw, 1), 0);
 	s->ctx.key = s->key;
 }
@@ -88,10 +87,11 @@ static const char *choice_text(const struct choice *c)
 	return text;
 }
 
-#define check(cond) \
-	do { \
-		if (!(cond)) \
-			fail_msg("%s, line %d: not so: %s", choice_text(&current), __LINE__, #cond); \
+#define check(cond)                                                                                \
+	do {                                                                                       \
+		if (!(cond))                                                                       \
+			fail_msg("%s, line %d: not so: %s", choice_text(&current), __LINE__,       \
+				 #cond);                                                           \
 	} while (0)
 
 /* fn for an SA of each kind, fresh each time. */
@@ -108,7 +108,8 @@ static void each_sa(void (*fn)(void), bool ah_too)
 				    list[i % n].icv_len))
 			continue;
 		for (unsigned int bits = 0; bits < 16; bits++) {
-			current = (struct choice){list[i % n], bits & 1, bits & 2, bits & 4, bits & 8};
+			current = (struct choice){list[i % n], bits & 1, bits & 2, bits & 4,
+						  bits & 8};
 			if (current.encap && current.t.ah)
 				continue;
 			sa_open(&sa, &current, en);
@@ -199,9 +200,10 @@ static void wire_make(struct test_sa *s, uint64_t seq, uint32_t payload, struct 
 /* What RFC 4302 section 3.1.2 and 4303 section 3.1.2 put in front of and behind a packet. */
 static void growth(uint32_t payload, uint32_t inner_len, uint32_t *front, uint32_t *back)
 {
-	static const uint8_t ivs[] = {[XI_ALG_AES_GCM] = 8, [XI_ALG_AES_CBC] = 16, [XI_ALG_NULL] = 0,
-				      [XI_ALG_AES_CTR] = 8, [XI_ALG_AES_CCM] = 8,
-				      [XI_ALG_CHACHA20_POLY1305] = 8, [XI_ALG_AES_GMAC] = 8};
+	static const uint8_t ivs[] = {
+		[XI_ALG_AES_GCM] = 8, [XI_ALG_AES_CBC] = 16, [XI_ALG_NULL] = 0,
+		[XI_ALG_AES_CTR] = 8, [XI_ALG_AES_CCM] = 8,  [XI_ALG_CHACHA20_POLY1305] = 8,
+		[XI_ALG_AES_GMAC] = 8};
 	uint32_t outer = current.transport ? 0 : current.v6 ? 40 : 20;
 	uint32_t align = current.t.alg == XI_ALG_AES_CBC ? 16 : 4;
 	uint32_t protected = current.transport ? payload : inner_len;
@@ -268,7 +270,8 @@ static void output_does_not_grow_past_the_buffer(void **state)
 
 /* 2: pad length beyond the packet; next header and padding confused */
 
-/* A packet whose trailer is written anew before it is sealed. pad < 0, next < 0: left as they are. */
+/* A packet whose trailer is written anew before it is sealed. pad < 0, next < 0: left as they are.
+ */
 static void trailer_packet(uint64_t seq, uint32_t payload, int pad, int next, struct test_pkt *p)
 {
 	struct xi_aead_job job;
@@ -346,7 +349,8 @@ static void next_header_wrong(void)
 	static struct test_pkt p;
 
 	for (int next = 0; next < 256; next++) {
-		int right = current.v6 ? IPPROTO_IPV6 : IPPROTO_IPIP, other = IPPROTO_IPV6 + IPPROTO_IPIP - right;
+		int right = current.v6 ? IPPROTO_IPV6 : IPPROTO_IPIP,
+		    other = IPPROTO_IPV6 + IPPROTO_IPIP - right;
 		enum xi_reason why;
 
 		trailer_packet((uint64_t)next + 1, 32, -1, next, &p);
@@ -398,8 +402,11 @@ static void refuse_icv(void)
 	for (int i = 0; i < 2; i++) {
 		p = good;
 		p.pkt.data = p.buf + (good.pkt.data - good.buf);
-		at = frame.offset + (current.t.ah ? 12U + sa.ctx.iv_len + (i ? 0U : sa.ctx.ah_len - 12U - sa.ctx.iv_len)
-						 : i ? p.pkt.len - frame.offset - 1 : 8U + sa.ctx.iv_len);
+		at = frame.offset +
+		     (current.t.ah
+			      ? 12U + sa.ctx.iv_len + (i ? 0U : sa.ctx.ah_len - 12U - sa.ctx.iv_len)
+		      : i ? p.pkt.len - frame.offset - 1
+			  : 8U + sa.ctx.iv_len);
 		p.pkt.data[at] ^= 1;
 		check(open_packet(&sa, &p.pkt) == XI_DROP_ICV);
 		check(last_status >= XI_CRYPTO_TRANSPORT_AH_AUTH_FAILED &&
@@ -411,7 +418,8 @@ static void refuse_icv(void)
 		check(current.t.ah || !holds(p.buf, sizeof(p.buf), (const uint8_t *)text, 8));
 	}
 	check(!open_packet(&sa, &good.pkt) && sa.state.top == 1000);
-	check(good.pkt.len == len && holds(good.pkt.data, good.pkt.len, (const uint8_t *)text, sizeof(text)));
+	check(good.pkt.len == len &&
+	      holds(good.pkt.data, good.pkt.len, (const uint8_t *)text, sizeof(text)));
 }
 
 static void a_bad_icv_moves_nothing_and_shows_nothing(void **state)
@@ -425,7 +433,8 @@ static void a_bad_icv_moves_nothing_and_shows_nothing(void **state)
 
 static void cross_once(void)
 {
-	static const uint64_t order[] = {EPOCH - 2, EPOCH + 1, EPOCH - 1, EPOCH, EPOCH + 2, EPOCH + 3};
+	static const uint64_t order[] = {EPOCH - 2, EPOCH + 1, EPOCH - 1,
+					 EPOCH,	    EPOCH + 2, EPOCH + 3};
 	static struct test_pkt p, forged;
 	uint64_t top = 0;
 
@@ -536,7 +545,8 @@ static void the_same_spi_for_another_destination_is_another_sa(void **state)
 	const char *why;
 
 	for (int i = 0; i < 3; i++) {
-		struct choice c = {.t = {XI_ALG_AES_GCM, XI_AUTH_NONE, 128, 16, false}, .v6 = i == 2};
+		struct choice c = {.t = {XI_ALG_AES_GCM, XI_AUTH_NONE, 128, 16, false},
+				   .v6 = i == 2};
 
 		sa_open(&sas[i], &c, &alg_engines[0]);
 		sa_close(&sas[i]);
@@ -569,12 +579,29 @@ static void the_same_spi_for_another_destination_is_another_sa(void **state)
 
 /* 8: a batch that mixes SAs, families, protocols and errors */
 
-enum defect { GOOD, BAD_ICV, REPLAYED, CUT, OTHER_SPI, OTHER_FAMILY, PAD, NEXT_HEADER, DUMMY, DEFECTS };
+enum defect {
+	GOOD,
+	BAD_ICV,
+	REPLAYED,
+	CUT,
+	OTHER_SPI,
+	OTHER_FAMILY,
+	PAD,
+	NEXT_HEADER,
+	DUMMY,
+	DEFECTS
+};
 
 static const enum xi_reason defect_reason[] = {
-	[GOOD] = XI_NONE, [BAD_ICV] = XI_DROP_ICV, [REPLAYED] = XI_DROP_REPLAY, [CUT] = XI_DROP_WORKER_MALFORMED,
-	[OTHER_SPI] = XI_DROP_SA_GONE, [OTHER_FAMILY] = XI_DROP_SA_GONE, [PAD] = XI_DROP_PADDING,
-	[NEXT_HEADER] = XI_DROP_INNER, [DUMMY] = XI_DUMMY,
+	[GOOD] = XI_NONE,
+	[BAD_ICV] = XI_DROP_ICV,
+	[REPLAYED] = XI_DROP_REPLAY,
+	[CUT] = XI_DROP_WORKER_MALFORMED,
+	[OTHER_SPI] = XI_DROP_SA_GONE,
+	[OTHER_FAMILY] = XI_DROP_SA_GONE,
+	[PAD] = XI_DROP_PADDING,
+	[NEXT_HEADER] = XI_DROP_INNER,
+	[DUMMY] = XI_DUMMY,
 };
 
 static const struct choice mixed[] = {
@@ -592,10 +619,10 @@ static const struct choice mixed[] = {
 
 struct mixture {
 	struct test_sa sas[MIXED];
-	uint32_t which[BATCH];       /* SA of a packet */
+	uint32_t which[BATCH]; /* SA of a packet */
 	enum defect defect[BATCH];
 	struct test_pkt pkts[BATCH];
-	uint8_t ips[BATCH][256];     /* what must come out */
+	uint8_t ips[BATCH][256]; /* what must come out */
 	uint32_t lens[BATCH];
 	struct xi_aead_job jobs[BATCH];
 	struct xi_esp_in ins[BATCH];
@@ -664,8 +691,8 @@ static void mixture_open(const struct alg_engine *en)
 	enum xi_crypto_status status;
 
 	for (i = 0; i < BATCH; i++) {
-		mix.why[i] = xi_in_prepare(&mix.sas[mix.which[i]].ctx, &mix.pkts[i].pkt, &mix.jobs[n],
-					   &mix.ins[n], &mix.saved[n]);
+		mix.why[i] = xi_in_prepare(&mix.sas[mix.which[i]].ctx, &mix.pkts[i].pkt,
+					   &mix.jobs[n], &mix.ins[n], &mix.saved[n]);
 		if (!mix.why[i])
 			of[n++] = i;
 	}
@@ -675,9 +702,9 @@ static void mixture_open(const struct alg_engine *en)
 			;
 		xi_in_verify(&mix.sas[mix.which[of[i]]].ctx, &mix.jobs[i], &mix.ins[i], end - i);
 		for (uint32_t k = i; k < end; k++)
-			mix.why[of[k]] = xi_in_finish(&mix.sas[mix.which[of[k]]].ctx, &mix.pkts[of[k]].pkt,
-						      &mix.jobs[k], &mix.ins[k], &mix.saved[k], &tally,
-						      &status);
+			mix.why[of[k]] = xi_in_finish(&mix.sas[mix.which[of[k]]].ctx,
+						      &mix.pkts[of[k]].pkt, &mix.jobs[k],
+						      &mix.ins[k], &mix.saved[k], &tally, &status);
 	}
 	xi_esp_tally_flush(&tally);
 }
@@ -692,8 +719,10 @@ static void mixture_check(void)
 
 		current = mixed[k];
 		if (mix.why[i] != defect_reason[d])
-			fail_msg("packet %u, %s, defect %d: reason %d", i, choice_text(&current), d, mix.why[i]);
-		/* what was verified counts, but dummies, and packets whose padding tells no length */
+			fail_msg("packet %u, %s, defect %d: reason %d", i, choice_text(&current), d,
+				 mix.why[i]);
+		/* what was verified counts, but dummies, and packets whose padding tells no length
+		 */
 		arrived[k] += d == GOOD || d == NEXT_HEADER;
 		failed[k] += d == BAD_ICV || d == REPLAYED || d == PAD || d == NEXT_HEADER;
 		if (d == GOOD) {
@@ -782,8 +811,10 @@ static void strip_tfc(void)
 		test_pkt_set(&p, ip, len);
 		check(!seal(&sa, payload + 1, &p.pkt));
 		/* all that are shorter have one length (RFC 4303 section 2.7) */
-		check(len > 300 || p.pkt.len == xi_esp_front(&sa.ctx) + sa.ctx.outer_len + sa.ctx.icv_len +
-							(302U + sa.ctx.pad_align - 1) / sa.ctx.pad_align * sa.ctx.pad_align);
+		check(len > 300 ||
+		      p.pkt.len == xi_esp_front(&sa.ctx) + sa.ctx.outer_len + sa.ctx.icv_len +
+					   (302U + sa.ctx.pad_align - 1) / sa.ctx.pad_align *
+						   sa.ctx.pad_align);
 		check(!open_packet(&sa, &p.pkt));
 		check(p.pkt.len == len && !memcmp(p.pkt.data, ip, len));
 	}

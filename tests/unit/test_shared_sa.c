@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * One SA carried by several workers at a time: sequence numbers given out, replay windows with and without ESN
- * across 2^32; and one worker's windows against a model that does what RFC 4303 appendix A2 says, number by number.
+ * One SA carried by several workers at a time: sequence numbers given out, replay windows with and
+ * without ESN across 2^32; and one worker's windows against a model that does what RFC 4303
+ * appendix A2 says, number by number.
  */
 #include <pthread.h>
 #include <setjmp.h>
@@ -16,7 +17,7 @@
 
 #define EPOCH (1ULL << 32)
 #define THREADS_MAX 4
-#define RUN 64                   /* packets of a worker's batch */
+#define RUN 64 /* packets of a worker's batch */
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 /* xorshift64: each thread's own, the same in every run. */
@@ -34,8 +35,8 @@ static void race(unsigned int n, void *(*run)(void *), void *args, size_t arg_si
 	pthread_t threads[THREADS_MAX];
 
 	for (unsigned int i = 0; i < n; i++)
-		assert_int_equal(pthread_create(&threads[i], NULL, run, (uint8_t *)args + i * arg_size),
-				 0);
+		assert_int_equal(
+			pthread_create(&threads[i], NULL, run, (uint8_t *)args + i * arg_size), 0);
 	for (unsigned int i = 0; i < n; i++)
 		pthread_join(threads[i], NULL);
 }
@@ -45,7 +46,7 @@ static void race(unsigned int n, void *(*run)(void *), void *args, size_t arg_si
 struct taker {
 	const struct xi_sa_ctx *ctx;
 	pthread_barrier_t *start;
-	uint32_t *taken;             /* by number, from first on */
+	uint32_t *taken; /* by number, from first on */
 	uint64_t first, numbers;
 	uint64_t draws;
 	enum xi_reason end;
@@ -74,9 +75,10 @@ static void *take(void *arg)
 	return NULL;
 }
 
-/* All numbers behind `last` up to the limit are given out, each once, and then `end` is the reason. */
-static void take_all(unsigned int threads, bool esn, uint64_t last, uint64_t numbers, uint64_t limit,
-		     enum xi_reason end)
+/* All numbers behind `last` up to the limit are given out, each once, and then `end` is the reason.
+ */
+static void take_all(unsigned int threads, bool esn, uint64_t last, uint64_t numbers,
+		     uint64_t limit, enum xi_reason end)
 {
 	uint32_t *taken = calloc(numbers, sizeof(*taken));
 	struct taker takers[THREADS_MAX];
@@ -91,8 +93,12 @@ static void take_all(unsigned int threads, bool esn, uint64_t last, uint64_t num
 	test_sa_start(&t, NULL);
 	pthread_barrier_init(&start, NULL, threads);
 	for (unsigned int i = 0; i < threads; i++)
-		takers[i] = (struct taker){.ctx = &t.ctx, .start = &start, .taken = taken,
-					   .first = last + 1, .numbers = numbers, .draws = i + 1};
+		takers[i] = (struct taker){.ctx = &t.ctx,
+					   .start = &start,
+					   .taken = taken,
+					   .first = last + 1,
+					   .numbers = numbers,
+					   .draws = i + 1};
 	race(threads, take, takers, sizeof(takers[0]));
 	for (unsigned int i = 0; i < threads; i++) {
 		assert_int_equal(takers[i].end, end);
@@ -100,8 +106,8 @@ static void take_all(unsigned int threads, bool esn, uint64_t last, uint64_t num
 	}
 	for (uint64_t i = 0; i < numbers; i++)
 		if (taken[i] != 1)
-			fail_msg("number %#lx was given out %u times", (unsigned long)(last + 1 + i),
-				 taken[i]);
+			fail_msg("number %#lx was given out %u times",
+				 (unsigned long)(last + 1 + i), taken[i]);
 	assert_true(t.state.oseq == last + numbers);
 	pthread_barrier_destroy(&start);
 	test_sa_stop(&t);
@@ -128,14 +134,14 @@ static void numbers_are_disjoint_and_without_gaps(void **state)
 #define PACKET_MAX 96
 
 struct stream {
-	struct test_sa sa;           /* its window, which all threads share */
+	struct test_sa sa; /* its window, which all threads share */
 	uint64_t words[32 * 1024 / 8];
-	uint64_t first;              /* number of packet 0 */
-	uint32_t shuffle;            /* no packet is further than this from its place */
-	uint32_t len;                /* of a packet */
+	uint64_t first;	  /* number of packet 0 */
+	uint32_t shuffle; /* no packet is further than this from its place */
+	uint32_t len;	  /* of a packet */
 	uint8_t packets[PACKETS][PACKET_MAX];
 	uint32_t accepted[PACKETS];
-	uint64_t wrong;              /* verdicts that no number can have here */
+	uint64_t wrong; /* verdicts that no number can have here */
 };
 
 struct receiver {
@@ -181,9 +187,9 @@ static void stream_open(struct stream *s, uint32_t window, bool esn)
 	s->shuffle = window ? window / 2 - 1 : 512;
 	stream_seal(s);
 	s->sa.sa.replay_window = window;
-	assert_int_equal(xi_sa_ctx_init(&s->sa.ctx, &s->sa.sa, &s->sa.raw, &s->sa.state, s->words,
-					nwords),
-			 0);
+	assert_int_equal(
+		xi_sa_ctx_init(&s->sa.ctx, &s->sa.sa, &s->sa.raw, &s->sa.state, s->words, nwords),
+		0);
 	/* an expanded key has a part for each thread */
 	s->sa.engine->key_free(s->sa.key);
 	assert_int_equal(s->sa.engine->key_new(&s->sa.key, &s->sa.raw, THREADS_MAX), 0);
@@ -277,8 +283,8 @@ static void stream_race(struct stream *s, unsigned int threads)
 }
 
 /*
- * A thread that is about to move the window past a number has had that number before, as none is further from
- * its place than half a window. So nothing may be lost, whoever is how far behind.
+ * A thread that is about to move the window past a number has had that number before, as none is
+ * further from its place than half a window. So nothing may be lost, whoever is how far behind.
  */
 static void shared_window(uint32_t window, bool esn, unsigned int threads)
 {
@@ -333,8 +339,8 @@ static void esn_without_anti_replay_loses_nothing(void **state)
 }
 
 /*
- * The model: appendix A2 with names as there. T is the highest number authenticated so far, Th and Tl its
- * halves, W the window; one byte for each number says whether it was received.
+ * The model: appendix A2 with names as there. T is the highest number authenticated so far, Th and
+ * Tl its halves, W the window; one byte for each number says whether it was received.
  */
 #define RANGE (1U << 21)
 
@@ -372,7 +378,8 @@ static enum xi_reason model_judge(const struct model *m, uint64_t seq)
 	return seq >= m->base && m->received[seq - m->base] ? XI_DROP_REPLAY : XI_NONE;
 }
 
-/* A number to come next: mostly onward, some back to every part of the window and just beyond it. */
+/* A number to come next: mostly onward, some back to every part of the window and just beyond it.
+ */
 static uint64_t model_draw(const struct model *m, uint64_t *draws)
 {
 	uint32_t r = draw(draws), kind = draw(draws) % 16, back;
@@ -405,8 +412,11 @@ static void model_walk(uint32_t window, uint64_t start, bool esn)
 	static uint64_t words[4096];
 	static struct model m;
 	uint64_t top = 0, seq, draws = window + start + 1, got;
-	struct xi_replay r = {.top = &top, .words = words, .word_mask = COUNT(words) - 1,
-			      .window = window, .esn = esn};
+	struct xi_replay r = {.top = &top,
+			      .words = words,
+			      .word_mask = COUNT(words) - 1,
+			      .window = window,
+			      .esn = esn};
 
 	memset(&m, 0, sizeof(m));
 	m.base = m.t = start;
