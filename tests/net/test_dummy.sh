@@ -11,6 +11,7 @@ need_root
 need_tools ip jq tcpdump ping
 /usr/bin/python3 -c 'import cryptography' 2> /dev/null || tap_skip_all "python3-cryptography is not installed; run make deps"
 
+XI_SNAPLEN=2048             # few bytes a packet: the capture holds more of them
 net_up || tap_skip_all "cannot make network namespaces"
 start_both() {
 	start_daemon gw1 && start_daemon gw2
@@ -51,6 +52,15 @@ drops() {
 	gwctl "$1" xipsec stats -j | jq .drops
 }
 
+# capture_end N FILTER: not before the capture has so many; it may lag behind
+captured() {
+	[ "$(pcap_count "$XI_TMP/wan-br.pcap" "$2")" -ge "$1" ]
+}
+capture_end() {
+	wait_for 20 captured "$@"
+	capture_stop wan br
+}
+
 spi=0x1001 dst=192.0.2.2
 for gw in gw1 gw2; do
 	tunnel_lines $gw 4 4 replay-window 64 | load_lines $gw
@@ -64,7 +74,7 @@ tap_is "five dummy packets of 100 bytes" "$(dummy -n 5 -s 100 $spi $dst)" "5 of 
 tap_check "the peer swallows them" wait_for 5 swallowed 5
 # the same length inside, DSCP 0 and DF
 net_in h1 ping -q -c 1 -W 2 -M do -s 72 10.1.2.2 > /dev/null
-capture_stop wan br
+capture_end 6 "src host 192.0.2.1 and esp"
 tests/net/dummies.py "$XI_TMP/wan-br.pcap" $spi "$(sa_key $((spi)))" > "$XI_TMP/inside"
 tap_is "inside: next header 59 and the payload" "$(awk '$3 == 59 { print $4 }' "$XI_TMP/inside" | sort | uniq -c | xargs)" "5 100"
 tap_is "outside: IP header and length are those of an echo request" "$(awk '{ print $1, $2 }' "$XI_TMP/inside" | sort -u | wc -l)" 1
@@ -79,7 +89,7 @@ tap_is "and it has dropped nothing" "$(drops gw2)" "$drops_before"
 capture_start wan br
 tap_check "as many as are allowed at once, of any size" dummy -n 1000 $spi
 tap_check "all of them arrive" wait_for 10 swallowed 1005
-capture_stop wan br
+capture_end 1000 "src host 192.0.2.1 and esp"
 tests/net/dummies.py "$XI_TMP/wan-br.pcap" $spi "$(sa_key $((spi)))" > "$XI_TMP/inside"
 tap_is "each with a number of its own" "$(awk '$3 == 59' "$XI_TMP/inside" | wc -l)" 1000
 tap_is "from 40 to 1200 bytes" "$(awk '$4 < 40 || $4 > 1200' "$XI_TMP/inside" | wc -l)" 0
@@ -106,7 +116,7 @@ for want in 0x2001 0x2002 0x2003; do
 	tap_check "SA $want" dummy -n 4 -s 60 $want
 	tap_check "the peer swallows its packets" wait_for 5 swallowed $((n += 4))
 done
-capture_stop wan br
+capture_end 12 "src host 192.0.2.1 or src host 2001:db8::1 and ip6 proto 50"
 tap_is "transport mode, IPv6: the SA's addresses, next header 59" \
 	"$(tests/net/dummies.py "$XI_TMP/wan-br.pcap" 0x2001 "$(sa_key 21)" | cut -d' ' -f2- | sort | uniq -c | xargs)" "4 96 59 60"
 tap_is "transport mode, IPv4: likewise" \

@@ -12,6 +12,7 @@ need_tools ip jq tcpdump ping bpftool
 /usr/bin/python3 -c 'import cryptography' 2> /dev/null || tap_skip_all "python3-cryptography is not installed; run make deps"
 [ -f "$XI_BUILD/tests/net/framer.bpf.o" ] || tap_skip_all "$XI_BUILD/tests/net/framer.bpf.o is not built; make tests builds it"
 
+XI_SNAPLEN=2048             # few bytes a packet: the capture holds more of them
 net_up || tap_skip_all "cannot make network namespaces"
 pins=$XI_BPFFS/gw1
 conf=$(gw_conf gw1)
@@ -86,11 +87,20 @@ pings() {
 	done
 }
 
+# capture_end N: not before the capture has so many of gw1's ESP packets; it may lag behind
+captured() {
+	[ "$(pcap_count "$XI_TMP/wan-br.pcap" 'src host 192.0.2.1 and esp')" -ge "$1" ]
+}
+capture_end() {
+	wait_for 20 captured "$1"
+	capture_stop wan br
+}
+
 # without ESN, so that the capture can be checked by its headers alone
 tap_check "ESP: SAs and policies" tunnel replay-window 64
 capture_start wan br
 tap_check "nothing is lost, at any padding" pings
-capture_stop wan br
+capture_end 20
 tap_check "only ESP is on the wire" only_esp "$XI_TMP/wan-br.pcap"
 tap_check "gw1's SA has counted the packets" wait_for 5 sa_is gw1 0x1001 .packets 20
 tap_is "and given out as many numbers" "$(sa gw1 0x1001 .oseq)" 20
@@ -107,7 +117,7 @@ net_bg own gw1 ping -q -c 300 -i 0.001 -W 2 10.1.2.2
 tap_check "numbers of two layers in turns: the framed ones arrive" eval \
 	'net_in h1 ping -q -c 300 -i 0.001 -W 2 10.1.2.2 | grep " 0% packet loss"'
 wait_for 10 process_gone "${xi_pids["bg own"]}"
-capture_stop wan br
+capture_end 600
 tap_check "and so do the others" grep ' 0% packet loss' "$XI_TMP/own.log"
 tests/net/dummies.py "$XI_TMP/wan-br.pcap" 0x1001 "$(sa_key $((0x1001)))" > "$XI_TMP/inside"
 tap_is "no nonce came twice" "$(wc -l < "$XI_TMP/inside") $(sa gw1 0x1001 .oseq)" "600 620"
@@ -181,7 +191,8 @@ load_lines gw2 <<< "xfrm state add src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x3
 order 0x3004 0 10.1.2.1
 capture_start wan br esp
 net_in h1 ping -q -c 10 -i 0.005 -W 0.1 10.1.2.1 > /dev/null
-capture_stop wan br
+tap_check "at its hard limit an SA goes" wait_for 10 sa_is gw1 0x3004 .spi ""
+capture_end 3
 tap_is "a hard limit holds" "$(pcap_count "$XI_TMP/wan-br.pcap" 'src host 192.0.2.1')" 3
 
 net_in gw1 ip link set dev lan0 xdpdrv off
