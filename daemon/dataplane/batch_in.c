@@ -219,6 +219,12 @@ static void in_moved(struct xi_worker *w, const struct xi_item *item, const stru
 		xi_news_push(w->config.news, w->config.index, &news);
 }
 
+/* Verified, and the packets of the batch before it have used the SA up. */
+static bool in_spent(const struct xi_item *item, const struct xi_esp_in *in)
+{
+	return item->ctx->limited && !in->verdict && xi_sa_expired(item->ctx);
+}
+
 static void in_finish(struct xi_worker *w, uint32_t i, struct xi_esp_tally *tally,
 		      struct in_run *run)
 {
@@ -228,6 +234,10 @@ static void in_finish(struct xi_worker *w, uint32_t i, struct xi_esp_tally *tall
 
 	if (item->ctx->encap && w->esp_in[i].moved && !w->esp_in[i].verdict)
 		in_moved(w, item, &w->esp_in[i]);
+	if (in_spent(item, &w->esp_in[i])) {
+		in_drop(w, item, XI_DROP_SA_EXPIRED, XI_CRYPTO_SUCCESS);
+		return;
+	}
 	reason = xi_in_finish(item->ctx, &item->pkt, &w->jobs[i], &w->esp_in[i], &w->saved[i],
 			      tally, &status);
 	if (reason != XI_NONE) {

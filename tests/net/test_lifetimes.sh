@@ -148,6 +148,17 @@ for n in 6 7; do
 	tap_check "$name: the other direction's SA goes with it" wait_for 3 expired_is gw1 0x120$n 1
 done
 tap_check "drops were counted by their name" test "$(reason gw1 seq_exhausted)" -ge 1
+# a receiver whose sender has no limit
+pair 5 | sed 's/0x1\([12]\)05/0x3\105/' | pair_load
+gwctl gw2 xipsec xfrm state update src 10.8.1.5 dst 10.8.2.5 proto esp spi 0x3105 reqid 5 mode transport \
+	aead 'rfc4106(gcm(aes))' "$(pair_key 0x3105 160)" 128 limit packet-hard 7
+serve_udp udp gw2 9
+send_many
+tap_check "the receiver's limit alone: told" wait_for 3 expired_is gw2 0x3105 1
+tap_check "it drops the rest" wait_for 3 eval '[ $(($(reason gw2 sa_expired) + $(reason gw2 unknown_spi))) -ge 43 ]'
+tap_is "exactly as many came in" "$(grep -vc ready "$XI_TMP/udp.log")" 7
+kill "${xi_pids["bg udp"]}"
+
 send 8 3
 tap_is "SAs without limits hear of nothing" "$(expired gw1 0x1108)$(expired gw2 0x1108)$(expired gw1 0x1208)$(expired gw2 0x1208)" ""
 tap_check "and carry on" eval '[ "$(gwip gw1 ip -s xfrm state | sa_packets 0x1108)" = 3 ]'
