@@ -16,6 +16,7 @@ Tests stand in backquotes, <br> between them:
   `LAYER/FILE: PREFIX*`       names that a script generates: PREFIX stands literally in it, or in a script of tests/lib that it
                               sources
 """
+import functools
 import os
 import re
 import sys
@@ -27,18 +28,19 @@ HEADER = ["section", "level", "requirement", "status", "how", "tests"]
 PREFIX_MIN = 3
 
 
-def read(path, cache={}):
-    if path not in cache:
-        try:
-            with open(path, encoding="utf-8") as f:
-                cache[path] = f.read()
-        except OSError:
-            cache[path] = None
-    return cache[path]
+def read(path):
+    try:
+        with open(path, encoding="utf-8") as f:
+            return f.read()
+    except OSError:
+        return None
 
 
-def without_comments(text, shell):
-    if shell:
+@functools.cache
+def code_of(path):
+    """A file without comments."""
+    text = read(path) or ""
+    if path.endswith(".sh"):
         return re.sub(r"(?m)^\s*#.*$", "", text)
     return re.sub(r"/\*.*?\*/|//[^\n]*", "", text, flags=re.S)
 
@@ -56,22 +58,26 @@ def source_of(layer, name):
     return None
 
 
-def cmocka_tests(text):
+@functools.cache
+def cmocka_tests(path):
     """Names in the lists: by cmocka's macros, or by one of the file's own that is made of them."""
+    text = code_of(path)
     macros = re.findall(r"#define\s+(\w+)\(\w+\)\s+cmocka_unit_test", text)
     text = re.sub(r"(?m)^#define.*$", "", text)
     calls = "|".join(["cmocka_unit_test(?:_\\w+)?"] + macros)
     return set(re.findall(rf"\b(?:{calls})\(\s*(\w+)\s*[,)]", text))
 
 
-def tap_texts(text):
-    """First words of tap_ok, tap_check, tap_is: quoted, or one word."""
-    found = re.findall(r"\btap_(?:ok|check|is)\s+(?:\"((?:[^\"\\]|\\.)*)\"|'([^']*)')", text)
+@functools.cache
+def tap_texts(path):
+    """First words, in quotes, of tap_ok, tap_check, tap_is."""
+    found = re.findall(r"\btap_(?:ok|check|is)\s+(?:\"((?:[^\"\\]|\\.)*)\"|'([^']*)')", code_of(path))
     return {a or b for a, b in found}
 
 
-def sourced(text):
-    return [read(path) or "" for path in re.findall(r"(?m)^\.\s+(tests/lib/\S+)", text)]
+def begins_in(prefix, path):
+    paths = [path] + re.findall(r"(?m)^\.\s+(tests/lib/\S+)", code_of(path))
+    return any(prefix in code_of(p) for p in paths)
 
 
 def missing(test):
@@ -83,17 +89,16 @@ def missing(test):
     if not where:
         return "no such file"
     path, shell = where
-    text, name = without_comments(read(path), shell), m[3]
+    name = m[3]
     if shell and name.endswith("*"):
-        texts = [text] + [without_comments(t, True) for t in sourced(text)]
-        good = len(name) > PREFIX_MIN and any(name[:-1] in t for t in texts)
+        good = len(name) > PREFIX_MIN and begins_in(name[:-1], path)
         return None if good else f"nothing in {path} begins like that"
     if shell:
-        return None if name in tap_texts(text) else f"no test of that text in {path}"
+        return None if name in tap_texts(path) else f"no test of that text in {path}"
     function, _, case = name.partition(" / ")
-    if function not in cmocka_tests(text):
+    if function not in cmocka_tests(path):
         return f"not in the list of tests of {path}"
-    if case and f'"{case}"' not in text:
+    if case and f'"{case}"' not in code_of(path):
         return f"no case of that name in {path}"
     return None
 
