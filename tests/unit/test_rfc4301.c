@@ -334,6 +334,14 @@ static void later_fragments_are_refused_on_an_sa_with_ports(void **state)
 	assert_false(allowed(f, &later, &sa));
 	whole.sport = 444;
 	assert_false(allowed(f, &whole, &sa));
+	/* no port is not port 0, nor is no type an echo reply */
+	ports(&sa.sel, 6, 0, 0xfc00, 0, 0);
+	whole.sport = 80;
+	assert_true(allowed(f, &whole, &sa));
+	assert_false(allowed(f, &later, &sa));
+	ports(&sa.sel, 1, 0, 0xffff, 0, 0xffff);
+	later.proto = 1;
+	assert_false(allowed(f, &later, &sa));
 	ports(&sa.sel, 1, 8, 0xffff, 0, 0);
 	whole = flow(XI_IN, FAR, NEAR, 1, 8, 0);
 	later.proto = 1;
@@ -443,6 +451,7 @@ static void an_expired_sa_carries_nothing(void **state)
 	uint8_t ip[60];
 
 	test_sa_default(&t, XI_IPV4);
+	t.sa.limits.hard_packets = 1000;
 	test_sa_start(&t, NULL);
 	test_inner4(ip, sizeof(ip), 0);
 	test_pkt_set(&p, ip, sizeof(ip));
