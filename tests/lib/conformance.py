@@ -10,11 +10,12 @@ A row is | section | level | requirement | status | how | tests |. Status is one
   not met          `how` says why, or what there is instead
   not ours         falls to somebody else, whom `how` names
 Tests stand in backquotes, <br> between them:
-  `LAYER/FILE: NAME`          of C: a test function that is in cmocka's list; of a shell script: the text that tap_ok, tap_check or
-                              tap_is is given, as it stands there, variables and all
+  `LAYER/FILE: NAME`          of C: a test function that is in cmocka's list; of a shell script: the
+                              text that tap_ok, tap_check or tap_is is given, as it stands there,
+                              variables and all
   `LAYER/FILE: NAME / CASE`   a row of the table that the test walks: its name is a string of the file
-  `LAYER/FILE: PREFIX*`       names that a script generates: PREFIX stands literally in it, or in a script of tests/lib that it
-                              sources
+  `LAYER/FILE: PREFIX*`       names that a script generates: PREFIX stands literally in it, or in a
+                              script of tests/lib that it sources
 """
 import functools
 import os
