@@ -206,6 +206,32 @@ static void checksums_behind_a_nat_are_made_anew(void **state)
 	}
 }
 
+/* RFC 768: a checksum that comes out as 0 is sent as 0xffff, for 0 is none. */
+static void a_checksum_of_0_is_not_none(void **state)
+{
+	static struct test_sa t;
+	static struct test_pkt p;
+	uint8_t ip[100];
+
+	for (int v6 = 0; v6 < 2; v6++) {
+		size_t at = v6 ? 40 : 20;
+
+		udp_sa(&t, v6 ? XI_IPV6 : XI_IPV4, true);
+		transport_packet(ip, v6, 17, sizeof(ip), false);
+		translate(ip, v6);
+		put16(ip + at + 10, 0);
+		put16(ip + at + 10, 0xffff - l4_sum(ip, at, sizeof(ip) - at, 17));
+		translate(ip, v6);     /* back */
+		put16(ip + at + 6, 1); /* of other addresses; there is one */
+		test_pkt_set(&p, ip, sizeof(ip));
+		seal(&t, 1, &p.pkt);
+		translate(p.pkt.data, v6);
+		assert_int_equal(test_open(&t, &p.pkt, NULL), XI_NONE);
+		assert_int_equal(get16(p.pkt.data + at + 6), 0xffff);
+		test_sa_stop(&t);
+	}
+}
+
 /* In tunnel mode the inner packet has its own addresses, and nothing of it is touched. */
 static void tunnels_leave_inner_checksums_alone(void **state)
 {
@@ -308,6 +334,7 @@ int main(void)
 		cmocka_unit_test(the_udp_header_is_in_its_place),
 		cmocka_unit_test(receivers_do_not_depend_on_the_udp_checksum),
 		cmocka_unit_test(checksums_behind_a_nat_are_made_anew),
+		cmocka_unit_test(a_checksum_of_0_is_not_none),
 		cmocka_unit_test(tunnels_leave_inner_checksums_alone),
 		cmocka_unit_test(encapsulation_is_what_the_sa_says),
 		cmocka_unit_test(the_length_of_udp_is_minded),

@@ -334,6 +334,14 @@ static void later_fragments_are_refused_on_an_sa_with_ports(void **state)
 	assert_false(allowed(f, &later, &sa));
 	whole.sport = 444;
 	assert_false(allowed(f, &whole, &sa));
+	/* no port is not port 0, nor is no type an echo reply */
+	ports(&sa.sel, 6, 0, 0xfc00, 0, 0);
+	whole.sport = 80;
+	assert_true(allowed(f, &whole, &sa));
+	assert_false(allowed(f, &later, &sa));
+	ports(&sa.sel, 1, 0, 0xffff, 0, 0xffff);
+	later.proto = 1;
+	assert_false(allowed(f, &later, &sa));
 	ports(&sa.sel, 1, 8, 0xffff, 0, 0);
 	whole = flow(XI_IN, FAR, NEAR, 1, 8, 0);
 	later.proto = 1;
@@ -431,6 +439,29 @@ static void time_and_volume_hold_at_once(void **state)
 	xi_sad_tick(f->sad, now + 101);
 	assert_int_equal(f->hard, 2);
 	assert_null(xi_sad_find(f->sad, &by_time.id));
+}
+
+/* Neither out nor in, whatever came while it was valid. */
+static void an_expired_sa_carries_nothing(void **state)
+{
+	static struct test_sa t;
+	static struct test_pkt p;
+	enum xi_reason why = XI_NONE;
+	uint64_t first;
+	uint8_t ip[60];
+
+	test_sa_default(&t, XI_IPV4);
+	t.sa.limits.hard_packets = 1000;
+	test_sa_start(&t, NULL);
+	test_inner4(ip, sizeof(ip), 0);
+	test_pkt_set(&p, ip, sizeof(ip));
+	assert_int_equal(test_seal(&t, 1, &p.pkt), XI_NONE);
+	assert_int_equal(xi_seq_take(&t.ctx, 1, &first, &why), 1);
+	t.state.expired = 1;
+	assert_int_equal(xi_seq_take(&t.ctx, 1, &first, &why), 0);
+	assert_int_equal(why, XI_DROP_SA_EXPIRED);
+	assert_int_equal(test_open(&t, &p.pkt, NULL), XI_DROP_SA_EXPIRED);
+	test_sa_stop(&t);
 }
 
 /* ---- sections 4.1, 5.1.2, 8.1: headers ---- */
@@ -558,6 +589,7 @@ int main(void)
 		T(sas_of_the_same_selector_are_received_alike),
 		T(an_sa_is_known_by_spi_protocol_and_destination),
 		T(time_and_volume_hold_at_once),
+		cmocka_unit_test(an_expired_sa_carries_nothing),
 		cmocka_unit_test(dscp_is_not_checked),
 		cmocka_unit_test(the_outer_header_is_made_anew),
 		cmocka_unit_test(df_is_copied_set_or_cleared),
