@@ -11,11 +11,10 @@
 #include <bpf/bpf.h>
 
 #include "dataplane/link.h"
+#include "dataplane/xsk.h"
 #include "log.h"
 #include "source/program.h"
 #include "source/proto.h"
-
-#define HOSTIF_MTU_MAX 3400      /* a veth end whose peer has a non-frags XDP program takes 3506 */
 
 struct xi_ports {
 	const struct xi_config_file *config;
@@ -57,7 +56,8 @@ int xi_ports_check_lost(const struct xi_config_file *config)
 
 static int ports_enter(const struct xi_ports *ports, const struct xi_port_dev *dev)
 {
-	struct xi_port value = {.role = dev->config.role, .slot = dev->slot, .queues = dev->queues};
+	struct xi_port value = {.role = dev->config.role, .slot = dev->slot, .queues = dev->queues,
+				.packet_max = (uint16_t)dev->packet_max};
 
 	memcpy(value.mac, dev->mac, sizeof(value.mac));
 	if (bpf_map_update_elem(xi_bpfobj_map_fd(ports->bpf, XI_MAP_PORTS), &dev->ifindex, &value,
@@ -86,6 +86,14 @@ static void ports_forget(const struct xi_ports *ports)
 	}
 }
 
+/* As that of the widest port, as far as packets are carried. */
+static uint32_t ports_hostif_mtu(uint32_t mtu)
+{
+	uint32_t most = xi_xsk_has_sg() ? XI_HOSTIF_MTU_MAX : XI_PORT_MTU_ONE;
+
+	return mtu < most ? mtu : most;
+}
+
 static int ports_open_devices(struct xi_ports *ports)
 {
 	const struct xi_config_file *config = ports->config;
@@ -102,7 +110,7 @@ static int ports_open_devices(struct xi_ports *ports)
 		mtu = dev->mtu > mtu ? dev->mtu : mtu;
 		queues = dev->queues > queues ? dev->queues : queues;
 	}
-	ports->hostif_mtu = mtu < HOSTIF_MTU_MAX ? mtu : HOSTIF_MTU_MAX;
+	ports->hostif_mtu = ports_hostif_mtu(mtu);
 	ports->nworkers = config->workers ? config->workers : queues;
 	if (ports->nworkers > queues) {
 		log_warnx("workers = %u: only %u queues to serve; using %u", ports->nworkers,

@@ -11,7 +11,8 @@
 #include "ipsec/fragment.h"
 #include "ipsec/sa_id.h"
 
-#define HEADROOM 256             /* in front of a piece, as in front of a received packet */
+#define HEADROOM XI_FRAME_HEADROOM /* in front of a piece, as in front of a received packet */
+#define PIECE_MAX XI_PORT_MTU_ONE /* a piece has one frame, however much a path takes */
 #define HELD_PACKETS 1024        /* not yet whole, each way */
 #define HELD_BYTES (2U << 20)
 
@@ -108,7 +109,8 @@ static bool piece_make(struct xi_worker *w, const struct xi_fragments *plan, uin
 static int item_plan(struct xi_worker *w, struct xi_fragments *plan, const struct xi_item *item,
 		     uint32_t mtu, bool own)
 {
-	return xi_fragment_plan(plan, &item->pkt, mtu, own ? &w->fragment_id : NULL);
+	return xi_fragment_plan(plan, &item->pkt, mtu < PIECE_MAX ? mtu : PIECE_MAX,
+				own ? &w->fragment_id : NULL);
 }
 
 void xi_batch_cut(struct xi_worker *w, struct xi_item *item, uint32_t limit)

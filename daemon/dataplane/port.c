@@ -11,6 +11,7 @@
 #include <linux/if_link.h>
 
 #include "dataplane/link.h"
+#include "dataplane/xsk.h"
 #include "log.h"
 
 /* What makes an attached program ours: its name. */
@@ -43,6 +44,28 @@ static int port_queues(struct xi_port_dev *port, const struct xi_link *link)
 		port->queues = XI_MAX_QUEUES;
 	port->tx_queues = port->queues;
 	return 0;
+}
+
+/*
+ * A port of many drivers has zero-copy or packets of several descriptors, not both: only where the
+ * MTU is for it.
+ */
+static void port_capacity(struct xi_port_dev *port)
+{
+	const char *name = port->config.name;
+	bool wants = xi_port_wants_long(port->mtu), has = wants && xi_xsk_has_sg();
+
+	port->packet_max = has ? XI_PACKET_LONG : XI_PACKET_ONE;
+	if (port->mtu <= port->packet_max)
+		return;
+	if (has)
+		log_warnx(
+			"port %s: MTU %u: packets of more than %u bytes are dropped (too_big): set the MTU to %u or less",
+			name, port->mtu, port->packet_max, port->packet_max);
+	else
+		log_warnx(
+			"port %s: MTU %u: packets of more than %u bytes are dropped (too_big): this kernel has no multi-buffer AF_XDP (Linux 6.6); set the MTU to %u or less",
+			name, port->mtu, port->packet_max, port->packet_max);
 }
 
 int xi_port_open(struct xi_port_dev *port, const struct xi_port_config *config, uint32_t slot)
@@ -80,6 +103,7 @@ int xi_port_open(struct xi_port_dev *port, const struct xi_port_config *config, 
 	}
 	port->ifindex = link.ifindex;
 	port->mtu = link.mtu;
+	port_capacity(port);
 	memcpy(port->mac, link.mac, sizeof(port->mac));
 	return port_queues(port, &link);
 }

@@ -288,9 +288,16 @@ struct xi_port {
 	enum xi_role role;
 	__u32 slot;                  /* row in xsks */
 	__u8 mac[6];
-	__u8 pad[2];
+	__u16 packet_max;            /* longest IP packet that workers take: XI_PACKET_ONE or XI_PACKET_LONG */
 	__u32 queues;
 };
+
+/*
+ * Longest IP packets: in one umem frame, which has 256 bytes in front and as good as 100 behind for what is added; and
+ * in a worker's long buffers, where AF_XDP hands on packets of several frames (Linux 6.6).
+ */
+#define XI_PACKET_ONE 3700
+#define XI_PACKET_LONG 9600
 
 /*
  * Policy guard: which cleartext XDP may leave to the kernel without asking anybody. `spd_guard` holds the
