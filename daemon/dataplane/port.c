@@ -46,15 +46,13 @@ static int port_queues(struct xi_port_dev *port, const struct xi_link *link)
 	return 0;
 }
 
-/*
- * A port of many drivers has zero-copy or packets of several descriptors, not both: only where the
- * MTU is for it.
- */
-static void port_capacity(struct xi_port_dev *port)
+/* Many a driver has zero-copy or packets of several descriptors, not both: these only where the MTU is for them. */
+void xi_port_set_mtu(struct xi_port_dev *port, uint32_t mtu)
 {
 	const char *name = port->config.name;
-	bool wants = xi_port_wants_long(port->mtu), has = wants && xi_xsk_has_sg();
+	bool wants = xi_port_wants_long(mtu), has = wants && xi_xsk_has_sg();
 
+	port->mtu = mtu;
 	port->packet_max = has ? XI_PACKET_LONG : XI_PACKET_ONE;
 	if (port->mtu <= port->packet_max)
 		return;
@@ -102,8 +100,7 @@ int xi_port_open(struct xi_port_dev *port, const struct xi_port_config *config, 
 		return -EOPNOTSUPP;
 	}
 	port->ifindex = link.ifindex;
-	port->mtu = link.mtu;
-	port_capacity(port);
+	xi_port_set_mtu(port, link.mtu);
 	memcpy(port->mac, link.mac, sizeof(port->mac));
 	return port_queues(port, &link);
 }

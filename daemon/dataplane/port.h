@@ -48,6 +48,9 @@ static inline bool xi_port_wants_long(uint32_t mtu)
  */
 int xi_port_open(struct xi_port_dev *port, const struct xi_port_config *config, uint32_t slot);
 
+/* The device's MTU, and what it means for the packets that are carried; logs what is not. */
+void xi_port_set_mtu(struct xi_port_dev *port, uint32_t mtu);
+
 /*
  * Attaches prog_fd as the port's config says, replacing in one step a program that an earlier daemon of ours left
  * there (so the port is never without one), refusing to replace a foreign one. pin_dir/link_<name> holds the

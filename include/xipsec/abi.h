@@ -293,10 +293,10 @@ struct xi_port {
 };
 
 /*
- * Longest IP packets: in one umem frame, which has 256 bytes in front and as good as 100 behind for what is added; and
- * in a worker's long buffers, where AF_XDP hands on packets of several frames (Linux 6.6).
+ * Longest IP packets: in the one buffer, a page less what the kernel keeps of it, that AF_XDP took before Linux 6.6; and
+ * in a worker's long buffers, where it hands on packets of several.
  */
-#define XI_PACKET_ONE 3700
+#define XI_PACKET_ONE 3500
 #define XI_PACKET_LONG 9600
 
 /*
