@@ -36,6 +36,8 @@ start() {
 		conf=$(gw_conf $gw)
 		sed -i "/^role/a tx = $1\nmode = ${2:-native}" "$conf"
 		gwctl $gw xipsec down > /dev/null 2>&1
+		# what the host was told of protected packets' room is not the path's
+		net_in $gw ip route flush cache
 		start_daemon $gw "$conf" || return 1
 	done
 }
