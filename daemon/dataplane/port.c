@@ -54,7 +54,8 @@ void xi_port_set_mtu(struct xi_port_dev *port, uint32_t mtu)
 
 	port->mtu = mtu;
 	port->packet_max = has ? XI_PACKET_LONG : XI_PACKET_ONE;
-	if (port->mtu <= port->packet_max)
+	/* what comes from the host is bounded by the MTU of the other end, xipsec0 */
+	if (port->mtu <= port->packet_max || port->config.role == XI_ROLE_HOST)
 		return;
 	if (has)
 		log_warnx(
