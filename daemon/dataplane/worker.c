@@ -21,7 +21,8 @@
 
 #define IDLE_SPINS 16            /* empty rounds before the worker sleeps, or looks at the clock */
 #define BURST_ROUND 512          /* packets after which a round sends, though more are waiting */
-#define LONG_BUFFERS 512         /* more than what a round receives and a full transmit ring hold, 6 MiB */
+/* long buffers a socket: what a full transmit ring holds, and its part of what a round receives; 4.5 MiB */
+#define LONG_BUFFERS (XI_XSK_RING / XI_LONG_FRAMES + 43)
 #define SLEEP_MS 1000
 #define SLEEP_TX_MS 20           /* while frames are out with the kernel */
 
@@ -375,12 +376,13 @@ static void worker_log_paths(struct xi_worker *w)
 
 static uint32_t worker_count_longs(const struct xi_worker *w)
 {
-	uint32_t slot;
+	uint32_t slot, queue, n = 0;
 
 	for (slot = 0; slot < XI_MAX_PORTS; slot++)
-		if (worker_queues(w, slot) && w->config.ports[slot]->packet_max > XI_PACKET_ONE)
-			return LONG_BUFFERS;
-	return 0;
+		for (queue = 0; queue < worker_queues(w, slot); queue++)
+			if (worker_serves(w, queue) && w->config.ports[slot]->packet_max > XI_PACKET_ONE)
+				n += LONG_BUFFERS;
+	return n;
 }
 
 static int worker_open(struct xi_worker *w)

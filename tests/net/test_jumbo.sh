@@ -182,6 +182,8 @@ before=$(drops)
 # 9000 less ESP 8, IV 8, ICV 16, down to a multiple of 4 less 2
 tap_check "transport mode: all sizes, byte for byte, both ways" echoes gw1 192.0.2.2 $SIZES 8900-8964
 tap_check "transport mode: the other way" echoes gw2 192.0.2.1 $SIZES 8900-8964
+# cut behind ESP, and put together by the peer; what the host cut is put together before ESP
+tap_check "transport mode: datagrams that may be cut" echoes gw1 -f -w 4 192.0.2.2 8960-9000/3 9001-11700/71
 tap_is "transport mode: nothing was dropped" "$(drops)" "$before"
 tap_check "transport mode: TCP, 50 MB arrive intact" tcp gw1 gw2 192.0.2.2 50000000
 
@@ -203,6 +205,7 @@ if [ -x "$XI_BUILD/asan/xipsecd" ]; then
 		transport
 		known gw1 192.0.2.2
 		tap_check "AddressSanitizer: transport mode" echoes gw1 192.0.2.2 $SIZES 8900-8964
+		tap_check "AddressSanitizer: transport mode, cut" echoes gw1 -f -w 4 192.0.2.2 8960-9000/3 9001-11700/71
 		tap_check "AddressSanitizer: gateway 1 stops cleanly" stop_daemon gw1
 		tap_check "AddressSanitizer: gateway 2 stops cleanly" stop_daemon gw2
 		tap_check "AddressSanitizer: nothing is reported" eval '! grep -E "ERROR: (Address|Leak)Sanitizer|runtime error" "$XI_TMP"/gw?.log'
