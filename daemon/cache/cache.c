@@ -215,6 +215,14 @@ void xi_cache_bypass(struct xi_cache *cache, const struct xi_spd_snapshot *snap,
 	bpf_map_update_elem(cache->config.flow_cache_fd, &key, &verdict, BPF_ANY);
 }
 
+void xi_cache_forget(struct xi_cache *cache, const struct xi_spd_snapshot *snap,
+		     const struct xi_flow *flow)
+{
+	struct xi_flow key = cache_flow_key(flow, snap->flow_mask);
+
+	bpf_map_delete_elem(cache->config.flow_cache_fd, &key);
+}
+
 static void cache_flow_miss_in(struct xi_cache *cache, const struct xi_flow *flow)
 {
 	const struct xi_spd_snapshot *snap = xi_spd_snapshot(cache->config.spd);

@@ -58,6 +58,13 @@ void xi_cache_want(struct xi_cache *cache, unsigned int worker, uint32_t sa_inde
 void xi_cache_bypass(struct xi_cache *cache, const struct xi_spd_snapshot *snap,
 		     const struct xi_flow *flow);
 
+/*
+ * Worker: the SA that flow_cache has for a flow is gone, and no other serves it. Without the verdict its next packet is a
+ * miss, in answer to which the key managers are asked. A system call, too.
+ */
+void xi_cache_forget(struct xi_cache *cache, const struct xi_spd_snapshot *snap,
+		     const struct xi_flow *flow);
+
 /* Waits until every worker has passed a quiescent state, then reclaims slots. */
 void xi_cache_sync(struct xi_cache *cache);
 

@@ -43,7 +43,7 @@ void xi_batch_take(struct xi_worker *w, uint64_t addr, uint32_t len)
 	xi_slots_prefetch(w->slots, item->slot, out);
 	item->port = meta->m.port;
 	item->flags = meta->m.flags;
-	item->piece = false;
+	item->piece = item->whole = false;
 	if (out)
 		w->nout++;
 	else if (item->handle || ((item->flags & XI_META_FRAGMENT) && xi_batch_arrived(w, item)))

@@ -39,6 +39,7 @@ struct xi_item {
 	uint16_t flags;              /* XI_META_* */
 	uint16_t mtu;                /* out: of the path, if the packet may be cut on its way out; else 0 */
 	bool piece;                  /* out: of a packet that was cut before; aged already */
+	bool whole;                  /* out: put together of fragments, so it may be cut, IPv6 as well */
 };
 
 /* "This flow may come in through this SA, inside that one", under one SPD generation. */
@@ -62,7 +63,7 @@ struct xi_worker {
 	uint64_t *counts;
 	uint64_t now;                /* seconds since the epoch, once a batch */
 	uint64_t now_ms;             /* monotonic, once a batch */
-	uint64_t bypass_ms;          /* when verdicts of bypassed flows were last put into flow_cache */
+	uint64_t bypass_ms;          /* when verdicts in flow_cache were last changed from here */
 	uint32_t bypass_n;           /* and how many since */
 	uint64_t want_ms;            /* when the cache was last asked for a slot */
 	struct xi_crypto *crypto;
@@ -184,8 +185,8 @@ void xi_batch_fragments_expire(struct xi_worker *w);
  */
 bool xi_batch_arrived(struct xi_worker *w, struct xi_item *item);
 /*
- * For transport mode, which protects whole datagrams. True: the item is one, perhaps only now. Else
- * it was consumed.
+ * For transport mode, which protects whole datagrams. True: the item is one, perhaps only now
+ * (item->whole). Else it was consumed.
  */
 bool xi_batch_whole(struct xi_worker *w, struct xi_item *item);
 /* Cuts a packet whose SAs are known into pieces of at most limit bytes, for the next round. Consumes it. */

@@ -143,6 +143,7 @@ struct in_run {
 	const struct xi_sa_ctx *next;
 	struct xi_flow flow;
 	const struct xi_nexthop *nh;
+	uint32_t verified;           /* packets of the batch so far */
 };
 
 /* XI_NONE: run is about this packet. */
@@ -158,8 +159,10 @@ static enum xi_reason in_judge(struct xi_worker *w, const struct xi_item *item, 
 	flow.dir = XI_IN;
 	if (!in_allowed(w, &flow, item))
 		return XI_DROP_IN_POLICY;
-	*run = (struct in_run){ .ctx = item->ctx, .next = item->next, .flow = flow,
-				.nh = in_way(w, &flow, item->ctx) };
+	run->ctx = item->ctx;
+	run->next = item->next;
+	run->flow = flow;
+	run->nh = in_way(w, &flow, item->ctx);
 	return XI_NONE;
 }
 
@@ -172,7 +175,8 @@ static bool in_again(struct xi_worker *w, const struct xi_item *item)
 	struct xi_sa_id id;
 	uint32_t handle;
 
-	if (item->next || !xi_sa_id_parse(&id, item->pkt.data, item->pkt.len, false))
+	if (item->next || !xi_sa_id_likely(item->pkt.data) ||
+	    !xi_sa_id_parse(&id, item->pkt.data, item->pkt.len, false))
 		return false;
 	handle = xi_sad_lookup(w->config.sad, &id);
 	if (!handle)
@@ -229,7 +233,10 @@ static void in_finish(struct xi_worker *w, uint32_t i, struct xi_esp_tally *tall
 		in_drop(w, item, reason, status);
 		return;
 	}
-	in_status(w, XI_CRYPTO_SUCCESS);
+	run->verified++;
+	/* the record is to say of the last packet that the SA takes that it was the last */
+	if (item->ctx->limited)
+		xi_esp_tally_flush(tally);
 	if (!in_again(w, item))
 		in_deliver(w, item, run);
 }
@@ -248,6 +255,7 @@ static void in_finish_all(struct xi_worker *w, uint32_t n)
 		for (; i < end; i++)
 			in_finish(w, i, &tally, &run);
 	}
+	xi_worker_count_n(w, XI_STATUS_SUCCESS, run.verified);
 	xi_esp_tally_flush(&tally);
 	xi_batch_tell(w, &tally);
 }

@@ -6,21 +6,77 @@
 
 #include <netinet/ip.h>
 
+#include "ipsec/bytes.h"
+#include "ipsec/checksum.h"
+#include "ipsec/framed.h"
 #include "ipsec/pmtu.h"
 #include "sad/selector.h"
 
-#define BYPASS_PER_MS 16
+#define CACHE_CALLS_PER_MS 16
+#define IPV6_MIN 1280            /* bytes that every link carries (RFC 8200 section 5) */
 
-/* The packet meets the egress guard behind the host, before the miss can have been answered. */
-static void out_tell_bypass(struct xi_worker *w, const struct xi_spd_snapshot *snap,
-			    const struct xi_flow *flow)
+/* System calls that change flow_cache are made for few packets. */
+static bool out_may_call(struct xi_worker *w)
 {
 	if (w->bypass_ms != w->now_ms) {
 		w->bypass_ms = w->now_ms;
 		w->bypass_n = 0;
 	}
-	if (w->bypass_n++ < BYPASS_PER_MS)
-		xi_cache_bypass(w->config.cache, snap, flow);
+	return w->bypass_n++ < CACHE_CALLS_PER_MS;
+}
+
+/*
+ * The packet meets the egress guard behind the host, before the miss can have been answered. False: it
+ * was not told.
+ */
+static bool out_tell_bypass(struct xi_worker *w, const struct xi_spd_snapshot *snap,
+			    const struct xi_flow *flow)
+{
+	if (!out_may_call(w))
+		return false;
+	xi_cache_bypass(w->config.cache, snap, flow);
+	return true;
+}
+
+/*
+ * Policy lets a packet go that came by xipsec0: the egress guard sent it here, as the first of its flow,
+ * and it goes on to where it was bound for. Behind xipsec0 itself there is nothing but IPsec: what a
+ * route led here is dropped. As long as its next hop is not known the host's stack decides, and should
+ * that have a route to xipsec0, the packet comes back, each time with less to live.
+ */
+static void out_bypass_host(struct xi_worker *w, struct xi_item *item, const struct xi_flow *flow)
+{
+	const struct xi_nexthop *nh = xi_emit_nexthop(w, flow->daddr, flow->family);
+	bool goes;
+
+	if (nh)
+		goes = nh->kind == XI_NEXTHOP_PORT && item->pkt.len <= nh->mtu &&
+		       w->config.ports[nh->port]->config.role != XI_ROLE_HOST;
+	else
+		goes = xi_emit_age(&item->pkt);
+	if (!goes) {
+		xi_item_drop(w, item, XI_DROP_WORKER_POLICY);
+		return;
+	}
+	xi_worker_count(w, XI_WORKER_BYPASS);
+	item->nh = nh;
+	item->mtu = 0;
+	xi_emit_esp(w, item);
+}
+
+static void out_bypass(struct xi_worker *w, struct xi_item *item,
+		       const struct xi_spd_snapshot *snap, const struct xi_flow *flow, bool cached)
+{
+	bool told = cached && out_tell_bypass(w, snap, flow);
+
+	if (w->config.ports[item->port]->config.role != XI_ROLE_HOST) {
+		xi_worker_count(w, XI_WORKER_BYPASS);
+		xi_emit_host(w, item, XI_CRYPTO_NOT_DONE);
+	} else if (told) {
+		out_bypass_host(w, item, flow);
+	} else {
+		xi_item_drop(w, item, XI_DROP_WORKER_POLICY);
+	}
 }
 
 /*
@@ -46,15 +102,7 @@ static bool out_judge(struct xi_worker *w, struct xi_item *item)
 		item->next_handle = verdict.next_handle;
 		return true;
 	case XI_VERDICT_BYPASS:
-		if (verdict.generation)
-			out_tell_bypass(w, snap, &flow);
-		if (w->config.ports[item->port]->config.role == XI_ROLE_HOST) {
-			/* behind xipsec0 there is nothing but IPsec */
-			xi_item_drop(w, item, XI_DROP_WORKER_POLICY);
-			return false;
-		}
-		xi_worker_count(w, XI_WORKER_BYPASS);
-		xi_emit_host(w, item, XI_CRYPTO_NOT_DONE);
+		out_bypass(w, item, snap, &flow, verdict.generation);
 		return false;
 	case XI_VERDICT_DISCARD:
 		xi_item_drop(w, item, XI_DROP_WORKER_POLICY);
@@ -62,6 +110,8 @@ static bool out_judge(struct xi_worker *w, struct xi_item *item)
 	case XI_VERDICT_NONE:
 		break;
 	}
+	if (!(item->flags & XI_META_MISS) && out_may_call(w))
+		xi_cache_forget(w->config.cache, snap, &flow);
 	xi_item_drop(w, item, XI_DROP_NO_SA);
 	return false;
 }
@@ -94,11 +144,27 @@ static bool out_superseded(const struct xi_worker *w, const struct xi_item *item
 	       (item->next_handle && xi_sad_superseded(w->config.sad, item->next_handle));
 }
 
+static bool out_is_framed(const struct xi_item *item)
+{
+	return item->flags & XI_META_FRAMED;
+}
+
+/* The first layer has decided, and taken the SAs' numbers. False: the item was consumed. */
+static bool out_resolve_framed(struct xi_worker *w, struct xi_item *item)
+{
+	if (item->handle && out_contexts(w, item))
+		return true;
+	xi_item_drop(w, item, item->handle ? XI_DROP_SA_GONE : XI_DROP_WORKER_META);
+	return false;
+}
+
 /* Finds the SAs' contexts. False: the item was consumed. */
 static bool out_resolve(struct xi_worker *w, struct xi_item *item)
 {
 	bool judged = false;
 
+	if (out_is_framed(item))
+		return out_resolve_framed(w, item);
 	if (!item->handle || out_superseded(w, item)) {
 		judged = true;
 		if (!out_judge(w, item))
@@ -129,7 +195,8 @@ static uint32_t out_resolve_all(struct xi_worker *w)
 		struct xi_item *item = &items[i];
 
 		if (last && item->handle == last->handle &&
-		    item->next_handle == last->next_handle) {
+		    item->next_handle == last->next_handle &&
+		    out_is_framed(item) == out_is_framed(last)) {
 			item->ctx = last->ctx;
 			item->next = last->next;
 		} else if (!out_resolve(w, item)) {
@@ -159,32 +226,80 @@ static const struct xi_nexthop *out_nexthop(struct xi_worker *w, const struct xi
 	return xi_emit_nexthop(w, addr, ctx->family == 6 ? XI_IPV6 : XI_IPV4);
 }
 
-/* Must the sender hear of a packet that is too big, or may the outer packet be fragmented? */
-static bool out_dont_fragment(const struct xi_pkt *pkt)
-{
-	const struct iphdr *ip = (const void *)pkt->data;
-
-	return pkt->data[0] >> 4 == 6 || (ip->frag_off & htons(IP_DF));
-}
-
 /* What packets of one run have in common. */
 struct out_run {
 	const struct xi_nexthop *nh;
 	uint32_t mtu;                /* of the path */
 	uint32_t limit;              /* bytes of a packet that fits into both SAs and the path */
 	uint32_t next_limit;         /* of one that fits into the outer SA */
+	uint32_t told;               /* the MTU that senders hear of; not always the limit */
 	uint64_t seq, next_seq;      /* of the next packet */
 };
 
-static enum xi_reason out_frame(struct xi_item *item, const struct out_run *run,
-				struct xi_frame *framed, struct xi_frame *next_framed)
+/* What may be done with a packet that is too long. */
+enum out_cut { OUT_CUT_NEVER, OUT_CUT_BEFORE, OUT_CUT_AFTER };
+
+/*
+ * Every IPv6 link carries IPV6_MIN bytes: who sends no more hears of nothing (RFC 2473 section 7.1,
+ * RFC 4213 section 3.2.1), and where the path carries less the outer packet is fragmented.
+ */
+static enum out_cut out_may_cut6(const struct xi_item *item)
+{
+	if (item->pkt.len <= IPV6_MIN || item->whole)
+		return OUT_CUT_AFTER;
+	return OUT_CUT_NEVER;
+}
+
+/*
+ * Fragments show no ports: where policy looks at them, only whole packets are sure to pass the peer's
+ * (RFC 4301 section 7). An outer header whose DF is always set is not cut.
+ */
+static enum out_cut out_may_cut(const struct xi_worker *w, const struct xi_item *item)
+{
+	const struct iphdr *ip = (const void *)item->pkt.data;
+
+	if (item->pkt.data[0] >> 4 == 6)
+		return out_may_cut6(item);
+	if (ip->frag_off & htons(IP_DF))
+		return OUT_CUT_NEVER;
+	if (item->ctx->transport || item->next)
+		return OUT_CUT_AFTER;
+	if (item->ctx->df_set)
+		return OUT_CUT_BEFORE;
+	if (w->config.fragment_after ||
+	    (xi_spd_snapshot(w->config.spd)->flow_mask & XI_FLOW_PORTS))
+		return OUT_CUT_AFTER;
+	return OUT_CUT_BEFORE;
+}
+
+/*
+ * The outer header of a packet that will be cut: no DF, and an identification that no other SA between
+ * the same two addresses uses at this time (RFC 6864 section 4.3). AH protects it, so it is made here.
+ */
+static void out_mark_cut(struct xi_worker *w, const struct xi_item *item)
+{
+	uint8_t *ip = item->pkt.data;
+
+	if (!item->mtu || item->pkt.len <= item->mtu || ip[0] >> 4 != 4)
+		return;
+	xi_put16(ip + 4, (uint16_t)w->fragment_id++);
+	xi_put16(ip + 6, 0);
+	xi_ip4_finish(ip, (uint16_t)item->pkt.len);
+}
+
+static enum xi_reason out_frame(struct xi_worker *w, struct xi_item *item,
+				const struct out_run *run, struct xi_frame *framed,
+				struct xi_frame *next_framed)
 {
 	enum xi_reason reason;
 
 	reason = xi_out_frame(item->ctx, run->seq, run->limit, &item->pkt, framed);
-	if (reason != XI_NONE || !item->next)
-		return reason;
-	return xi_out_frame(item->next, run->next_seq, run->next_limit, &item->pkt, next_framed);
+	if (reason == XI_NONE && item->next)
+		reason = xi_out_frame(item->next, run->next_seq, run->next_limit, &item->pkt,
+				      next_framed);
+	if (reason == XI_NONE)
+		out_mark_cut(w, item);
+	return reason;
 }
 
 /*
@@ -194,18 +309,22 @@ static enum xi_reason out_frame(struct xi_item *item, const struct out_run *run,
  */
 static bool out_too_long(struct xi_worker *w, struct xi_item *item, const struct out_run *run)
 {
-	if (out_dont_fragment(&item->pkt)) {
-		xi_emit_too_big(w, item, run->limit);
-		return false;
-	}
-	if (w->config.fragment_after || item->ctx->transport || item->next) {
+	switch (out_may_cut(w, item)) {
+	case OUT_CUT_AFTER:
 		item->mtu = (uint16_t)run->mtu;
 		return true;
+	case OUT_CUT_BEFORE:
+		if (item->piece)
+			xi_item_drop(w, item, XI_DROP_TOO_BIG); /* the path has just become smaller */
+		else
+			xi_batch_cut(w, item, run->limit);
+		return false;
+	case OUT_CUT_NEVER:
+		break;
 	}
-	if (item->piece)
-		xi_item_drop(w, item, XI_DROP_TOO_BIG); /* the path has just become smaller */
-	else
-		xi_batch_cut(w, item, run->limit);
+	if (item->pkt.len <= run->told)
+		return true; /* the host's stack finds out */
+	xi_emit_too_big(w, item, run->told);
 	return false;
 }
 
@@ -223,15 +342,43 @@ static bool out_admit(struct xi_worker *w, struct xi_item *item, const struct ou
 	return item->pkt.len <= run->limit || out_too_long(w, item, run);
 }
 
+/*
+ * A packet that came framed. It is as long as it is: with DF it finds its end where others are cut,
+ * for its sender can be told nothing any more.
+ */
+static enum xi_reason out_take_framed(struct xi_item *item, const struct out_run *run,
+				      struct xi_frame *framed, struct xi_frame *next_framed)
+{
+	struct xi_pkt *pkt = &item->pkt;
+	enum xi_reason reason;
+	uint32_t len;
+
+	if (item->next)
+		reason = xi_framed_parse_two(item->ctx, item->next, pkt, framed, next_framed);
+	else
+		reason = xi_framed_parse(item->ctx, pkt, framed);
+	if (reason != XI_NONE)
+		return reason;
+	len = item->next ? next_framed->len : framed->len;
+	pkt->tailroom += pkt->len - len;
+	pkt->len = len;
+	item->mtu = len > run->mtu ? (uint16_t)run->mtu : 0;
+	return XI_NONE;
+}
+
 /* One packet, framed, up to its crypto job: all of them number i. False: the item was consumed. */
 static bool out_prepare(struct xi_worker *w, struct xi_item *item, const struct out_run *run,
 			uint32_t i)
 {
 	enum xi_reason reason;
 
-	if (!out_admit(w, item, run))
-		return false;
-	reason = out_frame(item, run, &w->framed[i], &w->next_framed[i]);
+	if (out_is_framed(item)) {
+		reason = out_take_framed(item, run, &w->framed[i], &w->next_framed[i]);
+	} else {
+		if (!out_admit(w, item, run))
+			return false;
+		reason = out_frame(w, item, run, &w->framed[i], &w->next_framed[i]);
+	}
 	if (reason == XI_NONE)
 		reason = xi_out_job(item->ctx, &w->framed[i], &w->saved[i], &w->jobs[i]);
 	if (reason != XI_NONE) {
@@ -241,24 +388,65 @@ static bool out_prepare(struct xi_worker *w, struct xi_item *item, const struct 
 	return true;
 }
 
-/* What is sent through the host's stack is bounded by the path alone. */
-static void out_limits(const struct xi_worker *w, struct out_run *run, const struct xi_item *item)
+/*
+ * While the next hop is not known, any cipher port may be the one: the smallest MTU of them is sure
+ * to fit, and what is above the largest is not.
+ */
+static void out_port_mtus(const struct xi_worker *w, uint32_t *least, uint32_t *most)
 {
-	uint32_t mtu = run->nh && run->nh->mtu ? run->nh->mtu : UINT32_MAX;
+	*least = UINT32_MAX;
+	*most = 0;
+	for (uint32_t i = 0; i < XI_MAX_PORTS; i++) {
+		const struct xi_port_dev *port = w->config.ports[i];
 
-	run->mtu = mtu = xi_path_mtu(out_last(item)->state, mtu, w->now);
-	run->limit = run->next_limit = UINT32_MAX;
-	if (mtu == UINT32_MAX)
-		return;
-	if (item->next)
-		mtu = run->next_limit = xi_inner_mtu(item->next, mtu);
-	run->limit = xi_inner_mtu(item->ctx, mtu);
+		if (!port || port->config.role != XI_ROLE_CIPHER)
+			continue;
+		*least = port->mtu < *least ? port->mtu : *least;
+		*most = port->mtu > *most ? port->mtu : *most;
+	}
+	if (!*most)
+		*most = UINT32_MAX;
 }
 
-/* Sequence numbers of both SAs. Returns for how many packets. */
+/* As xi_inner_mtu() of both SAs; without a bound there is none inside. */
+static uint32_t out_inner_mtu(const struct xi_item *item, uint32_t mtu)
+{
+	if (mtu == UINT32_MAX)
+		return mtu;
+	if (item->next)
+		mtu = xi_inner_mtu(item->next, mtu);
+	return xi_inner_mtu(item->ctx, mtu);
+}
+
+static void out_limits(const struct xi_worker *w, struct out_run *run, const struct xi_item *item)
+{
+	const struct xi_sa_state *state = out_last(item)->state;
+	uint32_t mtu, most;
+
+	if (run->nh && run->nh->mtu)
+		mtu = most = run->nh->mtu;
+	else
+		out_port_mtus(w, &mtu, &most);
+	run->mtu = xi_path_mtu(state, mtu, w->now);
+	run->limit = out_inner_mtu(item, run->mtu);
+	run->told = out_inner_mtu(item, xi_path_mtu(state, most, w->now));
+	run->next_limit = item->next && run->mtu != UINT32_MAX ? xi_inner_mtu(item->next, run->mtu)
+							       : UINT32_MAX;
+}
+
+/*
+ * Sequence numbers of both SAs, or, where the packets have theirs, only leave to go. Returns for
+ * how many packets.
+ */
 static uint32_t out_take_seqs(struct out_run *run, const struct xi_item *item, uint32_t n,
 			      enum xi_reason *why)
 {
+	if (out_is_framed(item)) {
+		*why = XI_DROP_SA_EXPIRED;
+		if (item->next)
+			n = xi_sa_grant(item->next, n);
+		return xi_sa_grant(item->ctx, n);
+	}
 	if (item->next)
 		n = xi_seq_take(item->next, n, &run->next_seq, why);
 	return n ? xi_seq_take(item->ctx, n, &run->seq, why) : 0;
@@ -297,7 +485,8 @@ static uint32_t out_prepare_all(struct xi_worker *w, uint32_t n)
 
 	for (i = 0; i < n; i += run) {
 		for (run = 1; i + run < n && items[i + run].ctx == items[i].ctx &&
-			      items[i + run].next == items[i].next; run++)
+			      items[i + run].next == items[i].next &&
+			      out_is_framed(&items[i + run]) == out_is_framed(&items[i]); run++)
 			;
 		ready += out_prepare_run(w, &items[i], run, ready);
 	}

@@ -22,9 +22,6 @@ static bool find6(const uint8_t *ip, uint32_t len, bool udp, uint32_t *at, uint8
 	static const uint8_t protos[] = {IPPROTO_ESP, IPPROTO_AH, IPPROTO_UDP};
 	uint32_t nh;
 
-	/* most packets have no extension headers and are something else */
-	if (ip[6] == IPPROTO_TCP || ip[6] == IPPROTO_ICMPV6 || (ip[6] == IPPROTO_UDP && !udp))
-		return false;
 	for (uint32_t i = 0; i < sizeof(protos); i++) {
 		*proto = protos[i];
 		if (is_wanted(*proto, udp) && xi_ext_find(ip, len, *proto, at, &nh))

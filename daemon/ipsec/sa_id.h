@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <netinet/in.h>
 
 #include <xipsec/abi.h>
 
@@ -13,5 +14,14 @@
  * (RFC 3948). False: something else, cut short, or a reserved SPI.
  */
 bool xi_sa_id_parse(struct xi_sa_id *id, const uint8_t *ip, uint32_t len, bool udp);
+
+/* Of a packet with a whole IP header: false is sure, without the call. UDP aside. */
+static inline bool xi_sa_id_likely(const uint8_t *ip)
+{
+	uint8_t proto = ip[0] >> 4 == 6 ? ip[6] : ip[9];
+
+	return proto != IPPROTO_TCP && proto != IPPROTO_UDP && proto != IPPROTO_ICMP &&
+	       proto != IPPROTO_ICMPV6;
+}
 
 #endif

@@ -9,11 +9,17 @@
 #include <xipsec/reasons.h>
 #include "ipsec/sa_ctx.h"
 
-/* A hard limit was reached (RFC 4301 section 4.4.2.1): the SA carries nothing more, either way. */
+/*
+ * A hard limit was reached (RFC 4301 section 4.4.2.1): the SA carries nothing more, either way. Of SAs without
+ * limits this does not touch sa_state, whose first line inbound packets do not need.
+ */
 static inline bool xi_sa_expired(const struct xi_sa_ctx *ctx)
 {
-	return __atomic_load_n(&ctx->state->expired, __ATOMIC_RELAXED);
+	return ctx->limited && __atomic_load_n(&ctx->state->expired, __ATOMIC_RELAXED);
 }
+
+/* How many of n packets the SA's lifetime lets go, none of them counted yet. */
+unsigned int xi_sa_grant(const struct xi_sa_ctx *ctx, unsigned int n);
 
 /*
  * Takes n sequence numbers at once (RFC 4303 section 2.2). *first is the first of them; the caller

@@ -118,24 +118,6 @@ void xi_tunnel_encap(const struct xi_sa_ctx *ctx, uint8_t *outer, const uint8_t 
 	}
 }
 
-enum xi_crypto_status xi_tunnel_judge(const struct xi_sa_ctx *ctx, const uint8_t *inner,
-				      uint32_t len, uint8_t next_header, uint32_t *inner_len)
-{
-	uint8_t family, version;
-
-	if (next_header == IPPROTO_IPIP)
-		family = 4;
-	else if (next_header == IPPROTO_IPV6)
-		family = 6;
-	else
-		return XI_CRYPTO_INVALID_PROTOCOL;
-	if (ctx->inner_family && ctx->inner_family != family)
-		return XI_CRYPTO_INVALID_PROTOCOL;
-	if (!xi_tunnel_measure(inner, len, &version, inner_len) || version != family)
-		return XI_CRYPTO_INVALID_PACKET_SYNTAX;
-	return XI_CRYPTO_SUCCESS;
-}
-
 /* RFC 1624 equation 3, for the 16-bit word that holds version, header length and TOS. */
 static void set_tos4(uint8_t *ip, uint8_t tos)
 {

@@ -64,8 +64,24 @@ void xi_tunnel_encap(const struct xi_sa_ctx *ctx, uint8_t *outer, const uint8_t 
  * What came out of an SA in tunnel mode: it must be what the next header and the SA say, and lie
  * within len bytes; *inner_len is its own length.
  */
-enum xi_crypto_status xi_tunnel_judge(const struct xi_sa_ctx *ctx, const uint8_t *inner,
-				      uint32_t len, uint8_t next_header, uint32_t *inner_len);
+static inline enum xi_crypto_status xi_tunnel_judge(const struct xi_sa_ctx *ctx,
+						     const uint8_t *inner, uint32_t len,
+						     uint8_t next_header, uint32_t *inner_len)
+{
+	uint8_t family, version;
+
+	if (next_header == IPPROTO_IPIP)
+		family = 4;
+	else if (next_header == IPPROTO_IPV6)
+		family = 6;
+	else
+		return XI_CRYPTO_INVALID_PROTOCOL;
+	if (ctx->inner_family && ctx->inner_family != family)
+		return XI_CRYPTO_INVALID_PROTOCOL;
+	if (!xi_tunnel_measure(inner, len, &version, inner_len) || version != family)
+		return XI_CRYPTO_INVALID_PACKET_SYNTAX;
+	return XI_CRYPTO_SUCCESS;
+}
 
 /* Carries ECN and DSCP of the outer header over to the inner packet. XI_NONE or XI_DROP_INNER_ECN.
  */

@@ -91,10 +91,8 @@ static const enum xi_crypto_status auth_failed[2][2] = {
 	{XI_CRYPTO_TRANSPORT_AH_AUTH_FAILED, XI_CRYPTO_TRANSPORT_ESP_AUTH_FAILED},
 };
 
-enum xi_crypto_status xi_in_status(const struct xi_sa_ctx *ctx, const struct xi_aead_job *job)
+enum xi_crypto_status xi_in_failure(const struct xi_sa_ctx *ctx, const struct xi_aead_job *job)
 {
-	if (!job->status)
-		return XI_CRYPTO_SUCCESS;
 	if (job->status != -EBADMSG)
 		return XI_CRYPTO_GENERIC_ERROR;
 	return auth_failed[ctx->transport][ctx->proto == XI_ESP];

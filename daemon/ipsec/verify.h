@@ -31,7 +31,14 @@ enum xi_reason xi_seq_judge(const struct xi_sa_ctx *ctx, uint32_t lo, uint64_t *
 void xi_in_verify(const struct xi_sa_ctx *ctx, const struct xi_aead_job *jobs,
 		  struct xi_esp_in *ins, unsigned int n);
 
+/* Outcome of a job that failed. */
+enum xi_crypto_status xi_in_failure(const struct xi_sa_ctx *ctx, const struct xi_aead_job *job);
+
 /* Of the engine's answer; a replay was in order as far as crypto goes. */
-enum xi_crypto_status xi_in_status(const struct xi_sa_ctx *ctx, const struct xi_aead_job *job);
+static inline enum xi_crypto_status xi_in_status(const struct xi_sa_ctx *ctx,
+						 const struct xi_aead_job *job)
+{
+	return job->status ? xi_in_failure(ctx, job) : XI_CRYPTO_SUCCESS;
+}
 
 #endif

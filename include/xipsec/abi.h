@@ -359,7 +359,7 @@ struct xi_config {
 #define XI_META_SA_DELETE_REQ (1U << 3)
 #define XI_META_FRAGMENT (1U << 4)       /* of ESP, AH or UDP to this host: handle 0, put together first */
 #define XI_META_ENCAP (1U << 5)          /* ESP in UDP */
-#define XI_META_FRAMED (1U << 6)         /* out: framed by the first layer, only the crypto is left */
+#define XI_META_FRAMED (1U << 6)         /* out: framed already, ipsec/framed.h; only crypto is left */
 
 /* In front of a packet on its way to a worker. Written by XDP only; what a packet arrives with is discarded. */
 struct xi_meta {

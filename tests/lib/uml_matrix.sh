@@ -20,13 +20,10 @@
 #                                           size was answered, whoever asked, and each SA counted each packet at both ends
 #   matrix_carries SET                      is it in XI_MATRIX?
 #
-# XI_MATRIX: the sets of rows, modes and encap (in UDP) that are run; what is not in MATRIX_NOW waits for xipsec to carry it.
-# XI_MATRIX=all: all.
+# XI_MATRIX: the sets of rows, modes and encap (in UDP) that are run; all of them unless told otherwise.
 
-MATRIX_NOW="gcm gcm-short cbc ccm chacha gmac ctr null cmac tunnel transport encap ah bundle"
-MATRIX_ALL="$MATRIX_NOW ah-atomic"
-XI_MATRIX=${XI_MATRIX:-$MATRIX_NOW}
-[ "$XI_MATRIX" != all ] || XI_MATRIX=$MATRIX_ALL
+MATRIX_ALL="gcm gcm-short cbc ccm chacha gmac ctr null cmac tunnel transport encap ah bundle ah-atomic"
+XI_MATRIX=${XI_MATRIX:-$MATRIX_ALL}
 MATRIX_ROWS_MAX=99
 # 1500 bytes inside fit with any transform around them
 # shellcheck disable=SC2034
