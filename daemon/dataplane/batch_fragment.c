@@ -6,13 +6,17 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include <linux/if_ether.h>
+
 #include "ipsec/bytes.h"
 #include "ipsec/ext.h"
 #include "ipsec/fragment.h"
 #include "ipsec/sa_id.h"
 #include "sad/selector.h"
 
-#define HEADROOM 256             /* in front of a piece, as in front of a received packet */
+#define HEADROOM XI_FRAME_HEADROOM /* in front of a piece, as in front of a received packet */
+#define PIECE_MAX XI_PORT_MTU_ONE /* a piece has one frame, however much a path takes */
+#define LONG_ROOM 256            /* behind a packet put together, for what protects it */
 #define HELD_PACKETS 1024        /* not yet whole, each way */
 #define HELD_BYTES (2U << 20)
 #define PORT_NATT 4500
@@ -22,7 +26,8 @@ int xi_batch_fragments_create(struct xi_worker *w)
 	const struct xi_reassembly_limits limits = {
 		.packets = HELD_PACKETS,
 		.bytes = HELD_BYTES,
-		.packet_len = XI_FRAME_SIZE - HEADROOM,
+		.packet_len = w->frames.long_size ? XI_LONG_SIZE - HEADROOM - LONG_ROOM :
+						    XI_FRAME_SIZE - HEADROOM,
 		.timeout_ms = XI_REASSEMBLY_TIMEOUT_MS,
 	};
 	int err;
@@ -45,15 +50,36 @@ void xi_batch_fragments_expire(struct xi_worker *w)
 	xi_reassembly_expire(w->held_out, w->now_ms);
 }
 
+/* Where the item's fragment may make a packet whole: in a long buffer if there is one, else where it lies itself. */
+static uint64_t item_room(struct xi_worker *w, const struct xi_item *item, struct xi_pkt *whole)
+{
+	uint64_t addr;
+
+	*whole = item->pkt;
+	if (!xi_long_get(&w->frames, &addr))
+		return item->frame;
+	*whole = (struct xi_pkt){ .data = w->frames.base + addr + HEADROOM,
+				  .headroom = HEADROOM,
+				  .tailroom = XI_LONG_SIZE - HEADROOM };
+	/* who sent the frame may have to be told something */
+	memcpy(whole->data - ETH_HLEN, item->pkt.data - ETH_HLEN, ETH_HLEN);
+	return addr;
+}
+
 /* Holds the item's fragment. True: it made a packet whole, which is the item now; else it was consumed. */
 static bool item_reassemble(struct xi_worker *w, struct xi_reassembly *held, struct xi_item *item)
 {
-	struct xi_pkt whole = item->pkt;
+	struct xi_pkt whole;
+	uint64_t frame = item_room(w, item, &whole);
+	bool done = xi_reassembly_add(held, w->now_ms, &item->pkt, &whole) == XI_REASSEMBLED;
 
-	if (xi_reassembly_add(held, w->now_ms, &item->pkt, &whole) != XI_REASSEMBLED) {
+	if (frame != item->frame)
+		xi_frame_put(&w->frames, done ? item->frame : frame);
+	if (!done) {
 		xi_frame_put(&w->frames, item->frame);
 		return false;
 	}
+	item->frame = frame;
 	item->pkt = whole;
 	return true;
 }
@@ -138,7 +164,8 @@ static enum xi_reason cut_failed(int n)
 static int item_plan(struct xi_worker *w, struct xi_fragments *plan, const struct xi_item *item,
 		     uint32_t mtu, bool own)
 {
-	return xi_fragment_plan(plan, &item->pkt, mtu, own ? &w->fragment_id : NULL);
+	return xi_fragment_plan(plan, &item->pkt, mtu < PIECE_MAX ? mtu : PIECE_MAX,
+				own ? &w->fragment_id : NULL);
 }
 
 void xi_batch_cut(struct xi_worker *w, struct xi_item *item, uint32_t limit)

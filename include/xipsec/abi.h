@@ -288,9 +288,16 @@ struct xi_port {
 	enum xi_role role;
 	__u32 slot;                  /* row in xsks */
 	__u8 mac[6];
-	__u8 pad[2];
+	__u16 packet_max;            /* longest IP packet that workers take: XI_PACKET_ONE or XI_PACKET_LONG */
 	__u32 queues;
 };
+
+/*
+ * Longest IP packets: in the one buffer, a page less what the kernel keeps of it, that AF_XDP took before Linux 6.6; and
+ * in a worker's long buffers, where it hands on packets of several.
+ */
+#define XI_PACKET_ONE 3500
+#define XI_PACKET_LONG 9600
 
 /*
  * Policy guard: which cleartext XDP may leave to the kernel without asking anybody. `spd_guard` holds the
