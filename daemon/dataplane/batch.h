@@ -13,6 +13,7 @@
 #include "dataplane/hostpath.h"
 #include "dataplane/worker.h"
 #include "dataplane/xsk.h"
+#include "ipsec/checksum.h"
 #include "ipsec/reassemble.h"
 #include "ipsec/transform.h"
 
@@ -206,7 +207,10 @@ void xi_emit_too_big(struct xi_worker *w, struct xi_item *item, uint32_t mtu);
 /* Finds the next hop of an address; asks for it when it is not known yet. */
 const struct xi_nexthop *xi_emit_nexthop(struct xi_worker *w, const uint8_t addr[16], enum xi_family family);
 /* Header checksum of IPv4, which a router verifies (RFC 1812 section 5.2.2). */
-bool xi_emit_sound(const struct xi_pkt *pkt);
+static inline bool xi_emit_sound(const struct xi_pkt *pkt)
+{
+	return pkt->data[0] >> 4 == 6 || xi_ip4_sound(pkt->data);
+}
 /* TTL or hop limit less one, as a router does (RFC 1812 section 5.3.1). False: it was used up. */
 bool xi_emit_age(struct xi_pkt *pkt);
 

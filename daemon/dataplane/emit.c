@@ -11,7 +11,6 @@
 #include <netinet/ip6.h>
 
 #include "dataplane/hostif.h"
-#include "ipsec/checksum.h"
 #include "ipsec/icmp.h"
 #include "sad/selector.h"
 
@@ -25,13 +24,6 @@ const struct xi_nexthop *xi_emit_nexthop(struct xi_worker *w, const uint8_t addr
 	if (!nh)
 		xi_nexthop_want(w->config.nexthops, w->config.index, addr, family);
 	return nh;
-}
-
-bool xi_emit_sound(const struct xi_pkt *pkt)
-{
-	const uint8_t *ip = pkt->data;
-
-	return ip[0] >> 4 == 6 || !xi_sum_finish(xi_sum_add(0, ip, (ip[0] & 0xfU) * 4));
 }
 
 bool xi_emit_age(struct xi_pkt *pkt)
