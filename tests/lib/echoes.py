@@ -1,10 +1,10 @@
 #!/usr/bin/python3 -IS
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""echoes.py SIZES: many pings at once, each an echo request of each size, one after the other.
+"""echoes.py [nodf] SIZES: many pings at once, each an echo request of each size, one after the other.
 
 SIZES: numbers and ranges of payload bytes, 0-33,1472. On stdin a line "NAME SOURCE TARGET" for each ping, all of one
 family. Each answer must be byte for byte what was sent. Prints a line a ping: "NAME ok", or "NAME" and
-what went wrong first, which ends that ping. No request is sent twice, so that whoever counts them knows their number.
+what went wrong first, which ends that ping. nodf: IPv4 without DF. No request is sent twice, so that whoever counts them knows their number.
 """
 import os
 import select
@@ -16,6 +16,7 @@ import time
 WAIT = 20               # seconds until an answer is lost
 AT_ONCE = 16            # pings; packets in flight must fit every socket's default buffer
 # not in Python 3.11: <linux/in.h>, <linux/in6.h>, <linux/icmp.h>, <linux/icmpv6.h>
+IP_MTU_DISCOVER, IP_PMTUDISC_OMIT = 10, 5
 SOL_RAW, ICMP_FILTER, ICMPV6_FILTER, IP_PKTINFO, IPV6_PKTINFO = 255, 1, 1, 8, 50
 ONLY_ECHO_REPLY, ONLY_ECHO_REPLY6 = struct.pack("=I", 0xFFFFFFFE), struct.pack("=8I", *[
     0xFFFFFFFF & ~(1 << 129 - 32 * i if i == 4 else 0) for i in range(8)])
@@ -44,7 +45,7 @@ class Ping:
 
 
 class Pinger:
-    def __init__(self, pings, sizes):
+    def __init__(self, pings, sizes, nodf):
         base = os.getpid() << 7 & 0xFFFF
         self.pings, self.sizes = {base + i & 0xFFFF: p for i, p in enumerate(pings)}, sizes
         self.v6 = ":" in pings[0].target
@@ -57,6 +58,8 @@ class Pinger:
         else:
             self.sock = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
             self.sock.setsockopt(SOL_RAW, ICMP_FILTER, ONLY_ECHO_REPLY)
+            if nodf:
+                self.sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_OMIT)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         self.waiting = list(reversed(self.pings.values()))
         self.running, self.answered = set(), False
@@ -127,7 +130,7 @@ class Pinger:
 def main():
     pings = [Ping(line) for line in sys.stdin if line.strip()]
     if pings:
-        Pinger(pings, parse_sizes(sys.argv[1])).run()
+        Pinger(pings, parse_sizes(sys.argv[-1]), "nodf" in sys.argv).run()
     for ping in pings:
         print(ping.name, ping.wrong or "ok")
 

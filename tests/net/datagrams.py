@@ -117,8 +117,8 @@ class Sender:
                 continue
 
     def send(self, data):
-        # the first refusal may be about an earlier datagram
-        for _ in range(2):
+        # a refusal may be about an earlier datagram
+        for _ in range(100):
             if self.send_once(data):
                 return True
         return False
@@ -181,9 +181,7 @@ def send_all(sender, sizes, head, wait):
 
 def send_burst(sender, sizes, count, wait):
     start, told, mtus, answered = time.time(), 0, set(), 0
-    for size in sizes:
-        for _ in range(count):
-            sender.send(bytes(size))
+    sent = sum(sender.send(bytes(size)) for size in sizes for _ in range(count))
     sender.send(b"")
     due = time.monotonic() + wait
     while not answered and time.monotonic() < due:
@@ -192,7 +190,7 @@ def send_burst(sender, sizes, count, wait):
         answered += sum(a == digest(b"") for a in answers)
         told += len(errors)
         mtus |= {mtu for _, mtu in errors}
-    print("%d sent, %d told %s, %d seconds%s" % (count * len(sizes), told, ",".join(map(str, sorted(mtus))) or "-",
+    print("%d sent, %d told %s, %d seconds%s" % (sent, told, ",".join(map(str, sorted(mtus))) or "-",
                                                 int(time.time()) - int(start) + 1, "" if answered else ", no end"))
 
 

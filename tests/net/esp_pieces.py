@@ -6,7 +6,7 @@
       KIND: esp, udp (ESP in UDP) or ah, in tunnel mode; OUTER: SOURCE,TARGET; KEY: hex, AES-GCM's with salt or that of
       HMAC-SHA-256. Sends one datagram a case, and prints a line for each: "CASE answered" or "CASE silent":
       whole, ordered, reversed, twice (each piece), overlap (another second piece over the end of the first), hole (no
-      second piece), many:N (N datagrams in three pieces each, 50 on their way)
+      second piece), many:N (N datagrams in three pieces each, 20 on their way)
       INNER-SOURCE is an address here: answers come in clear
   esp_pieces.py flood OUTER SECONDS [spread]
       first pieces of ESP packets of which nothing follows; spread: each from another source
@@ -139,15 +139,15 @@ class Sender:
         return self.answered({answer}, 0.5 if name in ("overlap", "hole") else 10)
 
     def many(self, n):
-        for _ in range(0, n, 50):
+        for _ in range(0, n, 20):
             wanted = set()
-            for _ in range(50):
+            for _ in range(20):
                 answer, pieces, _ = self.make()
                 wanted.add(answer)
                 for piece in pieces:
                     self.send(piece)
             if not self.answered(wanted, 5):
-                print("%d of 50 missing" % len(wanted))
+                print("%d of 20 missing" % len(wanted))
                 return False
         return True
 
