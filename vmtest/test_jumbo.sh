@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # timeout: 180
+# shellcheck disable=SC2016,SC2034
 # MTU 9000 on Debian's 6.1 kernel, where AF_XDP takes one buffer a packet: the gateway works with what that holds, passes
 # on what is not protected, and says and counts what it cannot carry.
 if [ -z "${VMTEST:-}" ]; then

@@ -50,7 +50,10 @@ void xi_batch_fragments_expire(struct xi_worker *w)
 	xi_reassembly_expire(w->held_out, w->now_ms);
 }
 
-/* Where the item's fragment may make a packet whole: in a long buffer if there is one, else where it lies itself. */
+/*
+ * Where the item's fragment may make a packet whole: in a long buffer if there is one, else where it
+ * lies itself.
+ */
 static uint64_t item_room(struct xi_worker *w, const struct xi_item *item, struct xi_pkt *whole)
 {
 	uint64_t addr;

@@ -16,24 +16,25 @@ static void gather_drop(struct xi_gather *g, uint64_t *counts, enum xi_reason re
 }
 
 /* The frame goes back to XDP, which may not write metadata next time: it keeps none. */
-static void gather_begin(struct xi_gather *g, struct xi_frames *frames, const struct xdp_desc *desc,
+static void gather_begin(struct xi_gather *g, struct xi_frames *frames, uint64_t addr,
 			 uint64_t *counts)
 {
-	uint8_t *meta = frames->base + desc->addr - sizeof(struct xi_meta);
+	const size_t n = sizeof(struct xi_meta);
+	uint8_t *meta = frames->base + addr - n;
 
 	if (xi_long_get(frames, &g->addr)) {
 		g->state = XI_GATHER_FILLING;
 		g->addr += XI_FRAME_HEADROOM;
 		g->len = 0;
-		memcpy(frames->base + g->addr - sizeof(struct xi_meta), meta, sizeof(struct xi_meta));
+		memcpy(frames->base + g->addr - n, meta, n);
 	} else {
 		gather_drop(g, counts, XI_DROP_RX_FULL);
 	}
-	memset(meta, 0, sizeof(struct xi_meta));
+	memset(meta, 0, n);
 }
 
-static void gather_append(struct xi_gather *g, struct xi_frames *frames, const struct xdp_desc *desc,
-			  uint64_t *counts)
+static void gather_append(struct xi_gather *g, struct xi_frames *frames,
+			  const struct xdp_desc *desc, uint64_t *counts)
 {
 	if (desc->len > XI_LONG_SIZE - XI_FRAME_HEADROOM - g->len) {
 		xi_long_put(frames, g->addr);
@@ -44,12 +45,13 @@ static void gather_append(struct xi_gather *g, struct xi_frames *frames, const s
 	g->len += desc->len;
 }
 
-bool xi_gather_add(struct xi_gather *g, struct xi_frames *frames, struct xdp_desc *desc, uint64_t *counts)
+bool xi_gather_add(struct xi_gather *g, struct xi_frames *frames, struct xdp_desc *desc,
+		   uint64_t *counts)
 {
 	bool whole;
 
 	if (g->state == XI_GATHER_IDLE)
-		gather_begin(g, frames, desc, counts);
+		gather_begin(g, frames, desc->addr, counts);
 	if (g->state == XI_GATHER_FILLING)
 		gather_append(g, frames, desc, counts);
 	xi_frame_put(frames, desc->addr);

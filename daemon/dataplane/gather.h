@@ -30,6 +30,7 @@ struct xi_gather {
  * Takes a descriptor; its frame is free again. True: the packet is whole, and *desc is about all of it. A packet
  * without a long buffer, or longer than one, is counted in counts (by enum xi_reason) and skipped.
  */
-bool xi_gather_add(struct xi_gather *gather, struct xi_frames *frames, struct xdp_desc *desc, uint64_t *counts);
+bool xi_gather_add(struct xi_gather *gather, struct xi_frames *frames, struct xdp_desc *desc,
+		   uint64_t *counts);
 
 #endif

@@ -46,7 +46,10 @@ static int port_queues(struct xi_port_dev *port, const struct xi_link *link)
 	return 0;
 }
 
-/* Many a driver has zero-copy or packets of several descriptors, not both: these only where the MTU is for them. */
+/*
+ * Many a driver has zero-copy or packets of several descriptors, not both: these only where the MTU
+ * is for them.
+ */
 void xi_port_set_mtu(struct xi_port_dev *port, uint32_t mtu)
 {
 	const char *name = port->config.name;

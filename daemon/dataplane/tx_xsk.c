@@ -83,7 +83,7 @@ static bool tx_xsk_reserve(struct xi_xsk *xsk, uint32_t n, uint32_t *idx)
 /* A descriptor lies in one frame: a packet that crosses into the next has several. */
 static bool tx_xsk_send_long(struct xi_xsk *xsk, uint64_t addr, uint32_t len)
 {
-	uint32_t offset = addr % XI_FRAME_SIZE, n = (offset + len + XI_FRAME_SIZE - 1) / XI_FRAME_SIZE;
+	uint32_t n = (addr % XI_FRAME_SIZE + len + XI_FRAME_SIZE - 1) / XI_FRAME_SIZE;
 	struct xi_frames *frames = xsk->umem->frames;
 	uint32_t i, idx, part;
 

@@ -21,7 +21,7 @@
 
 #define IDLE_SPINS 16            /* empty rounds before the worker sleeps, or looks at the clock */
 #define BURST_ROUND 512          /* packets after which a round sends, though more are waiting */
-/* long buffers a socket: what a full transmit ring holds, and its part of what a round receives; 4.5 MiB */
+/* a socket: what a full transmit ring holds, and its part of what a round receives; 4.5 MiB */
 #define LONG_BUFFERS (XI_XSK_RING / XI_LONG_FRAMES + 43)
 #define SLEEP_MS 1000
 #define SLEEP_TX_MS 20           /* while frames are out with the kernel */
@@ -380,7 +380,8 @@ static uint32_t worker_count_longs(const struct xi_worker *w)
 
 	for (slot = 0; slot < XI_MAX_PORTS; slot++)
 		for (queue = 0; queue < worker_queues(w, slot); queue++)
-			if (worker_serves(w, queue) && w->config.ports[slot]->packet_max > XI_PACKET_ONE)
+			if (worker_serves(w, queue) &&
+			    w->config.ports[slot]->packet_max > XI_PACKET_ONE)
 				n += LONG_BUFFERS;
 	return n;
 }

@@ -53,7 +53,7 @@ static bool xsk_is_zerocopy(int fd)
 #define XDP_USE_SG (1 << 4)
 #endif
 
-/* Unknown flags are refused before anything else is looked at; then there is no device of number 0. */
+/* Unknown flags are refused before all else; then there is no device of number 0. */
 bool xi_xsk_has_sg(void)
 {
 	const struct sockaddr_xdp addr = { .sxdp_family = AF_XDP, .sxdp_flags = XDP_USE_SG };

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # timeout: 400
+# shellcheck disable=SC2001,SC2016,SC2034,SC2046,SC2086,SC2154
 # Jumbo frames: every link takes 9000 bytes. Packets of all sizes around the ends of frames and buffers arrive byte for
 # byte, in order among small ones, through tunnel and transport mode, by either transmit path; what is too long is
 # counted and said; and where AF_XDP takes one buffer a packet (Linux before 6.6) the log says what is carried.
@@ -82,11 +83,6 @@ known() {
 	wait_for 10 net_in "$1" ping -q -c 1 -W 1 "$2"
 }
 
-# dropped GW: reasons and counts, but for what is known to be
-dropped() {
-	gwctl "$1" xipsec stats -j | jq -c '[.reasons | to_entries[] | select(.value > 0)] | from_entries'
-}
-
 reason() {
 	gwctl "$1" xipsec stats -j | jq ".reasons.$2"
 }
@@ -108,7 +104,6 @@ longest() {
 
 # tcp FROM TO-NAME TO BYTES: arrives as it was sent
 tcp() {
-	local sum
 	head -c "$4" /dev/urandom > "$XI_TMP/blob"
 	net_bg sink "$2" timeout 60 sh -c "nc -l -p 7000 > $XI_TMP/got"
 	wait_for 5 net_in "$2" sh -c 'ss -Hltn sport = :7000 | grep -q .' || return 1
@@ -226,7 +221,7 @@ mtus() {
 port_is() {
 	[ "$(port "$1" wan0 '.ports[0].packet_max') $(port "$1" lan0 '.ports[0].packet_max')" = "$2 $2" ]
 }
-tap_check "MTU: both daemons start with 1500" eval 'mtus_quiet=1; for gw in gw1 gw2; do [ -z "$(daemon_pid $gw)" ] || stop_daemon $gw; done;
+tap_check "MTU: both daemons start with 1500" eval 'for gw in gw1 gw2; do [ -z "$(daemon_pid $gw)" ] || stop_daemon $gw; done;
 	for end in "h1 lan0" "gw1 lan0" "gw1 wan0" "gw2 wan0" "gw2 lan0" "h2 lan0"; do net_in "${end% *}" ip link set dev "${end#* }" mtu 1500; done;
 	start auto'
 tunnel 4 4
