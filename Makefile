@@ -3,7 +3,7 @@
 #   make            build everything into build/
 #   make demo       packages, build, and a two-gateway demonstration (root)
 #   make check      packages, build, and every test (root); check-unit, check-prog ... one layer
-#   make fuzz       libFuzzer on packets and XFRM messages, FUZZ_SECONDS (30) each
+#   make fuzz       libFuzzer on packets and XFRM messages, FUZZ_SECONDS (300) each
 #   make bench      what a gateway carries (root, two CPUs): doc/benchmarks.md; BENCH_ARGS="-r ROUNDS ..."
 #   make bench-peers    the same beside other people's gateways, whose packages it installs
 #   make bench-check    a short run's ratios against tests/bench/baseline.json, which make bench-baseline makes
@@ -43,7 +43,7 @@ PROGS = $(B)/xipsecd $(B)/xipsec $(B)/libxipsec-xfrm.so
 UNIT = $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 PROG = $(patsubst tests/prog/%.c,$(B)/tests/prog/%,$(wildcard tests/prog/test_*.c))
 TEST_LIB = $(wildcard tests/lib/*.c)
-NET_TOOLS = $(B)/tests/net/meta $(B)/tests/net/flood $(B)/tests/net/spread.bpf.o
+NET_TOOLS = $(B)/tests/net/meta $(B)/tests/net/flood $(B)/tests/net/spread.bpf.o $(B)/tests/net/framer.bpf.o
 FLOOD_SRC = $(filter-out %.bpf.c,$(wildcard tests/net/flood*.c))
 FUZZ = $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_CLANG ?= clang-14
@@ -109,19 +109,26 @@ asan:
 	$(MAKE) B=$(B)/asan SAN='-fsanitize=address,undefined -fno-omit-frame-pointer' OPT='-O1 -g' \
 		$(B)/asan/xipsecd
 
-# 30 s a target; tests/lib/test_fuzz.sh runs each for a moment
-FUZZ_LIB = $(wildcard daemon/ipsec/*.c daemon/crypto/*.c) \
-	daemon/source/carries.c $(wildcard daemon/source/xfrm_*.c)
-$(B)/tests/fuzz/%: tests/fuzz/%.c $(FUZZ_LIB)
+# libFuzzer with AddressSanitizer and UndefinedBehaviorSanitizer; tests/lib/test_fuzz.sh runs each target for 30 s
+FUZZ_LIB = $(patsubst %.c,$(B)/fuzz/%.o,$(wildcard daemon/ipsec/*.c daemon/crypto/*.c) \
+	daemon/source/carries.c $(wildcard daemon/source/xfrm_*.c) \
+	$(filter-out tests/fuzz/fuzz_%.c,$(wildcard tests/fuzz/*.c)))
+FUZZ_FLAGS = -std=gnu11 -g -O1 $(WARN) -fno-strict-aliasing -fsanitize=address,undefined \
+	-fno-sanitize-recover=undefined
+$(B)/fuzz/%.o: %.c
 	@mkdir -p $(@D)
-	$(FUZZ_CLANG) $(XI_CPPFLAGS) -std=gnu11 -g -O1 -fno-strict-aliasing \
-		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -o $@ $< $(FUZZ_LIB) \
-		$(XI_LIBS)
+	$(FUZZ_CLANG) $(XI_CPPFLAGS) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
+$(FUZZ): $(B)/tests/fuzz/%: $(B)/fuzz/tests/fuzz/%.o $(FUZZ_LIB)
+	@mkdir -p $(@D)
+	$(FUZZ_CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(XI_LIBS)
+# what is found anew goes to $(B)/corpus; make fuzz-merge puts what of it reaches more into the tree
 fuzz: $(FUZZ)
 	set -e; for f in $(FUZZ); do n=$${f##*/fuzz_}; mkdir -p $(B)/corpus/$$n; \
 		$$f -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -print_final_stats=1 $(B)/corpus/$$n \
-		$$(ls -d tests/fuzz/corpus/$$n 2>/dev/null); done
-FUZZ_SECONDS ?= 30
+		tests/fuzz/corpus/$$n; done
+fuzz-merge: $(FUZZ)
+	tests/fuzz/merge.sh $(B)
+FUZZ_SECONDS ?= 300
 
 tests: $(PROGS) $(UNIT) $(PROG) $(NET_TOOLS) $(FUZZ) $(BENCH) asan
 
@@ -161,5 +168,5 @@ clean:
 	rm -rf $(B)
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
-.PHONY: all tests asan fuzz deps check demo vmtest bench bench-peers bench-check bench-baseline install clean
+.PHONY: all tests asan fuzz fuzz-merge deps check demo vmtest bench bench-peers bench-check bench-baseline install clean
 .SECONDARY:

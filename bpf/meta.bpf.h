@@ -56,6 +56,18 @@ static __always_inline struct xi_meta xi_meta_miss(enum xi_dir dir, __u32 handle
 	};
 }
 
+/*
+ * Sockets of a port that carries no long packets take one buffer, whatever its length; before Linux 6.6 the redirect
+ * would fail uncounted.
+ */
+static __always_inline bool xi_is_too_long(struct xdp_md *ctx, const struct xi_port *port,
+					   const struct xi_view *v)
+{
+	if (v->frame_len > (__u32)port->packet_max + v->l3_offset)
+		return true;
+	return port->packet_max <= XI_PACKET_ONE && v->frame_len != ctx->data_end - ctx->data;
+}
+
 /* The queue's own socket: AF_XDP takes a frame only on the queue it came in by. */
 static __always_inline enum xi_reason xi_to_worker(struct xdp_md *ctx, const struct xi_port *port,
 						   const struct xi_view *v, struct xi_meta *meta)
@@ -64,6 +76,8 @@ static __always_inline enum xi_reason xi_to_worker(struct xdp_md *ctx, const str
 
 	if (port->slot >= XI_MAX_PORTS || queue >= XI_MAX_QUEUES)
 		return XI_DROP_NO_WORKER;
+	if (xi_is_too_long(ctx, port, v))
+		return XI_DROP_TOO_BIG;
 	meta->port = port->slot;
 	meta->l3_offset = v->l3_offset;
 	if (!xi_meta_write(ctx, meta))

@@ -37,6 +37,7 @@ struct xi_view {
 	struct xi_flow flow; /* every field as found; dir is the caller's */
 	__u32 spi;	     /* of ESP, AH and XI_UDP_ESP */
 	__u32 len;	     /* of the packet by its own header */
+	__u32 frame_len;     /* of the whole frame */
 	__u32 off;	     /* from l3_offset to the header looked at */
 	__u16 l3_offset;
 	__u8 tagged;   /* behind VLAN tags */
@@ -249,6 +250,7 @@ static __always_inline enum xi_parsed xi_parse(void *data, void *end, __u32 fram
 	int type;
 
 	__builtin_memset(v, 0, sizeof(*v));
+	v->frame_len = frame_len;
 	type = xi_parse_eth(data, end, v);
 	s.l3 = data + v->l3_offset;
 	if (type < 0)
@@ -265,13 +267,16 @@ static __always_inline enum xi_parsed xi_parse(void *data, void *end, __u32 fram
 	return parsed;
 }
 
-/* Global functions: see xi_guard_hit(). */
+/*
+ * Global functions: see xi_guard_hit(). Of a packet in several buffers the first one is read; drivers have a quarter of
+ * a kilobyte in it at least.
+ */
 __noinline int xi_parse_xdp(struct xdp_md *ctx, struct xi_view *v)
 {
 	void *data = (void *)(long)ctx->data;
 	void *end = (void *)(long)ctx->data_end;
 
-	return v ? xi_parse(data, end, end - data, v) : XI_PARSED_BAD;
+	return v ? xi_parse(data, end, bpf_xdp_get_buff_len(ctx), v) : XI_PARSED_BAD;
 }
 
 /*

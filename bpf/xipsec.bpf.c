@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Entry points. Each: parse, look up, act; one exit that counts. */
+/*
+ * Entry points. Each: parse, look up, act; one exit that counts. XDP programs take packets of several buffers
+ * (Linux 5.18): drivers refuse others where the MTU is above a page.
+ */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
@@ -34,7 +37,7 @@ static __always_inline enum xi_reason xi_cipher(struct xdp_md *ctx)
 	return reason == XI_NONE ? xi_judge_in(ctx, cfg, &v) : reason;
 }
 
-SEC("xdp")
+SEC("xdp.frags")
 int xdp_cipher(struct xdp_md *ctx)
 {
 	return xi_exit_xdp(xi_cipher(ctx));
@@ -69,7 +72,7 @@ static __always_inline enum xi_reason xi_plain(struct xdp_md *ctx)
 	return ours ? xi_judge_out(ctx, cfg, port, &v) : XI_PASS_FOREIGN;
 }
 
-SEC("xdp")
+SEC("xdp.frags")
 int xdp_plain(struct xdp_md *ctx)
 {
 	return xi_exit_xdp(xi_plain(ctx));

@@ -23,10 +23,12 @@
 #include "caps.h"
 #include "control/cachecmd.h"
 #include "control/control.h"
+#include "control/dummycmd.h"
 #include "control/portcmd.h"
 #include "control/show.h"
 #include "control/stats.h"
 #include "dataplane/down.h"
+#include "dataplane/dummy.h"
 #include "dataplane/hostif.h"
 #include "dataplane/hostpath.h"
 #include "dataplane/news.h"
@@ -65,6 +67,7 @@ struct xi_daemon {
 	struct xi_cache *cache;
 	struct xi_nexthops *nexthops;
 	struct xi_pathmtu *pathmtu;
+	struct xi_dummy *dummy;
 	struct xi_news_ring *news;
 	struct event *on_news;
 	struct xi_news_desk desk;
@@ -486,6 +489,17 @@ static int daemon_pathmtu(struct xi_daemon *d)
 	return xi_pathmtu_create(&d->pathmtu, &config);
 }
 
+static int daemon_dummy(struct xi_daemon *d)
+{
+	const struct xi_dummy_config config = {
+		.engine = d->engine,
+		.sad = d->sad,
+		.counts = xi_bpfobj_counts(d->bpf, XI_CONTROL_ROW),
+	};
+
+	return xi_dummy_create(&d->dummy, &config);
+}
+
 static json_t *daemon_cmd_down(void *arg, const json_t *req, const char **error)
 {
 	struct xi_daemon *d = arg;
@@ -514,6 +528,7 @@ static int daemon_control(struct xi_daemon *d)
 		.cache = d->cache,
 		.ports = d->ports,
 		.workers = d->workers,
+		.dummy = d->dummy,
 		.flow_entries = d->config->flow_entries,
 	};
 	xi_inspect_fill(&d->sources, &d->inspect);
@@ -526,6 +541,8 @@ static int daemon_control(struct xi_daemon *d)
 		err = xi_cachecmd_register(d->control, &d->sources);
 	if (!err)
 		err = xi_portcmd_register(d->control, &d->sources);
+	if (!err)
+		err = xi_dummycmd_register(d->control, &d->sources);
 	if (!err)
 		err = xi_control_register_admin(d->control, "down", daemon_cmd_down, d);
 	return err;
@@ -634,6 +651,8 @@ static int daemon_open(struct xi_daemon *d)
 	if (!err)
 		err = daemon_pathmtu(d);
 	if (!err)
+		err = daemon_dummy(d);
+	if (!err)
 		err = daemon_control(d);
 	if (!err)
 		err = daemon_load(d);
@@ -652,6 +671,7 @@ static void daemon_close(struct xi_daemon *d)
 		event_free(d->on_news);
 	xi_news_destroy(d->news);
 	xi_pathmtu_destroy(d->pathmtu);
+	xi_dummy_destroy(d->dummy);
 	xi_nexthops_destroy(d->nexthops);
 	/* the SPD tells the cache of grace periods until it is gone */
 	xi_spd_destroy(d->spd);

@@ -184,6 +184,14 @@ static int inspect_each_flow(void *arg, xi_cached_flow_fn fn, void *ctx)
 			    inspect_flow_one, &walk);
 }
 
+static unsigned int inspect_dummy(void *arg, const struct xi_sa_rec *rec, unsigned int count,
+				  uint32_t size, const char **why)
+{
+	const struct xi_inspect *inspect = arg;
+
+	return xi_dummy_send(inspect->dummy, rec, count, size, why);
+}
+
 void xi_inspect_fill(struct xi_control_sources *src, struct xi_inspect *inspect)
 {
 	src->port = inspect_port;
@@ -194,5 +202,6 @@ void xi_inspect_fill(struct xi_control_sources *src, struct xi_inspect *inspect)
 	src->sa_cached = inspect_sa_cached;
 	src->each_cached_sa = inspect_each_sa;
 	src->each_cached_flow = inspect_each_flow;
+	src->dummy = inspect_dummy;
 	src->arg = inspect;
 }

@@ -9,6 +9,7 @@
 #include "bpfobj.h"
 #include "cache/cache.h"
 #include "control/sources.h"
+#include "dataplane/dummy.h"
 #include "dataplane/worker.h"
 
 struct xi_inspect {
@@ -16,6 +17,7 @@ struct xi_inspect {
 	const struct xi_cache *cache;
 	struct xi_port_dev *const *ports; /* by slot */
 	struct xi_worker *const *workers; /* XI_MAX_WORKERS, NULL = none */
+	struct xi_dummy *dummy;
 	uint32_t flow_entries;       /* configured */
 };
 

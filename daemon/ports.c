@@ -11,11 +11,10 @@
 #include <bpf/bpf.h>
 
 #include "dataplane/link.h"
+#include "dataplane/xsk.h"
 #include "log.h"
 #include "source/program.h"
 #include "source/proto.h"
-
-#define HOSTIF_MTU_MAX 3400      /* a veth end whose peer has a non-frags XDP program takes 3506 */
 
 struct xi_ports {
 	const struct xi_config_file *config;
@@ -57,7 +56,8 @@ int xi_ports_check_lost(const struct xi_config_file *config)
 
 static int ports_enter(const struct xi_ports *ports, const struct xi_port_dev *dev)
 {
-	struct xi_port value = {.role = dev->config.role, .slot = dev->slot, .queues = dev->queues};
+	struct xi_port value = {.role = dev->config.role, .slot = dev->slot, .queues = dev->queues,
+				.packet_max = (uint16_t)dev->packet_max};
 
 	memcpy(value.mac, dev->mac, sizeof(value.mac));
 	if (bpf_map_update_elem(xi_bpfobj_map_fd(ports->bpf, XI_MAP_PORTS), &dev->ifindex, &value,
@@ -86,6 +86,14 @@ static void ports_forget(const struct xi_ports *ports)
 	}
 }
 
+/* As that of the widest port, as far as packets are carried. */
+static uint32_t ports_hostif_mtu(uint32_t mtu)
+{
+	uint32_t most = xi_xsk_has_sg() ? XI_HOSTIF_MTU_MAX : XI_PORT_MTU_ONE;
+
+	return mtu < most ? mtu : most;
+}
+
 static int ports_open_devices(struct xi_ports *ports)
 {
 	const struct xi_config_file *config = ports->config;
@@ -102,7 +110,7 @@ static int ports_open_devices(struct xi_ports *ports)
 		mtu = dev->mtu > mtu ? dev->mtu : mtu;
 		queues = dev->queues > queues ? dev->queues : queues;
 	}
-	ports->hostif_mtu = mtu < HOSTIF_MTU_MAX ? mtu : HOSTIF_MTU_MAX;
+	ports->hostif_mtu = ports_hostif_mtu(mtu);
 	ports->nworkers = config->workers ? config->workers : queues;
 	if (ports->nworkers > queues) {
 		log_warnx("workers = %u: only %u queues to serve; using %u", ports->nworkers,
@@ -209,6 +217,17 @@ int xi_ports_attach(struct xi_ports *ports)
 	return err;
 }
 
+/* True: its sockets have to be others. */
+static bool ports_new_mtu(struct xi_port_dev *dev, uint32_t mtu)
+{
+	if (mtu == dev->mtu || dev->config.role == XI_ROLE_HOST)
+		return false;
+	if (xi_port_wants_long(mtu) != xi_port_wants_long(dev->mtu))
+		return true;
+	xi_port_set_mtu(dev, mtu);
+	return false;
+}
+
 /* What became of a port's device. True: it has to be opened again. */
 static bool ports_look_at(struct xi_ports *ports, struct xi_rtnl *rt, struct xi_port_dev *dev)
 {
@@ -232,7 +251,7 @@ static bool ports_look_at(struct xi_ports *ports, struct xi_rtnl *rt, struct xi_
 		memcpy(dev->mac, link.mac, sizeof(dev->mac));
 		ports_enter(ports, dev);
 	}
-	return link.ifindex != dev->ifindex;
+	return link.ifindex != dev->ifindex || ports_new_mtu(dev, link.mtu);
 }
 
 int xi_ports_look(struct xi_ports *ports, uint32_t *again)
@@ -267,12 +286,27 @@ static int ports_reopen_one(struct xi_ports *ports, uint32_t slot)
 	return err;
 }
 
+/* xipsec0 follows the ports. */
+static bool ports_hostif_changed(struct xi_ports *ports)
+{
+	uint32_t slot, mtu = 0, before = ports->hostif_mtu;
+
+	for (slot = 1; slot < XI_MAX_PORTS; slot++)
+		if (ports->by_slot[slot] && ports->by_slot[slot]->mtu > mtu)
+			mtu = ports->by_slot[slot]->mtu;
+	ports->hostif_mtu = ports_hostif_mtu(mtu);
+	return ports->hostif_mtu != before;
+}
+
 int xi_ports_reopen(struct xi_ports *ports, uint32_t again)
 {
-	uint32_t slot;
+	uint32_t i, slot;
 	int err = 0;
 
-	for (slot = 0; slot < XI_MAX_PORTS && !err; slot++) {
+	for (i = 1; i <= XI_MAX_PORTS && !err; i++) {
+		slot = i % XI_MAX_PORTS; /* xipsec0 last */
+		if (!slot && ports_hostif_changed(ports))
+			again |= 1;
 		err = again & 1U << slot ? ports_reopen_one(ports, slot) : 0;
 		/* gone already: its next event brings the caller back here */
 		if (err == -ENODEV)

@@ -71,7 +71,7 @@ static size_t read_some(void *buf, size_t size, void *arg)
 	return (size_t)-1;
 }
 
-static int call_once(const char *run_dir, const json_t *req, json_t **reply)
+int xi_control_request(const char *run_dir, const json_t *req, json_t **reply)
 {
 	struct reader r = { .fd = connect_to(run_dir) };
 	int err;
@@ -117,7 +117,7 @@ static int call_rest(const char *run_dir, const char *cmd, json_t **reply)
 
 	while (json_is_object(next = json_object_get(*reply, "next"))) {
 		req = json_pack("{s:s s:O}", "cmd", cmd, "from", next);
-		err = call_once(run_dir, req, &page);
+		err = xi_control_request(run_dir, req, &page);
 		json_decref(req);
 		if (err)
 			return err;
@@ -136,7 +136,7 @@ static int call_rest(const char *run_dir, const char *cmd, json_t **reply)
 int xi_control_call(const char *run_dir, const char *cmd, json_t **reply)
 {
 	json_t *req = json_pack("{s:s}", "cmd", cmd);
-	int err = call_once(run_dir, req, reply);
+	int err = xi_control_request(run_dir, req, reply);
 
 	json_decref(req);
 	if (err)

@@ -14,6 +14,9 @@
  */
 int xi_control_call(const char *run_dir, const char *cmd, json_t **reply);
 
+/* The same for one request of more than a name, {"cmd": ...}, whose reply is one page. */
+int xi_control_request(const char *run_dir, const json_t *req, json_t **reply);
+
 /* Says why such a call failed, and what to do. */
 void xi_control_explain(FILE *out, const char *run_dir, int err);
 

@@ -31,6 +31,7 @@ json_t *xi_port_json(const struct xi_port_dev *port)
 	put(out, "slot", xi_json_u64(port->slot));
 	put(out, "queues", xi_json_u64(port->queues));
 	put(out, "mtu", xi_json_u64(port->mtu));
+	put(out, "packet_max", xi_json_u64(port->packet_max));
 	put(out, "mac", mac_json(port->mac));
 	return out;
 }

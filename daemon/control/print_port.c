@@ -47,10 +47,11 @@ static void print_one(FILE *out, const json_t *port)
 	const json_t *tx = json_object_get(port, "tx");
 	uint64_t queues = xi_member_u64(port, "queues");
 
-	fprintf(out, "port: %s, %s, %s, attach %s, %" PRIu64 " %s, mtu %" PRIu64 "\n",
+	fprintf(out, "port: %s, %s, %s, attach %s, %" PRIu64 " %s, mtu %" PRIu64 ", packets up to %" PRIu64 "\n",
 		xi_member_string(port, "name"), xi_member_string(port, "role"),
 		xi_member_string(port, "mode"), xi_member_string(port, "attach"), queues,
-		queues == 1 ? "queue" : "queues", xi_member_u64(port, "mtu"));
+		queues == 1 ? "queue" : "queues", xi_member_u64(port, "mtu"),
+		xi_member_u64(port, "packet_max"));
 	print_path(out, tx);
 	print_sent(out, tx);
 	print_device(out, json_object_get(port, "device"));

@@ -19,6 +19,11 @@ static bool is_local(const struct xi_control_sources *src, const uint8_t addr[16
 	return xi_spd_is_local(xi_spd_snapshot(src->spd), addr, family);
 }
 
+static bool wraps(const struct xi_control_sources *src, const struct xi_sa *sa)
+{
+	return xi_spd_wraps(xi_spd_snapshot(src->spd), sa);
+}
+
 void xi_control_sources_init(struct xi_control_sources *src, const struct xi_sad *sad,
 			     const struct xi_spd *spd)
 {
@@ -31,4 +36,5 @@ void xi_control_sources_init(struct xi_control_sources *src, const struct xi_sad
 	src->next_sa = next_sa;
 	src->next_policy = next_policy;
 	src->is_local = is_local;
+	src->wraps = wraps;
 }

@@ -59,6 +59,11 @@ struct xi_control_sources {
 	bool (*sa_cached)(void *arg, const struct xi_sa *sa, struct xi_sa_cached *cached);
 	int (*each_cached_sa)(void *arg, xi_cached_sa_fn fn, void *ctx);
 	int (*each_cached_flow)(void *arg, xi_cached_flow_fn fn, void *ctx);
+	/* sends dummy packets on an outbound SA of ESP: how many; fewer than asked for set *why */
+	unsigned int (*dummy)(void *arg, const struct xi_sa_rec *rec, unsigned int count,
+			      uint32_t size, const char **why);
+	/* does a policy put another SA around what this one protects? */
+	bool (*wraps)(const struct xi_control_sources *src, const struct xi_sa *sa);
 	void *arg;
 };
 

@@ -30,11 +30,11 @@ void xi_batch_take(struct xi_worker *w, uint64_t addr, uint32_t len)
 		xi_frame_put(&w->frames, addr);
 		return;
 	}
-	item->frame = xi_frame_of(addr);
+	item->frame = xi_frame_of(&w->frames, addr);
 	item->pkt.data = data + meta->m.l3_offset;
 	item->pkt.len = len - meta->m.l3_offset;
 	item->pkt.headroom = addr + meta->m.l3_offset - item->frame;
-	item->pkt.tailroom = item->frame + XI_FRAME_SIZE - (addr + len);
+	item->pkt.tailroom = item->frame + xi_frame_size(&w->frames, addr) - (addr + len);
 	item->ctx = item->next = NULL;
 	item->handle = meta->m.handle;
 	item->slot = meta->m.slot;
@@ -43,7 +43,7 @@ void xi_batch_take(struct xi_worker *w, uint64_t addr, uint32_t len)
 	xi_slots_prefetch(w->slots, item->slot, out);
 	item->port = meta->m.port;
 	item->flags = meta->m.flags;
-	item->piece = false;
+	item->piece = item->whole = false;
 	if (out)
 		w->nout++;
 	else if (item->handle || ((item->flags & XI_META_FRAGMENT) && xi_batch_arrived(w, item)))

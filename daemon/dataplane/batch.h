@@ -13,6 +13,7 @@
 #include "dataplane/hostpath.h"
 #include "dataplane/worker.h"
 #include "dataplane/xsk.h"
+#include "ipsec/checksum.h"
 #include "ipsec/reassemble.h"
 #include "ipsec/transform.h"
 
@@ -39,6 +40,7 @@ struct xi_item {
 	uint16_t flags;              /* XI_META_* */
 	uint16_t mtu;                /* out: of the path, if the packet may be cut on its way out; else 0 */
 	bool piece;                  /* out: of a packet that was cut before; aged already */
+	bool whole;                  /* out: put together of fragments, so it may be cut, IPv6 as well */
 };
 
 /* "This flow may come in through this SA, inside that one", under one SPD generation. */
@@ -184,8 +186,8 @@ void xi_batch_fragments_expire(struct xi_worker *w);
  */
 bool xi_batch_arrived(struct xi_worker *w, struct xi_item *item);
 /*
- * For transport mode, which protects whole datagrams. True: the item is one, perhaps only now. Else
- * it was consumed.
+ * For transport mode, which protects whole datagrams. True: the item is one, perhaps only now
+ * (item->whole). Else it was consumed.
  */
 bool xi_batch_whole(struct xi_worker *w, struct xi_item *item);
 /* Cuts a packet whose SAs are known into pieces of at most limit bytes, for the next round. Consumes it. */
@@ -204,6 +206,11 @@ void xi_emit_esp(struct xi_worker *w, struct xi_item *item);
 void xi_emit_too_big(struct xi_worker *w, struct xi_item *item, uint32_t mtu);
 /* Finds the next hop of an address; asks for it when it is not known yet. */
 const struct xi_nexthop *xi_emit_nexthop(struct xi_worker *w, const uint8_t addr[16], enum xi_family family);
+/* Header checksum of IPv4, which a router verifies (RFC 1812 section 5.2.2). */
+static inline bool xi_emit_sound(const struct xi_pkt *pkt)
+{
+	return pkt->data[0] >> 4 == 6 || xi_ip4_sound(pkt->data);
+}
 /* TTL or hop limit less one, as a router does (RFC 1812 section 5.3.1). False: it was used up. */
 bool xi_emit_age(struct xi_pkt *pkt);
 

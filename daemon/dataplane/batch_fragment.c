@@ -6,21 +6,28 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include <linux/if_ether.h>
+
 #include "ipsec/bytes.h"
 #include "ipsec/ext.h"
 #include "ipsec/fragment.h"
 #include "ipsec/sa_id.h"
+#include "sad/selector.h"
 
-#define HEADROOM 256             /* in front of a piece, as in front of a received packet */
+#define HEADROOM XI_FRAME_HEADROOM /* in front of a piece, as in front of a received packet */
+#define PIECE_MAX XI_PORT_MTU_ONE /* a piece has one frame, however much a path takes */
+#define LONG_ROOM 256            /* behind a packet put together, for what protects it */
 #define HELD_PACKETS 1024        /* not yet whole, each way */
 #define HELD_BYTES (2U << 20)
+#define PORT_NATT 4500
 
 int xi_batch_fragments_create(struct xi_worker *w)
 {
 	const struct xi_reassembly_limits limits = {
 		.packets = HELD_PACKETS,
 		.bytes = HELD_BYTES,
-		.packet_len = XI_FRAME_SIZE - HEADROOM,
+		.packet_len = w->frames.long_size ? XI_LONG_SIZE - HEADROOM - LONG_ROOM :
+						    XI_FRAME_SIZE - HEADROOM,
 		.timeout_ms = XI_REASSEMBLY_TIMEOUT_MS,
 	};
 	int err;
@@ -43,15 +50,36 @@ void xi_batch_fragments_expire(struct xi_worker *w)
 	xi_reassembly_expire(w->held_out, w->now_ms);
 }
 
+/* Where the item's fragment may make a packet whole: in a long buffer if there is one, else where it lies itself. */
+static uint64_t item_room(struct xi_worker *w, const struct xi_item *item, struct xi_pkt *whole)
+{
+	uint64_t addr;
+
+	*whole = item->pkt;
+	if (!xi_long_get(&w->frames, &addr))
+		return item->frame;
+	*whole = (struct xi_pkt){ .data = w->frames.base + addr + HEADROOM,
+				  .headroom = HEADROOM,
+				  .tailroom = XI_LONG_SIZE - HEADROOM };
+	/* who sent the frame may have to be told something */
+	memcpy(whole->data - ETH_HLEN, item->pkt.data - ETH_HLEN, ETH_HLEN);
+	return addr;
+}
+
 /* Holds the item's fragment. True: it made a packet whole, which is the item now; else it was consumed. */
 static bool item_reassemble(struct xi_worker *w, struct xi_reassembly *held, struct xi_item *item)
 {
-	struct xi_pkt whole = item->pkt;
+	struct xi_pkt whole;
+	uint64_t frame = item_room(w, item, &whole);
+	bool done = xi_reassembly_add(held, w->now_ms, &item->pkt, &whole) == XI_REASSEMBLED;
 
-	if (xi_reassembly_add(held, w->now_ms, &item->pkt, &whole) != XI_REASSEMBLED) {
+	if (frame != item->frame)
+		xi_frame_put(&w->frames, done ? item->frame : frame);
+	if (!done) {
 		xi_frame_put(&w->frames, item->frame);
 		return false;
 	}
+	item->frame = frame;
 	item->pkt = whole;
 	return true;
 }
@@ -66,26 +94,46 @@ bool xi_batch_whole(struct xi_worker *w, struct xi_item *item)
 		fragment = xi_get16(ip + 6) & (IP_MF | IP_OFFMASK);
 	else
 		fragment = xi_ext_find(ip, item->pkt.len, IPPROTO_FRAGMENT, &offset, &nh);
-	return !fragment || item_reassemble(w, w->held_out, item);
+	if (!fragment)
+		return true;
+	item->whole = true;
+	return item_reassemble(w, w->held_out, item);
+}
+
+/* Where ESP in UDP arrives, as far as SPI and port tell (RFC 3948 section 2.1); port 4500 is for nothing else. */
+static bool is_encapsulated(const struct xi_worker *w, uint32_t handle, uint16_t dport)
+{
+	const struct xi_sa_rec *rec = handle ? xi_sad_rec(w->config.sad, handle) : NULL;
+
+	return dport == PORT_NATT ||
+	       (rec && rec->sa.encap != XI_ENCAP_NONE && rec->sa.encap_dport == dport);
+}
+
+/* A whole packet for an SA: its handle, 0 for an SA unknown. False: not for any SA. */
+static bool arrived_for_sa(const struct xi_worker *w, const struct xi_pkt *pkt, uint32_t *handle)
+{
+	struct xi_flow flow;
+	struct xi_sa_id id;
+
+	if (xi_flow_parse(&flow, pkt->data, pkt->len) ||
+	    !xi_sa_id_parse(&id, pkt->data, pkt->len, true))
+		return false;
+	*handle = xi_sad_lookup(w->config.sad, &id);
+	return flow.proto != IPPROTO_UDP || is_encapsulated(w, *handle, flow.dport);
 }
 
 bool xi_batch_arrived(struct xi_worker *w, struct xi_item *item)
 {
-	struct xi_sa_id id;
-
 	if (!item_reassemble(w, w->held_in, item))
 		return false;
-	if (xi_sa_id_parse(&id, item->pkt.data, item->pkt.len, true)) {
-		item->handle = xi_sad_lookup(w->config.sad, &id);
-		item->slot = XI_NO_SLOT;
-		if (item->handle)
-			return true;
-	}
-	if (xi_sa_id_parse(&id, item->pkt.data, item->pkt.len, false))
-		xi_item_drop(w, item, XI_DROP_UNKNOWN_SPI);
-	else
+	item->slot = XI_NO_SLOT;
+	if (!arrived_for_sa(w, &item->pkt, &item->handle)) {
 		xi_batch_clear(w, item);
-	return false;
+		return false;
+	}
+	if (!item->handle)
+		xi_item_drop(w, item, XI_DROP_UNKNOWN_SPI);
+	return item->handle;
 }
 
 /* Piece i of a plan, in a frame of its own. False: no frame is free. */
@@ -105,10 +153,19 @@ static bool piece_make(struct xi_worker *w, const struct xi_fragments *plan, uin
 	return true;
 }
 
+/* Why a packet was not cut; n: of the plan. With a plan only frames can be missing. */
+static enum xi_reason cut_failed(int n)
+{
+	if (n >= 0)
+		return XI_DROP_TX_FULL;
+	return n == -EBADMSG ? XI_DROP_WORKER_MALFORMED : XI_DROP_TOO_BIG;
+}
+
 static int item_plan(struct xi_worker *w, struct xi_fragments *plan, const struct xi_item *item,
 		     uint32_t mtu, bool own)
 {
-	return xi_fragment_plan(plan, &item->pkt, mtu, own ? &w->fragment_id : NULL);
+	return xi_fragment_plan(plan, &item->pkt, mtu < PIECE_MAX ? mtu : PIECE_MAX,
+				own ? &w->fragment_id : NULL);
 }
 
 void xi_batch_cut(struct xi_worker *w, struct xi_item *item, uint32_t limit)
@@ -117,7 +174,7 @@ void xi_batch_cut(struct xi_worker *w, struct xi_item *item, uint32_t limit)
 	int i, n = item_plan(w, &plan, item, limit, false);
 
 	if (n < 0 || w->npieces + (uint32_t)n > XI_PIECES || w->frames.nfree < (uint32_t)n) {
-		xi_item_drop(w, item, n == -EBADMSG ? XI_DROP_WORKER_MALFORMED : XI_DROP_TOO_BIG);
+		xi_item_drop(w, item, cut_failed(n));
 		return;
 	}
 	for (i = 0; i < n; i++)
@@ -139,7 +196,7 @@ void xi_emit_cut(struct xi_worker *w, struct xi_item *item, uint32_t mtu,
 	int i, n = item_plan(w, &plan, item, mtu, true);
 
 	if (n < 0 || w->frames.nfree < (uint32_t)n) {
-		xi_item_drop(w, item, n == -EBADMSG ? XI_DROP_WORKER_MALFORMED : XI_DROP_TOO_BIG);
+		xi_item_drop(w, item, cut_failed(n));
 		return;
 	}
 	w->fragment_id++;

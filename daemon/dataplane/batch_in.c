@@ -194,7 +194,8 @@ static void in_deliver(struct xi_worker *w, struct xi_item *item, struct in_run 
 
 	if (reason != XI_NONE)
 		xi_item_drop(w, item, reason);
-	else if (run->nh && item->pkt.len <= run->nh->mtu && xi_emit_age(&item->pkt))
+	else if (run->nh && item->pkt.len <= run->nh->mtu && xi_emit_sound(&item->pkt) &&
+		 xi_emit_age(&item->pkt))
 		xi_emit_port(w, item, run->nh);
 	else
 		xi_emit_host(w, item, XI_CRYPTO_SUCCESS);

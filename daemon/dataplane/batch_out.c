@@ -6,10 +6,14 @@
 
 #include <netinet/ip.h>
 
+#include "ipsec/bytes.h"
+#include "ipsec/checksum.h"
+#include "ipsec/framed.h"
 #include "ipsec/pmtu.h"
 #include "sad/selector.h"
 
 #define CACHE_CALLS_PER_MS 16
+#define IPV6_MIN 1280            /* bytes that every link carries (RFC 8200 section 5) */
 
 /* System calls that change flow_cache are made for few packets. */
 static bool out_may_call(struct xi_worker *w)
@@ -140,11 +144,27 @@ static bool out_superseded(const struct xi_worker *w, const struct xi_item *item
 	       (item->next_handle && xi_sad_superseded(w->config.sad, item->next_handle));
 }
 
+static bool out_is_framed(const struct xi_item *item)
+{
+	return item->flags & XI_META_FRAMED;
+}
+
+/* The first layer has decided, and taken the SAs' numbers. False: the item was consumed. */
+static bool out_resolve_framed(struct xi_worker *w, struct xi_item *item)
+{
+	if (item->handle && out_contexts(w, item))
+		return true;
+	xi_item_drop(w, item, item->handle ? XI_DROP_SA_GONE : XI_DROP_WORKER_META);
+	return false;
+}
+
 /* Finds the SAs' contexts. False: the item was consumed. */
 static bool out_resolve(struct xi_worker *w, struct xi_item *item)
 {
 	bool judged = false;
 
+	if (out_is_framed(item))
+		return out_resolve_framed(w, item);
 	if (!item->handle || out_superseded(w, item)) {
 		judged = true;
 		if (!out_judge(w, item))
@@ -175,7 +195,8 @@ static uint32_t out_resolve_all(struct xi_worker *w)
 		struct xi_item *item = &items[i];
 
 		if (last && item->handle == last->handle &&
-		    item->next_handle == last->next_handle) {
+		    item->next_handle == last->next_handle &&
+		    out_is_framed(item) == out_is_framed(last)) {
 			item->ctx = last->ctx;
 			item->next = last->next;
 		} else if (!out_resolve(w, item)) {
@@ -205,32 +226,88 @@ static const struct xi_nexthop *out_nexthop(struct xi_worker *w, const struct xi
 	return xi_emit_nexthop(w, addr, ctx->family == 6 ? XI_IPV6 : XI_IPV4);
 }
 
-/* Must the sender hear of a packet that is too big, or may the outer packet be fragmented? */
-static bool out_dont_fragment(const struct xi_pkt *pkt)
-{
-	const struct iphdr *ip = (const void *)pkt->data;
-
-	return pkt->data[0] >> 4 == 6 || (ip->frag_off & htons(IP_DF));
-}
-
 /* What packets of one run have in common. */
 struct out_run {
 	const struct xi_nexthop *nh;
 	uint32_t mtu;                /* of the path */
 	uint32_t limit;              /* bytes of a packet that fits into both SAs and the path */
 	uint32_t next_limit;         /* of one that fits into the outer SA */
+	uint32_t told;               /* the MTU that senders hear of; not always the limit */
 	uint64_t seq, next_seq;      /* of the next packet */
 };
 
-static enum xi_reason out_frame(struct xi_item *item, const struct out_run *run,
-				struct xi_frame *framed, struct xi_frame *next_framed)
+/* What may be done with a packet that is too long. */
+enum out_cut { OUT_CUT_NEVER, OUT_CUT_BEFORE, OUT_CUT_AFTER };
+
+/*
+ * Every IPv6 link carries IPV6_MIN bytes: who sends no more hears of nothing (RFC 2473 section 7.1,
+ * RFC 4213 section 3.2.1), and where the path carries less the outer packet is fragmented.
+ */
+static enum out_cut out_may_cut6(const struct xi_item *item)
 {
+	if (item->pkt.len <= IPV6_MIN || item->whole)
+		return OUT_CUT_AFTER;
+	return OUT_CUT_NEVER;
+}
+
+/*
+ * Fragments show no ports: where policy looks at them, only whole packets are sure to pass the peer's
+ * (RFC 4301 section 7). An outer header whose DF is always set is not cut.
+ */
+static enum out_cut out_may_cut(const struct xi_worker *w, const struct xi_item *item)
+{
+	const struct iphdr *ip = (const void *)item->pkt.data;
+
+	if (item->pkt.data[0] >> 4 == 6)
+		return out_may_cut6(item);
+	if (ip->frag_off & htons(IP_DF))
+		return OUT_CUT_NEVER;
+	if (item->ctx->transport || item->next)
+		return OUT_CUT_AFTER;
+	if (item->ctx->df_set)
+		return OUT_CUT_BEFORE;
+	if (w->config.fragment_after ||
+	    (xi_spd_snapshot(w->config.spd)->flow_mask & XI_FLOW_PORTS))
+		return OUT_CUT_AFTER;
+	return OUT_CUT_BEFORE;
+}
+
+/*
+ * The outer header of a packet that will be cut: no DF, and an identification that no other SA between
+ * the same two addresses uses at this time (RFC 6864 section 4.3). AH protects it, so it is made here.
+ * more: bytes by which it may yet grow.
+ */
+static void out_mark_cut(struct xi_worker *w, const struct xi_item *item, uint32_t more)
+{
+	uint8_t *ip = item->pkt.data;
+
+	if (!item->mtu || item->pkt.len + more <= item->mtu || ip[0] >> 4 != 4)
+		return;
+	xi_put16(ip + 4, (uint16_t)w->fragment_id++);
+	xi_put16(ip + 6, 0);
+	xi_ip4_finish(ip, (uint16_t)item->pkt.len);
+}
+
+/*
+ * Transport mode moves the IP header, which the inner SA's crypto may need (AH; UDP in IPv6): an outer
+ * SA of that mode frames when that crypto is done. Until then its frame has a number and no packet.
+ */
+static enum xi_reason out_frame(struct xi_worker *w, struct xi_item *item,
+				const struct out_run *run, struct xi_frame *framed,
+				struct xi_frame *next_framed)
+{
+	bool later = item->next && item->next->transport;
 	enum xi_reason reason;
 
 	reason = xi_out_frame(item->ctx, run->seq, run->limit, &item->pkt, framed);
-	if (reason != XI_NONE || !item->next)
-		return reason;
-	return xi_out_frame(item->next, run->next_seq, run->next_limit, &item->pkt, next_framed);
+	if (reason == XI_NONE && later)
+		*next_framed = (struct xi_frame){ .seq = run->next_seq };
+	else if (reason == XI_NONE && item->next)
+		reason = xi_out_frame(item->next, run->next_seq, run->next_limit, &item->pkt,
+				      next_framed);
+	if (reason == XI_NONE)
+		out_mark_cut(w, item, later ? xi_overhead(item->next) : 0);
+	return reason;
 }
 
 /*
@@ -240,19 +317,31 @@ static enum xi_reason out_frame(struct xi_item *item, const struct out_run *run,
  */
 static bool out_too_long(struct xi_worker *w, struct xi_item *item, const struct out_run *run)
 {
-	if (out_dont_fragment(&item->pkt)) {
-		xi_emit_too_big(w, item, run->limit);
-		return false;
-	}
-	if (w->config.fragment_after || item->ctx->transport || item->next) {
+	switch (out_may_cut(w, item)) {
+	case OUT_CUT_AFTER:
 		item->mtu = (uint16_t)run->mtu;
 		return true;
+	case OUT_CUT_BEFORE:
+		if (item->piece)
+			xi_item_drop(w, item, XI_DROP_TOO_BIG); /* the path has just become smaller */
+		else
+			xi_batch_cut(w, item, run->limit);
+		return false;
+	case OUT_CUT_NEVER:
+		break;
 	}
-	if (item->piece)
-		xi_item_drop(w, item, XI_DROP_TOO_BIG); /* the path has just become smaller */
-	else
-		xi_batch_cut(w, item, run->limit);
+	if (item->pkt.len <= run->told)
+		return true; /* the host's stack finds out */
+	xi_emit_too_big(w, item, run->told);
 	return false;
+}
+
+/* What a router does to each packet that it forwards. */
+static enum xi_reason out_hop(struct xi_pkt *pkt)
+{
+	if (!xi_emit_sound(pkt))
+		return XI_DROP_WORKER_MALFORMED;
+	return xi_emit_age(pkt) ? XI_NONE : XI_DROP_TTL;
 }
 
 /* What happens to a packet before it is framed. False: the item was consumed. */
@@ -260,13 +349,40 @@ static bool out_admit(struct xi_worker *w, struct xi_item *item, const struct ou
 {
 	if (item->ctx->transport && !xi_batch_whole(w, item))
 		return false;
-	if (w->config.ports[item->port]->config.role == XI_ROLE_PLAIN && !item->piece &&
-	    !xi_emit_age(&item->pkt)) {
-		xi_item_drop(w, item, XI_DROP_TTL);
-		return false;
+	if (w->config.ports[item->port]->config.role == XI_ROLE_PLAIN && !item->piece) {
+		enum xi_reason reason = out_hop(&item->pkt);
+
+		if (reason != XI_NONE) {
+			xi_item_drop(w, item, reason);
+			return false;
+		}
 	}
 	item->mtu = 0;
 	return item->pkt.len <= run->limit || out_too_long(w, item, run);
+}
+
+/*
+ * A packet that came framed. It is as long as it is: with DF it finds its end where others are cut,
+ * for its sender can be told nothing any more.
+ */
+static enum xi_reason out_take_framed(struct xi_item *item, const struct out_run *run,
+				      struct xi_frame *framed, struct xi_frame *next_framed)
+{
+	struct xi_pkt *pkt = &item->pkt;
+	enum xi_reason reason;
+	uint32_t len;
+
+	if (item->next)
+		reason = xi_framed_parse_two(item->ctx, item->next, pkt, framed, next_framed);
+	else
+		reason = xi_framed_parse(item->ctx, pkt, framed);
+	if (reason != XI_NONE)
+		return reason;
+	len = item->next ? next_framed->len : framed->len;
+	pkt->tailroom += pkt->len - len;
+	pkt->len = len;
+	item->mtu = len > run->mtu ? (uint16_t)run->mtu : 0;
+	return XI_NONE;
 }
 
 /* One packet, framed, up to its crypto job: all of them number i. False: the item was consumed. */
@@ -275,9 +391,13 @@ static bool out_prepare(struct xi_worker *w, struct xi_item *item, const struct 
 {
 	enum xi_reason reason;
 
-	if (!out_admit(w, item, run))
-		return false;
-	reason = out_frame(item, run, &w->framed[i], &w->next_framed[i]);
+	if (out_is_framed(item)) {
+		reason = out_take_framed(item, run, &w->framed[i], &w->next_framed[i]);
+	} else {
+		if (!out_admit(w, item, run))
+			return false;
+		reason = out_frame(w, item, run, &w->framed[i], &w->next_framed[i]);
+	}
 	if (reason == XI_NONE)
 		reason = xi_out_job(item->ctx, &w->framed[i], &w->saved[i], &w->jobs[i]);
 	if (reason != XI_NONE) {
@@ -287,24 +407,65 @@ static bool out_prepare(struct xi_worker *w, struct xi_item *item, const struct 
 	return true;
 }
 
-/* What is sent through the host's stack is bounded by the path alone. */
-static void out_limits(const struct xi_worker *w, struct out_run *run, const struct xi_item *item)
+/*
+ * While the next hop is not known, any cipher port may be the one: the smallest MTU of them is sure
+ * to fit, and what is above the largest is not.
+ */
+static void out_port_mtus(const struct xi_worker *w, uint32_t *least, uint32_t *most)
 {
-	uint32_t mtu = run->nh && run->nh->mtu ? run->nh->mtu : UINT32_MAX;
+	*least = UINT32_MAX;
+	*most = 0;
+	for (uint32_t i = 0; i < XI_MAX_PORTS; i++) {
+		const struct xi_port_dev *port = w->config.ports[i];
 
-	run->mtu = mtu = xi_path_mtu(out_last(item)->state, mtu, w->now);
-	run->limit = run->next_limit = UINT32_MAX;
-	if (mtu == UINT32_MAX)
-		return;
-	if (item->next)
-		mtu = run->next_limit = xi_inner_mtu(item->next, mtu);
-	run->limit = xi_inner_mtu(item->ctx, mtu);
+		if (!port || port->config.role != XI_ROLE_CIPHER)
+			continue;
+		*least = port->mtu < *least ? port->mtu : *least;
+		*most = port->mtu > *most ? port->mtu : *most;
+	}
+	if (!*most)
+		*most = UINT32_MAX;
 }
 
-/* Sequence numbers of both SAs. Returns for how many packets. */
+/* As xi_inner_mtu() of both SAs; without a bound there is none inside. */
+static uint32_t out_inner_mtu(const struct xi_item *item, uint32_t mtu)
+{
+	if (mtu == UINT32_MAX)
+		return mtu;
+	if (item->next)
+		mtu = xi_inner_mtu(item->next, mtu);
+	return xi_inner_mtu(item->ctx, mtu);
+}
+
+static void out_limits(const struct xi_worker *w, struct out_run *run, const struct xi_item *item)
+{
+	const struct xi_sa_state *state = out_last(item)->state;
+	uint32_t mtu, most;
+
+	if (run->nh && run->nh->mtu)
+		mtu = most = run->nh->mtu;
+	else
+		out_port_mtus(w, &mtu, &most);
+	run->mtu = xi_path_mtu(state, mtu, w->now);
+	run->limit = out_inner_mtu(item, run->mtu);
+	run->told = out_inner_mtu(item, xi_path_mtu(state, most, w->now));
+	run->next_limit = item->next && run->mtu != UINT32_MAX ? xi_inner_mtu(item->next, run->mtu)
+							       : UINT32_MAX;
+}
+
+/*
+ * Sequence numbers of both SAs, or, where the packets have theirs, only leave to go. Returns for
+ * how many packets.
+ */
 static uint32_t out_take_seqs(struct out_run *run, const struct xi_item *item, uint32_t n,
 			      enum xi_reason *why)
 {
+	if (out_is_framed(item)) {
+		*why = XI_DROP_SA_EXPIRED;
+		if (item->next)
+			n = xi_sa_grant(item->next, n);
+		return xi_sa_grant(item->ctx, n);
+	}
 	if (item->next)
 		n = xi_seq_take(item->next, n, &run->next_seq, why);
 	return n ? xi_seq_take(item->ctx, n, &run->seq, why) : 0;
@@ -343,7 +504,8 @@ static uint32_t out_prepare_all(struct xi_worker *w, uint32_t n)
 
 	for (i = 0; i < n; i += run) {
 		for (run = 1; i + run < n && items[i + run].ctx == items[i].ctx &&
-			      items[i + run].next == items[i].next; run++)
+			      items[i + run].next == items[i].next &&
+			      out_is_framed(&items[i + run]) == out_is_framed(&items[i]); run++)
 			;
 		ready += out_prepare_run(w, &items[i], run, ready);
 	}
@@ -377,6 +539,20 @@ static uint32_t out_finish_all(struct xi_worker *w, uint32_t n, struct xi_esp_ta
 	return again;
 }
 
+/* The job of packet i by the SA around it. TFC padding, which has a limit, is tunnel mode's. */
+static enum xi_reason out_next_job(struct xi_worker *w, uint32_t i)
+{
+	struct xi_item *item = &w->out[i];
+	struct xi_frame *framed = &w->framed[i];
+	enum xi_reason reason = XI_NONE;
+
+	if (!framed->ip)
+		reason = xi_out_frame(item->ctx, framed->seq, UINT32_MAX, &item->pkt, framed);
+	if (reason == XI_NONE)
+		reason = xi_out_job(item->ctx, framed, &w->saved[i], &w->jobs[i]);
+	return reason;
+}
+
 /* The jobs of n packets by the SA around them. Returns how many are ready. */
 static uint32_t out_next_jobs(struct xi_worker *w, uint32_t n)
 {
@@ -386,8 +562,7 @@ static uint32_t out_next_jobs(struct xi_worker *w, uint32_t n)
 	for (i = 0; i < n; i++) {
 		w->framed[ready] = w->framed[i];
 		w->out[ready] = w->out[i];
-		reason = xi_out_job(w->out[ready].ctx, &w->framed[ready], &w->saved[ready],
-				    &w->jobs[ready]);
+		reason = out_next_job(w, ready);
 		if (reason == XI_NONE)
 			ready++;
 		else

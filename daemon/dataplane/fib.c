@@ -56,6 +56,22 @@ static void route_take_gateway(struct xi_addr *gateway, unsigned int family, str
 	gateway->family = XI_IPV6;
 }
 
+/*
+ * Is the MTU one that the stack learned for this destination? It is of the host's own packets, which in
+ * transport mode go to the SA's peer as well: told what fits inside, it would be taken for the path's.
+ */
+static bool route_learned(const struct rtmsg *rtm, struct nlattr *tb[])
+{
+	struct rta_cacheinfo cache;
+
+	if (rtm->rtm_family == AF_INET6)
+		return rtm->rtm_flags & RTM_F_CLONED;
+	if (!tb[RTA_CACHEINFO] || (size_t)nla_len(tb[RTA_CACHEINFO]) < sizeof(cache))
+		return false;
+	memcpy(&cache, nla_data(tb[RTA_CACHEINFO]), sizeof(cache));
+	return cache.rta_expires;
+}
+
 static int route_take(void *arg, const struct nlmsghdr *nlh)
 {
 	struct nlattr *tb[RTA_MAX + 1], *metrics[RTAX_MAX + 1];
@@ -69,7 +85,7 @@ static int route_take(void *arg, const struct nlmsghdr *nlh)
 	if (tb[RTA_OIF] && nla_len(tb[RTA_OIF]) == 4)
 		route->ifindex = nla_get_u32(tb[RTA_OIF]);
 	route_take_gateway(&route->gateway, rtm->rtm_family, tb);
-	if (tb[RTA_METRICS] && !nla_parse_nested(metrics, RTAX_MAX, tb[RTA_METRICS], NULL) &&
+	if (!route_learned(rtm, tb) && tb[RTA_METRICS] && !nla_parse_nested(metrics, RTAX_MAX, tb[RTA_METRICS], NULL) &&
 	    metrics[RTAX_MTU] && nla_len(metrics[RTAX_MTU]) == 4)
 		route->mtu = nla_get_u32(metrics[RTAX_MTU]);
 	return 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "dataplane/frames.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,17 +12,36 @@
 
 #include "log.h"
 
-int xi_frames_create(struct xi_frames *frames, uint32_t n)
+static int frames_alloc(struct xi_frames *frames, uint32_t n, uint32_t nlong)
+{
+	uint32_t i;
+
+	frames->free = calloc(n, sizeof(*frames->free));
+	frames->longs = calloc(nlong + 1, sizeof(*frames->longs));
+	if (!frames->free || !frames->longs)
+		return -ENOMEM;
+	for (i = 0; i < n; i++)
+		xi_frame_put(frames, (uint64_t)(n - 1 - i) * XI_FRAME_SIZE);
+	frames->long_base = (uint64_t)n * XI_FRAME_SIZE;
+	frames->long_size = (uint64_t)nlong * XI_LONG_SIZE;
+	frames->long_free = nlong ? 0 : XI_NO_LONG;
+	for (i = 0; i < nlong; i++)
+		frames->longs[i].next = i + 1 < nlong ? i + 1 : XI_NO_LONG;
+	return 0;
+}
+
+int xi_frames_create(struct xi_frames *frames, uint32_t n, uint32_t nlong)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE);
 	size_t size;
-	uint32_t i;
 	int err;
 
 	n = (n + 63) & ~63U;
-	size = (size_t)n * XI_FRAME_SIZE;
 	memset(frames, 0, sizeof(*frames));
-	frames->map_fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "frames", 4, XI_FRAME_SIZE, n, &opts);
+	frames->n = n + nlong * XI_LONG_FRAMES;
+	size = (size_t)frames->n * XI_FRAME_SIZE;
+	frames->map_fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "frames", 4, XI_FRAME_SIZE, frames->n,
+					&opts);
 	if (frames->map_fd < 0) {
 		err = -errno;
 		log_warn("frames: cannot make a map of %zu MiB", size >> 20);
@@ -34,15 +54,9 @@ int xi_frames_create(struct xi_frames *frames, uint32_t n)
 		log_warn("frames: cannot map packet memory");
 		goto fail;
 	}
-	frames->free = calloc(n, sizeof(*frames->free));
-	if (!frames->free) {
-		err = -ENOMEM;
-		goto fail;
-	}
-	frames->n = n;
-	for (i = 0; i < n; i++)
-		xi_frame_put(frames, (uint64_t)(n - 1 - i) * XI_FRAME_SIZE);
-	return 0;
+	err = frames_alloc(frames, n, nlong);
+	if (!err)
+		return 0;
 fail:
 	xi_frames_destroy(frames);
 	return err;
@@ -55,6 +69,35 @@ void xi_frames_destroy(struct xi_frames *frames)
 	if (frames->map_fd >= 0)
 		close(frames->map_fd);
 	free(frames->free);
+	free(frames->longs);
 	memset(frames, 0, sizeof(*frames));
 	frames->map_fd = -1;
+}
+
+bool xi_long_get(struct xi_frames *frames, uint64_t *addr)
+{
+	uint32_t i = frames->long_free;
+
+	if (i == XI_NO_LONG)
+		return false;
+	frames->long_free = frames->longs[i].next;
+	frames->longs[i].parts = 1;
+	*addr = frames->long_base + (uint64_t)i * XI_LONG_SIZE;
+	return true;
+}
+
+void xi_long_split(struct xi_frames *frames, uint64_t addr, uint32_t parts)
+{
+	frames->longs[xi_long_number(frames, addr)].parts = parts;
+}
+
+void xi_long_put(struct xi_frames *frames, uint64_t addr)
+{
+	uint32_t i = xi_long_number(frames, addr);
+
+	assert(frames->longs[i].parts);
+	if (--frames->longs[i].parts)
+		return;
+	frames->longs[i].next = frames->long_free;
+	frames->long_free = i;
 }

@@ -9,11 +9,6 @@
 #include "dataplane/veth.h"
 #include "log.h"
 
-/*
- * Non-frags XDP on one end of a veth pair caps the MTU of the other: a page less headroom and skb
- * overhead.
- */
-#define HOSTIF_MTU_MAX 3506
 #define HOSTIF_ROOM 128
 
 /*
@@ -171,17 +166,15 @@ int xi_hostif_up(struct xi_hostif *hostif, uint32_t slot, uint32_t queues, uint3
 		.mode = XI_PORT_NATIVE,
 		.attach = XI_ATTACH_NETLINK,
 	};
-	uint32_t inner_mtu =
-		mtu + HOSTIF_ROOM < HOSTIF_MTU_MAX ? mtu + HOSTIF_ROOM : HOSTIF_MTU_MAX;
 	struct xi_link outer;
 	struct xi_rtnl rt;
 	int err;
 
 	*hostif = (struct xi_hostif){0};
-	if (!queues || queues > XI_MAX_QUEUES || mtu > HOSTIF_MTU_MAX) {
+	if (!queues || queues > XI_MAX_QUEUES || mtu > XI_HOSTIF_MTU_MAX) {
 		log_warnx(
 			"%s: %u queues and MTU %u: 1 to %d queues and an MTU of at most %d are served",
-			XI_HOSTIF_NAME, queues, mtu, XI_MAX_QUEUES, HOSTIF_MTU_MAX);
+			XI_HOSTIF_NAME, queues, mtu, XI_MAX_QUEUES, XI_HOSTIF_MTU_MAX);
 		return -ERANGE;
 	}
 	err = xi_rtnl_open(&rt);
@@ -189,7 +182,7 @@ int xi_hostif_up(struct xi_hostif *hostif, uint32_t slot, uint32_t queues, uint3
 		log_warnx("%s: cannot open a netlink socket: %s", XI_HOSTIF_NAME, strerror(-err));
 		return err;
 	}
-	err = hostif_configure(&rt, queues, mtu, inner_mtu);
+	err = hostif_configure(&rt, queues, mtu, mtu + HOSTIF_ROOM);
 	if (!err)
 		err = xi_link_get(&rt, XI_HOSTIF_NAME, &outer);
 	if (!err) {

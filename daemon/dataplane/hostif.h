@@ -12,6 +12,7 @@
 
 #define XI_HOSTIF_NAME "xipsec0"
 #define XI_HOSTIF_PEER "xipsec0-p"
+#define XI_HOSTIF_MTU_MAX 9216   /* with the room inside, less than XI_PACKET_LONG */
 
 struct xi_hostif {
 	uint32_t ifindex;            /* of xipsec0 */

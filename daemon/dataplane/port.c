@@ -11,6 +11,7 @@
 #include <linux/if_link.h>
 
 #include "dataplane/link.h"
+#include "dataplane/xsk.h"
 #include "log.h"
 
 /* What makes an attached program ours: its name. */
@@ -43,6 +44,27 @@ static int port_queues(struct xi_port_dev *port, const struct xi_link *link)
 		port->queues = XI_MAX_QUEUES;
 	port->tx_queues = port->queues;
 	return 0;
+}
+
+/* Many a driver has zero-copy or packets of several descriptors, not both: these only where the MTU is for them. */
+void xi_port_set_mtu(struct xi_port_dev *port, uint32_t mtu)
+{
+	const char *name = port->config.name;
+	bool wants = xi_port_wants_long(mtu), has = wants && xi_xsk_has_sg();
+
+	port->mtu = mtu;
+	port->packet_max = has ? XI_PACKET_LONG : XI_PACKET_ONE;
+	/* what comes from the host is bounded by the MTU of the other end, xipsec0 */
+	if (port->mtu <= port->packet_max || port->config.role == XI_ROLE_HOST)
+		return;
+	if (has)
+		log_warnx(
+			"port %s: MTU %u: packets of more than %u bytes are dropped (too_big): set the MTU to %u or less",
+			name, port->mtu, port->packet_max, port->packet_max);
+	else
+		log_warnx(
+			"port %s: MTU %u: packets of more than %u bytes are dropped (too_big): this kernel has no multi-buffer AF_XDP (Linux 6.6); set the MTU to %u or less",
+			name, port->mtu, port->packet_max, port->packet_max);
 }
 
 int xi_port_open(struct xi_port_dev *port, const struct xi_port_config *config, uint32_t slot)
@@ -79,7 +101,7 @@ int xi_port_open(struct xi_port_dev *port, const struct xi_port_config *config, 
 		return -EOPNOTSUPP;
 	}
 	port->ifindex = link.ifindex;
-	port->mtu = link.mtu;
+	xi_port_set_mtu(port, link.mtu);
 	memcpy(port->mac, link.mac, sizeof(port->mac));
 	return port_queues(port, &link);
 }

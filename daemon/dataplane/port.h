@@ -30,14 +30,26 @@ struct xi_port_dev {
 	uint32_t queues;             /* receive queues, at most XI_MAX_QUEUES */
 	uint32_t tx_queues;          /* transmit queues: a socket of a queue beyond them cannot send */
 	uint32_t mtu;
+	uint32_t packet_max;         /* longest IP packet carried: XI_PACKET_ONE, or XI_PACKET_LONG with long buffers */
 	uint8_t mac[6];
 };
+
+/* Above this MTU a port wants long buffers. Below, whatever is in one, decapsulated, lies within its first frame. */
+#define XI_PORT_MTU_ONE 3400
+
+static inline bool xi_port_wants_long(uint32_t mtu)
+{
+	return mtu > XI_PORT_MTU_ONE;
+}
 
 /*
  * Looks the device up: ifindex, MAC, MTU, number of receive queues (ethtool channels, else sysfs-free fallback of 1).
  * 0 or -errno; logs subject, reason and next step.
  */
 int xi_port_open(struct xi_port_dev *port, const struct xi_port_config *config, uint32_t slot);
+
+/* The device's MTU, and what it means for the packets that are carried; logs what is not. */
+void xi_port_set_mtu(struct xi_port_dev *port, uint32_t mtu);
 
 /*
  * Attaches prog_fd as the port's config says, replacing in one step a program that an earlier daemon of ours left

@@ -58,13 +58,48 @@ static void tx_xsk_flush(struct xi_tx *tx)
 	struct xi_xsk *xsk = tx_xsk(tx);
 
 	if (xsk->pending) {
-		__atomic_store_n(&xsk->sent, xsk->sent + xsk->pending, __ATOMIC_RELAXED);
+		__atomic_store_n(&xsk->sent, xsk->sent + xsk->pending - xsk->pending_more,
+				 __ATOMIC_RELAXED);
 		xsk_ring_prod__submit(&xsk->txr, xsk->pending);
 		xsk->outstanding += xsk->pending;
-		xsk->pending = 0;
+		xsk->pending = xsk->pending_more = 0;
 	}
 	if (xsk->outstanding)
 		tx_xsk_kick(xsk);
+}
+
+/* Room for n descriptors. False: not even after flushing. */
+static bool tx_xsk_reserve(struct xi_xsk *xsk, uint32_t n, uint32_t *idx)
+{
+	if (xsk->outstanding + xsk->pending + n <= XI_XSK_RING &&
+	    xsk_ring_prod__reserve(&xsk->txr, n, idx) == n)
+		return true;
+	tx_xsk_flush(&xsk->tx);
+	tx_xsk_reap(&xsk->tx);
+	return xsk->outstanding + n <= XI_XSK_RING &&
+	       xsk_ring_prod__reserve(&xsk->txr, n, idx) == n;
+}
+
+/* A descriptor lies in one frame: a packet that crosses into the next has several. */
+static bool tx_xsk_send_long(struct xi_xsk *xsk, uint64_t addr, uint32_t len)
+{
+	uint32_t offset = addr % XI_FRAME_SIZE, n = (offset + len + XI_FRAME_SIZE - 1) / XI_FRAME_SIZE;
+	struct xi_frames *frames = xsk->umem->frames;
+	uint32_t i, idx, part;
+
+	if (!xsk->sg || !xi_frame_is_long(frames, addr) || !tx_xsk_reserve(xsk, n, &idx))
+		return false;
+	xi_long_split(frames, addr, n);
+	for (i = 0; i < n; i++, addr += part, len -= part) {
+		part = XI_FRAME_SIZE - addr % XI_FRAME_SIZE;
+		if (part > len)
+			part = len;
+		*xsk_ring_prod__tx_desc(&xsk->txr, idx + i) = (struct xdp_desc){
+			.addr = addr, .len = part, .options = i + 1 < n ? XDP_PKT_CONTD : 0 };
+	}
+	xsk->pending += n;
+	xsk->pending_more += n - 1;
+	return true;
 }
 
 static bool tx_xsk_send(struct xi_tx *tx, uint64_t addr, uint32_t len)
@@ -73,14 +108,10 @@ static bool tx_xsk_send(struct xi_tx *tx, uint64_t addr, uint32_t len)
 	struct xdp_desc *desc;
 	uint32_t idx;
 
-	if (xsk->outstanding + xsk->pending >= XI_XSK_RING ||
-	    xsk_ring_prod__reserve(&xsk->txr, 1, &idx) != 1) {
-		tx_xsk_flush(tx);
-		tx_xsk_reap(tx);
-		if (xsk->outstanding >= XI_XSK_RING ||
-		    xsk_ring_prod__reserve(&xsk->txr, 1, &idx) != 1)
-			return false;
-	}
+	if (__builtin_expect(addr % XI_FRAME_SIZE + len > XI_FRAME_SIZE, 0))
+		return tx_xsk_send_long(xsk, addr, len);
+	if (!tx_xsk_reserve(xsk, 1, &idx))
+		return false;
 	desc = xsk_ring_prod__tx_desc(&xsk->txr, idx);
 	desc->addr = addr;
 	desc->len = len;

@@ -21,6 +21,8 @@
 
 #define IDLE_SPINS 16            /* empty rounds before the worker sleeps, or looks at the clock */
 #define BURST_ROUND 512          /* packets after which a round sends, though more are waiting */
+/* long buffers a socket: what a full transmit ring holds, and its part of what a round receives; 4.5 MiB */
+#define LONG_BUFFERS (XI_XSK_RING / XI_LONG_FRAMES + 43)
 #define SLEEP_MS 1000
 #define SLEEP_TX_MS 20           /* while frames are out with the kernel */
 
@@ -55,6 +57,13 @@ static void worker_forward(struct xi_worker *w, const struct xi_xsk *from,
 	xi_frame_put(&w->frames, desc->addr);
 }
 
+/* Not in one frame with room behind it. */
+static bool worker_is_long(const struct xi_xsk *xsk, const struct xdp_desc *desc)
+{
+	return __builtin_expect(desc->len > XI_XSK_ONE_MAX || (desc->options & XDP_PKT_CONTD) ||
+				xsk->gather.state != XI_GATHER_IDLE, 0);
+}
+
 static uint32_t worker_receive(struct xi_worker *w, struct xi_xsk *xsk)
 {
 	uint32_t i, n, idx;
@@ -65,12 +74,15 @@ static uint32_t worker_receive(struct xi_worker *w, struct xi_xsk *xsk)
 	for (i = 0; i < n; i++)
 		xi_batch_prefetch(w, xsk_ring_cons__rx_desc(&xsk->rx, idx + i)->addr);
 	for (i = 0; i < n; i++) {
-		const struct xdp_desc *desc = xsk_ring_cons__rx_desc(&xsk->rx, idx + i);
+		struct xdp_desc desc = *xsk_ring_cons__rx_desc(&xsk->rx, idx + i);
 
+		if (worker_is_long(xsk, &desc) &&
+		    !xi_gather_add(&xsk->gather, &w->frames, &desc, w->counts))
+			continue;
 		if (w->config.forward_only)
-			worker_forward(w, xsk, desc);
+			worker_forward(w, xsk, &desc);
 		else
-			xi_batch_take(w, desc->addr, desc->len);
+			xi_batch_take(w, desc.addr, desc.len);
 	}
 	xsk_ring_cons__release(&xsk->rx, n);
 	w->nslow = 0;
@@ -362,6 +374,17 @@ static void worker_log_paths(struct xi_worker *w)
 	}
 }
 
+static uint32_t worker_count_longs(const struct xi_worker *w)
+{
+	uint32_t slot, queue, n = 0;
+
+	for (slot = 0; slot < XI_MAX_PORTS; slot++)
+		for (queue = 0; queue < worker_queues(w, slot); queue++)
+			if (worker_serves(w, queue) && w->config.ports[slot]->packet_max > XI_PACKET_ONE)
+				n += LONG_BUFFERS;
+	return n;
+}
+
 static int worker_open(struct xi_worker *w)
 {
 	uint32_t n = worker_count_socks(w);
@@ -378,7 +401,8 @@ static int worker_open(struct xi_worker *w)
 	 * every socket may hold a full fill ring, a full receive ring and a full transmit ring; and
 	 * the burst list may be full, and so may that of pieces
 	 */
-	err = xi_frames_create(&w->frames, n * 3 * XI_XSK_RING + XI_BURST_RING + XI_PIECES);
+	err = xi_frames_create(&w->frames, n * 3 * XI_XSK_RING + XI_BURST_RING + XI_PIECES,
+			       worker_count_longs(w));
 	if (!err)
 		err = worker_open_socks(w);
 	if (!err)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <linux/if_link.h>
 #include <linux/if_xdp.h>
@@ -48,6 +49,25 @@ static bool xsk_is_zerocopy(int fd)
 	       (opts.flags & XDP_OPTIONS_ZEROCOPY);
 }
 
+#ifndef XDP_USE_SG
+#define XDP_USE_SG (1 << 4)
+#endif
+
+/* Unknown flags are refused before anything else is looked at; then there is no device of number 0. */
+bool xi_xsk_has_sg(void)
+{
+	const struct sockaddr_xdp addr = { .sxdp_family = AF_XDP, .sxdp_flags = XDP_USE_SG };
+	int fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
+	bool has = false;
+
+	if (fd < 0)
+		return false;
+	if (bind(fd, (const struct sockaddr *)&addr, sizeof(addr)))
+		has = errno == ENODEV;
+	close(fd);
+	return has;
+}
+
 /* Kernel 6.17 lifts the limit of 32 descriptors a sendto(); older kernels refuse the option. */
 #ifndef XDP_MAX_TX_SKB_BUDGET
 #define XDP_MAX_TX_SKB_BUDGET 9
@@ -65,7 +85,7 @@ static int xsk_bind(struct xi_xsk *xsk, const char *ifname)
 		.rx_size = XI_XSK_RING,
 		.tx_size = XI_XSK_RING,
 		.libbpf_flags = XSK_LIBBPF_FLAGS__INHIBIT_PROG_LOAD,
-		.bind_flags = XDP_USE_NEED_WAKEUP,
+		.bind_flags = XDP_USE_NEED_WAKEUP | (xsk->sg ? XDP_USE_SG : 0),
 		.xdp_flags = xsk->port->config.mode == XI_PORT_SKB ? XDP_FLAGS_SKB_MODE :
 								     XDP_FLAGS_DRV_MODE,
 	};
@@ -86,6 +106,7 @@ int xi_xsk_open(struct xi_xsk *xsk, struct xi_umem *umem, const struct xi_port_d
 	xsk->umem = umem;
 	xsk->port = port;
 	xsk->queue = queue;
+	xsk->sg = port->packet_max > XI_PACKET_ONE;
 	xsk->fill = umem->rings_taken ? &xsk->own_fill : &umem->fill;
 	xsk->comp = umem->rings_taken ? &xsk->own_comp : &umem->comp;
 	for (tries = 0;; tries++) {
@@ -105,8 +126,8 @@ int xi_xsk_open(struct xi_xsk *xsk, struct xi_umem *umem, const struct xi_port_d
 	xsk->zerocopy = xsk_is_zerocopy(xsk->fd);
 	xsk_raise_tx_budget(xsk->fd);
 	xi_xsk_refill(xsk);
-	log_debug("%s: queue %u bound, %s", ifname, queue,
-		  xsk->zerocopy ? "zero-copy" : "copy mode");
+	log_debug("%s: queue %u bound, %s%s", ifname, queue,
+		  xsk->zerocopy ? "zero-copy" : "copy mode", xsk->sg ? ", long packets" : "");
 	return 0;
 }
 

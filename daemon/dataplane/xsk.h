@@ -14,10 +14,13 @@
 #include <xdp/xsk.h>
 
 #include "dataplane/frames.h"
+#include "dataplane/gather.h"
 #include "dataplane/port.h"
 #include "dataplane/tx.h"
 
 #define XI_XSK_RING 1024
+/* A packet received in one descriptor that is longer, Ethernet header and tags included, has too little room behind it. */
+#define XI_XSK_ONE_MAX (XI_PACKET_ONE + 22)
 
 struct xi_umem {
 	struct xsk_umem *umem;
@@ -40,8 +43,11 @@ struct xi_xsk {
 	struct xsk_ring_cons own_comp;
 	int fd;
 	bool zerocopy;
-	uint32_t pending;            /* sent, not flushed */
-	uint32_t outstanding;        /* with the kernel, not completed */
+	bool sg;                     /* a packet may be of several descriptors */
+	struct xi_gather gather;     /* the one that is being received */
+	uint32_t pending;            /* descriptors, sent, not flushed */
+	uint32_t pending_more;       /* of them, those that are not the first of their packet */
+	uint32_t outstanding;        /* descriptors with the kernel, not completed */
 	uint64_t sent;               /* packets put into the transmit ring */
 	uint64_t rx_lost;            /* already reported by xi_xsk_rx_lost */
 	const struct xi_port_dev *port;
@@ -57,6 +63,9 @@ void xi_umem_destroy(struct xi_umem *umem);
  */
 int xi_xsk_open(struct xi_xsk *xsk, struct xi_umem *umem, const struct xi_port_dev *port, uint32_t queue);
 void xi_xsk_close(struct xi_xsk *xsk);
+
+/* Can AF_XDP sockets of this kernel take and send packets of several descriptors (Linux 6.6)? */
+bool xi_xsk_has_sg(void);
 
 /* Gives the kernel free frames to receive into. */
 void xi_xsk_refill(struct xi_xsk *xsk);

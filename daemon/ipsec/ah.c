@@ -17,6 +17,7 @@
 #define AH_LEN 1	     /* 32-bit words of AH, less 2 */
 #define AH_SPI 4
 #define AH_SEQ 8
+#define FRAGMENT_LEN ((uint32_t)sizeof(struct ip6_frag))
 
 static uint32_t aligned(uint32_t len, uint32_t to)
 {
@@ -291,18 +292,45 @@ static uint32_t ah_received(const struct xi_sa_ctx *ctx, const uint8_t *ah, uint
 	return 0;
 }
 
-/* AH covers the packet that fragments make (RFC 4302 section 3.4.1), and so no fragment header. */
-static void strip_atomic(struct xi_pkt *pkt)
+/* An atomic fragment header (RFC 6946), whose place *at is and whose name stands at nh, goes. */
+static void atomic_remove(struct xi_pkt *pkt, struct xi_esp_in *in, uint32_t at, uint32_t nh)
 {
-	uint8_t version;
-	uint32_t len, cut;
+	uint8_t *ip = pkt->data + FRAGMENT_LEN;
 
-	if (!xi_tunnel_measure(pkt->data, pkt->len, &version, &len) || version != 6)
-		return;
-	cut = xi_ext_strip_atomic(pkt->data, len);
-	pkt->data += cut;
-	pkt->len -= cut;
-	pkt->headroom += cut;
+	pkt->data[nh] = pkt->data[at];
+	xi_put16(pkt->data + 4, (uint16_t)(xi_get16(pkt->data + 4) - FRAGMENT_LEN));
+	memmove(ip, pkt->data, at);
+	pkt->data = ip;
+	pkt->headroom += FRAGMENT_LEN;
+	pkt->len -= FRAGMENT_LEN;
+	in->header_len -= FRAGMENT_LEN;
+	in->payload_offset -= FRAGMENT_LEN;
+	in->next_offset = in->next_offset == at ? nh : in->next_offset - FRAGMENT_LEN;
+}
+
+/*
+ * Appendix A2: a sender cuts a packet after AH was made, so a fragment header is not in the ICV. Of
+ * a packet that was whole all the same, it is still there.
+ */
+static bool cover_received(const struct xi_sa_ctx *ctx, struct xi_pkt *pkt, struct xi_esp_in *in,
+			   uint32_t end, struct xi_ah_saved *saved, struct xi_aead_job *job)
+{
+	const struct xi_pkt before = *pkt;
+	uint8_t hdr[XI_AH_HDR_MAX];
+	uint32_t at, nh, hdr_len = in->header_len;
+
+	if (ctx->family == 4 || !xi_ext_find(pkt->data, hdr_len, IPPROTO_FRAGMENT, &at, &nh))
+		return cover(ctx, pkt->data, hdr_len, end, false, saved, job);
+	memcpy(hdr, pkt->data, hdr_len);
+	do
+		atomic_remove(pkt, in, at, nh);
+	while (xi_ext_find(pkt->data, in->header_len, IPPROTO_FRAGMENT, &at, &nh));
+	end -= before.len - pkt->len;
+	if (cover(ctx, pkt->data, in->header_len, end, false, saved, job))
+		return true;
+	*pkt = before;
+	memcpy(pkt->data, hdr, hdr_len);
+	return false;
 }
 
 enum xi_reason xi_ah_in_prepare(const struct xi_sa_ctx *ctx, struct xi_pkt *pkt,
@@ -313,7 +341,6 @@ enum xi_reason xi_ah_in_prepare(const struct xi_sa_ctx *ctx, struct xi_pkt *pkt,
 	uint32_t end, len;
 	uint8_t *ah;
 
-	strip_atomic(pkt);
 	why = parse(ctx, pkt, in, &end);
 	if (why)
 		return why;
@@ -336,9 +363,7 @@ enum xi_reason xi_ah_in_prepare(const struct xi_sa_ctx *ctx, struct xi_pkt *pkt,
 	in->outer_tos = xi_tunnel_tos(pkt->data);
 	in->moved = 0;
 	xi_job_init(ctx, in->seq, ah + XI_AH_HDR_LEN, job);
-	return cover(ctx, pkt->data, in->header_len, end, false, saved, job)
-		       ? XI_NONE
-		       : XI_DROP_WORKER_MALFORMED;
+	return cover_received(ctx, pkt, in, end, saved, job) ? XI_NONE : XI_DROP_WORKER_MALFORMED;
 }
 
 static void strip_transport(struct xi_pkt *pkt, const struct xi_esp_in *in, uint32_t len,

@@ -66,10 +66,10 @@ enum xi_reason xi_ah_out_finish(const struct xi_sa_ctx *ctx, const struct xi_aea
 				struct xi_esp_tally *tally);
 
 /*
- * pkt is the received packet, IPv4 with options or IPv6 with extension headers; not a fragment.
- * Checks lengths and the replay window, fills job and in. xi_ah_restore() once the job was opened,
- * then xi_in_verify(). When it fails there is nothing to restore; the packet is as it was, but for the
- * header of an atomic fragment (RFC 6946), which is taken out.
+ * pkt is the received packet, IPv4 with options or IPv6 with extension headers; not a fragment. An
+ * atomic fragment header (RFC 6946) is taken out of it: no sender covers that (appendix A2). Checks
+ * lengths and the replay window, fills job and in. xi_ah_restore() once the job was opened,
+ * then xi_in_verify(). When it fails the packet is as it was and there is nothing to restore.
  */
 enum xi_reason xi_ah_in_prepare(const struct xi_sa_ctx *ctx, struct xi_pkt *pkt,
 				struct xi_aead_job *job, struct xi_esp_in *in,

@@ -131,9 +131,7 @@ static bool mute_ext(uint8_t *ip6, uint8_t proto, uint8_t *ext, uint32_t size, b
 		return mute_options6(ext, size);
 	case IPPROTO_ROUTING:
 		return route_ends(ip6, ext, out);
-	case IPPROTO_FRAGMENT: /* an atomic one, as it stands */
-		return true;
-	default:
+	default: /* a fragment header is none of those that AH covers (appendix A2) */
 		return false;
 	}
 }
@@ -154,7 +152,7 @@ static bool mute6(uint8_t *ip6, uint32_t hdr_len, bool out)
 		room = hdr_len - at;
 		if (room < 8)
 			return false;
-		size = proto == IPPROTO_FRAGMENT ? 8 : (ip6[at + 1] + 1U) * 8;
+		size = (ip6[at + 1] + 1U) * 8;
 		if (size > room || !mute_ext(ip6, proto, ip6 + at, size, out))
 			return false;
 		proto = ip6[at];

@@ -36,6 +36,14 @@ static inline uint32_t xi_esp_front(const struct xi_sa_ctx *ctx)
  */
 enum xi_reason xi_esp_frame(const struct xi_sa_ctx *ctx, uint64_t seq, uint32_t limit,
 			    struct xi_pkt *pkt, struct xi_frame *frame);
+/*
+ * A dummy packet (RFC 4303 section 2.6): pkt, any bytes, becomes the payload, with next header 59.
+ * From outside it looks like a packet of the SA that carries one with DSCP 0, not ECN-capable and
+ * with DF; in transport mode the SA's addresses are in its IP header. limit as above.
+ * XI_DROP_TOO_BIG; pkt is then unchanged.
+ */
+enum xi_reason xi_esp_frame_dummy(const struct xi_sa_ctx *ctx, uint64_t seq, uint32_t limit,
+				  struct xi_pkt *pkt, struct xi_frame *frame);
 /* The crypto step of a framed packet. */
 void xi_esp_out_job(const struct xi_sa_ctx *ctx, const struct xi_frame *frame,
 		    struct xi_aead_job *job);

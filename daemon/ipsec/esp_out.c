@@ -172,6 +172,30 @@ enum xi_reason xi_esp_frame(const struct xi_sa_ctx *ctx, uint64_t seq, uint32_t 
 	return frame_tunnel(ctx, seq, limit, pkt, frame);
 }
 
+enum xi_reason xi_esp_frame_dummy(const struct xi_sa_ctx *ctx, uint64_t seq, uint32_t limit,
+				  struct xi_pkt *pkt, struct xi_frame *frame)
+{
+	static const uint8_t like[sizeof(struct iphdr)] = {[0] = 0x45, [6] = IP_DF >> 8};
+	uint32_t ip_len = ctx->family == 6 ? sizeof(struct ip6_hdr) : sizeof(struct iphdr);
+	uint32_t front = ip_len + xi_esp_front(ctx), len = pkt->len;
+	uint32_t tfc = ctx->tfcpad ? tfc_len(ctx, len, limit) : 0;
+	uint32_t pad = pad_len(ctx, len + tfc);
+	uint8_t *payload = pkt->data;
+
+	if (!grow(ctx, pkt, front, len, tfc + pad + XI_ESP_TRAILER_LEN + ctx->icv_len))
+		return XI_DROP_TOO_BIG;
+	memset(payload + len, 0, tfc);
+	write_trailer(payload + len + tfc, pad, IPPROTO_NONE);
+	xi_tunnel_encap(ctx, pkt->data, like, pkt->len, seq);
+	frame->ip = pkt->data;
+	frame->len = pkt->len;
+	frame->offset = front - XI_ESP_HDR_LEN - ctx->iv_len;
+	frame->clear_len = len + tfc;
+	frame->seq = seq;
+	write_front(ctx, seq, frame->ip + frame->offset, frame->len - frame->offset);
+	return XI_NONE;
+}
+
 void xi_esp_out_job(const struct xi_sa_ctx *ctx, const struct xi_frame *frame,
 		    struct xi_aead_job *job)
 {

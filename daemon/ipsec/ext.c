@@ -7,7 +7,6 @@
 #include "ipsec/bytes.h"
 
 #define FRAGMENT_OFFSET_OR_MORE 0xfff9
-#define FRAGMENT_LEN 8
 
 /* The header at *offset is stepped over; false: it does not lie within the packet. */
 static bool step(const uint8_t *ip6, uint32_t len, uint32_t *offset, uint32_t *nh)
@@ -50,18 +49,6 @@ bool xi_ext_find(const uint8_t *ip6, uint32_t len, uint8_t proto, uint32_t *offs
 			return false;
 	}
 	return true;
-}
-
-uint32_t xi_ext_strip_atomic(uint8_t *ip6, uint32_t len)
-{
-	uint32_t offset, nh;
-
-	if (!xi_ext_find(ip6, len, IPPROTO_FRAGMENT, &offset, &nh) || !is_atomic(ip6, len, offset))
-		return 0;
-	ip6[nh] = ip6[offset];
-	xi_put16(ip6 + 4, (uint16_t)(xi_get16(ip6 + 4) - FRAGMENT_LEN));
-	memmove(ip6 + FRAGMENT_LEN, ip6, offset);
-	return FRAGMENT_LEN;
 }
 
 bool xi_ext_insert(const uint8_t *ip6, uint32_t len, uint32_t *offset, uint32_t *nh)

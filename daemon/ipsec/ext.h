@@ -21,10 +21,4 @@ bool xi_ext_find(const uint8_t *ip6, uint32_t len, uint8_t proto, uint32_t *offs
  */
 bool xi_ext_insert(const uint8_t *ip6, uint32_t len, uint32_t *offset, uint32_t *nh);
 
-/*
- * Takes an atomic fragment header (RFC 6946) out of a packet of len bytes, as putting fragments together
- * would: what is in front of it moves up. Returns the bytes that the packet now begins later, 0 or 8.
- */
-uint32_t xi_ext_strip_atomic(uint8_t *ip6, uint32_t len);
-
 #endif

@@ -2,7 +2,8 @@
 /*
  * Framing and crypto are two steps: the first layer gives a packet its headers, padding, SPI and
  * sequence number; the second computes ICVs and encrypts. Of two SAs over one packet both are framed
- * before any crypto, and the inner one's crypto comes first.
+ * before any crypto, and the inner one's crypto comes first; but where the outer one is in transport
+ * mode it frames afterwards, as it moves the IP header in which the inner frame begins.
  */
 #ifndef XI_FRAME_H
 #define XI_FRAME_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* What the crypto jobs of ESP and AH, sent and received, have in common. */
-#ifndef XI_JOB_H
-#define XI_JOB_H
+#ifndef XI_IPSEC_JOB_H
+#define XI_IPSEC_JOB_H
 
 #include <errno.h>
 #include <string.h>

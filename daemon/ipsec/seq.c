@@ -25,6 +25,13 @@ static unsigned int limit_grant(const struct xi_sa_ctx *ctx, unsigned int n)
 	return limits->hard_packets - packets < n ? (unsigned int)(limits->hard_packets - packets) : n;
 }
 
+unsigned int xi_sa_grant(const struct xi_sa_ctx *ctx, unsigned int n)
+{
+	if (xi_sa_expired(ctx))
+		return 0;
+	return ctx->limited ? limit_grant(ctx, n) : n;
+}
+
 unsigned int xi_seq_take(const struct xi_sa_ctx *ctx, unsigned int n, uint64_t *first,
 			 enum xi_reason *why)
 {
@@ -32,13 +39,9 @@ unsigned int xi_seq_take(const struct xi_sa_ctx *ctx, unsigned int n, uint64_t *
 	uint64_t reserved = load(&ctx->state->oseq_limit);
 	uint64_t limit = reserved < last ? reserved : last;
 	__u64 oseq = load(&ctx->state->oseq);
-	unsigned int wanted = n;
+	unsigned int wanted = xi_sa_grant(ctx, n);
 	uint64_t granted;
 
-	if (xi_sa_expired(ctx))
-		wanted = 0;
-	else if (ctx->limited)
-		wanted = limit_grant(ctx, n);
 	do {
 		granted = oseq < limit ? limit - oseq : 0;
 		if (granted > wanted)

@@ -18,6 +18,9 @@ static inline bool xi_sa_expired(const struct xi_sa_ctx *ctx)
 	return ctx->limited && __atomic_load_n(&ctx->state->expired, __ATOMIC_RELAXED);
 }
 
+/* How many of n packets the SA's lifetime lets go, none of them counted yet. */
+unsigned int xi_sa_grant(const struct xi_sa_ctx *ctx, unsigned int n);
+
 /*
  * Takes n sequence numbers at once (RFC 4303 section 2.2). *first is the first of them; the caller
  * uses first .. first + granted - 1. Returns how many were granted; fewer than n sets *why to

@@ -74,7 +74,10 @@ static void node_expire(struct xi_sad *sad, struct xi_sad_node *node, struct xi_
 {
 	int err;
 
-	/* workers stop using it at once; and should it not go now, the next round tries again */
+	/*
+	 * Of SAs with limits of bytes or packets workers look at it, and stop at once; should the SA
+	 * not go now, the next round tries again.
+	 */
 	__atomic_store_n(&node->rec->state->expired, 1, __ATOMIC_RELEASE);
 	err = xi_sad_detach(sad, node, &round->doomed);
 	if (err)

@@ -118,6 +118,9 @@ bool xi_spd_allows_clear_why(const struct xi_spd_snapshot *snap, const struct xi
 bool xi_spd_allows_protected_why(const struct xi_spd_snapshot *snap, const struct xi_flow *flow,
 				 const struct xi_sa_path *path, struct xi_verdict_why *why);
 
+/* Does an outbound policy put another SA around what this one protects? */
+bool xi_spd_wraps(const struct xi_spd_snapshot *snap, const struct xi_sa *sa);
+
 static inline enum xi_verdict xi_spd_judge_out(const struct xi_spd_snapshot *snap,
 					       const struct xi_sad *sad, const struct xi_flow *flow,
 					       struct xi_flow_verdict *verdict,

@@ -288,9 +288,16 @@ struct xi_port {
 	enum xi_role role;
 	__u32 slot;                  /* row in xsks */
 	__u8 mac[6];
-	__u8 pad[2];
+	__u16 packet_max;            /* longest IP packet that workers take: XI_PACKET_ONE or XI_PACKET_LONG */
 	__u32 queues;
 };
+
+/*
+ * Longest IP packets: in the one buffer, a page less what the kernel keeps of it, that AF_XDP took before Linux 6.6; and
+ * in a worker's long buffers, where it hands on packets of several.
+ */
+#define XI_PACKET_ONE 3500
+#define XI_PACKET_LONG 9600
 
 /*
  * Policy guard: which cleartext XDP may leave to the kernel without asking anybody. `spd_guard` holds the
@@ -352,7 +359,7 @@ struct xi_config {
 #define XI_META_SA_DELETE_REQ (1U << 3)
 #define XI_META_FRAGMENT (1U << 4)       /* of ESP, AH or UDP to this host: handle 0, put together first */
 #define XI_META_ENCAP (1U << 5)          /* ESP in UDP */
-#define XI_META_FRAMED (1U << 6)         /* out: framed by the first layer, only the crypto is left */
+#define XI_META_FRAMED (1U << 6)         /* out: framed already, ipsec/framed.h; only crypto is left */
 
 /* In front of a packet on its way to a worker. Written by XDP only; what a packet arrives with is discarded. */
 struct xi_meta {

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # shellcheck shell=bash disable=SC2154
 # What rates do not show, measured on the gateways of run.sh once its rounds are over. Each adds one
-# line to extras.jsonl: {"extra": NAME, "skipped": null or why, "result": ...}.
+# line to extras.jsonl: {"extra": NAME, "skipped": null or why, "result": ...}; engines leaves engines.json.
 
 IDLE_SECONDS=5
 LATENCY_PACKETS=${LATENCY_PACKETS:-3000}
 LATENCY_INTERVAL_US=1000
 FOREIGN_RUNS=30
 FOREIGN_REPEAT=50000
+ENGINES_ROUNDS=${ENGINES_ROUNDS:-100}
 WORKERS_CPUS=4
 WORKERS_SIZE=64
 WORKERS_ROUNDS=5
@@ -104,8 +105,13 @@ extra_workers() {
 	add_extra workers "[${result%,}]"
 }
 
+# Crypto alone, each algorithm and engine, on the gateways' CPU: a table, no goal
+extra_engines() {
+	taskset -c "$GW_CPU" "$XI_BUILD/tests/bench/engines" -j "$ENGINES_ROUNDS" > "$OUT/engines.json"
+}
+
 : > "$OUT/extras.jsonl"
-for extra in idle latency foreign workers; do
+for extra in idle latency foreign workers engines; do
 	case " $EXTRAS " in *" $extra "*) ;; *) continue ;; esac
 	[ -z "$PROGRESS" ] || printf '\r%-50s' "$extra" >&2
 	"extra_$extra" || die "the measurement of $extra failed"

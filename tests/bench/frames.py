@@ -40,6 +40,10 @@ def udp_packet(src, dst, port, size):
     return ip_class(src)(bytes(packet))
 
 
+# AES-GCM without ESN, from the first sequence number on
+GCM = argparse.Namespace(crypt=None, auth=None, esn=False, seq=0)
+
+
 def routes(args):
     """Of each tunnel, or of the one flow: source, destination, SA or None."""
     if args.tunnels:
@@ -49,8 +53,8 @@ def routes(args):
             return [(args.src, tunnel["host"], None) for tunnel in tunnels]
         return [(tunnel["host"], args.dst,
                  Sa(args.outer_src, args.outer_dst, tunnel["spi_in"], bytes.fromhex(tunnel["key_in"]),
-                    False, 0)) for tunnel in tunnels]
-    sa = Sa(args.outer_src, args.outer_dst, args.spi, args.key, False, 0) if args.esp else None
+                    GCM)) for tunnel in tunnels]
+    sa = Sa(args.outer_src, args.outer_dst, args.spi, args.key, GCM) if args.esp else None
     return [(args.src, args.dst, sa)]
 
 

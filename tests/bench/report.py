@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """The benchmark's numbers: tables, JSON and an SVG drawing from what run.sh left.
 
-  report.py [--gateways FILE] [--extras FILE] --json FILE --svg FILE RUNS.jsonl
+  report.py [--gateways FILE] [--extras FILE] [--engines FILE] --json FILE --svg FILE RUNS.jsonl
 
 A figure is the median over the rounds; goals.py says what the goals are and how they are judged.
 Status 1 when one is not met, or could not be judged.
@@ -14,6 +14,7 @@ import platform
 import sys
 import time
 
+import algorithms
 from drawing import draw
 from goals import (SIZES, burst_share, core, cpu_ns, generator_limited, held, judge_extras, judge_ratios, lost,
                    median, unit)
@@ -26,6 +27,13 @@ def read_lines(path):
         return []
     with open(path, encoding="ascii") as file:
         return [json.loads(line) for line in file]
+
+
+def read_json(path):
+    if not path:
+        return None
+    with open(path, encoding="ascii") as file:
+        return json.load(file)
 
 
 def collect(lines):
@@ -116,7 +124,7 @@ def print_goals(ratios, figures):
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("gateways", "extras"):
+    for name in ("gateways", "extras", "engines"):
         parser.add_argument("--" + name)
     parser.add_argument("--json", required=True)
     parser.add_argument("--svg", required=True)
@@ -138,9 +146,12 @@ def main():
         if gateway["skipped"]:
             print("%s: skipped: %s" % (gateway["gateway"], gateway["skipped"]))
     print_goals(ratios, figures)
+    measured = read_json(args.engines)
+    if measured:
+        print("\n".join(algorithms.lines(measured)))
     with open(args.json, "w", encoding="ascii") as file:
         json.dump({"machine": where, "gateways": gateways, "results": results, "ratios": ratios,
-                   "figures": figures}, file, indent=1)
+                   "figures": figures, "algorithms": measured}, file, indent=1)
         file.write("\n")
     draw(results, SIZES, line, args.svg)
     print("%s, %s" % (args.json, args.svg))

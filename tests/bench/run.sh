@@ -7,7 +7,7 @@
 #     CASES names of the table below, each of them with @SINK (tc, skb or xdp) or for all of its sinks;
 #     +CASE adds to the preset's
 #     SIZES "64 512 1408 imix", bytes of IP packet; SECONDS a measurement; DIR build/bench
-#     EXTRAS of "idle latency foreign workers", or none: doc/benchmarks.md
+#     EXTRAS of "idle latency foreign workers engines", or none: doc/benchmarks.md
 #
 # Ends with 1 when a goal is not met or could not be judged, with 3 when there is no result.
 # Rounds go over all cases, so that what disturbs the machine disturbs all of them. The generator has
@@ -50,8 +50,8 @@ declare -A SET_CASES=([short]=$BOTH_TX [check]=$BOTH_TX
 declare -A SET_SIZES=([short]="64 512 1408 imix" [check]="64 1408" [peers]="64 512 1408 imix")
 declare -A SET_ROUNDS=([short]=3 [check]=5 [peers]=5)
 declare -A SET_SECONDS=([short]=0.3 [check]=0.3 [peers]=0.5)
-declare -A SET_EXTRAS=([short]="idle latency foreign workers" [check]=none
-	[peers]="idle latency foreign workers")
+declare -A SET_EXTRAS=([short]="idle latency foreign workers engines" [check]=none
+	[peers]="idle latency foreign workers engines")
 
 PACKETS_ENOUGH=10000       # with them, a sink has kept the samples that check.py wants
 OUT=$XI_BUILD/bench PROGRESS=
@@ -260,7 +260,7 @@ rounds() {
 	[ -z "$PROGRESS" ] || printf '\r%-60s\r' '' >&2
 }
 
-mkdir -p "$OUT/samples" && rm -f "$OUT"/samples/* "$OUT"/*.jsonl "$OUT"/bench.* || die "cannot write to $OUT"
+mkdir -p "$OUT/samples" && rm -f "$OUT"/samples/* "$OUT"/*.jsonl "$OUT"/bench.* "$OUT/engines.json" || die "cannot write to $OUT"
 list_units
 make_all_frames || die "cannot make the frames"
 start_gateways || die "cannot set up the gateways"
@@ -268,5 +268,7 @@ rounds
 check_runs
 check_drops || die "packets were dropped that should not be, or missed the fast way"
 . tests/bench/extras.sh
-tests/bench/report.py --gateways "$OUT/gateways.jsonl" --extras "$OUT/extras.jsonl" --json "$OUT/bench.json" \
-	--svg "$OUT/bench.svg" "$OUT/runs.jsonl"
+engines=()
+[ ! -e "$OUT/engines.json" ] || engines=(--engines "$OUT/engines.json")
+tests/bench/report.py --gateways "$OUT/gateways.jsonl" --extras "$OUT/extras.jsonl" "${engines[@]}" \
+	--json "$OUT/bench.json" --svg "$OUT/bench.svg" "$OUT/runs.jsonl"

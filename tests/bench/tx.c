@@ -85,7 +85,7 @@ static void bed_open(struct bed *bed)
 	char why[XI_BURST_WHY] = "";
 	int err = xi_port_open(&bed->port, &config, 1);
 
-	err = err ? err : xi_frames_create(&bed->frames, 4096);
+	err = err ? err : xi_frames_create(&bed->frames, 4096, 0);
 	err = err ? err : xi_umem_create(&bed->umem, &bed->frames);
 	err = err ? err : xi_xsk_open(&bed->xsk, &bed->umem, &bed->port, 0);
 	err = err ? err : xi_burst_open(&bed->burst, &burst, why);

@@ -5,10 +5,9 @@
  * has the key (sealed here, so that what lies behind the ICV is reached), or a packet to seal. ICVs
  * are OpenSSL's own.
  */
+#include "fuzz.h"
+
 #include <errno.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 #include <arpa/inet.h>
 #include <linux/xfrm.h>
 #include <openssl/evp.h>
@@ -16,14 +15,11 @@
 
 #include "ipsec/ah.h"
 
-#define DATA_MAX 4096
 #define FRONT 128
 #define BACK 8
 #define NWORDS 16
 
 enum what { WIRE, SEALED, OUTBOUND, OUTBOUND_FITTED };
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct fuzz_sa {
 	struct xi_sa sa;
@@ -33,18 +29,6 @@ struct fuzz_sa {
 };
 
 static const uint8_t key[32] = "the fuzzer has this key";
-
-static void require(bool ok)
-{
-	if (!ok)
-		abort();
-}
-
-static void put16(uint8_t *p, size_t v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
 
 /*
  * Bits 2 to 7 of the first byte: family, ESN, mode, one family inside, DSCP, padding. Of the
@@ -57,13 +41,25 @@ static void sa_make(struct fuzz_sa *f, uint8_t bits, uint8_t alg)
 	memset(f, 0, sizeof(*f));
 	f->sa.flags = bits & 128 ? XFRM_STATE_ALIGN4 : 0;
 	f->ctx = (struct xi_sa_ctx){
-		.spi_be = htonl(0x1000), .state = &f->state, .sa = &f->sa, .proto = IPPROTO_AH,
-		.family = v6 ? 6 : 4, .esn = !!(bits & 8), .transport = !!(bits & 16),
-		.inner_family = bits & 32 ? 4 : 0, .dscp_copy = 1, .dscp_decap = !!(bits & 64),
-		.ecn = alg & 0x80 ? 0 : 1, .icv_len = alg % 3 == 1 || gmac ? 16 : 12,
-		.iv_len = gmac ? 8 : 0, .salt_len = gmac ? 4 : 0,
-		.replay = { .top = (uint64_t *)&f->state.top, .words = f->words,
-			    .word_mask = NWORDS - 1, .window = 64, .esn = bits & 8 },
+		.spi_be = htonl(0x1000),
+		.state = &f->state,
+		.sa = &f->sa,
+		.proto = IPPROTO_AH,
+		.family = v6 ? 6 : 4,
+		.esn = !!(bits & 8),
+		.transport = !!(bits & 16),
+		.inner_family = bits & 32 ? 4 : 0,
+		.dscp_copy = 1,
+		.dscp_decap = !!(bits & 64),
+		.ecn = alg & 0x80 ? 0 : 1,
+		.icv_len = alg % 3 == 1 || gmac ? 16 : 12,
+		.iv_len = gmac ? 8 : 0,
+		.salt_len = gmac ? 4 : 0,
+		.replay = {.top = (uint64_t *)&f->state.top,
+			   .words = f->words,
+			   .word_mask = NWORDS - 1,
+			   .window = 64,
+			   .esn = bits & 8},
 	};
 	f->ctx.outer_len = f->ctx.transport ? 0 : v6 ? 40 : 20;
 	f->ctx.ah_len = (uint8_t)xi_ah_len(&f->ctx);
@@ -100,12 +96,6 @@ static void job_icv(const struct fuzz_sa *f, const struct xi_aead_job *job, uint
 			       job->data - job->head_len, len, icv, NULL));
 }
 
-static void check_bounds(const struct xi_pkt *pkt, const uint8_t *buf, size_t size)
-{
-	require(pkt->data - pkt->headroom == buf);
-	require(pkt->data + pkt->len + pkt->tailroom == buf + size);
-}
-
 /* What finish lets go is a packet whose lengths and checksum are right. */
 static void check_packet(const struct fuzz_sa *f, const struct xi_pkt *pkt)
 {
@@ -122,12 +112,31 @@ static void check_packet(const struct fuzz_sa *f, const struct xi_pkt *pkt)
 	require(!f->ctx.transport || (sum & 0xffff) + (sum >> 16) == 0xffff);
 }
 
+/*
+ * Is the packet as it came, which is copy? One that is refused, to the last byte; of one that goes
+ * on, atomic fragment headers may be gone, and the headers in front of them moved.
+ */
+static void check_unchanged(const struct xi_pkt *pkt, const struct xi_esp_in *in,
+			    const uint8_t *copy, const uint8_t *start, const struct xi_pkt *before)
+{
+	size_t room = before->headroom + before->len + before->tailroom;
+	size_t moved = (size_t)(pkt->data - before->data), end = 0;
+
+	require(moved % 8 == 0 && before->len - pkt->len == moved);
+	if (moved)
+		end = before->headroom + moved + in->header_len;
+	require(!memcmp(copy + end, start + end, room - end));
+	require(!memcmp(copy, start, before->headroom));
+	require(!moved || !memcmp(copy + before->headroom + 8, pkt->data + 8, 32));
+}
+
 /* forge: the ICV is put where it belongs, and the packet is as it came otherwise. */
 static enum xi_reason prepare(struct fuzz_sa *f, struct xi_pkt *pkt, struct xi_aead_job *job,
 			      struct xi_esp_in *in, bool forge)
 {
 	size_t room = pkt->headroom + pkt->len + pkt->tailroom;
 	uint8_t *copy = malloc(room ? room : 1), *start = pkt->data - pkt->headroom, icv[64];
+	const struct xi_pkt before = *pkt;
 	struct xi_ah_saved saved;
 	enum xi_reason why;
 
@@ -142,7 +151,8 @@ static enum xi_reason prepare(struct fuzz_sa *f, struct xi_pkt *pkt, struct xi_a
 		job->status = memcmp(icv, job->icv, job->icv_len) ? -EBADMSG : 0;
 		xi_ah_restore(&saved);
 	}
-	require(!memcmp(copy, start, room));
+	require(!why || pkt->data == before.data);
+	check_unchanged(pkt, in, copy, start, &before);
 	free(copy);
 	if (!why && forge)
 		memcpy(job->data + XI_AH_HDR_LEN + f->ctx.iv_len, icv, job->icv_len);
@@ -170,97 +180,51 @@ static enum xi_reason open_packet(struct fuzz_sa *f, struct xi_pkt *pkt, bool au
 	return why;
 }
 
-static void run_wire(struct fuzz_sa *f, uint8_t *buf, size_t size)
+static void run_wire(struct fuzz_sa *f, struct fuzz_in *in)
 {
-	struct xi_pkt pkt = { .data = buf, .len = (uint32_t)size };
+	struct fuzz_buf buf;
+	struct xi_pkt pkt = fuzz_pkt_new(&buf, in->p, in->left, 0, 0);
 
 	if (!open_packet(f, &pkt, false))
-		check_bounds(&pkt, buf, size);
-}
-
-/*
- * Extension headers of the fuzzer's bytes, as their lengths have them, at most n; their protocols
- * are chosen by it, too. Returns how many bytes they took.
- */
-static size_t chain(uint8_t *ip6, const uint8_t *data, size_t size, unsigned int n)
-{
-	static const uint8_t protos[] = { 0, 43, 44, 60 };
-	size_t at = 40, nh = 6, len;
-
-	while (n-- && size >= at - 40 + 8) {
-		uint8_t proto = protos[data[at - 40] % 4];
-
-		len = proto == 44 ? 8 : (data[at - 39] % 8 + 1U) * 8;
-		if (len > size - (at - 40))
-			break;
-		memcpy(ip6 + at, data + at - 40, len);
-		ip6[nh] = proto;
-		ip6[at + 1] = (uint8_t)(len / 8 - 1);
-		nh = at;
-		at += len;
-	}
-	ip6[nh] = IPPROTO_AH;
-	return at - 40;
+		fuzz_pkt_check(&pkt, &buf);
+	fuzz_buf_free(&buf);
 }
 
 /*
  * IP header, and AH behind it, around what the fuzzer says of options, extension headers, AH and
  * payload.
  */
-static size_t build(const struct fuzz_sa *f, uint8_t *ip, const uint8_t *data, size_t size)
+static size_t build(const struct fuzz_sa *f, uint8_t *ip, uint8_t next, struct fuzz_in *in)
 {
-	size_t hdr, used;
-	uint8_t *ah;
+	size_t at = fuzz_header(ip, f->ctx.family == 6, IPPROTO_AH, in), len;
+	uint8_t *ah = ip + at;
 
-	if (f->ctx.family == 4) {
-		used = data[1] % 11 * 4U;
-		if (used > size - 2)
-			used = 0;
-		hdr = 20 + used;
-		ip[0] = (uint8_t)(0x40 | hdr / 4);
-		ip[9] = IPPROTO_AH;
-		memcpy(ip + 20, data + 2, used);
-	} else {
-		ip[0] = 0x60;
-		used = chain(ip, data + 2, size - 2, data[1] % 8);
-		hdr = 40 + used;
-	}
-	ip[1] = data[0];
-	ah = ip + hdr;
 	memset(ah, 0, f->ctx.ah_len);
-	ah[0] = data[0] & 1 ? (data[0] & 2 ? IPPROTO_IPIP : IPPROTO_IPV6) : data[0];
+	ah[0] = next & 1 ? (next & 2 ? IPPROTO_IPIP : IPPROTO_IPV6) : next;
 	ah[1] = (uint8_t)(f->ctx.ah_len / 4 - 2);
 	memcpy(ah + 4, &f->ctx.spi_be, 4);
 	ah[11] = 1;
-	memcpy(ah + f->ctx.ah_len, data + 2 + used, size - 2 - used);
-	hdr += f->ctx.ah_len + size - 2 - used;
-	put16(ip + (f->ctx.family == 4 ? 2 : 4), f->ctx.family == 4 ? hdr : hdr - 40);
-	return hdr;
+	memcpy(ah + f->ctx.ah_len, in->p, in->left);
+	len = at + f->ctx.ah_len + in->left;
+	put16(ip + (f->ctx.family == 4 ? 2 : 4), f->ctx.family == 4 ? len : len - 40);
+	return len;
 }
 
-static void run_sealed(struct fuzz_sa *f, const uint8_t *data, size_t size)
+static void run_sealed(struct fuzz_sa *f, struct fuzz_in *in)
 {
-	size_t room = 40 + f->ctx.ah_len + size + (f->ctx.esn ? XI_AH_SCRATCH : 0), len;
+	uint8_t packet[FUZZ_DATA_MAX + 256], next = fuzz_choice(in);
+	size_t len = build(f, packet, next, in);
+	struct fuzz_buf buf;
+	struct xi_pkt pkt = fuzz_pkt_new(&buf, packet, len, 0, f->ctx.esn ? XI_AH_SCRATCH : 0);
 	struct xi_aead_job job;
-	struct xi_pkt pkt = { 0 };
-	struct xi_esp_in in;
-	uint8_t *buf;
+	struct xi_esp_in opened;
 
-	if (size < 2)
-		return;
-	buf = calloc(1, room);
-	require(buf);
-	len = build(f, buf, data, size);
-	require(len <= room);
-	pkt.data = buf;
-	pkt.len = (uint32_t)len;
-	pkt.tailroom = (uint32_t)(room - len);
-	if (!prepare(f, &pkt, &job, &in, true)) {
+	if (!prepare(f, &pkt, &job, &opened, true)) {
 		if (!open_packet(f, &pkt, true))
-			check_bounds(&pkt, buf, room);
+			fuzz_pkt_check(&pkt, &buf);
 		require(f->state.top == 1);
 	}
-	free(buf);
+	fuzz_buf_free(&buf);
 }
 
 /* A route that has yet to be run makes another packet of this one. */
@@ -275,24 +239,24 @@ static bool may_be_routed(const struct fuzz_sa *f, const uint8_t *ip, size_t len
 }
 
 /* What is sealed opens to the same bytes, whatever they are. */
-static void run_outbound(struct fuzz_sa *f, uint8_t *data, size_t size, bool fitted)
+static void run_outbound(struct fuzz_sa *f, struct fuzz_in *in, bool fitted)
 {
-	uint8_t *buf = malloc(FRONT + size + BACK), icv[64];
-	struct xi_pkt pkt = { buf + FRONT, (uint32_t)size, FRONT, BACK };
+	size_t size = in->left;
+	uint8_t data[FUZZ_DATA_MAX], icv[64];
 	struct xi_ah_saved saved;
 	struct xi_aead_job job;
 	struct xi_frame frame;
+	struct fuzz_buf buf;
+	struct xi_pkt pkt;
 	bool routed;
 
-	require(buf);
-	if (fitted && size >= 40) {
-		data[0] = (uint8_t)(f->ctx.family == 6 ? 0x60 : 0x40 | (data[0] & 15));
-		put16(data + (f->ctx.family == 6 ? 4 : 2), f->ctx.family == 6 ? size - 40 : size);
-	}
-	memcpy(pkt.data, data, size);
+	memcpy(data, in->p, size);
+	if (fitted)
+		fuzz_fit(data, size, f->ctx.family == 6);
 	routed = may_be_routed(f, data, size);
+	pkt = fuzz_pkt_new(&buf, data, size, FRONT, BACK);
 	if (!xi_ah_frame(&f->ctx, 1, &pkt, &frame)) {
-		check_bounds(&pkt, buf, FRONT + size + BACK);
+		fuzz_pkt_check(&pkt, &buf);
 		require(frame.ip == pkt.data && frame.len == pkt.len);
 		require(!xi_ah_out_job(&f->ctx, &frame, &saved, &job));
 		job_icv(f, &job, icv);
@@ -310,34 +274,32 @@ static void run_outbound(struct fuzz_sa *f, uint8_t *data, size_t size, bool fit
 			open_packet(f, &pkt, false);
 		}
 	} else {
-		require(pkt.data == buf + FRONT && pkt.len == size);
+		require(pkt.data == buf.data + FRONT && pkt.len == size);
 		require(!memcmp(pkt.data, data, size));
 	}
-	free(buf);
+	fuzz_buf_free(&buf);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	struct fuzz_in in = {data, size};
 	struct fuzz_sa f;
-	uint8_t *copy;
+	uint8_t what, alg;
 
-	if (size < 2 || size > DATA_MAX)
+	if (size < 2 || size > FUZZ_DATA_MAX)
 		return 0;
-	sa_make(&f, data[0], data[1]);
-	/* exactly as long as the input, so that the sanitizer sees the first byte beyond */
-	copy = malloc(size - 2 ? size - 2 : 1);
-	require(copy);
-	memcpy(copy, data + 2, size - 2);
-	switch (data[0] % 4) {
+	what = fuzz_choice(&in);
+	alg = fuzz_choice(&in);
+	sa_make(&f, what, alg);
+	switch (what % 4) {
 	case WIRE:
-		run_wire(&f, copy, size - 2);
+		run_wire(&f, &in);
 		break;
 	case SEALED:
-		run_sealed(&f, copy, size - 2);
+		run_sealed(&f, &in);
 		break;
 	default:
-		run_outbound(&f, copy, size - 2, data[0] % 4 == OUTBOUND_FITTED);
+		run_outbound(&f, &in, what % 4 == OUTBOUND_FITTED);
 	}
-	free(copy);
 	return 0;
 }

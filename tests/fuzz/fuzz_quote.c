@@ -1,13 +1,8 @@
-/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* ICMP errors from anybody: the first byte chooses the family, the second whether the checksum is made good. */
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* libFuzzer target for ICMP errors: the first byte chooses the family, the second whether the
+ * checksum is made good. */
+#include "fuzz.h"
 #include "ipsec/quote.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void seal(uint8_t *icmp, size_t len)
 {
@@ -24,20 +19,20 @@ static void seal(uint8_t *icmp, size_t len)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	struct fuzz_buf buf;
 	struct xi_quote q;
-	uint8_t *icmp;
 
 	if (size < 3)
 		return 0;
-	icmp = malloc(size - 2);
-	if (!icmp)
-		return 0;
-	memcpy(icmp, data + 2, size - 2);
+	buf = fuzz_buf_new(size - 2);
+	memcpy(buf.data, data + 2, size - 2);
 	if ((data[1] & 1) && size >= 6)
-		seal(icmp, size - 2);
-	if (!xi_quote_parse(&q, data[0] & 1 ? XI_IPV6 : XI_IPV4, icmp, (uint32_t)size - 2) &&
-	    (!q.mtu || q.mtu >= q.len || (!q.encap && !q.has_spi) || (q.has_spi && q.spi < 256)))
-		abort();
-	free(icmp);
+		seal(buf.data, size - 2);
+	if (!xi_quote_parse(&q, data[0] & 1 ? XI_IPV6 : XI_IPV4, buf.data, (uint32_t)buf.len)) {
+		require(q.mtu && q.mtu < q.len);
+		require(q.encap || q.has_spi);
+		require(!q.has_spi || q.spi >= 256);
+	}
+	fuzz_buf_free(&buf);
 	return 0;
 }

@@ -5,10 +5,7 @@
  * six bytes each, whose payload is a function of packet and place, so that what becomes whole is
  * known. Every whole packet is cut again and put together by a second instance.
  */
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
+#include "fuzz.h"
 
 #include "ipsec/bytes.h"
 #include "ipsec/fragment.h"
@@ -20,20 +17,12 @@
 #define SPEC_LEN 6
 #define WIRE 0x80
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 struct bed {
 	struct xi_reassembly *r;
 	struct xi_reassembly_limits limits;
 	uint64_t counts[XI_REASON_MAX];
 	uint64_t now;
 };
-
-static void require(bool ok)
-{
-	if (!ok)
-		abort();
-}
 
 static void *take(size_t len)
 {

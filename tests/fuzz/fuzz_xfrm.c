@@ -1,16 +1,13 @@
-/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * libFuzzer: any bytes as one XFRM request. What is accepted is encoded and must be accepted again, as the same.
- * corpus/xfrm has what iproute2 and strongSwan really send.
+ * libFuzzer target for XFRM: any bytes as one XFRM request. What is accepted is encoded and must be
+ * accepted again, as the same. corpus/xfrm has what iproute2 and strongSwan really send.
  */
-#include <stdlib.h>
-#include <string.h>
+#include "fuzz.h"
 
 #include "crypto/algs.h"
 #include "ipsec/replay.h"
 #include "source/xfrm_msg.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define WORDS (XI_WINDOW_WORDS * XI_WINDOW_RUN)
 
@@ -19,53 +16,46 @@ static const struct xi_nl_to nobody;
 static void sa_again(const struct xi_sa_request *req)
 {
 	static uint64_t words[WORDS];
-	struct xi_sa_state state = { .oseq = req->init.oseq, .last_use = 1 };
-	struct xi_sa_rec rec = { .sa = req->sa,
-				 .key = req->key,
-				 .state = &state,
-				 .words = words,
-				 .nwords = WORDS };
-	struct xi_replay r = { .top = (uint64_t *)&state.top,
-			       .words = words,
-			       .word_mask = WORDS - 1,
-			       .window = req->sa.replay_window,
-			       .esn = req->sa.flags & XFRM_STATE_ESN };
+	struct xi_sa_state state = {.oseq = req->init.oseq, .last_use = 1};
+	struct xi_sa_rec rec = {
+		.sa = req->sa, .key = req->key, .state = &state, .words = words, .nwords = WORDS};
+	struct xi_replay r = {.top = (uint64_t *)&state.top,
+			      .words = words,
+			      .word_mask = WORDS - 1,
+			      .window = req->sa.replay_window,
+			      .esn = req->sa.flags & XFRM_STATE_ESN};
 	static struct xi_sa_request again;
-	struct xi_extack ack = { 0 };
+	struct xi_extack ack = {0};
 	struct xi_nlmsg msg;
 
-	if (!xi_key_valid(&req->key) || req->key.alg != req->sa.alg || req->key.auth != req->sa.auth)
-		abort();
+	require(xi_key_valid(&req->key));
+	require(req->key.alg == req->sa.alg && req->key.auth == req->sa.auth);
 	if (req->init.bmp)
 		xi_replay_import(&r, req->init.seq, req->init.bmp, req->init.bmp_len);
 	xi_xfrm_put_sa(&msg, XFRM_MSG_NEWSA, &nobody, &rec);
-	if (msg.full || xi_xfrm_get_newsa(&again, &msg.hdr, &ack) ||
-	    memcmp(&again.sa, &req->sa, sizeof(again.sa)) ||
-	    memcmp(&again.key, &req->key, sizeof(again.key)))
-		abort();
+	require(!msg.full && !xi_xfrm_get_newsa(&again, &msg.hdr, &ack));
+	require(!memcmp(&again.sa, &req->sa, sizeof(again.sa)));
+	require(!memcmp(&again.key, &req->key, sizeof(again.key)));
 	xi_xfrm_put_delsa(&msg, &nobody, &rec);
-	if (msg.full)
-		abort();
+	require(!msg.full);
 	xi_xfrm_put_mapping(&msg, &rec, req->sa.id.daddr, req->sa.encap_dport);
-	if (msg.full || msg.hdr.nlmsg_len % 4)
-		abort();
+	require(!msg.full && msg.hdr.nlmsg_len % 4 == 0);
 }
 
 static void policy_again(const struct xi_policy *policy)
 {
-	struct xi_extack ack = { 0 };
+	struct xi_extack ack = {0};
 	struct xi_policy again;
 	struct xi_nlmsg msg;
 
 	xi_xfrm_put_policy(&msg, XFRM_MSG_NEWPOLICY, &nobody, policy);
-	if (msg.full || xi_xfrm_get_newpolicy(&again, &msg.hdr, &ack) ||
-	    memcmp(&again, policy, sizeof(again)))
-		abort();
+	require(!msg.full && !xi_xfrm_get_newpolicy(&again, &msg.hdr, &ack));
+	require(!memcmp(&again, policy, sizeof(again)));
 }
 
 static void others(const struct nlmsghdr *nlh)
 {
-	struct xi_extack ack = { 0 };
+	struct xi_extack ack = {0};
 	struct xi_expire_request expire;
 	struct xi_spi_request spi;
 	struct xi_sa_filter filter;
@@ -74,7 +64,7 @@ static void others(const struct nlmsghdr *nlh)
 	struct xi_nlmsg msg;
 	struct xi_sa_id id;
 	bool hard;
-	struct xi_sa sa = { .flags = XFRM_STATE_ESN, .replay_window = 128 };
+	struct xi_sa sa = {.flags = XFRM_STATE_ESN, .replay_window = 128};
 
 	xi_xfrm_get_sa_id(&id, nlh, &ack);
 	xi_xfrm_get_allocspi(&spi, nlh, 30, &ack);
@@ -86,8 +76,7 @@ static void others(const struct nlmsghdr *nlh)
 	xi_xfrm_get_policy_id(&key, nlh, &ack);
 	xi_xfrm_get_polexpire(&key, &hard, nlh, &ack);
 	xi_xfrm_put_error(&msg, nlh, 1, -22, false, &ack);
-	if (msg.full || msg.hdr.nlmsg_len % 4)
-		abort();
+	require(!msg.full && msg.hdr.nlmsg_len % 4 == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -95,20 +84,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct nlmsghdr *nlh;
 	static struct xi_sa_request req;
 	struct xi_policy policy;
-	struct xi_extack ack = { 0 };
+	struct xi_extack ack = {0};
+	struct fuzz_buf buf;
 
 	if (size < sizeof(*nlh) || size > XI_XFRM_REQUEST_MAX)
 		return 0;
-	nlh = malloc(size);
-	if (!nlh)
-		return 0;
-	memcpy(nlh, data, size);
+	buf = fuzz_buf_new(size);
+	memcpy(buf.data, data, size);
+	nlh = (struct nlmsghdr *)buf.data;
 	nlh->nlmsg_len = size; /* the server has checked it against the datagram */
 	if (!xi_xfrm_get_newsa(&req, nlh, &ack))
 		sa_again(&req);
 	if (!xi_xfrm_get_newpolicy(&policy, nlh, &ack))
 		policy_again(&policy);
 	others(nlh);
-	free(nlh);
+	fuzz_buf_free(&buf);
 	return 0;
 }

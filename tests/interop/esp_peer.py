@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""An IPsec peer that shares no code with xipsec: ESP in tunnel mode, AES-GCM or AES-CBC with HMAC, by scapy.
+"""An IPsec peer that shares no code with xipsec: ESP in tunnel mode, every algorithm that scapy has.
 
   esp_peer.py answer SA-OPTIONS --dev DEV [--seconds S] [--ready FILE]
       decrypt what arrives, answer the echo requests inside, until SIGTERM or S seconds have passed
@@ -13,8 +13,9 @@
 Each prints one JSON object on stdout. Runs in the peer's network namespace, as root.
 SA-OPTIONS, as this peer sees them:
 --local A --remote A --spi-in N --key-in HEX --spi-out N --key-out HEX
-(key and salt, RFC 4106 section 8.1; with --auth cipher key and HMAC key) [--esn] [--seq N: sequence
-number to begin after, 64 bits with ESN] [--auth NAME: AES-CBC with this HMAC, as scapy calls it].
+(cipher key, salt, key of --auth) [--esn] [--seq N: sequence number to begin after, 64 bits with ESN]
+[--auth NAME, --crypt NAME: as scapy calls them; AES-GCM, or with --auth AES-CBC] [--encap LOCAL:REMOTE:
+in UDP, RFC 3948, between these ports].
 
 Steps of a plan; each sends one packet, a fresh echo request, unless said otherwise:
   ok             a good packet with the next sequence number
@@ -48,14 +49,14 @@ logging.getLogger("scapy").setLevel(logging.ERROR)
 from scapy.layers.inet import ICMP, IP, UDP  # noqa: E402
 from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, IPv6  # noqa: E402
 from scapy.layers.ipsec import (  # noqa: E402
-    AUTH_ALGOS, ESP, IPSecIntegrityError, SecurityAssociation)
+    AUTH_ALGOS, CRYPT_ALGOS, ESP, IPSecIntegrityError, SecurityAssociation)
 from scapy.packet import NoPayload, Raw  # noqa: E402
 from scapy.utils import PcapReader  # noqa: E402
 
 ESP_HEADER = 8
-GCM_IV = 8
-CBC_IV = 16
-HMAC_KEY = {"HMAC-SHA1-96": 20, "SHA2-256-128": 32, "SHA2-384-192": 48, "SHA2-512-256": 64}
+UDP_HEADER = 8
+AUTH_KEY = {"HMAC-SHA1-96": 20, "SHA2-256-128": 32, "SHA2-384-192": 48, "SHA2-512-256": 64,
+            "AES-CMAC-96": 16}
 PACKET_OUTGOING = 4
 ETH_P_ALL = 3
 IPV6_HDRINCL = 36
@@ -93,21 +94,22 @@ class EsnAuth:
 class Sa:
     """One direction: scapy's SA, and the sequence numbers, which scapy does not judge."""
 
-    def __init__(self, src, dst, spi, key, esn, seq, auth=None):
-        self.spi, self.key, self.esn, self.auth = spi, key, esn, auth
-        self.iv_size = CBC_IV if auth else GCM_IV
-        self.seq = seq              # last sent, or highest received
+    def __init__(self, src, dst, spi, key, args, encap=None):
+        self.spi, self.key, self.esn, self.auth = spi, key, args.esn, args.auth
+        self.crypt = args.crypt or ("AES-CBC" if args.auth else "AES-GCM")
+        self.iv_size = CRYPT_ALGOS[self.crypt].iv_size
+        self.encap = encap          # source and destination port
+        self.seq = args.seq         # last sent, or highest received
         self.seen = set()
         self.scapy = self.make(tunnel_header=ip_class(src)(src=src, dst=dst))
 
     def make(self, **kwargs):
-        if not self.auth:
-            return SecurityAssociation(ESP, spi=self.spi, crypt_algo="AES-GCM", crypt_key=self.key,
-                                       esn_en=self.esn, **kwargs)
-        split = len(self.key) - HMAC_KEY[self.auth]
-        sa = SecurityAssociation(ESP, spi=self.spi, crypt_algo="AES-CBC", crypt_key=self.key[:split],
-                                 auth_algo=self.auth, auth_key=self.key[split:], **kwargs)
-        if self.esn:
+        split = len(self.key) - AUTH_KEY.get(self.auth, 0)
+        if self.auth:
+            kwargs.update(auth_algo=self.auth, auth_key=self.key[split:])
+        sa = SecurityAssociation(ESP, spi=self.spi, esn_en=self.esn, crypt_algo=self.crypt,
+                                 crypt_key=self.key[:split] or None, **kwargs)
+        if self.esn and self.auth:
             sa.auth_algo = EsnAuth(AUTH_ALGOS[self.auth])
         return sa
 
@@ -123,7 +125,21 @@ class Sa:
         # set, not passed: scapy 2.5 takes a sequence number of 0, which ESN has, for none
         scapy_sa.seq_num = seq & 0xFFFFFFFF
         self.set_high(scapy_sa, seq >> 32)
-        return scapy_sa.encrypt(inner)
+        packet = scapy_sa.encrypt(inner)
+        return self.in_udp(packet) if self.encap else packet
+
+    def in_udp(self, packet):
+        """scapy 2.5 would leave the payload out of UDP's length."""
+        esp, outer = bytes(packet[ESP]), packet.copy()
+        outer[ESP].underlayer.remove_payload()
+        outer /= UDP(sport=self.encap[0], dport=self.encap[1], chksum=0) / Raw(esp)
+        if outer.version == 6:
+            outer.nh = socket.IPPROTO_UDP
+            del outer.plen, outer[UDP].chksum
+        else:
+            outer.proto = socket.IPPROTO_UDP
+            del outer.len, outer.chksum
+        return type(packet)(bytes(outer))
 
     def full_seq(self, low):
         """The 64-bit number with these low bits that is nearest to the highest one known."""
@@ -146,11 +162,12 @@ class Sa:
         return inner, seq
 
 
-def find_esp(packet):
-    """The outer IP packet with its ESP layer: plain, or in UDP port 4500 (RFC 3948); else None."""
+def find_esp(packet, encap=None):
+    """The outer IP packet with its ESP layer: plain, or in UDP (RFC 3948); else None."""
     if ESP in packet:
         return packet
-    if UDP in packet and 4500 in (packet[UDP].sport, packet[UDP].dport):
+    if UDP in packet and (4500 in (packet[UDP].sport, packet[UDP].dport) or
+                          (packet[UDP].sport, packet[UDP].dport) == encap):
         payload = bytes(packet[UDP].payload)
         if len(payload) > ESP_HEADER and payload[:4] != bytes(4):
             packet = packet.copy()
@@ -203,16 +220,19 @@ def checksums_good(packet):
 class Wire:
     """Raw access to the device. Sending leaves routes and neighbours to the kernel."""
 
-    def __init__(self, dev):
+    def __init__(self, dev, port=None):
         self.rx = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_ALL))
         self.rx.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
         self.rx.bind((dev, ETH_P_ALL))
         self.tx4 = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
         self.tx6 = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
         self.tx6.setsockopt(socket.IPPROTO_IPV6, IPV6_HDRINCL, 1)
-        # While somebody listens to protocol 50 the kernel does not call it unreachable.
+        # While somebody listens the kernel does not call protocol 50, or the port, unreachable.
         self.quiet = [socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_ESP)
                       for family in (socket.AF_INET, socket.AF_INET6)]
+        if port:
+            self.quiet.append(socket.socket(socket.AF_INET6, socket.SOCK_DGRAM))
+            self.quiet[-1].bind(("::", port))
 
     def send(self, packet):
         data = bytes(packet)
@@ -238,15 +258,16 @@ class Wire:
 
 
 def sas_of(args):
-    return (Sa(args.remote, args.local, args.spi_in, args.key_in, args.esn, args.seq, args.auth),
-            Sa(args.local, args.remote, args.spi_out, args.key_out, args.esn, args.seq, args.auth))
+    back = args.encap and args.encap[::-1]
+    return (Sa(args.remote, args.local, args.spi_in, args.key_in, args, back),
+            Sa(args.local, args.remote, args.spi_out, args.key_out, args, args.encap))
 
 
 class Peer:
     def __init__(self, args):
         self.local, self.remote = args.local, args.remote
         self.sa_in, self.sa_out = sas_of(args)
-        self.wire = Wire(args.dev)
+        self.wire = Wire(args.dev, args.encap and args.encap[0])
         self.result = {"received": 0, "icv_bad": 0, "replayed": 0, "unknown_spi": 0,
                        "inner_bad": 0, "icmp_errors": 0, "outer": []}
 
@@ -256,7 +277,7 @@ class Peer:
             return None
         if packet.haslayer(ICMP) and packet[ICMP].type in (3, 4, 11, 12):
             self.result["icmp_errors"] += 1
-        esp = find_esp(packet)
+        esp = find_esp(packet, self.sa_in.encap)
         if esp is None:
             return None
         if esp[ESP].spi != self.sa_in.spi:
@@ -329,8 +350,8 @@ class Sender:
         data[offset % len(data)] ^= 1
         return type(packet)(bytes(data))
 
-    def header_length(self):
-        return 40 if ":" in self.args.local else 20
+    def esp_offset(self):
+        return (40 if ":" in self.args.local else 20) + (UDP_HEADER if self.sa.encap else 0)
 
     def step_ok(self, _):
         return self.good()
@@ -357,15 +378,16 @@ class Sender:
         return self.flipped(-1)
 
     def step_tampered_data(self, _):
-        return self.flipped(self.header_length() + ESP_HEADER + self.sa.iv_size)
+        return self.flipped(self.esp_offset() + ESP_HEADER + self.sa.iv_size)
 
     def step_tampered_seq(self, _):
-        return self.flipped(self.header_length() + ESP_HEADER - 1)
+        return self.flipped(self.esp_offset() + ESP_HEADER - 1)
 
     def step_unknown_spi(self, _):
-        packet = self.sa.encrypt(self.request())
-        packet[ESP].spi ^= 0x00F00000
-        return packet
+        at = self.esp_offset()
+        data = bytearray(bytes(self.sa.encrypt(self.request())))
+        data[at + 1] ^= 0xF0
+        return ip_class(self.args.local)(bytes(data))
 
     def step_foreign(self, _):
         foreign = "2001:db8:ffff::9" if ":" in self.args.inner_src else "198.51.100.9"
@@ -373,13 +395,11 @@ class Sender:
 
     def step_short(self, _):
         packet = self.sa.encrypt(self.request())
-        outer = packet.copy()
-        outer.remove_payload()
-        field = "plen" if outer.version == 6 else "len"
-        delattr(outer, field)
-        if outer.version == 4:
-            del outer.chksum
-        return type(packet)(bytes(outer / Raw(bytes(packet[ESP])[:ESP_HEADER + self.sa.iv_size // 2])))
+        cut = type(packet)(bytes(packet)[:self.esp_offset() + ESP_HEADER + self.sa.iv_size // 2])
+        for layer, field in ((IP, "len"), (IP, "chksum"), (IPv6, "plen"), (UDP, "len")):
+            if layer in cut:
+                delattr(cut[layer], field)
+        return type(packet)(bytes(cut))
 
     def step_dummy(self, _):
         outer = self.sa.scapy.tunnel_header
@@ -459,7 +479,7 @@ def check_pcap(path, sas):
         inner, seq = sa.decrypt(esp)
         result["icv_bad" if inner is None else "icv_good"] += 1
         iv = bytes(esp[ESP])[ESP_HEADER:ESP_HEADER + sa.iv_size]
-        result["iv_reused"] += (sa.key, iv) in ivs
+        result["iv_reused"] += bool(iv) and (sa.key, iv) in ivs
         result["seq_reused"] += (sa.spi, seq) in seqs
         ivs.add((sa.key, iv))
         seqs.add((sa.spi, seq))
@@ -476,6 +496,7 @@ def run_check(args):
 
 def parse_args():
     number = lambda text: int(text, 0)  # noqa: E731
+    ports = lambda text: tuple(int(port) for port in text.split(":"))  # noqa: E731
     key = lambda text: bytes.fromhex(text.removeprefix("0x"))  # noqa: E731
     sa = argparse.ArgumentParser(add_help=False)
     for name, kind in (("local", str), ("remote", str), ("spi-in", number), ("key-in", key),
@@ -483,7 +504,9 @@ def parse_args():
         sa.add_argument("--" + name, type=kind, required=True)
     sa.add_argument("--esn", action="store_true")
     sa.add_argument("--seq", type=number, default=0)
-    sa.add_argument("--auth", choices=HMAC_KEY)
+    sa.add_argument("--auth", choices=AUTH_KEY)
+    sa.add_argument("--crypt", choices=CRYPT_ALGOS)
+    sa.add_argument("--encap", type=ports)
 
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)

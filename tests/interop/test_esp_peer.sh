@@ -14,6 +14,15 @@ need_tools ip ethtool tcpdump jq
 key1=000102030405060708090a0b0c0d0e0f10111213
 key2=202122232425262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f40414243
 
+# sized_keys CRYPT AUTH: key1 and key2 as long as these want them
+sized_keys() {
+	declare -A bytes=([CHACHA20-POLY1305]=36 [NULL]=0 [AES-CTR]=20 [AES-CCM]=19 [AES-CMAC-96]=16 [SHA2-256-128]=32)
+	local n=$((${bytes[$1]} + ${bytes[$2]:-0})) long
+	long=$(sha512sum <<< "$1 $2")
+	key1=${long:0:n * 2} long=$(sha512sum <<< "$long")
+	key2=${long:0:n * 2}
+}
+
 # sas LOCAL REMOTE first|second [OPTION...]: the options of one end
 sas() {
 	echo "--local $1 --remote $2 ${*:4}"
@@ -98,6 +107,16 @@ for outer in "$v4l $v4r" "$v6l $v6r"; do
 		tap_is "$inner inside $outer" "$(send $outer $inner ok,tampered,big:1000 --esn)" 101
 		stop_answer
 	done
+done
+# other ciphers, and UDP
+for opts in "--crypt CHACHA20-POLY1305 --encap 4500:4500" "--crypt NULL --auth AES-CMAC-96" \
+	"--crypt AES-CTR --auth SHA2-256-128 --esn" "--crypt AES-CCM --encap 4500:4500"; do
+	read -ra words <<< "$opts"
+	sized_keys "${words[1]}" "${words[3]}"
+	start_answer $v4l $v4r "${words[@]}"
+	tap_is "$opts" "$(send $v4l $v4r 10.1.1.2 10.1.2.2 \
+		ok,tampered,big:1000,tampered-data,tampered-seq,short,ok "${words[@]}")" 1010001
+	stop_answer
 done
 tap_is "no ICMP error disturbed the peer" "$(jq .icmp_errors "$XI_TMP/send.json")" 0
 tap_done

@@ -285,7 +285,8 @@ void xi_bed_flow(struct xi_bed *bed, const struct xi_spec *spec, enum xi_dir dir
 
 void xi_bed_role(struct xi_bed *bed, enum xi_role role)
 {
-	struct xi_port port = { .role = role, .slot = XI_BED_SLOT, .queues = 1 };
+	struct xi_port port = { .role = role, .slot = XI_BED_SLOT, .queues = 1,
+				.packet_max = XI_PACKET_ONE };
 
 	memcpy(port.mac, bed->mac, 6);
 	bed_put(bed->skel->maps.ports, &bed->ifindex, &port);

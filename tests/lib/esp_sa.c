@@ -8,6 +8,8 @@
 #include <linux/xfrm.h>
 #include <cmocka.h>
 
+#include "crypto/algs.h"
+
 void test_sa_default(struct test_sa *t, enum xi_family outer)
 {
 	memset(t, 0, sizeof(*t));
@@ -41,6 +43,23 @@ void test_sa_cbc(struct test_sa *t, uint32_t key_bits, enum xi_auth auth)
 	t->sa.icv_len = icv_len[auth];
 	t->raw.auth_len = key_len[auth];
 	t->raw.len = key_bits / 8 + key_len[auth];
+	for (uint32_t i = 0; i < t->raw.len; i++)
+		t->raw.key[i] = (uint8_t)(i * 5 + 3);
+}
+
+void test_sa_transform(struct test_sa *t, const struct alg_transform *tr)
+{
+	const struct xi_cipher_info *cipher = xi_cipher_info(tr->alg);
+	const struct xi_auth_info *auth = xi_auth_info(tr->auth);
+
+	t->sa.id.proto = tr->ah ? XI_AH : XI_ESP;
+	t->sa.alg = t->raw.alg = tr->alg;
+	t->sa.auth = t->raw.auth = tr->auth;
+	t->sa.key_bits = tr->key_bits;
+	t->sa.auth_bits = auth ? auth->key_bits : 0;
+	t->sa.icv_len = tr->icv_len;
+	t->raw.auth_len = t->sa.auth_bits / 8;
+	t->raw.len = tr->key_bits / 8 + (cipher ? cipher->salt_len : 0) + t->raw.auth_len;
 	for (uint32_t i = 0; i < t->raw.len; i++)
 		t->raw.key[i] = (uint8_t)(i * 5 + 3);
 }
@@ -89,33 +108,45 @@ enum xi_reason test_finish(const struct xi_sa_ctx *ctx, const struct xi_aead_job
 	return xi_esp_out_finish(ctx, NULL, job, tally);
 }
 
-enum xi_reason test_seal(struct test_sa *t, uint64_t seq, struct xi_pkt *pkt)
+enum xi_reason test_crypt(struct test_sa *t, const struct xi_frame *frame, bool keep_iv)
 {
 	struct xi_esp_tally tally = {.now = 1000};
+	struct xi_ah_saved saved;
 	struct xi_aead_job job;
-	enum xi_reason why = test_prepare(&t->ctx, seq, pkt, &job);
+	enum xi_reason why = xi_out_job(&t->ctx, frame, &saved, &job);
 
 	if (why)
 		return why;
+	if (keep_iv)
+		job.fresh_iv = 0;
 	t->engine->seal(t->crypto, &job, 1);
-	why = test_finish(&t->ctx, &job, &tally);
+	why = xi_out_finish(&t->ctx, frame, &saved, &job, &tally);
 	xi_esp_tally_flush(&tally);
 	return why;
+}
+
+enum xi_reason test_seal(struct test_sa *t, uint64_t seq, struct xi_pkt *pkt)
+{
+	struct xi_frame frame;
+	enum xi_reason why = xi_out_frame(&t->ctx, seq, UINT32_MAX, pkt, &frame);
+
+	return why ? why : test_crypt(t, &frame, false);
 }
 
 enum xi_reason test_open(struct test_sa *t, struct xi_pkt *pkt, enum xi_crypto_status *status)
 {
 	struct xi_esp_tally tally = {.now = 1000};
 	enum xi_crypto_status unused;
+	struct xi_ah_saved saved;
 	struct xi_aead_job job;
 	struct xi_esp_in in;
-	enum xi_reason why = xi_esp_in_prepare(&t->ctx, pkt, &job, &in);
+	enum xi_reason why = xi_in_prepare(&t->ctx, pkt, &job, &in, &saved);
 
 	if (why)
 		return why;
 	t->engine->open(t->crypto, &job, 1);
 	xi_in_verify(&t->ctx, &job, &in, 1);
-	why = xi_esp_in_finish(&t->ctx, pkt, &job, &in, &tally, status ? status : &unused);
+	why = xi_in_finish(&t->ctx, pkt, &job, &in, &saved, &tally, status ? status : &unused);
 	xi_esp_tally_flush(&tally);
 	return why;
 }

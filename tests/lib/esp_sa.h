@@ -5,8 +5,9 @@
 
 #include <stddef.h>
 
+#include "alg_job.h"
 #include "crypto/crypto.h"
-#include "ipsec/esp.h"
+#include "ipsec/transform.h"
 
 struct test_sa {
 	struct xi_sa sa;
@@ -32,6 +33,8 @@ struct test_pkt {
 void test_sa_default(struct test_sa *t, enum xi_family outer);
 /* AES-CBC with this HMAC and its usual ICV in the place of AES-GCM; ICV and flags may be changed then. */
 void test_sa_cbc(struct test_sa *t, uint32_t key_bits, enum xi_auth auth);
+/* Any transform of ESP or AH in the place of AES-GCM. */
+void test_sa_transform(struct test_sa *t, const struct alg_transform *tr);
 /* After changes to t->sa and t->raw: context, crypto manager and key of the openssl engine, or
  * another. */
 void test_sa_start(struct test_sa *t, const struct xi_engine *engine);
@@ -39,12 +42,17 @@ void test_sa_stop(struct test_sa *t);
 
 void test_pkt_set(struct test_pkt *p, const uint8_t *data, size_t len);
 
-/* All steps of one packet. */
-/* Frame and job, in one step; then, once the job was sealed, the end of it. Not of UDP over IPv6. */
+/* Of ESP: frame and job, in one step; then, once the job was sealed, the end of it. Not of UDP over IPv6. */
 enum xi_reason test_prepare(const struct xi_sa_ctx *ctx, uint64_t seq, struct xi_pkt *pkt,
 			    struct xi_aead_job *job);
 enum xi_reason test_finish(const struct xi_sa_ctx *ctx, const struct xi_aead_job *job,
 			   struct xi_esp_tally *tally);
+/*
+ * Of ESP or AH: all that is done to a packet that is framed already, by whomever. keep_iv: the IV is there,
+ * too, though the transform makes one of its own.
+ */
+enum xi_reason test_crypt(struct test_sa *t, const struct xi_frame *frame, bool keep_iv);
+/* All steps of one packet, ESP or AH. */
 enum xi_reason test_seal(struct test_sa *t, uint64_t seq, struct xi_pkt *pkt);
 enum xi_reason test_open(struct test_sa *t, struct xi_pkt *pkt, enum xi_crypto_status *status);
 

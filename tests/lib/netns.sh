@@ -292,6 +292,8 @@ sa_packets() {
 
 capture_start() {
 	local name=$1 dev=$2 log=$XI_TMP/$1-$2.tcpdump
+	# here, as in net_bg: an earlier capture of this device said that it listens
+	: > "$log"
 	nsenter --net="/run/netns/$XI_NS-$name" -- tcpdump -n -U --immediate-mode -Z root -B 16384 -s "${XI_SNAPLEN:-0}" -i "$dev" \
 		-w "$XI_TMP/$name-$dev.pcap" "${3:-}" 2> "$log" &
 	xi_pids["capture $name $dev"]=$!

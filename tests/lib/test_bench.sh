@@ -238,4 +238,30 @@ tap_is "figures besides the rates are judged" "$judged" 'status 1
 1.85 met
 null skipped: needs 4 CPUs'
 tap_check "the drawing is XML" python3 -c "import sys, xml.dom.minidom as x; x.parse(sys.argv[1])" "$work/bench.svg"
+
+# the table of algorithms, of made-up figures
+algorithms() {
+	jq -n '{machine: {cpu: "none", cpus: 2, kernel: "0", load: 0}, algorithms: [("a b", "c") as $t |
+		("one", "two") as $e | (64, 512) as $z | (1, 8, 64) as $n | {transform: $t, engine: $e, bytes: $z, batch: $n,
+		seal_ns: ($z + $n), open_ns: ($z + $n + 0.4)}]}' > "$work/alg.json"
+}
+printf 'before\n<!-- algorithms: begin -->\nold\n<!-- algorithms: end -->\nafter\n' > "$work/doc.md"
+algorithms
+tap_check "a document gets the table of a run" tests/bench/algorithms.py --doc "$work/doc.md" "$work/alg.json"
+tap_is "between its marks" "$(sed -n '1,2p;$p' "$work/doc.md" | xargs -d '\n')" "before <!-- algorithms: begin --> after"
+tap_is "in the place of an older one" "$(grep -c old "$work/doc.md")" 0
+tap_is "a row for each algorithm and engine, one by one and the most together" "$(grep -E '^(a b|c) ' "$work/doc.md" | sed 's/  */ /g')" \
+	"$(for row in 'a b one' 'a b two' 'c one' 'c two'; do echo "$row 65/65 128/128 513/513 576/576"; done)"
+cp "$work/doc.md" "$work/again.md"
+tests/bench/algorithms.py --doc "$work/doc.md" "$work/alg.json"
+tap_check "a second time it is the same" cmp "$work/doc.md" "$work/again.md"
+echo none > "$work/bare.md"
+out=$(tests/bench/algorithms.py --doc "$work/bare.md" "$work/alg.json" 2>&1)
+tap_is "without the marks it says so, and changes nothing" "$? $(grep -o 'marks are missing' <<< "$out") $(cat "$work/bare.md")" \
+	"1 marks are missing none"
+echo '{"algorithms": null}' > "$work/alg.json"
+out=$(tests/bench/algorithms.py --doc "$work/doc.md" "$work/alg.json" 2>&1)
+tap_is "nor does a run without the table" "$? $(grep -o 'has none' <<< "$out") $(cmp "$work/doc.md" "$work/again.md")" "1 has none "
+tap_check "the benchmark's own document has the marks" \
+	test "$(grep -c '^<!-- algorithms: \(begin\|end\) -->$' doc/benchmarks.md)" = 2
 tap_done

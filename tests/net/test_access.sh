@@ -63,6 +63,7 @@ for cmd in show stats cache port; do
 	tap_check "others may not $cmd" refused 65534 "join group" $cmd
 done
 tap_check "a member may not end the daemon" refused "$gid" "for root" down
+tap_check "a member may not send dummy packets" refused "$gid" "for root" dummy 0x1001
 tap_check "a member gets no SAs, for they have keys" refused "$gid" "does not serve this user" xfrm state list
 tap_check "a member runs nothing against the daemon" refused "$gid" "does not serve this user" run true
 tap_check "the daemon still runs" net_in gw1 "$XI_BUILD/xipsec" --run-dir "$XI_TMP/run-gw1" stats

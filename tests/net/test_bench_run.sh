@@ -48,7 +48,7 @@ tap_is "a program that keeps others' frames to itself is noticed" \
 	"foreign: ARP on the plain port is not left to the kernel: verdict 4"
 
 # status 1 says that a goal was missed, which on a machine that runs tests says nothing
-XI_BUILD=$XI_BUILD LATENCY_PACKETS=250 tests/bench/run.sh -r 2 -s 0.2 -z 64 -e "foreign latency" -o "$XI_TMP/bench" \
+XI_BUILD=$XI_BUILD LATENCY_PACKETS=250 ENGINES_ROUNDS=1 tests/bench/run.sh -r 2 -s 0.2 -z 64 -e "foreign latency engines" -o "$XI_TMP/bench" \
 	-c "redirect forward-xsk@tc encrypt-xsk@tc encrypt-xsk@xdp decrypt-xsk@skb encrypt-xsk-1k@tc decrypt-xsk-1k@tc" \
 	> "$XI_TMP/bench.log" 2>&1
 rc=$?
@@ -60,6 +60,11 @@ tap_is "and goals" "$(jq -c '[.ratios[] | .above], (.figures | length)' "$XI_TMP
 tap_is "latency of the kernel, a wake-up, and gateways" \
 	"$(jq -c 'select(.extra == "latency") | .result | keys' "$XI_TMP/bench/extras.jsonl")" \
 	'["burst, spin=2000","kernel","wake","xsk"]'
+tap_is "each algorithm by each engine that runs here, at three sizes, one by one to 64 together" \
+	"$(jq -c '.algorithms | [(map(.transform) | unique | length > 20), (group_by([.transform, .engine]) |
+		map(length) | unique), (map(.seal_ns, .open_ns) | min > 0)]' "$XI_TMP/bench/bench.json")" '[true,[18],true]'
+tap_is "and a line of text for each" "$(grep -cE ' (openssl|ipsec-mb) .*[0-9]/[0-9]' "$XI_TMP/bench.log")" \
+	"$(jq '[.algorithms[] | [.transform, .engine]] | unique | length' "$XI_TMP/bench/bench.json")"
 if chrt -f 1 true 2> /dev/null; then
 	tap_is "every gateway is measured with half of its core too" "$(jq -c 'select(.held.hold > 0.9 and
 		.held.cpu < 0.6 * .held.seconds and .held.offered >= .held.mpps * 0.98)' "$XI_TMP/bench/runs.jsonl" | wc -l)" 14

@@ -43,8 +43,8 @@ refuses() {
 }
 
 tap_is "all ports" "$(port '[.ports[] | .name + " " + .role] | join(", ")')" "xipsec0-p host, wan0 cipher, lan0 plain"
-tap_is "what a port is" "$(port '.ports[0] | [.name, .role, .mode, .attach, .queues, .mtu, .ifindex] | join(" ")' wan0)" \
-	"wan0 cipher native netlink 2 1600 $(net_in gw1 ip -j link show dev wan0 | jq '.[0].ifindex')"
+tap_is "what a port is" "$(port '.ports[0] | [.name, .role, .mode, .attach, .queues, .mtu, .packet_max, .ifindex] | join(" ")' wan0)" \
+	"wan0 cipher native netlink 2 1600 3500 $(net_in gw1 ip -j link show dev wan0 | jq '.[0].ifindex')"
 tap_is "one port alone" "$(port '.ports | length' lan0)" 1
 tap_is "what was configured" "$(port '[.ports[].tx.configured] | join(" ")')" "auto xsk auto"
 tap_is "tx = xsk is kept to" "$(port '.ports[0].tx | [.path, .zerocopy, .paused, .burst_packets, .pauses] | join(" ")' wan0)" \
@@ -68,7 +68,7 @@ for dev in wan0 lan0; do
 done
 
 text=$(gwctl gw1 xipsec port wan0)
-tap_check "for people: the port" grep -qx 'port: wan0, cipher, native, attach netlink, 2 queues, mtu 1600' <<< "$text"
+tap_check "for people: the port" grep -qx 'port: wan0, cipher, native, attach netlink, 2 queues, mtu 1600, packets up to 3500' <<< "$text"
 tap_check "for people: the path" grep -qx '  transmit: xsk, copying, configured xsk' <<< "$text"
 tap_check "for people: what was sent" grep -qx "  sent: 0 by burst, 0 of them lost, $((before + 20)) by xsk, 0 pauses" <<< "$text"
 tap_is "for people: a block for each" "$(gwctl gw1 xipsec port | grep -c '^port: ')" 3

@@ -65,7 +65,7 @@ static void bed_open(struct bed *bed, const char *far_gro)
 	bed->wire = testns_packets("far0");
 	assert_int_equal(setsockopt(bed->wire, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room)), 0);
 	assert_int_equal(xi_port_open(&bed->port, &config, SLOT), 0);
-	assert_int_equal(xi_frames_create(&bed->frames, FRAMES), 0);
+	assert_int_equal(xi_frames_create(&bed->frames, FRAMES, 0), 0);
 	assert_int_equal(xi_umem_create(&bed->umem, &bed->frames), 0);
 	assert_int_equal(xi_xsk_open(&bed->xsk, &bed->umem, &bed->port, 0), 0);
 	if (xi_burst_open(&bed->burst, &burst, why))

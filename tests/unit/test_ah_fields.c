@@ -402,38 +402,87 @@ static void chains_beyond_the_bound_are_refused(void **state)
 	assert_int_equal(test_ah_open(&t, &p.pkt, NULL), XI_DROP_WORKER_MALFORMED);
 }
 
-/* RFC 6946: a whole packet all the same. Nothing says that its header changes on the way. */
+/* Puts an atomic fragment header behind `at` bytes of a sealed packet; nh: of what followed. */
+static void cut_once(struct test_pkt *p, size_t at, size_t nh)
+{
+	uint8_t *ip = p->pkt.data - 8;
+
+	memmove(ip, p->pkt.data, at);
+	/* 9: reserved, and no length */
+	memcpy(ip + at, (const uint8_t[8]){ ip[nh], 9, 0, 0, 1, 2, 3, 4 }, 8);
+	ip[nh] = IPPROTO_FRAGMENT;
+	p->pkt.data = ip;
+	p->pkt.headroom -= 8;
+	p->pkt.len += 8;
+	put16(ip + 4, p->pkt.len - 40);
+}
+
+static void forget_numbers(struct test_ah *t)
+{
+	t->state.top = 0;
+	memset(t->words, 0, sizeof(t->words));
+}
+
+static void expect_whole(struct test_ah *t, const struct test_pkt *p, const uint8_t *want,
+			 size_t len)
+{
+	static struct test_pkt copy;
+
+	copy = *p;
+	copy.pkt.data = copy.buf + (p->pkt.data - p->buf);
+	assert_int_equal(test_ah_open(t, &copy.pkt, NULL), XI_NONE);
+	assert_int_equal(copy.pkt.len, len);
+	assert_memory_equal(copy.pkt.data, want, len);
+	forget_numbers(t);
+}
+
+/*
+ * RFC 4302 appendix A2: the sender's IP layer put the header in after AH was made, and the ICV knows
+ * nothing of it. Here in front of AH, behind hop-by-hop options, twice, and in front of destination
+ * options.
+ */
 static void an_atomic_fragment_is_received(void **state)
 {
-	static const uint8_t id[6] = { 0, 0, 1, 2, 3, 4 };
-	struct xi_frame frame = { .offset = 48, .seq = 1 };
-	static struct test_pkt p;
+	static const uint8_t padn[6] = { 1, 4, 0, 0, 0, 0 };
+	static struct test_pkt p, cut;
 	static struct test_ah t;
-	struct xi_ah_saved saved;
-	struct xi_aead_job job;
 	uint8_t ip[120];
 	size_t len;
 
+	for (int esn = 0; esn < 2; esn++) {
+		test_ah_init(&t, 6, true, XI_AUTH_HMAC_SHA1, esn ? XFRM_STATE_ESN : 0);
+		test_inner6(ip, 60, 0);
+		seal(&t, &p, ip, 60);
+		cut_once(&p, 40, 6);
+		expect_whole(&t, &p, ip, 60);
+		cut_once(&p, 40, 6);
+		expect_whole(&t, &p, ip, 60);
+	}
 	test_ah_init(&t, 6, true, XI_AUTH_HMAC_SHA1, 0);
-	len = with_ext(ip, IPPROTO_FRAGMENT, id, sizeof(id)) + 24;
-	assert_true(refused(&t, ip, len - 24));
-	put16(ip + 4, len - 40);
-	ip[40] = IPPROTO_AH;
-	ip[41] = 9; /* reserved, and no length */
-	memset(ip + 48, 0, 32);
-	memcpy(ip + 48, "\xfd\4\0\0\0\0\x10\0\0\0\0\1", 12);
-	test_pkt_set(&p, ip, len);
-	frame.ip = p.pkt.data;
-	frame.len = p.pkt.len;
-	assert_int_equal(xi_ah_out_job(&t.ctx, &frame, &saved, &job), XI_NONE);
-	test_ah_seal_job(&t, &job);
-	xi_ah_restore(&saved);
-	assert_true(accepted(&t, &p));
-	flip(&t, &p, 40, p.pkt.len, NULL);
-	assert_int_equal(test_ah_open(&t, &p.pkt, NULL), XI_NONE);
-	assert_int_equal(p.pkt.len, 56);
-	assert_int_equal(p.pkt.data[6], IPPROTO_FRAGMENT);
-	assert_int_equal(p.pkt.data[40], 253);
+	len = with_ext(ip, IPPROTO_HOPOPTS, padn, sizeof(padn));
+	seal(&t, &p, ip, len);
+	cut = p;
+	cut.pkt.data = cut.buf + (p.pkt.data - p.buf);
+	cut_once(&cut, 48, 40);
+	expect_whole(&t, &cut, ip, len);
+	len = with_ext(ip, IPPROTO_DSTOPTS, padn, sizeof(padn));
+	seal(&t, &p, ip, len);
+	cut_once(&p, 40, 6);
+	expect_whole(&t, &p, ip, len);
+	/* it hides nothing: neither what is in front of it nor what is behind */
+	p.pkt.data[30] ^= 1;
+	assert_int_equal(test_ah_open(&t, &p.pkt, NULL), XI_DROP_ICV);
+	/* and what is refused before the ICV is left as it was */
+	len = with_ext(ip, IPPROTO_DSTOPTS, padn, sizeof(padn));
+	seal(&t, &p, ip, len);
+	cut_once(&p, 40, 6);
+	p.pkt.data[51] = 200; /* the option's length */
+	cut = p;
+	assert_int_equal(test_ah_open(&t, &p.pkt, NULL), XI_DROP_WORKER_MALFORMED);
+	assert_memory_equal(&cut, &p, sizeof(p));
+	/* who sends does not cover it either */
+	len = with_ext(ip, IPPROTO_FRAGMENT, padn, sizeof(padn));
+	assert_true(refused(&t, ip, len));
 }
 
 /* Frames that come from elsewhere: what no ICV can be made of is told, and put back. */

@@ -101,72 +101,6 @@ static void scapy_packets_are_sealed_and_opened_exactly(void **state)
 	json_decref(root);
 }
 
-/* Sealing with an IV that is not the sequence number: patched in between the steps. */
-static void seal_with_iv(struct test_sa *t, uint64_t seq, struct xi_pkt *pkt, const uint8_t iv[8])
-{
-	struct xi_esp_tally tally = {.now = 1000};
-	struct xi_aead_job job;
-
-	assert_int_equal(test_prepare(&t->ctx, seq, pkt, &job), XI_NONE);
-	memcpy(job.data - 8, iv, 8);
-	memcpy(job.nonce + 4, iv, 8);
-	t->engine->seal(t->crypto, &job, 1);
-	assert_int_equal(test_finish(&t->ctx, &job, &tally), XI_NONE);
-}
-
-static void shared_vector(const json_t *v)
-{
-	static struct test_sa t;
-	static struct test_pkt p;
-	static struct vector x;
-	uint8_t esp[TEST_PKT_MAX], iv[8];
-	size_t esp_len;
-
-	test_sa_default(&t, vec_int(v, "outer_ip_version") == 6 ? XI_IPV6 : XI_IPV4);
-	inet_pton((int)t.sa.id.family, vec_str(v, "outer_src"), t.sa.saddr);
-	inet_pton((int)t.sa.id.family, vec_str(v, "outer_dst"), t.sa.id.daddr);
-	t.sa.id.spi = (uint32_t)strtoul(vec_str(v, "spi"), NULL, 16);
-	t.raw.len = (uint32_t)vec_hex(v, "xfrm_key", t.raw.key, XI_KEY_MAX);
-	t.sa.key_bits = (t.raw.len - 4) * 8;
-	t.sa.flags |= vec_bool(v, "esn") ? XFRM_STATE_ESN : 0;
-	x.seq = vec_int(v, "seq_hi") << 32 | vec_int(v, "seq");
-	t.state.top = x.seq - 1;
-	test_sa_start(&t, NULL);
-	x.clear_len = vec_hex(v, "plaintext_packet", x.clear, TEST_PKT_MAX);
-	x.sealed_len = vec_hex(v, "ciphertext_packet", x.sealed, TEST_PKT_MAX);
-	esp_len = vec_hex(v, "esp", esp, sizeof(esp));
-	vec_hex(v, "iv", iv, 8);
-
-	test_pkt_set(&p, x.clear, x.clear_len);
-	seal_with_iv(&t, x.seq, &p.pkt, iv);
-	assert_int_equal(p.pkt.len, x.sealed_len);
-	assert_int_equal(p.pkt.len - t.ctx.outer_len, esp_len);
-	assert_memory_equal(p.pkt.data + t.ctx.outer_len, esp, esp_len);
-	assert_memory_equal(p.pkt.data + t.ctx.outer_len - 8, x.sealed + t.ctx.outer_len - 8, 8);
-
-	test_pkt_set(&p, x.sealed, x.sealed_len);
-	assert_int_equal(test_open(&t, &p.pkt, NULL), XI_NONE);
-	expect_pkt(vec_str(v, "name"), &p.pkt, x.clear, x.clear_len);
-	test_sa_stop(&t);
-}
-
-static void shared_gcm_tunnel_packets_are_met(void **state)
-{
-	json_t *root = vec_load_shared("esp-packets.json"), *v;
-	unsigned int done = 0;
-	size_t i;
-
-	json_array_foreach (json_object_get(root, "vectors"), i, v) {
-		if (strcmp(vec_str(v, "aead"), "rfc4106(gcm(aes))") ||
-		    strcmp(vec_str(v, "mode"), "tunnel") || strcmp(vec_str(v, "proto"), "esp"))
-			continue;
-		shared_vector(v);
-		done++;
-	}
-	json_decref(root);
-	assert_int_equal(done, 3);
-}
-
 static void every_length_goes_there_and_back(void **state)
 {
 	static uint8_t inner[TEST_PKT_MAX];
@@ -385,7 +319,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(scapy_packets_are_sealed_and_opened_exactly),
-		cmocka_unit_test(shared_gcm_tunnel_packets_are_met),
 		cmocka_unit_test(every_length_goes_there_and_back),
 		cmocka_unit_test(sealing_trims_link_padding),
 		cmocka_unit_test(a_batch_of_numbers_is_granted_up_to_the_limit),

@@ -11,7 +11,6 @@
 #include <cmocka.h>
 
 #include "esp_sa.h"
-#include "vectors.h"
 
 #define ENGINES 2
 #define IV 16
@@ -30,84 +29,6 @@ static void expect_pkt(const char *name, const struct xi_pkt *pkt, const uint8_t
 {
 	if (pkt->len != len || memcmp(pkt->data, want, len))
 		fail_msg("%s: %u bytes, other than the %zu wanted", name, pkt->len, len);
-}
-
-static void seal_with_iv(struct test_sa *t, uint64_t seq, struct xi_pkt *pkt, const uint8_t iv[IV])
-{
-	struct xi_esp_tally tally = {.now = 1000};
-	struct xi_aead_job job;
-
-	assert_int_equal(test_prepare(&t->ctx, seq, pkt, &job), XI_NONE);
-	assert_true(job.fresh_iv);
-	job.fresh_iv = false;
-	memcpy(job.data - IV, iv, IV);
-	t->engine->seal(t->crypto, &job, 1);
-	assert_int_equal(test_finish(&t->ctx, &job, &tally), XI_NONE);
-}
-
-static void shared_vector(const json_t *v, const struct xi_engine *e, enum xi_auth auth)
-{
-	static uint8_t clear[TEST_PKT_MAX], sealed[TEST_PKT_MAX], esp[TEST_PKT_MAX];
-	size_t clear_len, sealed_len, esp_len;
-	static struct test_sa t;
-	static struct test_pkt p;
-	uint8_t iv[IV];
-
-	test_sa_default(&t, vec_int(v, "outer_ip_version") == 6 ? XI_IPV6 : XI_IPV4);
-	test_sa_cbc(&t, 128, auth);
-	inet_pton((int)t.sa.id.family, vec_str(v, "outer_src"), t.sa.saddr);
-	inet_pton((int)t.sa.id.family, vec_str(v, "outer_dst"), t.sa.id.daddr);
-	t.sa.id.spi = (uint32_t)strtoul(vec_str(v, "spi"), NULL, 16);
-	assert_int_equal(vec_int(v, "icv_bits"), t.sa.icv_len * 8);
-	assert_int_equal(vec_hex(v, "enc_key", t.raw.key, XI_KEY_MAX), 16);
-	assert_int_equal(vec_hex(v, "auth_key", t.raw.key + 16, XI_KEY_MAX - 16), t.raw.auth_len);
-	assert_int_equal(vec_hex(v, "iv", iv, IV), IV);
-	test_sa_start(&t, e);
-	clear_len = vec_hex(v, "plaintext_packet", clear, TEST_PKT_MAX);
-	sealed_len = vec_hex(v, "ciphertext_packet", sealed, TEST_PKT_MAX);
-	esp_len = vec_hex(v, "esp", esp, sizeof(esp));
-
-	for (int slow = 0; slow < 2; slow++) {
-		t.ctx.key = slow ? NULL : t.key;
-		test_pkt_set(&p, clear, clear_len);
-		seal_with_iv(&t, vec_int(v, "seq"), &p.pkt, iv);
-		assert_int_equal(p.pkt.len, sealed_len);
-		assert_int_equal(p.pkt.len - t.ctx.outer_len, esp_len);
-		assert_memory_equal(p.pkt.data + t.ctx.outer_len, esp, esp_len);
-
-		xi_replay_import(&t.ctx.replay, 0, NULL, 0);
-		test_pkt_set(&p, sealed, sealed_len);
-		assert_int_equal(test_open(&t, &p.pkt, NULL), XI_NONE);
-		expect_pkt(vec_str(v, "name"), &p.pkt, clear, clear_len);
-	}
-	test_sa_stop(&t);
-}
-
-static void shared_cbc_tunnel_packets_are_met(void **state)
-{
-	json_t *root = vec_load_shared("esp-packets.json"), *v;
-	unsigned int done = 0;
-	size_t i;
-
-	for (unsigned int n = 0; n < ENGINES; n++) {
-		const struct xi_engine *e = engine_at(n);
-
-		json_array_foreach(json_object_get(root, "vectors"), i, v)
-		{
-			const char *auth = vec_str(v, "auth");
-
-			if (!e || strcmp(vec_str(v, "enc"), "cbc(aes)") ||
-			    strncmp(auth, "hmac", 4) || strcmp(vec_str(v, "mode"), "tunnel"))
-				continue;
-			shared_vector(v, e,
-				      strcmp(auth, "hmac(sha256)") ? XI_AUTH_HMAC_SHA512
-								   : XI_AUTH_HMAC_SHA256);
-			done++;
-		}
-		assert_int_equal(done, e ? 3 : 0);
-		done = 0;
-	}
-	json_decref(root);
 }
 
 /* kind: outer family, inner family, ESN, engine, HMAC. */
@@ -359,7 +280,6 @@ static void sas_that_do_not_fit_their_key_are_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(shared_cbc_tunnel_packets_are_met),
 		cmocka_unit_test(every_length_goes_there_and_back),
 		cmocka_unit_test(an_iv_is_not_seen_before),
 		cmocka_unit_test(lengths_that_are_no_blocks_are_refused),

@@ -149,45 +149,9 @@ static void a_chain_ends_with_the_packet(void **state)
 	}
 }
 
-/* RFC 6946: such a packet is whole, and what reassembly would make of it has no fragment header. */
-static void a_fragment_that_is_whole_loses_its_header(void **state)
-{
-	static const char *const chains[][2] = {
-		{ "fa", "a" }, { "hfa", "ha" }, { "hdrfe", "hdre" }, { "hfdu", "hdu" },
-	};
-	uint32_t offset[CHAIN_MAX];
-	uint8_t got[512], want[512];
-
-	for (size_t i = 0; i < sizeof(chains) / sizeof(chains[0]); i++) {
-		size_t len = build(chains[i][0], got, offset);
-		size_t want_len = build(chains[i][1], want, offset);
-
-		assert_int_equal(xi_ext_strip_atomic(got, (uint32_t)len), 8);
-		assert_int_equal(len - 8, want_len);
-		assert_memory_equal(got + 8, want, want_len);
-	}
-}
-
-static void other_packets_keep_their_headers(void **state)
-{
-	static const char *const chains[] = { "a", "hrda", "ma", "oa", "hma", "u" };
-	uint32_t offset[CHAIN_MAX];
-	uint8_t got[512], want[512];
-
-	for (size_t i = 0; i < sizeof(chains) / sizeof(chains[0]); i++) {
-		size_t len = build(chains[i], got, offset);
-
-		memcpy(want, got, sizeof(want));
-		assert_int_equal(xi_ext_strip_atomic(got, (uint32_t)len), 0);
-		assert_memory_equal(got, want, sizeof(want));
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_fragment_that_is_whole_loses_its_header),
-		cmocka_unit_test(other_packets_keep_their_headers),
 		cmocka_unit_test(protection_goes_behind_what_routers_look_at),
 		cmocka_unit_test(a_protocol_is_found_behind_every_extension_header),
 		cmocka_unit_test(headers_beyond_the_packet_are_refused),

@@ -20,6 +20,7 @@ struct cli {
 /* `show`, `stats`, `cache`, `port` */
 bool cli_is_view(const char *cmd);
 int cli_view(const struct cli *cli, int argc, char **argv);
+int cli_dummy(const struct cli *cli, int argc, char **argv);
 int cli_down(const struct cli *cli, int argc, char **argv);
 /*
  * xfrm.c: the system's `ip xfrm`, and any program, run against the daemon of this network

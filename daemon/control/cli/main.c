@@ -15,6 +15,8 @@ static const char usage[] =
 	"  stats [-j]        how packets ended: drops and events, by reason\n"
 	"  cache [-j]        SAs and flows that the fast path holds\n"
 	"  port [-j] [NAME]  all ports, or this one: how packets leave by it, and why so\n"
+	"  dummy [-n COUNT] [-s SIZE] SPI [DST]\n"
+	"                    send ESP dummy packets on an outbound SA\n"
 	"  xfrm ...          ip xfrm against the daemon of this network namespace: xfrm state list\n"
 	"  run CMD ...       any program that speaks XFRM netlink, as an IKE daemon, likewise\n"
 	"  down              end the daemon and remove programs, maps and xipsec0\n"
@@ -37,6 +39,8 @@ static int run_command(const struct cli *cli, int argc, char **argv)
 		return cli_view(cli, argc, argv);
 	if (!strcmp(argv[0], "down"))
 		return cli_down(cli, argc, argv);
+	if (!strcmp(argv[0], "dummy"))
+		return cli_dummy(cli, argc, argv);
 	if (!strcmp(argv[0], "xfrm"))
 		return cli_xfrm(argc, argv);
 	if (!strcmp(argv[0], "run"))
