@@ -48,7 +48,7 @@
 	X(68, TX_DIRECT, "tx_direct", EVENT, "handed to a port, to be sent straight out of it") \
 	X(69, TX_HOST, "tx_host", EVENT, "handed to the host through xipsec0") \
 	X(70, TX_RAW, "tx_raw", EVENT, "sent through the host's stack: next hop not resolved") \
-	X(71, WORKER_BYPASS, "worker_bypass", EVENT, "policy said bypass; handed to the host") \
+	X(71, WORKER_BYPASS, "worker_bypass", EVENT, "policy said bypass; handed to the host, or sent on if it came from there") \
 	X(72, DUMMY, "dummy", EVENT, "ESP dummy packet swallowed (RFC 4303 section 2.6)") \
 	X(73, TX_BURST, "tx_burst", EVENT, "sent by burst transmit (of tx_direct)") \
 	X(74, BURST_CALL, "burst_call", EVENT, "burst transmit call made") \

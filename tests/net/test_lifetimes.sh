@@ -38,6 +38,10 @@ expired() {
 expired_is() {
 	[ "$(expired "$1" "$2")" = "$3" ]
 }
+# a machine that is busy may see the hard limit before anybody looks
+soft_told() {
+	[[ $(expired "$1" "$2") == 0* ]]
+}
 # send N COUNT: one packet after the other, each on the wire before the next
 send() {
 	local i
@@ -113,8 +117,8 @@ tap_check "at the receiver, too" wait_for 3 expired_is gw2 0x1105 1
 tap_is "first use: not used, no event" "$(expired gw1 0x1104)" ""
 send 4 1
 for gw in gw1 gw2; do
-	tap_check "$gw: time, soft limit" wait_for 6 expired_is $gw 0x1103 0
-	tap_check "$gw: first use, soft limit" wait_for 6 expired_is $gw 0x1104 0
+	tap_check "$gw: time, soft limit" wait_for 6 soft_told $gw 0x1103
+	tap_check "$gw: first use, soft limit" wait_for 6 soft_told $gw 0x1104
 done
 for gw in gw1 gw2; do
 	tap_check "$gw: time, soft and hard limit, once each" wait_for 8 expired_is $gw 0x1103 01
