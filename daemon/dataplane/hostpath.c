@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include <linux/filter.h>
+#include <linux/netlink.h>
 #include <linux/xfrm.h>
 
 #include "log.h"
@@ -44,11 +45,7 @@ static int raw_open(int family, int protocol)
 	return fd;
 }
 
-/*
- * The packets have been through our policies: those of the kernel's own XFRM must not see them
- * again.
- */
-static int rawout_bypass_xfrm(int fd, int family)
+static int rawout_set_policy(int fd, int family)
 {
 	struct xfrm_userpolicy_info policy = {
 		.sel.family = (uint16_t)family,
@@ -58,10 +55,26 @@ static int rawout_bypass_xfrm(int fd, int family)
 	int level = family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6;
 	int name = family == AF_INET ? IP_XFRM_POLICY : IPV6_XFRM_POLICY;
 
-	if (!setsockopt(fd, level, name, &policy, sizeof(policy)))
-		return 0;
+	return setsockopt(fd, level, name, &policy, sizeof(policy)) ? -errno : 0;
+}
+
+/*
+ * The packets have been through our policies: those of the kernel's own XFRM must not see them
+ * again. It understands the policy only when the module xfrm_user is there, which the opening of
+ * such a socket loads.
+ */
+static int rawout_bypass_xfrm(int fd, int family)
+{
+	int err = rawout_set_policy(fd, family), xfrm;
+
+	if (err == -EINVAL) {
+		xfrm = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_XFRM);
+		if (xfrm >= 0)
+			close(xfrm);
+		err = rawout_set_policy(fd, family);
+	}
 	/* A kernel without XFRM has no policies to bypass. */
-	return errno == ENOPROTOOPT || errno == EOPNOTSUPP ? 0 : -errno;
+	return err == -ENOPROTOOPT || err == -EOPNOTSUPP ? 0 : err;
 }
 
 /*

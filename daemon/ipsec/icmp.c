@@ -62,49 +62,47 @@ static void pkt_prepend(struct xi_pkt *pkt, uint32_t head, uint32_t quote)
 	pkt->len += head;
 }
 
+/* Packets lie at any alignment: headers are made here and copied there. */
 static void too_big_v4(struct xi_pkt *pkt, const uint8_t src[16], uint32_t mtu)
 {
-	uint32_t dst = ((const struct iphdr *)pkt->data)->saddr;
-	struct icmphdr *icmp;
-	struct iphdr *ip;
-
-	pkt_prepend(pkt, sizeof(*ip) + sizeof(*icmp), QUOTE_V4);
-	ip = (void *)pkt->data;
-	icmp = (void *)(ip + 1);
-	*ip = (struct iphdr){
-		.version = 4, .ihl = 5, .tos = 0xc0, .tot_len = htons(pkt->len), .ttl = 64,
-		.protocol = IPPROTO_ICMP, .daddr = dst,
+	struct icmphdr icmp = {.type = ICMP_DEST_UNREACH, .code = ICMP_FRAG_NEEDED};
+	struct iphdr ip = {
+		.version = 4,
+		.ihl = 5,
+		.tos = 0xc0,
+		.ttl = 64,
+		.protocol = IPPROTO_ICMP,
 	};
-	memcpy(&ip->saddr, src, 4);
+	uint8_t *at;
+
+	memcpy(&ip.daddr, pkt->data + 12, 4);
+	memcpy(&ip.saddr, src, 4);
+	icmp.un.frag.mtu = htons((uint16_t)mtu);
+	pkt_prepend(pkt, sizeof(ip) + sizeof(icmp), QUOTE_V4);
+	memcpy(pkt->data, &ip, sizeof(ip));
 	xi_ip4_finish(pkt->data, (uint16_t)pkt->len);
-	*icmp = (struct icmphdr){ .type = ICMP_DEST_UNREACH, .code = ICMP_FRAG_NEEDED };
-	icmp->un.frag.mtu = htons(mtu);
-	xi_put16((uint8_t *)&icmp->checksum,
-		 xi_sum_finish(xi_sum_add(0, (uint8_t *)icmp, pkt->len - sizeof(*ip))));
+	at = pkt->data + sizeof(ip);
+	memcpy(at, &icmp, sizeof(icmp));
+	xi_put16(at + 2, xi_sum_finish(xi_sum_add(0, at, pkt->len - sizeof(ip))));
 }
 
 static void too_big_v6(struct xi_pkt *pkt, const uint8_t src[16], uint32_t mtu)
 {
-	struct in6_addr dst = ((const struct ip6_hdr *)pkt->data)->ip6_src;
-	struct icmp6_hdr *icmp;
-	struct ip6_hdr *ip6;
+	struct icmp6_hdr icmp = {.icmp6_type = ICMP6_PACKET_TOO_BIG};
+	struct ip6_hdr ip6 = {.ip6_flow = htonl(6U << 28)};
 	uint32_t payload;
 
-	pkt_prepend(pkt, sizeof(*ip6) + sizeof(*icmp), QUOTE_V6);
-	payload = pkt->len - sizeof(*ip6);
-	ip6 = (void *)pkt->data;
-	icmp = (void *)(ip6 + 1);
-	memset(ip6, 0, sizeof(*ip6));
-	ip6->ip6_flow = htonl(6U << 28);
-	ip6->ip6_plen = htons(payload);
-	ip6->ip6_nxt = IPPROTO_ICMPV6;
-	ip6->ip6_hlim = 64;
-	ip6->ip6_dst = dst;
-	memcpy(&ip6->ip6_src, src, 16);
-	memset(icmp, 0, sizeof(*icmp));
-	icmp->icmp6_type = ICMP6_PACKET_TOO_BIG;
-	icmp->icmp6_mtu = htonl(mtu);
-	xi_l4_checksum(pkt->data, (uint8_t *)icmp, payload, IPPROTO_ICMPV6);
+	memcpy(&ip6.ip6_dst, pkt->data + 8, 16);
+	memcpy(&ip6.ip6_src, src, 16);
+	icmp.icmp6_mtu = htonl(mtu);
+	pkt_prepend(pkt, sizeof(ip6) + sizeof(icmp), QUOTE_V6);
+	payload = pkt->len - sizeof(ip6);
+	ip6.ip6_plen = htons((uint16_t)payload);
+	ip6.ip6_nxt = IPPROTO_ICMPV6;
+	ip6.ip6_hlim = 64;
+	memcpy(pkt->data, &ip6, sizeof(ip6));
+	memcpy(pkt->data + sizeof(ip6), &icmp, sizeof(icmp));
+	xi_l4_checksum(pkt->data, pkt->data + sizeof(ip6), payload, IPPROTO_ICMPV6);
 }
 
 bool xi_icmp_too_big(struct xi_pkt *pkt, const uint8_t src[16], uint32_t mtu)
