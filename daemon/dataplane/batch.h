@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A worker's insides, shared by worker.c (the loop), batch.c, batch_out.c, batch_in.c (the steps) and
- * emit.c (the ways out).
+ * A worker's insides, shared by worker.c (the loop), batch.c, batch_resolve.c, batch_out.c, batch_in.c,
+ * batch_fragment.c (the steps) and emit.c (the ways out).
  */
 #ifndef XI_BATCH_H
 #define XI_BATCH_H
@@ -168,6 +168,18 @@ static inline void xi_batch_tally(struct xi_batch_tally *tally, const struct xi_
 	else
 		tally->fast++;
 }
+
+static inline bool xi_item_is_framed(const struct xi_item *item)
+{
+	return item->flags & XI_META_FRAMED;
+}
+
+/*
+ * Contexts of the SAs for out[] (batch_resolve.c); a packet with the handles of the one before it has
+ * the same. Returns how many items are left, in place: policy has something else in mind for the others,
+ * or their SA is gone.
+ */
+uint32_t xi_batch_resolve(struct xi_worker *w);
 
 /* Each takes the items collected so far, and sends, hands on or drops every one of them. */
 void xi_batch_out(struct xi_worker *w);

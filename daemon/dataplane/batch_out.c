@@ -10,207 +10,8 @@
 #include "ipsec/checksum.h"
 #include "ipsec/framed.h"
 #include "ipsec/pmtu.h"
-#include "sad/selector.h"
 
-#define CACHE_CALLS_PER_MS 16
 #define IPV6_MIN 1280            /* bytes that every link carries (RFC 8200 section 5) */
-
-/* System calls that change flow_cache are made for few packets. */
-static bool out_may_call(struct xi_worker *w)
-{
-	if (w->bypass_ms != w->now_ms) {
-		w->bypass_ms = w->now_ms;
-		w->bypass_n = 0;
-	}
-	return w->bypass_n++ < CACHE_CALLS_PER_MS;
-}
-
-/*
- * The packet meets the egress guard behind the host, before the miss can have been answered. False: it
- * was not told.
- */
-static bool out_tell_bypass(struct xi_worker *w, const struct xi_spd_snapshot *snap,
-			    const struct xi_flow *flow)
-{
-	if (!out_may_call(w))
-		return false;
-	xi_cache_bypass(w->config.cache, snap, flow);
-	return true;
-}
-
-/*
- * Policy lets a packet go that came by xipsec0: the egress guard sent it here, as the first of its flow,
- * and it goes on to where it was bound for. Behind xipsec0 itself there is nothing but IPsec: what a
- * route led here is dropped. As long as its next hop is not known the host's stack decides, and should
- * that have a route to xipsec0, the packet comes back, each time with less to live.
- */
-static void out_bypass_host(struct xi_worker *w, struct xi_item *item, const struct xi_flow *flow)
-{
-	const struct xi_nexthop *nh = xi_emit_nexthop(w, flow->daddr, flow->family);
-	bool goes;
-
-	if (nh)
-		goes = nh->kind == XI_NEXTHOP_PORT && item->pkt.len <= nh->mtu &&
-		       w->config.ports[nh->port]->config.role != XI_ROLE_HOST;
-	else
-		goes = xi_emit_age(&item->pkt);
-	if (!goes) {
-		xi_item_drop(w, item, XI_DROP_WORKER_POLICY);
-		return;
-	}
-	xi_worker_count(w, XI_WORKER_BYPASS);
-	item->nh = nh;
-	item->mtu = 0;
-	xi_emit_esp(w, item);
-}
-
-static void out_bypass(struct xi_worker *w, struct xi_item *item,
-		       const struct xi_spd_snapshot *snap, const struct xi_flow *flow, bool cached)
-{
-	bool told = cached && out_tell_bypass(w, snap, flow);
-
-	if (w->config.ports[item->port]->config.role != XI_ROLE_HOST) {
-		xi_worker_count(w, XI_WORKER_BYPASS);
-		xi_emit_host(w, item, XI_CRYPTO_NOT_DONE);
-	} else if (told) {
-		out_bypass_host(w, item, flow);
-	} else {
-		xi_item_drop(w, item, XI_DROP_WORKER_POLICY);
-	}
-}
-
-/*
- * What to do with a packet whose flow XDP did not find, or found with an SA that is gone or has
- * been superseded: the SPD decides. True: item->handle names the SA. False: the item was
- * consumed.
- */
-static bool out_judge(struct xi_worker *w, struct xi_item *item)
-{
-	const struct xi_spd_snapshot *snap = xi_spd_snapshot(w->config.spd);
-	const struct xi_spd_policy *policy = NULL;
-	struct xi_flow_verdict verdict = { 0 };
-	struct xi_flow flow;
-
-	if (xi_flow_parse(&flow, item->pkt.data, item->pkt.len)) {
-		xi_item_drop(w, item, XI_DROP_WORKER_MALFORMED);
-		return false;
-	}
-	flow.dir = XI_OUT;
-	switch (xi_spd_judge_out(snap, w->config.sad, &flow, &verdict, &policy)) {
-	case XI_VERDICT_PROTECT:
-		item->handle = verdict.handle;
-		item->next_handle = verdict.next_handle;
-		return true;
-	case XI_VERDICT_BYPASS:
-		out_bypass(w, item, snap, &flow, verdict.generation);
-		return false;
-	case XI_VERDICT_DISCARD:
-		xi_item_drop(w, item, XI_DROP_WORKER_POLICY);
-		return false;
-	case XI_VERDICT_NONE:
-		break;
-	}
-	if (!(item->flags & XI_META_MISS) && out_may_call(w))
-		xi_cache_forget(w->config.cache, snap, &flow);
-	xi_item_drop(w, item, XI_DROP_NO_SA);
-	return false;
-}
-
-static const struct xi_sa_ctx *out_context(struct xi_worker *w, uint32_t handle, uint32_t slot)
-{
-	const struct xi_sa_ctx *ctx = xi_batch_context(w, handle, slot);
-
-	if (ctx && xi_ctx_is_slow(ctx) && w->now_ms != w->want_ms) {
-		w->want_ms = w->now_ms;
-		xi_cache_want(w->config.cache, w->config.index, handle);
-	}
-	return ctx;
-}
-
-/* Both contexts, as far as there are two. False: an SA is gone. */
-static bool out_contexts(struct xi_worker *w, struct xi_item *item)
-{
-	item->ctx = out_context(w, item->handle, item->slot);
-	item->next = NULL;
-	if (!item->ctx || !item->next_handle)
-		return item->ctx;
-	item->next = out_context(w, item->next_handle, item->next_slot);
-	return item->next;
-}
-
-static bool out_superseded(const struct xi_worker *w, const struct xi_item *item)
-{
-	return xi_sad_superseded(w->config.sad, item->handle) ||
-	       (item->next_handle && xi_sad_superseded(w->config.sad, item->next_handle));
-}
-
-static bool out_is_framed(const struct xi_item *item)
-{
-	return item->flags & XI_META_FRAMED;
-}
-
-/* The first layer has decided, and taken the SAs' numbers. False: the item was consumed. */
-static bool out_resolve_framed(struct xi_worker *w, struct xi_item *item)
-{
-	if (item->handle && out_contexts(w, item))
-		return true;
-	xi_item_drop(w, item, item->handle ? XI_DROP_SA_GONE : XI_DROP_WORKER_META);
-	return false;
-}
-
-/* Finds the SAs' contexts. False: the item was consumed. */
-static bool out_resolve(struct xi_worker *w, struct xi_item *item)
-{
-	bool judged = false;
-
-	if (out_is_framed(item))
-		return out_resolve_framed(w, item);
-	if (!item->handle || out_superseded(w, item)) {
-		judged = true;
-		if (!out_judge(w, item))
-			return false;
-	}
-	if (out_contexts(w, item))
-		return true;
-	/* the flow's SA was deleted after XDP read the verdict */
-	if (!judged && !out_judge(w, item))
-		return false;
-	if (!judged && out_contexts(w, item))
-		return true;
-	xi_item_drop(w, item, XI_DROP_NO_SA);
-	return false;
-}
-
-/*
- * Contexts for the whole batch; a packet with the handles of the one before it has the same.
- * Returns how many items are left, in place.
- */
-static uint32_t out_resolve_all(struct xi_worker *w)
-{
-	struct xi_item *items = w->out, *last = NULL;
-	struct xi_batch_tally tally = { 0 };
-	uint32_t i, n = 0;
-
-	for (i = 0; i < w->nout; i++) {
-		struct xi_item *item = &items[i];
-
-		if (last && item->handle == last->handle &&
-		    item->next_handle == last->next_handle &&
-		    out_is_framed(item) == out_is_framed(last)) {
-			item->ctx = last->ctx;
-			item->next = last->next;
-		} else if (!out_resolve(w, item)) {
-			continue;
-		}
-		xi_batch_tally(&tally, item->ctx);
-		if (n != i)
-			items[n] = *item;
-		last = &items[n++];
-	}
-	xi_worker_count_n(w, XI_FAST_OUT, tally.fast);
-	xi_worker_count_n(w, XI_SLOW_OUT, tally.slow);
-	return n;
-}
 
 /* The SA whose packets are seen on the wire. */
 static const struct xi_sa_ctx *out_last(const struct xi_item *item)
@@ -391,7 +192,7 @@ static bool out_prepare(struct xi_worker *w, struct xi_item *item, const struct 
 {
 	enum xi_reason reason;
 
-	if (out_is_framed(item)) {
+	if (xi_item_is_framed(item)) {
 		reason = out_take_framed(item, run, &w->framed[i], &w->next_framed[i]);
 	} else {
 		if (!out_admit(w, item, run))
@@ -460,7 +261,7 @@ static void out_limits(const struct xi_worker *w, struct out_run *run, const str
 static uint32_t out_take_seqs(struct out_run *run, const struct xi_item *item, uint32_t n,
 			      enum xi_reason *why)
 {
-	if (out_is_framed(item)) {
+	if (xi_item_is_framed(item)) {
 		*why = XI_DROP_SA_EXPIRED;
 		if (item->next)
 			n = xi_sa_grant(item->next, n);
@@ -505,7 +306,7 @@ static uint32_t out_prepare_all(struct xi_worker *w, uint32_t n)
 	for (i = 0; i < n; i += run) {
 		for (run = 1; i + run < n && items[i + run].ctx == items[i].ctx &&
 			      items[i + run].next == items[i].next &&
-			      out_is_framed(&items[i + run]) == out_is_framed(&items[i]); run++)
+			      xi_item_is_framed(&items[i + run]) == xi_item_is_framed(&items[i]); run++)
 			;
 		ready += out_prepare_run(w, &items[i], run, ready);
 	}
@@ -603,7 +404,7 @@ static void out_send_pieces(struct xi_worker *w)
 
 void xi_batch_out(struct xi_worker *w)
 {
-	out_send(w, out_resolve_all(w));
+	out_send(w, xi_batch_resolve(w));
 	if (w->npieces)
 		out_send_pieces(w);
 	w->nout = 0;

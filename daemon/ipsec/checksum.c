@@ -29,7 +29,7 @@ void xi_ip4_finish(uint8_t *ip, uint16_t len)
 {
 	xi_put16(ip + 2, len);
 	xi_put16(ip + 10, 0);
-	xi_put16(ip + 10, xi_sum_finish(xi_sum_add(0, ip, (ip[0] & 0xfU) * 4)));
+	xi_put16(ip + 10, xi_ip4_checksum(ip));
 }
 
 /* Where a protocol keeps its checksum; 0: it has none of this kind. */

@@ -12,6 +12,12 @@ uint64_t xi_sum_add(uint64_t sum, const uint8_t *p, uint32_t len);
 /* Folded and complemented: as it goes into a header, in host byte order. */
 uint16_t xi_sum_finish(uint64_t sum);
 
+/* Of an IPv4 header: its checksum if that field is 0 now, else 0 if it is right. */
+static inline uint16_t xi_ip4_checksum(const uint8_t *ip)
+{
+	return xi_sum_finish(xi_sum_add(0, ip, (ip[0] & 0xfU) * 4));
+}
+
 /* Is the checksum of an IPv4 header right? Its length has been checked. */
 static inline bool xi_ip4_sound(const uint8_t *ip)
 {
@@ -19,7 +25,7 @@ static inline bool xi_ip4_sound(const uint8_t *ip)
 	uint32_t rest;
 
 	if ((ip[0] & 0xf) != 5)
-		return !xi_sum_finish(xi_sum_add(0, ip, (ip[0] & 0xfU) * 4));
+		return !xi_ip4_checksum(ip);
 	memcpy(w, ip, sizeof(w));
 	memcpy(&rest, ip + sizeof(w), sizeof(rest));
 	sum = (uint32_t)w[0] + (w[0] >> 32) + (uint32_t)w[1] + (w[1] >> 32) + rest;

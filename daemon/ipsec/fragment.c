@@ -6,20 +6,10 @@
 #include <netinet/in.h>
 
 #include "ipsec/bytes.h"
+#include "ipsec/checksum.h"
 #include "ipsec/tunnel.h"
 
 #define FRAGMENT_UNIT 8U
-
-uint16_t xi_ipv4_checksum(const uint8_t *ip)
-{
-	uint32_t sum = 0;
-
-	for (unsigned int i = 0; i < (ip[0] & 0xfU) * 4; i += 2)
-		sum += xi_get16(ip + i);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum += sum >> 16;
-	return (uint16_t)~sum;
-}
 
 /* Smallest header of an upper layer; nothing is asked of those not known. */
 static uint32_t upper_len(uint8_t proto)
@@ -216,7 +206,7 @@ static void write_v4(const struct xi_fragments *plan, uint8_t *to, uint32_t star
 	xi_put16(to + 2, (uint16_t)(hdr_len + len));
 	xi_put16(to + 6, more ? frag_off | IP_MF : frag_off);
 	xi_put16(to + 10, 0);
-	xi_put16(to + 10, xi_ipv4_checksum(to));
+	xi_put16(to + 10, xi_ip4_checksum(to));
 }
 
 static void write_v6(const struct xi_fragments *plan, uint8_t *to, uint32_t start, uint32_t len,

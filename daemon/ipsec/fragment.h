@@ -43,8 +43,6 @@ int xi_fragment_plan(struct xi_fragments *plan, const struct xi_pkt *pkt, uint32
 /* Writes piece i < n at to, outside of the packet. Its length, 0 when room is too small. */
 uint32_t xi_fragment_write(const struct xi_fragments *plan, uint32_t i, uint8_t *to, uint32_t room);
 
-/* RFC 1071 over an IPv4 header: its checksum if that field is 0 now, else 0 if it is right. */
-uint16_t xi_ipv4_checksum(const uint8_t *ip);
 /*
  * Bytes at p of an IPv6 header chain that begins with a header of type next: the rest of the
  * extension headers, and the upper-layer header (RFC 7112 section 2). -EBADMSG: longer than len, or

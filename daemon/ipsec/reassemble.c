@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "ipsec/bytes.h"
+#include "ipsec/checksum.h"
 #include "ipsec/fragment.h"
 #include "ipsec/partial.h"
 #include "ipsec/tunnel.h"
@@ -148,7 +149,7 @@ static void header_whole(uint8_t *ip, const struct xi_partial *p)
 	xi_put16(ip + 2, (uint16_t)(p->hdr_len + p->end));
 	xi_put16(ip + 6, 0);
 	xi_put16(ip + 10, 0);
-	xi_put16(ip + 10, xi_ipv4_checksum(ip));
+	xi_put16(ip + 10, xi_ip4_checksum(ip));
 }
 
 static void whole_set(struct xi_pkt *whole, uint32_t len)
@@ -208,7 +209,7 @@ static enum xi_reason parse_v4(struct fragment *f, const uint8_t *ip, uint32_t l
 {
 	uint16_t frag_off = xi_get16(ip + 6);
 
-	if (xi_ipv4_checksum(ip))
+	if (xi_ip4_checksum(ip))
 		return XI_DROP_FRAGMENT_BAD;
 	f->hdr_len = (ip[0] & 0xfU) * 4;
 	f->payload = ip + f->hdr_len;

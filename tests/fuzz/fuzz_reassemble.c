@@ -8,6 +8,7 @@
 #include "fuzz.h"
 
 #include "ipsec/bytes.h"
+#include "ipsec/checksum.h"
 #include "ipsec/fragment.h"
 #include "ipsec/reassemble.h"
 #include "ipsec/tunnel.h"
@@ -129,7 +130,7 @@ static struct xi_pkt spec_packet(const uint8_t *s)
 		pkt.data[9] = IPPROTO_ESP;
 		xi_put16(pkt.data + 4, (uint16_t)id);
 		xi_put16(pkt.data + 6, (uint16_t)(start / 8 | (more ? IP_MF : 0)));
-		xi_put16(pkt.data + 10, xi_ipv4_checksum(pkt.data));
+		xi_put16(pkt.data + 10, xi_ip4_checksum(pkt.data));
 	}
 	for (uint32_t i = 0; i < len; i++)
 		pkt.data[hdr + i] = payload_byte(id, start + i);
@@ -163,7 +164,7 @@ static void mend_checksum(struct xi_pkt *pkt)
 	if (pkt->len < 60 || pkt->data[0] >> 4 != 4)
 		return;
 	xi_put16(pkt->data + 10, 0);
-	xi_put16(pkt->data + 10, xi_ipv4_checksum(pkt->data));
+	xi_put16(pkt->data + 10, xi_ip4_checksum(pkt->data));
 }
 
 /* The second byte of each: whole in the place of the fragment, checksum mended, parts, time. */

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "ipsec/bytes.h"
+#include "ipsec/checksum.h"
 #include "ipsec/fragment.h"
 
 struct frag_bed frag_bed;
@@ -100,7 +101,7 @@ uint32_t frag_spec_v4(uint8_t *p, const struct frag_spec *s)
 	if (s->proto)
 		p[9] = s->proto;
 	p[15] = s->host;
-	xi_put16(p + 10, xi_ipv4_checksum(p));
+	xi_put16(p + 10, xi_ip4_checksum(p));
 	for (uint32_t i = 0; i < s->len; i++)
 		p[20 + i] = payload_byte(s->start + i, s->salt);
 	return 20 + s->len;

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "ipsec/bytes.h"
+#include "ipsec/checksum.h"
 #include "ipsec/fragment.h"
 #include "vectors.h"
 
@@ -33,7 +34,7 @@ static struct xi_pkt ipv4(uint32_t len, uint16_t frag_off)
 	memcpy(whole, hdr, sizeof(hdr));
 	xi_put16(whole + 2, (uint16_t)len);
 	xi_put16(whole + 6, frag_off);
-	xi_put16(whole + 10, xi_ipv4_checksum(whole));
+	xi_put16(whole + 10, xi_ip4_checksum(whole));
 	return pkt_of(len);
 }
 

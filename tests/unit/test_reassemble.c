@@ -10,6 +10,7 @@
 
 #include "frag_bed.h"
 #include "ipsec/bytes.h"
+#include "ipsec/checksum.h"
 #include "ipsec/fragment.h"
 #include "vectors.h"
 
@@ -120,7 +121,7 @@ static struct xi_pkt random_packet(uint32_t payload, bool v6)
 	xi_put16(original + (v6 ? 4 : 2), (uint16_t)(v6 ? payload : payload + hdr));
 	if (!v6) {
 		xi_put16(original + 4, (uint16_t)rand());
-		xi_put16(original + 10, xi_ipv4_checksum(original));
+		xi_put16(original + 10, xi_ip4_checksum(original));
 	}
 	return (struct xi_pkt){.data = original, .len = hdr + payload};
 }

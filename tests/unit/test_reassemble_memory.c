@@ -10,6 +10,7 @@
 
 #include "frag_bed.h"
 #include "ipsec/bytes.h"
+#include "ipsec/checksum.h"
 #include "ipsec/fragment.h"
 
 #define N(a) (sizeof(a) / sizeof((a)[0]))
@@ -67,7 +68,7 @@ static enum xi_reason add_first_with_options(uint32_t len)
 	p[0] = 0x4f;
 	xi_put16(p + 2, (uint16_t)(60 + len));
 	xi_put16(p + 10, 0);
-	xi_put16(p + 10, xi_ipv4_checksum(p));
+	xi_put16(p + 10, xi_ip4_checksum(p));
 	return frag_add_bytes(p, 60 + len);
 }
 
