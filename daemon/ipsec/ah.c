@@ -11,6 +11,7 @@
 #include "ipsec/ext.h"
 #include "ipsec/job.h"
 #include "ipsec/seq.h"
+#include "ipsec/strip.h"
 #include "ipsec/tunnel.h"
 
 #define IP_MAX 65535
@@ -111,16 +112,6 @@ static bool grow(const struct xi_sa_ctx *ctx, struct xi_pkt *pkt, uint32_t len)
 	return true;
 }
 
-/* The IP header of a packet that has got another length, and another protocol at nh. */
-static void ip_changed(uint8_t *ip, uint32_t len, uint32_t nh, uint8_t proto)
-{
-	ip[nh] = proto;
-	if (ip[0] >> 4 == 6)
-		xi_put16(ip + 4, (uint16_t)(len - sizeof(struct ip6_hdr)));
-	else
-		xi_ip4_finish(ip, (uint16_t)len);
-}
-
 /*
  * The sequence number is given out once, so it is the unique IV that AES-GMAC needs. Padding is
  * zero, where a sender may put what he likes (section 2.6).
@@ -155,7 +146,7 @@ enum xi_reason xi_ah_frame(const struct xi_sa_ctx *ctx, uint64_t seq, struct xi_
 		return XI_DROP_TOO_BIG;
 	if (ctx->transport) {
 		memmove(pkt->data, ip, place.at);
-		ip_changed(pkt->data, pkt->len, place.nh, IPPROTO_AH);
+		xi_ip_changed(pkt->data, pkt->len, place.nh, IPPROTO_AH);
 	} else {
 		xi_tunnel_encap(ctx, pkt->data, ip, pkt->len, seq);
 	}
@@ -366,40 +357,6 @@ enum xi_reason xi_ah_in_prepare(const struct xi_sa_ctx *ctx, struct xi_pkt *pkt,
 	return cover_received(ctx, pkt, in, end, saved, job) ? XI_NONE : XI_DROP_WORKER_MALFORMED;
 }
 
-static void strip_transport(struct xi_pkt *pkt, const struct xi_esp_in *in, uint32_t len,
-			    uint8_t next_header)
-{
-	uint32_t front = in->payload_offset - in->header_len, total = in->header_len + len;
-
-	memmove(pkt->data + front, pkt->data, in->header_len);
-	pkt->tailroom += pkt->len - front - total;
-	pkt->headroom += front;
-	pkt->data += front;
-	pkt->len = total;
-	ip_changed(pkt->data, total, in->next_offset, next_header);
-}
-
-static enum xi_reason strip_tunnel(const struct xi_sa_ctx *ctx, struct xi_pkt *pkt,
-				   const struct xi_esp_in *in, uint32_t len, uint8_t next_header,
-				   enum xi_crypto_status *status)
-{
-	uint8_t *inner = pkt->data + in->payload_offset;
-	enum xi_reason why;
-	uint32_t inner_len;
-
-	*status = xi_tunnel_judge(ctx, inner, len, next_header, &inner_len);
-	if (*status)
-		return xi_tally_reject(ctx, XI_DROP_INNER);
-	why = xi_tunnel_decap(ctx, inner, in->outer_tos);
-	if (why)
-		return xi_tally_reject(ctx, why);
-	pkt->tailroom += pkt->len - in->payload_offset - inner_len;
-	pkt->headroom += in->payload_offset;
-	pkt->data = inner;
-	pkt->len = inner_len;
-	return XI_NONE;
-}
-
 enum xi_reason xi_ah_in_finish(const struct xi_sa_ctx *ctx, struct xi_pkt *pkt,
 			       const struct xi_aead_job *job, const struct xi_esp_in *in,
 			       struct xi_esp_tally *tally, enum xi_crypto_status *status)
@@ -412,7 +369,7 @@ enum xi_reason xi_ah_in_finish(const struct xi_sa_ctx *ctx, struct xi_pkt *pkt,
 		return (enum xi_reason)in->verdict;
 	xi_tally_count(tally, ctx, len);
 	if (!ctx->transport)
-		return strip_tunnel(ctx, pkt, in, len, next_header, status);
-	strip_transport(pkt, in, len, next_header);
+		return xi_strip_tunnel(ctx, pkt, in, len, next_header, status);
+	xi_strip_transport(pkt, in, len, next_header);
 	return XI_NONE;
 }

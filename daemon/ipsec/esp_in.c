@@ -10,6 +10,7 @@
 #include "ipsec/ext.h"
 #include "ipsec/job.h"
 #include "ipsec/seq.h"
+#include "ipsec/strip.h"
 #include "ipsec/tunnel.h"
 
 /*
@@ -121,49 +122,14 @@ static bool strip_trailer(const uint8_t *data, uint32_t *len, uint8_t *next_head
 }
 
 /*
- * Transport mode: the IP header comes up to the payload. Behind a NAT the checksums inside are
- * those of other addresses, and are made anew; the ICV has vouched for what they cover (RFC 3948
- * section 3.1.2). UDP that has none (IPv4) keeps none.
+ * Behind a NAT the checksums inside are those of other addresses, and are made anew; the ICV has
+ * vouched for what they cover (RFC 3948 section 3.1.2). UDP that has none (IPv4) keeps none.
  */
-static void strip_transport(const struct xi_sa_ctx *ctx, struct xi_pkt *pkt,
-			    const struct xi_esp_in *in, uint8_t *payload, uint32_t len,
-			    uint8_t next_header)
+static void renew_checksum(const struct xi_pkt *pkt, uint8_t *payload, uint32_t len,
+			   uint8_t next_header)
 {
-	uint32_t total = in->header_len + len, front = in->payload_offset - in->header_len;
-	uint8_t *ip = payload - in->header_len;
-
-	memmove(ip, pkt->data, in->header_len);
-	ip[in->next_offset] = next_header;
-	if (ctx->family == 6)
-		xi_put16(ip + 4, (uint16_t)(total - sizeof(struct ip6_hdr)));
-	else
-		xi_ip4_finish(ip, (uint16_t)total);
-	if (ctx->encap && !(next_header == IPPROTO_UDP && len >= 8 && !xi_get16(payload + 6)))
-		xi_l4_checksum(ip, payload, len, next_header);
-	pkt->tailroom += pkt->len - front - total;
-	pkt->headroom += front;
-	pkt->data = ip;
-	pkt->len = total;
-}
-
-static enum xi_reason strip_tunnel(const struct xi_sa_ctx *ctx, struct xi_pkt *pkt,
-				   const struct xi_esp_in *in, uint8_t *inner, uint32_t len,
-				   uint8_t next_header, enum xi_crypto_status *status)
-{
-	enum xi_reason why;
-	uint32_t inner_len;
-
-	*status = xi_tunnel_judge(ctx, inner, len, next_header, &inner_len);
-	if (*status)
-		return xi_tally_reject(ctx, XI_DROP_INNER);
-	why = xi_tunnel_decap(ctx, inner, in->outer_tos);
-	if (why)
-		return xi_tally_reject(ctx, why);
-	pkt->tailroom += pkt->len - in->payload_offset - inner_len;
-	pkt->headroom += in->payload_offset;
-	pkt->data = inner;
-	pkt->len = inner_len;
-	return XI_NONE;
+	if (next_header != IPPROTO_UDP || len < XI_UDP_LEN || xi_get16(payload + 6))
+		xi_l4_checksum(pkt->data, payload, len, next_header);
 }
 
 enum xi_reason xi_esp_in_finish(const struct xi_sa_ctx *ctx, struct xi_pkt *pkt,
@@ -186,7 +152,9 @@ enum xi_reason xi_esp_in_finish(const struct xi_sa_ctx *ctx, struct xi_pkt *pkt,
 	}
 	xi_tally_count(tally, ctx, len);
 	if (!ctx->transport)
-		return strip_tunnel(ctx, pkt, in, job->data, len, next_header, status);
-	strip_transport(ctx, pkt, in, job->data, len, next_header);
+		return xi_strip_tunnel(ctx, pkt, in, len, next_header, status);
+	xi_strip_transport(pkt, in, len, next_header);
+	if (ctx->encap)
+		renew_checksum(pkt, job->data, len, next_header);
 	return XI_NONE;
 }

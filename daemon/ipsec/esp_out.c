@@ -10,6 +10,7 @@
 #include "ipsec/checksum.h"
 #include "ipsec/ext.h"
 #include "ipsec/job.h"
+#include "ipsec/strip.h"
 #include "ipsec/tunnel.h"
 
 #define IP_MAX 65535
@@ -127,16 +128,6 @@ static enum xi_reason transport_place(const struct xi_sa_ctx *ctx, const struct 
 	return XI_NONE;
 }
 
-/* The IP header of a packet that has got another length and another protocol at nh. */
-static void ip_changed(uint8_t *ip, uint32_t len, uint32_t nh, uint8_t proto)
-{
-	ip[nh] = proto;
-	if (ip[0] >> 4 == 6)
-		xi_put16(ip + 4, (uint16_t)(len - sizeof(struct ip6_hdr)));
-	else
-		xi_ip4_finish(ip, (uint16_t)len);
-}
-
 static enum xi_reason frame_transport(const struct xi_sa_ctx *ctx, uint64_t seq, struct xi_pkt *pkt,
 				      struct xi_frame *frame)
 {
@@ -154,7 +145,7 @@ static enum xi_reason frame_transport(const struct xi_sa_ctx *ctx, uint64_t seq,
 	next_header = ip[nh];
 	write_trailer(ip + len, pad, next_header);
 	memmove(pkt->data, ip, at);
-	ip_changed(pkt->data, pkt->len, nh, ctx->encap ? IPPROTO_UDP : IPPROTO_ESP);
+	xi_ip_changed(pkt->data, pkt->len, nh, ctx->encap ? IPPROTO_UDP : IPPROTO_ESP);
 	frame->ip = pkt->data;
 	frame->len = pkt->len;
 	frame->offset = at + front - XI_ESP_HDR_LEN - ctx->iv_len;
