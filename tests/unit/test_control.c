@@ -243,6 +243,7 @@ static void fake_policy(struct fake *f)
 		.slot = 1,
 		.queues = 2,
 		.mtu = 1500,
+		.packet_max = XI_PACKET_ONE,
 		.mac = { 2, 0, 0, 0, 0, 0xaa },
 	};
 	f->tx = (struct xi_tx_status){
@@ -468,7 +469,7 @@ static void test_show_has_the_documented_shape(void **state)
 		"\"role\": \"cipher\","
 		"  \"mode\": \"native\", \"attach\": \"netlink\", \"ifindex\": 3, \"slot\": 1, "
 		"\"queues\": 2,"
-		"  \"mtu\": 1500, \"mac\": \"02:00:00:00:00:aa\"}]},"
+		"  \"mtu\": 1500, \"packet_max\": 3500, \"mac\": \"02:00:00:00:00:aa\"}]},"
 		" \"sas\": [{\"spi\": \"0x00001001\", \"src\": \"198.51.100.2\", \"dst\": "
 		"\"192.0.2.1\","
 		"  \"proto\": \"esp\", \"mode\": \"tunnel\", \"dir\": \"in\", \"handle\": "
@@ -579,6 +580,7 @@ static void test_cache_lists_sas_and_flows(void **state)
 #define WAN0                                                                                       \
 	"{\"name\": \"wan0\", \"role\": \"cipher\", \"mode\": \"native\", \"attach\": "              \
 	"\"netlink\", \"ifindex\": 3, \"slot\": 1, \"queues\": 2, \"mtu\": 1500, "                   \
+	"\"packet_max\": 3500, "                                                                   \
 	"\"mac\": \"02:00:00:00:00:aa\", "
 
 static void test_port_tells_how_packets_leave(void **state)
@@ -1291,35 +1293,35 @@ static void test_port_for_people(void **state)
 		xi_print_port,
 		"{\"ports\": ["
 		"{\"name\": \"wan0\", \"role\": \"cipher\", \"mode\": \"native\", \"attach\": "
-		"\"netlink\", \"queues\": 2, \"mtu\": 1500,"
+		"\"netlink\", \"queues\": 2, \"mtu\": 1500, \"packet_max\": 3500,"
 		" \"tx\": {\"configured\": \"auto\", \"path\": \"burst\", \"why\": \"the driver has "
 		"no zero-copy, and the probe passed\", \"zerocopy\": false, \"paused\": true,"
 		" \"burst_packets\": 1000, \"burst_lost\": 3, \"xsk_packets\": 12, \"pauses\": 1},"
 		" \"device\": {\"xdp_xmit\": 997, \"xdp_xmit_errors\": 3}},"
 		"{\"name\": \"lan0\", \"role\": \"plain\", \"mode\": \"skb\", \"attach\": "
-		"\"link\", \"queues\": 1, \"mtu\": 9000,"
+		"\"link\", \"queues\": 1, \"mtu\": 9000, \"packet_max\": 9600,"
 		" \"tx\": {\"configured\": \"xsk\", \"path\": \"xsk\", \"why\": \"\","
 		" \"zerocopy\": false, \"paused\": false,"
 		" \"burst_packets\": 0, \"burst_lost\": 0, \"xsk_packets\": 5, \"pauses\": 0},"
 		" \"device\": {\"xdp_xmit\": 4, \"xdp_xmit_errors\": null}},"
 		"{\"name\": \"lan1\", \"role\": \"plain\", \"mode\": \"native\", \"attach\": "
-		"\"none\", \"queues\": 1, \"mtu\": 1500,"
+		"\"none\", \"queues\": 1, \"mtu\": 1500, \"packet_max\": 3500,"
 		" \"tx\": {\"configured\": \"burst\", \"path\": \"xsk\", \"why\": \"as it is\","
 		" \"zerocopy\": true, \"paused\": false,"
 		" \"burst_packets\": 0, \"burst_lost\": 0, \"xsk_packets\": 0, \"pauses\": 0},"
 		" \"device\": null}]}",
-		"port: wan0, cipher, native, attach netlink, 2 queues, mtu 1500\n"
+		"port: wan0, cipher, native, attach netlink, 2 queues, mtu 1500, packets up to 3500\n"
 		"  transmit: burst, configured auto, paused: xsk sends for now\n"
 		"  why: the driver has no zero-copy, and the probe passed\n"
 		"  sent: 1000 by burst, 3 of them lost, 12 by xsk, 1 pause\n"
 		"  device: 997 xdp_xmit, 3 xdp_xmit_errors\n"
 		"\n"
-		"port: lan0, plain, skb, attach link, 1 queue, mtu 9000\n"
+		"port: lan0, plain, skb, attach link, 1 queue, mtu 9000, packets up to 9600\n"
 		"  transmit: xsk, copying, configured xsk\n"
 		"  sent: 0 by burst, 0 of them lost, 5 by xsk, 0 pauses\n"
 		"  device: 4 xdp_xmit\n"
 		"\n"
-		"port: lan1, plain, native, attach none, 1 queue, mtu 1500\n"
+		"port: lan1, plain, native, attach none, 1 queue, mtu 1500, packets up to 3500\n"
 		"  transmit: xsk, zero-copy, configured burst\n"
 		"  why: as it is\n"
 		"  sent: 0 by burst, 0 of them lost, 0 by xsk, 0 pauses\n");
