@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include <linux/if_ether.h>
 #include <netinet/ip.h>
 
 #include "ipsec/bytes.h"
@@ -38,6 +39,14 @@ static bool out_tell_bypass(struct xi_worker *w, const struct xi_spd_snapshot *s
 	return true;
 }
 
+/* The host's stack made the frame for xipsec0; the guard's come as they would have left a port. */
+static bool out_routed_here(const struct xi_worker *w, const struct xi_item *item)
+{
+	const uint8_t *source = item->pkt.data - ETH_HLEN + ETH_ALEN;
+
+	return !memcmp(source, w->config.host_mac, ETH_ALEN);
+}
+
 /*
  * Policy lets a packet go that came by xipsec0: the egress guard sent it here, as the first of its flow,
  * and it goes on to where it was bound for. Behind xipsec0 itself there is nothing but IPsec: what a
@@ -49,7 +58,9 @@ static void out_bypass_host(struct xi_worker *w, struct xi_item *item, const str
 	const struct xi_nexthop *nh = xi_emit_nexthop(w, flow->daddr, flow->family);
 	bool goes;
 
-	if (nh)
+	if (out_routed_here(w, item))
+		goes = false;
+	else if (nh)
 		goes = nh->kind == XI_NEXTHOP_PORT && item->pkt.len <= nh->mtu &&
 		       w->config.ports[nh->port]->config.role != XI_ROLE_HOST;
 	else
