@@ -73,7 +73,7 @@ const struct xi_sa_ctx *xi_batch_context(struct xi_worker *w, uint32_t handle, u
 	if (made)
 		return made;
 	rec = xi_sad_rec(w->config.sad, handle);
-	if (!rec || (rec->sa.life & XI_SA_LARVAL))
+	if (!rec || (rec->sa.life & XI_SA_LARVAL) || w->nslow == XI_SLOW)
 		return NULL;
 	made = &w->slow[w->nslow];
 	if (xi_sa_ctx_init(made, &rec->sa, &rec->key, rec->state, rec->words, rec->nwords))

@@ -19,6 +19,8 @@
 
 #define XI_BATCH 64
 #define XI_PIECES (4 * XI_BATCH)
+/* a packet needs two contexts; one more, when it is judged anew because the second SA has gone */
+#define XI_SLOW (3 * XI_BATCH)
 /* remembered answers of the inbound policy check: sets, a power of two, and answers in each */
 #define XI_ALLOWED 2048
 #define XI_ALLOWED_WAYS 2
@@ -101,7 +103,7 @@ struct xi_worker {
 	struct xi_item pieces[XI_PIECES]; /* of packets that were cut before ESP */
 	struct xi_reassembly *held_in, *held_out;
 	uint32_t fragment_id;        /* IPv6 identification of the next packet of ours that is cut */
-	struct xi_sa_ctx slow[2 * XI_BATCH]; /* contexts made for one packet */
+	struct xi_sa_ctx slow[XI_SLOW]; /* contexts made for one packet */
 	struct xi_allowed_set *allowed;
 
 	pthread_t thread;

@@ -168,7 +168,8 @@ static enum xi_reason in_judge(struct xi_worker *w, const struct xi_item *item, 
 
 /*
  * Did something come out of the SA that is for another of ours? Then it waits for the next round,
- * in which it is taken off as well. Two SAs are the most that policy can ask for.
+ * in which it is taken off as well. Two SAs are the most that policy can ask for. Only what is
+ * addressed to this host is (RFC 4301 section 5.2): the SAD also holds SAs that we send by.
  */
 static bool in_again(struct xi_worker *w, const struct xi_item *item)
 {
@@ -177,6 +178,8 @@ static bool in_again(struct xi_worker *w, const struct xi_item *item)
 
 	if (item->next || !xi_sa_id_likely(item->pkt.data) ||
 	    !xi_sa_id_parse(&id, item->pkt.data, item->pkt.len, false))
+		return false;
+	if (!xi_spd_is_local(xi_spd_snapshot(w->config.spd), id.daddr, id.family))
 		return false;
 	handle = xi_sad_lookup(w->config.sad, &id);
 	if (!handle)

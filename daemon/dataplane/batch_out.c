@@ -313,6 +313,20 @@ static uint32_t out_prepare_all(struct xi_worker *w, uint32_t n)
 	return ready;
 }
 
+/* As inbound: what comes before it in the batch may have used the SA up. */
+static enum xi_reason out_seal_done(struct xi_worker *w, uint32_t i, struct xi_esp_tally *tally)
+{
+	const struct xi_sa_ctx *ctx = w->out[i].ctx;
+	enum xi_reason reason;
+
+	if (xi_sa_expired(ctx))
+		return XI_DROP_SA_EXPIRED;
+	reason = xi_out_finish(ctx, &w->framed[i], &w->saved[i], &w->jobs[i], tally);
+	if (ctx->limited)
+		xi_esp_tally_flush(tally);
+	return reason;
+}
+
 /*
  * Sends what is finished. Packets with another SA around them stay, in place, with their frames by
  * that SA. Returns how many these are.
@@ -325,7 +339,7 @@ static uint32_t out_finish_all(struct xi_worker *w, uint32_t n, struct xi_esp_ta
 	for (i = 0; i < n; i++) {
 		struct xi_item *item = &w->out[i];
 
-		reason = xi_out_finish(item->ctx, &w->framed[i], &w->saved[i], &w->jobs[i], tally);
+		reason = out_seal_done(w, i, tally);
 		if (reason != XI_NONE) {
 			xi_item_drop(w, item, reason);
 		} else if (!item->next) {

@@ -68,6 +68,15 @@ host_leak
 tap_check "the host's own packets, routed past xipsec0, go to the workers instead" test "$(reason gw1 to_xipsec0)" -ge 5
 tap_check "and no further without an SA" test "$(reason gw1 no_sa)" -ge 25
 
+# a rule that FIB look-ups by address alone do not see: a route to xipsec0 means IPsec or nothing
+net_in gw1 ip route add default dev xipsec0 table 100
+net_in gw1 ip rule add from 10.1.1.77 lookup 100
+tap_check "policies flushed" gwctl gw1 xipsec xfrm policy flush
+discarded=$(reason gw1 worker_discard)
+net_in gw1 ping -q -c 20 -i 0.005 -W 1 -I 10.1.1.77 10.1.2.2 > /dev/null
+tap_check "what a route led to xipsec0 is dropped when no policy protects it" \
+	test "$(reason gw1 worker_discard)" -ge $((discarded + 20))
+
 capture_stop wan br
 capture_stop h1 lan0
 tap_is "packets in clear on the wire, over the whole run" "$(clear_on_wire)" 0

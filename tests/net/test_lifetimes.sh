@@ -147,8 +147,9 @@ exhausted() {
 for n in 6 7; do
 	name="32-bit numbers"
 	[ $n = 6 ] || name="64-bit numbers"
+	tap_check "$name: that they come to their end is told" wait_for 3 expired_is gw1 0x110$n 0
 	tap_check "$name: of six packets three are dropped" exhausted $n
-	tap_check "$name: that they come to their end was told, and that they are at it" wait_for 5 expired_is gw1 0x110$n 01
+	tap_check "$name: and that they are at it" wait_for 5 expired_is gw1 0x110$n 01
 	tap_check "$name: the other direction's SA goes with it" wait_for 3 expired_is gw1 0x120$n 1
 done
 tap_check "drops were counted by their name" test "$(reason gw1 seq_exhausted)" -ge 1
@@ -162,6 +163,10 @@ tap_check "the receiver's limit alone: told" wait_for 3 expired_is gw2 0x3105 1
 tap_check "it drops the rest" wait_for 3 eval '[ $(($(reason gw2 sa_expired) + $(reason gw2 unknown_spi))) -ge 43 ]'
 tap_is "exactly as many came in" "$(grep -vc ready "$XI_TMP/udp.log")" 7
 kill "${xi_pids["bg udp"]}"
+# bytes, of packets that come together
+pair 5 limit byte-hard 600 | sed 's/0x1\([12]\)05/0x4\105/' | pair_load
+send_many
+tap_check "a limit of bytes, many packets at once: told" wait_for 3 expired_is gw1 0x4105 1
 
 send 8 3
 tap_is "SAs without limits hear of nothing" "$(expired gw1 0x1108)$(expired gw2 0x1108)$(expired gw1 0x1208)$(expired gw2 0x1208)" ""
@@ -170,7 +175,7 @@ tap_is "in all that time the sender told nothing twice" \
 	"$(for n in 1 2 3 4 5 6 7; do expired gw1 0x110$n; echo -n " "; expired gw1 0x120$n; echo -n " "; done)" \
 	"01 1 01 1 01 1 01 1 1 1 01 1 01 1 "
 capture_stop wan br
-tap_is "exactly as many packets were on the wire as the limits allow" "$(on_wire 0x1101) $(on_wire 0x1102) $(on_wire 0x1105)" "6 10 4"
+tap_is "exactly as many packets were on the wire as the limits allow" "$(on_wire 0x1101) $(on_wire 0x1102) $(on_wire 0x1105) $(on_wire 0x4105)" "6 10 4 10"
 tap_is "and as there were numbers" "$(on_wire 0x1106) $(on_wire 0x1107)" "3 3"
 for n in 6 7; do
 	tap_is "no number twice, SPI 0x110$n" "$(pcap_list "$XI_TMP/wan-br.pcap" esp | grep "spi=0x0000110$n" | grep -o 'seq=0x[0-9a-f]*' | xargs)" \

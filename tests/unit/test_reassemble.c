@@ -515,6 +515,27 @@ static void whole_may_take_the_place_of_the_fragment(void **state)
 	}
 }
 
+/* Less than the limits allow: a frame where a long buffer was hoped for. */
+static void packet_longer_than_its_room_is_dropped(void **state)
+{
+	for (unsigned int i = 0; i < 2; i++) {
+		uint8_t frame[1024], behind[256];
+		struct xi_pkt pkt = {.data = frame + 64, .headroom = 64, .tailroom = 10};
+		struct frag_spec s = FRAG_LAST(64, 436);
+
+		frag_v6 = i;
+		frag_add(FRAG_MORE(0, 64));
+		memset(frame, 0xa5, sizeof(frame));
+		memset(behind, 0xa5, sizeof(behind));
+		pkt.len = frag_v6 ? frag_spec_v6(pkt.data, &s) : frag_spec_v4(pkt.data, &s);
+		assert_int_equal(xi_reassembly_add(frag_bed.r, 0, &pkt, &pkt), XI_DROP_TOO_BIG);
+		assert_memory_equal(pkt.data + pkt.len + pkt.tailroom, behind, sizeof(behind));
+		assert_int_equal(xi_reassembly_in_use(frag_bed.r).bytes, 0);
+	}
+	assert_int_equal(frag_bed.counts[XI_DROP_TOO_BIG], 4);
+	frag_bed.counts[XI_DROP_TOO_BIG] = 0;
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, frag_setup, frag_teardown)
 
 int main(void)
@@ -539,6 +560,7 @@ int main(void)
 		cmocka_unit_test(atomic_fragments_are_whole_at_once),
 		TEST(no_fragment_is_whole_at_once),
 		TEST(whole_may_take_the_place_of_the_fragment),
+		TEST(packet_longer_than_its_room_is_dropped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
