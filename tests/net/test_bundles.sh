@@ -147,6 +147,8 @@ outcomes "without the tunnel SA, too" "$TEXT | esp 0x101 104 $k1 | $INNER" in_po
 # three are one more than policy can ask for
 outcomes "a third one around the others is not taken off" \
 	"$TEXT | esp 0x101 105 $k1 | $INNER | esp 0x111 105 $k2 | $OUTER | esp 0x111 106 $k2 | $OUTER" in_policy
+outcomes "inside, what gw2 itself sends by its own SA: not taken off" \
+	"$TEXT | esp 0x112 107 $(pair_key 0x112 160) | ip 192.0.2.2 192.0.2.1 | esp 0x111 107 $k2 | $OUTER" crypto_success in_policy
 
 # one SA of the pair is gone
 gone() {
