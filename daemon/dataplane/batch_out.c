@@ -61,7 +61,7 @@ static enum out_cut out_may_cut(const struct xi_worker *w, const struct xi_item 
 
 	if (item->pkt.data[0] >> 4 == 6)
 		return out_may_cut6(item);
-	if (ip->frag_off & htons(IP_DF))
+	if (ip->frag_off & htons(IP_DF) || (item->next && item->next->df_set))
 		return OUT_CUT_NEVER;
 	if (item->ctx->transport || item->next)
 		return OUT_CUT_AFTER;
@@ -84,6 +84,8 @@ static void out_mark_cut(struct xi_worker *w, const struct xi_item *item, uint32
 
 	if (!item->mtu || item->pkt.len + more <= item->mtu || ip[0] >> 4 != 4)
 		return;
+	if (!(uint16_t)w->fragment_id)
+		w->fragment_id++; /* a raw socket would give each piece an identification of its own */
 	xi_put16(ip + 4, (uint16_t)w->fragment_id++);
 	xi_put16(ip + 6, 0);
 	xi_ip4_finish(ip, (uint16_t)item->pkt.len);

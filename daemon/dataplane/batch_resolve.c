@@ -41,7 +41,8 @@ static void resolve_bypass_host(struct xi_worker *w, struct xi_item *item, const
 	bool goes;
 
 	if (nh)
-		goes = nh->kind == XI_NEXTHOP_PORT && item->pkt.len <= nh->mtu &&
+		goes = nh->kind == XI_NEXTHOP_PORT && w->by_port[nh->port] &&
+		       item->pkt.len <= nh->mtu &&
 		       w->config.ports[nh->port]->config.role != XI_ROLE_HOST;
 	else
 		goes = xi_emit_age(&item->pkt);

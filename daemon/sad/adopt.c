@@ -105,6 +105,7 @@ static int found_keep(struct xi_sad *sad, const struct found *f)
 	if (!node || !rec)
 		goto fail;
 	rec->sa = f->sa;
+	rec->sa.df = sad->df; /* the daemon's choice, not the SA's */
 	rec->key = f->key;
 	xi_rec_bind(sad, rec);
 	node->id = f->sa.id;

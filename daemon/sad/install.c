@@ -112,25 +112,19 @@ undo_put:
 	return err;
 }
 
-/* Is the sequence number all that makes nonces differ? Neither a random IV nor an HMAC cares. */
-static bool alg_counts_nonces(enum xi_alg alg)
-{
-	const struct xi_cipher_info *cipher = xi_cipher_info(alg);
-
-	return alg != XI_ALG_NONE && alg != XI_ALG_NULL && !(cipher && cipher->random_iv);
-}
-
 /*
  * Two SAs with one key and one sender would count the same numbers, which are AES-GCM's nonces. SAs
- * of a file draw their numbers from one reserve; what only comes in is the peer's care.
+ * of a file and of one algorithm draw their numbers from one reserve; what only comes in is the peer's care.
  */
 static int key_check(const struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_key *key,
 		     const char **why)
 {
 	const struct xi_sa_rec *other = xi_sender_find(sad, sa, key);
 
-	if (!other || !alg_counts_nonces(sa->alg) || sa->sa_dir == XI_SA_DIR_IN ||
-	    (sa->life & other->sa.life & XI_SA_FROM_FILE))
+	if (!other || !xi_alg_counts_nonces(sa->alg) || sa->sa_dir == XI_SA_DIR_IN)
+		return 0;
+	if ((sa->life & other->sa.life & XI_SA_FROM_FILE) && sa->alg == other->sa.alg &&
+	    sa->auth == other->sa.auth)
 		return 0;
 	*why = "another SA from this source address has the same key, so its cipher would use nonces twice; give each SA a key of its own";
 	return -EINVAL;

@@ -54,7 +54,7 @@ struct xi_replay_init {
 struct xi_sad_config {
 	const char *state_dir;       /* for sequence reserves of SAs from files; NULL: none are written */
 	bool (*carries)(const struct xi_sa *sa, const char **why); /* can the datapath do this one? */
-	enum xi_df df;               /* of every SA that comes from now on */
+	enum xi_df df;               /* of every SA, those adopted as well */
 };
 
 /* All functions: 0 or -errno. `why`, where there is one, is set on failure to a static text for the user. */

@@ -204,11 +204,12 @@ struct xi_sad_node *xi_peers_newest_exact(const struct xi_sad *sad, const uint8_
 					  enum xi_family family, uint32_t reqid);
 
 /* used_key.c */
+bool xi_alg_counts_nonces(enum xi_alg alg);
 void xi_key_digest(uint8_t out[XI_DIGEST_LEN], const char *domain, const struct xi_sa_key *key);
 void xi_used_key_note(struct xi_sad *sad, const struct xi_sa_key *key, uint64_t oseq);
 uint64_t xi_used_key_oseq(const struct xi_sad *sad, const struct xi_sa_key *key);
 void xi_used_keys_free(struct xi_sad *sad);
-/* A live SA with the same source address and key, whose sender counts the same numbers; NULL: none. */
+/* A live SA with the same source address and cipher key, whose sender counts the same nonces; NULL: none. */
 const struct xi_sa_rec *xi_sender_find(const struct xi_sad *sad, const struct xi_sa *sa,
 				       const struct xi_sa_key *key);
 void xi_sender_add(struct xi_sad *sad, struct xi_sad_node *node);

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crypto/algs.h"
+
 #define USED_KEYS_MAX 65536
 
 /*
@@ -34,12 +36,38 @@ void xi_key_digest(uint8_t out[XI_DIGEST_LEN], const char *domain, const struct 
 	EVP_MD_CTX_free(ctx);
 }
 
+/* Is the sequence number all that makes nonces differ? Neither a random IV nor an HMAC cares. */
+bool xi_alg_counts_nonces(enum xi_alg alg)
+{
+	const struct xi_cipher_info *cipher = xi_cipher_info(alg);
+
+	return alg != XI_ALG_NONE && alg != XI_ALG_NULL && !(cipher && cipher->random_iv);
+}
+
+/*
+ * Of what makes a key stream with a nonce: cipher key and salt. Whatever algorithm uses them, GCM's
+ * and CTR's are one, and GMAC's hash key is GCM's. Of other algorithms, the whole key.
+ */
+static void cipher_digest(uint8_t out[XI_DIGEST_LEN], const char *domain,
+			  const struct xi_sa_key *key)
+{
+	struct xi_sa_key cipher = {.alg = XI_ALG_NONE, .len = key->len - key->auth_len};
+
+	if (!xi_alg_counts_nonces(key->alg)) {
+		xi_key_digest(out, domain, key);
+		return;
+	}
+	memcpy(cipher.key, key->key, cipher.len);
+	xi_key_digest(out, domain, &cipher);
+	explicit_bzero(&cipher, sizeof(cipher));
+}
+
 static struct xi_used_key *used_find(const struct xi_sad *sad, const struct xi_sa_key *key,
 				     uint8_t *digest)
 {
 	struct xi_used_key *used;
 
-	xi_key_digest(digest, "xipsec used key", key);
+	cipher_digest(digest, "xipsec used key", key);
 	HASH_FIND(hh, sad->used, digest, XI_DIGEST_LEN, used);
 	return used;
 }
@@ -89,7 +117,7 @@ void xi_used_keys_free(struct xi_sad *sad)
 	}
 }
 
-/* The key of `senders`: SA key and source address, which together say who gives out numbers. */
+/* The key of `senders`: cipher key and source address, which together say who gives out numbers. */
 static void sender_digest(uint8_t out[XI_DIGEST_LEN], const struct xi_sa *sa,
 			  const struct xi_sa_key *key)
 {
@@ -98,7 +126,7 @@ static void sender_digest(uint8_t out[XI_DIGEST_LEN], const struct xi_sa *sa,
 
 	for (size_t i = 0; i < sizeof(sa->saddr); i++, p += 2)
 		snprintf(p, 3, "%02x", sa->saddr[i]);
-	xi_key_digest(out, domain, key);
+	cipher_digest(out, domain, key);
 }
 
 const struct xi_sa_rec *xi_sender_find(const struct xi_sad *sad, const struct xi_sa *sa,
@@ -109,6 +137,8 @@ const struct xi_sa_rec *xi_sender_find(const struct xi_sad *sad, const struct xi
 
 	sender_digest(digest, sa, key);
 	HASH_FIND(hh_sender, sad->senders, digest, XI_DIGEST_LEN, node);
+	while (node && !xi_alg_counts_nonces(node->rec->sa.alg))
+		node = node->same_sender;
 	return node ? node->rec : NULL;
 }
 

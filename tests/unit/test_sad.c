@@ -1103,7 +1103,7 @@ static void sas_have_the_hosts_df(void **state)
 	assert_int_equal(xi_sad_alloc_spi(f->sad, &larval, 0x9000, 0x9000, 60, &rec), 0);
 	larval.id = rec->sa.id;
 	assert_int_equal(update(f, &larval, NULL), 0);
-	assert_int_equal(xi_sad_find(f->sad, &before.id)->sa.df, XI_DF_COPY);
+	assert_int_equal(xi_sad_find(f->sad, &before.id)->sa.df, XI_DF_SET);
 	assert_int_equal(xi_sad_find(f->sad, &after.id)->sa.df, XI_DF_SET);
 	assert_int_equal(xi_sad_find(f->sad, &larval.id)->sa.df, XI_DF_SET);
 	assert_int_equal(mem_store_sa(f->m, xi_sad_find(f->sad, &after.id)->sa.sa_index)->sa.df,
@@ -1370,6 +1370,39 @@ static void second_sa_of_a_sender_with_the_same_key_is_refused(void **state)
 		assert_int_equal(xi_sad_add(f->sad, &ah, &ah_key, NULL, &why), 0);
 }
 
+/* RFC 4543 section 5.1: GMAC's hash key is GCM's; GCM's key stream is CTR's. SAs of files are no exception. */
+static void one_key_in_two_algorithms_is_refused(void **state)
+{
+	static const struct {
+		enum xi_alg alg;
+		enum xi_auth auth;
+		uint32_t icv_len;
+	} others[] = {
+		{ XI_ALG_AES_GMAC, XI_AUTH_NONE, 16 },
+		{ XI_ALG_AES_CTR, XI_AUTH_HMAC_SHA256, 16 },
+	};
+	struct fixture *f = *state;
+	struct xi_sa gcm = sa_no(1);
+	struct xi_sa_key key = sample_key(77);
+	const char *why = NULL;
+
+	assert_int_equal(xi_sad_add(f->sad, &gcm, &key, NULL, &why), 0);
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		struct xi_sa sa = sa_no(2 + (uint32_t)i);
+		struct xi_sa_key other = key;
+
+		sa.alg = other.alg = others[i].alg;
+		sa.auth = other.auth = others[i].auth;
+		sa.icv_len = others[i].icv_len;
+		if (other.auth) {
+			other.auth_len = 32;
+			memset(other.key + other.len, 5, other.auth_len);
+			other.len += other.auth_len;
+		}
+		assert_int_equal(xi_sad_add(f->sad, &sa, &other, NULL, &why), -EINVAL);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1377,6 +1410,7 @@ int main(void)
 		T(packets_find_their_sa),
 		T(second_add_is_eexist),
 		T(second_sa_of_a_sender_with_the_same_key_is_refused),
+		T(one_key_in_two_algorithms_is_refused),
 		T(absent_sa_is_esrch),
 		T(bad_sas_are_refused),
 		T(number_limit_follows_esn),

@@ -47,6 +47,7 @@ static int down_by_daemon(const struct cli *cli, const json_t *reply)
  */
 static int down_from_here(const struct cli *cli)
 {
+	bool pinned = !access(cli->pin_dir, F_OK);
 	int err;
 
 	if (xi_xfrm_probe(NULL) != -ECONNREFUSED) {
@@ -56,12 +57,12 @@ static int down_from_here(const struct cli *cli)
 		return CLI_FAILED;
 	}
 	log_init(0);
-	if (access(cli->pin_dir, F_OK))
+	if (!pinned)
 		log_warnx("%s: nothing is pinned here; where pin-dir is configured, give --pin-dir",
 			  cli->pin_dir);
 	err = xi_down(cli->pin_dir);
 	if (!err)
-		return CLI_OK;
+		return pinned ? CLI_OK : CLI_FAILED;
 	fprintf(stderr, "xipsec: down: %s: %s%s\n", cli->pin_dir, strerror(-err),
 		err == -EPERM || err == -EACCES ? ": run this as root" : "");
 	return CLI_FAILED;
@@ -73,7 +74,7 @@ int cli_down(const struct cli *cli, int argc, char **argv)
 	int err, status;
 
 	if (argc > 1) {
-		fputs("usage: xipsec down\n", stderr);
+		fputs("usage: xipsec [--run-dir DIR] [--pin-dir DIR] down\n", stderr);
 		return CLI_USAGE;
 	}
 	err = xi_control_call(cli->run_dir, "down", &reply);
