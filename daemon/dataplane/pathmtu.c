@@ -30,6 +30,7 @@
 #define DIR_IN 1                 /* xi_sa.sa_dir */
 #define FLOOR_DEFAULT 552        /* Linux's min_pmtu: 512 and headers */
 #define FLOOR_LEAST 68           /* RFC 1191 section 3 */
+#define FLOOR_UNSURE 1280        /* by quotes without an SPI: addresses and ports can be guessed */
 #define AGE_DEFAULT 600          /* RFC 1191 section 6.3 */
 
 struct listener {
@@ -97,6 +98,8 @@ unsigned int xi_pathmtu_apply(const struct xi_sad *sad, const struct xi_quote *q
 
 	if (quote->family == XI_IPV4 && mtu < rules->floor)
 		mtu = rules->floor;
+	if (!quote->has_spi && mtu < FLOOR_UNSURE)
+		mtu = FLOOR_UNSURE;
 	if (mtu >= quote->len)
 		return 0;
 	if (quote->has_spi) {

@@ -226,6 +226,11 @@ static void encapsulated(void **state)
 	assert_int_equal(xi_path_mtu(s, 1500, NOW), 1300);
 	assert_int_equal(xi_path_mtu(t, 1500, NOW), 1300);
 	assert_int_equal(xi_path_mtu(o, 1500, NOW), 1500);
+
+	/* which anybody can guess: not below what every path of today carries */
+	q.mtu = 600;
+	assert_int_equal(apply(f, &q), 2);
+	assert_int_equal(xi_path_mtu(s, 1500, NOW), 1280);
 }
 
 /* A key manager's update keeps it; a new SA starts anew. */
