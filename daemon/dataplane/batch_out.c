@@ -139,12 +139,22 @@ static bool out_too_long(struct xi_worker *w, struct xi_item *item, const struct
 	return false;
 }
 
-/* What a router does to each packet that it forwards. */
-static enum xi_reason out_hop(struct xi_pkt *pkt)
+/*
+ * What a router does to each packet that it forwards. False: the item was consumed. One that has no hop
+ * left is the host's, whose stack forwards none such either, but tells the sender (RFC 1812 section
+ * 5.3.1).
+ */
+static bool out_hop(struct xi_worker *w, struct xi_item *item)
 {
-	if (!xi_emit_sound(pkt))
-		return XI_DROP_WORKER_MALFORMED;
-	return xi_emit_age(pkt) ? XI_NONE : XI_DROP_TTL;
+	if (!xi_emit_sound(&item->pkt)) {
+		xi_item_drop(w, item, XI_DROP_WORKER_MALFORMED);
+		return false;
+	}
+	if (xi_emit_age(&item->pkt))
+		return true;
+	item->ctx = item->next = NULL;
+	xi_emit_host(w, item, XI_CRYPTO_NOT_DONE);
+	return false;
 }
 
 /* What happens to a packet before it is framed. False: the item was consumed. */
@@ -152,14 +162,9 @@ static bool out_admit(struct xi_worker *w, struct xi_item *item, const struct ou
 {
 	if (item->ctx->transport && !xi_batch_whole(w, item))
 		return false;
-	if (w->config.ports[item->port]->config.role == XI_ROLE_PLAIN && !item->piece) {
-		enum xi_reason reason = out_hop(&item->pkt);
-
-		if (reason != XI_NONE) {
-			xi_item_drop(w, item, reason);
-			return false;
-		}
-	}
+	if (w->config.ports[item->port]->config.role == XI_ROLE_PLAIN && !item->piece &&
+	    !out_hop(w, item))
+		return false;
 	item->mtu = 0;
 	return item->pkt.len <= run->limit || out_too_long(w, item, run);
 }

@@ -75,7 +75,6 @@
 	X(107, DROP_SEQ_EXHAUSTED, "seq_exhausted", DROP, "sequence numbers of the SA are used up") \
 	X(108, DROP_SEQ_RESERVE, "seq_reserve", DROP, "no reserved sequence number left; the reserve on disk is being extended") \
 	X(109, DROP_TOO_BIG, "too_big", DROP, "packet does not fit the outgoing device or the frame once encapsulated") \
-	X(110, DROP_TTL, "ttl", DROP, "TTL or hop limit used up") \
 	X(111, DROP_NO_NEXTHOP, "no_nexthop", DROP, "no route, and the host would not take it") \
 	X(112, DROP_TX_FULL, "tx_full", DROP, "transmit ring full") \
 	X(113, DROP_HOST_FULL, "host_full", DROP, "the host's stack did not take the packet") \

@@ -38,6 +38,12 @@ tap_is "the host's own packets lose none where they start" "$(hops gw1 h2 lan0 6
 tap_is "nor where they end" "$(hops gw1 gw2 xipsec0 60 10.1.2.1 fd00:2::1)" "v4 60 v6 60"
 tap_is "the last hop is enough for what is for the host" "$(hops gw1 gw2 xipsec0 1 10.1.2.1 fd00:2::1)" "v4 1 v6 1"
 capture_stop wan br
+# who says so is the gateway in front of the tunnel; nothing of it is seen outside
+exceeded() {
+	net_in h1 ping -n -c 3 -i 0.05 -W 2 -t 1 "$1" | grep -c "^From $2 .*\(Time to live exceeded\|Hop limit\)"
+}
+tap_is "the sender hears that no hop was left" "$(exceeded 10.1.2.2 10.1.1.1)" 3
+tap_is "in IPv6 as well" "$(exceeded fd00:2::2 fd00:1::1)" 3
 tap_is "outside there is one TTL for all" \
 	"$(tcpdump -nvr "$XI_TMP/wan-br.pcap" 2> /dev/null | sed -nE 's/.*ttl ([0-9]+),.*/\1/p' | sort -u)" 64
 tap_done
