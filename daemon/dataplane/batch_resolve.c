@@ -2,6 +2,10 @@
 /* Outbound: which SAs a packet of a batch gets, or that policy wants something else of it. */
 #include "dataplane/batch.h"
 
+#include <string.h>
+
+#include <linux/if_ether.h>
+
 #include "sad/selector.h"
 
 #define CACHE_CALLS_PER_MS 16
@@ -29,6 +33,14 @@ static bool resolve_tell_bypass(struct xi_worker *w, const struct xi_spd_snapsho
 	return true;
 }
 
+/* The host's stack made the frame for xipsec0; the guard's come as they would have left a port. */
+static bool resolve_routed_here(const struct xi_worker *w, const struct xi_item *item)
+{
+	const uint8_t *source = item->pkt.data - ETH_HLEN + ETH_ALEN;
+
+	return !memcmp(source, w->config.host_mac, ETH_ALEN);
+}
+
 /*
  * Policy lets a packet go that came by xipsec0: the egress guard sent it here, as the first of its flow,
  * and it goes on to where it was bound for. Behind xipsec0 itself there is nothing but IPsec: what a
@@ -40,7 +52,9 @@ static void resolve_bypass_host(struct xi_worker *w, struct xi_item *item, const
 	const struct xi_nexthop *nh = xi_emit_nexthop(w, flow->daddr, flow->family);
 	bool goes;
 
-	if (nh)
+	if (resolve_routed_here(w, item))
+		goes = false;
+	else if (nh)
 		goes = nh->kind == XI_NEXTHOP_PORT && w->by_port[nh->port] &&
 		       item->pkt.len <= nh->mtu &&
 		       w->config.ports[nh->port]->config.role != XI_ROLE_HOST;
