@@ -68,7 +68,7 @@ struct xi_daemon {
 	struct xi_nexthops *nexthops;
 	struct xi_pathmtu *pathmtu;
 	struct xi_dummy *dummy;
-	struct xi_news_ring *news;
+	struct xi_mailbox *news;
 	struct event *on_news;
 	struct xi_news_desk desk;
 	struct xi_hostif hostif;
@@ -106,7 +106,7 @@ static void daemon_on_tick(evutil_socket_t fd, short what, void *arg)
 	unsigned int i;
 
 	xi_sad_tick(d->sad, time(NULL));
-	xi_news_renew(d->news);
+	xi_mailbox_renew(d->news);
 	for (i = 0; i < XI_MAX_WORKERS; i++)
 		if (d->workers[i])
 			xi_worker_report(d->workers[i]);
@@ -347,14 +347,14 @@ static void daemon_on_expired(void *arg, uint32_t sa_index)
 
 static int daemon_news(struct xi_daemon *d)
 {
-	int err = xi_news_create(&d->news, d->nworkers);
+	int err = xi_mailbox_create(&d->news, d->nworkers, sizeof(struct xi_news));
 
 	if (err)
 		return err;
 	d->desk = (struct xi_news_desk){
 		.mapping = daemon_on_mapping, .expire = daemon_on_expired, .arg = d,
 	};
-	d->on_news = event_new(d->base, xi_news_fd(d->news), EV_READ | EV_PERSIST, daemon_on_news,
+	d->on_news = event_new(d->base, xi_mailbox_fd(d->news), EV_READ | EV_PERSIST, daemon_on_news,
 			       d);
 	return d->on_news && !event_add(d->on_news, NULL) ? 0 : -ENOMEM;
 }
@@ -669,7 +669,7 @@ static void daemon_close(struct xi_daemon *d)
 	daemon_stop_workers(d);
 	if (d->on_news)
 		event_free(d->on_news);
-	xi_news_destroy(d->news);
+	xi_mailbox_destroy(d->news);
 	xi_pathmtu_destroy(d->pathmtu);
 	xi_dummy_destroy(d->dummy);
 	xi_nexthops_destroy(d->nexthops);

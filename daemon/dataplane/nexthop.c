@@ -17,7 +17,7 @@
 
 #include "dataplane/devices.h"
 #include "dataplane/fib.h"
-#include "dataplane/wants.h"
+#include "dataplane/mailbox.h"
 #include "log.h"
 
 #define HASH_NONFATAL_OOM 1
@@ -82,7 +82,7 @@ struct neigh {
 struct xi_nexthops {
 	_Atomic(struct hop *) *buckets;
 	uint64_t seed[2];
-	struct xi_wants *wants;
+	struct xi_mailbox *wants; /* struct xi_addr: what workers ask for */
 
 	struct xi_nexthop_config config;
 	struct xi_rtnl ask;
@@ -167,7 +167,10 @@ const struct xi_nexthop *xi_nexthop_find(const struct xi_nexthops *nh, const uin
 void xi_nexthop_want(struct xi_nexthops *nh, unsigned int worker, const uint8_t addr[16],
 		     enum xi_family family)
 {
-	xi_wants_push(nh->wants, worker, addr_hash(nh, addr) ^ family, addr, family);
+	struct xi_addr want = {.family = family};
+
+	memcpy(want.addr, addr, sizeof(want.addr));
+	xi_mailbox_push(nh->wants, worker, addr_hash(nh, addr) ^ family, &want);
 }
 
 unsigned int xi_nexthops_count(const struct xi_nexthops *nh)
@@ -436,9 +439,9 @@ static void nexthops_on_wants(evutil_socket_t fd, short what, void *arg)
 	struct xi_nexthops *nh = arg;
 	struct xi_addr addr;
 
-	xi_wants_ack(nh->wants);
+	xi_mailbox_ack(nh->wants);
 	for (int i = 0; i < NEXTHOP_SLICE; i++) {
-		if (!xi_wants_pop(nh->wants, &addr))
+		if (!xi_mailbox_pop(nh->wants, &addr))
 			return;
 		hop_add(nh, &addr);
 	}
@@ -592,7 +595,7 @@ static void nexthops_on_tick(evutil_socket_t fd, short what, void *arg)
 	int questions = NEXTHOP_SLICE;
 	struct hop *next;
 
-	xi_wants_renew(nh->wants);
+	xi_mailbox_renew(nh->wants);
 	if (nh->lost || nh->addrs_changed)
 		nexthops_on_notify(-1, 0, nh);
 	for (struct hop *hop = TAILQ_FIRST(&nh->hops); hop; hop = next) {
@@ -617,7 +620,7 @@ static int nexthops_open_events(struct xi_nexthops *nh)
 
 	nh->on_notify =
 		event_new(base, nh->notify.fd, EV_READ | EV_PERSIST, nexthops_on_notify, nh);
-	nh->on_wants = event_new(base, xi_wants_fd(nh->wants), EV_READ | EV_PERSIST,
+	nh->on_wants = event_new(base, xi_mailbox_fd(nh->wants), EV_READ | EV_PERSIST,
 				 nexthops_on_wants, nh);
 	nh->on_round = evtimer_new(base, nexthops_on_round, nh);
 	nh->on_tick = event_new(base, -1, EV_PERSIST, nexthops_on_tick, nh);
@@ -647,7 +650,7 @@ static int nexthops_open(struct xi_nexthops *nh)
 	nh->buckets = calloc(NEXTHOP_BUCKETS, sizeof(*nh->buckets));
 	if (!nh->buckets)
 		return -ENOMEM;
-	err = xi_wants_create(&nh->wants, nh->config.nworkers);
+	err = xi_mailbox_create(&nh->wants, nh->config.nworkers, sizeof(struct xi_addr));
 	if (!err)
 		err = xi_rtnl_open(&nh->ask);
 	if (!err)
@@ -701,7 +704,7 @@ void xi_nexthops_destroy(struct xi_nexthops *nh)
 	xi_devices_clear(&nh->devices);
 	xi_rtnl_close(&nh->ask);
 	xi_rtnl_close(&nh->notify);
-	xi_wants_destroy(nh->wants);
+	xi_mailbox_destroy(nh->wants);
 	free(nh->addrs);
 	free(nh->buckets);
 	free(nh);

@@ -34,7 +34,7 @@ struct xi_worker_config {
 	const struct xi_spd *spd;
 	struct xi_cache *cache;
 	struct xi_nexthops *nexthops;
-	struct xi_news_ring *news;   /* NULL: nobody listens */
+	struct xi_mailbox *news;   /* NULL: nobody listens */
 	bool fragment_after;         /* too long packets are cut after ESP, not before it */
 	uint32_t host_mtu;           /* of xipsec0 */
 	uint64_t *counts;            /* this worker's row of worker_stats */

@@ -22,14 +22,14 @@
 #define ROUNDS 20000
 #define BURST 200000U
 
-static void push(struct xi_news_ring *ring, unsigned int worker, enum xi_news_kind kind, uint32_t sa_index)
+static void push(struct xi_mailbox *ring, unsigned int worker, enum xi_news_kind kind, uint32_t sa_index)
 {
 	const struct xi_news news = { .kind = kind, .sa_index = sa_index };
 
 	xi_news_push(ring, worker, &news);
 }
 
-static void push_mapping(struct xi_news_ring *ring, uint32_t sa_index, const char *addr, uint16_t port)
+static void push_mapping(struct xi_mailbox *ring, uint32_t sa_index, const char *addr, uint16_t port)
 {
 	struct xi_news news = { .kind = XI_NEWS_MAPPING, .sa_index = sa_index, .port = port };
 
@@ -37,65 +37,65 @@ static void push_mapping(struct xi_news_ring *ring, uint32_t sa_index, const cha
 	xi_news_push(ring, 0, &news);
 }
 
-static bool readable(const struct xi_news_ring *ring, int ms)
+static bool readable(const struct xi_mailbox *ring, int ms)
 {
-	struct pollfd p = { .fd = xi_news_fd(ring), .events = POLLIN };
+	struct pollfd p = { .fd = xi_mailbox_fd(ring), .events = POLLIN };
 
 	return poll(&p, 1, ms) == 1;
 }
 
-static unsigned int drain(struct xi_news_ring *ring)
+static unsigned int drain(struct xi_mailbox *ring)
 {
 	struct xi_news news;
 	unsigned int n = 0;
 
-	while (xi_news_pop(ring, &news))
+	while (xi_mailbox_pop(ring, &news))
 		n++;
 	return n;
 }
 
 static void one_wake_up_serves_many(void **state)
 {
-	struct xi_news_ring *ring;
+	struct xi_mailbox *ring;
 	eventfd_t writes;
 
-	assert_int_equal(xi_news_create(&ring, WORKERS), 0);
+	assert_int_equal(xi_mailbox_create(&ring, WORKERS, sizeof(struct xi_news)), 0);
 	assert_false(readable(ring, 0));
 	for (uint32_t i = 1; i <= 30; i++)
 		push(ring, i % WORKERS, XI_NEWS_SOFT, i);
-	assert_int_equal(eventfd_read(xi_news_fd(ring), &writes), 0);
+	assert_int_equal(eventfd_read(xi_mailbox_fd(ring), &writes), 0);
 	assert_int_equal(writes, 1);
-	xi_news_ack(ring);
+	xi_mailbox_ack(ring);
 	assert_int_equal(drain(ring), 30);
 	assert_false(readable(ring, 0));
 	push(ring, 0, XI_NEWS_SOFT, 31);
 	assert_true(readable(ring, 0));
-	xi_news_destroy(ring);
+	xi_mailbox_destroy(ring);
 }
 
 static void all_of_it_arrives(void **state)
 {
-	struct xi_news_ring *ring;
+	struct xi_mailbox *ring;
 	struct xi_addr want = { .family = XI_IPV6 };
 	struct xi_news news;
 
 	sample_addr(want.addr, "2001:db8::7");
-	assert_int_equal(xi_news_create(&ring, 1), 0);
+	assert_int_equal(xi_mailbox_create(&ring, 1, sizeof(struct xi_news)), 0);
 	push_mapping(ring, 0x12345678, "2001:db8::7", 61234);
-	assert_true(xi_news_pop(ring, &news));
+	assert_true(xi_mailbox_pop(ring, &news));
 	assert_int_equal(news.kind, XI_NEWS_MAPPING);
 	assert_int_equal(news.sa_index, 0x12345678);
 	assert_memory_equal(&news.addr, &want, sizeof(want));
 	assert_int_equal(news.port, 61234);
-	assert_false(xi_news_pop(ring, &news));
-	xi_news_destroy(ring);
+	assert_false(xi_mailbox_pop(ring, &news));
+	xi_mailbox_destroy(ring);
 }
 
 static void repeats_wait_for_renewal(void **state)
 {
-	struct xi_news_ring *ring;
+	struct xi_mailbox *ring;
 
-	assert_int_equal(xi_news_create(&ring, 1), 0);
+	assert_int_equal(xi_mailbox_create(&ring, 1, sizeof(struct xi_news)), 0);
 	push(ring, 0, XI_NEWS_SOFT, 5);
 	push(ring, 0, XI_NEWS_SOFT, 5);
 	assert_int_equal(drain(ring), 1);
@@ -107,18 +107,18 @@ static void repeats_wait_for_renewal(void **state)
 	push_mapping(ring, 5, "192.0.2.2", 4501);
 	push_mapping(ring, 5, "192.0.2.3", 4501);
 	assert_int_equal(drain(ring), 4);
-	xi_news_renew(ring);
+	xi_mailbox_renew(ring);
 	push(ring, 0, XI_NEWS_SOFT, 5);
 	assert_int_equal(drain(ring), 1);
-	xi_news_destroy(ring);
+	xi_mailbox_destroy(ring);
 }
 
 static void full_ring_refuses_and_remembers_nothing(void **state)
 {
-	struct xi_news_ring *ring;
+	struct xi_mailbox *ring;
 	unsigned int held;
 
-	assert_int_equal(xi_news_create(&ring, 2), 0);
+	assert_int_equal(xi_mailbox_create(&ring, 2, sizeof(struct xi_news)), 0);
 	for (uint32_t i = 1; i <= 1000; i++)
 		push(ring, 0, XI_NEWS_SOFT, i);
 	push(ring, 1, XI_NEWS_SOFT, 1);
@@ -127,11 +127,11 @@ static void full_ring_refuses_and_remembers_nothing(void **state)
 	/* the last one was refused, so it is no repeat */
 	push(ring, 0, XI_NEWS_SOFT, 1000);
 	assert_int_equal(drain(ring), 1);
-	xi_news_destroy(ring);
+	xi_mailbox_destroy(ring);
 }
 
 struct worker {
-	struct xi_news_ring *ring;
+	struct xi_mailbox *ring;
 	unsigned int number;
 	atomic_uint served;
 };
@@ -153,11 +153,11 @@ static void no_wake_up_is_lost(void **state)
 {
 	struct worker workers[WORKERS] = { 0 };
 	pthread_t threads[WORKERS];
-	struct xi_news_ring *ring;
+	struct xi_mailbox *ring;
 	unsigned int total = 0;
 	struct xi_news news;
 
-	assert_int_equal(xi_news_create(&ring, WORKERS), 0);
+	assert_int_equal(xi_mailbox_create(&ring, WORKERS, sizeof(struct xi_news)), 0);
 	for (unsigned int i = 0; i < WORKERS; i++) {
 		workers[i].ring = ring;
 		workers[i].number = i;
@@ -165,8 +165,8 @@ static void no_wake_up_is_lost(void **state)
 	}
 	while (total < WORKERS * ROUNDS) {
 		assert_true(readable(ring, 10000));
-		xi_news_ack(ring);
-		while (xi_news_pop(ring, &news)) {
+		xi_mailbox_ack(ring);
+		while (xi_mailbox_pop(ring, &news)) {
 			struct worker *w = &workers[news.sa_index % WORKERS];
 
 			assert_int_equal(news.sa_index / WORKERS, atomic_load(&w->served) + 1);
@@ -176,7 +176,7 @@ static void no_wake_up_is_lost(void **state)
 	}
 	for (unsigned int i = 0; i < WORKERS; i++)
 		pthread_join(threads[i], NULL);
-	xi_news_destroy(ring);
+	xi_mailbox_destroy(ring);
 }
 
 /* As fast as it goes, each with an address that only its own index has: the ring overflows all the time. */
@@ -211,11 +211,11 @@ static void overflow_tears_and_reorders_nothing(void **state)
 	struct worker workers[WORKERS] = { 0 };
 	uint32_t last[WORKERS] = { 0 };
 	pthread_t threads[WORKERS];
-	struct xi_news_ring *ring;
+	struct xi_mailbox *ring;
 	unsigned int running;
 	struct xi_news news;
 
-	assert_int_equal(xi_news_create(&ring, WORKERS), 0);
+	assert_int_equal(xi_mailbox_create(&ring, WORKERS, sizeof(struct xi_news)), 0);
 	for (unsigned int i = 0; i < WORKERS; i++) {
 		workers[i].ring = ring;
 		workers[i].number = i;
@@ -225,7 +225,7 @@ static void overflow_tears_and_reorders_nothing(void **state)
 		running = 0;
 		for (unsigned int i = 0; i < WORKERS; i++)
 			running += !atomic_load(&workers[i].served);
-		while (xi_news_pop(ring, &news))
+		while (xi_mailbox_pop(ring, &news))
 			check_untorn(&news, last);
 		sched_yield();
 	} while (running);
@@ -233,7 +233,7 @@ static void overflow_tears_and_reorders_nothing(void **state)
 		pthread_join(threads[i], NULL);
 		assert_true(last[i] > 0);
 	}
-	xi_news_destroy(ring);
+	xi_mailbox_destroy(ring);
 }
 
 struct desk {
@@ -274,7 +274,7 @@ static void only_what_holds_is_acted_on(void **state)
 	struct xi_sa_key key = sample_key(1);
 	struct desk seen = { 0 };
 	const struct xi_news_desk desk = { on_mapping, on_expire, &seen };
-	struct xi_news_ring *ring;
+	struct xi_mailbox *ring;
 	struct xi_sad *sad;
 	uint8_t want[16];
 	const char *why;
@@ -285,7 +285,7 @@ static void only_what_holds_is_acted_on(void **state)
 	assert_int_equal(xi_sad_create(&sad, &config, &m->store), 0);
 	assert_int_equal(xi_sad_add(sad, &sa, &key, NULL, &why), 0);
 	index = xi_sad_find(sad, &sa.id)->sa.sa_index;
-	assert_int_equal(xi_news_create(&ring, 1), 0);
+	assert_int_equal(xi_mailbox_create(&ring, 1, sizeof(struct xi_news)), 0);
 
 	push_mapping(ring, index, "192.0.2.2", 4500);
 	push_mapping(ring, index, "2001:db8::2", 4500);
@@ -308,7 +308,7 @@ static void only_what_holds_is_acted_on(void **state)
 	assert_int_equal(seen.expiries, 2);
 	xi_sad_destroy(sad);
 	mem_store_free(m);
-	xi_news_destroy(ring);
+	xi_mailbox_destroy(ring);
 }
 
 static void a_round_is_bounded(void **state)
@@ -317,12 +317,12 @@ static void a_round_is_bounded(void **state)
 	struct mem_store *m = mem_store_new(8, 2);
 	struct desk seen = { 0 };
 	const struct xi_news_desk desk = { on_mapping, on_expire, &seen };
-	struct xi_news_ring *ring;
+	struct xi_mailbox *ring;
 	unsigned int rounds = 1;
 	struct xi_sad *sad;
 
 	assert_int_equal(xi_sad_create(&sad, &config, &m->store), 0);
-	assert_int_equal(xi_news_create(&ring, 1), 0);
+	assert_int_equal(xi_mailbox_create(&ring, 1, sizeof(struct xi_news)), 0);
 	for (uint32_t i = 1; i <= 256; i++)
 		push(ring, 0, XI_NEWS_SOFT, i);
 	while (xi_news_read(ring, sad, &desk))
@@ -331,7 +331,7 @@ static void a_round_is_bounded(void **state)
 	assert_int_equal(drain(ring), 0);
 	xi_sad_destroy(sad);
 	mem_store_free(m);
-	xi_news_destroy(ring);
+	xi_mailbox_destroy(ring);
 }
 
 int main(void)
