@@ -139,21 +139,18 @@ bool xi_batch_arrived(struct xi_worker *w, struct xi_item *item)
 	return item->handle;
 }
 
-/* Piece i of a plan, in a frame of its own. False: no frame is free. */
-static bool piece_make(struct xi_worker *w, const struct xi_fragments *plan, uint32_t i,
+/* Piece i of a plan, in a frame of its own; the caller has seen to it that there are so many. */
+static void piece_make(struct xi_worker *w, const struct xi_fragments *plan, uint32_t i,
 		       const struct xi_item *whole, struct xi_item *piece)
 {
 	uint32_t room = XI_FRAME_SIZE - HEADROOM;
 
-	if (!w->frames.nfree)
-		return false;
 	*piece = *whole;
 	piece->frame = xi_frame_get(&w->frames);
 	piece->pkt.data = w->frames.base + piece->frame + HEADROOM;
 	piece->pkt.headroom = HEADROOM;
 	piece->pkt.len = xi_fragment_write(plan, i, piece->pkt.data, room);
 	piece->pkt.tailroom = room - piece->pkt.len;
-	return true;
 }
 
 /* Why a packet was not cut; n: of the plan. With a plan only frames can be missing. */
@@ -180,9 +177,10 @@ void xi_batch_cut(struct xi_worker *w, struct xi_item *item, uint32_t limit)
 		xi_item_drop(w, item, cut_failed(n));
 		return;
 	}
-	for (i = 0; i < n; i++)
-		if (piece_make(w, &plan, (uint32_t)i, item, &w->pieces[w->npieces]))
-			w->pieces[w->npieces++].piece = true;
+	for (i = 0; i < n; i++) {
+		piece_make(w, &plan, (uint32_t)i, item, &w->pieces[w->npieces]);
+		w->pieces[w->npieces++].piece = true;
+	}
 	xi_worker_count(w, XI_FRAGMENTED);
 	xi_frame_put(&w->frames, item->frame);
 }
@@ -203,9 +201,10 @@ void xi_emit_cut(struct xi_worker *w, struct xi_item *item, uint32_t mtu,
 		return;
 	}
 	w->fragment_id++;
-	for (i = 0; i < n; i++)
-		if (piece_make(w, &plan, (uint32_t)i, item, &piece))
-			emit(w, &piece);
+	for (i = 0; i < n; i++) {
+		piece_make(w, &plan, (uint32_t)i, item, &piece);
+		emit(w, &piece);
+	}
 	xi_worker_count(w, XI_FRAGMENTED);
 	xi_frame_put(&w->frames, item->frame);
 }

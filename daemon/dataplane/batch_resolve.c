@@ -25,7 +25,7 @@ static bool resolve_may_call(struct xi_worker *w)
  * was not told.
  */
 static bool resolve_tell_bypass(struct xi_worker *w, const struct xi_spd_snapshot *snap,
-			    const struct xi_flow *flow)
+				const struct xi_flow *flow)
 {
 	if (!resolve_may_call(w))
 		return false;
@@ -47,7 +47,8 @@ static bool resolve_routed_here(const struct xi_worker *w, const struct xi_item 
  * route led here is dropped. As long as its next hop is not known the host's stack decides, and should
  * that have a route to xipsec0, the packet comes back, each time with less to live.
  */
-static void resolve_bypass_host(struct xi_worker *w, struct xi_item *item, const struct xi_flow *flow)
+static void resolve_bypass_host(struct xi_worker *w, struct xi_item *item,
+				const struct xi_flow *flow)
 {
 	const struct xi_nexthop *nh = xi_emit_nexthop(w, flow->daddr, flow->family);
 	bool goes;
@@ -71,7 +72,8 @@ static void resolve_bypass_host(struct xi_worker *w, struct xi_item *item, const
 }
 
 static void resolve_bypass(struct xi_worker *w, struct xi_item *item,
-		       const struct xi_spd_snapshot *snap, const struct xi_flow *flow, bool cached)
+			   const struct xi_spd_snapshot *snap, const struct xi_flow *flow,
+			   bool cached)
 {
 	bool told = cached && resolve_tell_bypass(w, snap, flow);
 
@@ -93,7 +95,6 @@ static void resolve_bypass(struct xi_worker *w, struct xi_item *item,
 static bool resolve_judge(struct xi_worker *w, struct xi_item *item)
 {
 	const struct xi_spd_snapshot *snap = xi_spd_snapshot(w->config.spd);
-	const struct xi_spd_policy *policy = NULL;
 	struct xi_flow_verdict verdict = { 0 };
 	struct xi_flow flow;
 
@@ -102,7 +103,7 @@ static bool resolve_judge(struct xi_worker *w, struct xi_item *item)
 		return false;
 	}
 	flow.dir = XI_OUT;
-	switch (xi_spd_judge_out(snap, w->config.sad, &flow, &verdict, &policy)) {
+	switch (xi_spd_judge_out(snap, w->config.sad, &flow, &verdict, NULL)) {
 	case XI_VERDICT_PROTECT:
 		item->handle = verdict.handle;
 		item->next_handle = verdict.next_handle;

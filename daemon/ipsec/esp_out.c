@@ -53,6 +53,20 @@ static inline void write_front(const struct xi_sa_ctx *ctx, uint64_t seq, uint8_
 	}
 }
 
+/* Of a packet that has its bounds, IP header and trailer. payload: offset of what is behind the IV. */
+static inline void frame_close(const struct xi_sa_ctx *ctx, uint64_t seq, const struct xi_pkt *pkt,
+			       uint32_t payload, uint32_t clear_len, struct xi_frame *frame)
+{
+	*frame = (struct xi_frame){
+		.ip = pkt->data,
+		.len = pkt->len,
+		.offset = payload - XI_ESP_HDR_LEN - ctx->iv_len,
+		.clear_len = clear_len,
+		.seq = seq,
+	};
+	write_front(ctx, seq, frame->ip + frame->offset, frame->len - frame->offset);
+}
+
 /* Moves the packet's bounds; false: no room, or too long for an IP packet, and nothing was moved. */
 static inline bool grow(const struct xi_sa_ctx *ctx, struct xi_pkt *pkt, uint32_t front,
 			uint32_t payload_end, uint32_t back)
@@ -99,12 +113,7 @@ static enum xi_reason frame_tunnel(const struct xi_sa_ctx *ctx, uint64_t seq, ui
 		memset(inner + inner_len, 0, tfc);
 	write_trailer(inner + inner_len + tfc, pad, version == 6 ? IPPROTO_IPV6 : IPPROTO_IPIP);
 	xi_tunnel_encap(ctx, pkt->data, inner, pkt->len, seq);
-	frame->ip = pkt->data;
-	frame->len = pkt->len;
-	frame->offset = front - XI_ESP_HDR_LEN - ctx->iv_len;
-	frame->clear_len = inner_len + tfc;
-	frame->seq = seq;
-	write_front(ctx, seq, frame->ip + frame->offset, frame->len - frame->offset);
+	frame_close(ctx, seq, pkt, front, inner_len + tfc, frame);
 	return XI_NONE;
 }
 
@@ -146,12 +155,7 @@ static enum xi_reason frame_transport(const struct xi_sa_ctx *ctx, uint64_t seq,
 	write_trailer(ip + len, pad, next_header);
 	memmove(pkt->data, ip, at);
 	xi_ip_changed(pkt->data, pkt->len, nh, ctx->encap ? IPPROTO_UDP : IPPROTO_ESP);
-	frame->ip = pkt->data;
-	frame->len = pkt->len;
-	frame->offset = at + front - XI_ESP_HDR_LEN - ctx->iv_len;
-	frame->clear_len = len - at;
-	frame->seq = seq;
-	write_front(ctx, seq, frame->ip + frame->offset, frame->len - frame->offset);
+	frame_close(ctx, seq, pkt, at + front, len - at, frame);
 	return XI_NONE;
 }
 
@@ -178,12 +182,7 @@ enum xi_reason xi_esp_frame_dummy(const struct xi_sa_ctx *ctx, uint64_t seq, uin
 	memset(payload + len, 0, tfc);
 	write_trailer(payload + len + tfc, pad, IPPROTO_NONE);
 	xi_tunnel_encap(ctx, pkt->data, like, pkt->len, seq);
-	frame->ip = pkt->data;
-	frame->len = pkt->len;
-	frame->offset = front - XI_ESP_HDR_LEN - ctx->iv_len;
-	frame->clear_len = len + tfc;
-	frame->seq = seq;
-	write_front(ctx, seq, frame->ip + frame->offset, frame->len - frame->offset);
+	frame_close(ctx, seq, pkt, front, len + tfc, frame);
 	return XI_NONE;
 }
 

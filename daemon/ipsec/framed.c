@@ -37,7 +37,7 @@ static enum xi_reason find_proto4(const uint8_t *ip, uint8_t proto, uint32_t *of
 
 	if (xi_get16(ip + 6) & (IP_MF | IP_OFFMASK))
 		return XI_DROP_WORKER_MALFORMED;
-	if (xi_sum_finish(xi_sum_add(0, ip, hdr_len)))
+	if (!xi_ip4_sound(ip))
 		return XI_DROP_WORKER_MALFORMED;
 	*offset = hdr_len;
 	return ip[9] == proto ? XI_NONE : XI_DROP_SA_MODE;

@@ -209,7 +209,7 @@ static enum xi_reason parse_v4(struct fragment *f, const uint8_t *ip, uint32_t l
 {
 	uint16_t frag_off = xi_get16(ip + 6);
 
-	if (xi_ip4_checksum(ip))
+	if (!xi_ip4_sound(ip))
 		return XI_DROP_FRAGMENT_BAD;
 	f->hdr_len = (ip[0] & 0xfU) * 4;
 	f->payload = ip + f->hdr_len;
