@@ -54,13 +54,13 @@ another_run_dir() {
 		wait_for 10 process_gone "$(daemon_pid gw1)" && clean
 }
 nothing_pinned() {
-	net_in gw1 "$XI_BUILD/xipsec" --run-dir "$XI_TMP/elsewhere" --pin-dir "$XI_BPFFS/none" down 2>&1 |
-		grep "nothing is pinned here"
+	if net_in gw1 "$XI_BUILD/xipsec" --run-dir "$XI_TMP/elsewhere" --pin-dir "$XI_BPFFS/none" down 2> "$XI_TMP/err"; then return 1; fi
+	grep "nothing is pinned here" "$XI_TMP/err"
 }
 tap_check "native mode" goes_down 'mode = native'
 tap_check "skb mode" goes_down 'mode = skb'
 tap_check "attached by links" goes_down 'attach = link'
 tap_check "a device that is no port any more" no_port_any_more
 tap_check "not of a daemon that runs elsewhere" another_run_dir
-tap_check "where nothing is pinned, it says so" nothing_pinned
+tap_check "where nothing is pinned, it says so and fails" nothing_pinned
 tap_done

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/netns.sh
 . tests/lib/sas.sh
 need_root
-need_tools tcpdump ip ping
+need_tools tcpdump ip ping jq python3
 
 net_up || tap_skip_all "cannot make network namespaces"
 for gw in gw1 gw2; do
@@ -44,6 +44,42 @@ exceeded() {
 }
 tap_is "the sender hears that no hop was left" "$(exceeded 10.1.2.2 10.1.1.1)" 3
 tap_is "in IPv6 as well" "$(exceeded fd00:2::2 fd00:1::1)" 3
+# frames N FLIP: UDP from h1 to h2 in frames of our own making, FLIP xor-ed into the header checksum
+frames() {
+	net_in h1 /usr/bin/python3 - "$@" "$(net_in gw1 ip -j link show lan0 | jq -r ".[0].address")" <<- 'END'
+		import socket, struct, sys
+		n, flip, mac = int(sys.argv[1]), int(sys.argv[2], 0), bytes.fromhex(sys.argv[3].replace(":", ""))
+		def header(check):
+		    return struct.pack("!BBHHHBBH4s4s", 0x45, 0, 28, 7, 0, 60, 17, check,
+		                       socket.inet_aton("10.1.1.2"), socket.inet_aton("10.1.2.2"))
+		total = sum(struct.unpack("!10H", header(0)))
+		total = (total & 0xffff) + (total >> 16)
+		frame = mac + bytes(6) + b"\x08\0" + header((~total & 0xffff) ^ flip) + struct.pack("!HHHH", 9, 9, 8, 0)
+		s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+		s.bind(("lan0", 0x800))
+		for i in range(n):
+		    s.send(frame)
+	END
+}
+malformed() {
+	gwctl gw1 xipsec stats -j | jq -r '.reasons.worker_malformed // 0'
+}
+spi_packets() {
+	gwctl gw1 xipsec show -j | jq '[.sas[] | select(.dir != "in") | .packets] | add'
+}
+before=$(spi_packets)
+frames 5 0
+# shellcheck disable=SC2317
+sound_ones_go() {
+	[ "$(spi_packets)" -ge $((before + 5)) ]
+}
+tap_check "frames with a right header checksum are forwarded" wait_for 10 sound_ones_go
+frames 5 0x1000
+# shellcheck disable=SC2317
+others_do_not() {
+	[ "$(malformed)" = 5 ]
+}
+tap_check "those with a wrong one are not, and are counted" wait_for 10 others_do_not
 tap_is "outside there is one TTL for all" \
 	"$(tcpdump -nvr "$XI_TMP/wan-br.pcap" 2> /dev/null | sed -nE 's/.*ttl ([0-9]+),.*/\1/p' | sort -u)" 64
 tap_done

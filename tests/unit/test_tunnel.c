@@ -4,12 +4,14 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <arpa/inet.h>
 #include <linux/xfrm.h>
 #include <cmocka.h>
 
 #include "esp_sa.h"
+#include "ipsec/checksum.h"
 #include "ipsec/tunnel.h"
 
 enum { NOT_ECT = 0, ECT1 = 1, ECT0 = 2, CE = 3, DROP = 4 };
@@ -321,9 +323,36 @@ static void sas_that_are_not_carried_are_refused(void **state)
 	assert_int_equal(init_with(0, no_change), -EOPNOTSUPP);
 }
 
+/* RFC 791 section 3.1, RFC 1071: of every length; against the checksum of the tests' own. */
+static void a_header_is_sound_or_not(void **state)
+{
+	uint8_t ip[60];
+
+	srand(7);
+	for (uint32_t round = 0; round < 2000; round++) {
+		uint32_t hlen = 20 + 4 * (round % 11);
+		uint16_t check;
+
+		for (uint32_t i = 0; i < hlen; i++)
+			ip[i] = (uint8_t)rand();
+		ip[0] = (uint8_t)(0x40 | hlen / 4);
+		ip[10] = ip[11] = 0;
+		check = test_checksum(ip, hlen);
+		ip[10] = (uint8_t)(check >> 8);
+		ip[11] = (uint8_t)check;
+		assert_true(xi_ip4_sound(ip));
+		for (uint32_t bit = 8; bit < hlen * 8; bit++) {
+			ip[bit / 8] ^= (uint8_t)(1 << bit % 8);
+			assert_false(xi_ip4_sound(ip));
+			ip[bit / 8] ^= (uint8_t)(1 << bit % 8);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_header_is_sound_or_not),
 		cmocka_unit_test(decapsulation_follows_rfc6040_figure4),
 		cmocka_unit_test(decapsulation_follows_the_sas_flags),
 		cmocka_unit_test(incremental_checksums_are_whole),
