@@ -6,21 +6,9 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh
-. tests/lib/netns.sh
-. tests/lib/peer.sh
-. tests/lib/uml.sh
 . tests/lib/uml_matrix.sh
-need_root
-need_tools ip ethtool jq
 
 matrix_up
-for esn in no-esn esn; do
-	for outer in 4 6; do
-		for inner in 4 6; do
-			matrix_group tunnel $outer $inner $esn plain < <(ah_rows)
-		done
-		matrix_group transport $outer $outer $esn plain < <(ah_rows)
-	done
-done
-tap_check "the daemon stops cleanly" stop_daemon gw1
-tap_done
+matrix_sweep tunnel plain ah_rows
+matrix_sweep transport plain ah_rows
+matrix_down

@@ -8,12 +8,8 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh
-. tests/lib/netns.sh
-. tests/lib/peer.sh
 . tests/lib/sas.sh
-. tests/lib/uml.sh
 . tests/lib/uml_matrix.sh
-need_root
 need_tools ip ethtool jq ping
 
 matrix_up

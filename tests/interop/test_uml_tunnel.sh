@@ -6,20 +6,8 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh
-. tests/lib/netns.sh
-. tests/lib/peer.sh
-. tests/lib/uml.sh
 . tests/lib/uml_matrix.sh
-need_root
-need_tools ip ethtool jq
 
 matrix_up
-for esn in no-esn esn; do
-	for outer in 4 6; do
-		for inner in 4 6; do
-			matrix_group tunnel $outer $inner $esn plain < <(esp_rows)
-		done
-	done
-done
-tap_check "the daemon stops cleanly" stop_daemon gw1
-tap_done
+matrix_sweep tunnel plain esp_rows
+matrix_down

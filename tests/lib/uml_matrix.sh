@@ -10,7 +10,7 @@
 # Tunnels carry 10.1.1.2 <-> 10.1.2.N (IPv6: fd00:1::2 <-> fd00:2::N). In transport mode and in bundles gw1 itself is the
 # host: 10.8.1.1 <-> 10.8.2.N (fd08:1::1 <-> fd08:2::N).
 #
-# Source tests/lib/uml.sh and tests/lib/peer.sh first.
+# Source tests/lib/tap.sh first.
 #
 #   matrix_up                               topology, kernel, daemon; skips the file or ends it when that cannot be
 #   esp_rows, ah_rows, bundle_rows O I      a row a line: SET|NAME|PROTOCOL WORDS[|PROTOCOL WORDS]; the second SA of a bundle
@@ -18,9 +18,17 @@
 #   matrix_group MODE OUTER INNER ESN ENCAP rows on stdin. MODE: tunnel, transport, bundle; OUTER, INNER: 4 or 6; ESN: esn or
 #                                           no-esn; ENCAP: udp or plain. One result a row: passed when each echo of each
 #                                           size was answered, whoever asked, and each SA counted each packet at both ends
+#   matrix_sweep MODE ENCAP ROWS            matrix_group for all families, with and without ESN; ROWS: esp_rows ...
+#   matrix_down                             the end of the file
 #   matrix_carries SET                      is it in XI_MATRIX?
 #
 # XI_MATRIX: the sets of rows, modes and encap (in UDP) that are run; all of them unless told otherwise.
+
+. tests/lib/netns.sh
+. tests/lib/peer.sh
+. tests/lib/uml.sh
+need_root
+need_tools ip ethtool jq
 
 MATRIX_ALL="gcm gcm-short cbc ccm chacha gmac ctr null cmac tunnel transport encap ah bundle ah-atomic"
 XI_MATRIX=${XI_MATRIX:-$MATRIX_ALL}
@@ -459,4 +467,21 @@ matrix_group() {
 	matrix_errors=$errors
 	tap_is "${mx[name]}: no error in the kernel" "$errors" "$errors_before"
 	tap_check "${mx[name]}: no drop in xipsec" gw_dropped_none "$drops_before"
+}
+
+matrix_sweep() {
+	local esn outer inner
+	for esn in no-esn esn; do
+		for outer in 4 6; do
+			for inner in 4 6; do
+				[ "$1" != transport ] || [ $outer = $inner ] || continue
+				matrix_group "$1" $outer $inner $esn "$2" < <("$3" $outer $inner)
+			done
+		done
+	done
+}
+
+matrix_down() {
+	tap_check "the daemon stops cleanly" stop_daemon gw1
+	tap_done
 }
