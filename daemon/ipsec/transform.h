@@ -62,7 +62,7 @@ static inline enum xi_reason xi_in_finish(const struct xi_sa_ctx *ctx, struct xi
 /* Bytes that a packet grows by at most. */
 static inline unsigned int xi_overhead(const struct xi_sa_ctx *ctx)
 {
-	return ctx->proto == XI_ESP ? xi_esp_overhead(ctx) : ctx->outer_len + ctx->ah_len;
+	return ctx->proto == XI_ESP ? xi_esp_overhead(ctx) : xi_ah_overhead(ctx);
 }
 
 /*

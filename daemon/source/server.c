@@ -298,8 +298,3 @@ const char *xi_xfrm_server_name(const struct xi_xfrm_server *server)
 {
 	return server->name;
 }
-
-unsigned int xi_xfrm_server_clients(const struct xi_xfrm_server *server)
-{
-	return server->nclients;
-}

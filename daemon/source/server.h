@@ -50,6 +50,5 @@ void xi_xfrm_server_file_progress(const struct xi_xfrm_server *server, unsigned 
 
 /* The socket's name as a client must be given it in XIPSEC_XFRM_SOCK. */
 const char *xi_xfrm_server_name(const struct xi_xfrm_server *server);
-unsigned int xi_xfrm_server_clients(const struct xi_xfrm_server *server);
 
 #endif
