@@ -280,7 +280,9 @@ static int daemon_adopt(struct xi_daemon *d)
 	unsigned int nsas = 0, npolicies = 0;
 	int err;
 
-	err = xi_sad_adopt(d->sad, &nsas);
+	err = xi_sad_adopt_first(d->sad, &nsas);
+	if (!err && !d->adopted)
+		err = xi_sad_adopt_rest(d->sad);
 	xi_stopwatch_lap(&d->watch, "SAs");
 	if (!err)
 		err = xi_spd_adopt(d->spd, &npolicies);
@@ -587,6 +589,14 @@ static int daemon_go_live(struct xi_daemon *d)
 	if (err)
 		return err;
 	xi_stopwatch_lap(&d->watch, "attach");
+	/* nobody is served before this, so nothing has changed yet */
+	err = xi_sad_adopt_rest(d->sad);
+	if (err) {
+		errno = -err;
+		log_warn("SAD: sad_lookup cannot be brought up to date");
+		return err;
+	}
+	xi_stopwatch_lap(&d->watch, "rest");
 	d->live = true;
 	log_debug("starting took %s", d->watch.text);
 	log_info("ready: engine %s, %u workers, %u ports", d->engine->name, d->nworkers,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Taking over the SAs that an earlier daemon left in the store (invariant "state-survives"). Packets wait for
- * it, so the store is read in three sweeps, and written only where it is not as it should be.
+ * it, so the store is read in sweeps, and what workers do not need is done once they run.
  */
 #include "sad/sad_priv.h"
 
@@ -15,7 +15,6 @@
 struct found {
 	struct xi_sa_rec *rec;       /* NULL: nothing */
 	bool has_key;
-	bool has_lookup;
 };
 
 /* In which they are adopted. */
@@ -24,12 +23,11 @@ struct turn {
 	uint32_t sa_index;
 };
 
-/* What has to go: an SA, a key without one, or a look-up that leads nowhere. */
+/* What has to go. */
 struct stray {
 	struct xi_sa_id id;
 	uint32_t sa_index;
-	const char *flaw;            /* for the log; NULL: nobody misses it */
-	bool is_lookup;
+	const char *flaw;            /* NULL: a key without an SA, which nobody misses */
 };
 
 struct adoption {
@@ -109,17 +107,6 @@ static int find_key(void *arg, uint32_t sa_index, const struct xi_sa_key *key)
 	return 0;
 }
 
-static int find_lookup(void *arg, const struct xi_sa_id *id, uint32_t sa_index)
-{
-	struct adoption *a = arg;
-	struct found *f = found_of(a, sa_index);
-
-	if (!f || memcmp(&f->rec->sa.id, id, sizeof(*id)))
-		return stray_add(a, &(struct stray){ .id = *id, .is_lookup = true });
-	f->has_lookup = true;
-	return 0;
-}
-
 /* Oldest first: the order in which they were added decides which SA a policy takes. */
 static int by_age(const void *a, const void *b)
 {
@@ -176,22 +163,13 @@ static const char *found_flaw(struct xi_sad *sad, const struct found *f)
 	return NULL;
 }
 
-/*
- * Numbers on disk are reserved already up to the limit in its state. The look-up may be missing: an add or a
- * delete was interrupted, and acknowledged neither way.
- */
-static int found_complete(struct xi_sad *sad, struct xi_sad_node *node, const struct found *f)
+/* Numbers on disk are reserved already, up to the limit in its state. */
+static int found_resume(struct xi_sad_node *node, const struct xi_sa_rec *rec)
 {
-	struct xi_sa_rec *rec = f->rec;
-	int err = 0;
-
-	xi_rec_bind(sad, rec);
-	if (rec->sa.life & XI_SA_FROM_FILE && rec->sa.sa_dir != XI_SA_DIR_IN)
-		err = xi_reserve_resume(&node->reserve, &rec->key, xi_sa_seq_max(&rec->sa),
-					rec->state->oseq_limit);
-	if (!err && !f->has_lookup)
-		err = sad->store.ops->lookup_put(sad->store.s, &rec->sa.id, rec->sa.sa_index);
-	return err;
+	if (!(rec->sa.life & XI_SA_FROM_FILE) || rec->sa.sa_dir == XI_SA_DIR_IN)
+		return 0;
+	return xi_reserve_resume(&node->reserve, &rec->key, xi_sa_seq_max(&rec->sa),
+				 rec->state->oseq_limit);
 }
 
 static int found_keep(struct xi_sad *sad, struct found *f)
@@ -204,7 +182,8 @@ static int found_keep(struct xi_sad *sad, struct found *f)
 		return -ENOMEM;
 	node->id = f->rec->sa.id;
 	node->sa_index = f->rec->sa.sa_index;
-	err = found_complete(sad, node, f);
+	xi_rec_bind(sad, f->rec);
+	err = found_resume(node, f->rec);
 	if (err)
 		goto fail;
 	xi_sad_publish(sad, node, f->rec);
@@ -253,13 +232,13 @@ static void stray_drop(struct xi_sad *sad, const struct stray *stray)
 {
 	const struct xi_store *store = &sad->store;
 
-	if (stray->flaw)
+	if (stray->flaw) {
 		log_warnx("SA with SPI 0x%08x dropped at start: %s; the key manager has to add it again",
 			  stray->id.spi, stray->flaw);
-	if ((stray->flaw || stray->is_lookup) && !xi_sad_node(sad, &stray->id))
-		store->ops->lookup_del(store->s, &stray->id);
-	if (!stray->is_lookup)
-		store->ops->sa_del(store->s, stray->sa_index);
+		if (!xi_sad_node(sad, &stray->id))
+			store->ops->lookup_del(store->s, &stray->id);
+	}
+	store->ops->sa_del(store->s, stray->sa_index);
 }
 
 static int adoption_read(struct adoption *a)
@@ -273,8 +252,6 @@ static int adoption_read(struct adoption *a)
 	err = store->ops->each_sa(store->s, find_sa, a);
 	if (!err)
 		err = store->ops->each_key(store->s, find_key, a);
-	if (!err)
-		err = store->ops->each_lookup(store->s, find_lookup, a);
 	return err ? err : take_turns(a);
 }
 
@@ -289,13 +266,14 @@ static void adoption_free(struct adoption *a)
 	free(a->strays);
 }
 
-int xi_sad_adopt(struct xi_sad *sad, unsigned int *n)
+int xi_sad_adopt_first(struct xi_sad *sad, unsigned int *n)
 {
 	struct adoption a = { .sad = sad };
 	struct xi_config config;
 	unsigned int i;
 	int err;
 
+	sad->senders_late = true;
 	err = sad->store.ops->config_get(sad->store.s, &config);
 	if (!err)
 		err = adoption_read(&a);
@@ -308,4 +286,81 @@ int xi_sad_adopt(struct xi_sad *sad, unsigned int *n)
 	adoption_free(&a);
 	*n = sad->count;
 	return err;
+}
+
+struct lookups {
+	const struct xi_sad *sad;
+	uint8_t *seen;               /* by slot */
+	struct xi_sa_id *wrong;
+	unsigned int nwrong, room;
+};
+
+static int check_lookup(void *arg, const struct xi_sa_id *id, uint32_t sa_index)
+{
+	struct lookups *l = arg;
+	const struct xi_sad_node *node = xi_sad_node(l->sad, id);
+	unsigned int room = l->room ? 2 * l->room : 64;
+	struct xi_sa_id *wrong;
+
+	if (node && node->sa_index == sa_index) {
+		l->seen[XI_SA_SLOT(sa_index)] = 1;
+		return 0;
+	}
+	if (l->nwrong == l->room) {
+		wrong = realloc(l->wrong, room * sizeof(*wrong));
+		if (!wrong)
+			return -ENOMEM;
+		l->wrong = wrong;
+		l->room = room;
+	}
+	l->wrong[l->nwrong++] = *id;
+	return 0;
+}
+
+/* An add or a delete was interrupted, and acknowledged neither way: the SA is wholly there, or not at all. */
+static int lookups_mend(const struct lookups *l)
+{
+	const struct xi_sad *sad = l->sad;
+	const struct xi_store *store = &sad->store;
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; i < l->nwrong; i++)
+		store->ops->lookup_del(store->s, &l->wrong[i]);
+	for (i = 0; i < sad->slots.n && !err; i++) {
+		const struct xi_sad_node *node = sad->slots.nodes[i];
+
+		if (node && !l->seen[i])
+			err = store->ops->lookup_put(store->s, &node->id, node->sa_index);
+	}
+	return err;
+}
+
+int xi_sad_adopt_rest(struct xi_sad *sad)
+{
+	struct lookups l = { .sad = sad };
+	uint32_t i;
+	int err = -ENOMEM;
+
+	if (!sad->senders_late)
+		return 0;
+	l.seen = calloc(sad->slots.n, 1);
+	if (l.seen)
+		err = sad->store.ops->each_lookup(sad->store.s, check_lookup, &l);
+	if (!err)
+		err = lookups_mend(&l);
+	sad->senders_late = false;
+	for (i = 0; i < sad->slots.n; i++)
+		if (sad->slots.nodes[i])
+			xi_sender_add(sad, sad->slots.nodes[i]);
+	free(l.wrong);
+	free(l.seen);
+	return err;
+}
+
+int xi_sad_adopt(struct xi_sad *sad, unsigned int *n)
+{
+	int err = xi_sad_adopt_first(sad, n);
+
+	return err ? err : xi_sad_adopt_rest(sad);
 }

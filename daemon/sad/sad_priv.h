@@ -120,6 +120,7 @@ struct xi_sad {
 	struct xi_peer *peers;
 	struct xi_used_key *used;
 	struct xi_sad_node *senders; /* by hash of key and source address */
+	bool senders_late;           /* not yet: xi_sad_adopt_rest() */
 	unsigned int count;
 	unsigned int nproto, nports; /* SAs whose selector looks at protocol, at ports */
 };

@@ -146,7 +146,7 @@ void xi_sender_add(struct xi_sad *sad, struct xi_sad_node *node)
 {
 	struct xi_sad_node *head;
 
-	if (!node->rec || !node->rec->key.len)
+	if (!node->rec || !node->rec->key.len || sad->senders_late)
 		return;
 	sender_digest(node->sender, &node->rec->sa, &node->rec->key);
 	HASH_FIND(hh_sender, sad->senders, node->sender, XI_DIGEST_LEN, head);
