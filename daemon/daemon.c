@@ -78,6 +78,7 @@ struct xi_daemon {
 	unsigned int nworkers;
 	struct xi_workers workers;
 	bool live;
+	bool attached;               /* some programs, at least */
 	struct xi_xfrm_server *server;
 	struct xi_batch *batch;
 	struct xi_control *control;
@@ -424,6 +425,12 @@ static int daemon_open_workers(struct xi_daemon *d)
 	return xi_workers_open(&d->workers, &config, d->bpf);
 }
 
+/* An earlier daemon's are still attached. */
+static int daemon_programs(struct xi_daemon *d)
+{
+	return xi_bpfobj_load(d->bpf);
+}
+
 static int daemon_start_workers(struct xi_daemon *d)
 {
 	const struct xi_worker_config config = daemon_worker_config(d);
@@ -582,6 +589,7 @@ static int daemon_go_live(struct xi_daemon *d)
 
 	err = daemon_start_workers(d);
 	xi_stopwatch_lap(&d->watch, "workers");
+	d->attached = true;
 	if (!err)
 		err = xi_ports_attach(d->portset);
 	if (!err)
@@ -670,11 +678,12 @@ static const struct daemon_step {
 	{ daemon_lock, NULL },
 	{ daemon_loop, NULL },
 	{ daemon_engine, "engine" },
-	{ daemon_bpf, "programs and maps" },
+	{ daemon_bpf, "maps" },
 	{ daemon_databases, "tables" },
 	{ daemon_server, NULL },
 	{ daemon_ports, "ports" },
 	{ daemon_open_workers, NULL },
+	{ daemon_programs, "programs" },
 	{ daemon_adopt, "policies" },
 	{ daemon_cache, "cache" },
 	{ daemon_news, NULL },
@@ -720,6 +729,8 @@ static void daemon_close(struct xi_daemon *d)
 	xi_cache_destroy(d->cache);
 	xi_store_bpf_close(d->store);
 	xi_ports_destroy(d->portset);
+	if (!d->attached)
+		xi_bpfobj_abandon(d->bpf);
 	xi_bpfobj_close(d->bpf);
 	xi_esp_sink_close(d->esp_sink);
 	for (i = 0; i < 3; i++)
