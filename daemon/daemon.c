@@ -606,7 +606,8 @@ static int daemon_go_live(struct xi_daemon *d)
 	}
 	xi_stopwatch_lap(&d->watch, "rest");
 	d->live = true;
-	log_debug("starting took %s", d->watch.text);
+	log_debug("starting took %s; sockets were bound after %.1f ms", d->watch.text,
+		  (d->workers.bound_us - d->watch.from_us) / 1e3);
 	log_info("ready: engine %s, %u workers, %u ports", d->engine->name, d->nworkers,
 		 d->config->nports);
 	xi_notify("READY=1\nSTATUS=%u ports, %u workers, engine %s", d->config->nports, d->nworkers,

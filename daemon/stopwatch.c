@@ -5,7 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-static uint64_t now_us(void)
+uint64_t xi_stopwatch_now(void)
 {
 	struct timespec ts;
 
@@ -16,13 +16,13 @@ static uint64_t now_us(void)
 void xi_stopwatch_start(struct xi_stopwatch *watch)
 {
 	memset(watch, 0, sizeof(*watch));
-	watch->from_us = watch->lap_us = now_us();
+	watch->from_us = watch->lap_us = xi_stopwatch_now();
 }
 
 void xi_stopwatch_lap(struct xi_stopwatch *watch, const char *part)
 {
 	size_t len = strlen(watch->parts);
-	uint64_t now = now_us();
+	uint64_t now = xi_stopwatch_now();
 
 	snprintf(watch->parts + len, sizeof(watch->parts) - len, "%s%s %.1f", len ? ", " : "", part,
 		 (now - watch->lap_us) / 1e3);

@@ -11,6 +11,7 @@ struct xi_stopwatch {
 	char text[440];              /* "12.3 ms: engine 1.0, ports 2.0"; what does not fit is left out */
 };
 
+uint64_t xi_stopwatch_now(void); /* monotonic, microseconds */
 void xi_stopwatch_start(struct xi_stopwatch *watch);
 /* A part ends, and the next begins. */
 void xi_stopwatch_lap(struct xi_stopwatch *watch, const char *part);

@@ -5,6 +5,8 @@
 #include <signal.h>
 #include <string.h>
 
+#include "stopwatch.h"
+
 /* The sockets of all, before anything else of one. */
 static void *workers_opener(void *arg)
 {
@@ -18,6 +20,7 @@ static void *workers_opener(void *arg)
 		config.counts = xi_bpfobj_counts(ws->bpf, i);
 		err = xi_worker_create(&ws->list[i], &config);
 	}
+	ws->bound_us = xi_stopwatch_now();
 	for (i = 0; i < config.nworkers && !err; i++)
 		err = xi_worker_equip(ws->list[i]);
 	ws->err = err;

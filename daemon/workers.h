@@ -19,6 +19,7 @@ struct xi_workers {
 	pthread_t opener;
 	bool opening;
 	int err;
+	uint64_t bound_us;           /* monotonic: when packets were taken in again */
 };
 
 /* Goes on after it has returned; xi_workers_start() tells what became of it. 0 or -errno. */

@@ -29,7 +29,7 @@ more_sas() {
 	}'
 }
 
-size=16
+size=2048
 while [ $size -lt $((XI_SAS + 16)) ]; do
 	size=$((size * 2))
 done
