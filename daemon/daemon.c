@@ -50,6 +50,7 @@
 
 #define MISS_PER_SECOND 20000    /* and CPU */
 #define MISS_DEDUP_MS 5
+#define TIDY_SAS 1000           /* up to so many are freed at the end */
 #define TICK_MS 250              /* a busy SA from a file needs new numbers from disk in time */
 
 struct xi_daemon {
@@ -709,6 +710,20 @@ static int daemon_open(struct xi_daemon *d)
 	return err;
 }
 
+/*
+ * Packets are lost until the next daemon is up, and that one waits for the end of this process: of many SAs the
+ * kernel takes the memory back faster than one by one. The SPD tells the cache of grace periods until it is gone.
+ */
+static void daemon_close_databases(struct xi_daemon *d)
+{
+	if (d->sad && xi_sad_count(d->sad) > TIDY_SAS) {
+		xi_sad_wipe(d->sad);
+		return;
+	}
+	xi_spd_destroy(d->spd);
+	xi_sad_destroy(d->sad);
+}
+
 static void daemon_close(struct xi_daemon *d)
 {
 	unsigned int i;
@@ -723,9 +738,7 @@ static void daemon_close(struct xi_daemon *d)
 	xi_pathmtu_destroy(d->pathmtu);
 	xi_dummy_destroy(d->dummy);
 	xi_nexthops_destroy(d->nexthops);
-	/* the SPD tells the cache of grace periods until it is gone */
-	xi_spd_destroy(d->spd);
-	xi_sad_destroy(d->sad);
+	daemon_close_databases(d);
 	xi_encap_ports_destroy(d->encap_ports);
 	xi_cache_destroy(d->cache);
 	xi_store_bpf_close(d->store);

@@ -60,6 +60,8 @@ struct xi_sad_config {
 /* All functions: 0 or -errno. `why`, where there is one, is set on failure to a static text for the user. */
 int xi_sad_create(struct xi_sad **out, const struct xi_sad_config *config, const struct xi_store *store);
 void xi_sad_destroy(struct xi_sad *sad);     /* frees memory, wipes keys; the store keeps everything */
+/* Before the process ends: keys alone. Nothing may be done with the SAD any more. */
+void xi_sad_wipe(struct xi_sad *sad);
 /* Up to four listeners, told in the order in which they came. Copied. */
 void xi_sad_listen(struct xi_sad *sad, const struct xi_sad_listener *listener);
 void xi_sad_on_event(struct xi_sad *sad, const struct xi_sad_events *events);
