@@ -40,6 +40,7 @@
 #include "notify.h"
 #include "ports.h"
 #include "sad/encap_ports.h"
+#include "sad/reserve.h"
 #include "sad/store_bpf.h"
 #include "source/batch.h"
 #include "source/proto.h"
@@ -245,12 +246,14 @@ static int daemon_state_dir(struct xi_daemon *d)
 {
 	int err;
 
-	if (!d->config->sas || !mkdir(d->config->state_dir, 0700) || errno == EEXIST)
+	if (!d->config->sas)
 		return 0;
-	err = -errno;
-	log_warn(
-		"%s: cannot make the state directory, where SAs from a file reserve sequence numbers",
-		d->config->state_dir);
+	err = xi_reserve_dir(d->config->state_dir);
+	if (err) {
+		errno = -err;
+		log_warn("%s: cannot make the state directory, where SAs from a file reserve sequence numbers",
+			 d->config->state_dir);
+	}
 	return err;
 }
 
@@ -771,6 +774,8 @@ int xi_daemon_run(const struct xi_config_file *config)
 	if (setrlimit(RLIMIT_MEMLOCK, &unlimited))
 		log_debug("memlock limit stays as it is; CAP_IPC_LOCK makes up for it");
 	signal(SIGPIPE, SIG_IGN);
+	/* a limit on file sizes is a full disk, and no reason to die */
+	signal(SIGXFSZ, SIG_IGN);
 	if (daemon_open(d))
 		d->status = 1;
 	else

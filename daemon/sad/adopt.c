@@ -163,13 +163,13 @@ static const char *found_flaw(struct xi_sad *sad, const struct found *f)
 	return NULL;
 }
 
-/* Numbers on disk are reserved already, up to the limit in its state. */
-static int found_resume(struct xi_sad_node *node, const struct xi_sa_rec *rec)
+static int found_resume(const struct xi_sad *sad, struct xi_sad_node *node,
+			const struct xi_sa_rec *rec)
 {
 	if (!(rec->sa.life & XI_SA_FROM_FILE) || rec->sa.sa_dir == XI_SA_DIR_IN)
 		return 0;
-	return xi_reserve_resume(&node->reserve, &rec->key, xi_sa_seq_max(&rec->sa),
-				 rec->state->oseq_limit);
+	return xi_reserve_resume(&node->reserve, sad->state_dir, &rec->key,
+				 xi_sa_seq_max(&rec->sa), rec->state);
 }
 
 static int found_keep(struct xi_sad *sad, struct found *f)
@@ -183,7 +183,7 @@ static int found_keep(struct xi_sad *sad, struct found *f)
 	node->id = f->rec->sa.id;
 	node->sa_index = f->rec->sa.sa_index;
 	xi_rec_bind(sad, f->rec);
-	err = found_resume(node, f->rec);
+	err = found_resume(sad, node, f->rec);
 	if (err)
 		goto fail;
 	xi_sad_publish(sad, node, f->rec);
