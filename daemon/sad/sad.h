@@ -27,7 +27,7 @@ struct xi_sa_rec {
  * Told of changes on the control thread, after the store was changed and before the request is acknowledged.
  * A larval SA is nothing to a listener. sync follows every change, additions included.
  * old NULL: new SA. new NULL: deleted. When sync returns, no worker uses what changed() took away; the
- * record `old` is wiped and freed after it. A flush calls changed for each and sync once.
+ * record `old` is wiped and freed after it. A round (xi_sad_hold) of many changes has one sync at its end.
  */
 struct xi_sad_listener {
 	void (*changed)(void *arg, const struct xi_sa_rec *old, const struct xi_sa_rec *new);
@@ -75,6 +75,13 @@ int xi_sad_update(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa
 		  const struct xi_replay_init *init, const char **why);
 int xi_sad_delete(struct xi_sad *sad, const struct xi_sa_id *id);
 int xi_sad_flush(struct xi_sad *sad, enum xi_proto proto, unsigned int *n); /* XI_PROTO_ANY: all */
+/*
+ * A round: what is changed between the two is found changed at once by the functions here, and has been taken over by
+ * all listeners, with one sync, when the outermost release returns. Only then may it be acknowledged. Every function
+ * above is a round of its own; calls nest. Keep rounds short: memory and slots of what is deleted come back at their end.
+ */
+void xi_sad_hold(struct xi_sad *sad);
+void xi_sad_release(struct xi_sad *sad);
 /* Reserves an SPI in [min, max] for a larval SA that dies after ttl seconds. -ENOENT: none is free. */
 int xi_sad_alloc_spi(struct xi_sad *sad, const struct xi_sa *sa, uint32_t min, uint32_t max, uint64_t ttl,
 		     const struct xi_sa_rec **rec);
