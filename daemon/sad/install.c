@@ -47,10 +47,10 @@ static int sa_check(const struct xi_sad *sad, const struct xi_sa *sa,
 	return xi_sa_init_check(sa, init, why);
 }
 
-static struct xi_sa_rec *rec_new(const struct xi_sa *sa, const struct xi_sa_key *key,
-				 uint32_t sa_index)
+static struct xi_sa_rec *rec_new(struct xi_sad *sad, const struct xi_sa *sa,
+				 const struct xi_sa_key *key, uint32_t sa_index)
 {
-	struct xi_sa_rec *rec = calloc(1, sizeof(*rec));
+	struct xi_sa_rec *rec = xi_rec_new(sad);
 
 	if (!rec)
 		return NULL;
@@ -148,7 +148,7 @@ static int sa_install(struct xi_sad *sad, struct xi_sad_node *node, const struct
 	if (err)
 		return err;
 	err = -ENOMEM;
-	rec = rec_new(sa, key, node->sa_index);
+	rec = rec_new(sad, sa, key, node->sa_index);
 	if (!rec)
 		return err;
 	rec->sa.life &= ~(XI_SA_LARVAL | XI_SA_SOFT_EXPIRED);
@@ -287,7 +287,7 @@ int xi_sad_replace_later(struct xi_sad *sad, struct xi_sad_node *node, const str
 		round->replaced = replaced;
 		round->room = 2 * round->room + 4;
 	}
-	rec = malloc(sizeof(*rec));
+	rec = xi_rec_new(sad);
 	if (!rec)
 		return -ENOMEM;
 	*rec = *old;
@@ -428,7 +428,7 @@ int xi_sad_alloc_spi(struct xi_sad *sad, const struct xi_sa *sa, uint32_t min, u
 	larval.life = XI_SA_LARVAL;
 	larval.add_time = time(NULL);
 	larval.generation = 1;
-	rec = rec_new(&larval, NULL, node->sa_index);
+	rec = rec_new(sad, &larval, NULL, node->sa_index);
 	if (!rec) {
 		node_undo(sad, node);
 		return -ENOMEM;
