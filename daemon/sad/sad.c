@@ -58,6 +58,7 @@ void xi_sad_destroy(struct xi_sad *sad)
 	xi_senders_free(sad);
 	free(sad->round.replaced);
 	xi_slots_free(sad);
+	xi_recs_free(sad);
 	free(sad->state_dir);
 	free(sad);
 }
@@ -110,6 +111,8 @@ void xi_sad_publish(struct xi_sad *sad, struct xi_sad_node *node, struct xi_sa_r
 	flow_mask_count(sad, node->rec, -1);
 	flow_mask_count(sad, rec, 1);
 	xi_sender_del(sad, node);
+	if (rec)
+		xi_rec_ready(rec);
 	node->rec = rec;
 	xi_sender_add(sad, node);
 	rcu_assign_pointer(sad->slots.recs[XI_SA_SLOT(node->sa_index)], rec);

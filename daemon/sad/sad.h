@@ -13,11 +13,12 @@
 #include <xipsec/abi.h>
 #include "sad/store.h"
 
+struct xi_sa_ctx;
 struct xi_sad;
 
 struct xi_sa_rec {
-	struct xi_sa sa;
 	struct xi_sa_key key;
+	struct xi_sa sa;
 	struct xi_sa_state *state;   /* in the mapped map */
 	uint64_t *words;             /* replay window, in the mapped map */
 	uint32_t nwords;
@@ -97,6 +98,17 @@ const struct xi_sa_rec *xi_sad_find(const struct xi_sad *sad, const struct xi_sa
 uint32_t xi_sad_lookup(const struct xi_sad *sad, const struct xi_sa_id *id);
 /* From any RCU reader: NULL when the index is stale. */
 const struct xi_sa_rec *xi_sad_rec(const struct xi_sad *sad, uint32_t sa_index);
+/*
+ * From any RCU reader: the runtime form of an SA, with keys as they came (the SLOW method). NULL when the index is
+ * stale, and for an SA that is larval or not carried.
+ */
+const struct xi_sa_ctx *xi_sad_context(const struct xi_sad *sad, uint32_t sa_index);
+/*
+ * From any RCU reader, in two steps, each some 100 ns before what follows it: fetches the SA's state and the way to its
+ * context; then what a packet wants of the context.
+ */
+void xi_sad_prefetch(const struct xi_sad *sad, uint32_t sa_index);
+void xi_sad_prefetch_context(const struct xi_sad *sad, uint32_t sa_index, bool out);
 /*
  * From any RCU reader: a newer SA took over from this one, so whoever holds it as an outbound handle asks the SPD
  * again (xi_spd_judge_out). Set by the SPD: no policy of those that chose this SA still chooses it.
