@@ -103,11 +103,10 @@ const struct xi_sa_rec *xi_sad_rec(const struct xi_sad *sad, uint32_t sa_index);
  * stale, and for an SA that is larval or not carried.
  */
 const struct xi_sa_ctx *xi_sad_context(const struct xi_sad *sad, uint32_t sa_index);
-/*
- * From any RCU reader, in two steps, each some 100 ns before what follows it: fetches the SA's state and the way to its
- * context; then what a packet wants of the context.
- */
-void xi_sad_prefetch(const struct xi_sad *sad, uint32_t sa_index);
+/* From any RCU reader: fetches what a packet wants of the SA's state. */
+void xi_sad_prefetch_state(const struct xi_sad *sad, uint32_t sa_index, bool out);
+/* The same of xi_sad_context(), in two steps with other work between them: the way there, then the context. */
+void xi_sad_prefetch_way(const struct xi_sad *sad, uint32_t sa_index);
 void xi_sad_prefetch_context(const struct xi_sad *sad, uint32_t sa_index, bool out);
 /*
  * From any RCU reader: a newer SA took over from this one, so whoever holds it as an outbound handle asks the SPD
