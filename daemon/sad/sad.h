@@ -125,8 +125,8 @@ unsigned int xi_sad_capacity(const struct xi_sad *sad);
 const struct xi_sa_rec *xi_sad_next(const struct xi_sad *sad, uint32_t *slot);
 
 /*
- * Once a second, from a timer: larval SAs that died, lifetimes, sequence reserves on disk. now: seconds since the
- * epoch. May be called more often. A soft lifetime raises an event, a hard one an event and takes the SA away, each
+ * Four times a second, from a timer: larval SAs that died, lifetimes, sequence reserves on disk. now: seconds since the
+ * epoch. What it looks at is bounded (due.c): of very many SAs, some wait for a later call. A soft lifetime raises an event, a hard one an event and takes the SA away, each
  * once; it takes the other direction's SA with it, which raises its own event: the one with the addresses exchanged and the
  * same protocol, mode and reqid, during a rekey the one that came with it. Hard are also an outbound SA's last
  * sequence number and xi_sa_state.expired, which workers set when they meet a limit of bytes or packets.
