@@ -168,6 +168,14 @@ static void ask_mark(void *arg, struct xi_selset_member *member)
 	DL_APPEND2(marking->spd->marked, node, marked_prev, marked_next);
 }
 
+/* sa as it was: flows that found it by a packet's addresses may not find it any more. */
+static bool pair_disturbed(const struct xi_spd *spd, const struct xi_sa *sa)
+{
+	const struct xi_sa_rec *rec = xi_sad_rec(spd->sad, sa->sa_index);
+
+	return spd->npair && sa->mode == XI_TRANSPORT && rec && rec->sa.if_id != sa->if_id;
+}
+
 void xi_spd_sa_changed(struct xi_spd *spd, const struct xi_sa *sa)
 {
 	struct marking marking = {.spd = spd, .sa = sa};
@@ -176,6 +184,7 @@ void xi_spd_sa_changed(struct xi_spd *spd, const struct xi_sa *sa)
 	unsigned int class;
 
 	xi_crowds_update(spd, sa);
+	spd->disturbed |= pair_disturbed(spd, sa);
 	for (class = 0; class < XI_ASK_CLASSES; class++) {
 		if (!spd->nasks[class])
 			continue;

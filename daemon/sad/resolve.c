@@ -301,11 +301,11 @@ static int marked_commit(struct xi_spd *spd)
 	struct xi_spd_pub *olds, *old;
 	int err = marked_resolve(spd, &olds), failed = 0;
 	bool bump = xi_pairs_update(spd) || xi_spd_flow_mask(spd) != spd->flow_mask ||
-		    spd->owes_generation || olds_disturb(spd, olds);
+		    spd->disturbed || olds_disturb(spd, olds);
 
 	if (bump) {
 		failed = xi_spd_config_write(spd, xi_spd_generation_new(spd), false);
-		spd->owes_generation = failed;
+		spd->disturbed = failed;
 	}
 	spd->unpublished |= olds || bump;
 	while ((old = olds)) {

@@ -177,7 +177,7 @@ struct xi_spd {
 	uint64_t resolved;           /* templates resolved, ever */
 	unsigned int held;
 	bool unpublished;            /* the snapshot is not what the policies are */
-	bool owes_generation;        /* a new generation could not be written when it should have been */
+	bool disturbed;              /* a new generation is due with the next look at the SAs */
 	uint32_t index_next;
 	uint64_t order_next;
 	uint32_t generation;         /* as in the store */
