@@ -22,7 +22,7 @@
 #define MODEL_SAS 256
 #define MODEL_POLICIES 400
 #define FLOWS 150
-#define STEPS 6000
+#define STEPS 3000
 
 struct model_sa {
 	struct xi_sa sa;
@@ -48,7 +48,6 @@ struct fixture {
 	struct mem_store *m;
 	struct xi_sad *sad;
 	struct xi_spd *spd;
-	unsigned int held;
 	uint64_t clock, order;
 	struct model_sa sas[MODEL_SAS];
 	struct model_policy policies[MODEL_POLICIES];
@@ -456,7 +455,10 @@ static bool pair_chooses(const struct fixture *f, const struct model_sa *m)
 	return true;
 }
 
-static void compare_superseded(struct fixture *f)
+/*
+ * loosely: what was chosen in the middle of a round only, and is marked for it, does no harm.
+ */
+static void compare_superseded(struct fixture *f, bool loosely)
 {
 	uint32_t list[XI_POLICY_SAS], n, i, k, t;
 	bool chosen[MODEL_SAS];
@@ -479,8 +481,11 @@ static void compare_superseded(struct fixture *f)
 		if (!m->sa_index)
 			continue;
 		m->chosen_before |= chosen[k] || m->sa.mode == XI_TRANSPORT;
-		assert_int_equal(xi_sad_superseded(f->sad, m->sa_index),
-				 m->chosen_before && !chosen[k]);
+		if (loosely)
+			assert_false(chosen[k] && xi_sad_superseded(f->sad, m->sa_index));
+		else
+			assert_int_equal(xi_sad_superseded(f->sad, m->sa_index),
+					 m->chosen_before && !chosen[k]);
 	}
 }
 
@@ -577,13 +582,6 @@ static void compare_guard(struct fixture *f)
 	assert_int_equal(mem_store_count_policies(f->m), want);
 }
 
-static void compare(struct fixture *f)
-{
-	compare_superseded(f);
-	compare_lists(f);
-	compare_flows(f);
-	compare_guard(f);
-}
 
 /* ---- random changes ---- */
 
@@ -736,10 +734,50 @@ static void step_by_step_is_as_from_scratch(void **state)
 	flows_make(f);
 	for (i = 0; i < STEPS; i++) {
 		step(f, i / 500 % 2 ? 45 : 70, i / 100 % 3 ? 5 : 60);
-		compare_superseded(f);
+		compare_superseded(f, false);
 		compare_flows(f);
-		if (i % 5 == 0)
-			compare(f);
+		compare_lists(f);
+		compare_guard(f);
+	}
+}
+
+/* XDP and workers go on by what was published while a round is held. */
+static void flows_fill(struct fixture *f)
+{
+	const struct xi_spd_snapshot *snap = xi_spd_snapshot(f->spd);
+	uint32_t n;
+
+	for (n = 0; n < 10; n++) {
+		struct cached *c = &f->cached[rnd(FLOWS)];
+
+		xi_spd_judge_out(snap, f->sad, &c->flow, &c->verdict, NULL);
+		c->filled = c->verdict.verdict != XI_VERDICT_NONE;
+	}
+}
+
+static void rounds_end_as_from_scratch(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t i, n;
+
+	flows_make(f);
+	for (i = 0; i < STEPS / 8; i++) {
+		const struct xi_spd_snapshot *before = xi_spd_snapshot(f->spd);
+		uint32_t leaning = i / 60 % 2 ? 45 : 70, policies = i % 3 ? 60 : 5;
+
+		xi_spd_hold(f->spd);
+		xi_spd_hold(f->spd);
+		for (n = rnd(20); n > 0; n--) {
+			step(f, leaning, policies);
+			flows_fill(f);
+		}
+		assert_int_equal(xi_spd_release(f->spd), 0);
+		assert_ptr_equal(xi_spd_snapshot(f->spd), before);
+		assert_int_equal(xi_spd_release(f->spd), 0);
+		compare_superseded(f, true);
+		compare_flows(f);
+		compare_lists(f);
+		compare_guard(f);
 	}
 }
 
@@ -749,6 +787,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(step_by_step_is_as_from_scratch),
+		T(rounds_end_as_from_scratch),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
