@@ -549,7 +549,7 @@ static void batch_run(unsigned int round, uint32_t first, uint64_t ns[PHASES])
 		xi_batch_prefetch(w, addr + i * XI_FRAME_SIZE);
 	for (i = 0; i < XI_BATCH; i++)
 		xi_batch_take(w, addr + i * XI_FRAME_SIZE, lens[i]);
-	w->nslow = 0;
+	xi_batch_prefetch_contexts(w);
 	taken = clock_ns();
 	if (w->nin)
 		xi_batch_in(w);
