@@ -70,6 +70,10 @@ static void cache_sa_changed(void *arg, const struct xi_sa_rec *old, const struc
 
 	if (old)
 		cache_drop_sa(cache, old);
+	if (old)
+		xi_spd_sa_changed(cache->config.spd, &old->sa);
+	if (new)
+		xi_spd_sa_changed(cache->config.spd, &new->sa);
 	cache->sas_changed = true;
 }
 
