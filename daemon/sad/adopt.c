@@ -76,7 +76,7 @@ static int find_sa(void *arg, uint32_t sa_index, const struct xi_sa *sa)
 	stray.flaw = index_flaw(a->sad, sa_index, sa);
 	if (stray.flaw)
 		return stray_add(a, &stray);
-	rec = calloc(1, sizeof(*rec));
+	rec = xi_rec_new(a->sad);
 	if (!rec)
 		return -ENOMEM;
 	rec->sa = *sa;
