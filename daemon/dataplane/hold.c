@@ -28,9 +28,13 @@ bool xi_hold_has_room(const struct xi_worker *w)
 	return w->hold.n + XI_BATCH <= w->hold.room && w->frames.nfree >= FRAMES_LEFT;
 }
 
+/*
+ * Others become known one by one meanwhile, but all of an SA's packets that came before the end are put aside: a later
+ * one that went first would make replays of the earlier ones.
+ */
 static bool hold_knows(const struct xi_worker *w, uint32_t handle)
 {
-	return xi_sad_context(w->config.sad, handle) && !xi_sad_superseded(w->config.sad, handle);
+	return xi_sad_is_hot(w->config.sad, handle) && !xi_sad_superseded(w->config.sad, handle);
 }
 
 /*
@@ -42,16 +46,17 @@ static bool hold_decided(const struct xi_worker *w, const uint8_t *pkt, uint32_t
 	const struct xi_spd_policy *policy = NULL;
 	struct xi_flow_verdict verdict = { 0 };
 	struct xi_flow flow;
-	uint32_t found;
-
 	if (xi_flow_parse(&flow, pkt, len))
 		return true;         /* it will be dropped */
 	flow.dir = XI_OUT;
 	xi_spd_judge_out(xi_spd_snapshot(w->config.spd), w->config.sad, &flow, &verdict, &policy);
 	if (!policy)
 		return true;
-	found = verdict.verdict == XI_VERDICT_PROTECT ? 1 + !!verdict.next_handle : 0;
-	return found == policy->policy.ntmpls;
+	if (verdict.verdict != XI_VERDICT_PROTECT)
+		return !policy->policy.ntmpls;
+	return policy->policy.ntmpls == 1U + !!verdict.next_handle &&
+	       hold_knows(w, verdict.handle) &&
+	       (!verdict.next_handle || hold_knows(w, verdict.next_handle));
 }
 
 static bool hold_ready(const struct xi_worker *w, const struct xi_meta *meta, const uint8_t *data,

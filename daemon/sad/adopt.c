@@ -284,9 +284,15 @@ static int hot_adopt(struct xi_sad *sad, uint32_t sa_index)
 	if (!err && !index_flaw(sad, sa_index, &f.rec->sa) && !found_flaw(sad, &f)) {
 		f.rec->sa.df = sad->df;
 		err = found_keep(sad, &f);
+		sad->hot[XI_SA_SLOT(sa_index)] = !err;
 	}
 	xi_rec_free(f.rec);
 	return err == -ENOENT ? 0 : err;
+}
+
+bool xi_sad_is_hot(const struct xi_sad *sad, uint32_t sa_index)
+{
+	return sad->hot && xi_sad_rec(sad, sa_index) && sad->hot[XI_SA_SLOT(sa_index)];
 }
 
 int xi_sad_adopt_hot(struct xi_sad *sad, const uint32_t *handles, unsigned int n)
@@ -294,6 +300,9 @@ int xi_sad_adopt_hot(struct xi_sad *sad, const uint32_t *handles, unsigned int n
 	unsigned int i;
 	int err = 0;
 
+	sad->hot = calloc(sad->slots.n, 1);
+	if (!sad->hot)
+		return -ENOMEM;
 	sad->senders_late = true;
 	for (i = 0; i < n && !err; i++)
 		if (!hot_node(sad, handles[i]))

@@ -58,6 +58,7 @@ void xi_sad_destroy(struct xi_sad *sad)
 		free(node);
 	}
 	xi_senders_free(sad);
+	free(sad->hot);
 	xi_dues_free(sad);
 	free(sad->round.replaced);
 	xi_slots_free(sad);

@@ -75,6 +75,8 @@ int xi_sad_adopt(struct xi_sad *sad, unsigned int *n);
  * SAs, and the rest, which no packet needs; only then may anything be changed.
  */
 int xi_sad_adopt_hot(struct xi_sad *sad, const uint32_t *handles, unsigned int n);
+/* From any RCU reader: was it among those? Before anything is changed. */
+bool xi_sad_is_hot(const struct xi_sad *sad, uint32_t sa_index);
 int xi_sad_adopt_first(struct xi_sad *sad, unsigned int *n);
 void xi_sad_adopt_rest(struct xi_sad *sad);
 
