@@ -277,7 +277,7 @@ static void sas_open(void)
 	bed.store = mem_store_new(bed.opt.sas + 1, 0);
 	if (xi_sad_create(&bed.sad, &config, &bed.store->store) ||
 	    xi_spd_create(&bed.spd, bed.sad, &bed.store->store) ||
-	    xi_slots_create(&bed.slots, real_engine, bed.opt.sas, bed.opt.sas + 1, 1))
+	    xi_slots_create(&bed.slots, real_engine, bed.opt.sas, 1))
 		die("out of memory");
 	for (i = 0; i < bed.opt.sas; i++) {
 		sa_add(i);

@@ -29,7 +29,7 @@ static struct bed *bed_new(uint32_t n)
 	struct bed *bed = calloc(1, sizeof(*bed));
 
 	assert_non_null(bed);
-	assert_int_equal(xi_slots_create(&bed->slots, &xi_engine_openssl, n, NSAS, 1), 0);
+	assert_int_equal(xi_slots_create(&bed->slots, &xi_engine_openssl, n, 1), 0);
 	for (uint32_t i = 0; i < NSAS; i++) {
 		struct xi_sa_rec *rec = &bed->recs[i];
 
@@ -171,44 +171,6 @@ static void a_key_that_cannot_be_used_costs_no_slot(void **state)
 	bed_free(bed);
 }
 
-static void the_least_recently_used_has_to_go(void **state)
-{
-	static const uint64_t last_use[] = { 90, 70, 80, 60 };
-	struct bed *bed = bed_new(5);
-
-	assert_int_equal(xi_slots_victim(&bed->slots, 100), 0);
-	for (uint32_t i = 0; i < 4; i++) {
-		bed->states[i].last_use = last_use[i];
-		fill(bed, i);
-	}
-	assert_int_equal(xi_slots_victim(&bed->slots, 100), XI_SA_INDEX(1, 3));
-	assert_int_equal(xi_slots_victim(&bed->slots, 61), XI_SA_INDEX(1, 3));
-	/* used at `since` or after it: stays */
-	assert_int_equal(xi_slots_victim(&bed->slots, 60), 0);
-	bed->states[3].last_use = 100;
-	assert_int_equal(xi_slots_victim(&bed->slots, 100), XI_SA_INDEX(1, 1));
-	xi_slots_empty(&bed->slots, XI_SA_INDEX(1, 1));
-	assert_int_equal(xi_slots_victim(&bed->slots, 100), XI_SA_INDEX(1, 2));
-	bed_free(bed);
-}
-
-/* With more slots than one search looks at, searches in turn look at all. */
-static void the_search_goes_round(void **state)
-{
-	struct bed *bed = bed_new(NSAS);
-	bool seen = false;
-
-	for (uint32_t i = 0; i < NSAS; i++) {
-		bed->states[i].last_use = 100;
-		fill(bed, i);
-	}
-	bed->states[50].last_use = 1;
-	for (int i = 0; i < 2 && !seen; i++)
-		seen = xi_slots_victim(&bed->slots, 100) == XI_SA_INDEX(1, 50);
-	assert_true(seen);
-	bed_free(bed);
-}
-
 #define ROUNDS 3000
 #define FOUND 1000
 
@@ -268,8 +230,6 @@ int main(void)
 		cmocka_unit_test(an_emptied_slot_waits_for_the_grace_period),
 		cmocka_unit_test(emptying_what_is_not_there_changes_nothing),
 		cmocka_unit_test(a_key_that_cannot_be_used_costs_no_slot),
-		cmocka_unit_test(the_least_recently_used_has_to_go),
-		cmocka_unit_test(the_search_goes_round),
 		cmocka_unit_test(readers_never_see_another_sa),
 	};
 
