@@ -6,6 +6,7 @@
 #ifndef XI_SLOTS_H
 #define XI_SLOTS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "crypto/crypto.h"
@@ -47,6 +48,20 @@ static inline uint32_t xi_slots_hash(const struct xi_slots *slots, uint32_t sa_i
 	return (sa_index * 0x9e3779b1U) >> slots->hash_shift;
 }
 
+/* XI_NO_SLOT, or a slot that was the SA's a moment ago. */
+static inline uint32_t xi_slots_look(const struct xi_slots *slots, uint32_t sa_index)
+{
+	uint32_t number = __atomic_load_n(&slots->heads[xi_slots_hash(slots, sa_index)], __ATOMIC_ACQUIRE);
+	uint64_t link;
+
+	for (; number != XI_NO_SLOT; number = (uint32_t)link) {
+		link = __atomic_load_n(&slots->links[number], __ATOMIC_ACQUIRE);
+		if (link >> 32 == sa_index)
+			break;
+	}
+	return number;
+}
+
 /*
  * Worker: the context of an SA, NULL when it has no slot. Valid until the next quiescent state. hint: the slot that the
  * cache named when the packet's verdict was made, which saves the way through the hash table while it is still right; a
@@ -55,23 +70,17 @@ static inline uint32_t xi_slots_hash(const struct xi_slots *slots, uint32_t sa_i
 static inline const struct xi_sa_ctx *xi_slots_find(const struct xi_slots *slots, uint32_t sa_index, uint32_t hint)
 {
 	const struct xi_sa_ctx *ctx;
-	uint32_t number;
-	uint64_t link;
 
 	if (hint < slots->n) {
 		ctx = &slots->slots[hint].ctx;
 		if (__atomic_load_n(&ctx->sa_index, __ATOMIC_ACQUIRE) == sa_index)
 			return ctx;
 	}
-	number = __atomic_load_n(&slots->heads[xi_slots_hash(slots, sa_index)], __ATOMIC_ACQUIRE);
-	for (; number != XI_NO_SLOT; number = (uint32_t)link) {
-		link = __atomic_load_n(&slots->links[number], __ATOMIC_ACQUIRE);
-		if (link >> 32 != sa_index)
-			continue;
-		ctx = &slots->slots[number].ctx;
-		return __atomic_load_n(&ctx->sa_index, __ATOMIC_ACQUIRE) == sa_index ? ctx : NULL;
-	}
-	return NULL;
+	hint = xi_slots_look(slots, sa_index);
+	if (hint == XI_NO_SLOT)
+		return NULL;
+	ctx = &slots->slots[hint].ctx;
+	return __atomic_load_n(&ctx->sa_index, __ATOMIC_ACQUIRE) == sa_index ? ctx : NULL;
 }
 
 /*
@@ -80,13 +89,24 @@ static inline const struct xi_sa_ctx *xi_slots_find(const struct xi_slots *slots
  */
 static inline void xi_slots_prefetch(const struct xi_slots *slots, uint32_t hint, bool out)
 {
-	const struct xi_sa_ctx *ctx;
+	if (hint < slots->n)
+		xi_sa_ctx_prefetch(&slots->slots[hint].ctx, out);
+}
 
-	if (hint >= slots->n)
-		return;
-	ctx = &slots->slots[hint].ctx;
-	__builtin_prefetch(ctx);
-	__builtin_prefetch(out ? (const void *)ctx->hdr : (const void *)&ctx->replay);
+/* Worker: the same without a hint, in two steps: the way to the context; then what a packet wants of it, if there is one. */
+static inline void xi_slots_prefetch_way(const struct xi_slots *slots, uint32_t sa_index)
+{
+	__builtin_prefetch(&slots->heads[xi_slots_hash(slots, sa_index)]);
+}
+
+static inline bool xi_slots_prefetch_context(const struct xi_slots *slots, uint32_t sa_index, bool out)
+{
+	uint32_t number = xi_slots_look(slots, sa_index);
+
+	if (number == XI_NO_SLOT)
+		return false;
+	xi_sa_ctx_prefetch(&slots->slots[number].ctx, out);
+	return true;
 }
 
 /* Slot number of an SA, XI_NO_SLOT when it has none. */
@@ -97,4 +117,5 @@ int xi_slots_fill(struct xi_slots *slots, const struct xi_sa_rec *rec, uint32_t 
 void xi_slots_empty(struct xi_slots *slots, uint32_t sa_index);
 /* After a grace period: wipes and frees what was emptied before it. */
 void xi_slots_reclaim(struct xi_slots *slots);
+
 #endif
