@@ -47,7 +47,6 @@
 #include "source/server.h"
 #include "source/xfrm_msg.h"
 
-#define MISS_PER_SECOND 20000    /* and CPU */
 #define MISS_DEDUP_MS 5
 #define TICK_MS 250              /* a busy SA from a file needs new numbers from disk in time */
 
@@ -215,7 +214,7 @@ static int daemon_write_config(struct xi_daemon *d)
 		return err;
 	config.abi_version = XI_ABI_VERSION;
 	config.unknown_spi = d->config->unknown_spi;
-	config.miss_per_second = MISS_PER_SECOND;
+	config.miss_per_second = d->config->misses;
 	config.miss_dedup_ms = MISS_DEDUP_MS;
 	return d->store->ops->config_put(d->store->s, &config);
 }
@@ -311,6 +310,7 @@ static int daemon_cache(struct xi_daemon *d)
 		.engine = d->engine,
 		.nworkers = d->nworkers,
 		.sa_entries = d->config->sa_entries,
+		.policy = d->config->admission,
 		.sa_cache_fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_SA_CACHE),
 		.flow_cache_fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_FLOW_CACHE),
 		.misses_fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_MISSES),
