@@ -47,10 +47,10 @@ static int sa_check(const struct xi_sad *sad, const struct xi_sa *sa,
 	return xi_sa_init_check(sa, init, why);
 }
 
-static struct xi_sa_rec *rec_new(const struct xi_sa *sa, const struct xi_sa_key *key,
-				 uint32_t sa_index)
+static struct xi_sa_rec *rec_new(struct xi_sad *sad, const struct xi_sa *sa,
+				 const struct xi_sa_key *key, uint32_t sa_index)
 {
-	struct xi_sa_rec *rec = calloc(1, sizeof(*rec));
+	struct xi_sa_rec *rec = xi_rec_new(sad);
 
 	if (!rec)
 		return NULL;
@@ -155,7 +155,7 @@ static int sa_install(struct xi_sad *sad, struct xi_sad_node *node, const struct
 	if (err)
 		return err;
 	err = -ENOMEM;
-	rec = rec_new(sa, key, node->sa_index);
+	rec = rec_new(sad, sa, key, node->sa_index);
 	if (!rec)
 		return err;
 	rec->sa.life &= ~(XI_SA_LARVAL | XI_SA_SOFT_EXPIRED);
@@ -302,7 +302,7 @@ int xi_sad_replace(struct xi_sad *sad, struct xi_sad_node *node, const struct xi
 	err = xi_sad_round_reserve(sad);
 	if (err)
 		return err;
-	rec = malloc(sizeof(*rec));
+	rec = xi_rec_new(sad);
 	if (!rec)
 		return -ENOMEM;
 	*rec = *old;
@@ -433,7 +433,7 @@ static int spi_alloc(struct xi_sad *sad, const struct xi_sa *sa, uint32_t min, u
 	larval.life = XI_SA_LARVAL;
 	larval.add_time = time(NULL);
 	larval.generation = 1;
-	rec = rec_new(&larval, NULL, node->sa_index);
+	rec = rec_new(sad, &larval, NULL, node->sa_index);
 	if (!rec) {
 		xi_sad_abandon(sad, node);
 		return -ENOMEM;

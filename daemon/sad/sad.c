@@ -61,8 +61,18 @@ void xi_sad_destroy(struct xi_sad *sad)
 	xi_dues_free(sad);
 	free(sad->round.replaced);
 	xi_slots_free(sad);
+	xi_recs_free(sad);
 	free(sad->state_dir);
 	free(sad);
+}
+
+void xi_sad_wipe(struct xi_sad *sad)
+{
+	uint32_t slot;
+
+	for (slot = 0; slot < sad->slots.n; slot++)
+		if (sad->slots.recs[slot])
+			explicit_bzero(&sad->slots.recs[slot]->key, sizeof(struct xi_sa_key));
 }
 
 void xi_sad_listen(struct xi_sad *sad, const struct xi_sad_listener *listener)
@@ -113,6 +123,8 @@ void xi_sad_publish(struct xi_sad *sad, struct xi_sad_node *node, struct xi_sa_r
 	flow_mask_count(sad, node->rec, -1);
 	flow_mask_count(sad, rec, 1);
 	xi_sender_del(sad, node);
+	if (rec)
+		xi_rec_ready(rec);
 	node->rec = rec;
 	xi_sender_add(sad, node);
 	rcu_assign_pointer(sad->slots.recs[XI_SA_SLOT(node->sa_index)], rec);

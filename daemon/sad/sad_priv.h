@@ -8,6 +8,7 @@
 #include <urcu/rculfhash.h>
 #include <uthash.h>
 
+#include "ipsec/sa_ctx.h"
 #include "sad/reserve.h"
 #include "sad/sad.h"
 #include "sad/slot_map.h"
@@ -120,6 +121,12 @@ struct xi_senders {
 	struct xi_used_keys used;
 };
 
+/* Memory of records, of the control thread. */
+struct xi_recs {
+	struct xi_rec_chunk *room;   /* chunks with room */
+	uint32_t nchunks;
+};
+
 struct xi_sad_windows {
 	uint16_t *chunks;            /* of XI_WINDOW_RUN slots each; a bit set: free */
 	uint32_t nchunks;
@@ -156,6 +163,7 @@ struct xi_sad {
 	struct xi_sad_events events;
 	struct xi_sad_slots slots;
 	struct xi_sad_windows windows;
+	struct xi_recs recs;
 	struct xi_sad_tables tables;
 	struct xi_sad_round round;
 	struct xi_sad_dues dues;
@@ -163,9 +171,21 @@ struct xi_sad {
 		*unburied; /* deleted, but the store would not forget the key: tried again */
 	struct xi_peer *peers;
 	struct xi_senders senders;
+	bool senders_late;           /* not yet: xi_sad_adopt_rest() */
 	unsigned int count;
 	unsigned int nproto, nports; /* SAs whose selector looks at protocol, at ports */
 };
+
+/* rec.c */
+/* Zeroed; NULL: out of memory. */
+struct xi_sa_rec *xi_rec_new(struct xi_sad *sad);
+void xi_rec_bind(struct xi_sad *sad, struct xi_sa_rec *rec);
+/* A bound record is about to be published: makes the runtime form from it. */
+void xi_rec_ready(struct xi_sa_rec *rec);
+/* Wiped. NULL is fine. */
+void xi_rec_free(struct xi_sa_rec *rec);
+/* No record is in use any more. */
+void xi_recs_free(struct xi_sad *sad);
 
 /* slot.c */
 int xi_slots_init(struct xi_sad *sad);
@@ -196,8 +216,6 @@ int xi_window_claim(struct xi_sad *sad, const struct xi_sa *sa);
 /* sa_state.c */
 uint64_t xi_sa_seq_max(const struct xi_sa *sa);
 int xi_sa_init_check(const struct xi_sa *sa, const struct xi_replay_init *init, const char **why);
-void xi_rec_bind(struct xi_sad *sad, struct xi_sa_rec *rec);
-void xi_rec_free(struct xi_sa_rec *rec);
 void xi_state_reset(struct xi_sa_state *state, uint32_t sa_index);
 void xi_state_start(const struct xi_sa_rec *rec, const struct xi_replay_init *init, uint64_t oseq,
 		    uint64_t limit);
