@@ -36,10 +36,12 @@ int xi_sad_detach(struct xi_sad *sad, struct xi_sad_node *node)
 	node->rec = rec;
 	xi_peers_del(sad, node);
 	node_doom(sad, node);
-	if (!larval)
-		xi_key_dies(sad, node);
-	if (!larval)
-		xi_sad_changed(sad, rec, NULL);
+	if (larval)
+		return 0;
+	if (!node->key_named)
+		xi_node_name_key(sad, node, &rec->key);
+	xi_key_dies(sad, node);
+	xi_sad_changed(sad, rec, NULL);
 	return 0;
 }
 
