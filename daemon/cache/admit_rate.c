@@ -6,8 +6,8 @@
  * resident's in its node, everybody else's in a sketch, as TinyLFU has it. Count and time since the last use make a
  * class, and how often the SAs of a class are used per tick is not assumed but measured, all the time, apart for
  * residents and for those outside (as least hit density does with the age of objects: Beckmann, Chen and Cidon, NSDI
- * 2018). When the hot set moves, the classes of those who were hot lose their rate soon,
- * though each SA's own history is too short to tell.
+ * 2018). When the hot set moves, the classes of those who were hot soon lose their rate, though each SA's own history
+ * is too short to tell.
  *
  * A hand goes around the residents, three a miss; the weakest it has seen is who contends with the newcomer. A newcomer
  * has to have been used twice, so that scans cost no eviction, and its class needs one and a half times the rate of the
@@ -24,6 +24,7 @@
 
 #define LOOKS 3                      /* residents looked at for each miss, beside the weakest */
 #define PERIOD 8                     /* ticks a slot until counts are halved */
+#define UNKNOWN 2                    /* epochs since a use nobody remembers */
 #define COUNTERS 15                  /* of each row of the sketch, a slot */
 #define SEEN 4                       /* places for last misses, a slot */
 #define MEMORY 2                     /* looks a slot until what was measured counts half */
@@ -167,8 +168,8 @@ static double rate_look(struct rate *rate, uint32_t number)
 	node->looked = rate->now;
 	if (uses)
 		node->used = rate->now;
-	else if (rate->now - node->used > 2 * rate->period)
-		node->used = rate->now - 2 * rate->period;
+	else if (rate->now - node->used > UNKNOWN * rate->period)
+		node->used = rate->now - UNKNOWN * rate->period;
 	node->count = (uint8_t)(uses < XI_SKETCH_MAX - count ? count + uses : XI_SKETCH_MAX);
 	node->epoch = rate->sketch.epoch;
 	node->class = (uint8_t)rate_class(rate, node->count, rate->now - node->used);
@@ -216,7 +217,7 @@ static uint32_t seen_miss(struct rate *rate, struct seen *seen, uint32_t sa_inde
 	if (known)
 		rate->outside[seen->class].uses += n;
 	else
-		since = 2 * rate->period;
+		since = UNKNOWN * rate->period;
 	seen->sa_index = sa_index;
 	seen->tick = rate->now;
 	seen->class = rate_class(rate, count, since);
@@ -231,7 +232,8 @@ static bool rate_worth_it(struct rate *rate, const struct seen *seen, uint32_t c
 
 	*weakest = rate_weakest(rate, &least);
 	node = xi_admit_node(&rate->admit, *weakest);
-	if (count < 2)
+	/* two may be the sketch's error, unless the first was seen */
+	if (count < 2 || (count < 3 && every >= UNKNOWN * rate->period))
 		return false;
 	if (count <= node->count && every >= rate->now - node->used)
 		return false;

@@ -65,6 +65,10 @@ static void cache_sa_changed(void *arg, const struct xi_sa_rec *old, const struc
 	struct xi_cache *cache = arg;
 
 	xi_sa_table_changed(&cache->table, old, new);
+	if (old)
+		xi_spd_sa_changed(cache->config.spd, &old->sa);
+	if (new)
+		xi_spd_sa_changed(cache->config.spd, &new->sa);
 	cache->sas_changed = true;
 }
 

@@ -5,8 +5,9 @@
  *
  *   admit_sim [--json FILE] [--quick] [--policy NAME]
  *
- * Hit ratio in per cent and evictions in a thousand requests, both after the first fifth of a trace; what a call of the
- * miss path costs; memory. All runs make the same requests. Exits 1 when a policy contradicts itself.
+ * For each policy the hit ratio in per cent and the evictions in a thousand requests, both after the first fifth of a
+ * trace; then what a miss costs, and memory. All runs make the same requests; where a policy draws its own seeds its figures
+ * vary by a tenth of a point. --quick: tables up to 1,024 alone. Exits 1 when a policy contradicts itself or beats the optimum.
  */
 #include <errno.h>
 #include <malloc.h>
@@ -23,6 +24,7 @@
 #include "admit/trace.h"
 
 #define MAX_POLICIES 16
+#define QUICK_MAX 1024               /* the largest table of --quick */
 #define TELL_AGAIN 1000              /* sampled traces: requests before an SA's next miss is told */
 #define TELL_EVERY 4                 /* and at most one miss in so many requests */
 
@@ -34,7 +36,7 @@ struct policy {
 	const struct xi_admit_ops *ops;  /* NULL: a reference, or the daemon's by its name */
 	struct score (*reference)(const uint32_t *sas, uint32_t n, uint32_t skip,
 				  uint32_t capacity);
-	double margin_scan, worst_other; /* points against exact LRU */
+	double margin_scan, worst_other; /* points against exact LRU, where they are least */
 	char worst_name[64], margin_name[64];
 };
 
@@ -154,12 +156,9 @@ static struct score policy_run(const struct policy *policy, const struct trace_k
 	return score;
 }
 
-static uint32_t trace_length(uint32_t capacity, bool quick)
+static uint32_t trace_length(uint32_t capacity)
 {
-	uint32_t n = 160 * capacity;
-
-	n = XI_MIN(XI_MAX(n, 200000U), 2500000U);
-	return quick ? n / 4 : n;
+	return XI_MIN(XI_MAX(160 * capacity, 200000U), 2500000U);
 }
 
 static void policy_compare(struct policy *policy, const struct trace_kind *kind, uint32_t capacity,
@@ -178,10 +177,10 @@ static void policy_compare(struct policy *policy, const struct trace_kind *kind,
 	}
 }
 
-static void trace_run(const struct trace_kind *kind, uint32_t capacity, bool quick,
+static void trace_run(const struct trace_kind *kind, uint32_t capacity,
 		      struct policy *policies, size_t npolicies, json_t *rows)
 {
-	uint32_t n = trace_length(capacity, quick), skip = n / 5;
+	uint32_t n = trace_length(capacity), skip = n / 5;
 	uint32_t *sas = malloc(n * sizeof(*sas));
 	json_t *row = json_pack("{s:s,s:s,s:i,s:i}", "trace", kind->name, "family", kind->family,
 				"capacity", (int)capacity, "requests", (int)(n - skip));
@@ -344,6 +343,10 @@ int main(int argc, char **argv)
 		}
 	}
 	n = policies_list(policies, only);
+	if (n == 2) {
+		fprintf(stderr, "admit_sim: no policy %s\n", only);
+		return 2;
+	}
 	report = json_pack("{s:s,s:[],s:[],s:{}}", "default", xi_admit_policies()[0], "runs", "costs",
 			   "goals");
 	printf("%-15s %5s", "trace", "size");
@@ -351,8 +354,8 @@ int main(int argc, char **argv)
 		printf(" %11s", policies[i].name);
 	printf("\n");
 	for (i = 0; i < trace_nkinds; i++)
-		for (c = 0; c < NCAPACITIES; c++)
-			trace_run(&trace_kinds[i], capacities[c], quick, policies, n,
+		for (c = 0; c < NCAPACITIES && !(quick && capacities[c] > QUICK_MAX); c++)
+			trace_run(&trace_kinds[i], capacities[c], policies, n,
 				  json_object_get(report, "runs"));
 	goals_print(policies, n, json_object_get(report, "goals"));
 	costs_run(policies, n, quick, json_object_get(report, "costs"));
