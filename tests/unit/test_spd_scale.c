@@ -573,13 +573,22 @@ static void compare_flows(struct fixture *f)
 	}
 }
 
-static void compare_guard(struct fixture *f)
+static void compare_store(struct fixture *f)
 {
-	uint32_t i, want = 0;
+	uint32_t i, want = 0, guarded = 0, guards = 0;
 
-	for (i = 0; i < MODEL_POLICIES; i++)
-		want += f->policies[i].used;
+	for (i = 0; i < MODEL_POLICIES; i++) {
+		const struct xi_policy *p = &f->policies[i].policy;
+
+		if (!f->policies[i].used)
+			continue;
+		want++;
+		guarded += !p->if_id && (p->action == XI_BLOCK || p->ntmpls);
+	}
 	assert_int_equal(mem_store_count_policies(f->m), want);
+	for (i = 0; i < MEM_STORE_GUARDS; i++)
+		guards += f->m->guards[i].used ? f->m->guards[i].policies : 0;
+	assert_int_equal(guards, guarded);
 }
 
 
@@ -737,7 +746,7 @@ static void step_by_step_is_as_from_scratch(void **state)
 		compare_superseded(f, false);
 		compare_flows(f);
 		compare_lists(f);
-		compare_guard(f);
+		compare_store(f);
 	}
 }
 
@@ -765,19 +774,21 @@ static void rounds_end_as_from_scratch(void **state)
 		const struct xi_spd_snapshot *before = xi_spd_snapshot(f->spd);
 		uint32_t leaning = i / 60 % 2 ? 45 : 70, policies = i % 3 ? 60 : 5;
 
+		xi_sad_hold(f->sad);
 		xi_spd_hold(f->spd);
 		xi_spd_hold(f->spd);
 		for (n = rnd(20); n > 0; n--) {
 			step(f, leaning, policies);
 			flows_fill(f);
 		}
+		xi_sad_release(f->sad);
 		assert_int_equal(xi_spd_release(f->spd), 0);
 		assert_ptr_equal(xi_spd_snapshot(f->spd), before);
 		assert_int_equal(xi_spd_release(f->spd), 0);
 		compare_superseded(f, true);
 		compare_flows(f);
 		compare_lists(f);
-		compare_guard(f);
+		compare_store(f);
 	}
 }
 
