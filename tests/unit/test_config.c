@@ -93,6 +93,7 @@ static void test_every_key_is_read(void **state)
 				   "df = clear\n"
 				   "fragment = after\n"
 				   "sad-size = 1048576\n"
+				   "spd-size = 131072\n"
 				   "unknown-spi = pass\n"
 				   "[cache]\n"
 				   "sa-entries = 16\n"
