@@ -47,8 +47,11 @@ NET_TOOLS = $(B)/tests/net/meta $(B)/tests/net/flood $(B)/tests/net/spread.bpf.o
 FLOOD_SRC = $(filter-out %.bpf.c,$(wildcard tests/net/flood*.c))
 FUZZ = $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_CLANG ?= clang-14
-GEN_SRC = tests/bench/gen.c tests/bench/gen_sink.c
-BENCH = $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(filter-out %.bpf.c %_sink.c,$(wildcard tests/bench/*.c)))
+GEN_SRC = tests/bench/gen.c tests/bench/gen_sink.c tests/bench/gen_cpu.c
+SCALE_GEN_SRC = $(addprefix tests/bench/,scale_gen.c scale_order.c scale_sas.c gen_cpu.c)
+SCALE_XFRM_SRC = tests/bench/scale_xfrm.c tests/bench/scale_sas.c
+BENCH = $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(filter-out %.bpf.c %/gen_sink.c %/gen_cpu.c %/scale_order.c \
+	%/scale_sas.c,$(wildcard tests/bench/*.c)))
 
 all: $(PROGS)
 
@@ -91,14 +94,21 @@ $(B)/tests/%.bpf.o: tests/%.bpf.c $(HDRS)
 	@mkdir -p $(@D)
 	$(BPF_CLANG) $(BPF_CFLAGS) -c $< -o $@
 $(B)/tests/bench/gen.bpf.o: tests/bench/gen.h
+$(B)/tests/bench/scale_gen.bpf.o: tests/bench/scale_gen.h
 $(B)/tests/net/flood.bpf.o: tests/net/flood_abi.h
 $(B)/bpf/%.skel.h: $(B)/tests/bench/%.bpf.o
 	$(SKELETON)
 $(B)/bpf/%.skel.h: $(B)/tests/net/%.bpf.o
 	$(SKELETON)
-$(B)/tests/bench/gen: $(GEN_SRC) tests/bench/gen.h tests/bench/gen_sink.h $(B)/bpf/gen.skel.h
+$(B)/tests/bench/gen: $(GEN_SRC) $(wildcard tests/bench/gen*.h) $(B)/bpf/gen.skel.h
 	@mkdir -p $(@D)
 	$(CC) $(XI_CPPFLAGS) $(XI_CFLAGS) $(LDFLAGS) -o $@ $(GEN_SRC) $(XI_LIBS)
+$(B)/tests/bench/scale_gen: $(SCALE_GEN_SRC) $(wildcard tests/bench/*.h) $(B)/bpf/scale_gen.skel.h
+	@mkdir -p $(@D)
+	$(CC) $(XI_CPPFLAGS) $(XI_CFLAGS) $(LDFLAGS) -o $@ $(SCALE_GEN_SRC) $(XI_LIBS) -lm
+$(B)/tests/bench/scale_xfrm: $(SCALE_XFRM_SRC) $(wildcard tests/bench/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(XI_CPPFLAGS) $(XI_CFLAGS) $(LDFLAGS) -o $@ $(SCALE_XFRM_SRC) $(XI_LIBS)
 $(B)/tests/net/meta: $(B)/bpf/meta.skel.h
 $(B)/tests/net/flood: $(FLOOD_SRC) tests/net/flood.h tests/net/flood_abi.h $(B)/bpf/flood.skel.h
 	@mkdir -p $(@D)
