@@ -12,7 +12,7 @@
  *       [worker=THREADS] [control=THREADS] [hold=CPU]
  *
  *     way      in: from r-GATEWAY to l-GATEWAY; out: the other way
- *     KIND     esp, random-spi, bad-icv: of the SAs that ORDER names; foreign, tuples, clear-live: in clear, no ORDER
+ *     KIND     esp, random-spi, bad-icv: of the SAs that ORDER names; foreign, clear, tuples, clear-live: in clear, no ORDER (scale_gen.h)
  *     ORDER    hot, zipf, uniform, scan over N SAs (scale_order.h); live, window: over the special ones. Each goes on where
  *              the last run left it
  *     PPS      packets a second; none: as many as it goes
@@ -300,7 +300,7 @@ static struct order *find_order(struct tool *t, const char *name, uint32_t n)
 static int kind_of(const char *name)
 {
 	static const char *const names[SCALE_KINDS] = {
-		"-", "esp", "random-spi", "bad-icv", "foreign", "tuples", "clear-live",
+		"-", "esp", "random-spi", "bad-icv", "foreign", "clear", "tuples", "clear-live",
 	};
 
 	for (int i = 1; i < SCALE_KINDS; i++)
@@ -378,7 +378,7 @@ static int set_heads(const struct tool *t, bool in)
 		uint8_t head[SCALE_CLEAR] = { 0 };
 
 		put_eth(head, in);
-		if (kind == SCALE_TUPLES)
+		if (kind == SCALE_TUPLES || kind == SCALE_CLEAR_FLOOD)
 			dst = SCALE_NET_FLOOD;
 		if (kind == SCALE_CLEAR_LIVE)
 			dst = SCALE_NET_LIVE | 1;

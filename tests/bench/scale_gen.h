@@ -17,8 +17,9 @@ enum scale_kind {
 	SCALE_RANDOM_SPI,        /* the same, of no SA that there is */
 	SCALE_BAD_ICV,
 	SCALE_FOREIGN,           /* clear: no policy wants it */
+	SCALE_CLEAR_FLOOD,       /* clear, policy wants it protected: always the same */
 	SCALE_TUPLES,            /* clear, policy wants it protected: random destinations and ports */
-	SCALE_CLEAR_LIVE,        /* clear, policy wants it protected: always the same */
+	SCALE_CLEAR_LIVE,        /* the same, live */
 	SCALE_KINDS,
 };
 
@@ -27,7 +28,7 @@ enum scale_class { SCALE_FLOOD, SCALE_LIVE, SCALE_OTHER, SCALE_CLASSES };
 
 #define SCALE_PORT_LIVE 7001     /* UDP destination of what is inside */
 #define SCALE_PORT_FLOOD 7002
-#define SCALE_NET_FLOOD 0x0ac80000U /* 10.200.0.0/16: destinations of SCALE_TUPLES */
+#define SCALE_NET_FLOOD 0x0ac80000U /* 10.200.0.0/16: destinations of SCALE_TUPLES and SCALE_CLEAR_FLOOD */
 #define SCALE_NET_LIVE 0x0ac90000U  /* 10.201.0.0/16: of SCALE_CLEAR_LIVE */
 
 /* SPIs: of SA number n in, and of what the two streams in clear are protected by. */

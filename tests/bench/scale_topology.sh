@@ -4,7 +4,8 @@
 #
 #   scale_gateway NAME SAS ENTRIES [CONF]   an xipsecd (burst transmit, ipsec-mb where it can) with SAs 0 to SAS - 1 in, a
 #                             table of ENTRIES, and one policy each way that takes any of them
-#   scale_plain NAME          the same gateway as plain forwarder (XIPSEC_FORWARD_ONLY): AF_XDP in, burst out
+#                             XIPSEC_FORWARD_ONLY=1 makes a plain forwarder of it: what an SA or policy is for, it sends
+#                             on unchanged
 #   scale_add NAME JOB FIRST COUNT [WINDOW]   scale_xfrm in that gateway; its JSON
 #   gen_start SAS SIZE        the generator; gen_stop: its end
 #   gen_run NAME WAY [WORD...]   one run through NAME; its JSON in $XI_TMP/run.json
@@ -53,10 +54,6 @@ scale_add() {
 scale_gateway() {
 	scale_daemon "$1" "$3" "${4:-}" && scale_policies | gwctl "$1" xipsec run ip -batch - || return 1
 	scale_add "$1" add 0 "$2" | jq -c --arg gateway "$1" '{section: "install", $gateway} + .' >> "$OUT/runs.jsonl"
-}
-
-scale_plain() {
-	XIPSEC_FORWARD_ONLY=1 scale_daemon "$1" 64
 }
 
 gen_start() {
