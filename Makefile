@@ -6,6 +6,7 @@
 #   make fuzz       libFuzzer on packets and XFRM messages, FUZZ_SECONDS (300) each
 #   make bench      what a gateway carries (root, two CPUs): doc/benchmarks.md; BENCH_ARGS="-r ROUNDS ..."
 #   make bench-peers    the same beside other people's gateways, whose packages it installs
+#   make bench-scale    a million SAs behind a table of 1,024: rates, misses, floods; BENCH_ARGS="-r ROUNDS ... SECTION"
 #   make bench-check    a short run's ratios against tests/bench/baseline.json, which make bench-baseline makes
 #   make install    DESTDIR and PREFIX as usual
 
@@ -161,6 +162,9 @@ bench-peers:
 	@tests/lib/deps.sh peers
 	$(MAKE) all $(BENCH)
 	XI_BUILD=$(B) tests/bench/run.sh -p peers -o $(B)/bench-peers $(BENCH_ARGS)
+bench-scale: deps
+	$(MAKE) all $(BENCH)
+	XI_BUILD=$(B) tests/bench/scale.sh $(BENCH_ARGS)
 BENCH_BASELINE ?= tests/bench/baseline.json
 bench-check bench-baseline: deps
 	$(MAKE) all $(BENCH)
@@ -178,5 +182,5 @@ clean:
 	rm -rf $(B)
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
-.PHONY: all tests asan fuzz fuzz-merge deps check demo vmtest bench bench-peers bench-check bench-baseline install clean
+.PHONY: all tests asan fuzz fuzz-merge deps check demo vmtest bench bench-peers bench-scale bench-check bench-baseline install clean
 .SECONDARY:

@@ -20,9 +20,10 @@
  *     drain    ms without an arrival after the end: then the total is complete
  *     hold     the gateway's CPU: the same time again with half of it (gen_cpu.h)
  *
- *   {"seconds", "flood": {"sent", "got", "bytes"}, "live": ..., "cpu": {"worker", "control"}, "held": {... "hold"},
+ *   {"seconds", "flood": {"sent", "got", "bytes"}, "live": ..., "cpu": {"worker", "control", "sender"}, "held": {... "hold"},
  *    "total": {"seconds", "flood", "live", "other", "wrong"}}
  *
+ * cpu: seconds; the sender's are the generator's and the gateway's receive softirq, which on a veth runs in it.
  * wrong: packets, one in 61 that arrived in clear, that are not what was put into their ESP. CPUs are the caller's choice.
  */
 #include <errno.h>
@@ -80,14 +81,15 @@ struct request {
 };
 
 struct reading {
-	double time, cpu[2];         /* worker, control */
+	double time, cpu[3];         /* worker, control, sender */
 	uint64_t sent[2];
 	struct scale_count got[SCALE_CLASSES];
 };
 
 struct sender {
 	int fd, netns;
-	atomic_int over, err;
+	char tid[16];
+	atomic_int over, err, running;
 };
 
 static int enter(const char *netns)
@@ -113,6 +115,8 @@ static void *sender_main(void *arg)
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = buffer, .data_size_in = sizeof(buffer), .repeat = 1 << 30,
 		    .flags = BPF_F_TEST_XDP_LIVE_FRAMES, .batch_size = 64);
 
+	snprintf(s->tid, sizeof(s->tid), "%d", gettid());
+	s->running = 1;
 	s->err = setns(s->netns, CLONE_NEWNET) ? -errno : bpf_prog_test_run_opts(s->fd, &opts);
 	if (s->err == -EINTR)
 		s->err = 0;
@@ -122,10 +126,15 @@ static void *sender_main(void *arg)
 
 static int sender_start(const struct tool *t, struct sender *s, const char *netns, pthread_t *thread)
 {
+	int err;
+
 	*s = (struct sender){ .fd = bpf_program__fd(t->skel->progs.scale_send), .netns = open(netns, O_RDONLY | O_CLOEXEC) };
 	if (s->netns < 0)
 		return -errno;
-	return -pthread_create(thread, NULL, sender_main, s);
+	err = -pthread_create(thread, NULL, sender_main, s);
+	while (!err && !s->running)
+		gen_sleep_ms(1);
+	return err;
 }
 
 /* The signal may come before the call that it is to end. */
@@ -156,7 +165,7 @@ static void read_counts(const struct tool *t, struct scale_count *got)
 	}
 }
 
-static void read_all(const struct tool *t, const struct request *req, struct reading *r)
+static void read_all(const struct tool *t, const struct request *req, const char *sender, struct reading *r)
 {
 	r->time = now();
 	for (int i = 0; i < 2; i++)
@@ -164,6 +173,7 @@ static void read_all(const struct tool *t, const struct request *req, struct rea
 	read_counts(t, r->got);
 	r->cpu[0] = gen_cpu_seconds(req->worker);
 	r->cpu[1] = gen_cpu_seconds(req->control);
+	r->cpu[2] = gen_cpu_seconds(sender);
 }
 
 static void print_streams(const struct reading *a, const struct reading *b)
@@ -180,11 +190,11 @@ static void print_streams(const struct reading *a, const struct reading *b)
 
 static void print_cpu(const struct reading *a, const struct reading *b)
 {
-	static const char *const names[] = { "worker", "control" };
+	static const char *const names[] = { "worker", "control", "sender" };
 	const char *sep = "";
 
 	printf(", \"cpu\": {");
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 3; i++) {
 		if (a->cpu[i] < 0 || b->cpu[i] < 0)
 			continue;
 		printf("%s\"%s\": %.5f", sep, names[i], b->cpu[i] - a->cpu[i]);
@@ -193,14 +203,15 @@ static void print_cpu(const struct reading *a, const struct reading *b)
 	printf("}");
 }
 
-static void measure(const struct tool *t, const struct request *req, struct reading *a, struct reading *b)
+static void measure(const struct tool *t, const struct request *req, const char *sender, struct reading *a,
+		    struct reading *b)
 {
-	read_all(t, req, a);
+	read_all(t, req, sender, a);
 	gen_sleep_ms(req->time);
-	read_all(t, req, b);
+	read_all(t, req, sender, b);
 }
 
-static int measure_held(const struct tool *t, const struct request *req)
+static int measure_held(const struct tool *t, const struct request *req, const char *sender)
 {
 	struct gen_hold hold;
 	struct reading a, b;
@@ -208,7 +219,7 @@ static int measure_held(const struct tool *t, const struct request *req)
 
 	if (err)
 		return err;
-	measure(t, req, &a, &b);
+	measure(t, req, sender, &a, &b);
 	printf(", \"held\": {");
 	print_streams(&a, &b);
 	print_cpu(&a, &b);
@@ -223,7 +234,7 @@ static uint64_t arrived(const struct reading *r)
 
 static void drain(const struct tool *t, const struct request *req, struct reading *r)
 {
-	for (uint64_t before = ~0ULL; req->drain && arrived(r) != before; read_all(t, req, r)) {
+	for (uint64_t before = ~0ULL; req->drain && arrived(r) != before; read_all(t, req, NULL, r)) {
 		before = arrived(r);
 		gen_sleep_ms(req->drain);
 	}
@@ -237,21 +248,21 @@ static int send_and_measure(const struct tool *t, const struct request *req, con
 	pthread_t thread;
 	int err, stopped_err;
 
-	read_all(t, req, &zero);
+	read_all(t, req, NULL, &zero);
 	err = sender_start(t, &sender, from, &thread);
 	if (err)
 		return err;
 	gen_sleep_ms(req->warm);
 	printf("{");
-	measure(t, req, &a, &b);
+	measure(t, req, sender.tid, &a, &b);
 	if (req->time) {
 		print_streams(&a, &b);
 		print_cpu(&a, &b);
 	}
 	if (req->time && req->hold >= 0)
-		err = measure_held(t, req);
+		err = measure_held(t, req, sender.tid);
 	stopped_err = sender_stop(&sender, thread);
-	read_all(t, req, &b);
+	read_all(t, req, NULL, &b);
 	drain(t, req, &b);
 	printf("%s\"total\": {", req->time ? ", " : "");
 	print_streams(&zero, &b);
