@@ -89,7 +89,7 @@ $(B)/tests/unit/% $(B)/tests/prog/%: tests/*/%.c
 $(B)/tests/%: tests/%.c $(TEST_LIB) $(B)/libxipsec.a $(SKEL) $(wildcard tests/lib/*.h)
 	@mkdir -p $(@D)
 	$(CC) $(XI_CPPFLAGS) -Itests/lib $(XI_CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $< $(TEST_LIB) \
-		$(B)/libxipsec.a $(XI_LIBS) -lcmocka
+		$(B)/libxipsec.a $(XI_LIBS) -lcmocka -lm
 
 $(B)/tests/%.bpf.o: tests/%.bpf.c $(HDRS)
 	@mkdir -p $(@D)

@@ -18,7 +18,7 @@
 #define PATH_MAX_BYTES 255
 #define RUN_DIR_MAX 90               /* a socket's name below it must fit sockaddr_un.sun_path */
 #define SPIN_MAX_US 10000
-#define SAD_SIZE_MAX XI_SA_SLOT_MASK /* SA slots below the mask; 20 bits of an SA index */
+#define SAD_SIZE_MAX XI_SAS_MAX
 #define FLOW_ENTRIES_MAX (1U << 22)
 
 enum section { SECTION_NONE, SECTION_BAD, SECTION_DAEMON, SECTION_CACHE, SECTION_PORT };
@@ -229,14 +229,14 @@ static const struct key keys[] = {
 	{ DAEMON("spin", spin_us), set_number, .min = 0, .max = SPIN_MAX_US,
 	  .remedy = "give microseconds, 0 to 10000" },
 	{ DAEMON("sad-size", sad_size), set_number, .min = 16, .max = SAD_SIZE_MAX,
-	  .remedy = "give a number of SAs, 16 to 1048575" },
+	  .remedy = "give a number of SAs, 16 to 1048576" },
 	{ DAEMON("df", df), set_choice, .choices = dfs, .remedy = "df is copy, set or clear" },
 	{ DAEMON("fragment", fragment), set_choice, .choices = fragments,
 	  .remedy = "fragment before or after" },
 	{ DAEMON("unknown-spi", unknown_spi), set_choice, .choices = unknown_spi,
 	  .remedy = "ESP of an unknown SPI is drop or pass" },
 	{ CACHE("sa-entries", sa_entries), set_number, .min = 1, .max = SAD_SIZE_MAX,
-	  .remedy = "give a number of SAs, 1 to 1048575" },
+	  .remedy = "give a number of SAs, 1 to 1048576" },
 	{ CACHE("flow-entries", flow_entries), set_number, .min = 1, .max = FLOW_ENTRIES_MAX,
 	  .remedy = "give a number of flows, 1 to 4194304" },
 	{ PORT("role", role), set_choice, .choices = roles, .remedy = "a port is cipher or plain" },
@@ -249,7 +249,7 @@ static const struct key keys[] = {
 XI_ASSERT(NKEYS <= 32);
 /* the remedies above say so */
 XI_ASSERT(XI_MAX_WORKERS == 16 && SPIN_MAX_US == 10000);
-XI_ASSERT(SAD_SIZE_MAX == 1048575 && FLOW_ENTRIES_MAX == 4194304);
+XI_ASSERT(SAD_SIZE_MAX == 1048576 && FLOW_ENTRIES_MAX == 4194304);
 
 /* As the kernel's dev_valid_name(), and none of our own devices. NULL, or what is wrong. */
 static const char *port_name_error(const char *name)

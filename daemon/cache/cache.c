@@ -21,6 +21,7 @@
 struct xi_cache {
 	struct xi_cache_config config;
 	struct xi_slots slots;
+	struct xi_flows flows;
 	struct perf_buffer *misses;
 	struct event *miss_event;
 	struct event *want_event;
@@ -179,88 +180,9 @@ static void cache_sa_miss(struct xi_cache *cache, const struct xi_miss *miss)
 	cache_count(cache, XI_SA_FILLED, 1);
 }
 
-static void cache_flow_put(struct xi_cache *cache, const struct xi_flow *flow,
-			   const struct xi_flow_verdict *verdict)
+static bool cache_ready_out(void *arg, uint32_t sa_index)
 {
-	if (bpf_map_update_elem(cache->config.flow_cache_fd, flow, verdict, BPF_ANY)) {
-		log_warn("flow_cache: cannot insert");
-		return;
-	}
-	cache_count(cache, XI_FLOW_FILLED, 1);
-}
-
-/* As xi_flow_key() of the XDP programs makes it. */
-static struct xi_flow cache_flow_key(const struct xi_flow *flow, uint32_t flow_mask)
-{
-	struct xi_flow key = *flow;
-
-	if (!(flow_mask & XI_FLOW_PORTS))
-		key.sport = key.dport = key.fragment = 0;
-	if (!(flow_mask & (XI_FLOW_PORTS | XI_FLOW_PROTO)))
-		key.proto = 0;
-	return key;
-}
-
-void xi_cache_bypass(struct xi_cache *cache, const struct xi_spd_snapshot *snap,
-		     const struct xi_flow *flow)
-{
-	const struct xi_flow_verdict verdict = {
-		.verdict = XI_VERDICT_BYPASS,
-		.slot = XI_NO_SLOT,
-		.next_slot = XI_NO_SLOT,
-		.generation = snap->generation,
-	};
-	struct xi_flow key = cache_flow_key(flow, snap->flow_mask);
-
-	bpf_map_update_elem(cache->config.flow_cache_fd, &key, &verdict, BPF_ANY);
-}
-
-void xi_cache_forget(struct xi_cache *cache, const struct xi_spd_snapshot *snap,
-		     const struct xi_flow *flow)
-{
-	struct xi_flow key = cache_flow_key(flow, snap->flow_mask);
-
-	bpf_map_delete_elem(cache->config.flow_cache_fd, &key);
-}
-
-static void cache_flow_miss_in(struct xi_cache *cache, const struct xi_flow *flow)
-{
-	const struct xi_spd_snapshot *snap = xi_spd_snapshot(cache->config.spd);
-	struct xi_flow_verdict verdict = {
-		.slot = XI_NO_SLOT,
-		.next_slot = XI_NO_SLOT,
-		.generation = snap->generation,
-	};
-
-	verdict.verdict = xi_spd_allows_clear(snap, flow) ? XI_VERDICT_BYPASS : XI_VERDICT_DISCARD;
-	cache_flow_put(cache, flow, &verdict);
-}
-
-/*
- * Tells the key managers which template lacks its SA: that one comes first in the policy they are
- * shown, between the addresses of the tunnel inside when it goes around one.
- */
-static void cache_acquire(struct xi_cache *cache, const struct xi_flow *flow,
-			  const struct xi_policy *policy, uint32_t lacking)
-{
-	struct xi_policy shown = *policy;
-
-	cache_count(cache, XI_ACQUIRE, 1);
-	if (!cache->config.acquire)
-		return;
-	if (lacking) {
-		shown.tmpls[0] = policy->tmpls[lacking];
-		shown.tmpls[lacking] = policy->tmpls[0];
-		if (shown.tmpls[0].mode == XI_TRANSPORT && policy->tmpls[0].mode == XI_TUNNEL) {
-			memcpy(shown.tmpls[0].saddr, policy->tmpls[0].saddr, 16);
-			memcpy(shown.tmpls[0].id.daddr, policy->tmpls[0].id.daddr, 16);
-		}
-	}
-	cache->config.acquire(cache->config.arg, flow, &shown);
-}
-
-static bool cache_ready_out(struct xi_cache *cache, uint32_t sa_index)
-{
+	struct xi_cache *cache = arg;
 	const struct xi_sa_rec *rec = xi_sad_rec(cache->config.sad, sa_index);
 	uint32_t number;
 
@@ -269,33 +191,6 @@ static bool cache_ready_out(struct xi_cache *cache, uint32_t sa_index)
 	if (cache_ensure_slot(cache, rec, false, &number))
 		cache_count(cache, XI_SA_DENIED, 1);
 	return true;
-}
-
-static void cache_flow_miss_out(struct xi_cache *cache, const struct xi_flow *flow)
-{
-	const struct xi_spd_snapshot *snap = xi_spd_snapshot(cache->config.spd);
-	const struct xi_spd_policy *policy = NULL;
-	struct xi_flow_verdict verdict = { 0 };
-	struct xi_verdict_why why = {0};
-
-	xi_spd_judge_out_why(snap, cache->config.sad, flow, &verdict, &policy, &why);
-	if (!verdict.generation)
-		return;              /* holds for this packet alone */
-	if (verdict.verdict == XI_VERDICT_NONE) {
-		cache_acquire(cache, flow, &policy->policy, why.tmpl);
-		return;
-	}
-	if (verdict.verdict == XI_VERDICT_PROTECT) {
-		if (!cache_ready_out(cache, verdict.handle))
-			return;
-		if (verdict.next_handle && !cache_ready_out(cache, verdict.next_handle))
-			return;
-		/* numbers last: room for the second may have been made by taking the first's */
-		verdict.slot = xi_slots_number(&cache->slots, verdict.handle);
-		if (verdict.next_handle)
-			verdict.next_slot = xi_slots_number(&cache->slots, verdict.next_handle);
-	}
-	cache_flow_put(cache, flow, &verdict);
 }
 
 void xi_cache_miss(struct xi_cache *cache, const void *record, uint32_t len)
@@ -307,10 +202,8 @@ void xi_cache_miss(struct xi_cache *cache, const void *record, uint32_t len)
 	memcpy(&miss, record, sizeof(miss));
 	if (miss.kind == XI_MISS_SA)
 		cache_sa_miss(cache, &miss);
-	else if (miss.kind == XI_MISS_FLOW && miss.flow.dir == XI_IN)
-		cache_flow_miss_in(cache, &miss.flow);
-	else if (miss.kind == XI_MISS_FLOW && miss.flow.dir == XI_OUT)
-		cache_flow_miss_out(cache, &miss.flow);
+	else if (miss.kind == XI_MISS_FLOW)
+		xi_flows_miss(&cache->flows, &miss.flow);
 }
 
 static void cache_on_sample(void *arg, int cpu, void *data, __u32 len)
@@ -462,6 +355,17 @@ int xi_cache_create(struct xi_cache **out, const struct xi_cache_config *config)
 		return -ENOMEM;
 	cache->config = *config;
 	cache->want_fd = -1;
+	cache->flows = (struct xi_flows){
+		.sad = config->sad,
+		.spd = config->spd,
+		.slots = &cache->slots,
+		.flow_cache_fd = config->flow_cache_fd,
+		.counts = config->counts,
+		.ready_out = cache_ready_out,
+		.cache = cache,
+		.acquire = config->acquire,
+		.arg = config->arg,
+	};
 	err = xi_slots_create(&cache->slots, config->engine, config->sa_entries,
 			      xi_sad_capacity(config->sad), config->nworkers);
 	if (!err)
@@ -499,6 +403,11 @@ void xi_cache_destroy(struct xi_cache *cache)
 	free(cache->wants);
 	xi_slots_destroy(&cache->slots);
 	free(cache);
+}
+
+const struct xi_flows *xi_cache_flows(const struct xi_cache *cache)
+{
+	return &cache->flows;
 }
 
 const struct xi_slots *xi_cache_slots(const struct xi_cache *cache)

@@ -13,6 +13,7 @@
 
 #include <xipsec/abi.h>
 #include <xipsec/reasons.h>
+#include "cache/flows.h"
 #include "cache/slots.h"
 #include "sad/sad.h"
 #include "sad/spd.h"
@@ -40,6 +41,7 @@ struct xi_cache_config {
 int xi_cache_create(struct xi_cache **out, const struct xi_cache_config *config);
 void xi_cache_destroy(struct xi_cache *cache);
 
+const struct xi_flows *xi_cache_flows(const struct xi_cache *cache);
 const struct xi_slots *xi_cache_slots(const struct xi_cache *cache);
 /* One miss message. len may exceed the struct: the kernel rounds record sizes up. */
 void xi_cache_miss(struct xi_cache *cache, const void *record, uint32_t len);
@@ -49,21 +51,6 @@ void xi_cache_miss(struct xi_cache *cache, const void *record, uint32_t len);
  * ring is ignored, since the next packet asks again.
  */
 void xi_cache_want(struct xi_cache *cache, unsigned int worker, uint32_t sa_index);
-
-/*
- * Worker: a flow that policy bypasses is about to be handed to the host, whose packet the egress guard would hold back
- * until the miss is answered. Puts the verdict into flow_cache at once. A system call, so: for the first packets of
- * bypassed flows inside a protected range, and no more of them than the caller lets through.
- */
-void xi_cache_bypass(struct xi_cache *cache, const struct xi_spd_snapshot *snap,
-		     const struct xi_flow *flow);
-
-/*
- * Worker: the SA that flow_cache has for a flow is gone, and no other serves it. Without the verdict its next packet is a
- * miss, in answer to which the key managers are asked. A system call, too.
- */
-void xi_cache_forget(struct xi_cache *cache, const struct xi_spd_snapshot *snap,
-		     const struct xi_flow *flow);
 
 /* Waits until every worker has passed a quiescent state, then reclaims slots. */
 void xi_cache_sync(struct xi_cache *cache);

@@ -66,13 +66,27 @@ static inline const struct xi_sa_ctx *xi_slots_find(const struct xi_slots *slots
  */
 static inline void xi_slots_prefetch(const struct xi_slots *slots, uint32_t hint, bool out)
 {
+	if (hint < slots->n)
+		xi_sa_ctx_prefetch(&slots->slots[hint].ctx, out);
+}
+
+/* Worker: the same without a hint, in two steps: the way to the context; then what a packet wants of it, if there is one. */
+static inline void xi_slots_prefetch_way(const struct xi_slots *slots, uint32_t sa_index)
+{
+	if (XI_SA_SLOT(sa_index) < slots->nsas)
+		__builtin_prefetch(&slots->by_sa[XI_SA_SLOT(sa_index)]);
+}
+
+static inline bool xi_slots_prefetch_context(const struct xi_slots *slots, uint32_t sa_index, bool out)
+{
 	const struct xi_sa_ctx *ctx;
 
-	if (hint >= slots->n)
-		return;
-	ctx = &slots->slots[hint].ctx;
-	__builtin_prefetch(ctx);
-	__builtin_prefetch(out ? (const void *)ctx->hdr : (const void *)&ctx->replay);
+	if (XI_SA_SLOT(sa_index) >= slots->nsas)
+		return false;
+	ctx = rcu_dereference(slots->by_sa[XI_SA_SLOT(sa_index)]);
+	if (ctx)
+		xi_sa_ctx_prefetch(ctx, out);
+	return ctx;
 }
 
 /* Slot number of an SA, XI_NO_SLOT when it has none. */

@@ -85,7 +85,7 @@ static uint32_t worker_receive(struct xi_worker *w, struct xi_xsk *xsk)
 			xi_batch_take(w, desc.addr, desc.len);
 	}
 	xsk_ring_cons__release(&xsk->rx, n);
-	w->nslow = 0;
+	xi_batch_prefetch_contexts(w);
 	if (w->nin)
 		xi_batch_in(w);
 	if (w->nout)

@@ -99,7 +99,7 @@ static void found_drop(struct xi_sad *sad, const struct found *f, const char *fl
 static int found_keep(struct xi_sad *sad, const struct found *f)
 {
 	struct xi_sad_node *node = calloc(1, sizeof(*node));
-	struct xi_sa_rec *rec = calloc(1, sizeof(*rec));
+	struct xi_sa_rec *rec = xi_rec_new(sad);
 	int err = -ENOMEM;
 
 	if (!node || !rec)

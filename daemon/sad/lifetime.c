@@ -61,16 +61,16 @@ static void event_expire(struct xi_sad *sad, const struct xi_sa_rec *rec, bool h
 }
 
 /* The flag goes to the store first: an event is sent once, also across a restart. */
-static void soft_expire(struct xi_sad *sad, struct xi_sad_node *node, struct xi_sad_round *round)
+static void soft_expire(struct xi_sad *sad, struct xi_sad_node *node)
 {
 	struct xi_sa sa = node->rec->sa;
 
 	sa.life |= XI_SA_SOFT_EXPIRED;
-	if (!xi_sad_replace_later(sad, node, &sa, round))
+	if (!xi_sad_replace(sad, node, &sa))
 		event_expire(sad, node->rec, false);
 }
 
-static void node_expire(struct xi_sad *sad, struct xi_sad_node *node, struct xi_sad_round *round)
+static void node_expire(struct xi_sad *sad, struct xi_sad_node *node)
 {
 	int err;
 
@@ -79,7 +79,7 @@ static void node_expire(struct xi_sad *sad, struct xi_sad_node *node, struct xi_
 	 * not go now, the next round tries again.
 	 */
 	__atomic_store_n(&node->rec->state->expired, 1, __ATOMIC_RELEASE);
-	err = xi_sad_detach(sad, node, &round->doomed);
+	err = xi_sad_detach(sad, node);
 	if (err)
 		log_warnx("an SA reached its hard lifetime but could not be deleted: %s; trying again",
 			  strerror(-err));
@@ -154,13 +154,13 @@ static struct xi_sad_node *node_mate(const struct xi_sad *sad, const struct xi_s
  * SA_DELETE_REQ of the receive record: an inbound SA goes with its outbound pair, and the other way
  * round.
  */
-static void hard_expire(struct xi_sad *sad, struct xi_sad_node *node, struct xi_sad_round *round)
+static void hard_expire(struct xi_sad *sad, struct xi_sad_node *node)
 {
 	struct xi_sad_node *mate = node->rec->sa.life & XI_SA_LARVAL ? NULL : node_mate(sad, node);
 
-	node_expire(sad, node, round);
+	node_expire(sad, node);
 	if (mate)
-		node_expire(sad, mate, round);
+		node_expire(sad, mate);
 }
 
 static bool hard_reached(const struct xi_sad_node *node, uint64_t now)
@@ -171,19 +171,18 @@ static bool hard_reached(const struct xi_sad_node *node, uint64_t now)
 	       limit_reached(node->rec, now, true);
 }
 
-static void sa_tick(struct xi_sad *sad, struct xi_sad_node *node, uint64_t now,
-		    struct xi_sad_round *round)
+static void sa_tick(struct xi_sad *sad, struct xi_sad_node *node, uint64_t now)
 {
 	int err;
 
 	if (hard_reached(node, now)) {
-		hard_expire(sad, node, round);
+		hard_expire(sad, node);
 		return;
 	}
 	if (node->rec->sa.life & XI_SA_LARVAL)
 		return;
 	if (!(node->rec->sa.life & XI_SA_SOFT_EXPIRED) && limit_reached(node->rec, now, false))
-		soft_expire(sad, node, round);
+		soft_expire(sad, node);
 	if (!node->reserve)
 		return;
 	err = xi_reserve_extend(node->reserve, sad->state_dir, node->rec->state);
@@ -195,22 +194,21 @@ static void sa_tick(struct xi_sad *sad, struct xi_sad_node *node, uint64_t now,
 
 void xi_sad_tick(struct xi_sad *sad, uint64_t now)
 {
-	struct xi_sad_round round = {0};
 	uint32_t slot;
 
+	xi_sad_hold(sad);
 	xi_sad_bury_again(sad);
 	for (slot = 0; slot < sad->slots.n; slot++)
 		if (sad->slots.recs[slot])
-			sa_tick(sad, sad->slots.nodes[slot], now, &round);
-	xi_sad_round_end(sad, &round);
+			sa_tick(sad, sad->slots.nodes[slot], now);
+	xi_sad_release(sad);
 }
 
 void xi_sad_expire_now(struct xi_sad *sad, uint32_t sa_index)
 {
-	struct xi_sad_round round = {0};
-
 	if (!xi_sad_rec(sad, sa_index))
 		return;
-	sa_tick(sad, sad->slots.nodes[XI_SA_SLOT(sa_index)], time(NULL), &round);
-	xi_sad_round_end(sad, &round);
+	xi_sad_hold(sad);
+	sa_tick(sad, sad->slots.nodes[XI_SA_SLOT(sa_index)], time(NULL));
+	xi_sad_release(sad);
 }

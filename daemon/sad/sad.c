@@ -24,6 +24,8 @@ int xi_sad_create(struct xi_sad **out, const struct xi_sad_config *config,
 	err = xi_slots_init(sad);
 	if (!err)
 		err = xi_tables_init(sad);
+	if (!err)
+		err = xi_senders_init(sad);
 	if (err)
 		goto fail;
 	*out = sad;
@@ -53,8 +55,10 @@ void xi_sad_destroy(struct xi_sad *sad)
 		next = node->doomed;
 		free(node);
 	}
-	xi_used_keys_free(sad);
+	xi_senders_free(sad);
+	free(sad->round.replaced);
 	xi_slots_free(sad);
+	xi_recs_free(sad);
 	free(sad->state_dir);
 	free(sad);
 }
@@ -107,6 +111,8 @@ void xi_sad_publish(struct xi_sad *sad, struct xi_sad_node *node, struct xi_sa_r
 	flow_mask_count(sad, node->rec, -1);
 	flow_mask_count(sad, rec, 1);
 	xi_sender_del(sad, node);
+	if (rec)
+		xi_rec_ready(rec);
 	node->rec = rec;
 	xi_sender_add(sad, node);
 	rcu_assign_pointer(sad->slots.recs[XI_SA_SLOT(node->sa_index)], rec);
@@ -117,6 +123,7 @@ void xi_sad_changed(struct xi_sad *sad, const struct xi_sa_rec *old, const struc
 {
 	unsigned int i;
 
+	sad->round.changed = true;
 	for (i = 0; i < sad->nlisteners; i++)
 		if (sad->listeners[i].changed)
 			sad->listeners[i].changed(sad->listeners[i].arg, old, new);

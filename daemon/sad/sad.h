@@ -13,11 +13,12 @@
 #include <xipsec/abi.h>
 #include "sad/store.h"
 
+struct xi_sa_ctx;
 struct xi_sad;
 
 struct xi_sa_rec {
-	struct xi_sa sa;
 	struct xi_sa_key key;
+	struct xi_sa sa;
 	struct xi_sa_state *state;   /* in the mapped map */
 	uint64_t *words;             /* replay window, in the mapped map */
 	uint32_t nwords;
@@ -27,7 +28,7 @@ struct xi_sa_rec {
  * Told of changes on the control thread, after the store was changed and before the request is acknowledged.
  * A larval SA is nothing to a listener. sync follows every change, additions included.
  * old NULL: new SA. new NULL: deleted. When sync returns, no worker uses what changed() took away; the
- * record `old` is wiped and freed after it. A flush calls changed for each and sync once.
+ * record `old` is wiped and freed after it. A round (xi_sad_hold) of many changes has one sync at its end.
  */
 struct xi_sad_listener {
 	void (*changed)(void *arg, const struct xi_sa_rec *old, const struct xi_sa_rec *new);
@@ -75,6 +76,13 @@ int xi_sad_update(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa
 		  const struct xi_replay_init *init, const char **why);
 int xi_sad_delete(struct xi_sad *sad, const struct xi_sa_id *id);
 int xi_sad_flush(struct xi_sad *sad, enum xi_proto proto, unsigned int *n); /* XI_PROTO_ANY: all */
+/*
+ * A round: what is changed between the two is found changed at once by the functions here, and has been taken over by
+ * all listeners, with one sync, when the outermost release returns. Only then may it be acknowledged. Every function
+ * above is a round of its own; calls nest. Keep rounds short: memory and slots of what is deleted come back at their end.
+ */
+void xi_sad_hold(struct xi_sad *sad);
+void xi_sad_release(struct xi_sad *sad);
 /* Reserves an SPI in [min, max] for a larval SA that dies after ttl seconds. -ENOENT: none is free. */
 int xi_sad_alloc_spi(struct xi_sad *sad, const struct xi_sa *sa, uint32_t min, uint32_t max, uint64_t ttl,
 		     const struct xi_sa_rec **rec);
@@ -90,6 +98,17 @@ const struct xi_sa_rec *xi_sad_find(const struct xi_sad *sad, const struct xi_sa
 uint32_t xi_sad_lookup(const struct xi_sad *sad, const struct xi_sa_id *id);
 /* From any RCU reader: NULL when the index is stale. */
 const struct xi_sa_rec *xi_sad_rec(const struct xi_sad *sad, uint32_t sa_index);
+/*
+ * From any RCU reader: the runtime form of an SA, with keys as they came (the SLOW method). NULL when the index is
+ * stale, and for an SA that is larval or not carried.
+ */
+const struct xi_sa_ctx *xi_sad_context(const struct xi_sad *sad, uint32_t sa_index);
+/*
+ * From any RCU reader, in two steps, each some 100 ns before what follows it: fetches the SA's state and the way to its
+ * context; then what a packet wants of the context.
+ */
+void xi_sad_prefetch(const struct xi_sad *sad, uint32_t sa_index);
+void xi_sad_prefetch_context(const struct xi_sad *sad, uint32_t sa_index, bool out);
 /*
  * From any RCU reader: a newer SA took over from this one, so whoever holds it as an outbound handle asks the SPD
  * again (xi_spd_judge_out). Set by the SPD: no policy of those that chose this SA still chooses it.
