@@ -48,6 +48,7 @@ NET_TOOLS = $(B)/tests/net/meta $(B)/tests/net/flood $(B)/tests/net/spread.bpf.o
 FLOOD_SRC = $(filter-out %.bpf.c,$(wildcard tests/net/flood*.c))
 FUZZ = $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_CLANG ?= clang-14
+ADMIT_SIM_SRC = tests/bench/admit_sim.c $(wildcard tests/bench/admit/*.c)
 GEN_SRC = tests/bench/gen.c tests/bench/gen_sink.c tests/bench/gen_cpu.c
 SCALE_GEN_SRC = $(addprefix tests/bench/,scale_gen.c scale_order.c scale_sas.c gen_cpu.c)
 SCALE_XFRM_SRC = tests/bench/scale_xfrm.c tests/bench/scale_sas.c
@@ -110,6 +111,9 @@ $(B)/tests/bench/scale_gen: $(SCALE_GEN_SRC) $(wildcard tests/bench/*.h) $(B)/bp
 $(B)/tests/bench/scale_xfrm: $(SCALE_XFRM_SRC) $(wildcard tests/bench/*.h)
 	@mkdir -p $(@D)
 	$(CC) $(XI_CPPFLAGS) $(XI_CFLAGS) $(LDFLAGS) -o $@ $(SCALE_XFRM_SRC) $(XI_LIBS)
+$(B)/tests/bench/admit_sim: $(ADMIT_SIM_SRC) $(wildcard tests/bench/admit/*.h) $(B)/libxipsec.a
+	@mkdir -p $(@D)
+	$(CC) $(XI_CPPFLAGS) $(XI_CFLAGS) $(LDFLAGS) -o $@ $(ADMIT_SIM_SRC) $(B)/libxipsec.a $(XI_LIBS) -lm
 $(B)/tests/net/meta: $(B)/bpf/meta.skel.h
 $(B)/tests/net/flood: $(FLOOD_SRC) tests/net/flood.h tests/net/flood_abi.h $(B)/bpf/flood.skel.h
 	@mkdir -p $(@D)

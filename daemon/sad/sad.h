@@ -103,11 +103,10 @@ const struct xi_sa_rec *xi_sad_rec(const struct xi_sad *sad, uint32_t sa_index);
  * stale, and for an SA that is larval or not carried.
  */
 const struct xi_sa_ctx *xi_sad_context(const struct xi_sad *sad, uint32_t sa_index);
-/*
- * From any RCU reader, in two steps, each some 100 ns before what follows it: fetches the SA's state and the way to its
- * context; then what a packet wants of the context.
- */
-void xi_sad_prefetch(const struct xi_sad *sad, uint32_t sa_index);
+/* From any RCU reader: fetches what a packet wants of the SA's state. */
+void xi_sad_prefetch_state(const struct xi_sad *sad, uint32_t sa_index, bool out);
+/* The same of xi_sad_context(), in two steps with other work between them: the way there, then the context. */
+void xi_sad_prefetch_way(const struct xi_sad *sad, uint32_t sa_index);
 void xi_sad_prefetch_context(const struct xi_sad *sad, uint32_t sa_index, bool out);
 /*
  * From any RCU reader: a newer SA took over from this one, so whoever holds it as an outbound handle asks the SPD
@@ -126,8 +125,8 @@ unsigned int xi_sad_capacity(const struct xi_sad *sad);
 const struct xi_sa_rec *xi_sad_next(const struct xi_sad *sad, uint32_t *slot);
 
 /*
- * Once a second, from a timer: larval SAs that died, lifetimes, sequence reserves on disk. now: seconds since the
- * epoch. May be called more often. A soft lifetime raises an event, a hard one an event and takes the SA away, each
+ * Four times a second, from a timer: larval SAs that died, lifetimes, sequence reserves on disk. now: seconds since the
+ * epoch. What it looks at is bounded (due.c): of very many SAs, some wait for a later call. A soft lifetime raises an event, a hard one an event and takes the SA away, each
  * once; it takes the other direction's SA with it, which raises its own event: the one with the addresses exchanged and the
  * same protocol, mode and reqid, during a rekey the one that came with it. Hard are also an outbound SA's last
  * sequence number and xi_sa_state.expired, which workers set when they meet a limit of bytes or packets.
