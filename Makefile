@@ -51,7 +51,7 @@ FUZZ_CLANG ?= clang-14
 ADMIT_SIM_SRC = tests/bench/admit_sim.c $(wildcard tests/bench/admit/*.c)
 GEN_SRC = tests/bench/gen.c tests/bench/gen_sink.c tests/bench/gen_cpu.c
 SCALE_GEN_SRC = $(addprefix tests/bench/,scale_gen.c scale_order.c scale_sas.c gen_cpu.c)
-SCALE_XFRM_SRC = tests/bench/scale_xfrm.c tests/bench/scale_sas.c
+INSTALL_SRC = tests/bench/install.c tests/bench/scale_sas.c
 BENCH = $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(filter-out %.bpf.c %/gen_sink.c %/gen_cpu.c %/scale_order.c \
 	%/scale_sas.c,$(wildcard tests/bench/*.c)))
 
@@ -108,9 +108,9 @@ $(B)/tests/bench/gen: $(GEN_SRC) $(wildcard tests/bench/gen*.h) $(B)/bpf/gen.ske
 $(B)/tests/bench/scale_gen: $(SCALE_GEN_SRC) $(wildcard tests/bench/*.h) $(B)/bpf/scale_gen.skel.h
 	@mkdir -p $(@D)
 	$(CC) $(XI_CPPFLAGS) $(XI_CFLAGS) $(LDFLAGS) -o $@ $(SCALE_GEN_SRC) $(XI_LIBS) -lm
-$(B)/tests/bench/scale_xfrm: $(SCALE_XFRM_SRC) $(wildcard tests/bench/*.h)
+$(B)/tests/bench/install: $(INSTALL_SRC) $(wildcard tests/bench/*.h)
 	@mkdir -p $(@D)
-	$(CC) $(XI_CPPFLAGS) $(XI_CFLAGS) $(LDFLAGS) -o $@ $(SCALE_XFRM_SRC) $(XI_LIBS)
+	$(CC) $(XI_CPPFLAGS) $(XI_CFLAGS) $(LDFLAGS) -o $@ $(INSTALL_SRC) $(XI_LIBS)
 $(B)/tests/bench/admit_sim: $(ADMIT_SIM_SRC) $(wildcard tests/bench/admit/*.h) $(B)/libxipsec.a
 	@mkdir -p $(@D)
 	$(CC) $(XI_CPPFLAGS) $(XI_CFLAGS) $(LDFLAGS) -o $@ $(ADMIT_SIM_SRC) $(B)/libxipsec.a $(XI_LIBS) -lm

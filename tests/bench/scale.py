@@ -58,7 +58,7 @@ def build_misses(runs):
 
 
 def build_reconfig(runs):
-    rows = [{"job": run["job"], "requests": run["change"]["requests"] if run["change"] else 0,
+    rows = [{"job": run["job"], "requests": run["change"]["n"] if run["change"] else 0,
              "seconds": run["change"]["seconds"] if run["change"] else None,
              "sent": run["total"]["live"]["sent"], "lost": goals.lost(run, "live"),
              "control": goals.control_core(run["total"])} for run in goals.section(runs, "reconfig")]

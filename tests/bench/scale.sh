@@ -138,21 +138,21 @@ section_misses() {
 	gen_stop
 }
 
-# reconfig JOB [ARGUMENT...]: live traffic while the daemon does that
+# reconfig NAME [ARGUMENT...]: live traffic while install.c does that
 reconfig() {
 	local gw=reconfig result=null
 	progress "reconfiguration: $1"
 	scale_stats $gw > "$XI_TMP/before.json"
 	echo "run way=in dev=$gw live=esp:live:64:$LIVE_PPS warm=$RECONFIG_MS drain=100 worker=${THREADS[$gw]} \
 control=${CONTROL[$gw]}" >&"${GENERATOR[1]}"
-	if [ "$1" != nothing ]; then
+	if [ $# -gt 1 ]; then
 		wait_for 5 live_moves $gw || die "the live traffic does not arrive"
-		result=$(scale_add $gw "$@") || die "$* failed"
+		result=$(scale_install $gw "${@:2}") || die "$* failed"
 	fi
 	gen_answer || die "live traffic beside $1 failed"
 	scale_stats $gw > "$XI_TMP/after.json"
-	jq -c --arg job "$1" --argjson change "$result" --slurpfile before "$XI_TMP/before.json" \
-		--slurpfile after "$XI_TMP/after.json" '{section: "reconfig", $job, $change} + . + {reasons:
+	jq -c --arg job "$1" --argjson change "$result" --argjson rate $LIVE_PPS --slurpfile before "$XI_TMP/before.json" \
+		--slurpfile after "$XI_TMP/after.json" '{section: "reconfig", $job, $change, $rate} + . + {reasons:
 		($after[0].reasons | with_entries(.value -= ($before[0].reasons[.key] // 0)) | with_entries(select(.value != 0)))}' \
 		"$XI_TMP/run.json" >> "$OUT/runs.jsonl"
 }
@@ -165,14 +165,14 @@ LIVE_FIRST=$((0x100000)) LIVE_SAS=64 WINDOW_SAS=1000
 section_reconfig() {
 	local first=200000
 	need reconfig 10000 $SA_ENTRIES
-	scale_add reconfig add $LIVE_FIRST $LIVE_SAS > /dev/null || die "SAs of live traffic were refused"
+	scale_install reconfig -f $LIVE_FIRST -r 0 add $LIVE_SAS > /dev/null || die "SAs of live traffic were refused"
 	gen_start 1 64 || die "the generator did not start"
 	reconfig nothing
-	reconfig add $first $RECONFIG_SAS
-	reconfig rekey $first $RECONFIG_SAS
-	reconfig delete $((first + RECONFIG_SAS)) $RECONFIG_SAS
-	scale_add reconfig add-ah $first $RECONFIG_SAS > /dev/null || die "SAs of AH were refused"
-	reconfig flush-ah
+	reconfig add -f $first add $RECONFIG_SAS
+	reconfig rekey -f $first rekey $RECONFIG_SAS
+	reconfig delete -f $((first + RECONFIG_SAS)) del $RECONFIG_SAS
+	scale_install reconfig -a -f $first add $RECONFIG_SAS > /dev/null || die "SAs of AH were refused"
+	reconfig flush -a flush
 	gen_stop
 }
 
@@ -194,16 +194,18 @@ flood_tunnels() {
 # flood_run KIND FLOOD BESIDE GATEWAY WAY LIVE ROUND
 flood_run() {
 	local fields
-	fields=$(jq -nc --arg kind "$1" --arg beside "$3" --argjson round "$7" '{section: "floods", $kind, $beside, $round}')
+	fields=$(jq -nc --arg kind "$1" --arg beside "$3" --argjson round "$7" --argjson rate $LIVE_PPS \
+		'{section: "floods", $kind, $beside, $round, $rate}')
 	progress "floods, round $7: $1 ($3)"
 	measure "$4" "$5" "$fields" ${2:+"flood=$2"} "live=$6" warm=$WARM_MS "time=$TIME_MS" || die "flood $1 failed"
 }
 
-# The same number of packets a second, to be forwarded: by the gateway's worker unchanged, and by the kernel
+# The same number of packets a second of the generator's CPU, to be forwarded: by a gateway's worker unchanged, and by
+# the kernel
 flood_round() {
 	local kind=$1 flood=$2 way=$3 live=$4 round=$5 pps
 	flood_run "$kind" "$flood" flood flood "$way" "$live" "$round"
-	pps=$(jq '.flood.sent / .seconds | floor' "$XI_TMP/run.json")
+	pps=$(jq '.flood.sent / .cpu.sender | floor' "$XI_TMP/run.json")
 	case $way in
 	in) flood_run "$kind" "esp:hot:$FLOOD_SAS:$pps" worker plain in "$live" "$round" ;;
 	out) flood_run "$kind" "clear:$pps" worker plain out "$live" "$round" ;;
@@ -217,8 +219,8 @@ flood_gateways() {
 	XIPSEC_FORWARD_ONLY=1 need plain $FLOOD_SAS $SA_ENTRIES
 	need flood $FLOOD_SAS $SA_ENTRIES
 	for gw in flood plain; do
-		scale_add $gw add $LIVE_FIRST $LIVE_SAS > /dev/null &&
-			scale_add $gw add $((LIVE_FIRST + LIVE_SAS)) $WINDOW_SAS 32 > /dev/null &&
+		scale_install $gw -f $LIVE_FIRST -r 0 add $LIVE_SAS > /dev/null &&
+			scale_install $gw -f $((LIVE_FIRST + LIVE_SAS)) add $WINDOW_SAS > /dev/null &&
 			flood_tunnels | gwctl $gw xipsec run ip -batch - &&
 			net_in $gw ip route replace 10.200.0.0/14 via 192.0.2.2 || return 1
 	done

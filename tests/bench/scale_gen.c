@@ -232,12 +232,16 @@ static uint64_t arrived(const struct reading *r)
 	return r->got[SCALE_FLOOD].packets + r->got[SCALE_LIVE].packets;
 }
 
+/* The time stays what it was. */
 static void drain(const struct tool *t, const struct request *req, struct reading *r)
 {
+	double end = r->time;
+
 	for (uint64_t before = ~0ULL; req->drain && arrived(r) != before; read_all(t, req, NULL, r)) {
 		before = arrived(r);
 		gen_sleep_ms(req->drain);
 	}
+	r->time = end;
 }
 
 /* Sends, with the sink in place. */

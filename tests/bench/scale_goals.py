@@ -20,6 +20,7 @@ HELD_SHARE = 0.5
 LEAST_LOST = 0.02
 BURST_ENOUGH = 0.9
 LOAD_ALIKE = 0.9
+RATE_ALIKE = 0.9
 
 
 def section(runs, name):
@@ -191,10 +192,19 @@ def lost(run, stream):
     return run["total"][stream]["sent"] - run["total"][stream]["got"]
 
 
+def pace(run, stream):
+    """Packets a second that were sent, to those that should have been: a busy machine has no time for more."""
+    return run["total"][stream]["sent"] / run["total"]["seconds"] / run["rate"]
+
+
 def judge_nothing_lost(what, runs, stream):
     worst = max(runs, key=lambda run: lost(run, stream))
+    slowest = min(pace(run, stream) for run in runs)
+    why = None
+    if lost(worst, stream) == 0 and slowest < RATE_ALIKE:
+        why = "the generator sent only %.0f %% of a rate" % (100 * slowest)
     return {"goal": what, "value": lost(worst, stream), "demanded": 0,
-            "verdict": "met" if lost(worst, stream) == 0 else "NOT MET"}
+            "verdict": verdict(-lost(worst, stream), 0, why)}
 
 
 def judge_misses(runs):
@@ -240,22 +250,35 @@ def summarize_flood(kind, besides):
     return out
 
 
+def starved(runs):
+    """Why these do not show what a flood does, or None: on a busy machine threads wait for each other."""
+    if median([run["live"]["sent"] / run["seconds"] / run["rate"] for run in runs]) < RATE_ALIKE:
+        return "the generator had not its core"
+    if median([1 - kept(run) for run in runs]) >= LEAST_LOST and median([core(run) for run in runs]) < CORE_ENOUGH:
+        return "%s lost live traffic with %.0f %% of its core" % (runs[0]["gateway"], 100 * median([core(run) for run in runs]))
+    return None
+
+
+def judge_flood(kind, floods, plains):
+    """Runs of the same rounds."""
+    value = median([kept(a) / kept(b) for a, b in zip(floods, plains)])
+    alike = median([offered(b) / offered(a) for a, b in zip(floods, plains)])
+    text = "flood of %s: live traffic, to plain forwarding of the same load" % kind
+    if alike < LOAD_ALIKE:
+        text += " (of %.0f %% of it: the demand is the stricter)" % (100 * alike)
+    yield {"goal": text, "value": value, "demanded": LIVE,
+           "verdict": verdict(value, LIVE, starved(floods) or starved(plains))}
+    control = median([control_core(run) for run in floods])
+    yield {"goal": "flood of %s: CPU of the control thread, share of a core" % kind, "value": control,
+           "demanded": CONTROL, "below": True, "verdict": verdict(control, CONTROL, below=True)}
+
+
 def judge_floods(runs):
     out = []
     for kind, besides in flood_rounds(runs).items():
-        if "worker" not in besides:
-            continue
-        both = sorted(set(besides["flood"]) & set(besides["worker"]))
-        floods, plains = ([besides[which][n] for n in both] for which in ("flood", "worker"))
-        value = median([kept(a) / kept(b) for a, b in zip(floods, plains)])
-        alike = median([offered(b) / offered(a) for a, b in zip(floods, plains)])
-        text = "flood of %s: live traffic, to plain forwarding of the same load" % kind
-        if alike < LOAD_ALIKE:
-            text += " (of %.0f %% of it: the demand is the stricter)" % (100 * alike)
-        out.append({"goal": text, "value": value, "demanded": LIVE, "verdict": verdict(value, LIVE)})
-        control = median([control_core(run) for run in floods])
-        out.append({"goal": "flood of %s: CPU of the control thread, share of a core" % kind, "value": control,
-                    "demanded": CONTROL, "below": True, "verdict": verdict(control, CONTROL, below=True)})
+        both = sorted(set(besides["flood"]) & set(besides.get("worker", {})))
+        if both:
+            out += judge_flood(kind, *([besides[which][n] for n in both] for which in ("flood", "worker")))
     return out
 
 

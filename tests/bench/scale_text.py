@@ -13,9 +13,9 @@ def percent(value, digits=0):
 
 def throughput(part):
     for install in part["installs"]:
-        if install["requests"] >= INSTALLS:
+        if install["n"] >= INSTALLS:
             yield "%s: %d SAs installed in %.1f s, %.0f a second" % (
-                install["gateway"], install["requests"], install["seconds"], install["requests"] / install["seconds"])
+                install["gateway"], install["n"], install["seconds"], install["n"] / install["seconds"])
     columns = "%-6s %-5s %-10s %-9s %7s %15s %6s %6s %8s %8s %6s %6s %6s %8s"
     yield columns % ("packet", "SAs", "traffic", "case", "Mpps", "(min..max)", "lost", "core", "half ns", "send ns", "hit",
                      "fast", "slow", "control")

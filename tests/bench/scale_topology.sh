@@ -6,7 +6,7 @@
 #                             table of ENTRIES, and one policy each way that takes any of them
 #                             XIPSEC_FORWARD_ONLY=1 makes a plain forwarder of it: what an SA or policy is for, it sends
 #                             on unchanged
-#   scale_add NAME JOB FIRST COUNT [WINDOW]   scale_xfrm in that gateway; its JSON
+#   scale_install NAME ARGUMENT...   tests/bench/install.c in that gateway, with SAs of scale_sas.h; its JSON
 #   gen_start SAS SIZE        the generator; gen_stop: its end
 #   gen_run NAME WAY [WORD...]   one run through NAME; its JSON in $XI_TMP/run.json
 #   measure NAME WAY FIELDS [WORD...]   the same with counters before and after: a line of $OUT/runs.jsonl, with FIELDS,
@@ -15,7 +15,7 @@
 # CONTROL[NAME]: the control thread, THREADS[NAME] the worker, as gen_run wants them.
 
 SCALE_GEN=$XI_BUILD/tests/bench/scale_gen
-SCALE_XFRM=$XI_BUILD/tests/bench/scale_xfrm
+INSTALL=$XI_BUILD/tests/bench/install
 SCALE_MAX=1048576
 WARM_MS=250
 TIME_MS=${TIME_MS:-300}
@@ -47,13 +47,13 @@ scale_policies() {
 	done
 }
 
-scale_add() {
-	gwctl "$1" "$SCALE_XFRM" "${@:2}"
+scale_install() {
+	gwctl "$1" "$INSTALL" -i "${@:2}"
 }
 
 scale_gateway() {
 	scale_daemon "$1" "$3" "${4:-}" && scale_policies | gwctl "$1" xipsec run ip -batch - || return 1
-	scale_add "$1" add 0 "$2" | jq -c --arg gateway "$1" '{section: "install", $gateway} + .' >> "$OUT/runs.jsonl"
+	scale_install "$1" -r 0 add "$2" | jq -c --arg gateway "$1" '{section: "install", $gateway} + .' >> "$OUT/runs.jsonl"
 }
 
 gen_start() {

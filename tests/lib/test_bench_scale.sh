@@ -75,23 +75,28 @@ judged=$({ misses 1000 2000 2000; misses 3000 6000 6000; } | report)
 tap_is "misses that lose nothing are good" "$judged" "0 met"
 tap_is "each rate has a row, and what the daemon does not tell is left open" \
 	"$(awk '$1 == 3000' "$work/out" | sed 's/  */ /g')" " 3000 3000 0 3000 25 0 0 0 0 21.5 - - 25%"
+judged=$({ misses 1000 2000 2000; misses 3000 5000 5000; } | report)
+tap_is "at a rate that was not reached it says nothing" "$judged" \
+	$'status 1\n0 not judged: the generator sent only 83 % of a rate'
+judged=$({ misses 1000 2000 2000; misses 3000 5000 4999; } | report)
+tap_is "unless something is lost even so" "$judged" $'status 1\n100 NOT MET'
 judged=$({ misses 1000 2000 2000; misses 3000 6000 5999; } | report)
 tap_is "one packet lost is one too many" "$judged" $'status 1\n100 NOT MET'
 
 # reconfig JOB SENT GOT
 reconfig() {
 	jq -nc --arg job "$1" --argjson sent "$2" --argjson got "$3" \
-		'{section: "reconfig", $job, change: {requests: 5, seconds: 0.1}, total: {seconds: 2, live: {$sent, $got},
+		'{section: "reconfig", $job, rate: 50, change: {n: 5, seconds: 0.1}, total: {seconds: 2, live: {$sent, $got},
 		cpu: {control: 0.1}, wrong: 0}}'
 }
 judged=$({ reconfig add 100 100; reconfig delete 100 98; } | report)
 tap_is "so is one of an SA that was not touched" "$judged" $'status 1\n200 NOT MET'
 
-# flood KIND BESIDE OFFERED LIVE [CONTROL]: Mpps, share of live traffic that arrived
+# flood KIND BESIDE OFFERED LIVE [CONTROL]: Mpps, share of live traffic that arrived. CORE: what the gateway had
 flood() {
 	jq -nc --arg kind "$1" --arg beside "$2" --argjson mpps "$3" --argjson live "$4" --argjson control "${5:-0.1}" \
-		'{section: "floods", $kind, $beside, round: 1, seconds: 1, flood: {sent: ($mpps * 1e6), got: 0},
-		live: {sent: 1000, got: (1000 * $live)}, cpu: {worker: 0.5, $control}, stats: {reasons: {}},
+		--argjson core "${CORE:-1}" '{section: "floods", gateway: "g", $kind, $beside, round: 1, rate: 1000, seconds: 1, flood: {sent: ($mpps * 1e6), got: 0},
+		live: {sent: 1000, got: (1000 * $live)}, cpu: {worker: ($core - $control), $control}, stats: {reasons: {}},
 		total: {seconds: 2, wrong: 0}}'
 }
 judged=$({ flood scan flood 2 0.81; flood scan worker 2 0.9; flood scan kernel 1 1; } | report)
@@ -100,6 +105,10 @@ tap_is "a flood may leave what plain forwarding of the same load does, less a te
 judged=$({ flood scan flood 2 0.8 0.3; flood scan worker 1.5 0.9; } | report)
 tap_is "and no less, with no more" "$judged" $'status 1\n89 NOT MET\n30 NOT MET'
 tap_is "a plain load that was smaller is told" "$(grep -c 'of 75 % of it: the demand is the stricter' "$work/out")" 1
+
+judged=$({ CORE=0.5 flood scan flood 2 0.5; flood scan worker 2 0.9; } | report)
+tap_is "a gateway that lost for want of its core is not judged" "$judged" \
+	$'status 1\n56 not judged: g lost live traffic with 50 % of its core\n10 met'
 
 policies() {
 	jq -nc --argjson scan "$1" --argjson other "$2" '{section: "policies", result: {default: "a", goals: {a:
