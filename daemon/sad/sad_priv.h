@@ -171,6 +171,7 @@ struct xi_sad {
 		*unburied; /* deleted, but the store would not forget the key: tried again */
 	struct xi_peer *peers;
 	struct xi_senders senders;
+	bool senders_late;           /* not yet: xi_sad_adopt_rest() */
 	unsigned int count;
 	unsigned int nproto, nports; /* SAs whose selector looks at protocol, at ports */
 };

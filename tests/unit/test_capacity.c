@@ -68,9 +68,9 @@ static void ticks_are_short(struct xi_sad *sad, uint64_t now)
 
 static void exactly_2_to_the_20(void **state)
 {
-	struct xi_store *store = null_store_new(MILLION + 5);
+	struct null_store *store = null_store_new(MILLION + 5);
 	struct xi_sa sa = sample_sa("192.0.2.1", "192.0.2.2", 0x1000);
-	struct xi_sad *sad = sad_new(store);
+	struct xi_sad *sad = sad_new(&store->store);
 	uint64_t now;
 	struct xi_sa_id id;
 	uint32_t slot = 0, n = 0;
@@ -119,9 +119,9 @@ static void exactly_2_to_the_20(void **state)
 static void watched_sas_come_by_in_turn(void **state)
 {
 	const uint32_t n = 3 * XI_LOOKS_WATCHED;
-	struct xi_store *store = null_store_new(n);
+	struct null_store *store = null_store_new(n);
 	struct xi_sa sa = sample_sa("192.0.2.1", "192.0.2.2", 0x1000);
-	struct xi_sad *sad = sad_new(store);
+	struct xi_sad *sad = sad_new(&store->store);
 	uint64_t now = time(NULL);
 	uint32_t slot = 0, ticks;
 	const struct xi_sa_rec *rec;
@@ -143,14 +143,14 @@ static void watched_sas_come_by_in_turn(void **state)
 static void sequence_numbers_are_seen_in_turn(void **state)
 {
 	const uint32_t n = 4 * XI_LOOKS_ALL;
-	struct xi_store *store = null_store_new(n);
+	struct null_store *store = null_store_new(n);
 	struct xi_sa sa = sample_sa("192.0.2.1", "192.0.2.2", 0x1000);
-	struct xi_sad *sad = sad_new(store);
+	struct xi_sad *sad = sad_new(&store->store);
 	uint32_t ticks;
 
 	fill(sad, &sa, 0, n);
-	store->states[n - 1].oseq = 0xf0000000;
-	store->states[5].oseq = 0xffffffff;
+	store->store.states[n - 1].oseq = 0xf0000000;
+	store->store.states[5].oseq = 0xffffffff;
 	for (ticks = 0; ticks < 4; ticks++)
 		xi_sad_tick(sad, time(NULL));
 	assert_int_equal(soft, 1);
@@ -162,9 +162,9 @@ static void sequence_numbers_are_seen_in_turn(void **state)
 /* The clock may be set back, or jump ahead by more than the wheel holds. */
 static void clocks_that_jump_lose_no_lifetime(void **state)
 {
-	struct xi_store *store = null_store_new(64);
+	struct null_store *store = null_store_new(64);
 	struct xi_sa sa = sample_sa("192.0.2.1", "192.0.2.2", 0x1000);
-	struct xi_sad *sad = sad_new(store);
+	struct xi_sad *sad = sad_new(&store->store);
 	uint64_t now = time(NULL);
 	uint32_t i;
 
@@ -196,10 +196,10 @@ static void clocks_that_jump_lose_no_lifetime(void **state)
 /* A crowd of SAs of one peer and reqid, of both directions; CPU seconds until all have expired. */
 static double crowd_expires(uint32_t n)
 {
-	struct xi_store *store = null_store_new(2 * n);
+	struct null_store *store = null_store_new(2 * n);
 	struct xi_sa out = sample_sa("192.0.2.1", "192.0.2.2", 0x1000),
 		     in = sample_sa("192.0.2.2", "192.0.2.1", 0x1000);
-	struct xi_sad *sad = sad_new(store);
+	struct xi_sad *sad = sad_new(&store->store);
 	uint64_t now = time(NULL);
 	clock_t start;
 	double took;

@@ -31,7 +31,7 @@ struct client {
 
 struct fixture {
 	struct event_base *base;
-	struct xi_store *store;
+	struct null_store *store;
 	struct xi_sad *sad;
 	struct xi_spd *spd;
 	struct xi_xfrm_server *server;
@@ -112,8 +112,8 @@ static int setup(void **state)
 	f->store = null_store_new(8192);
 	f->base = event_base_new();
 	snprintf(f->name, sizeof(f->name), "xi-rounds-%d", getpid());
-	assert_int_equal(xi_sad_create(&f->sad, &config, f->store), 0);
-	assert_int_equal(xi_spd_create(&f->spd, f->sad, f->store), 0);
+	assert_int_equal(xi_sad_create(&f->sad, &config, &f->store->store), 0);
+	assert_int_equal(xi_spd_create(&f->spd, f->sad, &f->store->store), 0);
 	xi_sad_listen(f->sad, &(struct xi_sad_listener){ on_changed, on_sync, f });
 	assert_int_equal(xi_xfrm_server_create(&f->server, f->base, f->sad, f->spd, f->name), 0);
 	client_open(f, &f->a);
