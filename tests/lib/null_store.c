@@ -68,8 +68,7 @@ static int null_config_put(void *s, const struct xi_config *config)
 	return written(s);
 }
 
-static int null_each_sa(void *s, int (*fn)(void *arg, uint32_t sa_index, const struct xi_sa *sa,
-					   const struct xi_sa_key *key), void *arg)
+static int null_each_sa(void *s, int (*fn)(void *arg, uint32_t sa_index, const struct xi_sa *sa), void *arg)
 {
 	return 0;
 }
