@@ -51,7 +51,6 @@
 #include "stopwatch.h"
 #include "workers.h"
 
-#define MISS_PER_SECOND 20000    /* and CPU */
 #define MISS_DEDUP_MS 5
 #define TIDY_SAS 1000           /* up to so many are freed at the end */
 #define TICK_MS 250              /* a busy SA from a file needs new numbers from disk in time */
@@ -192,6 +191,7 @@ static int daemon_bpf(struct xi_daemon *d)
 	const struct xi_bpfobj_config config = {
 		.pin_dir = d->config->pin_dir,
 		.sad_size = d->config->sad_size,
+		.spd_size = d->config->spd_size,
 		.sa_entries = d->config->sa_entries,
 		.flow_entries = d->config->flow_entries,
 	};
@@ -228,7 +228,7 @@ static int daemon_write_config(struct xi_daemon *d)
 		return err;
 	config.abi_version = XI_ABI_VERSION;
 	config.unknown_spi = d->config->unknown_spi;
-	config.miss_per_second = MISS_PER_SECOND;
+	config.miss_per_second = d->config->misses;
 	config.miss_dedup_ms = MISS_DEDUP_MS;
 	return d->store->ops->config_put(d->store->s, &config);
 }
@@ -387,6 +387,7 @@ static int daemon_cache(struct xi_daemon *d)
 		.engine = d->engine,
 		.nworkers = d->nworkers,
 		.sa_entries = d->config->sa_entries,
+		.policy = d->config->admission,
 		.sa_cache_fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_SA_CACHE),
 		.flow_cache_fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_FLOW_CACHE),
 		.misses_fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_MISSES),
