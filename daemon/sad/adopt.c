@@ -15,7 +15,6 @@
 struct found {
 	struct xi_sa_rec *rec;       /* NULL: nothing */
 	bool has_key;
-	bool kept;                   /* adopted in its turn */
 };
 
 /* In which they are adopted. */
@@ -226,7 +225,6 @@ static int turn_adopt(struct adoption *a, uint32_t sa_index)
 	struct found *f = &a->slots[XI_SA_SLOT(sa_index)];
 	struct xi_sad_node *hot = hot_node(a->sad, sa_index);
 	struct stray stray = { .sa_index = sa_index };
-	int err;
 
 	if (hot)
 		return xi_peers_add(a->sad, hot);
@@ -234,9 +232,7 @@ static int turn_adopt(struct adoption *a, uint32_t sa_index)
 	stray.flaw = found_flaw(a->sad, f);
 	if (stray.flaw)
 		return stray_add(a, &stray);
-	err = found_keep(a->sad, f);
-	f->kept = !err;
-	return err;
+	return found_keep(a->sad, f);
 }
 
 /*
@@ -411,16 +407,16 @@ static int lookups_check(struct xi_sad *sad)
 	return err;
 }
 
-/* Listeners that are there already hear of the cold ones as of new SAs. */
+/* Listeners that are there already hear of all as of new SAs: where hot ones stand among the others is new, too. */
 static void adoption_tell(const struct adoption *a)
 {
+	const struct xi_sa_rec *rec;
 	uint32_t i;
 
 	for (i = 0; i < a->nturns; i++) {
-		uint32_t slot = XI_SA_SLOT(a->turns[i].sa_index);
-
-		if (a->slots[slot].kept)
-			xi_sad_changed(a->sad, NULL, a->sad->slots.recs[slot]);
+		rec = xi_sad_rec(a->sad, a->turns[i].sa_index);
+		if (rec)
+			xi_sad_changed(a->sad, NULL, rec);
 	}
 	xi_sad_sync(a->sad);
 }
