@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Taking over the SAs that an earlier daemon left in the store (invariant "state-survives"). Packets wait for
- * it, so the store is read in sweeps, and what workers do not need is done once they run.
+ * Taking over the SAs that an earlier daemon left in the store (invariant "state-survives").
+ * Packets wait for it, so the store is read in sweeps, and what workers do not need is done once
+ * they run.
  */
 #include "sad/sad_priv.h"
 
@@ -236,8 +237,8 @@ static int turn_adopt(struct adoption *a, uint32_t sa_index)
 }
 
 /*
- * Hot SAs join the chains again, between those that are older and those that are newer. Workers may be walking
- * through what they leave.
+ * Hot SAs join the chains again, between those that are older and those that are newer. Workers may
+ * be walking through what they leave.
  */
 static void hot_leave_chains(struct xi_sad *sad)
 {
@@ -374,7 +375,10 @@ static int check_lookup(void *arg, const struct xi_sa_id *id, uint32_t sa_index)
 	return 0;
 }
 
-/* An add or a delete was interrupted, and acknowledged neither way: the SA is wholly there, or not at all. */
+/*
+ * An add or a delete was interrupted, and acknowledged neither way: the SA is wholly there, or not
+ * at all.
+ */
 static int lookups_mend(const struct lookups *l)
 {
 	const struct xi_sad *sad = l->sad;
@@ -407,7 +411,10 @@ static int lookups_check(struct xi_sad *sad)
 	return err;
 }
 
-/* Listeners that are there already hear of all as of new SAs: where hot ones stand among the others is new, too. */
+/*
+ * Listeners that are there already hear of all as of new SAs: where hot ones stand among the
+ * others is new, too.
+ */
 static void adoption_tell(const struct adoption *a)
 {
 	const struct xi_sa_rec *rec;
