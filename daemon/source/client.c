@@ -24,7 +24,7 @@ static void out_free(struct xi_out_msg *out)
 }
 
 /* The reader's end of file frees the client; nobody else may, it may be in use up the stack. */
-static void client_fail(struct xi_client *c)
+void xi_client_fail(struct xi_client *c)
 {
 	if (c->dead)
 		return;
@@ -49,7 +49,7 @@ static int client_send(struct xi_client *c, const void *data, size_t len)
 		return 0;
 	if (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM)
 		return -EAGAIN;
-	client_fail(c);
+	xi_client_fail(c);
 	return 0;
 }
 
@@ -58,7 +58,7 @@ static void client_queue(struct xi_client *c, const void *data, size_t len)
 	struct xi_out_msg *out = malloc(sizeof(*out) + len);
 
 	if (!out) {
-		client_fail(c); /* a lost reply would leave the client waiting for ever */
+		xi_client_fail(c); /* a lost reply would leave the client waiting for ever */
 		return;
 	}
 	out->len = len;
@@ -117,7 +117,7 @@ static int queue_send(struct xi_client *c, int *sent)
 		return 0;
 	if (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM)
 		return -EAGAIN;
-	client_fail(c);
+	xi_client_fail(c);
 	return -EPIPE;
 }
 

@@ -78,15 +78,20 @@ void xi_server_hold(struct xi_xfrm_server *server)
 	server->held = true;
 	server->requests = 0;
 	xi_sad_hold(server->sad);
+	xi_spd_hold(server->spd);
 }
 
 void xi_server_release(struct xi_xfrm_server *server)
 {
 	struct xi_client *c;
+	int err;
 
 	xi_sad_release(server->sad);
+	err = xi_spd_release(server->spd);
 	server->held = false;
 	LIST_FOREACH (c, &server->clients, next) {
+		if (err && !STAILQ_EMPTY(&c->queue))
+			xi_client_fail(c); /* its acknowledgements would not be true */
 		if (c->overrun || !STAILQ_EMPTY(&c->queue))
 			xi_client_flush(c);
 	}

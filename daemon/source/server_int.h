@@ -104,7 +104,7 @@ struct xi_xfrm_server {
 typedef int (*xi_handler)(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack);
 
 /*
- * A round of requests: one sync of the SAD for all of them. Everything for clients waits for its end, in order, so
+ * A round of requests: one sync of the SAD, and one snapshot of the SPD, for all of them. Everything for clients waits for its end, in order, so
  * that nobody reads of a change before it is in force.
  */
 void xi_server_hold(struct xi_xfrm_server *server);
@@ -113,6 +113,8 @@ void xi_server_release(struct xi_xfrm_server *server);
 bool xi_client_is_file(const struct xi_client *c);
 int xi_client_create(struct xi_xfrm_server *server, int fd, pid_t pid);
 void xi_client_destroy(struct xi_client *c);
+/* Nothing more is sent, not even what is queued; its next event destroys it. */
+void xi_client_fail(struct xi_client *c);
 /* Sends or queues. Wipes msg: it may hold a key. */
 void xi_client_reply(struct xi_client *c, struct xi_nlmsg *msg);
 void xi_client_news(struct xi_client *c, const struct xi_nlmsg *msg);

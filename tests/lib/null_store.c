@@ -74,14 +74,14 @@ static int null_each_sa(void *s, int (*fn)(void *arg, uint32_t sa_index, const s
 	return 0;
 }
 
-static int null_each_key(void *s, int (*fn)(void *arg, uint32_t sa_index, const struct xi_sa_key *key),
-			 void *arg)
+static int null_each_key(void *s, int (*fn)(void *arg, uint32_t sa_index,
+					    const struct xi_sa_key *key), void *arg)
 {
 	return 0;
 }
 
-static int null_each_lookup(void *s, int (*fn)(void *arg, const struct xi_sa_id *id, uint32_t sa_index),
-			    void *arg)
+static int null_each_lookup(void *s, int (*fn)(void *arg, const struct xi_sa_id *id,
+					       uint32_t sa_index), void *arg)
 {
 	return 0;
 }
