@@ -66,6 +66,15 @@ void xi_sad_destroy(struct xi_sad *sad)
 	free(sad);
 }
 
+void xi_sad_wipe(struct xi_sad *sad)
+{
+	uint32_t slot;
+
+	for (slot = 0; slot < sad->slots.n; slot++)
+		if (sad->slots.recs[slot])
+			explicit_bzero(&sad->slots.recs[slot]->key, sizeof(struct xi_sa_key));
+}
+
 void xi_sad_listen(struct xi_sad *sad, const struct xi_sad_listener *listener)
 {
 	if (sad->nlisteners < XI_SAD_LISTENERS)

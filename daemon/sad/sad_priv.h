@@ -72,7 +72,7 @@ struct xi_sad_node {
 	struct xi_sad_node *doomed;  /* next in a list of SAs that go */
 	struct xi_sad_link links[XI_CHAIN_MAX];
 	struct cds_lfht_node by_pair; /* in transport mode */
-	uint64_t order;              /* by which it became known: newer ones have a higher one */
+	uint64_t order;              /* by which it became known, larval first: newer ones have a higher one */
 	bool paired;
 	bool chosen;                 /* of its pair: it counts in the SPD's choices; xi_pairs_update() */
 	bool is_news;
@@ -171,6 +171,7 @@ struct xi_sad {
 		*unburied; /* deleted, but the store would not forget the key: tried again */
 	struct xi_peer *peers;
 	struct xi_senders senders;
+	bool senders_late;           /* not yet: xi_sad_adopt_rest() */
 	unsigned int count;
 	unsigned int nproto, nports; /* SAs whose selector looks at protocol, at ports */
 };
