@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cache/admit.h"
 #include "dataplane/hostif.h"
 #include "dataplane/park.h"
 #include "log.h"
@@ -21,6 +22,7 @@
 #define SAD_SIZE_MAX XI_SAS_MAX
 #define SPD_SIZE_MAX 131072
 #define FLOW_ENTRIES_MAX (1U << 22)
+#define MISSES_MAX 1000000
 
 enum section { SECTION_NONE, SECTION_BAD, SECTION_DAEMON, SECTION_CACHE, SECTION_PORT };
 
@@ -167,6 +169,17 @@ static const char *set_engine(struct parser *p, const struct key *key, void *fie
 	return NULL;
 }
 
+static const char *set_admission(struct parser *p, const struct key *key, void *field,
+				 const char *value)
+{
+	for (const char *const *name = xi_admit_policies(); *name; name++)
+		if (!strcmp(*name, value)) {
+			*(const char **)field = *name;
+			return NULL;
+		}
+	return key->remedy;
+}
+
 static const struct choice engines[] = {
 	{ "auto", 0 }, { "ipsec-mb", 0 }, { "openssl", 0 }, { NULL, 0 },
 };
@@ -242,6 +255,9 @@ static const struct key keys[] = {
 	  .remedy = "give a number of SAs, 1 to 1048576" },
 	{ CACHE("flow-entries", flow_entries), set_number, .min = 1, .max = FLOW_ENTRIES_MAX,
 	  .remedy = "give a number of flows, 1 to 4194304" },
+	{ CACHE("admission", admission), set_admission, .remedy = "admission is by rate or lru" },
+	{ CACHE("misses", misses), set_number, .min = 1, .max = MISSES_MAX,
+	  .remedy = "give messages a second and CPU, 1 to 1000000" },
 	{ PORT("role", role), set_choice, .choices = roles, .remedy = "a port is cipher or plain" },
 	{ PORT("mode", mode), set_choice, .choices = modes, .remedy = "a mode is native or skb" },
 	{ PORT("attach", attach), set_choice, .choices = attaches,
@@ -491,6 +507,7 @@ static struct xi_config_file *config_new(void)
 	config->spd_size = 16384;
 	config->sa_entries = 1024;
 	config->flow_entries = 65536;
+	config->misses = 20000;
 	config->unknown_spi = XI_METHOD_DROP;
 	if (!config->run_dir || !config->pin_dir || !config->state_dir || !config->group) {
 		xi_config_free(config);

@@ -22,7 +22,8 @@ static void take_prefetch(struct xi_worker *w, const struct xi_item *item, bool 
 	} else if (item->handle) {
 		w->ncold++;
 		xi_slots_prefetch_way(w->slots, item->handle);
-		xi_sad_prefetch(w->config.sad, item->handle);
+		xi_sad_prefetch_way(w->config.sad, item->handle);
+		xi_sad_prefetch_state(w->config.sad, item->handle, out);
 	}
 }
 
@@ -69,8 +70,9 @@ static void prefetch_items(const struct xi_worker *w, const struct xi_item *item
 	uint32_t i;
 
 	for (i = 0; i < n; i++) {
-		if (items[i].slot >= w->slots->n &&
-		    !xi_slots_prefetch_context(w->slots, items[i].handle, out))
+		if (items[i].slot < w->slots->n)
+			xi_sad_prefetch_state(w->config.sad, items[i].handle, out);
+		else if (!xi_slots_prefetch_context(w->slots, items[i].handle, out))
 			xi_sad_prefetch_context(w->config.sad, items[i].handle, out);
 	}
 }

@@ -5,6 +5,7 @@
  */
 #include "sad/sad_priv.h"
 
+#include <limits.h>
 #include <string.h>
 #include <time.h>
 
@@ -13,6 +14,8 @@
 #define NO_LIMIT UINT64_MAX /* XFRM_INF */
 /* Numbers left when a new SA is asked for: half a minute's at ten million packets a second. */
 #define SEQ_SOFT (1ULL << 28)
+/* SAs of one destination and reqid that are looked at for one that goes. */
+#define MATES_MAX 512
 
 static bool volume_reached(uint64_t count, uint64_t limit)
 {
@@ -94,21 +97,24 @@ static bool is_alike(const struct xi_sa *sa, const uint8_t saddr[16], const stru
 	       sa->mode == to->mode;
 }
 
-/* How many rekeys old an SA is: newer ones of its direction. */
+static uint64_t distance(uint64_t a, uint64_t b)
+{
+	return a < b ? b - a : a - b;
+}
+
+/*
+ * How many rekeys old an SA is: newer ones of its direction. Beyond MATES_MAX nobody counts:
+ * UINT_MAX.
+ */
 static unsigned int node_rank(const struct xi_sad_node *node)
 {
 	const struct xi_sa *sa = &node->rec->sa;
 	const struct xi_sad_node *other = node->links[XI_CHAIN_EXACT].newer;
-	unsigned int rank = 0;
+	unsigned int rank = 0, n;
 
-	for (; other; other = other->links[XI_CHAIN_EXACT].newer)
+	for (n = 0; other && n < MATES_MAX; other = other->links[XI_CHAIN_EXACT].newer, n++)
 		rank += is_alike(&other->rec->sa, sa->saddr, sa);
-	return rank;
-}
-
-static uint64_t distance(uint64_t a, uint64_t b)
-{
-	return a < b ? b - a : a - b;
+	return other ? UINT_MAX : rank;
 }
 
 /*
@@ -118,11 +124,15 @@ static uint64_t distance(uint64_t a, uint64_t b)
 static struct xi_sad_node *node_nearest(const struct xi_sad *sad, const struct xi_sad_node *node)
 {
 	const struct xi_sa *sa = &node->rec->sa;
+	uint64_t rank = 0, apart = 0, apart_rank = 0, own_rank;
 	struct xi_sad_node *other, *best = NULL;
-	uint64_t rank = 0, apart = 0, apart_rank = 0, own_rank = node_rank(node);
+	unsigned int n;
 
 	other = xi_peers_newest_exact(sad, sa->saddr, sa->id.family, sa->reqid);
-	for (; other; other = other->links[XI_CHAIN_EXACT].older) {
+	own_rank = other ? node_rank(node) : UINT_MAX;
+	if (own_rank == UINT_MAX)
+		return NULL;
+	for (n = 0; other && n < MATES_MAX; other = other->links[XI_CHAIN_EXACT].older, n++) {
 		uint64_t time = distance(other->rec->sa.add_time, sa->add_time);
 
 		if (other == node || !is_alike(&other->rec->sa, sa->id.daddr, sa))
@@ -141,7 +151,8 @@ static struct xi_sad_node *node_nearest(const struct xi_sad *sad, const struct x
 /*
  * The other direction's SA: addresses exchanged, the same protocol, mode and reqid. A rekey has
  * several of each, for a while one more of one direction than of the other (strongSwan installs and
- * deletes them one by one), so the two must be each other's nearest. NULL: there is none.
+ * deletes them one by one), so the two must be each other's nearest. NULL: there is none, or it is
+ * not among the newest MATES_MAX of this destination and reqid.
  */
 static struct xi_sad_node *node_mate(const struct xi_sad *sad, const struct xi_sad_node *node)
 {
@@ -192,15 +203,17 @@ static void sa_tick(struct xi_sad *sad, struct xi_sad_node *node, uint64_t now)
 			  strerror(-err));
 }
 
+bool xi_state_alarming(const struct xi_sa_state *state)
+{
+	return __atomic_load_n(&state->oseq, __ATOMIC_RELAXED) >= UINT32_MAX - SEQ_SOFT ||
+	       __atomic_load_n(&state->expired, __ATOMIC_ACQUIRE);
+}
+
 void xi_sad_tick(struct xi_sad *sad, uint64_t now)
 {
-	uint32_t slot;
-
 	xi_sad_hold(sad);
 	xi_sad_bury_again(sad);
-	for (slot = 0; slot < sad->slots.n; slot++)
-		if (sad->slots.recs[slot])
-			sa_tick(sad, sad->slots.nodes[slot], now);
+	xi_dues_look(sad, now, sa_tick);
 	xi_sad_release(sad);
 }
 

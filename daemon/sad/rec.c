@@ -205,18 +205,30 @@ const struct xi_sa_ctx *xi_sad_context(const struct xi_sad *sad, uint32_t sa_ind
 	return rec && rec_ctx(rec)->sa_index == sa_index ? rec_ctx(rec) : NULL;
 }
 
-void xi_sad_prefetch(const struct xi_sad *sad, uint32_t sa_index)
+void xi_sad_prefetch_state(const struct xi_sad *sad, uint32_t sa_index, bool out)
 {
 	uint32_t slot = XI_SA_SLOT(sa_index);
-	const uint8_t *state;
+	const struct xi_sa_state *state;
 
 	if (slot >= sad->slots.n)
 		return;
-	state = (const uint8_t *)&sad->store.states[slot];
-	__builtin_prefetch(&sad->slots.recs[slot]);
-	__builtin_prefetch(&sad->slots.superseded[slot]);
-	for (unsigned int at = 0; at < sizeof(struct xi_sa_state); at += 64)
-		__builtin_prefetch(state + at, 1);
+	state = &sad->store.states[slot];
+	__builtin_prefetch(&state->bytes, 1);
+	if (out) {
+		__builtin_prefetch(&state->oseq, 1);
+		__builtin_prefetch(&sad->slots.superseded[slot]);
+	} else {
+		__builtin_prefetch(&state->words[0], 1);
+		__builtin_prefetch(&state->words[XI_WINDOW_INLINE_WORDS / 2], 1);
+	}
+}
+
+void xi_sad_prefetch_way(const struct xi_sad *sad, uint32_t sa_index)
+{
+	uint32_t slot = XI_SA_SLOT(sa_index);
+
+	if (slot < sad->slots.n)
+		__builtin_prefetch(&sad->slots.recs[slot]);
 }
 
 void xi_sad_prefetch_context(const struct xi_sad *sad, uint32_t sa_index, bool out)

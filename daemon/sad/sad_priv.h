@@ -50,6 +50,14 @@ struct xi_sad_link {
 	struct xi_sad_node *newer, *older;
 };
 
+/* Where an SA waits to be looked at; due.c. Links are slots. */
+struct xi_due {
+	uint32_t next, prev;
+	uint32_t watch;              /* where it stands in dues.watched */
+	uint16_t bucket;
+	bool in_wheel, is_watched;
+};
+
 /* The control thread's view of one SA; lives as long as the SA has its slot. */
 struct xi_sad_node {
 	/* all that a worker's look-up by id needs, close together */
@@ -58,12 +66,13 @@ struct xi_sad_node {
 	uint32_t sa_index;
 	bool known;                  /* atomic; not larval, not deleted */
 	uint64_t dies;               /* larval: seconds since the epoch */
+	struct xi_due due;
 	struct xi_sa_rec *rec; /* as published; NULL: deleted, the store still has to forget it */
 	struct xi_reserve *reserve;  /* SAs from a file */
 	struct xi_sad_node *doomed;  /* next in a list of SAs that go */
 	struct xi_sad_link links[XI_CHAIN_MAX];
 	struct cds_lfht_node by_pair; /* in transport mode */
-	uint64_t order;              /* by which it became known: newer ones have a higher one */
+	uint64_t order;              /* by which it became known, larval first: newer ones have a higher one */
 	bool paired;
 	bool chosen;                 /* of its pair: it counts in the SPD's choices; xi_pairs_update() */
 	bool is_news;
@@ -88,6 +97,20 @@ struct xi_sad_slots {
 	uint32_t *next;              /* free list */
 	uint32_t n, head, tail;
 	uint32_t gen_top; /* newest generation of all slots, as in xi_config.sad_generation */
+};
+
+/* Looks a tick, of which there are four a second. */
+#define XI_LOOKS_DUE 16384
+#define XI_LOOKS_WATCHED 65536
+#define XI_LOOKS_ALL 16384
+
+struct xi_sad_dues {
+	uint64_t now;                /* seconds since the epoch: those up to it have been looked at */
+	uint32_t *buckets;           /* slots */
+	uint32_t *watched;           /* slots */
+	uint32_t nwatched, watch_at;
+	uint32_t all_at;
+	uint64_t looks;              /* in all */
 };
 
 struct xi_senders {
@@ -143,10 +166,12 @@ struct xi_sad {
 	struct xi_recs recs;
 	struct xi_sad_tables tables;
 	struct xi_sad_round round;
+	struct xi_sad_dues dues;
 	struct xi_sad_node
 		*unburied; /* deleted, but the store would not forget the key: tried again */
 	struct xi_peer *peers;
 	struct xi_senders senders;
+	bool senders_late;           /* not yet: xi_sad_adopt_rest() */
 	unsigned int count;
 	unsigned int nproto, nports; /* SAs whose selector looks at protocol, at ports */
 };
@@ -196,6 +221,18 @@ void xi_state_start(const struct xi_sa_rec *rec, const struct xi_replay_init *in
 		    uint64_t limit);
 /* An SA in use goes on behind oseq, up to limit; its limit may be lowered, but not near what it has used. */
 void xi_state_limit(struct xi_sa_state *state, uint64_t oseq, uint64_t limit);
+
+/* lifetime.c: a limit may have been met that nobody told of. */
+bool xi_state_alarming(const struct xi_sa_state *state);
+
+/* due.c. fn sees to what has come to pass of an SA, and may take any SA away. */
+typedef void (*xi_due_fn)(struct xi_sad *sad, struct xi_sad_node *node, uint64_t now);
+int xi_dues_init(struct xi_sad *sad);
+void xi_dues_free(struct xi_sad *sad);
+/* After each change of the record. */
+void xi_due_update(struct xi_sad *sad, struct xi_sad_node *node);
+void xi_due_del(struct xi_sad *sad, struct xi_sad_node *node);
+void xi_dues_look(struct xi_sad *sad, uint64_t now, xi_due_fn fn);
 
 /* table.c */
 int xi_tables_init(struct xi_sad *sad);

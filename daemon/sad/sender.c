@@ -182,6 +182,8 @@ void xi_sender_add(struct xi_sad *sad, struct xi_sad_node *node)
 	struct xi_sad_node *head;
 	uint64_t hash;
 
+	if (sad->senders_late)
+		return;
 	if (rec && rec->key.len && !node->key_named)
 		xi_node_name_key(sad, node, &rec->key);
 	if (!is_sender(node))
@@ -202,7 +204,7 @@ void xi_sender_del(struct xi_sad *sad, struct xi_sad_node *node)
 	struct xi_sad_node *newer = node->same_newer, *older = node->same_older;
 	uint64_t hash;
 
-	if (!is_sender(node))
+	if (sad->senders_late || !is_sender(node))
 		return;
 	if (older)
 		older->same_newer = newer;

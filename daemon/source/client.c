@@ -180,15 +180,16 @@ static void dump_pump(struct xi_client *c)
 		event_add(c->ev_write, NULL);
 }
 
-/* Requests wait while an answer is still on its way: dumps do not overlap and queues stay bounded.
- */
+/* Requests wait while an answer is still on its way: dumps do not overlap and queues stay bounded. */
 static bool may_read(const struct xi_client *c)
 {
-	return c->dead || (!c->dump.kind && c->queued < XI_QUEUE_REPLIES);
+	return c->dead || (!c->dump.kind && !c->flush.active && c->queued < XI_QUEUE_REPLIES);
 }
 
 static void client_schedule(struct xi_client *c)
 {
+	if (c->flush.active)
+		event_add(c->ev_write, NULL);
 	if (may_read(c))
 		event_add(c->ev_read, NULL);
 	else
@@ -200,11 +201,13 @@ static void on_write(evutil_socket_t fd, short what, void *arg)
 	struct xi_client *c = arg;
 
 	if (!queue_drain(c)) {
+		xi_flush_finish(c); /* does not wait for a reader */
 		event_add(c->ev_write, NULL);
 		return;
 	}
 	if (c->overrun)
 		overrun_tell(c);
+	xi_flush_step(c);
 	dump_pump(c);
 	client_schedule(c);
 }
@@ -305,6 +308,7 @@ void xi_client_destroy(struct xi_client *c)
 {
 	struct xi_out_msg *out;
 
+	xi_flush_finish(c);
 	LIST_REMOVE(c, next);
 	c->server->nclients--;
 	event_free(c->ev_read);

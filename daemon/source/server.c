@@ -158,8 +158,8 @@ static int dispatch(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_e
 	return file_verdict(c, nlh, handlers[type - XFRM_MSG_BASE](c, nlh, ack));
 }
 
-static void acknowledge(struct xi_client *c, const struct nlmsghdr *nlh, int err,
-			const struct xi_extack *ack)
+void xi_server_acknowledge(struct xi_client *c, const struct nlmsghdr *nlh, int err,
+			   const struct xi_extack *ack)
 {
 	struct xi_nlmsg msg;
 
@@ -175,7 +175,7 @@ static void refuse_header(struct xi_client *c, const uint8_t *data, size_t left)
 
 	memcpy(&nlh, data, left < sizeof(nlh) ? left : sizeof(nlh));
 	nlh.nlmsg_len = sizeof(nlh);
-	acknowledge(c, &nlh, -EINVAL, &ack);
+	xi_server_acknowledge(c, &nlh, -EINVAL, &ack);
 }
 
 void xi_server_request(struct xi_client *c, const uint8_t *data, size_t len)
@@ -194,9 +194,10 @@ void xi_server_request(struct xi_client *c, const uint8_t *data, size_t len)
 			control_message(c, nlh);
 		} else {
 			c->server->requests++;
+			xi_flush_finish(c); /* of the same datagram */
 			err = dispatch(c, nlh, &ack);
 			if (err < 0 || (!err && (nlh->nlmsg_flags & NLM_F_ACK)))
-				acknowledge(c, nlh, err, &ack);
+				xi_server_acknowledge(c, nlh, err, &ack);
 		}
 		step = NLMSG_ALIGN(nlh->nlmsg_len);
 		if (step > len)

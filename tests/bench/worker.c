@@ -360,7 +360,7 @@ static void sas_open(void)
 	if (!order || !bed.handles || !bed.slot_of ||
 	    xi_sad_create(&bed.sad, &config, &bed.store) ||
 	    xi_spd_create(&bed.spd, bed.sad, &bed.store) ||
-	    xi_slots_create(&bed.slots, real_engine, bed.opt.slots, bed.opt.sas + 1, 1))
+	    xi_slots_create(&bed.slots, real_engine, bed.opt.slots, 1))
 		die("out of memory");
 	for (i = 0; i < bed.opt.sas; i++)
 		sa_add(order[i]);
@@ -525,12 +525,13 @@ static void *filler_main(void *arg)
 /* The same packets come again: forget that they came. */
 static void windows_reset(void)
 {
-	struct xi_sa_ctx ctx;
 	uint32_t i;
 
 	for (i = 0; i < bed.ntemplates; i++) {
-		sa_context(&ctx, bed.sa_of[i]);
-		xi_replay_import(&ctx.replay, 0, NULL, 0);
+		uint32_t slot = XI_SA_SLOT(bed.handles[bed.sa_of[i]]);
+
+		bed.store.states[slot].top = 0;
+		memset(bed.store.states[slot].words, 0, sizeof(bed.store.states[slot].words));
 	}
 }
 

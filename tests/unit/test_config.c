@@ -67,6 +67,8 @@ static void test_smallest_file_gets_the_documented_defaults(void **state)
 	assert_int_equal(c->spd_size, 16384);
 	assert_int_equal(c->sa_entries, 1024);
 	assert_int_equal(c->flow_entries, 65536);
+	assert_null(c->admission);
+	assert_int_equal(c->misses, 20000);
 	assert_int_equal(c->unknown_spi, XI_METHOD_DROP);
 	assert_int_equal(c->nports, 1);
 	assert_string_equal(c->ports[0].name, "wan0");
@@ -98,6 +100,8 @@ static void test_every_key_is_read(void **state)
 				   "[cache]\n"
 				   "sa-entries = 16\n"
 				   "flow-entries = 4194304\n"
+				   "admission = lru\n"
+				   "misses = 1000000\n"
 				   "\n"
 				   "[ port  wan0 ]\n"
 				   "role = cipher\nmode = skb\nattach = none\ntx = xsk\n"
@@ -124,6 +128,8 @@ static void test_every_key_is_read(void **state)
 	assert_int_equal(c->unknown_spi, XI_METHOD_KERNEL);
 	assert_int_equal(c->sa_entries, 16);
 	assert_int_equal(c->flow_entries, 4194304);
+	assert_string_equal(c->admission, "lru");
+	assert_int_equal(c->misses, 1000000);
 	assert_int_equal(c->nports, 3);
 	assert_string_equal(c->ports[0].name, "wan0");
 	assert_int_equal(c->ports[0].mode, XI_PORT_SKB);
@@ -213,6 +219,10 @@ static const struct {
 	  "xipsec.conf:4: sa-entries = 0: give a number of SAs, 1 to 1048576" },
 	{ CIPHER "[cache]\nflow-entries = 4194305\n",
 	  "xipsec.conf:4: flow-entries = 4194305: give a number of flows, 1 to 4194304" },
+	{ CIPHER "[cache]\nadmission = fifo\n",
+	  "xipsec.conf:4: admission = fifo: admission is by rate or lru" },
+	{ CIPHER "[cache]\nmisses = 0\n",
+	  "xipsec.conf:4: misses = 0: give messages a second and CPU, 1 to 1000000" },
 	{ CIPHER "[daemon]\nsad-size = 100\n",
 	  "xipsec.conf: sa-entries = 1024 is more than sad-size = 100: lower it or raise "
 	  "sad-size" },
