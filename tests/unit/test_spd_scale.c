@@ -347,8 +347,8 @@ static const struct xi_policy *naive_policy(const struct fixture *f, enum xi_dir
 }
 
 /* The SA that template t gives a packet which goes between src and dst by then. */
-static const struct model_sa *naive_sa(const struct fixture *f, const struct xi_policy *p, uint32_t t,
-				       const struct xi_flow *fl, const uint8_t *src,
+static const struct model_sa *naive_sa(const struct fixture *f, const struct xi_policy *p,
+				       uint32_t t, const struct xi_flow *fl, const uint8_t *src,
 				       const uint8_t *dst)
 {
 	uint8_t told_src[16], told_dst[16];
@@ -440,7 +440,7 @@ static bool listed_chooses(const struct fixture *f, const uint32_t *list, uint32
 	return true;
 }
 
-/* In transport mode: no newer one between the same addresses and of the same reqid takes all its flows. */
+/* In transport mode: no newer one of the pair and of the same reqid takes all its flows. */
 static bool pair_chooses(const struct fixture *f, const struct model_sa *m)
 {
 	uint32_t i;
@@ -747,7 +747,7 @@ static void sas_flush(struct fixture *f)
 		f->sas[i].sa_index = 0;
 }
 
-/* leaning: how many of 100 changes are additions. Policies: how many of 100 are changes of a policy. */
+/* Of 100 changes, leaning are additions, and policies are changes of a policy. */
 static void step(struct fixture *f, uint32_t leaning, uint32_t policies)
 {
 	bool addition = rnd(100) < leaning;
@@ -993,8 +993,8 @@ static void rounds_index_once(void **state)
 }
 
 /*
- * Ten thousand policies and as many SAs, all of one gateway and reqid: an SA resolves its own policy, and looks at no
- * more SAs than a few.
+ * Ten thousand policies and as many SAs, all of one gateway and reqid: an SA resolves its own
+ * policy, and looks at no more SAs than a few.
  */
 static void an_sa_concerns_its_own_policy(void **state)
 {
