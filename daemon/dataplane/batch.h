@@ -66,7 +66,9 @@ struct xi_worker {
 	uint64_t now_ms;             /* monotonic, once a batch */
 	uint64_t bypass_ms;          /* when verdicts in flow_cache were last changed from here */
 	uint32_t bypass_n;           /* and how many since */
-	uint64_t want_ms;            /* when the cache was last asked for a slot */
+	uint64_t want_ms;            /* when the cache was last asked for a slot, */
+	uint32_t want_n;             /* how often in that millisecond, */
+	uint32_t wanted;             /* and for which SA */
 	struct xi_crypto *crypto;
 	struct xi_frames frames;
 	struct xi_umem umems[XI_MAX_PORTS];

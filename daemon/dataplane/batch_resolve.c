@@ -8,6 +8,7 @@
 
 #include "sad/selector.h"
 
+#define WANTS_PER_MS 20
 #define CACHE_CALLS_PER_MS 16
 
 /* System calls that change flow_cache are made for few packets. */
@@ -123,14 +124,25 @@ static bool resolve_judge(struct xi_worker *w, struct xi_item *item)
 	return false;
 }
 
+/* As many SAs ask from here as from XDP by default: some 20,000 a second. */
+static bool resolve_may_want(struct xi_worker *w, uint32_t handle)
+{
+	if (w->want_ms != w->now_ms)
+		w->want_n = w->wanted = 0;
+	if (w->want_n == WANTS_PER_MS || w->wanted == handle)
+		return false;
+	w->want_ms = w->now_ms;
+	w->wanted = handle;
+	w->want_n++;
+	return true;
+}
+
 static const struct xi_sa_ctx *resolve_context(struct xi_worker *w, uint32_t handle, uint32_t slot)
 {
 	const struct xi_sa_ctx *ctx = xi_batch_context(w, handle, slot);
 
-	if (ctx && xi_ctx_is_slow(ctx) && w->now_ms != w->want_ms) {
-		w->want_ms = w->now_ms;
+	if (ctx && xi_ctx_is_slow(ctx) && resolve_may_want(w, handle))
 		xi_cache_want(w->config.cache, w->config.index, handle);
-	}
 	return ctx;
 }
 
