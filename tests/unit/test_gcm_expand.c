@@ -204,6 +204,29 @@ static void slow_packets_of_every_length_are_those_of_openssl(void **state)
 	free(b);
 }
 
+/* A key that was expanded for short packets is not enough for the long one behind them. */
+static void a_long_packet_follows_short_ones_of_its_sa(void **state)
+{
+	struct batch *b = calloc(3, sizeof(*b));
+	struct xi_crypto *mb, *ssl;
+	uint32_t lens[BATCH];
+
+	need_cpu();
+	assert_non_null(b);
+	assert_int_equal(xi_engine_ipsec_mb.create(&mb, 0), 0);
+	assert_int_equal(xi_engine_openssl.create(&ssl, 0), 0);
+	for (unsigned int i = 0; i < BATCH; i++)
+		lens[i] = i + 1 < BATCH ? 32 : 1408;
+	batch_fill(b, lens);
+	b->raws[0].len = 20;
+	for (unsigned int i = 0; i < BATCH; i++)
+		b->jobs[i].raw = &b->raws[0];
+	check_batch(mb, ssl, &b[0], &b[1], &b[2]);
+	xi_engine_ipsec_mb.destroy(mb);
+	xi_engine_openssl.destroy(ssl);
+	free(b);
+}
+
 /* The end of the key schedule, and the hash key: found where they are expanded, or not. */
 struct secrets {
 	uint8_t round[16], hash[16], power[16];
@@ -309,6 +332,7 @@ int main(void)
 		cmocka_unit_test(keys_are_those_of_the_library),
 		cmocka_unit_test(a_library_that_differs_is_left_alone),
 		cmocka_unit_test(slow_packets_of_every_length_are_those_of_openssl),
+		cmocka_unit_test(a_long_packet_follows_short_ones_of_its_sa),
 		cmocka_unit_test(a_batch_leaves_no_key_behind),
 		cmocka_unit_test(expansion_leaves_nothing_on_the_stack),
 	};
