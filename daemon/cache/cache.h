@@ -13,7 +13,10 @@
 
 #include <xipsec/abi.h>
 #include <xipsec/reasons.h>
+#include "cache/flows.h"
+#include "cache/latency.h"
 #include "cache/slots.h"
+#include "cache/sa_table.h"
 #include "sad/sad.h"
 #include "sad/spd.h"
 
@@ -27,6 +30,9 @@ struct xi_cache_config {
 	const struct xi_engine *engine;
 	unsigned int nworkers;
 	uint32_t sa_entries;
+	const char *policy;          /* of admission: xi_admit_policies(); NULL: the default */
+	/* The host's stack has this SA, too, and shall do its packets. NULL: none. */
+	bool (*in_kernel)(void *arg, const struct xi_sa *sa);
 	int sa_cache_fd;
 	int flow_cache_fd;
 	int misses_fd;               /* -1: no perf buffer, xi_cache_miss is called directly (tests) */
@@ -40,6 +46,7 @@ struct xi_cache_config {
 int xi_cache_create(struct xi_cache **out, const struct xi_cache_config *config);
 void xi_cache_destroy(struct xi_cache *cache);
 
+const struct xi_flows *xi_cache_flows(const struct xi_cache *cache);
 const struct xi_slots *xi_cache_slots(const struct xi_cache *cache);
 /* One miss message. len may exceed the struct: the kernel rounds record sizes up. */
 void xi_cache_miss(struct xi_cache *cache, const void *record, uint32_t len);
@@ -50,26 +57,19 @@ void xi_cache_miss(struct xi_cache *cache, const void *record, uint32_t len);
  */
 void xi_cache_want(struct xi_cache *cache, unsigned int worker, uint32_t sa_index);
 
-/*
- * Worker: a flow that policy bypasses is about to be handed to the host, whose packet the egress guard would hold back
- * until the miss is answered. Puts the verdict into flow_cache at once. A system call, so: for the first packets of
- * bypassed flows inside a protected range, and no more of them than the caller lets through.
- */
-void xi_cache_bypass(struct xi_cache *cache, const struct xi_spd_snapshot *snap,
-		     const struct xi_flow *flow);
-
-/*
- * Worker: the SA that flow_cache has for a flow is gone, and no other serves it. Without the verdict its next packet is a
- * miss, in answer to which the key managers are asked. A system call, too.
- */
-void xi_cache_forget(struct xi_cache *cache, const struct xi_spd_snapshot *snap,
-		     const struct xi_flow *flow);
-
 /* Waits until every worker has passed a quiescent state, then reclaims slots. */
 void xi_cache_sync(struct xi_cache *cache);
 
-/* For `xipsec show` and `xipsec cache`. */
-uint32_t xi_cache_slots_used(const struct xi_cache *cache);
-uint32_t xi_cache_slots_capacity(const struct xi_cache *cache);
+struct xi_cache_misses {
+	uint64_t messages;           /* read */
+	uint64_t lost;               /* that the perf rings had no room for, as far as they told */
+	uint64_t rests;              /* pauses for the control thread's other work */
+	struct xi_latency sa;        /* from the packet to the answer in sa_cache, */
+	struct xi_latency flow;      /* in flow_cache */
+};
+
+/* For `xipsec show`, `cache` and `stats`; since xi_cache_create. */
+const struct xi_sa_table *xi_cache_table(const struct xi_cache *cache);
+const struct xi_cache_misses *xi_cache_misses(const struct xi_cache *cache);
 
 #endif

@@ -29,7 +29,7 @@ static bool resolve_tell_bypass(struct xi_worker *w, const struct xi_spd_snapsho
 {
 	if (!resolve_may_call(w))
 		return false;
-	xi_cache_bypass(w->config.cache, snap, flow);
+	xi_flows_bypass(xi_cache_flows(w->config.cache), snap, flow);
 	return true;
 }
 
@@ -118,7 +118,7 @@ static bool resolve_judge(struct xi_worker *w, struct xi_item *item)
 		break;
 	}
 	if (!(item->flags & XI_META_MISS) && resolve_may_call(w))
-		xi_cache_forget(w->config.cache, snap, &flow);
+		xi_flows_forget(xi_cache_flows(w->config.cache), snap, &flow);
 	xi_item_drop(w, item, XI_DROP_NO_SA);
 	return false;
 }

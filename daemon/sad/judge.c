@@ -35,15 +35,13 @@ bool xi_spd_is_ike(const struct xi_spd_snapshot *snap, enum xi_dir dir, const st
  * packet that such a policy, ahead of p, wants protected or discarded: then it must not pass in
  * clear (RFC 4301 section 7).
  */
-static bool fragment_in_doubt(const struct xi_spd_snapshot *snap, enum xi_dir dir,
-			      const struct xi_flow *flow, const struct xi_spd_policy *p)
+static bool fragment_in_doubt_of(const struct xi_spd_segment *seg, const struct xi_flow *flow,
+				 const struct xi_spd_policy *p)
 {
 	uint32_t i;
 
-	if (!flow->fragment)
-		return false;
-	for (i = 0; i < snap->nported[dir]; i++) {
-		const struct xi_policy *policy = &snap->ported[dir][i]->policy;
+	for (i = 0; i < seg->nported; i++) {
+		const struct xi_policy *policy = &seg->ported[i]->policy;
 		struct xi_selector sel = policy->sel;
 
 		if (p && policy->priority > p->policy.priority)
@@ -52,6 +50,17 @@ static bool fragment_in_doubt(const struct xi_spd_snapshot *snap, enum xi_dir di
 		if (xi_selector_matches(&sel, flow))
 			return true;
 	}
+	return false;
+}
+
+static bool fragment_in_doubt(const struct xi_spd_snapshot *snap, enum xi_dir dir,
+			      const struct xi_flow *flow, const struct xi_spd_policy *p)
+{
+	uint32_t i;
+
+	for (i = 0; i < XI_SPD_SEGMENTS && flow->fragment; i++)
+		if (fragment_in_doubt_of(&snap->segments[dir][i], flow, p))
+			return true;
 	return false;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What workers read: made anew for each change, never changed. */
+/* What workers read: never changed. A change makes a new one, which shares what it can with the last. */
 #include "sad/spd_priv.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,81 +11,62 @@
 
 struct snapshot_mem {
 	struct xi_spd_snapshot s;    /* first: freed as the whole */
-	struct xi_addr *local;
-	const struct xi_spd_policy **policies;
-	struct xi_spd_index *index[XI_DIR_MAX];
+	struct xi_spd_part *segments[XI_DIR_MAX][XI_SPD_SEGMENTS];
+	struct xi_spd_part *local;
 };
 
 void xi_snapshot_free(struct xi_spd_snapshot *snap)
 {
 	struct snapshot_mem *mem = (struct snapshot_mem *)snap;
-	unsigned int dir;
+	unsigned int dir, i;
 
 	if (!mem)
 		return;
 	for (dir = 0; dir < XI_DIR_MAX; dir++)
-		free(mem->index[dir]);
-	free(mem->policies);
-	free(mem->local);
+		for (i = 0; i < XI_SPD_SEGMENTS; i++)
+			xi_part_put(mem->segments[dir][i]);
+	xi_part_put(mem->local);
 	free(mem);
 }
 
-/* Looks at ports, and wants what it matches protected or discarded. */
-static bool policy_is_ported(const struct xi_policy *policy)
+static int local_build(struct xi_spd *spd)
 {
-	uint32_t i;
+	size_t size = spd->nlocal * sizeof(*spd->local);
+	void *copy;
 
-	if (!policy->sel.sport_mask && !policy->sel.dport_mask)
-		return false;
-	for (i = 0; i < policy->ntmpls; i++)
-		if (!policy->tmpls[i].optional)
-			return true;
-	return policy->action == XI_BLOCK;
+	if (spd->local_part)
+		return 0;
+	copy = malloc(size ? size : 1);
+	if (!copy)
+		return -ENOMEM;
+	if (size)
+		memcpy(copy, spd->local, size);
+	spd->local_part = xi_part_new(copy);
+	return spd->local_part ? 0 : -ENOMEM;
 }
 
-static int snapshot_fill(struct snapshot_mem *mem, const struct xi_spd *spd)
+struct xi_spd_snapshot *xi_snapshot_build(struct xi_spd *spd, uint32_t generation)
 {
-	const struct xi_spd_policy **next = mem->policies, **ported = next + spd->by_index.n;
-	unsigned int dir;
-	uint32_t i;
+	struct snapshot_mem *mem;
+	unsigned int dir, i;
 
-	for (dir = 0; dir < XI_DIR_MAX; dir++) {
-		const struct xi_spd_list *list = &spd->lists[dir];
-
-		mem->s.policies[dir] = next;
-		for (i = 0; i < list->n; i++)
-			if (xi_policy_sees_flows(&list->nodes[i]->pub->p.policy))
-				*next++ = &list->nodes[i]->pub->p;
-		mem->s.n[dir] = next - mem->s.policies[dir];
-		mem->s.ported[dir] = ported;
-		for (i = 0; i < mem->s.n[dir]; i++)
-			if (policy_is_ported(&mem->s.policies[dir][i]->policy))
-				*ported++ = mem->s.policies[dir][i];
-		mem->s.nported[dir] = ported - mem->s.ported[dir];
-		mem->s.default_action[dir] = spd->default_action[dir];
-		if (xi_spd_index_build(&mem->index[dir], mem->s.policies[dir], mem->s.n[dir]))
-			return -1;
-		mem->s.index[dir] = mem->index[dir];
-	}
-	return 0;
-}
-
-struct xi_spd_snapshot *xi_snapshot_build(const struct xi_spd *spd, uint32_t generation)
-{
-	struct snapshot_mem *mem = calloc(1, sizeof(*mem));
-	uint32_t n = spd->by_index.n;
-
+	for (dir = 0; dir < XI_DIR_MAX; dir++)
+		if (xi_side_build(&spd->sides[dir]))
+			return NULL;
+	if (local_build(spd))
+		return NULL;
+	mem = calloc(1, sizeof(*mem));
 	if (!mem)
 		return NULL;
-	mem->policies = calloc(n ? 2 * n : 1, sizeof(*mem->policies));
-	mem->local = calloc(spd->nlocal ? spd->nlocal : 1, sizeof(*mem->local));
-	if (!mem->policies || !mem->local || snapshot_fill(mem, spd)) {
-		xi_snapshot_free(&mem->s);
-		return NULL;
+	for (dir = 0; dir < XI_DIR_MAX; dir++) {
+		for (i = 0; i < XI_SPD_SEGMENTS; i++) {
+			mem->segments[dir][i] = xi_part_get(spd->sides[dir].segments[i]);
+			mem->s.segments[dir][i] = *xi_part_segment(mem->segments[dir][i]);
+		}
+		mem->s.default_action[dir] = spd->default_action[dir];
 	}
-	if (spd->nlocal)
-		memcpy(mem->local, spd->local, spd->nlocal * sizeof(*mem->local));
-	mem->s.local = mem->local;
+	mem->local = xi_part_get(spd->local_part);
+	mem->s.local = xi_part_mem(mem->local);
 	mem->s.nlocal = spd->nlocal;
 	mem->s.generation = generation;
 	mem->s.flow_mask = xi_spd_flow_mask(spd);
@@ -106,6 +88,7 @@ void xi_snapshot_publish(struct xi_spd *spd, struct xi_spd_snapshot *snap)
 {
 	struct xi_spd_snapshot *old = spd->snap;
 
+	spd->unpublished = false;
 	rcu_assign_pointer(spd->snap, snap);
 	if (spd->sync)
 		spd->sync(spd->sync_arg);
@@ -118,17 +101,31 @@ const struct xi_spd_snapshot *xi_spd_snapshot(const struct xi_spd *spd)
 	return rcu_dereference(spd->snap);
 }
 
-const struct xi_spd_policy *xi_spd_lookup(const struct xi_spd_snapshot *snap, enum xi_dir dir,
-					  const struct xi_flow *flow)
+static const struct xi_spd_policy *segment_lookup(const struct xi_spd_segment *seg,
+						  const struct xi_flow *flow)
 {
 	uint32_t i;
 
-	if (snap->index[dir])
-		return xi_spd_index_lookup(snap->index[dir], snap->policies[dir], flow);
-	for (i = 0; i < snap->n[dir]; i++)
-		if (xi_selector_matches(&snap->policies[dir][i]->policy.sel, flow))
-			return snap->policies[dir][i];
+	if (seg->index)
+		return xi_spd_index_lookup(seg->index, seg->policies, flow);
+	for (i = 0; i < seg->n; i++)
+		if (xi_selector_matches(&seg->policies[i]->policy.sel, flow))
+			return seg->policies[i];
 	return NULL;
+}
+
+const struct xi_spd_policy *xi_spd_lookup(const struct xi_spd_snapshot *snap, enum xi_dir dir,
+					  const struct xi_flow *flow)
+{
+	const struct xi_spd_policy *best = NULL, *p;
+	uint32_t i;
+
+	for (i = 0; i < XI_SPD_SEGMENTS; i++) {
+		p = segment_lookup(&snap->segments[dir][i], flow);
+		if (p && (!best || xi_policy_before(&p->policy, &best->policy)))
+			best = p;
+	}
+	return best;
 }
 
 static int addr_cmp(const void *a, const void *b)

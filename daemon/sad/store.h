@@ -15,6 +15,11 @@ struct xi_store_ops {
 	/* key NULL leaves the stored key alone */
 	int (*sa_put)(void *s, uint32_t sa_index, const struct xi_sa *sa, const struct xi_sa_key *key);
 	int (*sa_del)(void *s, uint32_t sa_index); /* key first, overwritten */
+	/*
+	 * May be NULL. *done of them were deleted, from the first on. 0: that is all; or the reason why not the next one,
+	 * which sa_del() may tell better.
+	 */
+	int (*sas_del)(void *s, const uint32_t *sa_indexes, uint32_t n, uint32_t *done);
 	int (*lookup_put)(void *s, const struct xi_sa_id *id, uint32_t sa_index);
 	int (*lookup_del)(void *s, const struct xi_sa_id *id);
 	int (*policy_put)(void *s, uint32_t index, const struct xi_policy *policy);
@@ -24,9 +29,12 @@ struct xi_store_ops {
 	int (*masks_put)(void *s, const struct xi_guard_mask masks[XI_MAX_MASKS]);
 	int (*config_get)(void *s, struct xi_config *config);
 	int (*config_put)(void *s, const struct xi_config *config);
-	/* Iteration for adoption at start. fn's nonzero return ends it and is returned. */
-	int (*each_sa)(void *s, int (*fn)(void *arg, uint32_t sa_index, const struct xi_sa *sa,
-					  const struct xi_sa_key *key), void *arg);
+	/* Iteration for adoption at start, while nothing changes. fn's nonzero return ends it and is returned. */
+	int (*each_sa)(void *s, int (*fn)(void *arg, uint32_t sa_index, const struct xi_sa *sa), void *arg);
+	int (*each_key)(void *s, int (*fn)(void *arg, uint32_t sa_index, const struct xi_sa_key *key),
+			void *arg);
+	int (*each_lookup)(void *s, int (*fn)(void *arg, const struct xi_sa_id *id, uint32_t sa_index),
+			   void *arg);
 	int (*each_policy)(void *s, int (*fn)(void *arg, const struct xi_policy *policy), void *arg);
 };
 

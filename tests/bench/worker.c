@@ -360,7 +360,7 @@ static void sas_open(void)
 	if (!order || !bed.handles || !bed.slot_of ||
 	    xi_sad_create(&bed.sad, &config, &bed.store) ||
 	    xi_spd_create(&bed.spd, bed.sad, &bed.store) ||
-	    xi_slots_create(&bed.slots, real_engine, bed.opt.slots, bed.opt.sas + 1, 1))
+	    xi_slots_create(&bed.slots, real_engine, bed.opt.slots, 1))
 		die("out of memory");
 	for (i = 0; i < bed.opt.sas; i++)
 		sa_add(order[i]);
