@@ -41,6 +41,7 @@ struct xi_item {
 	uint16_t mtu;                /* out: of the path, if the packet may be cut on its way out; else 0 */
 	bool piece;                  /* out: of a packet that was cut before; aged already */
 	bool whole;                  /* out: put together of fragments, so it may be cut, IPv6 as well */
+	bool judged;                 /* out: handle and next_handle are the SPD's answer in this batch */
 };
 
 /* "This flow may come in through this SA, inside that one", under one SPD generation. */
@@ -91,6 +92,7 @@ struct xi_worker {
 
 	uint32_t nout, nin;
 	uint32_t ncold;              /* packets of the two whose metadata names no context slot */
+	uint32_t nasked;             /* packets of out[] whose SA XDP did not know */
 	struct xi_item out[XI_BATCH];
 	struct xi_item in[XI_BATCH];
 	struct xi_aead_job jobs[XI_BATCH];
@@ -155,7 +157,10 @@ static inline bool xi_ctx_is_slow(const struct xi_sa_ctx *ctx)
 	return !ctx->key;
 }
 
-/* Fetches the contexts of the items whose metadata names no slot; xi_batch_take() has begun it. */
+/* Fetches what an item with a handle will want of its SA: a slot's context at once, else the way there. */
+void xi_item_prefetch(struct xi_worker *w, const struct xi_item *item, bool out);
+
+/* Fetches the contexts of the items whose metadata names no slot; xi_item_prefetch() has begun it. */
 void xi_batch_prefetch_contexts(struct xi_worker *w);
 
 /* Tells the control thread of an SA that a flush found at a limit. */
