@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "dataplane/burst.h"
+#include "dataplane/hold.h"
 #include "dataplane/hostpath.h"
 #include "dataplane/worker.h"
 #include "dataplane/xsk.h"
@@ -107,6 +108,9 @@ struct xi_worker {
 	struct xi_reassembly *held_in, *held_out;
 	uint32_t fragment_id;        /* IPv6 identification of the next packet of ours that is cut */
 	struct xi_allowed_set *allowed;
+
+	struct xi_hold hold;
+	bool adopting;               /* as config.adopting was at the start of this round */
 
 	pthread_t thread;
 	bool started;

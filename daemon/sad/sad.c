@@ -61,6 +61,7 @@ void xi_sad_destroy(struct xi_sad *sad)
 	}
 	xi_peers_free(sad);
 	xi_senders_free(sad);
+	free(sad->hot);
 	xi_dues_free(sad);
 	free(sad->round.replaced);
 	xi_slots_free(sad);

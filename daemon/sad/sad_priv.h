@@ -178,6 +178,7 @@ struct xi_sad {
 	struct xi_peers peers;
 	struct xi_senders senders;
 	bool senders_late;           /* not yet: xi_sad_adopt_rest() */
+	uint8_t *hot;                /* by slot, 1: xi_sad_adopt_hot() found it; NULL: was not called */
 	unsigned int count;
 	unsigned int nproto, nports; /* SAs whose selector looks at protocol, at ports */
 };
