@@ -7,6 +7,8 @@
 #ifndef XI_MISS_BPF_H
 #define XI_MISS_BPF_H
 
+#include <xipsec/flow_key.h>
+
 #include "maps.bpf.h"
 #include "stats.bpf.h"
 
@@ -76,10 +78,16 @@ static __always_inline void xi_miss_sa(struct xdp_md *ctx, const struct xi_confi
 		bpf_map_update_elem(&miss_sa, &handle, &now, BPF_ANY);
 }
 
-/* flow: masked, the very key of flow_cache. */
+/*
+ * mask: the flow's own, or that of an element which says that the daemon knows of all such flows and
+ * has no SA for them: then one message speaks for them.
+ */
 static __always_inline void xi_miss_flow(void *ctx, const struct xi_config *cfg,
-					 const struct xi_flow *flow, __u32 ifindex, __u32 queue)
+					 const struct xi_flow *flow, __u32 dir,
+					 const struct xi_flow_mask *mask, __u32 ifindex,
+					 __u32 queue)
 {
+	struct xi_flow_key key __attribute__((aligned(8)));
 	__u64 now = bpf_ktime_get_ns();
 	struct xi_miss miss = {
 		.kind = XI_MISS_FLOW,
@@ -89,11 +97,13 @@ static __always_inline void xi_miss_flow(void *ctx, const struct xi_config *cfg,
 		.queue = queue,
 	};
 
-	if (!xi_miss_due(cfg, bpf_map_lookup_elem(&miss_flow, flow),
-			 flow->dir == XI_OUT ? XI_SOURCE_FLOW_OUT : XI_SOURCE_FLOW_IN, now))
+	miss.flow.dir = dir;
+	xi_flow_key_make(&key, flow, dir, mask);
+	if (!xi_miss_due(cfg, bpf_map_lookup_elem(&miss_flow, &key),
+			 dir == XI_OUT ? XI_SOURCE_FLOW_OUT : XI_SOURCE_FLOW_IN, now))
 		return;
 	if (xi_miss_send(ctx, &miss))
-		bpf_map_update_elem(&miss_flow, flow, &now, BPF_ANY);
+		bpf_map_update_elem(&miss_flow, &key, &now, BPF_ANY);
 }
 
 #endif

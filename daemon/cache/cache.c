@@ -287,7 +287,10 @@ static void cache_retry_slow(struct xi_cache *cache)
 
 static void cache_on_tick(evutil_socket_t fd, short what, void *arg)
 {
-	cache_retry_slow(arg);
+	struct xi_cache *cache = arg;
+
+	cache_retry_slow(cache);
+	xi_flows_tick(&cache->flows);
 }
 
 /*
@@ -366,8 +369,10 @@ int xi_cache_create(struct xi_cache **out, const struct xi_cache_config *config)
 		.acquire = config->acquire,
 		.arg = config->arg,
 	};
-	err = xi_slots_create(&cache->slots, config->engine, config->sa_entries,
-			      xi_sad_capacity(config->sad), config->nworkers);
+	err = xi_masks_open(&cache->flows.masks, config->flow_masks_fd);
+	if (!err)
+		err = xi_slots_create(&cache->slots, config->engine, config->sa_entries,
+				      xi_sad_capacity(config->sad), config->nworkers);
 	if (!err)
 		err = cache_open_misses(cache);
 	if (!err)

@@ -157,6 +157,16 @@ static void print_slot(FILE *out, const json_t *object, const char *name)
 		fprintf(out, ", slot %" JSON_INTEGER_FORMAT, json_integer_value(slot));
 }
 
+void xi_print_match(FILE *out, const json_t *object, const char *name)
+{
+	const json_t *match = json_object_get(object, name);
+
+	if (json_is_integer(match))
+		fprintf(out, ", %s %" JSON_INTEGER_FORMAT, name, json_integer_value(match));
+	else if (json_is_string(match))
+		fprintf(out, ", %s %s", name, json_string_value(match));
+}
+
 static void print_cached_flow(FILE *out, const json_t *flow)
 {
 	const char *next = json_string_value(json_object_get(flow, "next_handle"));
@@ -168,9 +178,8 @@ static void print_cached_flow(FILE *out, const json_t *flow)
 		xi_text_ip_proto(proto, xi_member_u64(flow, "proto")));
 	if (json_is_true(json_object_get(flow, "fragment")))
 		fputs(", fragment", out);
-	else if (xi_member_u64(flow, "sport") || xi_member_u64(flow, "dport"))
-		fprintf(out, ", ports %" PRIu64 " -> %" PRIu64, xi_member_u64(flow, "sport"),
-			xi_member_u64(flow, "dport"));
+	xi_print_match(out, flow, "sport");
+	xi_print_match(out, flow, "dport");
 	fprintf(out, ": %s", xi_member_string(flow, "verdict"));
 	if (handle) {
 		fprintf(out, " by %s", handle);

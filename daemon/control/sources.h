@@ -28,7 +28,7 @@ struct xi_table_usage {
 /* A nonzero return ends the iteration. */
 typedef int (*xi_cached_sa_fn)(void *ctx, const struct xi_sa_id *id,
 			       const struct xi_sa_cached *cached);
-typedef int (*xi_cached_flow_fn)(void *ctx, const struct xi_flow *flow,
+typedef int (*xi_cached_flow_fn)(void *ctx, const struct xi_flow_key *key,
 				 const struct xi_flow_verdict *verdict);
 
 struct xi_control_sources {
@@ -58,6 +58,7 @@ struct xi_control_sources {
 	/* inbound: in sa_cache; outbound, which sa_cache does not hold: with a context slot */
 	bool (*sa_cached)(void *arg, const struct xi_sa *sa, struct xi_sa_cached *cached);
 	int (*each_cached_sa)(void *arg, xi_cached_sa_fn fn, void *ctx);
+	/* those that packets may still find */
 	int (*each_cached_flow)(void *arg, xi_cached_flow_fn fn, void *ctx);
 	/* sends dummy packets on an outbound SA of ESP: how many; fewer than asked for set *why */
 	unsigned int (*dummy)(void *arg, const struct xi_sa_rec *rec, unsigned int count,

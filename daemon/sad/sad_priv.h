@@ -234,7 +234,7 @@ int xi_sad_replace(struct xi_sad *sad, struct xi_sad_node *node, const struct xi
 int xi_sad_replace_later(struct xi_sad *sad, struct xi_sad_node *node, const struct xi_sa *sa,
 			 struct xi_sad_round *round);
 void xi_sad_round_end(struct xi_sad *sad, struct xi_sad_round *round);
-/* A selector's part in xi_config.flow_mask. */
+/* A selector's part in XI_FLOW_*. */
 uint32_t xi_selector_flow_mask(const struct xi_selector *sel);
 
 #endif

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sad/selector.h"
 #include "sad/spd_index.h"
 
 struct snapshot_mem {
@@ -23,28 +22,15 @@ void xi_snapshot_free(struct xi_spd_snapshot *snap)
 	if (!mem)
 		return;
 	for (dir = 0; dir < XI_DIR_MAX; dir++)
-		free(mem->index[dir]);
+		xi_spd_index_free(mem->index[dir]);
 	free(mem->policies);
 	free(mem->local);
 	free(mem);
 }
 
-/* Looks at ports, and wants what it matches protected or discarded. */
-static bool policy_is_ported(const struct xi_policy *policy)
-{
-	uint32_t i;
-
-	if (!policy->sel.sport_mask && !policy->sel.dport_mask)
-		return false;
-	for (i = 0; i < policy->ntmpls; i++)
-		if (!policy->tmpls[i].optional)
-			return true;
-	return policy->action == XI_BLOCK;
-}
-
 static int snapshot_fill(struct snapshot_mem *mem, const struct xi_spd *spd)
 {
-	const struct xi_spd_policy **next = mem->policies, **ported = next + spd->by_index.n;
+	const struct xi_spd_policy **next = mem->policies;
 	unsigned int dir;
 	uint32_t i;
 
@@ -56,11 +42,6 @@ static int snapshot_fill(struct snapshot_mem *mem, const struct xi_spd *spd)
 			if (xi_policy_sees_flows(&list->nodes[i]->pub->p.policy))
 				*next++ = &list->nodes[i]->pub->p;
 		mem->s.n[dir] = next - mem->s.policies[dir];
-		mem->s.ported[dir] = ported;
-		for (i = 0; i < mem->s.n[dir]; i++)
-			if (policy_is_ported(&mem->s.policies[dir][i]->policy))
-				*ported++ = mem->s.policies[dir][i];
-		mem->s.nported[dir] = ported - mem->s.ported[dir];
 		mem->s.default_action[dir] = spd->default_action[dir];
 		if (xi_spd_index_build(&mem->index[dir], mem->s.policies[dir], mem->s.n[dir]))
 			return -1;
@@ -76,7 +57,7 @@ struct xi_spd_snapshot *xi_snapshot_build(const struct xi_spd *spd, uint32_t gen
 
 	if (!mem)
 		return NULL;
-	mem->policies = calloc(n ? 2 * n : 1, sizeof(*mem->policies));
+	mem->policies = calloc(n ? n : 1, sizeof(*mem->policies));
 	mem->local = calloc(spd->nlocal ? spd->nlocal : 1, sizeof(*mem->local));
 	if (!mem->policies || !mem->local || snapshot_fill(mem, spd)) {
 		xi_snapshot_free(&mem->s);
@@ -116,19 +97,6 @@ void xi_snapshot_publish(struct xi_spd *spd, struct xi_spd_snapshot *snap)
 const struct xi_spd_snapshot *xi_spd_snapshot(const struct xi_spd *spd)
 {
 	return rcu_dereference(spd->snap);
-}
-
-const struct xi_spd_policy *xi_spd_lookup(const struct xi_spd_snapshot *snap, enum xi_dir dir,
-					  const struct xi_flow *flow)
-{
-	uint32_t i;
-
-	if (snap->index[dir])
-		return xi_spd_index_lookup(snap->index[dir], snap->policies[dir], flow);
-	for (i = 0; i < snap->n[dir]; i++)
-		if (xi_selector_matches(&snap->policies[dir][i]->policy.sel, flow))
-			return snap->policies[dir][i];
-	return NULL;
 }
 
 static int addr_cmp(const void *a, const void *b)

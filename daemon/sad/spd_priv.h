@@ -80,7 +80,7 @@ struct xi_spd {
 	uint32_t index_next;
 	uint64_t order_next;
 	uint32_t generation;         /* as in the store */
-	uint32_t flow_mask;          /* as in the store */
+	uint32_t flow_mask;          /* of the generation */
 	enum xi_action default_action[XI_DIR_MAX];
 	struct xi_addr *local;
 	uint32_t nlocal;
@@ -139,15 +139,21 @@ void xi_guards_free(struct xi_spd *spd);
 struct xi_ends xi_ends_of(const struct xi_sa *sa);
 /* An SA without source address has any. */
 bool xi_ends_fit(const struct xi_ends *ends, const struct xi_sa *sa);
-/* For workers too: the newest SA in transport mode between these ends that serves tmpl and takes the flow; or NULL. */
+/*
+ * For workers too: the newest SA in transport mode between these ends that serves tmpl and takes the flow; or NULL. mask:
+ * NULL, or what of the flow was looked at but for the ends.
+ */
 const struct xi_sa *xi_pair_serve(const struct xi_sad *sad, const struct xi_policy *policy,
 				  const struct xi_tmpl *tmpl, const struct xi_flow *flow,
-				  const struct xi_ends *ends);
+				  const struct xi_ends *ends, struct xi_flow_mask *mask);
 /*
  * Pairs whose SAs changed: counts and marks the choice among them, as for a listed template. True: flows that
  * marks do not reach must be judged again.
  */
 bool xi_pairs_update(struct xi_spd *spd);
+
+/* judge.c */
+bool xi_sa_takes(const struct xi_sa *sa, const struct xi_flow *flow, struct xi_flow_mask *mask);
 
 /* resolve.c */
 /* Apart from addresses and selectors. */
