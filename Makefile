@@ -47,6 +47,7 @@ NET_TOOLS = $(B)/tests/net/meta $(B)/tests/net/flood $(B)/tests/net/spread.bpf.o
 FLOOD_SRC = $(filter-out %.bpf.c,$(wildcard tests/net/flood*.c))
 FUZZ = $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_CLANG ?= clang-14
+ADMIT_SIM_SRC = tests/bench/admit_sim.c $(wildcard tests/bench/admit/*.c)
 GEN_SRC = tests/bench/gen.c tests/bench/gen_sink.c
 BENCH = $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(filter-out %.bpf.c %_sink.c,$(wildcard tests/bench/*.c)))
 
@@ -85,7 +86,7 @@ $(B)/tests/unit/% $(B)/tests/prog/%: tests/*/%.c
 $(B)/tests/%: tests/%.c $(TEST_LIB) $(B)/libxipsec.a $(SKEL) $(wildcard tests/lib/*.h)
 	@mkdir -p $(@D)
 	$(CC) $(XI_CPPFLAGS) -Itests/lib $(XI_CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $< $(TEST_LIB) \
-		$(B)/libxipsec.a $(XI_LIBS) -lcmocka
+		$(B)/libxipsec.a $(XI_LIBS) -lcmocka -lm
 
 $(B)/tests/%.bpf.o: tests/%.bpf.c $(HDRS)
 	@mkdir -p $(@D)
@@ -99,6 +100,9 @@ $(B)/bpf/%.skel.h: $(B)/tests/net/%.bpf.o
 $(B)/tests/bench/gen: $(GEN_SRC) tests/bench/gen.h tests/bench/gen_sink.h $(B)/bpf/gen.skel.h
 	@mkdir -p $(@D)
 	$(CC) $(XI_CPPFLAGS) $(XI_CFLAGS) $(LDFLAGS) -o $@ $(GEN_SRC) $(XI_LIBS)
+$(B)/tests/bench/admit_sim: $(ADMIT_SIM_SRC) $(wildcard tests/bench/admit/*.h) $(B)/libxipsec.a
+	@mkdir -p $(@D)
+	$(CC) $(XI_CPPFLAGS) $(XI_CFLAGS) $(LDFLAGS) -o $@ $(ADMIT_SIM_SRC) $(B)/libxipsec.a $(XI_LIBS) -lm
 $(B)/tests/net/meta: $(B)/bpf/meta.skel.h
 $(B)/tests/net/flood: $(FLOOD_SRC) tests/net/flood.h tests/net/flood_abi.h $(B)/bpf/flood.skel.h
 	@mkdir -p $(@D)

@@ -167,16 +167,21 @@ struct {
 } config SEC(".maps");
 
 /*
- * Misses reported of late: CLOCK_MONOTONIC ns of the last message. Apart, so that a flood of new
- * flows cannot push out what is known about SAs.
+ * Misses of SAs reported of late: the handle above, CLOCK_MONOTONIC in units of 1024 ns below, in the
+ * row that the handle's hash chooses. Two SAs in one row cost a message more. An array, as a packet
+ * that missed pays for it; and apart from flows, so that a flood of new flows cannot push out what
+ * is known about SAs.
  */
+#define XI_MISS_ROW_BITS 14
+
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1 << XI_MISS_ROW_BITS);
 	__type(key, __u32);
 	__type(value, __u64);
 } miss_sa SEC(".maps");
 
+/* CLOCK_MONOTONIC ns of the last message. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
@@ -191,7 +196,7 @@ struct {
 enum xi_miss_source { XI_SOURCE_SA, XI_SOURCE_FLOW_IN, XI_SOURCE_FLOW_OUT, XI_SOURCE_MAX };
 
 struct xi_bucket {
-	__u64 credit; /* ns, at most one second */
+	__u64 credit; /* ns times messages a second; a message costs 10^9, at most one second's worth */
 	__u64 last;   /* CLOCK_MONOTONIC, ns */
 };
 

@@ -15,55 +15,73 @@
 #define XI_NSEC_PER_SEC 1000000000ULL
 #define XI_NSEC_PER_MSEC 1000000ULL
 
-/* Token bucket of at most one second's messages. */
-static __always_inline bool xi_bucket_take(enum xi_miss_source source, __u32 per_second, __u64 now)
+/* Token bucket of at most one second's messages. NULL: not a single one. */
+static __always_inline struct xi_bucket *xi_bucket_open(enum xi_miss_source source,
+							__u32 per_second, __u64 now)
 {
 	__u32 key = source;
 	struct xi_bucket *bucket = bpf_map_lookup_elem(&miss_bucket, &key);
-	__u64 credit, cost;
+	__u64 most = XI_NSEC_PER_SEC * per_second, passed;
 
-	if (!bucket || !per_second)
-		return false;
-	cost = XI_NSEC_PER_SEC / per_second;
-	credit = bucket->credit + (now - bucket->last);
-	if (credit > XI_NSEC_PER_SEC)
-		credit = XI_NSEC_PER_SEC;
+	if (!bucket)
+		return 0;
+	passed = now - bucket->last;
+	if (passed > XI_NSEC_PER_SEC)
+		passed = XI_NSEC_PER_SEC;
 	bucket->last = now;
-	bucket->credit = credit < cost ? credit : credit - cost;
-	return credit >= cost;
-}
-
-/* seen: when the same message was last sent, NULL: not known. True: send it. */
-static __always_inline bool xi_miss_due(const struct xi_config *cfg, const __u64 *seen,
-					enum xi_miss_source source, __u64 now)
-{
-	if (seen && now - *seen < cfg->miss_dedup_ms * XI_NSEC_PER_MSEC) {
-		xi_count(XI_MISS_DEDUP);
-		return false;
-	}
-	if (!xi_bucket_take(source, cfg->miss_per_second, now)) {
-		xi_count(XI_MISS_LIMITED);
-		return false;
-	}
-	return true;
+	bucket->credit += passed * per_second;
+	if (bucket->credit > most)
+		bucket->credit = most;
+	return bucket->credit >= XI_NSEC_PER_SEC ? bucket : 0;
 }
 
 /* ctx: of XDP or tc. */
-static __always_inline bool xi_miss_send(void *ctx, struct xi_miss *miss)
+static __always_inline bool xi_miss_send(void *ctx, struct xi_miss *miss, struct xi_bucket *bucket)
 {
 	bool sent =
 		bpf_perf_event_output(ctx, &misses, BPF_F_CURRENT_CPU, miss, sizeof(*miss)) == 0;
 
+	bucket->credit -= XI_NSEC_PER_SEC;
 	xi_count(sent ? XI_MISS_SENT : XI_MISS_LOST);
 	return sent;
 }
 
-/* A message that was lost is not remembered: the next packet tries again. */
+/* Row and stamp of miss_sa. */
+static __always_inline __u32 xi_miss_row(__u32 handle)
+{
+	return (handle * 0x9e3779b1U) >> (32 - XI_MISS_ROW_BITS);
+}
+
+static __always_inline bool xi_miss_sa_seen(const struct xi_config *cfg, __u64 seen, __u32 handle,
+					    __u64 now)
+{
+	__u32 passed = (__u32)(now >> 10) - (__u32)seen;
+
+	return seen >> 32 == handle && passed < cfg->miss_dedup_ms * XI_NSEC_PER_MSEC >> 10;
+}
+
+/*
+ * The budget is looked at first, as under a flood it says no most of the time. A message that was
+ * lost is not remembered: the next packet tries again.
+ */
 static __always_inline void xi_miss_sa(struct xdp_md *ctx, const struct xi_config *cfg,
 				       const struct xi_sa_id *id, __u32 handle)
 {
-	__u64 now = bpf_ktime_get_ns();
-	struct xi_miss miss = {
+	__u64 now = bpf_ktime_get_ns(), *seen;
+	__u32 row = xi_miss_row(handle);
+	struct xi_bucket *bucket = xi_bucket_open(XI_SOURCE_SA, cfg->miss_per_second, now);
+	struct xi_miss miss;
+
+	if (!bucket) {
+		xi_count(XI_MISS_LIMITED);
+		return;
+	}
+	seen = bpf_map_lookup_elem(&miss_sa, &row);
+	if (!seen || xi_miss_sa_seen(cfg, *seen, handle, now)) {
+		xi_count(XI_MISS_DEDUP);
+		return;
+	}
+	miss = (struct xi_miss){
 		.kind = XI_MISS_SA,
 		.handle = handle,
 		.id = *id,
@@ -71,11 +89,8 @@ static __always_inline void xi_miss_sa(struct xdp_md *ctx, const struct xi_confi
 		.ifindex = ctx->ingress_ifindex,
 		.queue = ctx->rx_queue_index,
 	};
-
-	if (!xi_miss_due(cfg, bpf_map_lookup_elem(&miss_sa, &handle), XI_SOURCE_SA, now))
-		return;
-	if (xi_miss_send(ctx, &miss))
-		bpf_map_update_elem(&miss_sa, &handle, &now, BPF_ANY);
+	if (xi_miss_send(ctx, &miss, bucket))
+		*seen = (__u64)handle << 32 | (__u32)(now >> 10);
 }
 
 /*
@@ -87,22 +102,31 @@ static __always_inline void xi_miss_flow(void *ctx, const struct xi_config *cfg,
 					 const struct xi_flow_mask *mask, __u32 ifindex,
 					 __u32 queue)
 {
+	enum xi_miss_source source = dir == XI_OUT ? XI_SOURCE_FLOW_OUT : XI_SOURCE_FLOW_IN;
+	__u64 now = bpf_ktime_get_ns(), *seen;
+	struct xi_bucket *bucket = xi_bucket_open(source, cfg->miss_per_second, now);
 	struct xi_flow_key key __attribute__((aligned(8)));
-	__u64 now = bpf_ktime_get_ns();
-	struct xi_miss miss = {
+	struct xi_miss miss;
+
+	if (!bucket) {
+		xi_count(XI_MISS_LIMITED);
+		return;
+	}
+	xi_flow_key_make(&key, flow, dir, mask);
+	seen = bpf_map_lookup_elem(&miss_flow, &key);
+	if (seen && now - *seen < cfg->miss_dedup_ms * XI_NSEC_PER_MSEC) {
+		xi_count(XI_MISS_DEDUP);
+		return;
+	}
+	miss = (struct xi_miss){
 		.kind = XI_MISS_FLOW,
 		.flow = *flow,
 		.ktime = now,
 		.ifindex = ifindex,
 		.queue = queue,
 	};
-
 	miss.flow.dir = dir;
-	xi_flow_key_make(&key, flow, dir, mask);
-	if (!xi_miss_due(cfg, bpf_map_lookup_elem(&miss_flow, &key),
-			 dir == XI_OUT ? XI_SOURCE_FLOW_OUT : XI_SOURCE_FLOW_IN, now))
-		return;
-	if (xi_miss_send(ctx, &miss))
+	if (xi_miss_send(ctx, &miss, bucket))
 		bpf_map_update_elem(&miss_flow, &key, &now, BPF_ANY);
 }
 

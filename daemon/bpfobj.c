@@ -19,7 +19,9 @@
 #include <linux/magic.h>
 
 #include <xipsec/reasons.h>
+#include "cache/sa_table.h"
 #include "log.h"
+#include "pins.h"
 #include "xipsec.skel.h"
 
 struct xi_bpfobj {
@@ -27,6 +29,9 @@ struct xi_bpfobj {
 	struct xi_worker_stats *rows;
 	size_t rows_size;
 	int ncpus;
+	const char *pin_dir;
+	bool loaded;
+	bool fresh;                  /* nothing was pinned before */
 };
 
 static int bpfobj_print(enum libbpf_print_level level, const char *fmt, va_list ap)
@@ -117,74 +122,9 @@ static void bpfobj_size_maps(struct xi_bpfobj *obj, const struct xi_bpfobj_confi
 	bpf_map__set_max_entries(skel->maps.sad_keys, config->sad_size);
 	bpf_map__set_max_entries(skel->maps.sad_lookup, config->sad_size);
 	bpf_map__set_max_entries(skel->maps.sa_state, config->sad_size);
-	bpf_map__set_max_entries(skel->maps.sa_cache, bpfobj_lru_size(obj, config->sa_entries));
+	bpf_map__set_max_entries(skel->maps.sa_cache, bpfobj_lru_size(obj, xi_sa_table_elements(config->sa_entries)));
 	bpf_map__set_max_entries(skel->maps.flow_cache, bpfobj_lru_size(obj, config->flow_entries));
 	bpf_map__set_max_entries(skel->maps.worker_stats, XI_MAX_WORKERS + 1);
-}
-
-/* A map pinned by an earlier daemon decides its own size: SA slots and windows in it are in use. */
-static int bpfobj_pin_path(struct bpf_map *map, const char *pin_dir, bool *adopted)
-{
-	struct bpf_map_info info = { 0 };
-	__u32 len = sizeof(info);
-	char path[PATH_MAX];
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/%s", pin_dir, bpf_map__name(map));
-	fd = bpf_obj_get(path);
-	if (fd >= 0) {
-		if (!bpf_obj_get_info_by_fd(fd, &info, &len) &&
-		    info.max_entries != bpf_map__max_entries(map)) {
-			if (bpf_map__max_entries(map))
-				log_warnx(
-					"%s: keeps its size of %u; `xipsec down` first to change it to %u",
-					path, info.max_entries, bpf_map__max_entries(map));
-			bpf_map__set_max_entries(map, info.max_entries);
-		}
-		*adopted = true;
-		close(fd);
-	}
-	return bpf_map__set_pin_path(map, path);
-}
-
-static int bpfobj_pin_paths(struct xi_bpfobj *obj, const char *pin_dir, bool *adopted)
-{
-	struct bpf_map *map;
-	int err;
-
-	bpf_object__for_each_map(map, obj->skel->obj) {
-		if (bpf_map__is_internal(map))
-			continue;
-		err = bpfobj_pin_path(map, pin_dir, adopted);
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
-/* Maps of another ABI must not be judged by this program. */
-static int bpfobj_check_abi(const char *pin_dir)
-{
-	struct bpf_map_info info = { 0 };
-	struct xi_config config;
-	__u32 len = sizeof(info), zero = 0;
-	char path[PATH_MAX];
-	int fd, err = 0;
-
-	snprintf(path, sizeof(path), "%s/" XI_MAP_CONFIG, pin_dir);
-	fd = bpf_obj_get(path);
-	if (fd < 0)
-		return 0;
-	if (bpf_obj_get_info_by_fd(fd, &info, &len) || info.value_size != sizeof(config) ||
-	    bpf_map_lookup_elem(fd, &zero, &config) ||
-	    (config.abi_version && config.abi_version != XI_ABI_VERSION)) {
-		log_warnx(
-			"%s: pinned by another version of xipsecd; stop traffic, then `xipsec down`",
-			pin_dir);
-		err = -ESTALE;
-	}
-	close(fd);
-	return err;
 }
 
 /* The new program takes the name in one step, so that the path always names one. */
@@ -208,8 +148,11 @@ static int bpfobj_map_rows(struct xi_bpfobj *obj)
 {
 	size_t page = sysconf(_SC_PAGESIZE);
 
-	if (bpf_map__max_entries(obj->skel->maps.worker_stats) < XI_MAX_WORKERS + 1)
+	if (bpf_map__max_entries(obj->skel->maps.worker_stats) < XI_MAX_WORKERS + 1) {
+		log_warnx("%s/" XI_MAP_WORKER_STATS ": too small for this xipsecd; stop traffic, run `xipsec down` and start again",
+			  obj->pin_dir);
 		return -ESTALE;
+	}
 	obj->rows_size = (sizeof(*obj->rows) * (XI_MAX_WORKERS + 1) + page - 1) & ~(page - 1);
 	obj->rows = mmap(NULL, obj->rows_size, PROT_READ | PROT_WRITE, MAP_SHARED,
 			 bpf_map__fd(obj->skel->maps.worker_stats), 0);
@@ -220,18 +163,13 @@ static int bpfobj_map_rows(struct xi_bpfobj *obj)
 	return 0;
 }
 
-static int bpfobj_load(struct xi_bpfobj *obj, const struct xi_bpfobj_config *config, bool *adopted)
+int xi_bpfobj_load(struct xi_bpfobj *obj)
 {
 	struct bpf_program *prog;
 	int err;
 
-	err = bpfobj_check_abi(config->pin_dir);
-	if (err)
-		return err;
-	bpfobj_size_maps(obj, config);
-	err = bpfobj_pin_paths(obj, config->pin_dir, adopted);
-	if (err)
-		return err;
+	if (obj->loaded)
+		return 0;
 	err = xipsec_bpf__load(obj->skel);
 	if (err) {
 		errno = -err;
@@ -239,12 +177,29 @@ static int bpfobj_load(struct xi_bpfobj *obj, const struct xi_bpfobj_config *con
 			"BPF object: the kernel refused it; it takes Linux 6.1 or newer, CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON");
 		return err;
 	}
+	obj->loaded = true;
 	bpf_object__for_each_program(prog, obj->skel->obj) {
-		err = bpfobj_pin_prog(prog, config->pin_dir);
+		err = bpfobj_pin_prog(prog, obj->pin_dir);
 		if (err)
 			return err;
 	}
-	return bpfobj_map_rows(obj);
+	return 0;
+}
+
+static int bpfobj_maps(struct xi_bpfobj *obj, const struct xi_bpfobj_config *config, bool *adopted)
+{
+	unsigned int found, missing;
+	int err;
+
+	bpfobj_size_maps(obj, config);
+	err = xi_pins_adopt(obj->skel->obj, obj->pin_dir, &found, &missing);
+	if (err)
+		return err;
+	obj->fresh = !found;
+	*adopted = found;
+	if (missing)
+		err = xi_bpfobj_load(obj);
+	return err ? err : bpfobj_map_rows(obj);
 }
 
 int xi_bpfobj_open(struct xi_bpfobj **out, const struct xi_bpfobj_config *config, bool *adopted)
@@ -260,15 +215,23 @@ int xi_bpfobj_open(struct xi_bpfobj **out, const struct xi_bpfobj_config *config
 	obj = calloc(1, sizeof(*obj));
 	if (!obj)
 		return -ENOMEM;
+	obj->pin_dir = config->pin_dir;
 	obj->ncpus = libbpf_num_possible_cpus();
 	obj->skel = xipsec_bpf__open();
-	err = obj->skel ? bpfobj_load(obj, config, adopted) : -errno;
+	err = obj->skel ? bpfobj_maps(obj, config, adopted) : -errno;
 	if (err) {
+		xi_bpfobj_abandon(obj);
 		xi_bpfobj_close(obj);
 		return err;
 	}
 	*out = obj;
 	return 0;
+}
+
+void xi_bpfobj_abandon(struct xi_bpfobj *obj)
+{
+	if (obj && obj->fresh)
+		xi_pins_remove(obj->skel->obj, obj->pin_dir);
 }
 
 void xi_bpfobj_close(struct xi_bpfobj *obj)

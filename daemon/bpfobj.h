@@ -21,10 +21,14 @@ struct xi_bpfobj_config {
 };
 
 /*
- * Opens, sizes, loads and pins. A pinned map of another size keeps its size (logged); of another ABI: -ESTALE, and the
- * log says what to do. *adopted: state of an earlier daemon was found. 0 or -errno, logged.
+ * Afterwards all maps are there, those that an earlier daemon pinned (*adopted: there were some) as pins.h says, others
+ * made and pinned. pin_dir must outlive the object. 0 or -errno, logged.
  */
 int xi_bpfobj_open(struct xi_bpfobj **out, const struct xi_bpfobj_config *config, bool *adopted);
+/* Loads the programs and pins them, if that was not necessary to make maps: it takes the longest. 0 or -errno, logged. */
+int xi_bpfobj_load(struct xi_bpfobj *obj);
+/* A first start failed before any program was attached: unpins what it pinned. Else does nothing. */
+void xi_bpfobj_abandon(struct xi_bpfobj *obj);
 /* Closes file descriptors; pins stay. */
 void xi_bpfobj_close(struct xi_bpfobj *obj);
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cache/admit.h"
 #include "dataplane/hostif.h"
 #include "dataplane/park.h"
 #include "log.h"
@@ -18,8 +19,9 @@
 #define PATH_MAX_BYTES 255
 #define RUN_DIR_MAX 90               /* a socket's name below it must fit sockaddr_un.sun_path */
 #define SPIN_MAX_US 10000
-#define SAD_SIZE_MAX XI_SA_SLOT_MASK /* SA slots below the mask; 20 bits of an SA index */
+#define SAD_SIZE_MAX XI_SAS_MAX
 #define FLOW_ENTRIES_MAX (1U << 22)
+#define MISSES_MAX 1000000
 
 enum section { SECTION_NONE, SECTION_BAD, SECTION_DAEMON, SECTION_CACHE, SECTION_PORT };
 
@@ -166,6 +168,17 @@ static const char *set_engine(struct parser *p, const struct key *key, void *fie
 	return NULL;
 }
 
+static const char *set_admission(struct parser *p, const struct key *key, void *field,
+				 const char *value)
+{
+	for (const char *const *name = xi_admit_policies(); *name; name++)
+		if (!strcmp(*name, value)) {
+			*(const char **)field = *name;
+			return NULL;
+		}
+	return key->remedy;
+}
+
 static const struct choice engines[] = {
 	{ "auto", 0 }, { "ipsec-mb", 0 }, { "openssl", 0 }, { NULL, 0 },
 };
@@ -229,16 +242,19 @@ static const struct key keys[] = {
 	{ DAEMON("spin", spin_us), set_number, .min = 0, .max = SPIN_MAX_US,
 	  .remedy = "give microseconds, 0 to 10000" },
 	{ DAEMON("sad-size", sad_size), set_number, .min = 16, .max = SAD_SIZE_MAX,
-	  .remedy = "give a number of SAs, 16 to 1048575" },
+	  .remedy = "give a number of SAs, 16 to 1048576" },
 	{ DAEMON("df", df), set_choice, .choices = dfs, .remedy = "df is copy, set or clear" },
 	{ DAEMON("fragment", fragment), set_choice, .choices = fragments,
 	  .remedy = "fragment before or after" },
 	{ DAEMON("unknown-spi", unknown_spi), set_choice, .choices = unknown_spi,
 	  .remedy = "ESP of an unknown SPI is drop or pass" },
 	{ CACHE("sa-entries", sa_entries), set_number, .min = 1, .max = SAD_SIZE_MAX,
-	  .remedy = "give a number of SAs, 1 to 1048575" },
+	  .remedy = "give a number of SAs, 1 to 1048576" },
 	{ CACHE("flow-entries", flow_entries), set_number, .min = 1, .max = FLOW_ENTRIES_MAX,
 	  .remedy = "give a number of flows, 1 to 4194304" },
+	{ CACHE("admission", admission), set_admission, .remedy = "admission is by rate or lru" },
+	{ CACHE("misses", misses), set_number, .min = 1, .max = MISSES_MAX,
+	  .remedy = "give messages a second and CPU, 1 to 1000000" },
 	{ PORT("role", role), set_choice, .choices = roles, .remedy = "a port is cipher or plain" },
 	{ PORT("mode", mode), set_choice, .choices = modes, .remedy = "a mode is native or skb" },
 	{ PORT("attach", attach), set_choice, .choices = attaches,
@@ -249,7 +265,7 @@ static const struct key keys[] = {
 XI_ASSERT(NKEYS <= 32);
 /* the remedies above say so */
 XI_ASSERT(XI_MAX_WORKERS == 16 && SPIN_MAX_US == 10000);
-XI_ASSERT(SAD_SIZE_MAX == 1048575 && FLOW_ENTRIES_MAX == 4194304);
+XI_ASSERT(SAD_SIZE_MAX == 1048576 && FLOW_ENTRIES_MAX == 4194304);
 
 /* As the kernel's dev_valid_name(), and none of our own devices. NULL, or what is wrong. */
 static const char *port_name_error(const char *name)
@@ -486,6 +502,7 @@ static struct xi_config_file *config_new(void)
 	config->sad_size = 65536;
 	config->sa_entries = 1024;
 	config->flow_entries = 65536;
+	config->misses = 20000;
 	config->unknown_spi = XI_METHOD_DROP;
 	if (!config->run_dir || !config->pin_dir || !config->state_dir || !config->group) {
 		xi_config_free(config);

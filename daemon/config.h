@@ -35,6 +35,8 @@ struct xi_config_file {
 	uint32_t sad_size;           /* SAs */
 	uint32_t sa_entries;         /* SAs that sa_cache must hold */
 	uint32_t flow_entries;       /* flows that flow_cache must hold */
+	const char *admission;       /* for xi_admit_create(); NULL: the default */
+	uint32_t misses;             /* messages a second and CPU, of each source */
 	enum xi_df df;               /* of outer headers, unless an SA says otherwise */
 	enum xi_fragment fragment;
 	enum xi_method unknown_spi;  /* XI_METHOD_DROP, or XI_METHOD_KERNEL: pass */

@@ -34,21 +34,23 @@
 #include "dataplane/news.h"
 #include "dataplane/nexthop.h"
 #include "dataplane/pathmtu.h"
-#include "dataplane/worker.h"
 #include "inspect.h"
 #include "localaddrs.h"
 #include "log.h"
 #include "notify.h"
 #include "ports.h"
 #include "sad/encap_ports.h"
+#include "sad/reserve.h"
 #include "sad/store_bpf.h"
 #include "source/batch.h"
 #include "source/proto.h"
 #include "source/server.h"
 #include "source/xfrm_msg.h"
+#include "stopwatch.h"
+#include "workers.h"
 
-#define MISS_PER_SECOND 20000    /* and CPU */
 #define MISS_DEDUP_MS 5
+#define TIDY_SAS 1000           /* up to so many are freed at the end */
 #define TICK_MS 250              /* a busy SA from a file needs new numbers from disk in time */
 
 struct xi_daemon {
@@ -75,8 +77,9 @@ struct xi_daemon {
 	struct xi_ports *portset;
 	struct xi_port_dev *const *ports; /* of portset, by slot */
 	unsigned int nworkers;
-	struct xi_worker *workers[XI_MAX_WORKERS];
+	struct xi_workers workers;
 	bool live;
+	bool attached;               /* some programs, at least */
 	struct xi_xfrm_server *server;
 	struct xi_batch *batch;
 	struct xi_control *control;
@@ -85,6 +88,7 @@ struct xi_daemon {
 	int esp_sink[2];
 	bool down;                   /* asked to take everything away on the way out */
 	int status;
+	struct xi_stopwatch watch;   /* of the start */
 };
 
 static void daemon_stop(struct xi_daemon *d, int status)
@@ -108,8 +112,8 @@ static void daemon_on_tick(evutil_socket_t fd, short what, void *arg)
 	xi_sad_tick(d->sad, time(NULL));
 	xi_mailbox_renew(d->news);
 	for (i = 0; i < XI_MAX_WORKERS; i++)
-		if (d->workers[i])
-			xi_worker_report(d->workers[i]);
+		if (d->workers.list[i])
+			xi_worker_report(d->workers.list[i]);
 }
 
 /* chmod: the umask may be narrower, and the group must get to the control socket. */
@@ -122,6 +126,11 @@ static int daemon_run_dir(const char *dir)
 	err = -errno;
 	log_warn("%s: cannot make the run directory", dir);
 	return err;
+}
+
+static int daemon_caps(struct xi_daemon *d)
+{
+	return xi_caps_check_self();
 }
 
 static int daemon_lock(struct xi_daemon *d)
@@ -215,7 +224,7 @@ static int daemon_write_config(struct xi_daemon *d)
 		return err;
 	config.abi_version = XI_ABI_VERSION;
 	config.unknown_spi = d->config->unknown_spi;
-	config.miss_per_second = MISS_PER_SECOND;
+	config.miss_per_second = d->config->misses;
 	config.miss_dedup_ms = MISS_DEDUP_MS;
 	return d->store->ops->config_put(d->store->s, &config);
 }
@@ -236,12 +245,14 @@ static int daemon_state_dir(struct xi_daemon *d)
 {
 	int err;
 
-	if (!d->config->sas || !mkdir(d->config->state_dir, 0700) || errno == EEXIST)
+	if (!d->config->sas)
 		return 0;
-	err = -errno;
-	log_warn(
-		"%s: cannot make the state directory, where SAs from a file reserve sequence numbers",
-		d->config->state_dir);
+	err = xi_reserve_dir(d->config->state_dir);
+	if (err) {
+		errno = -err;
+		log_warn("%s: cannot make the state directory, where SAs from a file reserve sequence numbers",
+			 d->config->state_dir);
+	}
 	return err;
 }
 
@@ -252,7 +263,6 @@ static int daemon_databases(struct xi_daemon *d)
 		.carries = xi_datapath_carries,
 		.df = d->config->df,
 	};
-	unsigned int nsas = 0, npolicies = 0;
 	int err;
 
 	err = daemon_write_config(d);
@@ -261,9 +271,23 @@ static int daemon_databases(struct xi_daemon *d)
 	if (!err)
 		err = xi_sad_create(&d->sad, &config, d->store);
 	if (!err)
-		err = xi_sad_adopt(d->sad, &nsas);
-	if (!err)
 		err = xi_spd_create(&d->spd, d->sad, d->store);
+	if (err) {
+		errno = -err;
+		log_warn("SAD and SPD: cannot be set up");
+	}
+	return err;
+}
+
+static int daemon_adopt(struct xi_daemon *d)
+{
+	unsigned int nsas = 0, npolicies = 0;
+	int err;
+
+	err = xi_sad_adopt_first(d->sad, &nsas);
+	if (!err && !d->adopted)
+		err = xi_sad_adopt_rest(d->sad);
+	xi_stopwatch_lap(&d->watch, "SAs");
 	if (!err)
 		err = xi_spd_adopt(d->spd, &npolicies);
 	if (!err)
@@ -271,7 +295,7 @@ static int daemon_databases(struct xi_daemon *d)
 					    xi_bpfobj_map_fd(d->bpf, XI_MAP_ENCAP_PORTS));
 	if (err) {
 		errno = -err;
-		log_warn("SAD and SPD: cannot be set up");
+		log_warn("SAD and SPD: what an earlier daemon left cannot be taken over");
 	} else if (d->adopted) {
 		log_info("adopted %u SAs and %u policies of an earlier daemon", nsas, npolicies);
 	}
@@ -311,6 +335,7 @@ static int daemon_cache(struct xi_daemon *d)
 		.engine = d->engine,
 		.nworkers = d->nworkers,
 		.sa_entries = d->config->sa_entries,
+		.policy = d->config->admission,
 		.sa_cache_fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_SA_CACHE),
 		.flow_cache_fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_FLOW_CACHE),
 		.flow_masks_fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_FLOW_MASKS),
@@ -371,7 +396,7 @@ static int daemon_ports(struct xi_daemon *d)
 	return daemon_write_hostif(d);
 }
 
-static int daemon_start_workers(struct xi_daemon *d)
+static struct xi_worker_config daemon_worker_config(const struct xi_daemon *d)
 {
 	struct xi_worker_config config = {
 		.nworkers = d->nworkers,
@@ -379,40 +404,50 @@ static int daemon_start_workers(struct xi_daemon *d)
 		.ports = d->ports,
 		.xsks_fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_XSKS),
 		.engine = d->engine,
-		.sad = d->sad,
-		.spd = d->spd,
-		.cache = d->cache,
-		.nexthops = d->nexthops,
-		.news = d->news,
 		.fragment_after = d->config->fragment == XI_FRAGMENT_AFTER,
 		.host_mtu = d->hostif.mtu,
 		.forward_only = getenv("XIPSEC_FORWARD_ONLY") != NULL,
 	};
-	unsigned int i;
-	int err = 0;
 
 	if (config.forward_only)
 		log_warnx(
 			"XIPSEC_FORWARD_ONLY is set: packets cross this gateway UNPROTECTED; it is for benchmarks, unset it and start again");
 	memcpy(config.host_mac, d->hostif.mac, sizeof(config.host_mac));
-	for (i = 0; i < d->nworkers && !err; i++) {
-		config.index = i;
-		config.counts = xi_bpfobj_counts(d->bpf, i);
-		err = xi_worker_create(&d->workers[i], &config);
-	}
-	for (i = 0; i < d->nworkers && !err; i++)
-		err = xi_worker_start(d->workers[i]);
-	return err;
+	return config;
 }
 
-static void daemon_stop_workers(struct xi_daemon *d)
+/*
+ * After a restart, programs are attached and packets are coming: the sockets take them in from here on. At a
+ * first start nothing comes before daemon_go_live().
+ */
+static int daemon_open_workers(struct xi_daemon *d)
 {
-	unsigned int i;
+	struct xi_worker_config config;
 
-	for (i = 0; i < XI_MAX_WORKERS; i++) {
-		xi_worker_destroy(d->workers[i]);
-		d->workers[i] = NULL;
-	}
+	if (!d->adopted)
+		return 0;
+	config = daemon_worker_config(d);
+	return xi_workers_open(&d->workers, &config, d->bpf);
+}
+
+/* An earlier daemon's are still attached. */
+static int daemon_programs(struct xi_daemon *d)
+{
+	return xi_bpfobj_load(d->bpf);
+}
+
+static int daemon_start_workers(struct xi_daemon *d)
+{
+	const struct xi_worker_config config = daemon_worker_config(d);
+	const struct xi_worker_bases bases = {
+		.sad = d->sad,
+		.spd = d->spd,
+		.cache = d->cache,
+		.nexthops = d->nexthops,
+		.news = d->news,
+	};
+
+	return xi_workers_start(&d->workers, &config, d->bpf, &bases);
 }
 
 /*
@@ -427,7 +462,7 @@ static void daemon_on_links(void *arg)
 
 	err = xi_ports_look(d->portset, &again);
 	if (!err && again) {
-		daemon_stop_workers(d);
+		xi_workers_stop(&d->workers);
 		err = xi_ports_reopen(d->portset, again);
 		if (!err)
 			err = daemon_write_hostif(d);
@@ -528,7 +563,7 @@ static int daemon_control(struct xi_daemon *d)
 		.bpf = d->bpf,
 		.cache = d->cache,
 		.ports = d->ports,
-		.workers = d->workers,
+		.workers = d->workers.list,
 		.dummy = d->dummy,
 		.flow_entries = d->config->flow_entries,
 	};
@@ -558,13 +593,26 @@ static int daemon_go_live(struct xi_daemon *d)
 	int err;
 
 	err = daemon_start_workers(d);
+	xi_stopwatch_lap(&d->watch, "workers");
+	d->attached = true;
 	if (!err)
 		err = xi_ports_attach(d->portset);
 	if (!err)
 		err = xi_esp_sink_open(d->esp_sink);
 	if (err)
 		return err;
+	xi_stopwatch_lap(&d->watch, "attach");
+	/* nobody is served before this, so nothing has changed yet */
+	err = xi_sad_adopt_rest(d->sad);
+	if (err) {
+		errno = -err;
+		log_warn("SAD: sad_lookup cannot be brought up to date");
+		return err;
+	}
+	xi_stopwatch_lap(&d->watch, "rest");
 	d->live = true;
+	log_debug("starting took %s; sockets were bound after %.1f ms", d->watch.text,
+		  (d->workers.bound_us - d->watch.from_us) / 1e3);
 	log_info("ready: engine %s, %u workers, %u ports", d->engine->name, d->nworkers,
 		 d->config->nports);
 	xi_notify("READY=1\nSTATUS=%u ports, %u workers, engine %s", d->config->nports, d->nworkers,
@@ -624,40 +672,60 @@ static int daemon_load(struct xi_daemon *d)
 	return err;
 }
 
+/*
+ * In this order: nothing of the network namespace is touched before it is clear that no other daemon serves it, and
+ * what a restart takes before the sockets are bound is lost packets.
+ */
+static const struct daemon_step {
+	int (*run)(struct xi_daemon *d);
+	const char *lap;             /* ends here; NULL: it goes on */
+} daemon_steps[] = {
+	{ daemon_caps, NULL },
+	{ daemon_lock, NULL },
+	{ daemon_loop, NULL },
+	{ daemon_engine, "engine" },
+	{ daemon_bpf, "maps" },
+	{ daemon_databases, "tables" },
+	{ daemon_server, NULL },
+	{ daemon_ports, "ports" },
+	{ daemon_open_workers, NULL },
+	{ daemon_programs, "programs" },
+	{ daemon_adopt, "policies" },
+	{ daemon_cache, "cache" },
+	{ daemon_news, NULL },
+	{ daemon_nexthops, "next hops" },
+	{ daemon_pathmtu, NULL },
+	{ daemon_dummy, NULL },
+	{ daemon_control, "control" },
+	{ daemon_load, NULL },
+};
+
 static int daemon_open(struct xi_daemon *d)
 {
-	int err;
+	unsigned int i;
+	int err = 0;
 
-	err = xi_caps_check_self();
-	if (!err)
-		err = daemon_lock(d);
-	if (!err)
-		err = daemon_loop(d);
-	if (!err)
-		err = daemon_engine(d);
-	if (!err)
-		err = daemon_bpf(d);
-	if (!err)
-		err = daemon_databases(d);
-	if (!err)
-		err = daemon_server(d);
-	if (!err)
-		err = daemon_ports(d);
-	if (!err)
-		err = daemon_cache(d);
-	if (!err)
-		err = daemon_news(d);
-	if (!err)
-		err = daemon_nexthops(d);
-	if (!err)
-		err = daemon_pathmtu(d);
-	if (!err)
-		err = daemon_dummy(d);
-	if (!err)
-		err = daemon_control(d);
-	if (!err)
-		err = daemon_load(d);
+	xi_stopwatch_start(&d->watch);
+	for (i = 0; i < sizeof(daemon_steps) / sizeof(daemon_steps[0]) && !err; i++) {
+		err = daemon_steps[i].run(d);
+		if (daemon_steps[i].lap)
+			xi_stopwatch_lap(&d->watch, daemon_steps[i].lap);
+	}
 	return err;
+}
+
+/*
+ * Packets are lost until the next daemon is up, and that one waits for the end of this process: of many SAs the
+ * kernel takes the memory back faster than one by one. The SPD tells the cache of grace periods until it is gone.
+ */
+static void daemon_close_databases(struct xi_daemon *d)
+{
+	if (d->sad && xi_sad_count(d->sad) > TIDY_SAS) {
+		xi_sad_wipe(d->sad);
+		return;
+	}
+	xi_spd_destroy(d->spd);
+	xi_sad_destroy(d->sad);
 }
 
 static void daemon_close(struct xi_daemon *d)
@@ -667,20 +735,20 @@ static void daemon_close(struct xi_daemon *d)
 	xi_batch_cancel(d->batch);
 	xi_control_destroy(d->control);
 	xi_xfrm_server_destroy(d->server);
-	daemon_stop_workers(d);
+	xi_workers_stop(&d->workers);
 	if (d->on_news)
 		event_free(d->on_news);
 	xi_mailbox_destroy(d->news);
 	xi_pathmtu_destroy(d->pathmtu);
 	xi_dummy_destroy(d->dummy);
 	xi_nexthops_destroy(d->nexthops);
-	/* the SPD tells the cache of grace periods until it is gone */
-	xi_spd_destroy(d->spd);
-	xi_sad_destroy(d->sad);
+	daemon_close_databases(d);
 	xi_encap_ports_destroy(d->encap_ports);
 	xi_cache_destroy(d->cache);
 	xi_store_bpf_close(d->store);
 	xi_ports_destroy(d->portset);
+	if (!d->attached)
+		xi_bpfobj_abandon(d->bpf);
 	xi_bpfobj_close(d->bpf);
 	xi_esp_sink_close(d->esp_sink);
 	for (i = 0; i < 3; i++)
@@ -707,6 +775,8 @@ int xi_daemon_run(const struct xi_config_file *config)
 	if (setrlimit(RLIMIT_MEMLOCK, &unlimited))
 		log_debug("memlock limit stays as it is; CAP_IPC_LOCK makes up for it");
 	signal(SIGPIPE, SIG_IGN);
+	/* a limit on file sizes is a full disk, and no reason to die */
+	signal(SIGXFSZ, SIG_IGN);
 	if (daemon_open(d))
 		d->status = 1;
 	else

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <bpf/bpf.h>
 
@@ -109,14 +110,13 @@ static int inspect_count_one(void *ctx, const void *key, const void *value)
 static void inspect_usage(void *arg, enum xi_table table, struct xi_table_usage *usage)
 {
 	const struct xi_inspect *inspect = arg;
+	const struct xi_sa_table *sas = xi_cache_table(inspect->cache);
 	uint64_t n = 0;
 
 	*usage = (struct xi_table_usage){ 0 };
 	if (table == XI_TABLE_SA) {
-		inspect_walk(xi_bpfobj_map_fd(inspect->bpf, XI_MAP_SA_CACHE),
-			     sizeof(struct xi_sa_id), sizeof(struct xi_sa_cached),
-			     inspect_count_one, &n);
-		usage->capacity = xi_cache_slots_capacity(inspect->cache);
+		n = sas->slots.used;
+		usage->capacity = sas->config.sa_entries;
 		usage->evictions = xi_bpfobj_reason(inspect->bpf, XI_SA_EVICTED);
 	} else {
 		inspect_walk(xi_bpfobj_map_fd(inspect->bpf, XI_MAP_FLOW_CACHE),
@@ -127,39 +127,73 @@ static void inspect_usage(void *arg, enum xi_table table, struct xi_table_usage 
 	usage->entries = n;
 }
 
-static bool inspect_sa_cached(void *arg, const struct xi_sa *sa, struct xi_sa_cached *cached)
+static uint64_t inspect_clock(void)
 {
-	const struct xi_inspect *inspect = arg;
-	uint32_t slot;
+	struct timespec now;
 
-	if (!bpf_map_lookup_elem(xi_bpfobj_map_fd(inspect->bpf, XI_MAP_SA_CACHE), &sa->id, cached))
-		return true;
-	slot = xi_slots_number(xi_cache_slots(inspect->cache), sa->sa_index);
-	*cached = (struct xi_sa_cached){
-		.sa_index = sa->sa_index, .method = XI_METHOD_FAST, .slot = slot};
-	return slot != XI_NO_SLOT;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ULL + now.tv_nsec;
 }
 
-struct inspect_sa_walk {
-	xi_cached_sa_fn fn;
-	void *ctx;
-};
-
-static int inspect_sa_one(void *arg, const void *key, const void *value)
+static void inspect_sa(const struct xi_sa_table *table, const struct xi_shadow_sa *known,
+		       struct xi_cached_sa *sa)
 {
-	const struct inspect_sa_walk *walk = arg;
+	uint64_t packets = __atomic_load_n(&known->state->packets, __ATOMIC_RELAXED);
 
-	return walk->fn(walk->ctx, key, value);
+	*sa = (struct xi_cached_sa){
+		.id = known->id,
+		.handle = known->sa_index,
+		.method = xi_choice_method(known->why),
+		.why = xi_choice_name(known->why),
+		.slot = xi_slots_number(&table->slots, known->sa_index),
+		.cached = known->cached,
+		.age = (inspect_clock() - known->since) / 1000000000,
+		.hits = packets - known->packets_since,
+		.uses = packets - known->packets_asked,
+		.misses = known->misses,
+	};
+}
+
+static bool inspect_sa_cached(void *arg, uint32_t handle, struct xi_cached_sa *sa)
+{
+	const struct xi_inspect *inspect = arg;
+	const struct xi_sa_table *table = xi_cache_table(inspect->cache);
+	const struct xi_shadow_sa *known = xi_shadow_find(&table->shadow, handle);
+
+	if (known)
+		inspect_sa(table, known, sa);
+	return known;
 }
 
 static int inspect_each_sa(void *arg, xi_cached_sa_fn fn, void *ctx)
 {
 	const struct xi_inspect *inspect = arg;
-	struct inspect_sa_walk walk = { .fn = fn, .ctx = ctx };
+	const struct xi_sa_table *table = xi_cache_table(inspect->cache);
+	struct xi_cached_sa sa;
+	uint32_t i;
+	int err = 0;
 
-	return inspect_walk(xi_bpfobj_map_fd(inspect->bpf, XI_MAP_SA_CACHE),
-			    sizeof(struct xi_sa_id), sizeof(struct xi_sa_cached), inspect_sa_one,
-			    &walk);
+	for (i = 0; i < table->shadow.n && !err; i++) {
+		if (!table->shadow.sas[i].sa_index)
+			continue;
+		inspect_sa(table, &table->shadow.sas[i], &sa);
+		err = fn(ctx, &sa);
+	}
+	return err;
+}
+
+static void inspect_sa_figures(void *arg, struct xi_sa_figures *figures)
+{
+	const struct xi_inspect *inspect = arg;
+	const struct xi_sa_table *table = xi_cache_table(inspect->cache);
+	uint32_t i;
+
+	memset(figures->methods, 0, sizeof(figures->methods));
+	for (i = 0; i < table->shadow.n; i++)
+		if (table->shadow.sas[i].sa_index)
+			figures->methods[xi_choice_method(table->shadow.sas[i].why)]++;
+	figures->table = table->figures;
+	figures->misses = *xi_cache_misses(inspect->cache);
 }
 
 struct inspect_flow_walk {
@@ -205,6 +239,7 @@ void xi_inspect_fill(struct xi_control_sources *src, struct xi_inspect *inspect)
 	src->port_xmit = inspect_port_xmit;
 	src->reason = inspect_reason;
 	src->usage = inspect_usage;
+	src->sa_figures = inspect_sa_figures;
 	src->sa_cached = inspect_sa_cached;
 	src->each_cached_sa = inspect_each_sa;
 	src->each_cached_flow = inspect_each_flow;

@@ -13,6 +13,7 @@
 #include "dataplane/link.h"
 #include "dataplane/xsk.h"
 #include "log.h"
+#include "pins.h"
 #include "source/program.h"
 #include "source/proto.h"
 
@@ -31,11 +32,10 @@ XI_ASSERT(XI_MAX_PORTS <= 32); /* slots in a bit mask */
 
 int xi_ports_check_lost(const struct xi_config_file *config)
 {
-	char path[PATH_MAX];
+	const char *lost = xi_pins_lost(config->pin_dir);
 	uint32_t i;
 
-	snprintf(path, sizeof(path), "%s/" XI_MAP_SAD, config->pin_dir);
-	if (!access(path, F_OK))
+	if (!lost)
 		return 0;
 	for (i = 0; i < config->nports; i++) {
 		struct xi_port_dev dev = { .config = config->ports[i] };
@@ -47,8 +47,8 @@ int xi_ports_check_lost(const struct xi_config_file *config)
 		if (!xi_xfrm_probe(getenv(XI_XFRM_SOCK_ENV)))
 			return 0;
 		log_warnx(
-			"port %s: carries a program of an earlier xipsecd, but %s is gone, and with it what was to be protected; run `xipsec down`, then start again",
-			dev.config.name, path);
+			"port %s: carries a program of an earlier xipsecd, but %s/%s is gone, and with it what was to be protected; run `xipsec down`, then start again",
+			dev.config.name, config->pin_dir, lost);
 		return -EBUSY;
 	}
 	return 0;

@@ -16,37 +16,43 @@
 #include "log.h"
 
 #define PERF_PAGES 64            /* of each CPU's ring */
-#define SLOTS_PER_GRACE 16       /* victims taken before one grace period is waited for */
+#define FORGET_BATCH 1024
+#define NSEC_PER_USEC 1000ULL
+#define NSEC_PER_SEC 1000000000ULL
+/*
+ * One turn at the rings; a longer one is followed by as long a rest, so that misses take half of
+ * the control thread's time at most.
+ */
+#define TURN_LONG (1000 * NSEC_PER_USEC)
+#define TURN_MOST (10000 * NSEC_PER_USEC)
 
 struct xi_cache {
 	struct xi_cache_config config;
-	struct xi_slots slots;
+	struct xi_sa_table table;
 	struct xi_flows flows;
 	struct perf_buffer *misses;
 	struct event *miss_event;
+	struct event *rest_event;
 	struct event *want_event;
-	struct event *tick_event;
+	struct event *tick_event;    /* pending while sa_cache holds answers that have a life */
 	int want_fd;
 	struct xi_want *wants;       /* one a worker */
-	uint32_t slow_cached;        /* SAs sitting in sa_cache with method SLOW */
+	size_t ring;                 /* whose turn it is */
+	struct xi_cache_misses figures;
 	bool sas_changed;            /* the SPD has not been told yet */
 };
 
-static void cache_count(struct xi_cache *cache, enum xi_reason reason, uint64_t n)
+static uint64_t cache_clock(void)
 {
-	if (cache->config.counts)
-		__atomic_fetch_add(&cache->config.counts[reason], n, __ATOMIC_RELAXED);
-}
+	struct timespec now;
 
-static uint64_t cache_now(void)
-{
-	return (uint64_t)time(NULL);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * NSEC_PER_SEC + now.tv_nsec;
 }
 
 void xi_cache_sync(struct xi_cache *cache)
 {
-	synchronize_rcu();
-	xi_slots_reclaim(&cache->slots);
+	xi_sa_table_sync(&cache->table);
 }
 
 static void cache_spd_sync(void *arg)
@@ -54,22 +60,15 @@ static void cache_spd_sync(void *arg)
 	xi_cache_sync(arg);
 }
 
-/*
- * Out of sa_cache and out of its slot. XDP may have read the handle just before: the worker then
- * finds the SA gone.
- */
-static void cache_drop_sa(struct xi_cache *cache, const struct xi_sa_rec *rec)
-{
-	bpf_map_delete_elem(cache->config.sa_cache_fd, &rec->sa.id);
-	xi_slots_empty(&cache->slots, rec->sa.sa_index);
-}
-
 static void cache_sa_changed(void *arg, const struct xi_sa_rec *old, const struct xi_sa_rec *new)
 {
 	struct xi_cache *cache = arg;
 
+	xi_sa_table_changed(&cache->table, old, new);
 	if (old)
-		cache_drop_sa(cache, old);
+		xi_spd_sa_changed(cache->config.spd, &old->sa);
+	if (new)
+		xi_spd_sa_changed(cache->config.spd, &new->sa);
 	cache->sas_changed = true;
 }
 
@@ -88,109 +87,45 @@ static void cache_sad_sync(void *arg)
 	xi_cache_sync(cache);
 }
 
-/*
- * Makes room by taking slots from SAs that have not been used for a second, a few at a time so that
- * one grace period serves many. False: every SA looked at is in use.
- */
-static bool cache_make_room(struct xi_cache *cache, uint64_t now)
+static void cache_tick_later(struct xi_cache *cache)
 {
-	uint32_t i, victim, taken = 0;
+	const struct timeval quarter = { .tv_usec = 250000 };
 
-	for (i = 0; i < SLOTS_PER_GRACE; i++) {
-		const struct xi_sa_rec *rec;
-
-		victim = xi_slots_victim(&cache->slots, now ? now - 1 : 0);
-		if (!victim)
-			break;
-		rec = xi_sad_rec(cache->config.sad, victim);
-		if (rec)
-			cache_drop_sa(cache, rec);
-		else
-			xi_slots_empty(&cache->slots, victim);
-		taken++;
-		if (taken * 16 > cache->slots.n)
-			break;
-	}
-	if (!taken)
-		return false;
-	cache_count(cache, XI_SA_EVICTED, taken);
-	xi_cache_sync(cache);
-	return true;
+	if (!event_pending(cache->tick_event, EV_TIMEOUT, NULL))
+		event_add(cache->tick_event, &quarter);
 }
 
-/*
- * Gives an SA a context slot. When all are taken, an inbound SA must have shown a verified packet
- * lately before another loses its slot for it: forged packets with a known SPI then cannot push
- * live SAs out.
- */
-static int cache_ensure_slot(struct xi_cache *cache, const struct xi_sa_rec *rec, bool inbound,
-			     uint32_t *number)
-{
-	uint64_t now = cache_now();
-	int err;
-
-	*number = xi_slots_number(&cache->slots, rec->sa.sa_index);
-	if (*number != XI_NO_SLOT)
-		return 0;
-	err = xi_slots_fill(&cache->slots, rec, number);
-	if (err != -ENOSPC)
-		return err;
-	if (inbound && __atomic_load_n(&rec->state->last_use, __ATOMIC_RELAXED) + 1 < now)
-		return -ENOSPC;
-	if (!cache_make_room(cache, now))
-		return -ENOSPC;
-	return xi_slots_fill(&cache->slots, rec, number);
-}
-
-static enum xi_method cache_choose_method(struct xi_cache *cache, const struct xi_sa_rec *rec,
-					  uint32_t *slot)
-{
-	int err;
-
-	*slot = XI_NO_SLOT;
-	if (rec->sa.life & XI_SA_LARVAL)
-		return XI_METHOD_DROP;
-	err = cache_ensure_slot(cache, rec, true, slot);
-	if (!err)
-		return XI_METHOD_FAST;
-	cache_count(cache, XI_SA_DENIED, 1);
-	if (err != -ENOSPC)
-		log_warnx("SA with SPI 0x%08x: context slot not filled: %s", rec->sa.id.spi,
-			  strerror(-err));
-	*slot = XI_NO_SLOT;
-	return XI_METHOD_SLOW;
-}
-
-static void cache_sa_miss(struct xi_cache *cache, const struct xi_miss *miss)
+static bool cache_sa_miss(struct xi_cache *cache, const struct xi_miss *miss)
 {
 	const struct xi_sa_rec *rec = xi_sad_rec(cache->config.sad, miss->handle);
-	struct xi_sa_cached cached = { 0 };
 
 	if (!rec || memcmp(&rec->sa.id, &miss->id, sizeof(miss->id)))
-		return;              /* deleted meanwhile */
-	cached.sa_index = rec->sa.sa_index;
-	cached.generation = rec->sa.generation;
-	cached.method = cache_choose_method(cache, rec, &cached.slot);
-	if (bpf_map_update_elem(cache->config.sa_cache_fd, &rec->sa.id, &cached, BPF_ANY)) {
-		log_warn("sa_cache: cannot insert SPI 0x%08x", rec->sa.id.spi);
-		return;
-	}
-	if (cached.method == XI_METHOD_SLOW)
-		cache->slow_cached++;
-	cache_count(cache, XI_SA_FILLED, 1);
+		return false;        /* deleted meanwhile */
+	if (!xi_sa_table_miss(&cache->table, rec, miss->ktime))
+		return false;
+	if (xi_shadow_negatives(&cache->table.shadow))
+		cache_tick_later(cache);
+	return true;
 }
 
 static bool cache_ready_out(void *arg, uint32_t sa_index)
 {
 	struct xi_cache *cache = arg;
 	const struct xi_sa_rec *rec = xi_sad_rec(cache->config.sad, sa_index);
-	uint32_t number;
 
 	if (!rec)
 		return false;
-	if (cache_ensure_slot(cache, rec, false, &number))
-		cache_count(cache, XI_SA_DENIED, 1);
+	xi_sa_table_want(&cache->table, rec);
 	return true;
+}
+
+/* From the packet that missed to the answer. */
+static void cache_note_latency(struct xi_latency *latency, uint64_t ktime)
+{
+	uint64_t now = cache_clock();
+
+	if (ktime && now >= ktime)
+		xi_latency_add(latency, now - ktime);
 }
 
 void xi_cache_miss(struct xi_cache *cache, const void *record, uint32_t len)
@@ -200,10 +135,14 @@ void xi_cache_miss(struct xi_cache *cache, const void *record, uint32_t len)
 	if (len < sizeof(miss))
 		return;
 	memcpy(&miss, record, sizeof(miss));
-	if (miss.kind == XI_MISS_SA)
-		cache_sa_miss(cache, &miss);
-	else if (miss.kind == XI_MISS_FLOW)
+	cache->figures.messages++;
+	if (miss.kind == XI_MISS_SA) {
+		if (cache_sa_miss(cache, &miss))
+			cache_note_latency(&cache->figures.sa, miss.ktime);
+	} else if (miss.kind == XI_MISS_FLOW) {
 		xi_flows_miss(&cache->flows, &miss.flow);
+		cache_note_latency(&cache->figures.flow, miss.ktime);
+	}
 }
 
 static void cache_on_sample(void *arg, int cpu, void *data, __u32 len)
@@ -217,14 +156,38 @@ static void cache_on_sample(void *arg, int cpu, void *data, __u32 len)
  */
 static void cache_on_lost(void *arg, int cpu, __u64 n)
 {
+	struct xi_cache *cache = arg;
+
+	cache->figures.lost += n;
 	log_debug("misses: %llu messages lost on CPU %d", (unsigned long long)n, cpu);
 }
 
 static void cache_on_misses(evutil_socket_t fd, short what, void *arg)
 {
 	struct xi_cache *cache = arg;
+	size_t i, nrings = perf_buffer__buffer_cnt(cache->misses);
+	uint64_t start = cache_clock(), spent = 0;
+	struct timeval rest = { 0 };
 
-	perf_buffer__consume(cache->misses);
+	for (i = 0; i < nrings && spent < TURN_MOST; i++) {
+		cache->ring = (cache->ring + 1) % nrings;
+		perf_buffer__consume_buffer(cache->misses, cache->ring);
+		spent = cache_clock() - start;
+	}
+	if (spent < TURN_LONG)
+		return;
+	rest.tv_sec = spent / NSEC_PER_SEC;
+	rest.tv_usec = spent % NSEC_PER_SEC / NSEC_PER_USEC;
+	event_del(cache->miss_event);
+	event_add(cache->rest_event, &rest);
+	cache->figures.rests++;
+}
+
+static void cache_on_rested(evutil_socket_t fd, short what, void *arg)
+{
+	struct xi_cache *cache = arg;
+
+	event_add(cache->miss_event, NULL);
 }
 
 void xi_cache_want(struct xi_cache *cache, unsigned int worker, uint32_t sa_index)
@@ -236,7 +199,7 @@ void xi_cache_want(struct xi_cache *cache, unsigned int worker, uint32_t sa_inde
 /* False: there may be more. A worker that posts while its ring is being read wakes nobody. */
 static bool cache_take_wants(struct xi_cache *cache, struct xi_want *want)
 {
-	uint32_t sa_index, number;
+	uint32_t sa_index;
 	unsigned int n;
 
 	for (n = 0; n < XI_WANT_RING; n++) {
@@ -245,8 +208,8 @@ static bool cache_take_wants(struct xi_cache *cache, struct xi_want *want)
 		if (!xi_want_take(want, &sa_index))
 			return true;
 		rec = xi_sad_rec(cache->config.sad, sa_index);
-		if (rec && cache_ensure_slot(cache, rec, false, &number))
-			cache_count(cache, XI_SA_DENIED, 1);
+		if (rec)
+			xi_sa_table_want(&cache->table, rec);
 	}
 	return false;
 }
@@ -265,48 +228,38 @@ static void cache_on_wants(evutil_socket_t fd, short what, void *arg)
 		eventfd_write(fd, 1);
 }
 
-/* SAs that had to be SLOW get another chance each second: their next packet misses again. */
-static void cache_retry_slow(struct xi_cache *cache)
-{
-	struct xi_sa_cached cached;
-	struct xi_sa_id id, next;
-	int err;
-
-	if (!cache->slow_cached)
-		return;
-	cache->slow_cached = 0;
-	err = bpf_map_get_next_key(cache->config.sa_cache_fd, NULL, &id);
-	while (!err) {
-		err = bpf_map_get_next_key(cache->config.sa_cache_fd, &id, &next);
-		if (!bpf_map_lookup_elem(cache->config.sa_cache_fd, &id, &cached) &&
-		    cached.method == XI_METHOD_SLOW)
-			bpf_map_delete_elem(cache->config.sa_cache_fd, &id);
-		id = next;
-	}
-}
-
 static void cache_on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct xi_cache *cache = arg;
 
-	cache_retry_slow(cache);
-	xi_flows_tick(&cache->flows);
+	if (xi_sa_table_tick(&cache->table, cache_clock()))
+		cache_tick_later(cache);
 }
 
 /*
  * What an earlier daemon cached names context slots that are gone: a hit on it raises no message,
- * so its SA would stay SLOW for ever.
+ * so its SA would stay SLOW for ever. Nobody but the table inserts, so it stays empty until then.
  */
-static void cache_forget(const struct xi_cache *cache)
+static int cache_forget(const struct xi_cache *cache)
 {
-	struct xi_sa_id id, next;
-	int err = bpf_map_get_next_key(cache->config.sa_cache_fd, NULL, &id);
+	struct xi_sa_cached *values = calloc(FORGET_BATCH, sizeof(*values));
+	struct xi_sa_id *ids = calloc(FORGET_BATCH, sizeof(*ids));
+	uint32_t token, n;
+	void *from = NULL;
+	int err = -ENOMEM;
 
-	while (!err) {
-		err = bpf_map_get_next_key(cache->config.sa_cache_fd, &id, &next);
-		bpf_map_delete_elem(cache->config.sa_cache_fd, &id);
-		id = next;
+	while (ids && values && (!from || !err)) {
+		n = FORGET_BATCH;
+		err = bpf_map_lookup_and_delete_batch(cache->config.sa_cache_fd, from, &token, ids,
+						      values, &n, NULL);
+		from = &token;
 	}
+	free(values);
+	free(ids);
+	if (err == -ENOENT)
+		return 0;
+	log_warnx("sa_cache: cannot empty it: %s", strerror(-err));
+	return err;
 }
 
 static int cache_open_misses(struct xi_cache *cache)
@@ -326,12 +279,14 @@ static int cache_open_misses(struct xi_cache *cache)
 	}
 	cache->miss_event = event_new(config->base, perf_buffer__epoll_fd(cache->misses),
 				      EV_READ | EV_PERSIST, cache_on_misses, cache);
+	cache->rest_event = evtimer_new(config->base, cache_on_rested, cache);
+	if (!cache->rest_event)
+		return -ENOMEM;
 	return cache->miss_event && !event_add(cache->miss_event, NULL) ? 0 : -ENOMEM;
 }
 
 static int cache_open_wants(struct xi_cache *cache)
 {
-	const struct timeval second = { .tv_sec = 1 };
 	struct xi_cache_config *config = &cache->config;
 
 	cache->wants = aligned_alloc(64, sizeof(*cache->wants) * config->nworkers);
@@ -341,11 +296,28 @@ static int cache_open_wants(struct xi_cache *cache)
 	memset(cache->wants, 0, sizeof(*cache->wants) * config->nworkers);
 	cache->want_event = event_new(config->base, cache->want_fd, EV_READ | EV_PERSIST,
 				      cache_on_wants, cache);
-	cache->tick_event = event_new(config->base, -1, EV_PERSIST, cache_on_tick, cache);
-	if (!cache->want_event || !cache->tick_event || event_add(cache->want_event, NULL) ||
-	    event_add(cache->tick_event, &second))
+	cache->tick_event = evtimer_new(config->base, cache_on_tick, cache);
+	if (!cache->want_event || !cache->tick_event || event_add(cache->want_event, NULL))
 		return -ENOMEM;
 	return 0;
+}
+
+static int cache_open_table(struct xi_cache *cache)
+{
+	const struct xi_cache_config *config = &cache->config;
+	const struct xi_sa_table_config table = {
+		.engine = config->engine,
+		.nworkers = config->nworkers,
+		.sa_entries = config->sa_entries,
+		.sa_cache_fd = config->sa_cache_fd,
+		.policy = config->policy,
+		.counts = config->counts,
+		.in_kernel = config->in_kernel,
+		.arg = config->arg,
+	};
+	int err = cache_forget(cache);
+
+	return err ? err : xi_sa_table_create(&cache->table, &table);
 }
 
 int xi_cache_create(struct xi_cache **out, const struct xi_cache_config *config)
@@ -361,7 +333,7 @@ int xi_cache_create(struct xi_cache **out, const struct xi_cache_config *config)
 	cache->flows = (struct xi_flows){
 		.sad = config->sad,
 		.spd = config->spd,
-		.slots = &cache->slots,
+		.slots = &cache->table.slots,
 		.flow_cache_fd = config->flow_cache_fd,
 		.counts = config->counts,
 		.ready_out = cache_ready_out,
@@ -369,10 +341,9 @@ int xi_cache_create(struct xi_cache **out, const struct xi_cache_config *config)
 		.acquire = config->acquire,
 		.arg = config->arg,
 	};
-	err = xi_masks_open(&cache->flows.masks, config->flow_masks_fd);
+	err = xi_flows_open(&cache->flows, config->base, config->flow_masks_fd);
 	if (!err)
-		err = xi_slots_create(&cache->slots, config->engine, config->sa_entries,
-				      xi_sad_capacity(config->sad), config->nworkers);
+		err = cache_open_table(cache);
 	if (!err)
 		err = cache_open_misses(cache);
 	if (!err)
@@ -387,7 +358,6 @@ int xi_cache_create(struct xi_cache **out, const struct xi_cache_config *config)
 		.arg = cache,
 	});
 	xi_spd_on_sync(config->spd, cache_spd_sync, cache);
-	cache_forget(cache);
 	*out = cache;
 	return 0;
 }
@@ -398,15 +368,18 @@ void xi_cache_destroy(struct xi_cache *cache)
 		return;
 	if (cache->miss_event)
 		event_free(cache->miss_event);
+	if (cache->rest_event)
+		event_free(cache->rest_event);
 	if (cache->want_event)
 		event_free(cache->want_event);
+	xi_flows_close(&cache->flows);
 	if (cache->tick_event)
 		event_free(cache->tick_event);
 	perf_buffer__free(cache->misses);
 	if (cache->want_fd >= 0)
 		close(cache->want_fd);
 	free(cache->wants);
-	xi_slots_destroy(&cache->slots);
+	xi_sa_table_destroy(&cache->table);
 	free(cache);
 }
 
@@ -417,15 +390,15 @@ const struct xi_flows *xi_cache_flows(const struct xi_cache *cache)
 
 const struct xi_slots *xi_cache_slots(const struct xi_cache *cache)
 {
-	return &cache->slots;
+	return &cache->table.slots;
 }
 
-uint32_t xi_cache_slots_used(const struct xi_cache *cache)
+const struct xi_sa_table *xi_cache_table(const struct xi_cache *cache)
 {
-	return cache->slots.used;
+	return &cache->table;
 }
 
-uint32_t xi_cache_slots_capacity(const struct xi_cache *cache)
+const struct xi_cache_misses *xi_cache_misses(const struct xi_cache *cache)
 {
-	return cache->slots.n;
+	return &cache->figures;
 }

@@ -14,7 +14,9 @@
 #include <xipsec/abi.h>
 #include <xipsec/reasons.h>
 #include "cache/flows.h"
+#include "cache/latency.h"
 #include "cache/slots.h"
+#include "cache/sa_table.h"
 #include "sad/sad.h"
 #include "sad/spd.h"
 
@@ -28,6 +30,9 @@ struct xi_cache_config {
 	const struct xi_engine *engine;
 	unsigned int nworkers;
 	uint32_t sa_entries;
+	const char *policy;          /* of admission: xi_admit_policies(); NULL: the default */
+	/* The host's stack has this SA, too, and shall do its packets. NULL: none. */
+	bool (*in_kernel)(void *arg, const struct xi_sa *sa);
 	int sa_cache_fd;
 	int flow_cache_fd;
 	int flow_masks_fd;
@@ -56,8 +61,16 @@ void xi_cache_want(struct xi_cache *cache, unsigned int worker, uint32_t sa_inde
 /* Waits until every worker has passed a quiescent state, then reclaims slots. */
 void xi_cache_sync(struct xi_cache *cache);
 
-/* For `xipsec show` and `xipsec cache`. */
-uint32_t xi_cache_slots_used(const struct xi_cache *cache);
-uint32_t xi_cache_slots_capacity(const struct xi_cache *cache);
+struct xi_cache_misses {
+	uint64_t messages;           /* read */
+	uint64_t lost;               /* that the perf rings had no room for, as far as they told */
+	uint64_t rests;              /* pauses for the control thread's other work */
+	struct xi_latency sa;        /* from the packet to the answer in sa_cache, */
+	struct xi_latency flow;      /* in flow_cache */
+};
+
+/* For `xipsec show`, `cache` and `stats`; since xi_cache_create. */
+const struct xi_sa_table *xi_cache_table(const struct xi_cache *cache);
+const struct xi_cache_misses *xi_cache_misses(const struct xi_cache *cache);
 
 #endif

@@ -5,11 +5,13 @@
 #include <string.h>
 
 #include <bpf/bpf.h>
+#include <event2/event.h>
 #include <xipsec/flow_key.h>
 
 #include "log.h"
 
-#define SWEEP_TICKS 30       /* between sweeps without a change of policy */
+#define SWEEP_SOON 1         /* seconds from the first verdict after a change of policy */
+#define SWEEP_LATER 30       /* and from the first after a sweep */
 #define SWEEP_BATCH 512      /* elements a system call */
 
 static void flows_count(const struct xi_flows *flows, enum xi_reason reason, uint64_t n)
@@ -49,6 +51,18 @@ bool xi_flows_forget(const struct xi_flows *flows, const struct xi_flow *flow, u
 	return false;
 }
 
+static void flows_sweep_later(struct xi_flows *flows, uint32_t generation)
+{
+	const struct timeval soon = {.tv_sec = SWEEP_SOON}, later = {.tv_sec = SWEEP_LATER};
+	bool changed = flows->swept != generation;
+
+	if (!flows->sweep_event || flows->soon ||
+	    (!changed && event_pending(flows->sweep_event, EV_TIMEOUT, NULL)))
+		return;
+	flows->soon = changed;
+	event_add(flows->sweep_event, changed ? &soon : &later);
+}
+
 /* Puts a verdict that holds under want, or under any finer mask. */
 static void flows_put(struct xi_flows *flows, const struct xi_flow *flow,
 		      const struct xi_flow_mask *want, const struct xi_flow_verdict *verdict)
@@ -65,6 +79,7 @@ static void flows_put(struct xi_flows *flows, const struct xi_flow *flow,
 		log_warn("flow_cache: cannot insert");
 	else if (verdict->verdict != XI_VERDICT_NONE)
 		flows_count(flows, XI_FLOW_FILLED, 1);
+	flows_sweep_later(flows, verdict->generation);
 }
 
 /* A flow whose direction is another by now is left alone: so is IKE, which XDP keeps to itself. */
@@ -191,27 +206,37 @@ void xi_flows_sweep(struct xi_flows *flows)
 	uint32_t used[XI_FLOW_TABLES] = {0}, cursor, table;
 	bool failed = false, first = true;
 
+	for (table = 0; table < XI_FLOW_TABLES; table++)
+		if (flows->masks.tables[table].joined)
+			xi_masks_keep(&flows->masks, table, 0);
 	while (flows_sweep_batch(flows, first ? NULL : &cursor, &cursor, used, &failed))
 		first = false;
 	flows->swept = xi_spd_snapshot(flows->spd)->generation;
-	flows->ticks = 0;
 	for (table = 0; table < XI_FLOW_TABLES && !failed; table++)
 		xi_masks_keep(&flows->masks, table, used[table]);
 }
 
-/*
- * A table that had to join masks is learned anew with each sweep, so that a passing variety of flows
- * does not leave it finer for ever.
- */
-void xi_flows_tick(struct xi_flows *flows)
+static void flows_on_sweep(evutil_socket_t fd, short what, void *arg)
 {
-	uint32_t table;
+	struct xi_flows *flows = arg;
 
-	flows->ticks++;
-	if (flows->swept == xi_spd_snapshot(flows->spd)->generation && flows->ticks < SWEEP_TICKS)
-		return;
-	for (table = 0; table < XI_FLOW_TABLES; table++)
-		if (flows->masks.tables[table].joined)
-			xi_masks_keep(&flows->masks, table, 0);
+	flows->soon = false;
 	xi_flows_sweep(flows);
+}
+
+int xi_flows_open(struct xi_flows *flows, struct event_base *base, int masks_fd)
+{
+	if (base) {
+		flows->sweep_event = evtimer_new(base, flows_on_sweep, flows);
+		if (!flows->sweep_event)
+			return -ENOMEM;
+	}
+	return xi_masks_open(&flows->masks, masks_fd);
+}
+
+void xi_flows_close(struct xi_flows *flows)
+{
+	if (flows->sweep_event)
+		event_free(flows->sweep_event);
+	flows->sweep_event = NULL;
 }

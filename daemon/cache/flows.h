@@ -18,6 +18,9 @@
 #include "sad/sad.h"
 #include "sad/spd.h"
 
+struct event;
+struct event_base;
+
 struct xi_flows {
 	struct xi_sad *sad;
 	struct xi_spd *spd;
@@ -32,15 +35,21 @@ struct xi_flows {
 	void *arg;
 
 	struct xi_masks masks;
+	struct event *sweep_event;   /* pending while there is something to sweep; NULL: nobody does (tests) */
+	bool soon;                   /* it is, in a second */
 	uint32_t swept;              /* generation */
-	unsigned int ticks;          /* since the last sweep */
 };
+
+/* Of one whose other members are set. 0 or -errno. base NULL: the caller sweeps. */
+int xi_flows_open(struct xi_flows *flows, struct event_base *base, int masks_fd);
+void xi_flows_close(struct xi_flows *flows);
 
 /* The miss message of a flow. */
 void xi_flows_miss(struct xi_flows *flows, const struct xi_flow *flow);
-/* Each second: now and then takes out elements that no packet finds any more, and drops masks that have none left. */
-void xi_flows_tick(struct xi_flows *flows);
-/* At once. */
+/*
+ * Takes out elements that no packet finds any more, and drops masks that have none left. A table that had to join masks
+ * is learned anew, so that a passing variety of flows does not leave it finer for ever.
+ */
 void xi_flows_sweep(struct xi_flows *flows);
 
 /*

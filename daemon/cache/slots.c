@@ -5,10 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "log.h"
-
-#define VICTIM_SAMPLE 32
-
 static void slot_push(struct xi_slots *slots, uint32_t *list, uint32_t number)
 {
 	slots->slots[number].next_free = *list;
@@ -24,24 +20,37 @@ static uint32_t slot_pop(struct xi_slots *slots, uint32_t *list)
 	return number;
 }
 
-int xi_slots_create(struct xi_slots *slots, const struct xi_engine *engine, uint32_t n,
-		    uint32_t nsas, unsigned int nworkers)
+/* Half full when every slot is in use. */
+static unsigned int slots_hash_bits(uint32_t n)
 {
+	unsigned int bits = 1;
+
+	while (bits < 31 && 1U << bits < 2 * n)
+		bits++;
+	return bits;
+}
+
+int xi_slots_create(struct xi_slots *slots, const struct xi_engine *engine, uint32_t n,
+		    unsigned int nworkers)
+{
+	unsigned int bits = slots_hash_bits(n);
 	uint32_t i;
 
 	memset(slots, 0, sizeof(*slots));
 	slots->engine = engine;
 	slots->nworkers = nworkers;
 	slots->free = slots->limbo = XI_NO_SLOT;
+	slots->hash_shift = 32 - bits;
 	slots->slots = aligned_alloc(64, sizeof(*slots->slots) * n);
-	slots->by_sa = calloc(nsas, sizeof(struct xi_sa_ctx *));
-	if (!slots->slots || !slots->by_sa) {
+	slots->links = calloc(n, sizeof(*slots->links));
+	slots->heads = malloc(sizeof(*slots->heads) << bits);
+	if (!slots->slots || !slots->links || !slots->heads) {
 		xi_slots_destroy(slots);
 		return -ENOMEM;
 	}
 	memset(slots->slots, 0, sizeof(*slots->slots) * n);
+	memset(slots->heads, 0xff, sizeof(*slots->heads) << bits); /* XI_NO_SLOT */
 	slots->n = n;
-	slots->nsas = nsas;
 	for (i = n; i-- > 0;)
 		slot_push(slots, &slots->free, i);
 	return 0;
@@ -62,7 +71,8 @@ void xi_slots_destroy(struct xi_slots *slots)
 	for (i = 0; i < slots->n; i++)
 		slot_wipe(slots, &slots->slots[i]);
 	free(slots->slots);
-	free(slots->by_sa);
+	free(slots->links);
+	free(slots->heads);
 	memset(slots, 0, sizeof(*slots));
 }
 
@@ -73,6 +83,31 @@ uint32_t xi_slots_number(const struct xi_slots *slots, uint32_t sa_index)
 	if (!ctx)
 		return XI_NO_SLOT;
 	return (const struct xi_slot *)ctx - slots->slots;
+}
+
+static void slot_link(struct xi_slots *slots, uint32_t number)
+{
+	uint32_t sa_index = slots->slots[number].sa_index;
+	uint32_t *head = &slots->heads[xi_slots_hash(slots, sa_index)];
+
+	__atomic_store_n(&slots->links[number], (uint64_t)sa_index << 32 | *head, __ATOMIC_RELAXED);
+	__atomic_store_n(head, number, __ATOMIC_RELEASE);
+}
+
+static void slot_unlink(struct xi_slots *slots, uint32_t number)
+{
+	uint32_t *head = &slots->heads[xi_slots_hash(slots, slots->slots[number].sa_index)];
+	uint32_t next = (uint32_t)slots->links[number], before = *head;
+
+	if (before == number) {
+		__atomic_store_n(head, next, __ATOMIC_RELEASE);
+	} else {
+		while ((uint32_t)slots->links[before] != number)
+			before = (uint32_t)slots->links[before];
+		__atomic_store_n(&slots->links[before],
+				 (slots->links[before] >> 32) << 32 | next, __ATOMIC_RELEASE);
+	}
+	__atomic_store_n(&slots->links[number], next, __ATOMIC_RELEASE);
 }
 
 int xi_slots_fill(struct xi_slots *slots, const struct xi_sa_rec *rec, uint32_t *number)
@@ -101,7 +136,7 @@ int xi_slots_fill(struct xi_slots *slots, const struct xi_sa_rec *rec, uint32_t 
 	slot->sa_index = rec->sa.sa_index;
 	slots->used++;
 	__atomic_store_n(&slot->ctx.sa_index, slot->sa_index, __ATOMIC_RELEASE);
-	rcu_assign_pointer(slots->by_sa[XI_SA_SLOT(slot->sa_index)], &slot->ctx);
+	slot_link(slots, *number);
 	return 0;
 }
 
@@ -111,7 +146,7 @@ void xi_slots_empty(struct xi_slots *slots, uint32_t sa_index)
 
 	if (number == XI_NO_SLOT)
 		return;
-	rcu_assign_pointer(slots->by_sa[XI_SA_SLOT(sa_index)], NULL);
+	slot_unlink(slots, number);
 	__atomic_store_n(&slots->slots[number].ctx.sa_index, 0, __ATOMIC_RELEASE);
 	slots->slots[number].sa_index = 0;
 	slots->used--;
@@ -126,24 +161,4 @@ void xi_slots_reclaim(struct xi_slots *slots)
 		slot_wipe(slots, &slots->slots[number]);
 		slot_push(slots, &slots->free, number);
 	}
-}
-
-uint32_t xi_slots_victim(struct xi_slots *slots, uint64_t since)
-{
-	uint64_t last, oldest = since;
-	uint32_t i, victim = 0;
-
-	for (i = 0; i < VICTIM_SAMPLE && i < slots->n; i++) {
-		const struct xi_slot *slot = &slots->slots[slots->hand];
-
-		slots->hand = slots->hand + 1 < slots->n ? slots->hand + 1 : 0;
-		if (!slot->sa_index)
-			continue;
-		last = __atomic_load_n(&slot->ctx.state->last_use, __ATOMIC_RELAXED);
-		if (last < oldest) {
-			oldest = last;
-			victim = slot->sa_index;
-		}
-	}
-	return victim;
 }

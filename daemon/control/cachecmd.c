@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "control/cachecmd.h"
 
+#include <errno.h>
+#include <stdlib.h>
+
 #include "control/names.h"
 #include "control/stats.h"
 
@@ -30,17 +33,28 @@ static int append(struct list *list, json_t *item)
 	return json_array_append_new(list->items, item);
 }
 
-static int append_sa(void *ctx, const struct xi_sa_id *id, const struct xi_sa_cached *cached)
+static json_t *sa_json(const struct xi_cached_sa *sa)
 {
 	json_t *out = json_object();
 
-	json_object_set_new(out, "spi", xi_json_spi(id->spi));
-	json_object_set_new(out, "dst", xi_json_addr(id->daddr, id->family));
-	json_object_set_new(out, "proto", json_string(xi_proto_name(id->proto)));
-	json_object_set_new(out, "handle", handle_json(cached->sa_index));
-	json_object_set_new(out, "method", json_string(xi_method_name(cached->method)));
-	json_object_set_new(out, "slot", slot_json(cached->slot));
-	return append(ctx, out);
+	json_object_set_new(out, "spi", xi_json_spi(sa->id.spi));
+	json_object_set_new(out, "dst", xi_json_addr(sa->id.daddr, sa->id.family));
+	json_object_set_new(out, "proto", json_string(xi_proto_name(sa->id.proto)));
+	json_object_set_new(out, "handle", handle_json(sa->handle));
+	json_object_set_new(out, "method", json_string(xi_method_name(sa->method)));
+	json_object_set_new(out, "slot", slot_json(sa->slot));
+	json_object_set_new(out, "why", json_string(sa->why));
+	json_object_set_new(out, "cached", json_boolean(sa->cached));
+	json_object_set_new(out, "age", xi_json_u64(sa->age));
+	json_object_set_new(out, "hits", xi_json_u64(sa->hits));
+	json_object_set_new(out, "uses", xi_json_u64(sa->uses));
+	json_object_set_new(out, "misses", xi_json_u64(sa->misses));
+	return out;
+}
+
+static int append_sa(void *ctx, const struct xi_cached_sa *sa)
+{
+	return append(ctx, sa_json(sa));
 }
 
 /* What the mask leaves out is null, the protocol 0. */
@@ -74,17 +88,88 @@ static int append_flow(void *ctx, const struct xi_flow_key *key, const struct xi
 	return append(ctx, out);
 }
 
+/* One that the table does not know: SLOW, should a packet of it come. */
+static void unknown_sa(const struct xi_sa *sa, struct xi_cached_sa *out)
+{
+	*out = (struct xi_cached_sa){
+		.id = sa->id,
+		.handle = sa->sa_index,
+		.method = xi_choice_method(XI_CHOICE_NONE),
+		.why = xi_choice_name(XI_CHOICE_NONE),
+		.slot = XI_NO_SLOT,
+	};
+}
+
+/* All SAs of an SPI, or the one of a handle. */
+static void find_sas(const struct xi_control_sources *src, uint32_t wanted, struct list *list)
+{
+	const struct xi_sa_rec *rec;
+	struct xi_cached_sa sa;
+	uint32_t at = 0;
+
+	while ((rec = src->next_sa(src, &at))) {
+		if (rec->sa.id.spi != wanted && rec->sa.sa_index != wanted)
+			continue;
+		if (!src->sa_cached(src->arg, rec->sa.sa_index, &sa))
+			unknown_sa(&rec->sa, &sa);
+		if (append_sa(list, &sa))
+			break;
+	}
+}
+
+static bool parse_wanted(const json_t *value, uint32_t *wanted)
+{
+	const char *text = json_string_value(value);
+	unsigned long long n;
+	char *end;
+
+	if (!text || text[0] < '0' || text[0] > '9')
+		return false;
+	errno = 0;
+	n = strtoull(text, &end, 0);
+	*wanted = (uint32_t)n;
+	return !errno && !*end && n && n <= UINT32_MAX;
+}
+
+static json_t *one_sa(const struct xi_control_sources *src, const json_t *name, const char **error)
+{
+	struct list sas = { .items = json_array() };
+	uint32_t wanted;
+
+	if (!parse_wanted(name, &wanted)) {
+		json_decref(sas.items);
+		*error = "no SPI and no handle: give one of `xipsec show`, as 0x1001";
+		return NULL;
+	}
+	find_sas(src, wanted, &sas);
+	if (!json_array_size(sas.items)) {
+		json_decref(sas.items);
+		*error = "no SA has this SPI or handle: `xipsec show` lists them";
+		return NULL;
+	}
+	return json_pack("{s:o s:b}", "cached_sas", sas.items, "truncated", sas.truncated);
+}
+
 static json_t *cache(void *arg, const json_t *req, const char **error)
 {
 	const struct xi_control_sources *src = arg;
-	struct list sas = { .items = json_array() };
-	struct list flows = { .items = json_array() };
-	json_t *out = json_object();
+	const json_t *name = json_object_get(req, "sa");
+	struct list sas = { 0 }, flows = { 0 };
+	struct xi_sa_figures figures;
+	json_t *out;
 
+	if (name)
+		return one_sa(src, name, error);
+	out = json_object();
+	sas.items = json_array();
+	flows.items = json_array();
+	src->sa_figures(src->arg, &figures);
 	src->each_cached_sa(src->arg, append_sa, &sas);
 	src->each_cached_flow(src->arg, append_flow, &flows);
 	json_object_set_new(out, "cache", xi_usage_json(src, XI_TABLE_SA));
 	json_object_set_new(out, "flows", xi_usage_json(src, XI_TABLE_FLOW));
+	json_object_set_new(out, "sa_table", xi_sa_table_json(src, &figures));
+	json_object_set_new(out, "misses", xi_misses_json(src, &figures));
 	json_object_set_new(out, "cached_sas", sas.items);
 	json_object_set_new(out, "cached_flows", flows.items);
 	json_object_set_new(out, "truncated", json_boolean(sas.truncated || flows.truncated));

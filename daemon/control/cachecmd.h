@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* {"cmd": "cache"}: the SAs and flows that the fast path holds. */
+/*
+ * {"cmd": "cache"}: the SAs and flows that the fast path holds, and SAs that asked for a place in it. With "sa": "0x1001"
+ * only the SAs of this SPI or handle, whether the fast path knows them or not.
+ */
 #ifndef XI_CONTROL_CACHECMD_H
 #define XI_CONTROL_CACHECMD_H
 

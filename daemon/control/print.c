@@ -143,18 +143,11 @@ void xi_print_stats(FILE *out, const json_t *reply)
 	xi_print_usage(out, json_object_get(reply, "cache"), "SAs");
 	fputs("flow cache: ", out);
 	xi_print_usage(out, json_object_get(reply, "flows"), "flows");
+	xi_print_sa_table(out, reply);
 	fprintf(out, "dropped: %" PRIu64 "\n", xi_member_u64(reply, "drops"));
 	print_reasons(out, reasons, XI_REASON_DROP);
 	fputs("events:\n", out);
 	print_reasons(out, reasons, XI_REASON_EVENT);
-}
-
-static void print_slot(FILE *out, const json_t *object, const char *name)
-{
-	const json_t *slot = json_object_get(object, name);
-
-	if (json_is_integer(slot))
-		fprintf(out, ", slot %" JSON_INTEGER_FORMAT, json_integer_value(slot));
 }
 
 void xi_print_match(FILE *out, const json_t *object, const char *name)
@@ -165,51 +158,4 @@ void xi_print_match(FILE *out, const json_t *object, const char *name)
 		fprintf(out, ", %s %" JSON_INTEGER_FORMAT, name, json_integer_value(match));
 	else if (json_is_string(match))
 		fprintf(out, ", %s %s", name, json_string_value(match));
-}
-
-static void print_cached_flow(FILE *out, const json_t *flow)
-{
-	const char *next = json_string_value(json_object_get(flow, "next_handle"));
-	const char *handle = json_string_value(json_object_get(flow, "handle"));
-	char proto[XI_TEXT_MAX];
-
-	fprintf(out, "  %-3s %s -> %s, %s", xi_member_string(flow, "dir"),
-		xi_member_string(flow, "src"), xi_member_string(flow, "dst"),
-		xi_text_ip_proto(proto, xi_member_u64(flow, "proto")));
-	if (json_is_true(json_object_get(flow, "fragment")))
-		fputs(", fragment", out);
-	xi_print_match(out, flow, "sport");
-	xi_print_match(out, flow, "dport");
-	fprintf(out, ": %s", xi_member_string(flow, "verdict"));
-	if (handle) {
-		fprintf(out, " by %s", handle);
-		print_slot(out, flow, "slot");
-	}
-	if (next) {
-		fprintf(out, " in %s", next);
-		print_slot(out, flow, "next_slot");
-	}
-	fputc('\n', out);
-}
-
-void xi_print_cache(FILE *out, const json_t *reply)
-{
-	const json_t *item;
-	size_t i;
-
-	fputs("sa cache: ", out);
-	xi_print_usage(out, json_object_get(reply, "cache"), "SAs");
-	json_array_foreach(json_object_get(reply, "cached_sas"), i, item) {
-		fprintf(out, "  %s %s to %s, handle %s: %s", xi_member_string(item, "proto"),
-			xi_member_string(item, "spi"), xi_member_string(item, "dst"),
-			xi_member_string(item, "handle"), xi_member_string(item, "method"));
-		print_slot(out, item, "slot");
-		fputc('\n', out);
-	}
-	fputs("flow cache: ", out);
-	xi_print_usage(out, json_object_get(reply, "flows"), "flows");
-	json_array_foreach(json_object_get(reply, "cached_flows"), i, item)
-		print_cached_flow(out, item);
-	if (json_is_true(json_object_get(reply, "truncated")))
-		fputs("(more of them not listed)\n", out);
 }

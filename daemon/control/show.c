@@ -95,9 +95,10 @@ static json_t *sa_direction(const struct xi_control_sources *src, const struct x
 
 static json_t *sa_cached_json(const struct xi_control_sources *src, const struct xi_sa *sa)
 {
-	struct xi_sa_cached cached;
+	struct xi_cached_sa cached;
 
-	if (!src->sa_cached(src->arg, sa, &cached) || cached.sa_index != sa->sa_index)
+	if (!src->sa_cached(src->arg, sa->sa_index, &cached) ||
+	    (!cached.cached && cached.slot == XI_NO_SLOT))
 		return json_null();
 	return json_pack("{s:s s:o}", "method", xi_method_name(cached.method), "slot",
 			 cached.slot == XI_NO_SLOT ? json_null() : json_integer(cached.slot));

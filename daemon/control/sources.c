@@ -21,7 +21,7 @@ static bool is_local(const struct xi_control_sources *src, const uint8_t addr[16
 
 static bool wraps(const struct xi_control_sources *src, const struct xi_sa *sa)
 {
-	return xi_spd_wraps(xi_spd_snapshot(src->spd), sa);
+	return xi_spd_wraps(src->spd, sa);
 }
 
 void xi_control_sources_init(struct xi_control_sources *src, const struct xi_sad *sad,

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include <xipsec/abi.h>
+#include "cache/cache.h"
 #include "dataplane/link.h"
 #include "dataplane/port.h"
 #include "dataplane/tx.h"
@@ -25,9 +26,28 @@ struct xi_table_usage {
 	uint64_t evictions;
 };
 
+/* An SA that the fast path's table knows: its answer, and how it came to it. */
+struct xi_cached_sa {
+	struct xi_sa_id id;
+	uint32_t handle;
+	enum xi_method method;
+	const char *why;             /* names of XI_CHOICES */
+	uint32_t slot;               /* context slot, XI_NO_SLOT = none */
+	bool cached;                 /* in sa_cache */
+	uint64_t age;                /* of the answer, seconds */
+	uint64_t hits;               /* packets that passed their checks since then, */
+	uint64_t uses;               /* and since the admission policy last counted */
+	uint64_t misses;             /* times it was asked for */
+};
+
+struct xi_sa_figures {
+	uint64_t methods[XI_METHOD_DROP + 1]; /* SAs in the table, by method */
+	struct xi_sa_table_figures table;
+	struct xi_cache_misses misses;
+};
+
 /* A nonzero return ends the iteration. */
-typedef int (*xi_cached_sa_fn)(void *ctx, const struct xi_sa_id *id,
-			       const struct xi_sa_cached *cached);
+typedef int (*xi_cached_sa_fn)(void *ctx, const struct xi_cached_sa *sa);
 typedef int (*xi_cached_flow_fn)(void *ctx, const struct xi_flow_key *key,
 				 const struct xi_flow_verdict *verdict);
 
@@ -55,8 +75,9 @@ struct xi_control_sources {
 	int (*port_xmit)(void *arg, uint32_t slot, struct xi_link_xmit *xmit);
 	uint64_t (*reason)(void *arg, unsigned int reason); /* XDP, tc and workers, all CPUs */
 	void (*usage)(void *arg, enum xi_table table, struct xi_table_usage *usage);
-	/* inbound: in sa_cache; outbound, which sa_cache does not hold: with a context slot */
-	bool (*sa_cached)(void *arg, const struct xi_sa *sa, struct xi_sa_cached *cached);
+	void (*sa_figures)(void *arg, struct xi_sa_figures *figures);
+	/* false: the table does not know it */
+	bool (*sa_cached)(void *arg, uint32_t handle, struct xi_cached_sa *sa);
 	int (*each_cached_sa)(void *arg, xi_cached_sa_fn fn, void *ctx);
 	/* those that packets may still find */
 	int (*each_cached_flow)(void *arg, xi_cached_flow_fn fn, void *ctx);

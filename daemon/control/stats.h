@@ -11,5 +11,9 @@ int xi_stats_register(struct xi_control *ctl, const struct xi_control_sources *s
 
 /* {"hits", "misses", "evictions", "entries", "capacity"} of one table. */
 json_t *xi_usage_json(const struct xi_control_sources *src, enum xi_table table);
+/* {"methods", "hits_per_million", "slow_packets", "filled", "evicted", ...}: what the table of SAs did. */
+json_t *xi_sa_table_json(const struct xi_control_sources *src, const struct xi_sa_figures *figures);
+/* {"sent", "lost", ..., "latency"}: messages that asked for SAs and flows. */
+json_t *xi_misses_json(const struct xi_control_sources *src, const struct xi_sa_figures *figures);
 
 #endif

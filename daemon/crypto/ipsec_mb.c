@@ -2,7 +2,8 @@
 /*
  * intel-ipsec-mb 1.3: the direct, synchronous GCM calls, which beat its job and burst interfaces
  * for single packets; ciphers with separate integrity as bursts (mb_etm.c); the other AEADs
- * (mb_aead.c). Keys of what the library lacks, AES-CCM of 192 bits, are OpenSSL's.
+ * (mb_aead.c). Keys of what the library lacks, AES-CCM of 192 bits, are OpenSSL's. AES-GCM keys of the SLOW
+ * method are expanded several at once (gcm_expand.c).
  */
 #include "crypto/crypto.h"
 
@@ -15,6 +16,7 @@
 
 #include "crypto/algs.h"
 #include "crypto/gcm.h"
+#include "crypto/gcm_expand.h"
 #include "crypto/mb_aead.h"
 #include "crypto/mb_etm.h"
 
@@ -39,8 +41,20 @@ struct xi_ckey {
 	enum xi_gcm_size size;
 };
 
+#define SCRATCH_AHEAD 16 /* jobs among which others are looked for to be expanded with the first */
+
+/* Keys of the SLOW method, of one size; wiped when a batch ends. */
+struct scratch {
+	struct xi_ckey keys[XI_GCM_LANES];
+	const struct xi_sa_key *raws[XI_GCM_LANES];
+	uint32_t powers[XI_GCM_LANES]; /* of the hash key */
+	unsigned int n;
+	unsigned int dirty; /* so many hold, or held, a key */
+};
+
 struct xi_crypto {
-	struct xi_ckey scratch; /* the SLOW method's key; wiped when a batch ends */
+	struct scratch scratch;
+	bool expand; /* by gcm_expand.c */
 	struct gcm_context_data ctx;
 	struct gcm_ops ops[XI_GCM_SIZES];
 	IMB_MGR *mgr;
@@ -88,6 +102,7 @@ static struct gcm_ops probe_ops[XI_GCM_SIZES];
 static struct xi_mb_etm_ops probe_etm_ops;
 static struct xi_mb_aead_ops probe_aead_ops;
 static bool probe_usable;
+static bool probe_expand; /* gcm_expand.c is for this CPU */
 
 static void probe(void)
 {
@@ -103,6 +118,7 @@ static void probe(void)
 		       (!(mgr->features & IMB_FEATURE_SELF_TEST) ||
 			(mgr->features & IMB_FEATURE_SELF_TEST_PASS)) &&
 		       xi_engine_openssl.usable();
+	probe_expand = probe_usable && xi_gcm_expand_fits(mgr);
 	free_mb_mgr(mgr);
 }
 
@@ -150,6 +166,7 @@ static int mb_create(struct xi_crypto **out, unsigned int worker)
 		return err;
 	}
 	ops_get(c->mgr, c->ops);
+	c->expand = probe_expand;
 	*out = c;
 	return 0;
 }
@@ -217,30 +234,101 @@ static void mb_key_free(struct xi_ckey *key)
 	free(key);
 }
 
-/* The job's key; SLOW jobs of one SA in a row share an expansion. `last` is the raw key in scratch.
- */
-static const struct xi_ckey *job_key(struct xi_crypto *c, struct xi_aead_job *job,
-				     const struct xi_sa_key **last)
+static const struct xi_ckey *scratch_find(const struct scratch *s, const struct xi_aead_job *job)
 {
+	for (unsigned int i = 0; i < s->n; i++)
+		if (s->raws[i] == job->raw && s->powers[i] >= xi_gcm_powers(job->len))
+			return &s->keys[i];
+	return NULL;
+}
+
+/* Room for the job's key, if it is a SLOW one of this size. False: there is none left. */
+static bool scratch_add(struct scratch *s, const struct xi_aead_job *job, enum xi_gcm_size size)
+{
+	uint32_t powers = xi_gcm_powers(job->len);
+	enum xi_gcm_size other;
+	unsigned int i = 0;
+
+	if (job->key || !job->raw || xi_gcm_size(job->raw, &other) || other != size)
+		return true;
+	while (i < s->n && s->raws[i] != job->raw)
+		i++;
+	if (i == XI_GCM_LANES)
+		return false;
+	if (i == s->n) {
+		s->raws[s->n++] = job->raw;
+		s->keys[i].size = size;
+		s->powers[i] = powers;
+	} else if (s->powers[i] < powers) {
+		s->powers[i] = powers;
+	}
+	return true;
+}
+
+static void scratch_expand(struct xi_crypto *c, enum xi_gcm_size size)
+{
+	struct xi_gcm_lane lanes[XI_GCM_LANES];
+	struct scratch *s = &c->scratch;
+
+	for (unsigned int i = 0; i < s->n; i++) {
+		lanes[i] = (struct xi_gcm_lane){
+			.raw = s->raws[i]->key, .out = &s->keys[i].gcm, .powers = s->powers[i]};
+		if (c->expand && size != XI_GCM_192)
+			continue;
+		c->ops[size].expand(lanes[i].raw, lanes[i].out);
+		s->powers[i] = XI_GCM_POWERS;
+	}
+	if (c->expand && size != XI_GCM_192)
+		xi_gcm_expand(size, lanes, s->n);
+	if (s->dirty < s->n)
+		s->dirty = s->n;
+}
+
+/* The keys of job i and of those behind it. */
+static int scratch_fill(struct xi_crypto *c, const struct xi_aead_job *jobs, unsigned int i,
+			unsigned int n)
+{
+	enum xi_gcm_size size;
+	int err = xi_gcm_size(jobs[i].raw, &size);
+
+	c->scratch.n = 0;
+	if (err)
+		return err;
+	n = n - i < SCRATCH_AHEAD ? n : i + SCRATCH_AHEAD;
+	while (i < n && scratch_add(&c->scratch, &jobs[i], size))
+		i++;
+	scratch_expand(c, size);
+	return 0;
+}
+
+static void scratch_wipe(struct scratch *s)
+{
+	if (s->dirty)
+		explicit_bzero(s->keys, s->dirty * sizeof(s->keys[0]));
+	s->n = s->dirty = 0;
+}
+
+static __attribute__((noinline)) const struct xi_ckey *
+slow_key(struct xi_crypto *c, struct xi_aead_job *jobs, unsigned int i, unsigned int n)
+{
+	const struct xi_ckey *key = scratch_find(&c->scratch, &jobs[i]);
+
+	if (key)
+		return key;
+	jobs[i].status = scratch_fill(c, jobs, i, n);
+	return jobs[i].status ? NULL : &c->scratch.keys[0];
+}
+
+/* Of job i, which is first among those that its key is expanded with. */
+static const struct xi_ckey *job_key(struct xi_crypto *c, struct xi_aead_job *jobs, unsigned int i,
+				     unsigned int n)
+{
+	struct xi_aead_job *job = &jobs[i];
+
 	job->status = xi_gcm_check(job);
 	if (job->status)
 		return NULL;
-	if (job->key)
-		return job->key;
-	if (*last != job->raw) {
-		*last = NULL;
-		job->status = key_expand(c->ops, &c->scratch, job->raw);
-		if (job->status)
-			return NULL;
-		*last = job->raw;
-	}
-	return &c->scratch;
-}
-
-static void scratch_wipe(struct xi_crypto *c, const struct xi_sa_key *last)
-{
-	if (last)
-		explicit_bzero(&c->scratch, sizeof(c->scratch));
+	return job->key ? job->key : slow_key(c, jobs, i, n);
 }
 
 static void lines_prefetch(const uint8_t *p, const uint8_t *end)
@@ -317,7 +405,6 @@ static void rest_flush(struct xi_crypto *c, IMB_CIPHER_DIRECTION dir)
 
 static void mb_seal(struct xi_crypto *c, struct xi_aead_job *jobs, unsigned int n)
 {
-	const struct xi_sa_key *last = NULL;
 	bool rest = false;
 
 	for (unsigned int i = 0; i < n; i++) {
@@ -330,7 +417,7 @@ static void mb_seal(struct xi_crypto *c, struct xi_aead_job *jobs, unsigned int 
 			rest = true;
 			continue;
 		}
-		key = job_key(c, job, &last);
+		key = job_key(c, jobs, i, n);
 		if (key)
 			c->ops[key->size].seal(&key->gcm, &c->ctx, job->data, job->data, job->len,
 					       job->nonce, job->aad, job->aad_len, job->icv,
@@ -338,13 +425,12 @@ static void mb_seal(struct xi_crypto *c, struct xi_aead_job *jobs, unsigned int 
 	}
 	if (rest)
 		rest_flush(c, IMB_DIR_ENCRYPT);
-	scratch_wipe(c, last);
+	scratch_wipe(&c->scratch);
 }
 
 /* The library decrypts and computes a tag; comparing it is left to the caller. */
 static void mb_open(struct xi_crypto *c, struct xi_aead_job *jobs, unsigned int n)
 {
-	const struct xi_sa_key *last = NULL;
 	bool rest = false;
 	uint8_t icv[XI_GCM_ICV_MAX];
 
@@ -358,7 +444,7 @@ static void mb_open(struct xi_crypto *c, struct xi_aead_job *jobs, unsigned int 
 			rest = true;
 			continue;
 		}
-		key = job_key(c, job, &last);
+		key = job_key(c, jobs, i, n);
 		if (!key)
 			continue;
 		c->ops[key->size].open(&key->gcm, &c->ctx, job->data, job->data, job->len,
@@ -370,7 +456,7 @@ static void mb_open(struct xi_crypto *c, struct xi_aead_job *jobs, unsigned int 
 	}
 	if (rest)
 		rest_flush(c, IMB_DIR_DECRYPT);
-	scratch_wipe(c, last);
+	scratch_wipe(&c->scratch);
 }
 
 const struct xi_engine xi_engine_ipsec_mb = {

@@ -14,6 +14,19 @@ static bool meta_valid(const struct xi_worker *w, const struct frame_meta *meta,
 	       meta->m.port < XI_MAX_PORTS && w->config.ports[meta->m.port];
 }
 
+/* What the packet will want of its SA: a slot's context at once, else the way there. */
+static void take_prefetch(struct xi_worker *w, const struct xi_item *item, bool out)
+{
+	if (item->slot < w->slots->n) {
+		xi_slots_prefetch(w->slots, item->slot, out);
+	} else if (item->handle) {
+		w->ncold++;
+		xi_slots_prefetch_way(w->slots, item->handle);
+		xi_sad_prefetch_way(w->config.sad, item->handle);
+		xi_sad_prefetch_state(w->config.sad, item->handle, out);
+	}
+}
+
 void xi_batch_take(struct xi_worker *w, uint64_t addr, uint32_t len)
 {
 	uint8_t *data = w->frames.base + addr;
@@ -40,7 +53,7 @@ void xi_batch_take(struct xi_worker *w, uint64_t addr, uint32_t len)
 	item->slot = meta->m.slot;
 	item->next_handle = meta->m.next_handle;
 	item->next_slot = meta->m.next_slot;
-	xi_slots_prefetch(w->slots, item->slot, out);
+	take_prefetch(w, item, out);
 	item->port = meta->m.port;
 	item->flags = meta->m.flags;
 	item->piece = item->whole = false;
@@ -52,34 +65,32 @@ void xi_batch_take(struct xi_worker *w, uint64_t addr, uint32_t len)
 		xi_batch_clear(w, item);
 }
 
-/* A run of packets of one SA, or of two around each other, needs one context of each. */
-static struct xi_sa_ctx *slow_again(struct xi_worker *w, uint32_t handle)
+static void prefetch_items(const struct xi_worker *w, const struct xi_item *items, uint32_t n, bool out)
 {
-	for (uint32_t i = w->nslow; i && i + 2 > w->nslow; i--)
-		if (w->slow[i - 1].sa_index == handle)
-			return &w->slow[i - 1];
-	return NULL;
+	uint32_t i;
+
+	for (i = 0; i < n; i++) {
+		if (items[i].slot < w->slots->n)
+			xi_sad_prefetch_state(w->config.sad, items[i].handle, out);
+		else if (!xi_slots_prefetch_context(w->slots, items[i].handle, out))
+			xi_sad_prefetch_context(w->config.sad, items[i].handle, out);
+	}
+}
+
+void xi_batch_prefetch_contexts(struct xi_worker *w)
+{
+	if (!w->ncold)
+		return;
+	w->ncold = 0;
+	prefetch_items(w, w->in, w->nin, false);
+	prefetch_items(w, w->out, w->nout, true);
 }
 
 const struct xi_sa_ctx *xi_batch_context(struct xi_worker *w, uint32_t handle, uint32_t hint)
 {
 	const struct xi_sa_ctx *ctx = xi_slots_find(w->slots, handle, hint);
-	const struct xi_sa_rec *rec;
-	struct xi_sa_ctx *made;
 
-	if (ctx)
-		return ctx;
-	made = slow_again(w, handle);
-	if (made)
-		return made;
-	rec = xi_sad_rec(w->config.sad, handle);
-	if (!rec || (rec->sa.life & XI_SA_LARVAL) || w->nslow == XI_SLOW)
-		return NULL;
-	made = &w->slow[w->nslow];
-	if (xi_sa_ctx_init(made, &rec->sa, &rec->key, rec->state, rec->words, rec->nwords))
-		return NULL;
-	w->nslow++;
-	return made;
+	return ctx ? ctx : xi_sad_context(w->config.sad, handle);
 }
 
 void xi_batch_tell(struct xi_worker *w, struct xi_esp_tally *tally)

@@ -19,8 +19,6 @@
 
 #define XI_BATCH 64
 #define XI_PIECES (4 * XI_BATCH)
-/* a packet needs two contexts; one more, when it is judged anew because the second SA has gone */
-#define XI_SLOW (3 * XI_BATCH)
 /* remembered answers of the inbound policy check: sets, a power of two, and answers in each */
 #define XI_ALLOWED 2048
 #define XI_ALLOWED_WAYS 2
@@ -95,7 +93,8 @@ struct xi_worker {
 	uint32_t icmp_tokens;        /* errors that may still be sent this second */
 	uint64_t icmp_second;
 
-	uint32_t nout, nin, nslow;
+	uint32_t nout, nin;
+	uint32_t ncold;              /* packets of the two whose metadata names no context slot */
 	struct xi_item out[XI_BATCH];
 	struct xi_item in[XI_BATCH];
 	struct xi_aead_job jobs[XI_BATCH];
@@ -109,7 +108,6 @@ struct xi_worker {
 	struct xi_item pieces[XI_PIECES]; /* of packets that were cut before ESP */
 	struct xi_reassembly *held_in, *held_out;
 	uint32_t fragment_id;        /* IPv6 identification of the next packet of ours that is cut */
-	struct xi_sa_ctx slow[XI_SLOW]; /* contexts made for one packet */
 	struct xi_allowed_set *allowed;
 
 	pthread_t thread;
@@ -151,8 +149,8 @@ static inline void xi_batch_prefetch(const struct xi_worker *w, uint64_t addr)
 void xi_batch_take(struct xi_worker *w, uint64_t addr, uint32_t len);
 
 /*
- * The context for an item's handle: from its slot (hint: the one in its metadata), or made for this packet from the SAD (the SLOW method). NULL: the SA
- * is gone. Counts nothing.
+ * The context for an item's handle: from its slot (hint: the one in its metadata), or of the SAD, without expanded
+ * keys (the SLOW method). NULL: the SA is gone. Counts nothing.
  */
 const struct xi_sa_ctx *xi_batch_context(struct xi_worker *w, uint32_t handle, uint32_t hint);
 
@@ -160,6 +158,9 @@ static inline bool xi_ctx_is_slow(const struct xi_sa_ctx *ctx)
 {
 	return !ctx->key;
 }
+
+/* Fetches the contexts of the items whose metadata names no slot; xi_batch_take() has begun it. */
+void xi_batch_prefetch_contexts(struct xi_worker *w);
 
 /* Tells the control thread of an SA that a flush found at a limit. */
 void xi_batch_tell(struct xi_worker *w, struct xi_esp_tally *tally);

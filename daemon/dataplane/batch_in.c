@@ -20,6 +20,15 @@ static void in_drop(struct xi_worker *w, struct xi_item *item, enum xi_reason re
 	xi_item_drop(w, item, reason);
 }
 
+/* What policy will ask of a cold SA, once its packet is verified. */
+static void in_prefetch_sa(const struct xi_sa *sa)
+{
+	const uint8_t *from = (const uint8_t *)sa, *end = (const uint8_t *)&sa->reqid;
+
+	for (; from <= end; from += 64)
+		__builtin_prefetch(from);
+}
+
 /*
  * One packet up to its crypto job, number i of them; last: the packet before it, or NULL. False: the
  * item was consumed.
@@ -35,6 +44,8 @@ static bool in_prepare(struct xi_worker *w, struct xi_item *item, const struct x
 		item->ctx = xi_batch_context(w, item->handle, item->slot);
 	if (item->ctx) {
 		xi_batch_tally(tally, item->ctx);
+		if (xi_ctx_is_slow(item->ctx))
+			in_prefetch_sa(item->ctx->sa);
 		reason = xi_in_prepare(item->ctx, &item->pkt, &w->jobs[i], &w->esp_in[i],
 				       &w->saved[i]);
 	}
@@ -95,22 +106,32 @@ static struct xi_sa_path in_path(const struct xi_item *item)
 	return path;
 }
 
+static bool in_check(const struct xi_spd_snapshot *snap, const struct xi_flow *flow,
+		     const struct xi_item *item)
+{
+	const struct xi_sa_path path = in_path(item);
+
+	return xi_spd_allows_protected(snap, flow, &path);
+}
+
 /*
  * May the packet come in through these SAs? The answer is remembered per flow and SAs until the SPD
- * changes; the full check walks the policies.
+ * changes; the full check walks the policies. Of SAs without a slot nothing is remembered: they are so
+ * many, or so idle, that it would not be found again, and they would push out what will be.
  */
 static bool in_allowed(struct xi_worker *w, const struct xi_flow *flow, const struct xi_item *item)
 {
 	const struct xi_spd_snapshot *snap = xi_spd_snapshot(w->config.spd);
-	struct xi_allowed *ways = w->allowed[flow_hash(flow, item->handle) % XI_ALLOWED].ways;
 	uint32_t i, next_index = item->next ? item->next->sa_index : 0;
-	struct xi_sa_path path;
+	struct xi_allowed *ways;
 
+	if (xi_ctx_is_slow(item->ctx))
+		return in_check(snap, flow, item);
+	ways = w->allowed[flow_hash(flow, item->handle) % XI_ALLOWED].ways;
 	for (i = 0; i < XI_ALLOWED_WAYS; i++)
 		if (allowed_is(&ways[i], flow, item->handle, next_index, snap->generation))
 			return true;
-	path = in_path(item);
-	if (!xi_spd_allows_protected(snap, flow, &path))
+	if (!in_check(snap, flow, item))
 		return false;
 	memmove(&ways[1], &ways[0], sizeof(ways[0]) * (XI_ALLOWED_WAYS - 1));
 	ways[0] = (struct xi_allowed){ .sa_index = item->handle, .next_index = next_index,

@@ -85,7 +85,7 @@ static uint32_t worker_receive(struct xi_worker *w, struct xi_xsk *xsk)
 			xi_batch_take(w, desc.addr, desc.len);
 	}
 	xsk_ring_cons__release(&xsk->rx, n);
-	w->nslow = 0;
+	xi_batch_prefetch_contexts(w);
 	if (w->nin)
 		xi_batch_in(w);
 	if (w->nout)
@@ -404,10 +404,13 @@ static int worker_open(struct xi_worker *w)
 	 */
 	err = xi_frames_create(&w->frames, n * 3 * XI_XSK_RING + XI_BURST_RING + XI_PIECES,
 			       worker_count_longs(w));
-	if (!err)
-		err = worker_open_socks(w);
-	if (!err)
-		err = xi_batch_fragments_create(w);
+	return err ? err : worker_open_socks(w);
+}
+
+int xi_worker_equip(struct xi_worker *w)
+{
+	int err = xi_batch_fragments_create(w);
+
 	if (!err)
 		err = xi_rawout_open(&w->rawout);
 	if (!err) {
@@ -429,7 +432,6 @@ int xi_worker_create(struct xi_worker **out, const struct xi_worker_config *conf
 		return -ENOMEM;
 	memset(w, 0, sizeof(*w));
 	w->config = *config;
-	w->slots = xi_cache_slots(config->cache);
 	w->counts = config->counts;
 	w->frames.map_fd = -1;
 	w->stop_fd = -1;
@@ -476,12 +478,18 @@ static void worker_pin(const struct xi_worker *w)
 	}
 }
 
-int xi_worker_start(struct xi_worker *w)
+int xi_worker_start(struct xi_worker *w, const struct xi_worker_bases *bases)
 {
 	sigset_t all, old;
 	char name[16];
 	int err;
 
+	w->config.sad = bases->sad;
+	w->config.spd = bases->spd;
+	w->config.cache = bases->cache;
+	w->config.nexthops = bases->nexthops;
+	w->config.news = bases->news;
+	w->slots = xi_cache_slots(bases->cache);
 	/* signals are the control thread's: here they would only interrupt calls */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);

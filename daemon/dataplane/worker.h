@@ -30,6 +30,7 @@ struct xi_worker_config {
 	int xsks_fd;
 	uint8_t host_mac[6];         /* of xipsec0 */
 	const struct xi_engine *engine;
+	/* these five come with xi_worker_start() */
 	const struct xi_sad *sad;
 	const struct xi_spd *spd;
 	struct xi_cache *cache;
@@ -43,9 +44,23 @@ struct xi_worker_config {
 	bool forward_only;
 };
 
-/* Opens packet memory and sockets and enters them into xsks. 0 or -errno, logged. */
+/* What the control thread owns and a worker reads. */
+struct xi_worker_bases {
+	const struct xi_sad *sad;
+	const struct xi_spd *spd;
+	struct xi_cache *cache;
+	struct xi_nexthops *nexthops;
+	struct xi_mailbox *news;     /* NULL: nobody listens */
+};
+
+/*
+ * Opens packet memory and sockets and enters them into xsks: from then on packets wait in the rings, XI_XSK_RING
+ * of them a queue. 0 or -errno, logged.
+ */
 int xi_worker_create(struct xi_worker **out, const struct xi_worker_config *config);
-int xi_worker_start(struct xi_worker *worker);
+/* All else that a worker needs of its own: burst transmit, crypto. 0 or -errno. */
+int xi_worker_equip(struct xi_worker *worker);
+int xi_worker_start(struct xi_worker *worker, const struct xi_worker_bases *bases);
 /* Stops and joins the thread, if it was started, and frees everything. NULL is fine. */
 void xi_worker_destroy(struct xi_worker *worker);
 

@@ -97,7 +97,7 @@ static int xsk_bind(struct xi_xsk *xsk, const char *ifname)
 int xi_xsk_open(struct xi_xsk *xsk, struct xi_umem *umem, const struct xi_port_dev *port,
 		uint32_t queue)
 {
-	const struct timespec pause = { .tv_nsec = 10 * 1000 * 1000 };
+	const struct timespec pause = { .tv_nsec = 1000 * 1000 };
 	const char *ifname = port->config.name;
 	int err, tries;
 
@@ -111,7 +111,7 @@ int xi_xsk_open(struct xi_xsk *xsk, struct xi_umem *umem, const struct xi_port_d
 	xsk->comp = umem->rings_taken ? &xsk->own_comp : &umem->comp;
 	for (tries = 0;; tries++) {
 		err = xsk_bind(xsk, ifname);
-		if (err != -EBUSY || tries == 100)
+		if (err != -EBUSY || tries == 1000)
 			break;
 		nanosleep(&pause, NULL);
 	}

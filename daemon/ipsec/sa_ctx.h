@@ -61,8 +61,15 @@ XI_ASSERT(__builtin_offsetof(struct xi_sa_ctx, replay) == 128);
 XI_ASSERT(__builtin_offsetof(struct xi_sa_ctx, output_marked) == 160);
 XI_ASSERT(sizeof(struct xi_sa_ctx) == 192);
 
+/* Fetches what a packet of this direction wants of a context. */
+static inline void xi_sa_ctx_prefetch(const struct xi_sa_ctx *ctx, bool out)
+{
+	__builtin_prefetch(ctx);
+	__builtin_prefetch(out ? (const void *)ctx->hdr : (const void *)&ctx->replay);
+}
+
 /*
- * Fills ctx from an SA. No allocation: the SLOW method does this for one packet on its own stack. sa,
+ * Fills ctx from an SA. No allocation. sa,
  * raw, state and words must outlive ctx. nwords is a power of two, 32 * (nwords - 1) >= the window. key
  * is left NULL. 0, or -EOPNOTSUPP when the datapath does not carry such an SA.
  *

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Taking over the SAs that an earlier daemon left in the store (invariant "state-survives"). */
+/*
+ * Taking over the SAs that an earlier daemon left in the store (invariant "state-survives"). Packets wait for
+ * it, so the store is read in sweeps, and what workers do not need is done once they run.
+ */
 #include "sad/sad_priv.h"
 
 #include <errno.h>
@@ -8,70 +11,146 @@
 
 #include "log.h"
 
+/* What was found of the SA whose index the state of a slot names. */
 struct found {
+	struct xi_sa_rec *rec;       /* NULL: nothing */
+	bool has_key;
+};
+
+/* In which they are adopted. */
+struct turn {
+	uint64_t add_time;
 	uint32_t sa_index;
-	struct xi_sa sa;
-	struct xi_sa_key key;
 };
 
-struct finds {
-	struct found *sas;
-	unsigned int n, room;
+/* What has to go. */
+struct stray {
+	struct xi_sa_id id;
+	uint32_t sa_index;
+	const char *flaw;            /* NULL: a key without an SA, which nobody misses */
 };
 
-static int find_one(void *arg, uint32_t sa_index, const struct xi_sa *sa,
-		    const struct xi_sa_key *key)
+struct adoption {
+	struct xi_sad *sad;
+	struct found *slots;
+	struct turn *turns;
+	uint32_t nturns;
+	struct stray *strays;
+	unsigned int nstrays, room;
+};
+
+static int stray_add(struct adoption *a, const struct stray *stray)
 {
-	struct finds *finds = arg;
+	unsigned int room = a->room ? 2 * a->room : 64;
+	struct stray *strays;
 
-	if (finds->n == finds->room) {
-		unsigned int room = finds->room ? 2 * finds->room : 64;
-		struct found *sas = calloc(room, sizeof(*sas));
-
-		if (!sas)
+	if (a->nstrays == a->room) {
+		strays = realloc(a->strays, room * sizeof(*strays));
+		if (!strays)
 			return -ENOMEM;
-		if (finds->n) {
-			memcpy(sas, finds->sas, finds->n * sizeof(*sas));
-			explicit_bzero(finds->sas, finds->n * sizeof(*sas));
-		}
-		free(finds->sas);
-		finds->sas = sas;
-		finds->room = room;
+		a->strays = strays;
+		a->room = room;
 	}
-	finds->sas[finds->n].sa_index = sa_index;
-	finds->sas[finds->n].sa = *sa;
-	if (key)
-		finds->sas[finds->n].key = *key;
-	finds->n++;
+	a->strays[a->nstrays++] = *stray;
+	return 0;
+}
+
+/* NULL: sound; else what is wrong with it. */
+static const char *index_flaw(const struct xi_sad *sad, uint32_t sa_index, const struct xi_sa *sa)
+{
+	uint32_t slot = XI_SA_SLOT(sa_index);
+
+	if (!(sa_index >> XI_SA_SLOT_BITS) || slot >= sad->slots.n || sa->sa_index != sa_index)
+		return "its index makes no sense";
+	if (sad->store.states[slot].sa_index != sa_index)
+		return "its state belongs to another SA";
+	return NULL;
+}
+
+static int find_sa(void *arg, uint32_t sa_index, const struct xi_sa *sa)
+{
+	struct adoption *a = arg;
+	struct stray stray = { .id = sa->id, .sa_index = sa_index };
+	struct xi_sa_rec *rec;
+
+	stray.flaw = index_flaw(a->sad, sa_index, sa);
+	if (stray.flaw)
+		return stray_add(a, &stray);
+	rec = xi_rec_new(a->sad);
+	if (!rec)
+		return -ENOMEM;
+	rec->sa = *sa;
+	rec->sa.df = a->sad->df; /* the daemon's choice, not the SA's */
+	a->slots[XI_SA_SLOT(sa_index)].rec = rec;
+	a->nturns++;
+	return 0;
+}
+
+static struct found *found_of(const struct adoption *a, uint32_t sa_index)
+{
+	uint32_t slot = XI_SA_SLOT(sa_index);
+	struct found *f = slot < a->sad->slots.n ? &a->slots[slot] : NULL;
+
+	return f && f->rec && f->rec->sa.sa_index == sa_index ? f : NULL;
+}
+
+/* A key without SA: the daemon died between the two. Nothing else would ever delete it. */
+static int find_key(void *arg, uint32_t sa_index, const struct xi_sa_key *key)
+{
+	struct adoption *a = arg;
+	struct found *f = found_of(a, sa_index);
+
+	if (!f)
+		return stray_add(a, &(struct stray){ .sa_index = sa_index });
+	f->rec->key = *key;
+	f->has_key = true;
 	return 0;
 }
 
 /* Oldest first: the order in which they were added decides which SA a policy takes. */
 static int by_age(const void *a, const void *b)
 {
-	const struct found *x = a, *y = b;
+	const struct turn *x = a, *y = b;
 
-	if (x->sa.add_time != y->sa.add_time)
-		return x->sa.add_time < y->sa.add_time ? -1 : 1;
+	if (x->add_time != y->add_time)
+		return x->add_time < y->add_time ? -1 : 1;
 	return (x->sa_index > y->sa_index) - (x->sa_index < y->sa_index);
 }
 
-/* NULL: sound; else what is wrong with it. */
+/* Slots are given out in order, so SAs are too where none was deleted yet. */
+static int take_turns(struct adoption *a)
+{
+	const struct xi_sad *sad = a->sad;
+	bool in_order = true;
+	uint32_t slot, n = 0;
+
+	a->turns = calloc(a->nturns + 1, sizeof(*a->turns));
+	if (!a->turns)
+		return -ENOMEM;
+	for (slot = 0; slot < sad->slots.n; slot++) {
+		const struct xi_sa_rec *rec = a->slots[slot].rec;
+
+		if (!rec)
+			continue;
+		a->turns[n] = (struct turn){ rec->sa.add_time, rec->sa.sa_index };
+		in_order &= !n || by_age(&a->turns[n - 1], &a->turns[n]) < 0;
+		n++;
+	}
+	if (!in_order)
+		qsort(a->turns, n, sizeof(*a->turns), by_age);
+	return 0;
+}
+
 static const char *found_flaw(struct xi_sad *sad, const struct found *f)
 {
-	const struct xi_sa *sa = &f->sa;
-	uint32_t slot = XI_SA_SLOT(f->sa_index);
+	const struct xi_sa *sa = &f->rec->sa;
+	const struct xi_sa_key *key = &f->rec->key;
 	bool inline_window = sa->replay_window <= XI_WINDOW_INLINE_MAX;
 
-	if (!(f->sa_index >> XI_SA_SLOT_BITS) || slot >= sad->slots.n ||
-	    sa->sa_index != f->sa_index)
-		return "its index makes no sense";
 	if (sa->life & XI_SA_LARVAL)
 		return "it is larval";
-	if (sad->store.states[slot].sa_index != f->sa_index || sad->slots.nodes[slot])
-		return "its state belongs to another SA";
-	if (!f->key.len || f->key.len > XI_KEY_MAX || f->key.alg != sa->alg ||
-	    f->key.auth != sa->auth || f->key.auth_len > f->key.len)
+	if (!f->has_key || !key->len || key->len > XI_KEY_MAX || key->alg != sa->alg ||
+	    key->auth != sa->auth || key->auth_len > key->len)
 		return "its key is missing";
 	if (sa->id.family != XI_IPV4 && sa->id.family != XI_IPV6)
 		return "its address family makes no sense";
@@ -84,102 +163,204 @@ static const char *found_flaw(struct xi_sad *sad, const struct found *f)
 	return NULL;
 }
 
-static void found_drop(struct xi_sad *sad, const struct found *f, const char *flaw)
+static int found_resume(const struct xi_sad *sad, struct xi_sad_node *node,
+			const struct xi_sa_rec *rec)
 {
-	const struct xi_store *store = &sad->store;
-
-	log_warnx("SA with SPI 0x%08x dropped at start: %s; the key manager has to add it again",
-		  f->sa.id.spi, flaw);
-	if (!xi_sad_node(sad, &f->sa.id))
-		store->ops->lookup_del(store->s, &f->sa.id);
-	store->ops->sa_del(store->s, f->sa_index);
+	if (!(rec->sa.life & XI_SA_FROM_FILE) || rec->sa.sa_dir == XI_SA_DIR_IN)
+		return 0;
+	return xi_reserve_resume(&node->reserve, sad->state_dir, &rec->key,
+				 xi_sa_seq_max(&rec->sa), rec->state);
 }
 
-/* The look-up may be missing: an add or a delete was interrupted, and acknowledged neither way. */
-static int found_keep(struct xi_sad *sad, const struct found *f)
+static int found_keep(struct xi_sad *sad, struct found *f)
 {
 	struct xi_sad_node *node = calloc(1, sizeof(*node));
-	struct xi_sa_rec *rec = calloc(1, sizeof(*rec));
-	int err = -ENOMEM;
+	uint32_t slot = XI_SA_SLOT(f->rec->sa.sa_index);
+	int err;
 
-	if (!node || !rec)
-		goto fail;
-	rec->sa = f->sa;
-	rec->sa.df = sad->df; /* the daemon's choice, not the SA's */
-	rec->key = f->key;
-	xi_rec_bind(sad, rec);
-	node->id = f->sa.id;
-	node->sa_index = f->sa_index;
-	if (f->sa.life & XI_SA_FROM_FILE && f->sa.sa_dir != XI_SA_DIR_IN) {
-		err = xi_reserve_resume(&node->reserve, &rec->key, xi_sa_seq_max(&rec->sa),
-					rec->state->oseq_limit);
-		if (err)
-			goto fail;
-	}
-	err = sad->store.ops->lookup_put(sad->store.s, &f->sa.id, f->sa_index);
+	if (!node)
+		return -ENOMEM;
+	node->id = f->rec->sa.id;
+	node->sa_index = f->rec->sa.sa_index;
+	xi_rec_bind(sad, f->rec);
+	err = found_resume(sad, node, f->rec);
 	if (err)
 		goto fail;
-	xi_sad_publish(sad, node, rec);
+	xi_sad_publish(sad, node, f->rec);
 	err = xi_peers_add(sad, node);
 	if (err) {
 		xi_sad_publish(sad, node, NULL);
 		goto fail;
 	}
-	sad->slots.nodes[XI_SA_SLOT(f->sa_index)] = node;
-	sad->slots.gens[XI_SA_SLOT(f->sa_index)] = f->sa_index >> XI_SA_SLOT_BITS;
+	f->rec = NULL;
+	sad->slots.nodes[slot] = node;
+	sad->slots.gens[slot] = node->sa_index >> XI_SA_SLOT_BITS;
 	xi_table_add(sad, node);
 	sad->count++;
 	return 0;
 fail:
-	if (node)
-		xi_reserve_free(node->reserve);
+	xi_reserve_free(node->reserve);
 	free(node);
-	xi_rec_free(rec);
 	return err;
 }
 
-static int finds_adopt(struct xi_sad *sad, struct finds *finds)
+static int turns_adopt(struct adoption *a, uint32_t *gen_top)
 {
+	struct stray stray;
+	uint32_t i, gen;
+	int err = 0;
+
+	for (i = 0; i < a->nturns && !err; i++) {
+		struct found *f = &a->slots[XI_SA_SLOT(a->turns[i].sa_index)];
+
+		stray = (struct stray){ .id = f->rec->sa.id, .sa_index = a->turns[i].sa_index };
+		stray.flaw = found_flaw(a->sad, f);
+		if (stray.flaw) {
+			err = stray_add(a, &stray);
+			continue;
+		}
+		err = found_keep(a->sad, f);
+		gen = a->turns[i].sa_index >> XI_SA_SLOT_BITS;
+		if (!err && xi_generation_newer(gen, *gen_top))
+			*gen_top = gen;
+	}
+	return err;
+}
+
+/* Once all SAs are known that stay: an id may be another's by now. */
+static void stray_drop(struct xi_sad *sad, const struct stray *stray)
+{
+	const struct xi_store *store = &sad->store;
+
+	if (stray->flaw) {
+		log_warnx("SA with SPI 0x%08x dropped at start: %s; the key manager has to add it again",
+			  stray->id.spi, stray->flaw);
+		if (!xi_sad_node(sad, &stray->id))
+			store->ops->lookup_del(store->s, &stray->id);
+	}
+	store->ops->sa_del(store->s, stray->sa_index);
+}
+
+static int adoption_read(struct adoption *a)
+{
+	const struct xi_store *store = &a->sad->store;
+	int err;
+
+	a->slots = calloc(a->sad->slots.n, sizeof(*a->slots));
+	if (!a->slots)
+		return -ENOMEM;
+	err = store->ops->each_sa(store->s, find_sa, a);
+	if (!err)
+		err = store->ops->each_key(store->s, find_key, a);
+	return err ? err : take_turns(a);
+}
+
+static void adoption_free(struct adoption *a)
+{
+	uint32_t slot;
+
+	for (slot = 0; a->slots && slot < a->sad->slots.n; slot++)
+		xi_rec_free(a->slots[slot].rec);
+	free(a->slots);
+	free(a->turns);
+	free(a->strays);
+}
+
+int xi_sad_adopt_first(struct xi_sad *sad, unsigned int *n)
+{
+	struct adoption a = { .sad = sad };
 	struct xi_config config;
-	uint32_t gen_top;
 	unsigned int i;
 	int err;
 
+	sad->senders_late = true;
 	err = sad->store.ops->config_get(sad->store.s, &config);
-	if (err)
-		return err;
-	gen_top = config.sad_generation;
-	if (finds->n)
-		qsort(finds->sas, finds->n, sizeof(*finds->sas), by_age);
-	for (i = 0; i < finds->n; i++) {
-		const struct found *f = &finds->sas[i];
-		const char *flaw = found_flaw(sad, f);
+	if (!err)
+		err = adoption_read(&a);
+	if (!err)
+		err = turns_adopt(&a, &config.sad_generation);
+	for (i = 0; i < a.nstrays && !err; i++)
+		stray_drop(sad, &a.strays[i]);
+	if (!err)
+		xi_slots_rebuild(sad, config.sad_generation);
+	adoption_free(&a);
+	*n = sad->count;
+	return err;
+}
 
-		if (flaw) {
-			found_drop(sad, f, flaw);
-			continue;
-		}
-		err = found_keep(sad, f);
-		if (err)
-			return err;
-		if (xi_generation_newer(f->sa_index >> XI_SA_SLOT_BITS, gen_top))
-			gen_top = f->sa_index >> XI_SA_SLOT_BITS;
+struct lookups {
+	const struct xi_sad *sad;
+	uint8_t *seen;               /* by slot */
+	struct xi_sa_id *wrong;
+	unsigned int nwrong, room;
+};
+
+static int check_lookup(void *arg, const struct xi_sa_id *id, uint32_t sa_index)
+{
+	struct lookups *l = arg;
+	const struct xi_sad_node *node = xi_sad_node(l->sad, id);
+	unsigned int room = l->room ? 2 * l->room : 64;
+	struct xi_sa_id *wrong;
+
+	if (node && node->sa_index == sa_index) {
+		l->seen[XI_SA_SLOT(sa_index)] = 1;
+		return 0;
 	}
-	xi_slots_rebuild(sad, gen_top);
+	if (l->nwrong == l->room) {
+		wrong = realloc(l->wrong, room * sizeof(*wrong));
+		if (!wrong)
+			return -ENOMEM;
+		l->wrong = wrong;
+		l->room = room;
+	}
+	l->wrong[l->nwrong++] = *id;
 	return 0;
+}
+
+/* An add or a delete was interrupted, and acknowledged neither way: the SA is wholly there, or not at all. */
+static int lookups_mend(const struct lookups *l)
+{
+	const struct xi_sad *sad = l->sad;
+	const struct xi_store *store = &sad->store;
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; i < l->nwrong; i++)
+		store->ops->lookup_del(store->s, &l->wrong[i]);
+	for (i = 0; i < sad->slots.n && !err; i++) {
+		const struct xi_sad_node *node = sad->slots.nodes[i];
+
+		if (node && !l->seen[i])
+			err = store->ops->lookup_put(store->s, &node->id, node->sa_index);
+	}
+	return err;
+}
+
+int xi_sad_adopt_rest(struct xi_sad *sad)
+{
+	struct lookups l = { .sad = sad };
+	uint32_t i;
+	int err = -ENOMEM;
+
+	if (!sad->senders_late)
+		return 0;
+	l.seen = calloc(sad->slots.n, 1);
+	if (l.seen)
+		err = sad->store.ops->each_lookup(sad->store.s, check_lookup, &l);
+	if (!err)
+		err = lookups_mend(&l);
+	sad->senders_late = false;
+	for (i = 0; i < sad->slots.n; i++)
+		if (sad->slots.nodes[i])
+			xi_sender_add(sad, sad->slots.nodes[i]);
+	free(l.wrong);
+	free(l.seen);
+	return err;
 }
 
 int xi_sad_adopt(struct xi_sad *sad, unsigned int *n)
 {
-	struct finds finds = { 0 };
-	int err;
+	int err = xi_sad_adopt_first(sad, n);
 
-	err = sad->store.ops->each_sa(sad->store.s, find_one, &finds);
-	if (!err)
-		err = finds_adopt(sad, &finds);
-	if (finds.sas)
-		explicit_bzero(finds.sas, finds.room * sizeof(*finds.sas));
-	free(finds.sas);
-	*n = sad->count;
-	return err;
+	return err ? err : xi_sad_adopt_rest(sad);
 }

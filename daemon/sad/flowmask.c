@@ -5,11 +5,16 @@
 
 #define NEVER UINT_MAX
 
-void xi_flowmask_take(struct xi_flow_mask *m, const struct xi_selector *sel)
+void xi_flowmask_take_portless(struct xi_flow_mask *m, const struct xi_selector *sel)
 {
 	xi_flowmask_take_prefixes(m, sel->prefixlen_s, sel->prefixlen_d);
 	if (sel->proto)
 		m->proto = 0xff;
+}
+
+void xi_flowmask_take(struct xi_flow_mask *m, const struct xi_selector *sel)
+{
+	xi_flowmask_take_portless(m, sel);
 	m->sport |= sel->sport_mask;
 	m->dport |= sel->dport_mask;
 	if (sel->sport_mask | sel->dport_mask)

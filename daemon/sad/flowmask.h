@@ -21,8 +21,9 @@ static inline void xi_flowmask_take_prefixes(struct xi_flow_mask *m, unsigned in
 		m->prefixlen_d = plen_d;
 }
 
-/* The flow matched: whatever agrees with it under the mask does so too. */
+/* The flow matched: whatever agrees with it under the mask does so too. And the same but for ports. */
 void xi_flowmask_take(struct xi_flow_mask *m, const struct xi_selector *sel);
+void xi_flowmask_take_portless(struct xi_flow_mask *m, const struct xi_selector *sel);
 /* The flow did not match: neither does whatever agrees with it under the mask. */
 void xi_flowmask_rule_out(struct xi_flow_mask *m, const struct xi_selector *sel, const struct xi_flow *flow);
 /* Bits of a 16-bit value from the top through the highest of diff, in steps, as far as they are in mask. */

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <utlist.h>
+
 #include <xipsec/guard.h>
 
 #include "log.h"
@@ -27,56 +29,61 @@ static struct xi_guard_key guard_key(const struct xi_policy *policy)
 	};
 }
 
+static struct xi_guard_mask mask_of(const struct xi_guard_key *key)
+{
+	return (struct xi_guard_mask){key->prefixlen_s, key->prefixlen_d, key->dir, 1, key->family};
+}
+
 static struct xi_mask *mask_find(const struct xi_guards *g, const struct xi_guard_key *key)
 {
-	uint32_t i;
+	struct xi_guard_mask mask = mask_of(key);
+	struct xi_mask *found;
 
-	for (i = 0; i < g->nmasks; i++) {
-		struct xi_guard_mask *m = &g->masks[i].mask;
-
-		if (m->prefixlen_s == key->prefixlen_s && m->prefixlen_d == key->prefixlen_d &&
-		    m->dir == key->dir && m->family == key->family)
-			return &g->masks[i];
-	}
-	return NULL;
+	HASH_FIND(hh, g->masks, &mask, sizeof(mask), found);
+	return found;
 }
 
 /*
  * A mask keeps its row as long as it lives: XDP, in the middle of the table, never misses one that
  * moves.
  */
-static uint32_t row_take(const struct xi_guards *g)
+static void row_take(struct xi_guards *g, struct xi_mask *mask)
 {
-	uint32_t used = 0, i;
+	for (mask->row = 0; mask->row < XI_MAX_MASKS; mask->row++)
+		if (!g->rows[mask->row])
+			break;
+	if (mask->row < XI_MAX_MASKS) {
+		g->rows[mask->row] = mask;
+		return;
+	}
+	mask->row = XI_NO_SLOT;
+	DL_APPEND(g->rowless, mask);
+	g->nrowless[mask->mask.dir]++;
+}
 
-	_Static_assert(XI_MAX_MASKS == 32, "rows fit one word");
-	for (i = 0; i < g->nmasks; i++)
-		if (g->masks[i].row < XI_MAX_MASKS)
-			used |= 1U << g->masks[i].row;
-	return used == UINT32_MAX ? XI_NO_SLOT : (uint32_t)__builtin_ctz(~used);
+static void row_leave(struct xi_guards *g, struct xi_mask *mask)
+{
+	if (mask->row != XI_NO_SLOT) {
+		g->rows[mask->row] = NULL;
+		return;
+	}
+	DL_DELETE(g->rowless, mask);
+	g->nrowless[mask->mask.dir]--;
 }
 
 static int mask_ref(struct xi_guards *g, const struct xi_guard_key *key)
 {
-	struct xi_mask *mask = mask_find(g, key), *masks;
+	struct xi_mask *mask = mask_find(g, key);
 
-	if (mask) {
-		mask->guards++;
-		return 0;
-	}
-	if (g->nmasks == g->room) {
-		masks = realloc(g->masks, 2 * (g->room + 8) * sizeof(*masks));
-		if (!masks)
+	if (!mask) {
+		mask = calloc(1, sizeof(*mask));
+		if (!mask)
 			return -ENOMEM;
-		g->masks = masks;
-		g->room = 2 * (g->room + 8);
+		mask->mask = mask_of(key);
+		HASH_ADD(hh, g->masks, mask, sizeof(mask->mask), mask);
+		row_take(g, mask);
 	}
-	g->masks[g->nmasks] = (struct xi_mask){
-		.mask = { key->prefixlen_s, key->prefixlen_d, key->dir, 1, key->family },
-		.guards = 1,
-		.row = row_take(g),
-	};
-	g->nmasks++;
+	mask->guards++;
 	return 0;
 }
 
@@ -86,7 +93,9 @@ static void mask_unref(struct xi_guards *g, const struct xi_guard_key *key)
 
 	if (!mask || --mask->guards)
 		return;
-	memmove(mask, mask + 1, (g->masks + --g->nmasks - mask) * sizeof(*mask));
+	row_leave(g, mask);
+	HASH_DEL(g->masks, mask);
+	free(mask);
 }
 
 /* Masks that found no row before take those that became free. */
@@ -94,9 +103,14 @@ static void rows_fill(struct xi_guards *g)
 {
 	uint32_t i;
 
-	for (i = 0; i < g->nmasks; i++)
-		if (g->masks[i].row == XI_NO_SLOT)
-			g->masks[i].row = row_take(g);
+	for (i = 0; i < XI_MAX_MASKS && g->rowless; i++) {
+		struct xi_mask *mask = g->rowless;
+
+		if (g->rows[i])
+			continue;
+		row_leave(g, mask);
+		row_take(g, mask);
+	}
 }
 
 /*
@@ -108,21 +122,18 @@ static void table_fill(const struct xi_guards *g, struct xi_guard_mask table[XI_
 	uint32_t i, end = 0;
 
 	memset(table, 0, XI_MAX_MASKS * sizeof(*table));
-	for (i = 0; i < g->nmasks; i++) {
-		uint32_t row = g->masks[i].row;
-
-		if (row == XI_NO_SLOT)
+	for (i = 0; i < XI_MAX_MASKS; i++) {
+		if (!g->rows[i])
 			continue;
-		table[row] = g->masks[i].mask;
-		if (end <= row)
-			end = row + 1;
+		table[i] = g->rows[i]->mask;
+		end = i + 1;
 	}
 	for (i = 0; i < end; i++)
 		if (!table[i].used)
 			table[i] = (struct xi_guard_mask){ .dir = XI_DIR_MAX, .used = 1 };
 }
 
-int xi_guard_store_masks(struct xi_spd *spd)
+static int masks_store(struct xi_spd *spd)
 {
 	struct xi_guards *g = &spd->guards;
 	struct xi_guard_mask table[XI_MAX_MASKS];
@@ -142,12 +153,24 @@ int xi_guard_store_masks(struct xi_spd *spd)
 /* A direction with a mask that has no row is guarded as a whole. */
 void xi_guard_flags(const struct xi_spd *spd, uint32_t flags[XI_DIR_MAX])
 {
-	uint32_t i;
+	unsigned int dir;
 
-	memset(flags, 0, XI_DIR_MAX * sizeof(*flags));
-	for (i = 0; i < spd->guards.nmasks; i++)
-		if (spd->guards.masks[i].row == XI_NO_SLOT)
-			flags[spd->guards.masks[i].mask.dir] |= XI_GUARD_ALL;
+	for (dir = 0; dir < XI_DIR_MAX; dir++)
+		flags[dir] = spd->guards.nrowless[dir] ? XI_GUARD_ALL : 0;
+}
+
+static void guard_unsettle(struct xi_guards *g, struct xi_guard *guard)
+{
+	if (guard->unsettled)
+		return;
+	guard->unsettled = true;
+	DL_APPEND(g->unsettled, guard);
+}
+
+static void guard_settled(struct xi_guards *g, struct xi_guard *guard)
+{
+	guard->unsettled = false;
+	DL_DELETE(g->unsettled, guard);
 }
 
 static struct xi_guard *guard_get(struct xi_spd *spd, const struct xi_guard_key *key)
@@ -162,6 +185,7 @@ static struct xi_guard *guard_get(struct xi_spd *spd, const struct xi_guard_key 
 		return NULL;
 	guard->key = *key;
 	HASH_ADD(hh, spd->guards.guards, key, sizeof(guard->key), guard);
+	guard_unsettle(&spd->guards, guard);
 	return guard;
 }
 
@@ -185,12 +209,14 @@ int xi_guard_add(struct xi_spd *spd, const struct xi_policy *policy)
 		return 0;
 	err = mask_ref(&spd->guards, &key);
 	if (!err) {
-		err = xi_guard_store_masks(spd);
+		err = masks_store(spd);
 		if (err)
 			mask_unref(&spd->guards, &key);
 	}
-	if (err)
+	if (err) {
 		guard->policies--;
+		guard_unsettle(&spd->guards, guard);
+	}
 	return err;
 }
 
@@ -202,28 +228,32 @@ void xi_guard_drop(struct xi_spd *spd, const struct xi_policy *policy)
 	if (!xi_policy_guarded(policy))
 		return;
 	HASH_FIND(hh, spd->guards.guards, &key, sizeof(key), guard);
-	if (guard && guard->policies && !--guard->policies)
+	if (!guard || !guard->policies)
+		return;
+	guard_unsettle(&spd->guards, guard);
+	if (!--guard->policies)
 		mask_unref(&spd->guards, &key);
 }
 
 static int guard_settle(struct xi_spd *spd, struct xi_guard *guard)
 {
 	const struct xi_store *store = &spd->store;
-	int err;
+	int err = 0;
 
-	if (guard->policies) {
-		if (guard->policies == guard->stored)
-			return 0;
-		err = store->ops->guard_put(store->s, &guard->key, guard->policies);
-		if (!err)
-			guard->stored = guard->policies;
+	if (guard->policies != guard->stored || !guard->policies)
+		err = guard->policies
+			      ? store->ops->guard_put(store->s, &guard->key, guard->policies)
+			      : store->ops->guard_del(store->s, &guard->key);
+	if (err == -ENOENT && !guard->policies)
+		err = 0;
+	if (err)
 		return err;
+	guard->stored = guard->policies;
+	guard_settled(&spd->guards, guard);
+	if (!guard->policies) {
+		HASH_DEL(spd->guards.guards, guard);
+		free(guard);
 	}
-	err = store->ops->guard_del(store->s, &guard->key);
-	if (err && err != -ENOENT)
-		return err;
-	HASH_DEL(spd->guards.guards, guard);
-	free(guard);
 	return 0;
 }
 
@@ -234,10 +264,10 @@ void xi_guard_sweep(struct xi_spd *spd)
 	int err, failed;
 
 	rows_fill(&spd->guards);
-	err = xi_guard_store_masks(spd);
+	err = masks_store(spd);
 	if (!err)
 		err = xi_spd_config_write(spd, spd->generation, true);
-	HASH_ITER(hh, spd->guards.guards, guard, next) {
+	DL_FOREACH_SAFE (spd->guards.unsettled, guard, next) {
 		failed = guard_settle(spd, guard);
 		if (failed)
 			err = failed;
@@ -250,10 +280,14 @@ void xi_guard_sweep(struct xi_spd *spd)
 void xi_guards_free(struct xi_spd *spd)
 {
 	struct xi_guard *guard, *next;
+	struct xi_mask *mask, *tmp;
 
 	HASH_ITER(hh, spd->guards.guards, guard, next) {
 		HASH_DEL(spd->guards.guards, guard);
 		free(guard);
 	}
-	free(spd->guards.masks);
+	HASH_ITER(hh, spd->guards.masks, mask, tmp) {
+		HASH_DEL(spd->guards.masks, mask);
+		free(mask);
+	}
 }

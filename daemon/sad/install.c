@@ -47,10 +47,10 @@ static int sa_check(const struct xi_sad *sad, const struct xi_sa *sa,
 	return xi_sa_init_check(sa, init, why);
 }
 
-static struct xi_sa_rec *rec_new(const struct xi_sa *sa, const struct xi_sa_key *key,
-				 uint32_t sa_index)
+static struct xi_sa_rec *rec_new(struct xi_sad *sad, const struct xi_sa *sa,
+				 const struct xi_sa_key *key, uint32_t sa_index)
 {
-	struct xi_sa_rec *rec = calloc(1, sizeof(*rec));
+	struct xi_sa_rec *rec = xi_rec_new(sad);
 
 	if (!rec)
 		return NULL;
@@ -70,7 +70,7 @@ static int seq_start(struct xi_sad *sad, struct xi_sad_node *node, const struct 
 		     const struct xi_replay_init *init, uint64_t *oseq, uint64_t *limit,
 		     const char **why)
 {
-	uint64_t used = xi_used_key_oseq(sad, &rec->key);
+	uint64_t used = xi_used_key_oseq(sad, node);
 	uint64_t seq_max = xi_sa_seq_max(&rec->sa);
 
 	*oseq = init ? init->oseq : 0;
@@ -106,7 +106,8 @@ static int rec_announce(struct xi_sad *sad, struct xi_sad_node *node, struct xi_
 	xi_peers_del(sad, node);
 undo_publish:
 	xi_sad_publish(sad, node, larval);
-	xi_sad_sync(sad);
+	sad->round.changed = true;
+	xi_sad_settle(sad);
 undo_put:
 	store->ops->sa_del(store->s, rec->sa.sa_index);
 	return err;
@@ -116,12 +117,15 @@ undo_put:
  * Two SAs with one key and one sender would count the same numbers, which are AES-GCM's nonces. SAs
  * of a file and of one algorithm draw their numbers from one reserve; what only comes in is the peer's care.
  */
-static int key_check(const struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_key *key,
-		     const char **why)
+static int key_check(const struct xi_sad *sad, const struct xi_sad_node *node,
+		     const struct xi_sa *sa, const char **why)
 {
-	const struct xi_sa_rec *other = xi_sender_find(sad, sa, key);
+	const struct xi_sa_rec *other;
 
-	if (!other || !xi_alg_counts_nonces(sa->alg) || sa->sa_dir == XI_SA_DIR_IN)
+	if (!xi_alg_counts_nonces(sa->alg) || sa->sa_dir == XI_SA_DIR_IN)
+		return 0;
+	other = xi_sender_find(sad, node, sa);
+	if (!other)
 		return 0;
 	if ((sa->life & other->sa.life & XI_SA_FROM_FILE) && sa->alg == other->sa.alg &&
 	    sa->auth == other->sa.auth)
@@ -144,11 +148,14 @@ static int sa_install(struct xi_sad *sad, struct xi_sad_node *node, const struct
 		*why = "key missing, too long, or of another algorithm than the SA";
 		return -EINVAL;
 	}
-	err = key_check(sad, sa, key, why);
+	xi_node_name_key(sad, node, key);
+	if (xi_key_dying(sad, node))
+		xi_sad_settle(sad);
+	err = key_check(sad, node, sa, why);
 	if (err)
 		return err;
 	err = -ENOMEM;
-	rec = rec_new(sa, key, node->sa_index);
+	rec = rec_new(sad, sa, key, node->sa_index);
 	if (!rec)
 		return err;
 	rec->sa.life &= ~(XI_SA_LARVAL | XI_SA_SOFT_EXPIRED);
@@ -156,8 +163,15 @@ static int sa_install(struct xi_sad *sad, struct xi_sad_node *node, const struct
 	rec->sa.df = sad->df;
 	rec->sa.generation = larval ? larval->sa.generation + 1 : 1;
 	err = xi_window_take(sad, sa->replay_window, &rec->sa.window_slot, why);
+	if (err == -ENOSPC && sad->round.doomed) {
+		xi_sad_settle(sad);
+		err = xi_window_take(sad, sa->replay_window, &rec->sa.window_slot, why);
+	}
 	if (err)
 		goto free_rec;
+	err = xi_sad_round_reserve(sad);
+	if (err)
+		goto give_window;
 	xi_rec_bind(sad, rec);
 	err = seq_start(sad, node, rec, init, &oseq, &limit, why);
 	if (err)
@@ -167,8 +181,8 @@ static int sa_install(struct xi_sad *sad, struct xi_sad_node *node, const struct
 	if (err)
 		goto reset_state;
 	xi_sad_changed(sad, NULL, rec);
-	xi_sad_sync(sad);
-	xi_rec_free(larval);
+	if (larval)
+		sad->round.replaced[sad->round.nreplaced++] = larval;
 	return 0;
 reset_state:
 	xi_state_reset(rec->state, node->sa_index);
@@ -192,6 +206,10 @@ static int node_new(struct xi_sad *sad, struct xi_sad_node **out, const struct x
 		return -ENOMEM;
 	node->id = *id;
 	err = xi_slot_take(sad, &node->sa_index);
+	if (err == -ENOSPC && sad->round.doomed) {
+		xi_sad_settle(sad);
+		err = xi_slot_take(sad, &node->sa_index);
+	}
 	if (err) {
 		if (err == -ENOSPC)
 			*why = "the SA table is full; delete SAs that are no longer needed";
@@ -203,15 +221,6 @@ static int node_new(struct xi_sad *sad, struct xi_sad_node **out, const struct x
 	sad->count++;
 	*out = node;
 	return 0;
-}
-
-static void node_undo(struct xi_sad *sad, struct xi_sad_node *node)
-{
-	xi_table_del(sad, node);
-	sad->count--;
-	xi_sad_sync(sad); /* a worker may have found the node, if no record behind it */
-	xi_slot_give(sad, XI_SA_SLOT(node->sa_index));
-	free(node);
 }
 
 /*
@@ -246,8 +255,8 @@ static int sa_claim(struct xi_sad *sad, struct xi_sad_node *node, const struct x
 	return err;
 }
 
-int xi_sad_add(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_key *key,
-	       const struct xi_replay_init *init, const char **why)
+static int sa_add(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_key *key,
+		  const struct xi_replay_init *init, const char **why)
 {
 	struct xi_sad_node *node;
 	int err;
@@ -269,25 +278,30 @@ int xi_sad_add(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_ke
 		return err;
 	err = sa_install(sad, node, sa, key, init, why);
 	if (err)
-		node_undo(sad, node);
+		xi_sad_abandon(sad, node);
 	return err;
 }
 
-int xi_sad_replace_later(struct xi_sad *sad, struct xi_sad_node *node, const struct xi_sa *sa,
-			 struct xi_sad_round *round)
+int xi_sad_add(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_key *key,
+	       const struct xi_replay_init *init, const char **why)
 {
-	struct xi_sa_rec *old = node->rec, *rec, **replaced;
 	int err;
 
-	if (round->nreplaced == round->room) {
-		replaced = realloc(round->replaced,
-				   (2 * round->room + 4) * sizeof(struct xi_sa_rec *));
-		if (!replaced)
-			return -ENOMEM;
-		round->replaced = replaced;
-		round->room = 2 * round->room + 4;
-	}
-	rec = malloc(sizeof(*rec));
+	xi_sad_hold(sad);
+	err = sa_add(sad, sa, key, init, why);
+	xi_sad_release(sad);
+	return err;
+}
+
+int xi_sad_replace(struct xi_sad *sad, struct xi_sad_node *node, const struct xi_sa *sa)
+{
+	struct xi_sa_rec *old = node->rec, *rec;
+	int err;
+
+	err = xi_sad_round_reserve(sad);
+	if (err)
+		return err;
+	rec = xi_rec_new(sad);
 	if (!rec)
 		return -ENOMEM;
 	*rec = *old;
@@ -300,29 +314,8 @@ int xi_sad_replace_later(struct xi_sad *sad, struct xi_sad_node *node, const str
 	}
 	xi_sad_publish(sad, node, rec);
 	xi_sad_changed(sad, old, rec);
-	round->replaced[round->nreplaced++] = old;
+	sad->round.replaced[sad->round.nreplaced++] = old;
 	return 0;
-}
-
-void xi_sad_round_end(struct xi_sad *sad, struct xi_sad_round *round)
-{
-	uint32_t i;
-
-	if (round->doomed || round->nreplaced)
-		xi_sad_sync(sad);
-	for (i = 0; i < round->nreplaced; i++)
-		xi_rec_free(round->replaced[i]);
-	free(round->replaced);
-	xi_sad_bury(sad, round->doomed);
-}
-
-int xi_sad_replace(struct xi_sad *sad, struct xi_sad_node *node, const struct xi_sa *sa)
-{
-	struct xi_sad_round round = {0};
-	int err = xi_sad_replace_later(sad, node, sa, &round);
-
-	xi_sad_round_end(sad, &round);
-	return err;
 }
 
 /*
@@ -364,8 +357,8 @@ static int sa_refresh(struct xi_sad *sad, struct xi_sad_node *node, const struct
 	return xi_sad_replace(sad, node, &merged);
 }
 
-int xi_sad_update(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_key *key,
-		  const struct xi_replay_init *init, const char **why)
+static int sa_update(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_key *key,
+		     const struct xi_replay_init *init, const char **why)
 {
 	struct xi_sad_node *node = xi_sad_node(sad, &sa->id);
 	const struct xi_sa *known = node ? &node->rec->sa : NULL;
@@ -391,6 +384,17 @@ int xi_sad_update(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa
 	return sa_install(sad, node, sa, key, init, why);
 }
 
+int xi_sad_update(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_key *key,
+		  const struct xi_replay_init *init, const char **why)
+{
+	int err;
+
+	xi_sad_hold(sad);
+	err = sa_update(sad, sa, key, init, why);
+	xi_sad_release(sad);
+	return err;
+}
+
 /* An SPI of [min, max] that no SA has for this destination and protocol. */
 static int spi_pick(const struct xi_sad *sad, struct xi_sa_id *id, uint32_t min, uint32_t max)
 {
@@ -406,7 +410,7 @@ static int spi_pick(const struct xi_sad *sad, struct xi_sa_id *id, uint32_t min,
 	return -ENOENT;
 }
 
-int xi_sad_alloc_spi(struct xi_sad *sad, const struct xi_sa *sa, uint32_t min, uint32_t max,
+static int spi_alloc(struct xi_sad *sad, const struct xi_sa *sa, uint32_t min, uint32_t max,
 		     uint64_t ttl, const struct xi_sa_rec **out)
 {
 	struct xi_sad_node *node;
@@ -428,9 +432,9 @@ int xi_sad_alloc_spi(struct xi_sad *sad, const struct xi_sa *sa, uint32_t min, u
 	larval.life = XI_SA_LARVAL;
 	larval.add_time = time(NULL);
 	larval.generation = 1;
-	rec = rec_new(&larval, NULL, node->sa_index);
+	rec = rec_new(sad, &larval, NULL, node->sa_index);
 	if (!rec) {
-		node_undo(sad, node);
+		xi_sad_abandon(sad, node);
 		return -ENOMEM;
 	}
 	xi_rec_bind(sad, rec);
@@ -438,4 +442,15 @@ int xi_sad_alloc_spi(struct xi_sad *sad, const struct xi_sa *sa, uint32_t min, u
 	xi_sad_publish(sad, node, rec);
 	*out = rec;
 	return 0;
+}
+
+int xi_sad_alloc_spi(struct xi_sad *sad, const struct xi_sa *sa, uint32_t min, uint32_t max,
+		     uint64_t ttl, const struct xi_sa_rec **rec)
+{
+	int err;
+
+	xi_sad_hold(sad);
+	err = spi_alloc(sad, sa, min, max, ttl, rec);
+	xi_sad_release(sad);
+	return err;
 }

@@ -32,20 +32,26 @@ bool xi_spd_is_ike(const struct xi_spd_snapshot *snap, enum xi_dir dir, const st
 	return port_is_ike(flow->dport) && xi_spd_is_local(snap, flow->daddr, flow->family);
 }
 
-/* First rank of a priority behind p's. */
-static uint32_t rank_behind(const struct xi_spd_snapshot *snap, enum xi_dir dir,
-			    const struct xi_spd_policy *p)
+/* Policies not behind p count. */
+static bool segment_doubts(const struct xi_spd_segment *seg, const struct xi_flow *flow,
+			   const struct xi_spd_policy *p, struct xi_flow_mask *mask)
 {
-	uint32_t low = 0, high = snap->n[dir], mid;
+	uint32_t rank = xi_spd_index_doubt(seg->index, seg->policies, flow), end = XI_NO_RANK;
+	const struct xi_policy *first;
 
-	while (p && low < high) {
-		mid = low + (high - low) / 2;
-		if (snap->policies[dir][mid]->policy.priority <= p->policy.priority)
-			low = mid + 1;
-		else
-			high = mid;
+	if (rank != XI_NO_RANK) {
+		first = &seg->policies[rank]->policy;
+		if (!p || first->priority <= p->policy.priority) {
+			if (mask)
+				xi_flowmask_take_portless(mask, &first->sel);
+			return true;
+		}
 	}
-	return high;
+	if (mask && p && p->policy.priority != UINT32_MAX)
+		end = xi_spd_index_rank(seg->index, p->policy.priority + 1, 0);
+	if (mask)
+		xi_spd_index_doubt_mask(seg->index, flow, end, mask);
+	return false;
 }
 
 /*
@@ -57,28 +63,18 @@ static bool fragment_in_doubt(const struct xi_spd_snapshot *snap, enum xi_dir di
 			      const struct xi_flow *flow, const struct xi_spd_policy *p,
 			      struct xi_flow_mask *mask)
 {
-	const struct xi_spd_index *ix = snap->index[dir];
-	const struct xi_policy *first;
-	uint32_t rank;
+	uint32_t i;
 
-	if (!xi_spd_index_doubts(ix))
-		return false;
-	if (mask)
-		mask->fragment = 1;
-	if (!flow->fragment)
-		return false;
-	rank = xi_spd_index_doubt(ix, flow);
-	first = rank == XI_NO_RANK ? NULL : &snap->policies[dir][rank]->policy;
-	if (first && (!p || first->priority <= p->policy.priority)) {
-		if (mask) {
-			xi_flowmask_take_prefixes(mask, first->sel.prefixlen_s,
-						  first->sel.prefixlen_d);
-			mask->proto |= first->sel.proto ? 0xff : 0;
-		}
-		return true;
+	for (i = 0; i < XI_SPD_SEGMENTS; i++) {
+		const struct xi_spd_segment *seg = &snap->segments[dir][i];
+
+		if (!xi_spd_index_doubts(seg->index))
+			continue;
+		if (mask)
+			mask->fragment = 1;
+		if (flow->fragment && segment_doubts(seg, flow, p, mask))
+			return true;
 	}
-	if (mask)
-		xi_spd_index_doubt_mask(ix, flow, rank_behind(snap, dir, p), mask);
 	return false;
 }
 
@@ -86,15 +82,27 @@ static bool fragment_in_doubt(const struct xi_spd_snapshot *snap, enum xi_dir di
 static const struct xi_spd_policy *lookup(const struct xi_spd_snapshot *snap, enum xi_dir dir,
 					  const struct xi_flow *flow, struct xi_flow_mask *mask)
 {
-	const struct xi_spd_index *ix = snap->index[dir];
-	uint32_t rank = xi_spd_index_find(ix, flow);
-	const struct xi_spd_policy *p = rank == XI_NO_RANK ? NULL : snap->policies[dir][rank];
+	const struct xi_spd_policy *best = NULL, *p;
+	uint32_t i, rank;
 
-	if (mask && p)
-		xi_flowmask_take(mask, &p->policy.sel);
-	if (mask)
+	for (i = 0; i < XI_SPD_SEGMENTS; i++) {
+		const struct xi_spd_segment *seg = &snap->segments[dir][i];
+
+		rank = xi_spd_index_find(seg->index, seg->policies, flow);
+		p = rank == XI_NO_RANK ? NULL : seg->policies[rank];
+		if (p && (!best || xi_policy_before(&p->policy, &best->policy)))
+			best = p;
+	}
+	if (mask && best)
+		xi_flowmask_take(mask, &best->policy.sel);
+	for (i = 0; i < XI_SPD_SEGMENTS && mask; i++) {
+		const struct xi_spd_index *ix = snap->segments[dir][i].index;
+
+		rank = best ? xi_spd_index_rank(ix, best->policy.priority, best->policy.order)
+			    : XI_NO_RANK;
 		xi_spd_index_mask(ix, flow, rank, mask);
-	return p;
+	}
+	return best;
 }
 
 const struct xi_spd_policy *xi_spd_lookup(const struct xi_spd_snapshot *snap, enum xi_dir dir,

@@ -5,6 +5,7 @@
  */
 #include "sad/sad_priv.h"
 
+#include <limits.h>
 #include <string.h>
 #include <time.h>
 
@@ -13,6 +14,8 @@
 #define NO_LIMIT UINT64_MAX /* XFRM_INF */
 /* Numbers left when a new SA is asked for: half a minute's at ten million packets a second. */
 #define SEQ_SOFT (1ULL << 28)
+/* SAs of one destination and reqid that are looked at for one that goes. */
+#define MATES_MAX 512
 
 static bool volume_reached(uint64_t count, uint64_t limit)
 {
@@ -61,16 +64,16 @@ static void event_expire(struct xi_sad *sad, const struct xi_sa_rec *rec, bool h
 }
 
 /* The flag goes to the store first: an event is sent once, also across a restart. */
-static void soft_expire(struct xi_sad *sad, struct xi_sad_node *node, struct xi_sad_round *round)
+static void soft_expire(struct xi_sad *sad, struct xi_sad_node *node)
 {
 	struct xi_sa sa = node->rec->sa;
 
 	sa.life |= XI_SA_SOFT_EXPIRED;
-	if (!xi_sad_replace_later(sad, node, &sa, round))
+	if (!xi_sad_replace(sad, node, &sa))
 		event_expire(sad, node->rec, false);
 }
 
-static void node_expire(struct xi_sad *sad, struct xi_sad_node *node, struct xi_sad_round *round)
+static void node_expire(struct xi_sad *sad, struct xi_sad_node *node)
 {
 	int err;
 
@@ -79,7 +82,7 @@ static void node_expire(struct xi_sad *sad, struct xi_sad_node *node, struct xi_
 	 * not go now, the next round tries again.
 	 */
 	__atomic_store_n(&node->rec->state->expired, 1, __ATOMIC_RELEASE);
-	err = xi_sad_detach(sad, node, &round->doomed);
+	err = xi_sad_detach(sad, node);
 	if (err)
 		log_warnx("an SA reached its hard lifetime but could not be deleted: %s; trying again",
 			  strerror(-err));
@@ -94,21 +97,24 @@ static bool is_alike(const struct xi_sa *sa, const uint8_t saddr[16], const stru
 	       sa->mode == to->mode;
 }
 
-/* How many rekeys old an SA is: newer ones of its direction. */
+static uint64_t distance(uint64_t a, uint64_t b)
+{
+	return a < b ? b - a : a - b;
+}
+
+/*
+ * How many rekeys old an SA is: newer ones of its direction. Beyond MATES_MAX nobody counts:
+ * UINT_MAX.
+ */
 static unsigned int node_rank(const struct xi_sad_node *node)
 {
 	const struct xi_sa *sa = &node->rec->sa;
 	const struct xi_sad_node *other = node->links[XI_CHAIN_EXACT].newer;
-	unsigned int rank = 0;
+	unsigned int rank = 0, n;
 
-	for (; other; other = other->links[XI_CHAIN_EXACT].newer)
+	for (n = 0; other && n < MATES_MAX; other = other->links[XI_CHAIN_EXACT].newer, n++)
 		rank += is_alike(&other->rec->sa, sa->saddr, sa);
-	return rank;
-}
-
-static uint64_t distance(uint64_t a, uint64_t b)
-{
-	return a < b ? b - a : a - b;
+	return other ? UINT_MAX : rank;
 }
 
 /*
@@ -118,11 +124,15 @@ static uint64_t distance(uint64_t a, uint64_t b)
 static struct xi_sad_node *node_nearest(const struct xi_sad *sad, const struct xi_sad_node *node)
 {
 	const struct xi_sa *sa = &node->rec->sa;
+	uint64_t rank = 0, apart = 0, apart_rank = 0, own_rank;
 	struct xi_sad_node *other, *best = NULL;
-	uint64_t rank = 0, apart = 0, apart_rank = 0, own_rank = node_rank(node);
+	unsigned int n;
 
 	other = xi_peers_newest_exact(sad, sa->saddr, sa->id.family, sa->reqid);
-	for (; other; other = other->links[XI_CHAIN_EXACT].older) {
+	own_rank = other ? node_rank(node) : UINT_MAX;
+	if (own_rank == UINT_MAX)
+		return NULL;
+	for (n = 0; other && n < MATES_MAX; other = other->links[XI_CHAIN_EXACT].older, n++) {
 		uint64_t time = distance(other->rec->sa.add_time, sa->add_time);
 
 		if (other == node || !is_alike(&other->rec->sa, sa->id.daddr, sa))
@@ -141,7 +151,8 @@ static struct xi_sad_node *node_nearest(const struct xi_sad *sad, const struct x
 /*
  * The other direction's SA: addresses exchanged, the same protocol, mode and reqid. A rekey has
  * several of each, for a while one more of one direction than of the other (strongSwan installs and
- * deletes them one by one), so the two must be each other's nearest. NULL: there is none.
+ * deletes them one by one), so the two must be each other's nearest. NULL: there is none, or it is
+ * not among the newest MATES_MAX of this destination and reqid.
  */
 static struct xi_sad_node *node_mate(const struct xi_sad *sad, const struct xi_sad_node *node)
 {
@@ -154,13 +165,13 @@ static struct xi_sad_node *node_mate(const struct xi_sad *sad, const struct xi_s
  * SA_DELETE_REQ of the receive record: an inbound SA goes with its outbound pair, and the other way
  * round.
  */
-static void hard_expire(struct xi_sad *sad, struct xi_sad_node *node, struct xi_sad_round *round)
+static void hard_expire(struct xi_sad *sad, struct xi_sad_node *node)
 {
 	struct xi_sad_node *mate = node->rec->sa.life & XI_SA_LARVAL ? NULL : node_mate(sad, node);
 
-	node_expire(sad, node, round);
+	node_expire(sad, node);
 	if (mate)
-		node_expire(sad, mate, round);
+		node_expire(sad, mate);
 }
 
 static bool hard_reached(const struct xi_sad_node *node, uint64_t now)
@@ -171,19 +182,18 @@ static bool hard_reached(const struct xi_sad_node *node, uint64_t now)
 	       limit_reached(node->rec, now, true);
 }
 
-static void sa_tick(struct xi_sad *sad, struct xi_sad_node *node, uint64_t now,
-		    struct xi_sad_round *round)
+static void sa_tick(struct xi_sad *sad, struct xi_sad_node *node, uint64_t now)
 {
 	int err;
 
 	if (hard_reached(node, now)) {
-		hard_expire(sad, node, round);
+		hard_expire(sad, node);
 		return;
 	}
 	if (node->rec->sa.life & XI_SA_LARVAL)
 		return;
 	if (!(node->rec->sa.life & XI_SA_SOFT_EXPIRED) && limit_reached(node->rec, now, false))
-		soft_expire(sad, node, round);
+		soft_expire(sad, node);
 	if (!node->reserve)
 		return;
 	err = xi_reserve_extend(node->reserve, sad->state_dir, node->rec->state);
@@ -193,24 +203,25 @@ static void sa_tick(struct xi_sad *sad, struct xi_sad_node *node, uint64_t now,
 			  strerror(-err));
 }
 
+bool xi_state_alarming(const struct xi_sa_state *state)
+{
+	return __atomic_load_n(&state->oseq, __ATOMIC_RELAXED) >= UINT32_MAX - SEQ_SOFT ||
+	       __atomic_load_n(&state->expired, __ATOMIC_ACQUIRE);
+}
+
 void xi_sad_tick(struct xi_sad *sad, uint64_t now)
 {
-	struct xi_sad_round round = {0};
-	uint32_t slot;
-
+	xi_sad_hold(sad);
 	xi_sad_bury_again(sad);
-	for (slot = 0; slot < sad->slots.n; slot++)
-		if (sad->slots.recs[slot])
-			sa_tick(sad, sad->slots.nodes[slot], now, &round);
-	xi_sad_round_end(sad, &round);
+	xi_dues_look(sad, now, sa_tick);
+	xi_sad_release(sad);
 }
 
 void xi_sad_expire_now(struct xi_sad *sad, uint32_t sa_index)
 {
-	struct xi_sad_round round = {0};
-
 	if (!xi_sad_rec(sad, sa_index))
 		return;
-	sa_tick(sad, sad->slots.nodes[XI_SA_SLOT(sa_index)], time(NULL), &round);
-	xi_sad_round_end(sad, &round);
+	xi_sad_hold(sad);
+	sa_tick(sad, sad->slots.nodes[XI_SA_SLOT(sa_index)], time(NULL));
+	xi_sad_release(sad);
 }

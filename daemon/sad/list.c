@@ -6,75 +6,134 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Room for one more, so that the insert that follows cannot fail. */
-int xi_spd_list_reserve(struct xi_spd_list *list)
-{
-	struct xi_spd_node **nodes;
-	uint32_t room = list->room ? 2 * list->room : 16;
+#define HOLES_MIN 64             /* rows without a node that are not worth closing */
 
-	if (list->n < list->room)
+static int room_make(void **mem, uint32_t n, uint32_t more, uint32_t *room, size_t size)
+{
+	uint32_t want = *room ? *room : 16;
+	void *grown;
+
+	while (want < n + more)
+		want *= 2;
+	if (*mem && want == *room)
 		return 0;
-	nodes = realloc(list->nodes, room * sizeof(*nodes));
-	if (!nodes)
+	grown = realloc(*mem, want * size);
+	if (!grown)
 		return -ENOMEM;
-	list->nodes = nodes;
-	list->room = room;
+	*mem = grown;
+	*room = want;
 	return 0;
 }
 
-static bool node_before(const struct xi_spd_node *a, const struct xi_spd_node *b, bool by_index)
+int xi_spd_list_reserve(struct xi_spd_list *list, uint32_t more)
 {
-	const struct xi_policy *x = &a->pub->p.policy, *y = &b->pub->p.policy;
+	void *nodes = list->nodes;
+	int err = room_make(&nodes, list->n, more, &list->room, sizeof(*list->nodes));
 
-	if (by_index)
-		return x->index < y->index;
-	if (x->priority != y->priority)
-		return x->priority < y->priority;
-	return a->order < b->order;
+	list->nodes = nodes;
+	return err;
 }
 
-void xi_spd_list_insert(struct xi_spd_list *list, struct xi_spd_node *node, bool by_index)
+static uint32_t list_seek(const struct xi_spd_list *list, const struct xi_spd_node *node)
 {
 	uint32_t low = 0, high = list->n;
 
 	while (low < high) {
 		uint32_t mid = low + (high - low) / 2;
 
-		if (node_before(list->nodes[mid], node, by_index))
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	memmove(&list->nodes[low + 1], &list->nodes[low], (list->n - low) * sizeof(*list->nodes));
-	list->nodes[low] = node;
-	list->n++;
-}
-
-void xi_spd_list_remove(struct xi_spd_list *list, const struct xi_spd_node *node)
-{
-	uint32_t i;
-
-	for (i = 0; i < list->n; i++) {
-		if (list->nodes[i] != node)
-			continue;
-		memmove(&list->nodes[i], &list->nodes[i + 1],
-			(list->n - i - 1) * sizeof(*list->nodes));
-		list->n--;
-		return;
-	}
-}
-
-uint32_t xi_spd_list_seek(const struct xi_spd_list *list, uint32_t index)
-{
-	uint32_t low = 0, high = list->n;
-
-	while (low < high) {
-		uint32_t mid = low + (high - low) / 2;
-
-		if (list->nodes[mid]->pub->p.policy.index < index)
+		if (xi_policy_before(&list->nodes[mid]->pub->p.policy, &node->pub->p.policy))
 			low = mid + 1;
 		else
 			high = mid;
 	}
 	return low;
+}
+
+void xi_spd_list_insert(struct xi_spd_list *list, struct xi_spd_node *node)
+{
+	uint32_t at = list_seek(list, node);
+
+	memmove(&list->nodes[at + 1], &list->nodes[at], (list->n - at) * sizeof(*list->nodes));
+	list->nodes[at] = node;
+	list->n++;
+}
+
+void xi_spd_list_remove(struct xi_spd_list *list, const struct xi_spd_node *node)
+{
+	uint32_t at = list_seek(list, node);
+
+	while (list->nodes[at] != node)
+		at++;
+	list->n--;
+	memmove(&list->nodes[at], &list->nodes[at + 1], (list->n - at) * sizeof(*list->nodes));
+}
+
+int xi_spd_rows_reserve(struct xi_spd_rows *rows, uint32_t more)
+{
+	void *mem = rows->rows;
+	int err = room_make(&mem, rows->n, more, &rows->room, sizeof(*rows->rows));
+
+	rows->rows = mem;
+	return err;
+}
+
+static uint32_t rows_seek(const struct xi_spd_rows *rows, uint32_t index)
+{
+	uint32_t low = 0, high = rows->n;
+
+	while (low < high) {
+		uint32_t mid = low + (high - low) / 2;
+
+		if (rows->rows[mid].index < index)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+void xi_spd_rows_insert(struct xi_spd_rows *rows, struct xi_spd_node *node)
+{
+	uint32_t index = node->pub->p.policy.index, at = rows_seek(rows, index);
+
+	if (at == rows->n || rows->rows[at].index != index) {
+		memmove(&rows->rows[at + 1], &rows->rows[at], (rows->n - at) * sizeof(*rows->rows));
+		rows->n++;
+	}
+	rows->rows[at] = (struct xi_spd_row){.index = index, .node = node};
+	rows->live++;
+}
+
+static void rows_close(struct xi_spd_rows *rows)
+{
+	uint32_t i, n = 0;
+
+	for (i = 0; i < rows->n; i++)
+		if (rows->rows[i].node)
+			rows->rows[n++] = rows->rows[i];
+	rows->n = n;
+}
+
+void xi_spd_rows_remove(struct xi_spd_rows *rows, const struct xi_spd_node *node)
+{
+	rows->rows[rows_seek(rows, node->pub->p.policy.index)].node = NULL;
+	rows->live--;
+	if (rows->n - rows->live > HOLES_MIN + rows->live / 4)
+		rows_close(rows);
+}
+
+struct xi_spd_node *xi_spd_rows_seek(const struct xi_spd_rows *rows, uint32_t index)
+{
+	uint32_t at = rows_seek(rows, index);
+
+	while (at < rows->n && !rows->rows[at].node)
+		at++;
+	return at < rows->n ? rows->rows[at].node : NULL;
+}
+
+struct xi_spd_node *xi_spd_rows_find(const struct xi_spd_rows *rows, uint32_t index)
+{
+	uint32_t at = rows_seek(rows, index);
+
+	return at < rows->n && rows->rows[at].index == index ? rows->rows[at].node : NULL;
 }

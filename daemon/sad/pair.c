@@ -111,32 +111,7 @@ static const struct xi_sa *member_sa(const struct members *m, uint32_t i)
 /* Is there a policy that may choose between SAs of these two reqids by the packet's addresses? */
 static bool choice_matters(const struct xi_spd *spd, uint32_t reqid_a, uint32_t reqid_b)
 {
-	const struct xi_spd_list *list = &spd->lists[XI_OUT];
-	uint32_t i, t;
-
-	for (i = 0; i < list->n; i++) {
-		const struct xi_spd_policy *p = &list->nodes[i]->pub->p;
-
-		for (t = 0; t < p->policy.ntmpls && t < XI_PATH_MAX; t++)
-			if (p->by_pair[t] && (reqid_a == reqid_b || !p->policy.tmpls[t].reqid))
-				return true;
-	}
-	return false;
-}
-
-static bool optional_matters(const struct xi_spd *spd)
-{
-	const struct xi_spd_list *list = &spd->lists[XI_OUT];
-	uint32_t i, t;
-
-	for (i = 0; i < list->n; i++) {
-		const struct xi_spd_policy *p = &list->nodes[i]->pub->p;
-
-		for (t = 0; t < p->policy.ntmpls && t < XI_PATH_MAX; t++)
-			if (p->by_pair[t] && p->policy.tmpls[t].optional)
-				return true;
-	}
-	return false;
+	return reqid_a == reqid_b ? spd->npair : spd->npair_any;
 }
 
 /* Does a newer one of the same reqid, itself chosen, take all flows of the i-th? */
@@ -175,7 +150,7 @@ static bool member_turn(struct xi_spd *spd, const struct members *m, const bool 
 
 	if (chosen[i]) {
 		choice->policies++;
-		return member_divides(spd, m, chosen, i) || optional_matters(spd);
+		return member_divides(spd, m, chosen, i) || spd->npair_optional;
 	}
 	choice->policies--;
 	return choice->policies && choice_matters(spd, reqid, reqid);

@@ -11,8 +11,16 @@
 
 #include "log.h"
 
-/* Puts node on the list *doomed. On failure nothing was changed. */
-int xi_sad_detach(struct xi_sad *sad, struct xi_sad_node *node, struct xi_sad_node **doomed)
+static void node_doom(struct xi_sad *sad, struct xi_sad_node *node)
+{
+	xi_table_del(sad, node);
+	sad->count--;
+	node->doomed = sad->round.doomed;
+	sad->round.doomed = node;
+	sad->round.changed = true;
+}
+
+int xi_sad_detach(struct xi_sad *sad, struct xi_sad_node *node)
 {
 	struct xi_sa_rec *rec = node->rec;
 	bool larval = rec->sa.life & XI_SA_LARVAL;
@@ -24,13 +32,18 @@ int xi_sad_detach(struct xi_sad *sad, struct xi_sad_node *node, struct xi_sad_no
 	xi_sad_publish(sad, node, NULL);
 	node->rec = rec;
 	xi_peers_del(sad, node);
-	xi_table_del(sad, node);
-	sad->count--;
-	node->doomed = *doomed;
-	*doomed = node;
+	node_doom(sad, node);
+	if (!larval)
+		xi_key_dies(sad, node);
 	if (!larval)
 		xi_sad_changed(sad, rec, NULL);
 	return 0;
+}
+
+/* A worker may have found the node, if no record behind it. */
+void xi_sad_abandon(struct xi_sad *sad, struct xi_sad_node *node)
+{
+	node_doom(sad, node);
 }
 
 static void node_forget(struct xi_sad *sad, struct xi_sad_node *node)
@@ -46,6 +59,25 @@ static void node_forget(struct xi_sad *sad, struct xi_sad_node *node)
 	free(node);
 }
 
+/* False: the store never knew it. */
+static bool rec_bury(struct xi_sad *sad, struct xi_sad_node *node)
+{
+	struct xi_sa_rec *rec = node->rec;
+	bool stored = rec && !(rec->sa.life & XI_SA_LARVAL);
+
+	if (stored)
+		xi_used_key_note(sad, node, __atomic_load_n(&rec->state->oseq, __ATOMIC_RELAXED));
+	if (rec) {
+		xi_state_reset(rec->state, 0);
+		xi_window_give(sad, &rec->sa);
+	}
+	xi_rec_free(rec);
+	xi_reserve_free(node->reserve);
+	node->rec = NULL;
+	node->reserve = NULL;
+	return stored;
+}
+
 /*
  * After the grace period. An SA that the store will not forget is gone all the same: its state is
  * cleared, so that no later daemon adopts it; its slot stays taken until the store gives in.
@@ -53,27 +85,14 @@ static void node_forget(struct xi_sad *sad, struct xi_sad_node *node)
 void xi_sad_bury(struct xi_sad *sad, struct xi_sad_node *doomed)
 {
 	struct xi_sad_node *node;
-	struct xi_sa_rec *rec;
-	bool larval;
 
 	while ((node = doomed)) {
 		doomed = node->doomed;
-		rec = node->rec;
-		larval = rec->sa.life & XI_SA_LARVAL;
-		if (!larval)
-			xi_used_key_note(sad, &rec->key,
-					 __atomic_load_n(&rec->state->oseq, __ATOMIC_RELAXED));
-		xi_state_reset(rec->state, 0);
-		xi_window_give(sad, &rec->sa);
-		xi_reserve_free(node->reserve);
-		xi_rec_free(rec);
-		node->rec = NULL;
-		node->reserve = NULL;
-		if (larval) {
+		if (rec_bury(sad, node)) {
+			node_forget(sad, node);
+		} else {
 			xi_slot_give(sad, XI_SA_SLOT(node->sa_index));
 			free(node);
-		} else {
-			node_forget(sad, node);
 		}
 	}
 }
@@ -93,39 +112,35 @@ void xi_sad_bury_again(struct xi_sad *sad)
 
 int xi_sad_delete(struct xi_sad *sad, const struct xi_sa_id *id)
 {
-	struct xi_sad_node *node = xi_sad_node(sad, id), *doomed = NULL;
+	struct xi_sad_node *node = xi_sad_node(sad, id);
 	int err;
 
 	if (!node)
 		return -ESRCH;
-	err = xi_sad_detach(sad, node, &doomed);
-	if (err)
-		return err;
-	xi_sad_sync(sad);
-	xi_sad_bury(sad, doomed);
-	return 0;
+	xi_sad_hold(sad);
+	err = xi_sad_detach(sad, node);
+	xi_sad_release(sad);
+	return err;
 }
 
 int xi_sad_flush(struct xi_sad *sad, enum xi_proto proto, unsigned int *n)
 {
-	struct xi_sad_node *doomed = NULL;
 	int err = 0, failed;
 	uint32_t slot;
 
 	*n = 0;
+	xi_sad_hold(sad);
 	for (slot = 0; slot < sad->slots.n; slot++) {
 		struct xi_sad_node *node = sad->slots.nodes[slot];
 
 		if (!sad->slots.recs[slot] || (proto != XI_PROTO_ANY && node->id.proto != proto))
 			continue;
-		failed = xi_sad_detach(sad, node, &doomed);
+		failed = xi_sad_detach(sad, node);
 		if (failed)
 			err = failed;
 		else
 			++*n;
 	}
-	if (doomed)
-		xi_sad_sync(sad);
-	xi_sad_bury(sad, doomed);
+	xi_sad_release(sad);
 	return err;
 }

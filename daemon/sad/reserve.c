@@ -3,10 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "log.h"
@@ -18,13 +22,63 @@ struct xi_reserve {
 	uint64_t seq_max;
 	uint64_t bound;              /* as this SA last wrote it */
 	uint64_t last_oseq;          /* at the last xi_reserve_extend() */
+	bool unconfirmed;            /* the disk may not know of bound: no number is given out */
+	int failed;                  /* what xi_reserve_extend() met last time and told */
 };
+
+/* Whoever else could write there could have us use numbers again. */
+static int check_owner(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return -errno;
+	if ((st.st_uid && st.st_uid != geteuid()) || st.st_mode & (S_IWGRP | S_IWOTH))
+		return -EPERM;
+	return 0;
+}
 
 static int dir_open(const char *dir)
 {
-	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), err;
 
-	return fd < 0 ? -errno : fd;
+	if (fd < 0)
+		return -errno;
+	err = check_owner(fd);
+	if (err)
+		close(fd);
+	return err ? err : fd;
+}
+
+static int sync_parent(const char *dir)
+{
+	char parent[PATH_MAX];
+	int fd, err = 0;
+
+	if (snprintf(parent, sizeof(parent), "%s", dir) >= (int)sizeof(parent))
+		return -ENAMETOOLONG;
+	fd = open(dirname(parent), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (fsync(fd))
+		err = -errno;
+	close(fd);
+	return err;
+}
+
+int xi_reserve_dir(const char *dir)
+{
+	struct statfs fs;
+	int err = 0;
+
+	if (!mkdir(dir, 0700))
+		err = sync_parent(dir);
+	else if (errno != EEXIST)
+		err = -errno;
+	if (!err && !statfs(dir, &fs) && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC))
+		log_warnx("%s: is in memory and will be gone after a reboot, and with it which sequence numbers of SAs from the file were used; set state-dir to a directory on disk",
+			  dir);
+	return err;
 }
 
 /* Digits and a newline, nothing else. */
@@ -55,8 +109,10 @@ static int bound_read(int dirfd, const char *name, uint64_t *bound)
 	fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
-	len = read(fd, text, sizeof(text));
-	err = len < 0 ? -errno : bound_parse(text, len, bound);
+	err = check_owner(fd);
+	len = err ? 0 : read(fd, text, sizeof(text));
+	if (!err)
+		err = len < 0 ? -errno : bound_parse(text, len, bound);
 	close(fd);
 	return err;
 }
@@ -104,7 +160,11 @@ static uint64_t bound_ahead(uint64_t from, uint64_t by, uint64_t seq_max)
 
 static void log_file(const char *dir, const struct xi_reserve *r, int err)
 {
-	log_warnx("sequence reserve %s/%s: %s", dir, r->name, strerror(-err));
+	if (err == -EPERM)
+		log_warnx("sequence reserve %s/%s: others than its owner can write there; chmod go-w, chown to the user of xipsecd",
+			  dir, r->name);
+	else
+		log_warnx("sequence reserve %s/%s: %s", dir, r->name, strerror(-err));
 }
 
 static int reserve_new(struct xi_reserve **out, const struct xi_sa_key *key, uint64_t seq_max)
@@ -156,7 +216,7 @@ int xi_reserve_open(struct xi_reserve **out, const char *dir, const struct xi_sa
 	err = reserve_new(&r, key, seq_max);
 	if (err)
 		return err;
-	*why = "the state directory cannot be opened; see the log";
+	*why = "the state directory cannot be used; see the log";
 	dirfd = dir_open(dir);
 	err = dirfd < 0 ? dirfd : block_take(r, dirfd, XI_RESERVE_BLOCK, oseq, why);
 	if (dirfd >= 0)
@@ -172,16 +232,45 @@ int xi_reserve_open(struct xi_reserve **out, const char *dir, const struct xi_sa
 	return 0;
 }
 
-int xi_reserve_resume(struct xi_reserve **out, const struct xi_sa_key *key, uint64_t seq_max,
-		      uint64_t limit)
+/* The file may have gone, or this is another directory than the one in which it is. */
+static int bound_confirm(const struct xi_reserve *r, const char *dir)
 {
-	int err = reserve_new(out, key, seq_max);
+	uint64_t stored;
+	int dirfd, err;
 
-	if (!err) {
-		(*out)->bound = limit;
-		(*out)->last_oseq = limit;
-	}
+	if (!dir)
+		return -ENOENT;
+	dirfd = dir_open(dir);
+	if (dirfd < 0)
+		return dirfd;
+	err = bound_read(dirfd, r->name, &stored);
+	if (!err && stored < r->bound)
+		err = bound_write(dirfd, r->name, r->bound);
+	close(dirfd);
 	return err;
+}
+
+int xi_reserve_resume(struct xi_reserve **out, const char *dir, const struct xi_sa_key *key,
+		      uint64_t seq_max, struct xi_sa_state *state)
+{
+	struct xi_reserve *r;
+	int err = reserve_new(&r, key, seq_max);
+
+	if (err)
+		return err;
+	r->bound = __atomic_load_n(&state->oseq_limit, __ATOMIC_RELAXED);
+	/* an earlier daemon may have lowered the limit, for want of a disk */
+	if (r->bound < state->oseq)
+		r->bound = state->oseq;
+	r->last_oseq = r->bound;
+	err = bound_confirm(r, dir);
+	if (err) {
+		log_file(dir ? dir : "(no state directory)", r, err);
+		r->unconfirmed = true;
+		__atomic_store_n(&state->oseq_limit, 0, __ATOMIC_SEQ_CST);
+	}
+	*out = r;
+	return 0;
 }
 
 /*
@@ -200,18 +289,24 @@ static void state_advance(struct xi_sa_state *state, uint64_t bound_before, uint
 	__atomic_store_n(&state->oseq_limit, limit, __ATOMIC_SEQ_CST);
 }
 
-int xi_reserve_extend(struct xi_reserve *r, const char *dir, struct xi_sa_state *state)
+static int reserve_confirm(struct xi_reserve *r, const char *dir, struct xi_sa_state *state)
 {
-	uint64_t oseq = __atomic_load_n(&state->oseq, __ATOMIC_RELAXED);
-	uint64_t used = oseq > r->last_oseq ? oseq - r->last_oseq : 0;
-	uint64_t block = 8 * used > XI_RESERVE_BLOCK ? 8 * used : XI_RESERVE_BLOCK;
+	int err = bound_confirm(r, dir);
+
+	if (err)
+		return err;
+	r->unconfirmed = false;
+	__atomic_store_n(&state->oseq_limit, r->bound, __ATOMIC_SEQ_CST);
+	return 0;
+}
+
+static int reserve_more(struct xi_reserve *r, const char *dir, struct xi_sa_state *state,
+			uint64_t block)
+{
 	uint64_t before = r->bound, start = before;
 	const char *why;
 	int dirfd, err;
 
-	r->last_oseq = oseq;
-	if (r->bound >= r->seq_max || (oseq < r->bound && r->bound - oseq >= block / 2))
-		return 0;
 	if (!dir)
 		return -ENOENT;
 	dirfd = dir_open(dir);
@@ -221,8 +316,25 @@ int xi_reserve_extend(struct xi_reserve *r, const char *dir, struct xi_sa_state 
 	close(dirfd);
 	if (!err)
 		state_advance(state, before, start, r->bound);
-	else
-		log_file(dir, r, err);
+	return err;
+}
+
+int xi_reserve_extend(struct xi_reserve *r, const char *dir, struct xi_sa_state *state)
+{
+	uint64_t oseq = __atomic_load_n(&state->oseq, __ATOMIC_RELAXED);
+	uint64_t used = oseq > r->last_oseq ? oseq - r->last_oseq : 0;
+	uint64_t block = 8 * used > XI_RESERVE_BLOCK ? 8 * used : XI_RESERVE_BLOCK;
+	int err, before = r->failed;
+
+	r->last_oseq = oseq;
+	if (!r->unconfirmed &&
+	    (r->bound >= r->seq_max || (oseq < r->bound && r->bound - oseq >= block / 2)))
+		return 0;
+	r->failed = err = r->unconfirmed ? reserve_confirm(r, dir, state)
+					 : reserve_more(r, dir, state, block);
+	if (!err || err == before)
+		return 0;
+	log_file(dir ? dir : "(no state directory)", r, err);
 	return err;
 }
 

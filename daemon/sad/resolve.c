@@ -13,6 +13,8 @@
 #include "log.h"
 #include "sad/sad_priv.h"
 
+#define MISFITS_MAX 64           /* SAs that do not fit a template, before those that do are looked up */
+
 static const uint8_t zero[16];
 
 bool xi_sa_serves(const struct xi_policy *policy, const struct xi_tmpl *tmpl,
@@ -25,8 +27,8 @@ bool xi_sa_serves(const struct xi_policy *policy, const struct xi_tmpl *tmpl,
 	       (policy->mark_v & policy->mark_m & sa->mark_m) == sa->mark_v;
 }
 
-static bool sa_fits(const struct xi_policy *policy, const struct xi_tmpl *tmpl,
-		    const struct xi_sa *sa)
+bool xi_sa_fits(const struct xi_policy *policy, const struct xi_tmpl *tmpl,
+		const struct xi_sa *sa)
 {
 	const struct xi_ends ends = {tmpl->saddr, tmpl->id.daddr, tmpl->family};
 
@@ -58,27 +60,59 @@ static void sas_choose(const struct xi_spd *spd, const uint32_t *sas, uint32_t n
 	}
 }
 
+/* The one SA that a template with SPI and destination can mean. */
+static uint32_t tmpl_sa_by_id(const struct xi_spd *spd, const struct xi_policy *policy,
+			      const struct xi_tmpl *tmpl, uint32_t sas[XI_POLICY_SAS])
+{
+	struct xi_sa_id id = {.spi = tmpl->id.spi, .proto = tmpl->id.proto, .family = tmpl->family};
+	uint32_t sa_index;
+
+	memcpy(id.daddr, tmpl->id.daddr, 16);
+	sa_index = xi_sad_lookup(spd->sad, &id);
+	if (!sa_index || !xi_sa_fits(policy, tmpl, &xi_sad_rec(spd->sad, sa_index)->sa))
+		return 0;
+	sas[0] = sa_index;
+	return 1;
+}
+
+static uint32_t tmpl_sas_in_chain(struct xi_spd *spd, const struct xi_policy *policy,
+				  const struct xi_tmpl *tmpl, uint32_t sas[XI_POLICY_SAS])
+{
+	uint32_t n = 0, misfits = 0;
+	struct xi_sad_node *newest, *node;
+	enum xi_chain chain;
+	int found;
+
+	newest = xi_peers_newest(spd->sad, tmpl, &chain);
+	for (node = newest; node && n < XI_POLICY_SAS; node = node->links[chain].older) {
+		if (xi_sa_fits(policy, tmpl, &node->rec->sa)) {
+			sas[n++] = node->sa_index;
+		} else if (++misfits == MISFITS_MAX) {
+			found = xi_crowd_sas(spd, policy, tmpl, newest, chain, sas);
+			if (found >= 0)
+				return found;
+		}
+	}
+	return n;
+}
+
 /* What is listed for template t. */
-static uint32_t tmpl_sas(const struct xi_spd *spd, const struct xi_policy *policy, uint32_t t,
+static uint32_t tmpl_sas(struct xi_spd *spd, const struct xi_policy *policy, uint32_t t,
 			 uint32_t sas[XI_POLICY_SAS])
 {
-	struct xi_sad_node *node;
 	struct xi_tmpl tmpl;
-	enum xi_chain chain;
-	uint32_t n = 0;
 
 	memset(sas, 0, XI_POLICY_SAS * sizeof(*sas));
 	if (policy->dir != XI_OUT || !xi_policy_protects(policy) || t >= policy->ntmpls ||
 	    !xi_tmpl_with_ends(policy, t, &tmpl))
 		return 0;
-	node = xi_peers_newest(spd->sad, &tmpl, &chain);
-	for (; node && n < XI_POLICY_SAS; node = node->links[chain].older)
-		if (sa_fits(policy, &tmpl, &node->rec->sa))
-			sas[n++] = node->sa_index;
-	return n;
+	spd->resolved++;
+	if (tmpl.id.spi && memcmp(tmpl.id.daddr, zero, 16))
+		return tmpl_sa_by_id(spd, policy, &tmpl, sas);
+	return tmpl_sas_in_chain(spd, policy, &tmpl, sas);
 }
 
-void xi_pub_resolve(const struct xi_spd *spd, struct xi_spd_pub *pub)
+void xi_pub_resolve(struct xi_spd *spd, struct xi_spd_pub *pub)
 {
 	struct xi_spd_policy *p = &pub->p;
 	struct xi_tmpl tmpl;
@@ -211,93 +245,85 @@ void xi_choices_mark(struct xi_spd *spd, const struct xi_spd_pub *pub)
 /* A pub with the SAs of now; NULL when they are those that node has. */
 static int node_resolve(struct xi_spd *spd, const struct xi_spd_node *node, struct xi_spd_pub **out)
 {
-	const struct xi_spd_policy *p = &node->pub->p;
-	uint32_t sas[XI_POLICY_SAS], next[XI_POLICY_SAS];
-	struct xi_spd_pub *pub;
+	struct xi_spd_pub *pub = malloc(sizeof(*pub));
 
 	*out = NULL;
-	if (tmpl_sas(spd, &p->policy, 0, sas) == p->nsas && !memcmp(sas, p->sas, sizeof(sas)) &&
-	    tmpl_sas(spd, &p->policy, 1, next) == p->nnext && !memcmp(next, p->next, sizeof(next)))
-		return 0;
-	pub = malloc(sizeof(*pub));
 	if (!pub)
 		return -ENOMEM;
 	*pub = *node->pub;
 	xi_pub_resolve(spd, pub);
-	*out = pub;
+	if (memcmp(&pub->p, &node->pub->p, sizeof(pub->p)))
+		*out = pub;
+	else
+		free(pub);
 	return 0;
 }
 
 /*
- * Replaced pubs go to a list of their own, each with its successor counted; the snapshot still has
- * them.
+ * Replaced pubs go to the list *olds; each has a successor in its node, and is counted no more. What
+ * could not be resolved stays marked.
  */
-static int list_resolve(struct xi_spd *spd, struct xi_spd_pub **olds, struct xi_spd_node **changed,
-			uint32_t *n)
+static int marked_resolve(struct xi_spd *spd, struct xi_spd_pub **olds)
 {
-	struct xi_spd_list *list = &spd->lists[XI_OUT];
-	struct xi_spd_pub *pub;
-	uint32_t i;
+	struct xi_spd_pub *pub, *old;
+	struct xi_spd_node *node;
 	int err;
 
-	*n = 0;
-	for (i = 0; i < list->n; i++) {
-		struct xi_spd_node *node = list->nodes[i];
-
+	*olds = NULL;
+	while ((node = spd->marked)) {
 		err = node_resolve(spd, node, &pub);
 		if (err)
 			return err;
+		xi_node_unmark(spd, node);
 		if (!pub)
 			continue;
-		olds[*n] = node->pub;
-		changed[(*n)++] = node;
-		xi_choices_count(spd, node->pub, pub);
+		old = node->pub;
+		xi_choices_count(spd, old, pub);
 		node->pub = pub;
+		xi_seat_renew(spd, node, xi_policy_is_ported(&pub->p.policy));
+		old->next = *olds;
+		*olds = old;
 	}
 	return 0;
 }
 
-static int resolve_all(struct xi_spd *spd, struct xi_spd_pub **olds, struct xi_spd_node **changed)
+/* Old pubs' nodes have the new ones: must all flows be judged again? */
+static bool olds_disturb(const struct xi_spd *spd, const struct xi_spd_pub *olds)
 {
-	struct xi_spd_snapshot *snap;
-	uint32_t n, i, generation = spd->generation;
-	int err = list_resolve(spd, olds, changed, &n), failed;
-	bool bump = xi_pairs_update(spd) || xi_spd_flow_mask(spd) != spd->flow_mask;
+	for (; olds; olds = olds->next)
+		if (xi_choices_disturb(spd, olds, olds->node->pub))
+			return true;
+	return false;
+}
 
-	for (i = 0; i < n && !bump; i++)
-		bump = xi_choices_disturb(spd, olds[i], changed[i]->pub);
+static int marked_commit(struct xi_spd *spd)
+{
+	struct xi_spd_pub *olds, *old;
+	int err = marked_resolve(spd, &olds), failed = 0;
+	bool bump = xi_pairs_update(spd) || xi_spd_flow_mask(spd) != spd->flow_mask ||
+		    spd->disturbed || olds_disturb(spd, olds);
+
 	if (bump) {
-		generation = xi_spd_generation_after(generation);
-		failed = xi_spd_config_write(spd, generation, false);
-		if (failed)
-			err = failed;
+		failed = xi_spd_config_write(spd, xi_spd_generation_new(spd), false);
+		spd->disturbed = failed;
 	}
-	for (i = 0; i < n; i++) {
-		xi_choices_mark(spd, olds[i]);
-		xi_choices_mark(spd, changed[i]->pub);
-		xi_spd_discard(spd, olds[i]);
+	spd->unpublished |= olds || bump;
+	while ((old = olds)) {
+		olds = old->next;
+		xi_choices_mark(spd, old);
+		xi_choices_mark(spd, old->node->pub);
+		xi_spd_discard(spd, old);
 	}
-	if (!n && !bump)
-		return err;
-	snap = xi_snapshot_build(spd, spd->generation);
-	if (!snap)
-		return -ENOMEM;
-	xi_snapshot_publish(spd, snap);
-	return err;
+	if (spd->unpublished && xi_spd_publish(spd))
+		failed = -ENOMEM;
+	return err ? err : failed;
 }
 
 void xi_spd_sas_changed(struct xi_spd *spd)
 {
-	uint32_t n = spd->lists[XI_OUT].n;
-	struct xi_spd_pub **olds = calloc(n ? n : 1, sizeof(*olds));
-	struct xi_spd_node **changed = calloc(n ? n : 1, sizeof(*changed));
-	int err = -ENOMEM;
+	int err = spd->held ? 0 : marked_commit(spd);
 
-	if (olds && changed)
-		err = resolve_all(spd, olds, changed);
 	if (err)
 		log_warnx("policies could not be brought up to date with the SAs: %s; traffic may keep to old SAs or stop",
 			  strerror(-err));
-	free(olds);
-	free(changed);
 }

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Records, and what of an SA changes per packet: counters, sequence numbers, the replay window. */
+/* What of an SA changes per packet: counters, sequence numbers, the replay window. */
 #include "sad/sad_priv.h"
 
 #include <errno.h>
 #include <linux/xfrm.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "ipsec/replay.h"
@@ -24,24 +23,6 @@ int xi_sa_init_check(const struct xi_sa *sa, const struct xi_replay_init *init, 
 		return -EINVAL;
 	}
 	return 0;
-}
-
-void xi_rec_bind(struct xi_sad *sad, struct xi_sa_rec *rec)
-{
-	rec->state = &sad->store.states[XI_SA_SLOT(rec->sa.sa_index)];
-	if (rec->sa.window_slot == XI_NO_SLOT)
-		rec->words = (uint64_t *)rec->state->words;
-	else
-		rec->words = (uint64_t *)sad->store.windows[rec->sa.window_slot].words;
-	rec->nwords = xi_window_words(rec->sa.replay_window);
-}
-
-void xi_rec_free(struct xi_sa_rec *rec)
-{
-	if (!rec)
-		return;
-	explicit_bzero(rec, sizeof(*rec));
-	free(rec);
 }
 
 void xi_state_reset(struct xi_sa_state *state, uint32_t sa_index)

@@ -13,11 +13,12 @@
 #include <xipsec/abi.h>
 #include "sad/store.h"
 
+struct xi_sa_ctx;
 struct xi_sad;
 
 struct xi_sa_rec {
-	struct xi_sa sa;
 	struct xi_sa_key key;
+	struct xi_sa sa;
 	struct xi_sa_state *state;   /* in the mapped map */
 	uint64_t *words;             /* replay window, in the mapped map */
 	uint32_t nwords;
@@ -27,7 +28,7 @@ struct xi_sa_rec {
  * Told of changes on the control thread, after the store was changed and before the request is acknowledged.
  * A larval SA is nothing to a listener. sync follows every change, additions included.
  * old NULL: new SA. new NULL: deleted. When sync returns, no worker uses what changed() took away; the
- * record `old` is wiped and freed after it. A flush calls changed for each and sync once.
+ * record `old` is wiped and freed after it. A round (xi_sad_hold) of many changes has one sync at its end.
  */
 struct xi_sad_listener {
 	void (*changed)(void *arg, const struct xi_sa_rec *old, const struct xi_sa_rec *new);
@@ -60,12 +61,19 @@ struct xi_sad_config {
 /* All functions: 0 or -errno. `why`, where there is one, is set on failure to a static text for the user. */
 int xi_sad_create(struct xi_sad **out, const struct xi_sad_config *config, const struct xi_store *store);
 void xi_sad_destroy(struct xi_sad *sad);     /* frees memory, wipes keys; the store keeps everything */
+/* Before the process ends: keys alone. Nothing may be done with the SAD any more. */
+void xi_sad_wipe(struct xi_sad *sad);
 /* Up to four listeners, told in the order in which they came. Copied. */
 void xi_sad_listen(struct xi_sad *sad, const struct xi_sad_listener *listener);
 void xi_sad_on_event(struct xi_sad *sad, const struct xi_sad_events *events);
 
 /* Takes over what the store holds. Counts go to *n. An SA that does not make sense is dropped and logged. */
 int xi_sad_adopt(struct xi_sad *sad, unsigned int *n);
+/*
+ * The same in two steps: after the first workers may carry packets, and only after the rest may anything be changed.
+ */
+int xi_sad_adopt_first(struct xi_sad *sad, unsigned int *n);
+int xi_sad_adopt_rest(struct xi_sad *sad);
 
 /* -EEXIST when {daddr, spi, proto} exists. sa_index, add_time, generation, window_slot are filled in here. */
 int xi_sad_add(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_key *key,
@@ -75,6 +83,13 @@ int xi_sad_update(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa
 		  const struct xi_replay_init *init, const char **why);
 int xi_sad_delete(struct xi_sad *sad, const struct xi_sa_id *id);
 int xi_sad_flush(struct xi_sad *sad, enum xi_proto proto, unsigned int *n); /* XI_PROTO_ANY: all */
+/*
+ * A round: what is changed between the two is found changed at once by the functions here, and has been taken over by
+ * all listeners, with one sync, when the outermost release returns. Only then may it be acknowledged. Every function
+ * above is a round of its own; calls nest. Keep rounds short: memory and slots of what is deleted come back at their end.
+ */
+void xi_sad_hold(struct xi_sad *sad);
+void xi_sad_release(struct xi_sad *sad);
 /* Reserves an SPI in [min, max] for a larval SA that dies after ttl seconds. -ENOENT: none is free. */
 int xi_sad_alloc_spi(struct xi_sad *sad, const struct xi_sa *sa, uint32_t min, uint32_t max, uint64_t ttl,
 		     const struct xi_sa_rec **rec);
@@ -90,6 +105,16 @@ const struct xi_sa_rec *xi_sad_find(const struct xi_sad *sad, const struct xi_sa
 uint32_t xi_sad_lookup(const struct xi_sad *sad, const struct xi_sa_id *id);
 /* From any RCU reader: NULL when the index is stale. */
 const struct xi_sa_rec *xi_sad_rec(const struct xi_sad *sad, uint32_t sa_index);
+/*
+ * From any RCU reader: the runtime form of an SA, with keys as they came (the SLOW method). NULL when the index is
+ * stale, and for an SA that is larval or not carried.
+ */
+const struct xi_sa_ctx *xi_sad_context(const struct xi_sad *sad, uint32_t sa_index);
+/* From any RCU reader: fetches what a packet wants of the SA's state. */
+void xi_sad_prefetch_state(const struct xi_sad *sad, uint32_t sa_index, bool out);
+/* The same of xi_sad_context(), in two steps with other work between them: the way there, then the context. */
+void xi_sad_prefetch_way(const struct xi_sad *sad, uint32_t sa_index);
+void xi_sad_prefetch_context(const struct xi_sad *sad, uint32_t sa_index, bool out);
 /*
  * From any RCU reader: a newer SA took over from this one, so whoever holds it as an outbound handle asks the SPD
  * again (xi_spd_judge_out). Set by the SPD: no policy of those that chose this SA still chooses it.
@@ -110,8 +135,8 @@ unsigned int xi_sad_capacity(const struct xi_sad *sad);
 const struct xi_sa_rec *xi_sad_next(const struct xi_sad *sad, uint32_t *slot);
 
 /*
- * Once a second, from a timer: larval SAs that died, lifetimes, sequence reserves on disk. now: seconds since the
- * epoch. May be called more often. A soft lifetime raises an event, a hard one an event and takes the SA away, each
+ * Four times a second, from a timer: larval SAs that died, lifetimes, sequence reserves on disk. now: seconds since the
+ * epoch. What it looks at is bounded (due.c): of very many SAs, some wait for a later call. A soft lifetime raises an event, a hard one an event and takes the SA away, each
  * once; it takes the other direction's SA with it, which raises its own event: the one with the addresses exchanged and the
  * same protocol, mode and reqid, during a rekey the one that came with it. Hard are also an outbound SA's last
  * sequence number and xi_sa_state.expired, which workers set when they meet a limit of bytes or packets.

@@ -8,8 +8,11 @@
 #include <urcu/rculfhash.h>
 #include <uthash.h>
 
+#include "ipsec/sa_ctx.h"
 #include "sad/reserve.h"
 #include "sad/sad.h"
+#include "sad/slot_map.h"
+#include "sad/used_key.h"
 
 #define XI_SAD_LISTENERS 4
 #define XI_DIGEST_LEN 32
@@ -47,6 +50,14 @@ struct xi_sad_link {
 	struct xi_sad_node *newer, *older;
 };
 
+/* Where an SA waits to be looked at; due.c. Links are slots. */
+struct xi_due {
+	uint32_t next, prev;
+	uint32_t watch;              /* where it stands in dues.watched */
+	uint16_t bucket;
+	bool in_wheel, is_watched;
+};
+
 /* The control thread's view of one SA; lives as long as the SA has its slot. */
 struct xi_sad_node {
 	/* all that a worker's look-up by id needs, close together */
@@ -55,6 +66,7 @@ struct xi_sad_node {
 	uint32_t sa_index;
 	bool known;                  /* atomic; not larval, not deleted */
 	uint64_t dies;               /* larval: seconds since the epoch */
+	struct xi_due due;
 	struct xi_sa_rec *rec; /* as published; NULL: deleted, the store still has to forget it */
 	struct xi_reserve *reserve;  /* SAs from a file */
 	struct xi_sad_node *doomed;  /* next in a list of SAs that go */
@@ -65,17 +77,17 @@ struct xi_sad_node {
 	bool chosen;                 /* of its pair: it counts in the SPD's choices; xi_pairs_update() */
 	bool is_news;
 	struct xi_sad_node *news_prev, *news_next;
-	uint8_t sender[XI_DIGEST_LEN]; /* hash of key and source address */
-	struct xi_sad_node *same_sender; /* older SA of the same; hh_sender holds the newest */
-	UT_hash_handle hh_sender;
+	struct xi_key_name key_name;
+	bool key_named;
+	struct xi_sad_node *same_newer, *same_older; /* of the same sender; senders.heads has the newest */
 };
 
-/* A key that was used for sending. Hashed: the key itself is forgotten with its SA. */
-struct xi_used_key {
-	uint8_t digest[XI_DIGEST_LEN];
-	uint64_t oseq;
-	UT_hash_handle hh;
-};
+static inline uint64_t xi_hash_fold(uint64_t a, uint64_t b)
+{
+	unsigned __int128 product = (unsigned __int128)a * b;
+
+	return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
 
 struct xi_sad_slots {
 	struct xi_sa_rec **recs;     /* RCU */
@@ -85,6 +97,34 @@ struct xi_sad_slots {
 	uint32_t *next;              /* free list */
 	uint32_t n, head, tail;
 	uint32_t gen_top; /* newest generation of all slots, as in xi_config.sad_generation */
+};
+
+/* Looks a tick, of which there are four a second. */
+#define XI_LOOKS_DUE 16384
+#define XI_LOOKS_WATCHED 65536
+#define XI_LOOKS_ALL 16384
+
+struct xi_sad_dues {
+	uint64_t now;                /* seconds since the epoch: those up to it have been looked at */
+	uint32_t *buckets;           /* slots */
+	uint32_t *watched;           /* slots */
+	uint32_t nwatched, watch_at;
+	uint32_t all_at;
+	uint64_t looks;              /* in all */
+};
+
+struct xi_senders {
+	struct evp_md_ctx_st *digest; /* EVP_MD_CTX */
+	struct xi_slot_map heads;    /* slots, by key and source address; of SAs that count nonces */
+	struct xi_slot_map dying;    /* keys deleted in this round; no values */
+	bool all_dying;
+	struct xi_used_keys used;
+};
+
+/* Memory of records, of the control thread. */
+struct xi_recs {
+	struct xi_rec_chunk *room;   /* chunks with room */
+	uint32_t nchunks;
 };
 
 struct xi_sad_windows {
@@ -104,6 +144,15 @@ struct xi_sad_tables {
 	struct xi_sad_node *news;    /* one at least of each pair whose SAs changed since the SPD looked */
 };
 
+/* Changes for which one grace period is waited at the end; see xi_sad_hold(). */
+struct xi_sad_round {
+	unsigned int held;
+	bool changed;                /* listeners must be told at the end */
+	struct xi_sad_node *doomed;
+	struct xi_sa_rec **replaced;
+	uint32_t nreplaced, room;
+};
+
 struct xi_sad {
 	struct xi_store store;
 	char *state_dir;
@@ -114,15 +163,29 @@ struct xi_sad {
 	struct xi_sad_events events;
 	struct xi_sad_slots slots;
 	struct xi_sad_windows windows;
+	struct xi_recs recs;
 	struct xi_sad_tables tables;
+	struct xi_sad_round round;
+	struct xi_sad_dues dues;
 	struct xi_sad_node
 		*unburied; /* deleted, but the store would not forget the key: tried again */
 	struct xi_peer *peers;
-	struct xi_used_key *used;
-	struct xi_sad_node *senders; /* by hash of key and source address */
+	struct xi_senders senders;
+	bool senders_late;           /* not yet: xi_sad_adopt_rest() */
 	unsigned int count;
 	unsigned int nproto, nports; /* SAs whose selector looks at protocol, at ports */
 };
+
+/* rec.c */
+/* Zeroed; NULL: out of memory. */
+struct xi_sa_rec *xi_rec_new(struct xi_sad *sad);
+void xi_rec_bind(struct xi_sad *sad, struct xi_sa_rec *rec);
+/* A bound record is about to be published: makes the runtime form from it. */
+void xi_rec_ready(struct xi_sa_rec *rec);
+/* Wiped. NULL is fine. */
+void xi_rec_free(struct xi_sa_rec *rec);
+/* No record is in use any more. */
+void xi_recs_free(struct xi_sad *sad);
 
 /* slot.c */
 int xi_slots_init(struct xi_sad *sad);
@@ -153,13 +216,23 @@ int xi_window_claim(struct xi_sad *sad, const struct xi_sa *sa);
 /* sa_state.c */
 uint64_t xi_sa_seq_max(const struct xi_sa *sa);
 int xi_sa_init_check(const struct xi_sa *sa, const struct xi_replay_init *init, const char **why);
-void xi_rec_bind(struct xi_sad *sad, struct xi_sa_rec *rec);
-void xi_rec_free(struct xi_sa_rec *rec);
 void xi_state_reset(struct xi_sa_state *state, uint32_t sa_index);
 void xi_state_start(const struct xi_sa_rec *rec, const struct xi_replay_init *init, uint64_t oseq,
 		    uint64_t limit);
 /* An SA in use goes on behind oseq, up to limit; its limit may be lowered, but not near what it has used. */
 void xi_state_limit(struct xi_sa_state *state, uint64_t oseq, uint64_t limit);
+
+/* lifetime.c: a limit may have been met that nobody told of. */
+bool xi_state_alarming(const struct xi_sa_state *state);
+
+/* due.c. fn sees to what has come to pass of an SA, and may take any SA away. */
+typedef void (*xi_due_fn)(struct xi_sad *sad, struct xi_sad_node *node, uint64_t now);
+int xi_dues_init(struct xi_sad *sad);
+void xi_dues_free(struct xi_sad *sad);
+/* After each change of the record. */
+void xi_due_update(struct xi_sad *sad, struct xi_sad_node *node);
+void xi_due_del(struct xi_sad *sad, struct xi_sad_node *node);
+void xi_dues_look(struct xi_sad *sad, uint64_t now, xi_due_fn fn);
 
 /* table.c */
 int xi_tables_init(struct xi_sad *sad);
@@ -203,37 +276,44 @@ struct xi_sad_node *xi_peers_newest(const struct xi_sad *sad, const struct xi_tm
 struct xi_sad_node *xi_peers_newest_exact(const struct xi_sad *sad, const uint8_t daddr[16],
 					  enum xi_family family, uint32_t reqid);
 
-/* used_key.c */
+/* sender.c */
+int xi_senders_init(struct xi_sad *sad);
+void xi_senders_free(struct xi_sad *sad);
 bool xi_alg_counts_nonces(enum xi_alg alg);
 void xi_key_digest(uint8_t out[XI_DIGEST_LEN], const char *domain, const struct xi_sa_key *key);
-void xi_used_key_note(struct xi_sad *sad, const struct xi_sa_key *key, uint64_t oseq);
-uint64_t xi_used_key_oseq(const struct xi_sad *sad, const struct xi_sa_key *key);
-void xi_used_keys_free(struct xi_sad *sad);
-/* A live SA with the same source address and cipher key, whose sender counts the same nonces; NULL: none. */
-const struct xi_sa_rec *xi_sender_find(const struct xi_sad *sad, const struct xi_sa *sa,
-				       const struct xi_sa_key *key);
+/* The others need the name that this gives. */
+void xi_node_name_key(const struct xi_sad *sad, struct xi_sad_node *node, const struct xi_sa_key *key);
+void xi_used_key_note(struct xi_sad *sad, const struct xi_sad_node *node, uint64_t oseq);
+uint64_t xi_used_key_oseq(const struct xi_sad *sad, const struct xi_sad_node *node);
+/* An SA with this key was deleted in this round; so workers may still count, and nobody knows how far. */
+void xi_key_dies(struct xi_sad *sad, const struct xi_sad_node *node);
+bool xi_key_dying(const struct xi_sad *sad, const struct xi_sad_node *node);
+void xi_keys_died(struct xi_sad *sad);
+/* A live SA with sa's source address and node's key, whose sender counts the same nonces; NULL: none. */
+const struct xi_sa_rec *xi_sender_find(const struct xi_sad *sad, const struct xi_sad_node *node,
+				       const struct xi_sa *sa);
 void xi_sender_add(struct xi_sad *sad, struct xi_sad_node *node);
 void xi_sender_del(struct xi_sad *sad, struct xi_sad_node *node);
 
-/* Changes for which one grace period is waited at the end. */
-struct xi_sad_round {
-	struct xi_sad_node *doomed;
-	struct xi_sa_rec **replaced;
-	uint32_t nreplaced, room;
-};
-
-/* install.c, remove.c */
+/* install.c, remove.c, round.c */
 void xi_sad_publish(struct xi_sad *sad, struct xi_sad_node *node, struct xi_sa_rec *rec);
 void xi_sad_changed(struct xi_sad *sad, const struct xi_sa_rec *old, const struct xi_sa_rec *new);
 void xi_sad_sync(struct xi_sad *sad);
-int xi_sad_detach(struct xi_sad *sad, struct xi_sad_node *node, struct xi_sad_node **doomed);
-void xi_sad_bury(struct xi_sad *sad, struct xi_sad_node *doomed);
-void xi_sad_bury_again(struct xi_sad *sad);
+/*
+ * These three within a round. Nobody finds a detached node any more; it is buried at the end. On failure nothing
+ * was changed.
+ */
+int xi_sad_detach(struct xi_sad *sad, struct xi_sad_node *node);
+/* A node that never had an SA. */
+void xi_sad_abandon(struct xi_sad *sad, struct xi_sad_node *node);
 /* Publishes sa in place of node's; key, state and window stay. */
 int xi_sad_replace(struct xi_sad *sad, struct xi_sad_node *node, const struct xi_sa *sa);
-int xi_sad_replace_later(struct xi_sad *sad, struct xi_sad_node *node, const struct xi_sa *sa,
-			 struct xi_sad_round *round);
-void xi_sad_round_end(struct xi_sad *sad, struct xi_sad_round *round);
+void xi_sad_bury(struct xi_sad *sad, struct xi_sad_node *doomed);
+void xi_sad_bury_again(struct xi_sad *sad);
+/* Ends the round and begins another: what was changed is in force, what was deleted is buried. */
+void xi_sad_settle(struct xi_sad *sad);
+/* Room for one more record in round.replaced. */
+int xi_sad_round_reserve(struct xi_sad *sad);
 /* A selector's part in XI_FLOW_*. */
 uint32_t xi_selector_flow_mask(const struct xi_selector *sel);
 

@@ -21,8 +21,8 @@ int xi_slots_init(struct xi_sad *sad)
 	uint32_t i;
 
 	s->n = sad->store.nstates;
-	if (s->n > XI_SA_SLOT_MASK)
-		s->n = XI_SA_SLOT_MASK;
+	if (s->n > XI_SAS_MAX)
+		s->n = XI_SAS_MAX;
 	if (!s->n)
 		return -EINVAL;
 	s->recs = calloc(s->n, sizeof(*s->recs));

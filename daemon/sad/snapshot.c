@@ -1,71 +1,69 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What workers read: made anew for each change, never changed. */
+/* What workers read: never changed. A change makes a new one, which shares what it can with the last. */
 #include "sad/spd_priv.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "sad/spd_index.h"
-
 struct snapshot_mem {
 	struct xi_spd_snapshot s;    /* first: freed as the whole */
-	struct xi_addr *local;
-	const struct xi_spd_policy **policies;
-	struct xi_spd_index *index[XI_DIR_MAX];
+	struct xi_spd_part *segments[XI_DIR_MAX][XI_SPD_SEGMENTS];
+	struct xi_spd_part *local;
 };
 
 void xi_snapshot_free(struct xi_spd_snapshot *snap)
 {
 	struct snapshot_mem *mem = (struct snapshot_mem *)snap;
-	unsigned int dir;
+	unsigned int dir, i;
 
 	if (!mem)
 		return;
 	for (dir = 0; dir < XI_DIR_MAX; dir++)
-		xi_spd_index_free(mem->index[dir]);
-	free(mem->policies);
-	free(mem->local);
+		for (i = 0; i < XI_SPD_SEGMENTS; i++)
+			xi_part_put(mem->segments[dir][i]);
+	xi_part_put(mem->local);
 	free(mem);
 }
 
-static int snapshot_fill(struct snapshot_mem *mem, const struct xi_spd *spd)
+static int local_build(struct xi_spd *spd)
 {
-	const struct xi_spd_policy **next = mem->policies;
-	unsigned int dir;
-	uint32_t i;
+	size_t size = spd->nlocal * sizeof(*spd->local);
+	void *copy;
 
-	for (dir = 0; dir < XI_DIR_MAX; dir++) {
-		const struct xi_spd_list *list = &spd->lists[dir];
-
-		mem->s.policies[dir] = next;
-		for (i = 0; i < list->n; i++)
-			if (xi_policy_sees_flows(&list->nodes[i]->pub->p.policy))
-				*next++ = &list->nodes[i]->pub->p;
-		mem->s.n[dir] = next - mem->s.policies[dir];
-		mem->s.default_action[dir] = spd->default_action[dir];
-		if (xi_spd_index_build(&mem->index[dir], mem->s.policies[dir], mem->s.n[dir]))
-			return -1;
-		mem->s.index[dir] = mem->index[dir];
-	}
-	return 0;
+	if (spd->local_part)
+		return 0;
+	copy = malloc(size ? size : 1);
+	if (!copy)
+		return -ENOMEM;
+	if (size)
+		memcpy(copy, spd->local, size);
+	spd->local_part = xi_part_new(copy);
+	return spd->local_part ? 0 : -ENOMEM;
 }
 
-struct xi_spd_snapshot *xi_snapshot_build(const struct xi_spd *spd, uint32_t generation)
+struct xi_spd_snapshot *xi_snapshot_build(struct xi_spd *spd, uint32_t generation)
 {
-	struct snapshot_mem *mem = calloc(1, sizeof(*mem));
-	uint32_t n = spd->by_index.n;
+	struct snapshot_mem *mem;
+	unsigned int dir, i;
 
+	for (dir = 0; dir < XI_DIR_MAX; dir++)
+		if (xi_side_build(&spd->sides[dir]))
+			return NULL;
+	if (local_build(spd))
+		return NULL;
+	mem = calloc(1, sizeof(*mem));
 	if (!mem)
 		return NULL;
-	mem->policies = calloc(n ? n : 1, sizeof(*mem->policies));
-	mem->local = calloc(spd->nlocal ? spd->nlocal : 1, sizeof(*mem->local));
-	if (!mem->policies || !mem->local || snapshot_fill(mem, spd)) {
-		xi_snapshot_free(&mem->s);
-		return NULL;
+	for (dir = 0; dir < XI_DIR_MAX; dir++) {
+		for (i = 0; i < XI_SPD_SEGMENTS; i++) {
+			mem->segments[dir][i] = xi_part_get(spd->sides[dir].segments[i]);
+			mem->s.segments[dir][i] = *xi_part_segment(mem->segments[dir][i]);
+		}
+		mem->s.default_action[dir] = spd->default_action[dir];
 	}
-	if (spd->nlocal)
-		memcpy(mem->local, spd->local, spd->nlocal * sizeof(*mem->local));
-	mem->s.local = mem->local;
+	mem->local = xi_part_get(spd->local_part);
+	mem->s.local = xi_part_mem(mem->local);
 	mem->s.nlocal = spd->nlocal;
 	mem->s.generation = generation;
 	mem->s.flow_mask = xi_spd_flow_mask(spd);
@@ -87,6 +85,7 @@ void xi_snapshot_publish(struct xi_spd *spd, struct xi_spd_snapshot *snap)
 {
 	struct xi_spd_snapshot *old = spd->snap;
 
+	spd->unpublished = false;
 	rcu_assign_pointer(spd->snap, snap);
 	if (spd->sync)
 		spd->sync(spd->sync_arg);

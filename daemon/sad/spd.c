@@ -2,7 +2,7 @@
 /*
  * Changes of the SPD. Each goes: guard up, generation, policy in the store, new snapshot, grace
  * period, guard down. So XDP asks the daemon from the first step on, and nobody judges by the old
- * state when the change returns.
+ * state when the change returns. In a round that is held, the last three come once, at its end.
  */
 #include "sad/spd_priv.h"
 
@@ -11,13 +11,18 @@
 #include <string.h>
 #include <time.h>
 
+#include <utlist.h>
+
 #include "log.h"
 
 #define INDEX_STEP 8             /* the low three bits of a policy's index are its direction */
 
-uint32_t xi_spd_generation_after(uint32_t generation)
+/* One that no verdict was made under: that of the store, as long as no snapshot had it. */
+uint32_t xi_spd_generation_new(const struct xi_spd *spd)
 {
-	return generation + 1 ? generation + 1 : 1;
+	if (spd->generation != spd->snap->generation)
+		return spd->generation;
+	return spd->generation + 1 ? spd->generation + 1 : 1;
 }
 
 uint32_t xi_spd_flow_mask(const struct xi_spd *spd)
@@ -31,7 +36,7 @@ uint32_t xi_spd_flow_mask(const struct xi_spd *spd)
 	return mask;
 }
 
-void xi_spd_count_selector(struct xi_spd *spd, const struct xi_policy *policy, int by)
+static void selector_count(struct xi_spd *spd, const struct xi_policy *policy, int by)
 {
 	if (!xi_policy_sees_flows(policy))
 		return;
@@ -126,15 +131,18 @@ void xi_spd_destroy(struct xi_spd *spd)
 		return;
 	HASH_ITER(hh, spd->by_key, node, next) {
 		HASH_DEL(spd->by_key, node);
+		xi_asks_free(spd, node->asks);
 		free(node->pub);
 		free(node);
 	}
 	for (dir = 0; dir < XI_DIR_MAX; dir++)
-		free(spd->lists[dir].nodes);
-	free(spd->by_index.nodes);
+		xi_side_free(&spd->sides[dir]);
+	free(spd->by_index.rows);
+	xi_crowds_free(spd);
 	xi_guards_free(spd);
 	xi_garbage_free(spd);
 	xi_snapshot_free(spd->snap);
+	xi_part_put(spd->local_part);
 	free(spd->choices);
 	free(spd->local);
 	free(spd);
@@ -144,27 +152,17 @@ static struct xi_spd_node *node_find(const struct xi_spd *spd, const struct xi_p
 {
 	struct xi_spd_key key = xi_policy_key(policy), have;
 	struct xi_spd_node *node;
-	uint32_t pos;
 
 	if (!policy->index) {
 		HASH_FIND(hh, spd->by_key, &key, sizeof(key), node);
 		return node;
 	}
-	pos = xi_spd_list_seek(&spd->by_index, policy->index);
-	if (pos == spd->by_index.n ||
-	    spd->by_index.nodes[pos]->pub->p.policy.index != policy->index)
+	node = xi_spd_rows_find(&spd->by_index, policy->index);
+	if (!node)
 		return NULL;
-	node = spd->by_index.nodes[pos];
 	have = node->key;
 	return have.dir == key.dir && have.type == key.type && have.mark_v == key.mark_v &&
 	       have.mark_m == key.mark_m && have.if_id == key.if_id ? node : NULL;
-}
-
-static bool index_taken(const struct xi_spd *spd, uint32_t index)
-{
-	uint32_t pos = xi_spd_list_seek(&spd->by_index, index);
-
-	return pos < spd->by_index.n && spd->by_index.nodes[pos]->pub->p.policy.index == index;
 }
 
 /* As the kernel's xfrm_gen_index(): the one asked for if it is free. */
@@ -172,7 +170,7 @@ static uint32_t index_pick(struct xi_spd *spd, const struct xi_policy *policy)
 {
 	uint32_t index = policy->index;
 
-	while (!index || index_taken(spd, index)) {
+	while (!index || xi_spd_rows_find(&spd->by_index, index)) {
 		index = spd->index_next | policy->dir;
 		spd->index_next += INDEX_STEP;
 		if (!spd->index_next)
@@ -181,28 +179,73 @@ static uint32_t index_pick(struct xi_spd *spd, const struct xi_policy *policy)
 	return index;
 }
 
+/* Room for that many more policies, so that linking them cannot fail. */
+int xi_spd_room(struct xi_spd *spd, enum xi_dir dir, uint32_t more)
+{
+	int err = xi_spd_list_reserve(&spd->sides[dir].recent, more);
+
+	return err ? err : xi_spd_rows_reserve(&spd->by_index, more);
+}
+
+/* What a node's policy counts for elsewhere. */
+static void node_count(struct xi_spd *spd, struct xi_spd_node *node, int by)
+{
+	const struct xi_spd_policy *p = &node->pub->p;
+
+	selector_count(spd, &p->policy, by);
+	xi_pairs_count(spd, p, by);
+	if (p->policy.dir != XI_OUT || p->policy.ntmpls < 2)
+		return;
+	if (by > 0)
+		DL_APPEND2(spd->bundles, node, bundle_prev, bundle_next);
+	else
+		DL_DELETE2(spd->bundles, node, bundle_prev, bundle_next);
+}
+
 void xi_spd_node_link(struct xi_spd *spd, struct xi_spd_node *node)
 {
-	xi_spd_list_insert(&spd->lists[node->key.dir], node, false);
-	xi_spd_list_insert(&spd->by_index, node, true);
+	xi_seat_take(spd, node);
+	xi_spd_rows_insert(&spd->by_index, node);
 	HASH_ADD(hh, spd->by_key, key, sizeof(node->key), node);
-	xi_spd_count_selector(spd, &node->pub->p.policy, 1);
+	node_count(spd, node, 1);
 }
 
 static void node_unlink(struct xi_spd *spd, struct xi_spd_node *node)
 {
-	xi_spd_list_remove(&spd->lists[node->key.dir], node);
-	xi_spd_list_remove(&spd->by_index, node);
+	xi_seat_leave(spd, node);
+	xi_spd_rows_remove(&spd->by_index, node);
 	HASH_DEL(spd->by_key, node);
-	xi_spd_count_selector(spd, &node->pub->p.policy, -1);
+	node_count(spd, node, -1);
 }
 
-/*
- * Puts pub (NULL: nothing) in the place of node's. An equal priority keeps its place among equals.
- */
+/* Another pub for a node that has one; a policy of the same place among others keeps its seat. */
+static void node_renew(struct xi_spd *spd, struct xi_spd_node *node, struct xi_spd_pub *pub,
+		       uint64_t order)
+{
+	bool was_ported = xi_policy_is_ported(&node->pub->p.policy);
+	bool moves = order != node->order ||
+		     pub->p.policy.priority != node->pub->p.policy.priority;
+
+	node_count(spd, node, -1);
+	if (moves)
+		xi_seat_leave(spd, node);
+	node->pub = pub;
+	node->order = order;
+	if (moves)
+		xi_seat_take(spd, node);
+	else
+		xi_seat_renew(spd, node, was_ported);
+	node_count(spd, node, 1);
+}
+
+/* Puts pub (NULL: nothing) in the place of node's. */
 static void node_swap(struct xi_spd *spd, struct xi_spd_node *node, struct xi_spd_pub *pub,
 		      uint64_t order)
 {
+	if (node->pub && pub) {
+		node_renew(spd, node, pub, order);
+		return;
+	}
 	if (node->pub)
 		node_unlink(spd, node);
 	node->pub = pub;
@@ -211,41 +254,98 @@ static void node_swap(struct xi_spd *spd, struct xi_spd_node *node, struct xi_sp
 		xi_spd_node_link(spd, node);
 }
 
+int xi_spd_publish(struct xi_spd *spd)
+{
+	struct xi_spd_snapshot *snap;
+
+	spd->unpublished = true;
+	if (spd->held)
+		return 0;
+	snap = xi_snapshot_build(spd, spd->generation);
+	if (!snap)
+		return -ENOMEM;
+	xi_snapshot_publish(spd, snap);
+	return 0;
+}
+
+void xi_spd_hold(struct xi_spd *spd)
+{
+	spd->held++;
+}
+
+int xi_spd_release(struct xi_spd *spd)
+{
+	int err = 0;
+
+	if (--spd->held)
+		return 0;
+	xi_spd_sas_changed(spd);
+	if (spd->unpublished)
+		err = xi_spd_publish(spd);
+	if (err)
+		log_warnx("policies could not be published: %s; packets are judged by those of before until the next change",
+			  strerror(-err));
+	else
+		xi_guard_sweep(spd);
+	return err;
+}
+
+/* A snapshot to publish; NULL in a round that is held, whose end publishes. 0 or -ENOMEM. */
+static int snapshot_prepare(struct xi_spd *spd, uint32_t generation, struct xi_spd_snapshot **snap)
+{
+	*snap = spd->held ? NULL : xi_snapshot_build(spd, generation);
+	return *snap || spd->held ? 0 : -ENOMEM;
+}
+
+static void snapshot_commit(struct xi_spd *spd, struct xi_spd_snapshot *snap)
+{
+	spd->unpublished = true;
+	if (snap)
+		xi_snapshot_publish(spd, snap);
+}
+
 /* What is there now, under a new generation. */
 int xi_spd_renew(struct xi_spd *spd)
 {
-	uint32_t generation = xi_spd_generation_after(spd->generation);
-	struct xi_spd_snapshot *snap = xi_snapshot_build(spd, generation);
+	uint32_t generation = xi_spd_generation_new(spd);
+	struct xi_spd_snapshot *snap;
 	int err;
 
-	if (!snap)
-		return -ENOMEM;
+	err = snapshot_prepare(spd, generation, &snap);
+	if (err)
+		return err;
 	err = xi_spd_config_write(spd, generation, false);
 	if (err)
 		xi_snapshot_free(snap);
 	else
-		xi_snapshot_publish(spd, snap);
+		snapshot_commit(spd, snap);
 	return err;
+}
+
+/* Do flows have to be judged again for pub in place of old? */
+static bool change_disturbs(const struct xi_spd *spd, const struct xi_spd_pub *old,
+			    const struct xi_spd_pub *pub)
+{
+	return !old || !pub || !xi_policy_judges_alike(&old->p.policy, &pub->p.policy) ||
+	       xi_choices_disturb(spd, old, pub) || xi_spd_flow_mask(spd) != spd->flow_mask;
 }
 
 /*
  * node has pub in place of old already; writes that down and publishes it. On failure the caller
  * swaps back.
  */
-static int node_commit(struct xi_spd *spd, const struct xi_spd_pub *old,
-		       const struct xi_spd_pub *pub)
+static int node_commit(struct xi_spd *spd, struct xi_spd_pub *old, const struct xi_spd_pub *pub)
 {
 	const struct xi_store *store = &spd->store;
 	struct xi_spd_snapshot *snap;
 	uint32_t generation = spd->generation;
 	int err;
 
-	if (!old || !pub || !xi_policy_judges_alike(&old->p.policy, &pub->p.policy) ||
-	    xi_choices_disturb(spd, old, pub) || xi_spd_flow_mask(spd) != spd->flow_mask)
-		generation = xi_spd_generation_after(generation);
-	snap = xi_snapshot_build(spd, generation);
-	if (!snap)
-		return -ENOMEM;
+	if (change_disturbs(spd, old, pub))
+		generation = xi_spd_generation_new(spd);
+	err = snapshot_prepare(spd, generation, &snap);
+	if (err)
+		return err;
 	err = xi_spd_config_write(spd, generation, false);
 	if (!err)
 		err = pub ? store->ops->policy_put(store->s, pub->p.policy.index, &pub->p.policy)
@@ -258,53 +358,73 @@ static int node_commit(struct xi_spd *spd, const struct xi_spd_pub *old,
 	}
 	xi_choices_mark(spd, old);
 	xi_choices_mark(spd, pub);
-	xi_snapshot_publish(spd, snap);
+	if (old) {
+		xi_guard_drop(spd, &old->p.policy);
+		xi_spd_discard(spd, old);
+	}
+	snapshot_commit(spd, snap);
+	if (old && !spd->held)
+		xi_guard_sweep(spd);
 	return 0;
 }
 
-/* old may be NULL (new policy) or pub (deleted one); the pub that is not used any more is freed. */
+static void node_undo(struct xi_spd *spd, struct xi_spd_node *node, struct xi_spd_pub *old,
+		      uint64_t order, uint32_t generation)
+{
+	struct xi_spd_pub *pub = node->pub;
+
+	xi_choices_count(spd, pub, old);
+	node_swap(spd, node, old, order);
+	if (pub)
+		xi_guard_drop(spd, &pub->p.policy);
+	if (spd->generation != generation && xi_spd_renew(spd))
+		log_warnx("policies could not be published again; flows are not cached until the next change");
+}
+
+/* The node's pub may be NULL (new policy), or pub (deleted one); the pub that is not used any more is freed. */
 static int node_change(struct xi_spd *spd, struct xi_spd_node *node, struct xi_spd_pub *pub,
 		       uint64_t order)
 {
+	struct xi_spd_asks *asks = NULL, *old_asks = node->asks;
 	struct xi_spd_pub *old = node->pub;
 	uint64_t old_order = node->order;
 	uint32_t generation = spd->generation;
-	int err;
+	int err = xi_spd_room(spd, node->key.dir, 1);
 
-	err = pub ? xi_guard_add(spd, &pub->p.policy) : 0;
+	if (!err && pub)
+		err = xi_asks_new(spd, node, &pub->p.policy, &asks);
+	if (!err && pub)
+		err = xi_guard_add(spd, &pub->p.policy);
 	if (err)
 		goto fail;
 	node_swap(spd, node, pub, order);
 	xi_choices_count(spd, old, pub);
 	err = node_commit(spd, old, pub);
-	if (err)
-		goto undo;
-	if (old) {
-		xi_guard_drop(spd, &old->p.policy);
-		xi_guard_sweep(spd);
+	if (err) {
+		node_undo(spd, node, old, old_order, generation);
+		goto fail;
 	}
-	free(old);
+	node->asks = asks;
+	xi_asks_free(spd, old_asks);
+	if (!pub)
+		xi_node_unmark(spd, node);
 	return 0;
-undo:
-	xi_choices_count(spd, pub, old);
-	node_swap(spd, node, old, old_order);
-	if (pub)
-		xi_guard_drop(spd, &pub->p.policy);
-	if (spd->generation != generation && xi_spd_renew(spd))
-		log_warnx("policies could not be published again; flows are not cached until the next change");
 fail:
-	xi_guard_sweep(spd);
+	xi_asks_free(spd, asks);
+	if (!spd->held)
+		xi_guard_sweep(spd);
 	free(pub);
 	return err;
 }
 
-static struct xi_spd_pub *pub_new(struct xi_spd *spd, const struct xi_policy *policy,
-				  uint32_t index, uint64_t order)
+static struct xi_spd_pub *pub_new(struct xi_spd *spd, struct xi_spd_node *node,
+				  const struct xi_policy *policy, uint32_t index, uint64_t order)
 {
 	struct xi_spd_pub *pub = calloc(1, sizeof(*pub));
 
 	if (!pub)
 		return NULL;
+	pub->node = node;
 	pub->p.policy = *policy;
 	pub->p.policy.sel.pad = 0;
 	memset(&pub->p.policy.tmpls[policy->ntmpls], 0,
@@ -321,17 +441,15 @@ static int policy_insert(struct xi_spd *spd, const struct xi_policy *policy)
 {
 	struct xi_spd_node *node = calloc(1, sizeof(*node));
 	uint64_t order = spd->order_next++;
-	struct xi_spd_pub *pub = pub_new(spd, policy, index_pick(spd, policy), order);
+	struct xi_spd_pub *pub;
 	int err = -ENOMEM;
 
-	if (!node || !pub || xi_spd_list_reserve(&spd->lists[policy->dir]) ||
-	    xi_spd_list_reserve(&spd->by_index)) {
-		free(pub);
-		goto out;
-	}
+	if (!node)
+		return err;
 	node->key = xi_policy_key(policy);
-	err = node_change(spd, node, pub, order);
-out:
+	pub = pub_new(spd, node, policy, index_pick(spd, policy), order);
+	if (pub)
+		err = node_change(spd, node, pub, order);
 	if (err)
 		free(node);
 	return err;
@@ -342,7 +460,7 @@ static int policy_replace(struct xi_spd *spd, struct xi_spd_node *node,
 {
 	const struct xi_policy *old = &node->pub->p.policy;
 	uint64_t order = policy->priority == old->priority ? node->order : spd->order_next++;
-	struct xi_spd_pub *pub = pub_new(spd, policy, old->index, order);
+	struct xi_spd_pub *pub = pub_new(spd, node, policy, old->index, order);
 
 	if (!pub)
 		return -ENOMEM;
@@ -404,6 +522,8 @@ static int flush_nodes(struct xi_spd *spd, struct xi_spd_node **nodes, uint32_t 
 		xi_choices_count(spd, pub, NULL);
 		xi_choices_mark(spd, pub);
 		xi_guard_drop(spd, &pub->p.policy);
+		xi_node_unmark(spd, nodes[i]);
+		xi_asks_free(spd, nodes[i]->asks);
 		xi_spd_discard(spd, pub);
 		free(nodes[i]);
 		++*gone;
@@ -411,32 +531,51 @@ static int flush_nodes(struct xi_spd *spd, struct xi_spd_node **nodes, uint32_t 
 	return err;
 }
 
-/* One grace period for all. */
-int xi_spd_flush(struct xi_spd *spd, unsigned int *n)
+/* All nodes by index, and room to link them again. NULL: no memory. */
+static struct xi_spd_node **nodes_list(struct xi_spd *spd, uint32_t *n)
 {
-	uint32_t total = spd->by_index.n, i;
+	struct xi_spd_node **nodes = calloc(spd->by_index.live + 1, sizeof(struct xi_spd_node *));
+	unsigned int dir;
+	uint32_t i;
+
+	for (dir = 0; dir < XI_DIR_MAX && nodes; dir++) {
+		if (xi_spd_room(spd, dir, spd->sides[dir].n)) {
+			free(nodes);
+			nodes = NULL;
+		}
+	}
+	for (i = 0, *n = 0; i < spd->by_index.n && nodes; i++)
+		if (spd->by_index.rows[i].node)
+			nodes[(*n)++] = spd->by_index.rows[i].node;
+	return nodes;
+}
+
+/* One grace period for all. */
+int xi_spd_flush(struct xi_spd *spd, unsigned int *gone)
+{
 	struct xi_spd_node **nodes;
+	uint32_t n, i;
 	int err, failed;
 
-	*n = 0;
-	if (!total)
+	*gone = 0;
+	if (!spd->by_index.live)
 		return 0;
-	nodes = malloc(total * sizeof(*nodes));
+	nodes = nodes_list(spd, &n);
 	if (!nodes)
 		return -ENOMEM;
-	memcpy(nodes, spd->by_index.nodes, total * sizeof(*nodes));
-	for (i = 0; i < total; i++)
+	for (i = 0; i < n; i++)
 		node_unlink(spd, nodes[i]);
-	err = xi_spd_config_write(spd, xi_spd_generation_after(spd->generation), false);
+	err = xi_spd_config_write(spd, xi_spd_generation_new(spd), false);
 	if (err) {
-		for (i = 0; i < total; i++)
+		for (i = 0; i < n; i++)
 			xi_spd_node_link(spd, nodes[i]);
 	} else {
-		err = flush_nodes(spd, nodes, total, n);
+		err = flush_nodes(spd, nodes, n, gone);
 		failed = xi_spd_renew(spd);
 		if (failed)
 			err = failed;
-		xi_guard_sweep(spd);
+		if (!spd->held)
+			xi_guard_sweep(spd);
 	}
 	free(nodes);
 	return err;
@@ -451,15 +590,18 @@ const struct xi_policy *xi_spd_find(const struct xi_spd *spd, const struct xi_po
 
 const struct xi_policy *xi_spd_next(const struct xi_spd *spd, uint32_t *index)
 {
-	uint32_t pos = xi_spd_list_seek(&spd->by_index, *index + 1);
+	const struct xi_spd_node *node;
 
-	if (*index == UINT32_MAX || pos == spd->by_index.n)
+	if (*index == UINT32_MAX)
 		return NULL;
-	*index = spd->by_index.nodes[pos]->pub->p.policy.index;
-	return &spd->by_index.nodes[pos]->pub->p.policy;
+	node = xi_spd_rows_seek(&spd->by_index, *index + 1);
+	if (!node)
+		return NULL;
+	*index = node->pub->p.policy.index;
+	return &node->pub->p.policy;
 }
 
 unsigned int xi_spd_count(const struct xi_spd *spd, enum xi_dir dir)
 {
-	return dir < XI_DIR_MAX ? spd->lists[dir].n : 0;
+	return dir < XI_DIR_MAX ? spd->sides[dir].n : 0;
 }

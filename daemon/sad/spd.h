@@ -40,15 +40,26 @@ struct xi_sa_path {
 
 struct xi_spd_index;
 
+#define XI_SPD_SEGMENTS 2    /* most policies; those that came lately */
+
+/*
+ * Part of the policies of one direction. One that was deleted may have left a dead one in its place, which no flow matches.
+ * Snapshots share what did not change, so an index may be older than the policies at its ranks: those have the same
+ * place in the order and the same selectors as before, or are dead.
+ */
+struct xi_spd_segment {
+	uint32_t n;
+	const struct xi_spd_policy *const *policies; /* ascending priority, then age */
+	const struct xi_spd_index *index; /* NULL: n is 0 */
+};
+
 struct xi_spd_snapshot {
 	uint32_t generation;         /* equals xi_config.spd_generation of its time */
 	uint32_t flow_mask;          /* XI_FLOW_*: what policies and SAs look at */
 	enum xi_action default_action[XI_DIR_MAX];
-	uint32_t n[XI_DIR_MAX];
-	const struct xi_spd_policy *const *policies[XI_DIR_MAX]; /* ascending priority, then age */
+	struct xi_spd_segment segments[XI_DIR_MAX][XI_SPD_SEGMENTS];
 	uint32_t nlocal;
 	const struct xi_addr *local; /* addresses of this host, sorted with memcmp */
-	const struct xi_spd_index *index[XI_DIR_MAX]; /* NULL: no policies */
 };
 
 int xi_spd_create(struct xi_spd **out, struct xi_sad *sad, const struct xi_store *store);
@@ -73,8 +84,21 @@ unsigned int xi_spd_count(const struct xi_spd *spd, enum xi_dir dir);
 int xi_spd_set_default(struct xi_spd *spd, enum xi_dir dir, enum xi_action action);
 enum xi_action xi_spd_get_default(const struct xi_spd *spd, enum xi_dir dir);
 /*
- * SAs came or went (from the SAD's listener, best from its sync, which comes once for a flush): resolves templates
- * again. Flows of an SA that lost its place find it superseded (xi_sad_superseded) and are judged again.
+ * Several changes in one round: what is changed in between is in the store, but workers go on by what they had, so nothing of it
+ * may be acknowledged before the last release, which publishes all of it with one snapshot and one grace period. Nests.
+ * xi_spd_release(): 0 or -errno; then the changes were made and will be published by the next one, but cannot be acknowledged.
+ */
+void xi_spd_hold(struct xi_spd *spd);
+int xi_spd_release(struct xi_spd *spd);
+/*
+ * An SA came, went or changed (then once as it was, once as it is): marks the policies that may have it. From the SAD's
+ * listener.
+ */
+void xi_spd_sa_changed(struct xi_spd *spd, const struct xi_sa *sa);
+/*
+ * After it, for any number of SAs (best from the SAD's sync, which comes once for a flush): resolves templates of the
+ * policies that are marked again. Flows of an SA that lost its place find it superseded (xi_sad_superseded) and are judged
+ * again.
  */
 void xi_spd_sas_changed(struct xi_spd *spd);
 /* The host's own addresses changed. addrs is copied. */
@@ -121,8 +145,8 @@ enum xi_dir xi_spd_dir_of_arrival(const struct xi_spd_snapshot *snap, const stru
 bool xi_spd_allows_protected_why(const struct xi_spd_snapshot *snap, const struct xi_flow *flow,
 				 const struct xi_sa_path *path, struct xi_verdict_why *why);
 
-/* Does an outbound policy put another SA around what this one protects? */
-bool xi_spd_wraps(const struct xi_spd_snapshot *snap, const struct xi_sa *sa);
+/* Does an outbound policy put another SA around what this one protects? The control thread only. */
+bool xi_spd_wraps(const struct xi_spd *spd, const struct xi_sa *sa);
 
 static inline enum xi_verdict xi_spd_judge_out_why(const struct xi_spd_snapshot *snap,
 						   const struct xi_sad *sad,

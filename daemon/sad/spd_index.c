@@ -28,15 +28,22 @@ static bool rule_matches(const struct xi_index_rule *rule, const struct xi_flow 
 	       !(flow->fragment && (rule->sport_mask | rule->dport_mask));
 }
 
+static bool rank_lives(const struct xi_spd_policy *const *policies, uint32_t rank)
+{
+	return !policies[rank]->policy.sel.ifindex;
+}
+
 /* The first of the node's that matches and is below best; else best. */
-static uint32_t node_find(const struct xi_spd_index *ix, const struct xi_index_node *node,
-			  const struct xi_flow *flow, uint32_t best)
+static uint32_t node_find(const struct xi_spd_index *ix,
+			  const struct xi_spd_policy *const *policies,
+			  const struct xi_index_node *node, const struct xi_flow *flow,
+			  uint32_t best)
 {
 	const struct xi_index_rule *rule = &ix->rules[node->rule];
 	uint32_t i;
 
 	for (i = 0; !node->nshapes && i < node->nrules && rule[i].rank < best; i++)
-		if (rule_matches(&rule[i], flow))
+		if (rule_matches(&rule[i], flow) && rank_lives(policies, rule[i].rank))
 			return rule[i].rank;
 	for (i = 0; i < node->nshapes; i++) {
 		const struct xi_index_shape *shape = &ix->shapes[node->shape + i];
@@ -48,13 +55,16 @@ static uint32_t node_find(const struct xi_spd_index *ix, const struct xi_index_n
 		rule = xi_index_rule(ix, node, i, shape->proto ? flow->proto : 0,
 				     flow->sport & shape->sport_mask,
 				     flow->dport & shape->dport_mask);
+		while (rule && rule->rank < best && !rank_lives(policies, rule->rank))
+			rule = rule->next == XI_INDEX_NONE ? NULL : &ix->rules[rule->next];
 		if (rule && rule->rank < best)
 			best = rule->rank;
 	}
 	return best;
 }
 
-uint32_t xi_spd_index_find(const struct xi_spd_index *ix, const struct xi_flow *flow)
+uint32_t xi_spd_index_find(const struct xi_spd_index *ix,
+			   const struct xi_spd_policy *const *policies, const struct xi_flow *flow)
 {
 	struct xi_index_words words = flow_words(flow);
 	uint32_t best = XI_NO_RANK, t;
@@ -68,9 +78,27 @@ uint32_t xi_spd_index_find(const struct xi_spd_index *ix, const struct xi_flow *
 			continue;
 		node = xi_index_node(ix, t, &masked);
 		if (node && node->first < best)
-			best = node_find(ix, node, flow, best);
+			best = node_find(ix, policies, node, flow, best);
 	}
 	return best;
+}
+
+uint32_t xi_spd_index_rank(const struct xi_spd_index *ix, uint32_t priority, uint64_t order)
+{
+	uint32_t low = 0, high = ix ? ix->nplaces : 0, mid;
+
+	while (low < high) {
+		const struct xi_index_place *place;
+
+		mid = low + (high - low) / 2;
+		place = &ix->places[mid];
+		if (place->priority < priority ||
+		    (place->priority == priority && place->order < order))
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
 }
 
 /* Bits that two prefixes have in common. */
@@ -262,9 +290,10 @@ void xi_spd_index_mask(const struct xi_spd_index *ix, const struct xi_flow *flow
 	}
 }
 
-uint32_t xi_spd_index_doubt(const struct xi_spd_index *ix, const struct xi_flow *flow)
+uint32_t xi_spd_index_doubt(const struct xi_spd_index *ix,
+			    const struct xi_spd_policy *const *policies, const struct xi_flow *flow)
 {
-	return ix ? xi_spd_index_find(ix->doubts, flow) : XI_NO_RANK;
+	return ix ? xi_spd_index_find(ix->doubts, policies, flow) : XI_NO_RANK;
 }
 
 void xi_spd_index_doubt_mask(const struct xi_spd_index *ix, const struct xi_flow *flow,

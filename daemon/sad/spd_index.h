@@ -22,12 +22,15 @@ int xi_spd_index_build(struct xi_spd_index **out, const struct xi_spd_policy *co
 		       uint32_t n);
 void xi_spd_index_free(struct xi_spd_index *ix);
 
-/* ix of all below may be NULL. XI_NO_RANK: no policy matches. */
-uint32_t xi_spd_index_find(const struct xi_spd_index *ix, const struct xi_flow *flow);
 /*
- * What had to be looked at to see that no policy below rank matches. The mask comes with what has been looked at already:
- * first of all, with the selector of the one at rank.
+ * ix of all below may be NULL. policies: those it was built from, or others of the same selectors and order; a dead one,
+ * whose selector names a device, matches no flow. XI_NO_RANK: no policy matches.
  */
+uint32_t xi_spd_index_find(const struct xi_spd_index *ix, const struct xi_spd_policy *const *policies,
+			   const struct xi_flow *flow);
+/* First rank whose policy does not come before one of this priority and order. */
+uint32_t xi_spd_index_rank(const struct xi_spd_index *ix, uint32_t priority, uint64_t order);
+/* What had to be looked at, beyond what the mask has already, to see that no policy below rank matches. */
 void xi_spd_index_mask(const struct xi_spd_index *ix, const struct xi_flow *flow, uint32_t rank,
 		       struct xi_flow_mask *mask);
 
@@ -35,7 +38,8 @@ void xi_spd_index_mask(const struct xi_spd_index *ix, const struct xi_flow *flow
  * Of a later fragment, which shows no ports: the first policy that looks at ports, does not let cleartext pass, and would
  * match but for its ports. XI_NO_RANK: none.
  */
-uint32_t xi_spd_index_doubt(const struct xi_spd_index *ix, const struct xi_flow *flow);
+uint32_t xi_spd_index_doubt(const struct xi_spd_index *ix, const struct xi_spd_policy *const *policies,
+			    const struct xi_flow *flow);
 void xi_spd_index_doubt_mask(const struct xi_spd_index *ix, const struct xi_flow *flow,
 			     uint32_t rank, struct xi_flow_mask *mask);
 /* Are there any such policies? */

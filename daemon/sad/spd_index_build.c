@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "sad/selector.h"
+#include "sad/spd_priv.h"
 
 struct build {
 	struct xi_spd_index *ix;
@@ -187,7 +188,7 @@ static void node_shapes(struct xi_spd_index *ix, struct xi_index_node *node)
 	}
 }
 
-/* Of rules that differ in rank alone the first one counts. */
+/* Rules that differ in rank alone are found by the first of them. */
 static void node_ports(struct xi_spd_index *ix, const struct xi_index_node *node)
 {
 	struct xi_index_shape *shapes = &ix->shapes[node->shape];
@@ -199,12 +200,19 @@ static void node_ports(struct xi_spd_index *ix, const struct xi_index_node *node
 		shapes[i].nports = 0;
 	}
 	for (i = node->rule; i < node->rule + node->nrules; i++) {
-		const struct xi_index_rule *rule = &ix->rules[i];
+		struct xi_index_rule *rule = &ix->rules[i], *first;
 		struct xi_index_shape *shape = &shapes[rule->shape];
 		uint16_t port = rule->dport_mask ? rule->dport : rule->sport;
 
-		if (xi_index_rule(ix, node, rule->shape, rule->proto, rule->sport, rule->dport))
+		rule->next = XI_INDEX_NONE;
+		rule->last = i;
+		first = (struct xi_index_rule *)xi_index_rule(ix, node, rule->shape, rule->proto,
+							      rule->sport, rule->dport);
+		if (first) {
+			ix->rules[first->last].next = i;
+			first->last = i;
 			continue;
+		}
 		ix->ports[shape->port + shape->nports++] = (uint32_t)rule->proto << 16 | port;
 		hash_put(&ix->by_port,
 			 xi_index_hash_rule(node - ix->nodes, rule->shape, rule->proto, rule->sport,
@@ -334,17 +342,21 @@ static int index_build(struct xi_spd_index **out, const struct xi_spd_policy *co
 	return err;
 }
 
-/* Looks at ports, and wants what it matches protected or discarded. */
-static bool policy_doubts(const struct xi_policy *policy)
+static int build_places(struct xi_spd_index *ix, const struct xi_spd_policy *const *policies,
+			uint32_t n)
 {
 	uint32_t i;
 
-	if (!policy->sel.sport_mask && !policy->sel.dport_mask)
-		return false;
-	for (i = 0; i < policy->ntmpls; i++)
-		if (!policy->tmpls[i].optional)
-			return true;
-	return policy->action == XI_BLOCK;
+	ix->places = malloc(n * sizeof(*ix->places));
+	if (!ix->places)
+		return -ENOMEM;
+	for (i = 0; i < n; i++)
+		ix->places[i] = (struct xi_index_place){
+			.order = policies[i]->policy.order,
+			.priority = policies[i]->policy.priority,
+		};
+	ix->nplaces = n;
+	return 0;
 }
 
 int xi_spd_index_build(struct xi_spd_index **out, const struct xi_spd_policy *const *policies,
@@ -363,14 +375,15 @@ int xi_spd_index_build(struct xi_spd_index **out, const struct xi_spd_policy *co
 		ranks[i] = i;
 	err = index_build(out, policies, ranks, n, false);
 	for (i = 0; i < n; i++)
-		if (policy_doubts(&policies[i]->policy))
+		if (xi_policy_is_ported(&policies[i]->policy))
 			ranks[ndoubts++] = i;
-	if (!err && ndoubts) {
+	if (!err)
+		err = build_places(*out, policies, n);
+	if (!err && ndoubts)
 		err = index_build(&(*out)->doubts, policies, ranks, ndoubts, true);
-		if (err) {
-			xi_spd_index_free(*out);
-			*out = NULL;
-		}
+	if (err) {
+		xi_spd_index_free(*out);
+		*out = NULL;
 	}
 	free(ranks);
 	return err;
@@ -381,6 +394,7 @@ void xi_spd_index_free(struct xi_spd_index *ix)
 	if (!ix)
 		return;
 	xi_spd_index_free(ix->doubts);
+	free(ix->places);
 	free(ix->tuples);
 	free(ix->nodes);
 	free(ix->rules);

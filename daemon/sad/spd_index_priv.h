@@ -37,6 +37,8 @@ struct xi_index_rule {
 	uint16_t sport, sport_mask, dport, dport_mask;
 	uint8_t proto;               /* 0: any */
 	uint32_t shape;              /* of its node's */
+	uint32_t next;               /* with shapes: the next that differs in rank alone; XI_INDEX_NONE: none */
+	uint32_t last;               /* of the first of such: the last */
 };
 
 /* A way to look at protocol and ports. */
@@ -52,6 +54,12 @@ struct xi_index_slot {
 	uint32_t at;                 /* XI_INDEX_NONE: free */
 };
 
+/* A policy's place in the order. */
+struct xi_index_place {
+	uint64_t order;
+	uint32_t priority;
+};
+
 struct xi_index_hash {
 	struct xi_index_slot *slots;
 	uint32_t mask;
@@ -64,7 +72,8 @@ struct xi_spd_index {
 	struct xi_index_shape *shapes;
 	struct xi_index_prefix *prefixes;
 	uint32_t *ports;
-	uint32_t ntuples, nnodes, nrules, nshapes, nprefixes, nports;
+	struct xi_index_place *places; /* by rank; NULL in doubts */
+	uint32_t ntuples, nnodes, nrules, nshapes, nports, nplaces;
 	struct xi_index_hash by_prefix; /* nodes */
 	struct xi_index_hash by_port;   /* rules of nodes with shapes */
 	struct xi_spd_index *doubts; /* NULL: none */

@@ -63,25 +63,29 @@ static int policy_adopt(struct xi_spd *spd, const struct xi_policy *policy)
 	struct xi_spd_pub *pub = calloc(1, sizeof(*pub));
 	int err = -ENOMEM;
 
-	if (!node || !pub || xi_spd_list_reserve(&spd->lists[policy->dir]) ||
-	    xi_spd_list_reserve(&spd->by_index))
+	if (!node || !pub || xi_spd_room(spd, policy->dir, 1))
 		goto fail;
-	err = xi_guard_add(spd, policy);
+	node->key = xi_policy_key(policy);
+	err = xi_asks_new(spd, node, policy, &node->asks);
+	if (!err)
+		err = xi_guard_add(spd, policy);
 	if (err)
 		goto fail;
 	pub->p.policy = *policy;
+	pub->node = node;
 	node->pub = pub;
-	node->key = xi_policy_key(policy);
 	node->order = policy->order;
 	if (spd->order_next <= policy->order)
 		spd->order_next = policy->order + 1;
-	xi_spd_node_link(spd, node);
 	xi_pub_resolve(spd, pub);
+	xi_spd_node_link(spd, node);
 	xi_choices_count(spd, NULL, pub);
 	if (spd->index_next <= policy->index)
 		spd->index_next = (policy->index | 7) + 1;
 	return 0;
 fail:
+	if (node)
+		xi_asks_free(spd, node->asks);
 	free(node);
 	free(pub);
 	return err;
@@ -136,7 +140,7 @@ int xi_spd_adopt(struct xi_spd *spd, unsigned int *n)
 	if (!err)
 		err = finds_adopt(spd, &finds);
 	free(finds.policies);
-	*n = spd->by_index.n;
+	*n = spd->by_index.live;
 	return err;
 }
 
@@ -162,6 +166,14 @@ enum xi_action xi_spd_get_default(const struct xi_spd *spd, enum xi_dir dir)
 	return dir < XI_DIR_MAX ? spd->default_action[dir] : XI_BLOCK;
 }
 
+static void local_set(struct xi_spd *spd, struct xi_addr *local, uint32_t n)
+{
+	spd->local = local;
+	spd->nlocal = n;
+	xi_part_put(spd->local_part);
+	spd->local_part = NULL;
+}
+
 static int addr_cmp(const void *a, const void *b)
 {
 	return memcmp(a, b, sizeof(struct xi_addr));
@@ -183,12 +195,10 @@ int xi_spd_set_local(struct xi_spd *spd, const struct xi_addr *addrs, uint32_t n
 		free(local);
 		return 0;
 	}
-	spd->local = local;
-	spd->nlocal = n;
+	local_set(spd, local, n);
 	err = xi_spd_renew(spd);
 	if (err) {
-		spd->local = old;
-		spd->nlocal = nold;
+		local_set(spd, old, nold);
 		free(local);
 	} else {
 		free(old);

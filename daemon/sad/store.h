@@ -24,9 +24,12 @@ struct xi_store_ops {
 	int (*masks_put)(void *s, const struct xi_guard_mask masks[XI_MAX_MASKS]);
 	int (*config_get)(void *s, struct xi_config *config);
 	int (*config_put)(void *s, const struct xi_config *config);
-	/* Iteration for adoption at start. fn's nonzero return ends it and is returned. */
-	int (*each_sa)(void *s, int (*fn)(void *arg, uint32_t sa_index, const struct xi_sa *sa,
-					  const struct xi_sa_key *key), void *arg);
+	/* Iteration for adoption at start, while nothing changes. fn's nonzero return ends it and is returned. */
+	int (*each_sa)(void *s, int (*fn)(void *arg, uint32_t sa_index, const struct xi_sa *sa), void *arg);
+	int (*each_key)(void *s, int (*fn)(void *arg, uint32_t sa_index, const struct xi_sa_key *key),
+			void *arg);
+	int (*each_lookup)(void *s, int (*fn)(void *arg, const struct xi_sa_id *id, uint32_t sa_index),
+			   void *arg);
 	int (*each_policy)(void *s, int (*fn)(void *arg, const struct xi_policy *policy), void *arg);
 };
 

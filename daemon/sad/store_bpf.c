@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "sad/store_scan.h"
 
 struct store_bpf {
 	struct xi_store store;       /* first: closed as the whole */
@@ -67,21 +68,6 @@ static int bpf_sa_del(void *s, uint32_t sa_index)
 	if (err && err != -ENOENT)
 		return err;
 	return map_del(b->fds.sad, &sa_index);
-}
-
-/* What a daemon leaves that dies between the key and the SA: nothing would ever delete it. */
-static void orphan_keys_del(struct store_bpf *b)
-{
-	uint32_t index, next;
-	struct xi_sa sa;
-	bool more = !bpf_map_get_next_key(b->fds.sad_keys, NULL, &index);
-
-	while (more) {
-		more = !bpf_map_get_next_key(b->fds.sad_keys, &index, &next);
-		if (map_get(b->fds.sad, &index, &sa) == -ENOENT)
-			key_del(b, index);
-		index = next;
-	}
 }
 
 static int bpf_lookup_put(void *s, const struct xi_sa_id *id, uint32_t sa_index)
@@ -150,58 +136,81 @@ static int bpf_config_put(void *s, const struct xi_config *config)
 	return map_put(b->fds.config, &zero, config);
 }
 
-static int sa_visit(struct store_bpf *b, uint32_t sa_index,
-		    int (*fn)(void *arg, uint32_t sa_index, const struct xi_sa *sa,
-			      const struct xi_sa_key *key),
-		    void *arg)
-{
-	struct xi_sa_key key;
-	struct xi_sa sa;
-	int err = map_get(b->fds.sad, &sa_index, &sa), no_key;
+/* What the callers of each_...() gave, behind the signature of a scan. */
+struct each {
+	union {
+		int (*sa)(void *arg, uint32_t sa_index, const struct xi_sa *sa);
+		int (*key)(void *arg, uint32_t sa_index, const struct xi_sa_key *key);
+		int (*lookup)(void *arg, const struct xi_sa_id *id, uint32_t sa_index);
+		int (*policy)(void *arg, const struct xi_policy *policy);
+	} fn;
+	void *arg;
+};
 
-	if (err)
-		return err == -ENOENT ? 0 : err;
-	no_key = map_get(b->fds.sad_keys, &sa_index, &key);
-	if (no_key && no_key != -ENOENT)
-		return no_key;
-	err = fn(arg, sa_index, &sa, no_key ? NULL : &key);
-	explicit_bzero(&key, sizeof(key));
-	return err;
+static int visit_sa(void *arg, const void *key, const void *value)
+{
+	const struct each *each = arg;
+
+	return each->fn.sa(each->arg, *(const uint32_t *)key, value);
 }
 
-static int bpf_each_sa(void *s, int (*fn)(void *arg, uint32_t sa_index, const struct xi_sa *sa,
-					  const struct xi_sa_key *key), void *arg)
+static int bpf_each_sa(void *s, int (*fn)(void *arg, uint32_t sa_index, const struct xi_sa *sa),
+		       void *arg)
 {
 	struct store_bpf *b = s;
-	uint32_t index, *prev = NULL;
-	int err;
+	struct each each = { .fn.sa = fn, .arg = arg };
 
-	orphan_keys_del(b);
-	while (!bpf_map_get_next_key(b->fds.sad, prev, &index)) {
-		err = sa_visit(b, index, fn, arg);
-		if (err)
-			return err;
-		prev = &index;
-	}
-	return errno == ENOENT ? 0 : -errno;
+	return xi_scan_map(&(struct xi_scan){ b->fds.sad, 4, sizeof(struct xi_sa), visit_sa, &each });
+}
+
+static int visit_key(void *arg, const void *key, const void *value)
+{
+	const struct each *each = arg;
+
+	return each->fn.key(each->arg, *(const uint32_t *)key, value);
+}
+
+static int bpf_each_key(void *s, int (*fn)(void *arg, uint32_t sa_index,
+					   const struct xi_sa_key *key), void *arg)
+{
+	struct store_bpf *b = s;
+	struct each each = { .fn.key = fn, .arg = arg };
+
+	return xi_scan_map(&(struct xi_scan){ b->fds.sad_keys, 4, sizeof(struct xi_sa_key),
+					      visit_key, &each });
+}
+
+static int visit_lookup(void *arg, const void *key, const void *value)
+{
+	const struct each *each = arg;
+
+	return each->fn.lookup(each->arg, key, *(const uint32_t *)value);
+}
+
+static int bpf_each_lookup(void *s, int (*fn)(void *arg, const struct xi_sa_id *id,
+					      uint32_t sa_index), void *arg)
+{
+	struct store_bpf *b = s;
+	struct each each = { .fn.lookup = fn, .arg = arg };
+
+	return xi_scan_map(&(struct xi_scan){ b->fds.sad_lookup, sizeof(struct xi_sa_id), 4,
+					      visit_lookup, &each });
+}
+
+static int visit_policy(void *arg, const void *key, const void *value)
+{
+	const struct each *each = arg;
+
+	return each->fn.policy(each->arg, value);
 }
 
 static int bpf_each_policy(void *s, int (*fn)(void *arg, const struct xi_policy *policy), void *arg)
 {
 	struct store_bpf *b = s;
-	uint32_t index, *prev = NULL;
-	struct xi_policy policy;
-	int err;
+	struct each each = { .fn.policy = fn, .arg = arg };
 
-	while (!bpf_map_get_next_key(b->fds.spd, prev, &index)) {
-		err = map_get(b->fds.spd, &index, &policy);
-		if (!err)
-			err = fn(arg, &policy);
-		if (err)
-			return err;
-		prev = &index;
-	}
-	return errno == ENOENT ? 0 : -errno;
+	return xi_scan_map(&(struct xi_scan){ b->fds.spd, 4, sizeof(struct xi_policy),
+					      visit_policy, &each });
 }
 
 static const struct xi_store_ops store_bpf_ops = {
@@ -217,6 +226,8 @@ static const struct xi_store_ops store_bpf_ops = {
 	.config_get = bpf_config_get,
 	.config_put = bpf_config_put,
 	.each_sa = bpf_each_sa,
+	.each_key = bpf_each_key,
+	.each_lookup = bpf_each_lookup,
 	.each_policy = bpf_each_policy,
 };
 

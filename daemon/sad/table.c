@@ -13,23 +13,16 @@
 XI_ASSERT(sizeof(struct xi_pair_key) == 40);
 XI_ASSERT(sizeof(struct xi_sa_id) == 28);
 
-static uint64_t fold(uint64_t a, uint64_t b)
-{
-	unsigned __int128 product = (unsigned __int128)a * b;
-
-	return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
 /*
  * Multiply and fold under secret seeds: a peer chooses SPIs, and must not be able to choose
  * buckets.
  */
 static unsigned long hash_words(const struct xi_sad_tables *t, const uint64_t w[6])
 {
-	uint64_t h = fold(w[0] ^ t->seeds[0], w[1] ^ t->seeds[1]);
+	uint64_t h = xi_hash_fold(w[0] ^ t->seeds[0], w[1] ^ t->seeds[1]);
 
-	h = fold(h ^ w[2] ^ t->seeds[2], w[3] ^ t->seeds[3]);
-	return fold(h ^ w[4] ^ t->seeds[1], w[5] ^ t->seeds[0]);
+	h = xi_hash_fold(h ^ w[2] ^ t->seeds[2], w[3] ^ t->seeds[3]);
+	return xi_hash_fold(h ^ w[4] ^ t->seeds[1], w[5] ^ t->seeds[0]);
 }
 
 static unsigned long id_hash(const struct xi_sad *sad, const struct xi_sa_id *id)

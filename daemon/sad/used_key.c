@@ -1,179 +1,122 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * How far deleted SAs had counted, by a hash of their keys. A key manager that moves an SA (MOBIKE,
- * RFC 4555) deletes it and adds it again with the same key; should it give an old sequence number,
- * ours wins. And who counts now: two SAs of one sender with one key would use nonces twice.
+ * A key manager that moves an SA (MOBIKE, RFC 4555) deletes it and adds it again with the same key;
+ * should it give an old sequence number, ours wins.
  */
-#include "sad/sad_priv.h"
+#include "sad/used_key.h"
 
-#include <arpa/inet.h>
-#include <openssl/evp.h>
-#include <stdio.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "crypto/algs.h"
+#define NONE XI_SLOT_MAP_NONE
 
-#define USED_KEYS_MAX 65536
-
-/*
- * domain keeps digests of different use apart. A digest that could not be made must not name a key:
- * abort.
- */
-void xi_key_digest(uint8_t out[XI_DIGEST_LEN], const char *domain, const struct xi_sa_key *key)
+void xi_used_keys_init(struct xi_used_keys *used, uint32_t max)
 {
-	uint32_t head[4] = { htonl(key->alg), htonl(key->len), htonl(key->auth), htonl(key->auth_len) };
-	/* an AEAD is as it was before there was anything else: files are named by its digest */
-	size_t head_len = key->auth == XI_AUTH_NONE ? sizeof(head) / 2 : sizeof(head);
-	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-
-	if (!ctx || !EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) ||
-	    !EVP_DigestUpdate(ctx, domain, strlen(domain) + 1) ||
-	    !EVP_DigestUpdate(ctx, head, head_len) ||
-	    !EVP_DigestUpdate(ctx, key->key, key->len) ||
-	    !EVP_DigestFinal_ex(ctx, out, NULL))
-		abort();
-	EVP_MD_CTX_free(ctx);
+	*used = (struct xi_used_keys){ .max = max, .newest = NONE, .oldest = NONE };
 }
 
-/* Is the sequence number all that makes nonces differ? Neither a random IV nor an HMAC cares. */
-bool xi_alg_counts_nonces(enum xi_alg alg)
+void xi_used_keys_free(struct xi_used_keys *used)
 {
-	const struct xi_cipher_info *cipher = xi_cipher_info(alg);
-
-	return alg != XI_ALG_NONE && alg != XI_ALG_NULL && !(cipher && cipher->random_iv);
+	free(used->keys);
+	xi_slot_map_free(&used->by_name);
 }
 
-/*
- * Of what makes a key stream with a nonce: cipher key and salt. Whatever algorithm uses them, GCM's
- * and CTR's are one, and GMAC's hash key is GCM's. Of other algorithms, the whole key.
- */
-static void cipher_digest(uint8_t out[XI_DIGEST_LEN], const char *domain,
-			  const struct xi_sa_key *key)
+static uint32_t key_find(const struct xi_used_keys *used, const struct xi_key_name *name)
 {
-	struct xi_sa_key cipher = {.alg = XI_ALG_NONE, .len = key->len - key->auth_len};
+	uint32_t at = 0, i;
 
-	if (!xi_alg_counts_nonces(key->alg)) {
-		xi_key_digest(out, domain, key);
-		return;
-	}
-	memcpy(cipher.key, key->key, cipher.len);
-	xi_key_digest(out, domain, &cipher);
-	explicit_bzero(&cipher, sizeof(cipher));
+	do {
+		i = xi_slot_map_next(&used->by_name, xi_key_name_hash(name), &at);
+	} while (i != NONE && memcmp(&used->keys[i].name, name, sizeof(*name)));
+	return i;
 }
 
-static struct xi_used_key *used_find(const struct xi_sad *sad, const struct xi_sa_key *key,
-				     uint8_t *digest)
+static void age_unlink(struct xi_used_keys *used, uint32_t i)
 {
-	struct xi_used_key *used;
+	struct xi_used_key *key = &used->keys[i];
 
-	cipher_digest(digest, "xipsec used key", key);
-	HASH_FIND(hh, sad->used, digest, XI_DIGEST_LEN, used);
-	return used;
+	if (key->newer == NONE)
+		used->newest = key->older;
+	else
+		used->keys[key->newer].older = key->older;
+	if (key->older == NONE)
+		used->oldest = key->newer;
+	else
+		used->keys[key->older].newer = key->newer;
 }
 
-/* The table is ordered by age: uthash keeps the order of insertion. */
-void xi_used_key_note(struct xi_sad *sad, const struct xi_sa_key *key, uint64_t oseq)
+static void age_link(struct xi_used_keys *used, uint32_t i)
 {
-	uint8_t digest[XI_DIGEST_LEN];
-	struct xi_used_key *used, *oldest;
+	struct xi_used_key *key = &used->keys[i];
+
+	key->newer = NONE;
+	key->older = used->newest;
+	if (used->newest == NONE)
+		used->oldest = i;
+	else
+		used->keys[used->newest].newer = i;
+	used->newest = i;
+}
+
+static int room_make(struct xi_used_keys *used)
+{
+	uint32_t room = used->room ? 2 * used->room : 64;
+	struct xi_used_key *keys;
+
+	if (used->n < used->room)
+		return 0;
+	if (room > used->max)
+		room = used->max;
+	if (xi_slot_map_reserve(&used->by_name, room))
+		return -ENOMEM;
+	keys = realloc(used->keys, room * sizeof(*keys));
+	if (!keys)
+		return -ENOMEM;
+	used->keys = keys;
+	used->room = room;
+	return 0;
+}
+
+/* A place for one more: a new one, else the oldest key's. NONE: no memory for the first. */
+static uint32_t key_take(struct xi_used_keys *used)
+{
+	uint32_t i = used->oldest;
+
+	if (used->n < used->max && !room_make(used))
+		return used->n++;
+	if (i == NONE)
+		return NONE;
+	age_unlink(used, i);
+	xi_slot_map_del(&used->by_name, xi_key_name_hash(&used->keys[i].name), i);
+	return i;
+}
+
+void xi_used_keys_note(struct xi_used_keys *used, const struct xi_key_name *name, uint64_t oseq)
+{
+	uint32_t i;
 
 	if (!oseq)
 		return;
-	used = used_find(sad, key, digest);
-	if (used) {
-		HASH_DEL(sad->used, used);
+	i = key_find(used, name);
+	if (i != NONE) {
+		age_unlink(used, i);
+		if (used->keys[i].oseq < oseq)
+			used->keys[i].oseq = oseq;
 	} else {
-		used = calloc(1, sizeof(*used));
-		if (!used)
+		i = key_take(used);
+		if (i == NONE)
 			return;
-		memcpy(used->digest, digest, sizeof(digest));
+		used->keys[i].name = *name;
+		used->keys[i].oseq = oseq;
+		xi_slot_map_add(&used->by_name, xi_key_name_hash(name), i);
 	}
-	if (used->oseq < oseq)
-		used->oseq = oseq;
-	if (HASH_COUNT(sad->used) >= USED_KEYS_MAX) {
-		oldest = sad->used;
-		HASH_DEL(sad->used, oldest);
-		free(oldest);
-	}
-	HASH_ADD(hh, sad->used, digest, XI_DIGEST_LEN, used);
+	age_link(used, i);
 }
 
-uint64_t xi_used_key_oseq(const struct xi_sad *sad, const struct xi_sa_key *key)
+uint64_t xi_used_keys_oseq(const struct xi_used_keys *used, const struct xi_key_name *name)
 {
-	uint8_t digest[XI_DIGEST_LEN];
-	struct xi_used_key *used = used_find(sad, key, digest);
+	uint32_t i = key_find(used, name);
 
-	return used ? used->oseq : 0;
-}
-
-void xi_used_keys_free(struct xi_sad *sad)
-{
-	struct xi_used_key *used, *next;
-
-	HASH_ITER(hh, sad->used, used, next) {
-		HASH_DEL(sad->used, used);
-		free(used);
-	}
-}
-
-/* The key of `senders`: cipher key and source address, which together say who gives out numbers. */
-static void sender_digest(uint8_t out[XI_DIGEST_LEN], const struct xi_sa *sa,
-			  const struct xi_sa_key *key)
-{
-	char domain[sizeof("xipsec sender ") + 2 * sizeof(sa->saddr)] = "xipsec sender ";
-	char *p = domain + strlen(domain);
-
-	for (size_t i = 0; i < sizeof(sa->saddr); i++, p += 2)
-		snprintf(p, 3, "%02x", sa->saddr[i]);
-	cipher_digest(out, domain, key);
-}
-
-const struct xi_sa_rec *xi_sender_find(const struct xi_sad *sad, const struct xi_sa *sa,
-				       const struct xi_sa_key *key)
-{
-	uint8_t digest[XI_DIGEST_LEN];
-	struct xi_sad_node *node;
-
-	sender_digest(digest, sa, key);
-	HASH_FIND(hh_sender, sad->senders, digest, XI_DIGEST_LEN, node);
-	while (node && !xi_alg_counts_nonces(node->rec->sa.alg))
-		node = node->same_sender;
-	return node ? node->rec : NULL;
-}
-
-void xi_sender_add(struct xi_sad *sad, struct xi_sad_node *node)
-{
-	struct xi_sad_node *head;
-
-	if (!node->rec || !node->rec->key.len)
-		return;
-	sender_digest(node->sender, &node->rec->sa, &node->rec->key);
-	HASH_FIND(hh_sender, sad->senders, node->sender, XI_DIGEST_LEN, head);
-	if (head)
-		HASH_DELETE(hh_sender, sad->senders, head);
-	node->same_sender = head;
-	HASH_ADD(hh_sender, sad->senders, sender, XI_DIGEST_LEN, node);
-}
-
-void xi_sender_del(struct xi_sad *sad, struct xi_sad_node *node)
-{
-	struct xi_sad_node *head, **at;
-
-	if (!node->rec || !node->rec->key.len)
-		return;
-	HASH_FIND(hh_sender, sad->senders, node->sender, XI_DIGEST_LEN, head);
-	if (head == node) {
-		HASH_DELETE(hh_sender, sad->senders, node);
-		if (node->same_sender) {
-			head = node->same_sender;
-			HASH_ADD(hh_sender, sad->senders, sender, XI_DIGEST_LEN, head);
-		}
-	} else {
-		for (at = &head; *at && *at != node; at = &(*at)->same_sender)
-			;
-		if (*at)
-			*at = node->same_sender;
-	}
-	node->same_sender = NULL;
+	return i == NONE ? 0 : used->keys[i].oseq;
 }

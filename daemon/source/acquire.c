@@ -65,6 +65,8 @@ void xi_xfrm_server_acquire(struct xi_xfrm_server *server, const struct xi_flow 
 	slot->flow = *flow;
 	slot->policy_index = policy->index;
 	slot->until = now + xi_acquire_ttl();
+	if (server->acquires_until < slot->until)
+		server->acquires_until = slot->until;
 	memcpy(slot->peer, memcmp(peer, none, sizeof(none)) ? peer : flow->daddr,
 	       sizeof(slot->peer));
 	if (!++server->acquire_seq)
@@ -76,6 +78,10 @@ void xi_xfrm_server_acquire(struct xi_xfrm_server *server, const struct xi_flow 
 /* An SA to the peer came: should it go again, the next packet may ask again at once. */
 void xi_acquire_settled(struct xi_xfrm_server *server, const struct xi_sa *sa)
 {
+	if (!server->acquires_until)
+		return;
+	if (server->acquires_until <= now_seconds())
+		server->acquires_until = 0;
 	for (size_t i = 0; i < XI_ACQUIRES_MAX; i++) {
 		if (!memcmp(server->acquires[i].peer, sa->id.daddr, sizeof(sa->id.daddr)))
 			server->acquires[i].until = 0;

@@ -6,13 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "log.h"
 
-/* Messages of one client before the others get their turn. */
-#define REQUESTS_A_TURN 64
+/* Of one client before the others get their turn; the last datagram may have more requests. */
+#define REQUESTS_A_TURN 256
+#define TURN_NS 1000000
 #define DUMP_A_TURN 512
+#define SENT_AT_ONCE 64
 
 static void out_free(struct xi_out_msg *out)
 {
@@ -62,14 +65,15 @@ static void client_queue(struct xi_client *c, const void *data, size_t len)
 	memcpy(out->data, data, len);
 	STAILQ_INSERT_TAIL(&c->queue, out, next);
 	c->queued += len;
-	event_add(c->ev_write, NULL);
+	if (!c->server->held)
+		event_add(c->ev_write, NULL);
 }
 
 static void client_out(struct xi_client *c, const struct xi_nlmsg *msg)
 {
 	size_t len = msg->hdr.nlmsg_len;
 
-	if (STAILQ_EMPTY(&c->queue) && !client_send(c, msg->buf, len))
+	if (!c->server->held && STAILQ_EMPTY(&c->queue) && !client_send(c, msg->buf, len))
 		return;
 	if (!c->dead)
 		client_queue(c, msg->buf, len);
@@ -85,24 +89,70 @@ void xi_client_news(struct xi_client *c, const struct xi_nlmsg *msg)
 {
 	if (c->overrun || c->queued + msg->hdr.nlmsg_len > XI_QUEUE_NEWS) {
 		c->overrun = true;
-		event_add(c->ev_write, NULL);
+		if (!c->server->held)
+			event_add(c->ev_write, NULL);
 		return;
 	}
 	client_out(c, msg);
 }
 
-static bool queue_drain(struct xi_client *c)
+/* As many of the queue as the socket takes at once: 0, or -EAGAIN. */
+static int queue_send(struct xi_client *c, int *sent)
+{
+	struct mmsghdr msgs[SENT_AT_ONCE] = { 0 };
+	struct iovec iovs[SENT_AT_ONCE];
+	struct xi_out_msg *out;
+	int n = 0;
+
+	STAILQ_FOREACH (out, &c->queue, next) {
+		iovs[n] = (struct iovec){ out->data, out->len };
+		msgs[n].msg_hdr = (struct msghdr){ .msg_iov = &iovs[n], .msg_iovlen = 1 };
+		if (++n == SENT_AT_ONCE)
+			break;
+	}
+	do {
+		*sent = sendmmsg(c->fd, msgs, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+	} while (*sent < 0 && errno == EINTR);
+	if (*sent >= 0)
+		return 0;
+	if (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM)
+		return -EAGAIN;
+	client_fail(c);
+	return -EPIPE;
+}
+
+static void queue_free(struct xi_client *c, int n)
 {
 	struct xi_out_msg *out;
 
-	while ((out = STAILQ_FIRST(&c->queue))) {
-		if (client_send(c, out->data, out->len))
-			return false;
+	for (; n && (out = STAILQ_FIRST(&c->queue)); n--) {
 		STAILQ_REMOVE_HEAD(&c->queue, next);
 		c->queued -= out->len;
 		out_free(out);
 	}
+}
+
+/* False: the rest later. The queue of a client that is dead goes nowhere. */
+static bool queue_drain(struct xi_client *c)
+{
+	int err, sent;
+
+	while (!STAILQ_EMPTY(&c->queue) && !c->dead) {
+		err = queue_send(c, &sent);
+		if (err == -EAGAIN)
+			return false;
+		if (!err)
+			queue_free(c, sent);
+	}
+	if (c->dead)
+		queue_free(c, -1);
 	return true;
+}
+
+void xi_client_flush(struct xi_client *c)
+{
+	if (!queue_drain(c) || c->overrun)
+		event_add(c->ev_write, NULL);
 }
 
 static void overrun_tell(struct xi_client *c)
@@ -159,34 +209,57 @@ static void on_write(evutil_socket_t fd, short what, void *arg)
 	client_schedule(c);
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+/* One datagram. 0, -EAGAIN: none is there, or -errno: the connection is over. */
+static int read_one(struct xi_client *c)
+{
+	struct xi_xfrm_server *server = c->server;
+	uint8_t *buf = server->request.buf;
+	ssize_t n = recv(c->fd, buf, sizeof(server->request.buf), MSG_DONTWAIT | MSG_TRUNC);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return -EAGAIN;
+	if (n <= 0)
+		return -EPIPE;
+	if ((size_t)n > sizeof(server->request.buf)) {
+		log_warnx("xfrm: request of %zd bytes from pid %d: longer than any client sends, connection closed",
+			  n, (int)c->pid);
+		return -EMSGSIZE;
+	}
+	xi_server_request(c, buf, n);
+	explicit_bzero(buf, n);
+	return 0;
+}
+
+/* What is there of requests is one round, as far as it does not keep the others waiting. */
+static int read_round(struct xi_client *c)
+{
+	struct xi_xfrm_server *server = c->server;
+	uint64_t start = now_ns();
+	int err = 0;
+
+	xi_server_hold(server);
+	while (!err && may_read(c) && server->requests < REQUESTS_A_TURN &&
+	       now_ns() - start < TURN_NS)
+		err = read_one(c);
+	xi_server_release(server);
+	return err == -EAGAIN ? 0 : err;
+}
+
 static void on_read(evutil_socket_t fd, short what, void *arg)
 {
 	struct xi_client *c = arg;
-	struct xi_xfrm_server *server = c->server;
 
-	if (c->dead) {
+	if (c->dead || read_round(c)) {
 		xi_client_destroy(c);
 		return;
-	}
-	for (int i = 0; i < REQUESTS_A_TURN && may_read(c); i++) {
-		ssize_t n = recv(fd, server->request.buf, sizeof(server->request.buf),
-				 MSG_DONTWAIT | MSG_TRUNC);
-
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			break;
-		if (n <= 0) {
-			xi_client_destroy(c);
-			return;
-		}
-		if ((size_t)n > sizeof(server->request.buf)) {
-			log_warnx(
-				"xfrm: request of %zd bytes from pid %d: longer than any client sends, connection closed",
-				n, (int)c->pid);
-			xi_client_destroy(c);
-			return;
-		}
-		xi_server_request(c, server->request.buf, n);
-		explicit_bzero(server->request.buf, n);
 	}
 	dump_pump(c);
 	client_schedule(c);

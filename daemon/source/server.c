@@ -73,6 +73,25 @@ bool xi_server_listened(const struct xi_xfrm_server *server, unsigned int group)
 	return false;
 }
 
+void xi_server_hold(struct xi_xfrm_server *server)
+{
+	server->held = true;
+	server->requests = 0;
+	xi_sad_hold(server->sad);
+}
+
+void xi_server_release(struct xi_xfrm_server *server)
+{
+	struct xi_client *c;
+
+	xi_sad_release(server->sad);
+	server->held = false;
+	LIST_FOREACH (c, &server->clients, next) {
+		if (c->overrun || !STAILQ_EMPTY(&c->queue))
+			xi_client_flush(c);
+	}
+}
+
 static uint32_t group_bit(uint32_t group)
 {
 	return group >= 1 && group <= 32 ? 1U << (group - 1) : 0;
@@ -169,6 +188,7 @@ void xi_server_request(struct xi_client *c, const uint8_t *data, size_t len)
 		if (nlh->nlmsg_type == XI_XFRM_CTL) {
 			control_message(c, nlh);
 		} else {
+			c->server->requests++;
 			err = dispatch(c, nlh, &ack);
 			if (err < 0 || (!err && (nlh->nlmsg_flags & NLM_F_ACK)))
 				acknowledge(c, nlh, err, &ack);

@@ -77,8 +77,11 @@ struct xi_xfrm_server {
 	unsigned int nclients;
 	pid_t file_pid;
 	unsigned int file_requests, file_refused;
+	bool held;                   /* what is sent is queued: the round is not over */
+	unsigned int requests;       /* of the round */
 	uint32_t acquire_seq;
 	struct xi_acquire *acquires; /* XI_ACQUIRES_MAX */
+	uint64_t acquires_until;     /* of the last of them; then none is pending */
 	struct xi_mapping mappings[XI_MAPPINGS_MAX];
 	uint8_t thresholds[2][2];    /* SPD hash: IPv4 and IPv6, local and remote bits */
 	union {
@@ -91,12 +94,21 @@ struct xi_xfrm_server {
 #define XI_NO_ACK 1
 typedef int (*xi_handler)(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack);
 
+/*
+ * A round of requests: one sync of the SAD for all of them. Everything for clients waits for its end, in order, so
+ * that nobody reads of a change before it is in force.
+ */
+void xi_server_hold(struct xi_xfrm_server *server);
+void xi_server_release(struct xi_xfrm_server *server);
+
 bool xi_client_is_file(const struct xi_client *c);
 int xi_client_create(struct xi_xfrm_server *server, int fd, pid_t pid);
 void xi_client_destroy(struct xi_client *c);
 /* Sends or queues. Wipes msg: it may hold a key. */
 void xi_client_reply(struct xi_client *c, struct xi_nlmsg *msg);
 void xi_client_news(struct xi_client *c, const struct xi_nlmsg *msg);
+/* Sends what is queued, as far as the client has room for it. */
+void xi_client_flush(struct xi_client *c);
 /* To every member of the group; wipes msg. */
 void xi_server_multicast(struct xi_xfrm_server *server, unsigned int group, struct xi_nlmsg *msg);
 bool xi_server_listened(const struct xi_xfrm_server *server, unsigned int group);

@@ -58,7 +58,7 @@ int xi_handle_newsa(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_e
 	} else if (err == -EEXIST && xi_client_is_file(c)) {
 		file_key_check(sad, &req);
 	}
-	explicit_bzero(&req, sizeof(req));
+	explicit_bzero(&req.key, sizeof(req.key));
 	return refused(ack, err, why);
 }
 

@@ -16,7 +16,7 @@
 
 #define XI_BMP_WORDS (XI_WINDOW_MAX / 32)
 
-/* NEWSA and UPDSA. Holds a key: wipe it. `init.bmp` points into the struct; do not copy it. */
+/* NEWSA and UPDSA. Holds a key: wipe it. `init.bmp` points into the struct, or is NULL; do not copy it. */
 struct xi_sa_request {
 	struct xi_sa sa;
 	struct xi_sa_key key;

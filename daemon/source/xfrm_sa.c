@@ -278,10 +278,10 @@ int xi_xfrm_get_newsa(struct xi_sa_request *req, const struct nlmsghdr *nlh, str
 {
 	int err;
 
-	memset(req, 0, sizeof(*req));
+	memset(req, 0, offsetof(struct xi_sa_request, bmp));
 	err = newsa_get(req, nlh, ack);
 	if (err)
-		explicit_bzero(req, sizeof(*req));
+		explicit_bzero(&req->key, sizeof(req->key));
 	return err;
 }
 

@@ -30,6 +30,7 @@
  */
 #define XI_SA_SLOT_BITS 20
 #define XI_SA_SLOT_MASK ((1U << XI_SA_SLOT_BITS) - 1)
+#define XI_SAS_MAX (1U << XI_SA_SLOT_BITS)
 #define XI_SA_GEN_MAX ((1U << (32 - XI_SA_SLOT_BITS)) - 1)
 #define XI_SA_SLOT(index) ((index) & XI_SA_SLOT_MASK)
 #define XI_SA_INDEX(gen, slot) (((gen) << XI_SA_SLOT_BITS) | (slot))

@@ -2,14 +2,20 @@
 /*
  * What a worker does with a packet between the AF_XDP receive ring and the transmit ring, by phase.
  *
- *   worker [-d out|in] [-l BYTES] [-s SAS] [-f FRAMES] [-r ROUNDS] [-e ENGINE] [-c CPU[,CPU]]
+ *   worker [-d out|in] [-l BYTES] [-s SAS] [-n SLOTS] [-o ORDER] [-f FRAMES] [-r ROUNDS] [-e ENGINE]
+ *          [-c CPU[,CPU]]
  *
  * BYTES of the inner packet; FRAMES of 4096 bytes, gone through once a round; without -d, -l or -s
  * a table of both directions, 64 and 1408 bytes, 1 and 1000 SAs. SAD, SPD, context slots and next
  * hops are the daemon's own (the latter in a network namespace, so root), the transmit path only
  * writes descriptors down. Before each round the frames are written as XDP and the kernel would, by
  * a second thread on the second CPU of -c (0,1), so that their lines come from another core; with
- * one CPU, by the worker itself. Packets go over the SAs in turn: 1000 SAs are the worst order.
+ * one CPU, by the worker itself.
+ *
+ * ORDER is that in which packets are of SAs: turn, hot (64 of them at random), zipf (exponent 0.99),
+ * uniform; without -o turn, with more than 1024 SAs each of the others. The SLOTS (1024) most popular
+ * SAs have context slots, packets of the others go by the SLOW method; "slow" is their share. Traffic of
+ * any order but turn repeats itself after SEQUENCE packets.
  *
  * Printed: nanoseconds a packet, minimum over all rounds and (median).
  *   take      metadata read, packet put into its batch
@@ -38,19 +44,25 @@
 #include "dataplane/batch.h"
 #include "ipsec/bytes.h"
 #include "mem_store.h"
+#include "traffic.h"
 
 #define PLAIN_PORT 1
 #define CIPHER_PORT 2
 #define XDP_ROOM 256             /* XDP_PACKET_HEADROOM: where a received frame begins */
 #define PEER "192.0.2.2"
-#define SAS_MAX 1024
+#define SAS_MAX 1048575
+#define SLOTS 1024
+#define SEQUENCE 131072
+#define HOSTS 64                 /* behind this gateway */
 #define ETH 14
+#define DATA_MAX 1664
 
 enum phase { TAKE, PREPARE, CRYPTO, FINISH, ALL, PHASES };
 
 struct options {
 	bool in;
-	uint32_t len, sas, frames, rounds;
+	enum traffic order;
+	uint32_t len, sas, slots, frames, rounds;
 	const char *engine;
 	int cpus[2];
 };
@@ -58,13 +70,13 @@ struct options {
 /* A frame as it comes out of XDP. */
 struct template {
 	struct xi_meta meta;
-	uint8_t data[1664];
 	uint32_t len;
-} __attribute__((aligned(64)));
+	uint8_t data[];
+};
 
 struct bed {
 	struct options opt;
-	struct mem_store *store;
+	struct xi_store store;
 	struct xi_sad *sad;
 	struct xi_spd *spd;
 	struct xi_slots slots;
@@ -77,8 +89,11 @@ struct bed {
 	struct xi_tx sink;
 	struct xdp_desc *sent;
 	uint32_t nsent;
-	uint32_t handles[SAS_MAX], slot_of[SAS_MAX];
-	struct template *templates;  /* one a frame */
+	uint32_t *handles, *slot_of; /* by popularity */
+	uint8_t *templates;          /* one a packet */
+	size_t template_size;
+	uint32_t ntemplates;
+	uint32_t *sa_of;             /* of each template */
 	uint64_t counts[XI_REASON_MAX];
 	atomic_uint filled, drained; /* rounds */
 };
@@ -204,13 +219,18 @@ static void nexthop_await(const uint8_t addr[16])
 	}
 }
 
-/* Host i behind the other gateway. */
-static void inner_addr(uint8_t addr[16], uint32_t i)
+/* Host i behind the other gateway, which has an SA of its own. */
+static void remote_addr(uint8_t addr[16], uint32_t i)
 {
 	memset(addr, 0, 16);
-	addr[0] = 10;
-	addr[1] = 2;
-	xi_put16(addr + 2, i + 256);
+	xi_put32(addr, 0x0a100000 + i);
+}
+
+/* Behind this one. */
+static void local_addr(uint8_t addr[16], uint32_t i)
+{
+	memset(addr, 0, 16);
+	xi_put32(addr, 0x0a010100 + i % HOSTS);
 }
 
 static void nexthops_open(void)
@@ -223,32 +243,34 @@ static void nexthops_open(void)
 	bed.base = config.base = event_base_new();
 	if (!bed.base || xi_nexthops_create(&bed.nexthops, &config))
 		die("cannot follow the kernel's next hops");
-	for (i = 0; i < bed.opt.sas; i++) {
-		inner_addr(addr, i);
+	for (i = 0; i < HOSTS; i++) {
+		local_addr(addr, i);
 		nexthop_await(addr);
 	}
 	sample_addr(addr, PEER);
 	nexthop_await(addr);
 }
 
-static void policy_add(enum xi_dir dir, uint32_t i, const struct xi_sa *sa)
+/* What comes in; handles in the metadata are the verdict for what goes out. */
+static void policy_add(void)
 {
-	struct xi_policy policy = { .dir = dir, .priority = 100, .ntmpls = 1 };
+	struct xi_sa sa = sample_sa("192.0.2.1", PEER, 0x1000);
+	struct xi_policy policy = { .dir = XI_FWD, .priority = 100, .ntmpls = 1 };
 	const char *why = "";
 
 	policy.sel.family = XI_IPV4;
-	sample_addr(policy.sel.saddr, "10.1.0.0");
-	policy.sel.prefixlen_s = 16;
-	inner_addr(policy.sel.daddr, i);
-	policy.sel.prefixlen_d = 32;
-	policy.limits = sa->limits;
-	policy.tmpls[0] = (struct xi_tmpl){ .id = sa->id, .mode = XI_TUNNEL, .reqid = sa->reqid,
+	sample_addr(policy.sel.saddr, "10.16.0.0");
+	policy.sel.prefixlen_s = 12;
+	sample_addr(policy.sel.daddr, "10.1.0.0");
+	policy.sel.prefixlen_d = 16;
+	policy.limits = sa.limits;
+	policy.tmpls[0] = (struct xi_tmpl){ .id = sa.id, .mode = XI_TUNNEL, .reqid = 1,
 					    .ealgos = ~0U, .aalgos = ~0U, .calgos = ~0U,
 					    .family = XI_IPV4 };
 	policy.tmpls[0].id.spi = 0;
-	memcpy(policy.tmpls[0].saddr, sa->saddr, sizeof(sa->saddr));
+	memcpy(policy.tmpls[0].saddr, sa.saddr, sizeof(sa.saddr));
 	if (xi_spd_add(bed.spd, &policy, false, &why))
-		die("policy %u: %s", i, why);
+		die("policy: %s", why);
 }
 
 static void sa_add(uint32_t i)
@@ -258,33 +280,92 @@ static void sa_add(uint32_t i)
 	const struct xi_sa_rec *rec;
 	const char *why = "";
 
-	sa.reqid = i + 1;
+	sa.reqid = 1;
 	sa.flags = XFRM_STATE_ESN;
 	sa.replay_window = 64;
 	if (xi_sad_add(bed.sad, &sa, &key, NULL, &why))
 		die("SA %u: %s", i, why);
 	rec = xi_sad_find(bed.sad, &sa.id);
 	bed.handles[i] = rec->sa.sa_index;
-	if (xi_slots_fill(&bed.slots, rec, &bed.slot_of[i]))
+	bed.slot_of[i] = XI_NO_SLOT;
+	if (i < bed.opt.slots && xi_slots_fill(&bed.slots, rec, &bed.slot_of[i]))
 		die("no context slot for SA %u", i);
 }
 
+/* The store forgets everything but the states, which are mapped as a map's are: in small pages. */
+static int forget_sa(void *s, uint32_t index, const struct xi_sa *sa, const struct xi_sa_key *key)
+{
+	return 0;
+}
+
+static int forget_lookup(void *s, const struct xi_sa_id *id, uint32_t sa_index)
+{
+	return 0;
+}
+
+static int forget_policy(void *s, uint32_t index, const struct xi_policy *policy)
+{
+	return 0;
+}
+
+static int forget_guard(void *s, const struct xi_guard_key *key, uint32_t policies)
+{
+	return 0;
+}
+
+static int forget_masks(void *s, const struct xi_guard_mask masks[XI_MAX_MASKS])
+{
+	return 0;
+}
+
+static int config_get(void *s, struct xi_config *config)
+{
+	memset(config, 0, sizeof(*config));
+	return 0;
+}
+
+static int config_put(void *s, const struct xi_config *config)
+{
+	return 0;
+}
+
+static void store_open(void)
+{
+	static const struct xi_store_ops ops = {
+		.sa_put = forget_sa,	     .lookup_put = forget_lookup,
+		.policy_put = forget_policy, .guard_put = forget_guard,
+		.masks_put = forget_masks,   .config_get = config_get,
+		.config_put = config_put,
+	};
+	size_t size = (bed.opt.sas + 1UL) * sizeof(struct xi_sa_state);
+
+	bed.store.ops = &ops;
+	bed.store.nstates = bed.opt.sas + 1;
+	bed.store.states = mmap(NULL, size, PROT_READ | PROT_WRITE,
+				MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	if (bed.store.states == MAP_FAILED)
+		die("out of memory");
+	madvise(bed.store.states, size, MADV_NOHUGEPAGE);
+}
+
+/* In an order of memory that has nothing to do with popularity. */
 static void sas_open(void)
 {
 	struct xi_sad_config config = { 0 };
-	uint32_t i;
+	uint32_t i, *order = traffic_shuffle(bed.opt.sas);
 
-	bed.store = mem_store_new(bed.opt.sas + 1, 0);
-	if (xi_sad_create(&bed.sad, &config, &bed.store->store) ||
-	    xi_spd_create(&bed.spd, bed.sad, &bed.store->store) ||
-	    xi_slots_create(&bed.slots, real_engine, bed.opt.sas, bed.opt.sas + 1, 1))
+	store_open();
+	bed.handles = calloc(bed.opt.sas, sizeof(*bed.handles));
+	bed.slot_of = calloc(bed.opt.sas, sizeof(*bed.slot_of));
+	if (!order || !bed.handles || !bed.slot_of ||
+	    xi_sad_create(&bed.sad, &config, &bed.store) ||
+	    xi_spd_create(&bed.spd, bed.sad, &bed.store) ||
+	    xi_slots_create(&bed.slots, real_engine, bed.opt.slots, 1))
 		die("out of memory");
-	for (i = 0; i < bed.opt.sas; i++) {
-		sa_add(i);
-		policy_add(XI_OUT, i, &xi_sad_rec(bed.sad, bed.handles[i])->sa);
-		policy_add(XI_FWD, i, &xi_sad_rec(bed.sad, bed.handles[i])->sa);
-	}
-	xi_spd_sas_changed(bed.spd);
+	for (i = 0; i < bed.opt.sas; i++)
+		sa_add(order[i]);
+	free(order);
+	policy_add();
 }
 
 static void worker_open(void)
@@ -309,27 +390,31 @@ static void worker_open(void)
 	w->frames.base = mmap(NULL, size, PROT_READ | PROT_WRITE,
 			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	bed.sent = calloc(bed.opt.frames, sizeof(*bed.sent));
-	bed.templates = aligned_alloc(64, bed.opt.frames * sizeof(*bed.templates));
+	bed.ntemplates = bed.opt.order == TRAFFIC_TURN ? bed.opt.frames : SEQUENCE;
+	bed.template_size = (sizeof(struct template) + ETH + bed.opt.len + 128 + 63) & ~63UL;
+	bed.templates = aligned_alloc(64, bed.ntemplates * bed.template_size);
+	bed.sa_of = traffic_make(bed.opt.order, bed.opt.sas, bed.ntemplates);
 	if (!w->allowed || !w->frames.free || w->frames.base == MAP_FAILED || !bed.sent ||
-	    !bed.templates || real_engine->create(&w->crypto, 0))
+	    !bed.templates || !bed.sa_of || real_engine->create(&w->crypto, 0))
 		die("out of memory");
 	madvise(w->frames.base, size, MADV_NOHUGEPAGE);
 }
 
-/* UDP from 10.1.0.5. */
+/* UDP between host `sa` there and one here. */
 static void inner_write(uint8_t *ip, uint32_t sa)
 {
-	uint8_t dst[16];
+	uint8_t here[16], there[16];
 	uint32_t i, sum = 0;
 
 	memset(ip, 0, bed.opt.len);
-	inner_addr(dst, sa);
+	local_addr(here, sa);
+	remote_addr(there, sa);
 	ip[0] = 0x45;
 	xi_put16(ip + 2, bed.opt.len);
 	ip[8] = 64;
 	ip[9] = IPPROTO_UDP;
-	memcpy(ip + 12, "\x0a\x01\x00\x05", 4);
-	memcpy(ip + 16, dst, 4);
+	memcpy(ip + 12, bed.opt.in ? there : here, 4);
+	memcpy(ip + 16, bed.opt.in ? here : there, 4);
 	for (i = 0; i < 20; i += 2)
 		sum += xi_get16(ip + i);
 	sum = (sum & 0xffff) + (sum >> 16);
@@ -339,38 +424,51 @@ static void inner_write(uint8_t *ip, uint32_t sa)
 	xi_put16(ip + 24, bed.opt.len - 20);
 }
 
+static void sa_context(struct xi_sa_ctx *ctx, uint32_t sa)
+{
+	const struct xi_sa_rec *rec = xi_sad_rec(bed.sad, bed.handles[sa]);
+
+	if (xi_sa_ctx_init(ctx, &rec->sa, &rec->key, rec->state, rec->words, rec->nwords))
+		die("SA %u is not carried", sa);
+}
+
 /* Seals a template's packet, for the other direction to open. */
 static void template_seal(struct template *t, uint32_t sa)
 {
-	uint8_t buf[256 + 1664 + 256];
+	uint8_t buf[256 + DATA_MAX + 256];
 	struct xi_pkt pkt = { .data = buf + 256, .len = bed.opt.len, .headroom = 256,
-			      .tailroom = 1664 };
-	const struct xi_sa_ctx *ctx =
-		xi_slots_find(&bed.slots, bed.handles[sa], bed.slot_of[sa]);
+			      .tailroom = DATA_MAX };
+	struct xi_sa_ctx ctx;
 	struct xi_frame frame;
 	struct xi_aead_job job;
 	enum xi_reason why;
 	uint64_t seq;
 
+	sa_context(&ctx, sa);
 	memcpy(pkt.data, t->data + ETH, pkt.len);
-	if (xi_seq_take(ctx, 1, &seq, &why) != 1 ||
-	    xi_esp_frame(ctx, seq, UINT32_MAX, &pkt, &frame))
+	if (xi_seq_take(&ctx, 1, &seq, &why) != 1 ||
+	    xi_esp_frame(&ctx, seq, UINT32_MAX, &pkt, &frame))
 		die("cannot make an ESP packet");
-	xi_esp_out_job(ctx, &frame, &job);
+	xi_esp_out_job(&ctx, &frame, &job);
 	real_engine->seal(bed.w->crypto, &job, 1);
 	memcpy(t->data + ETH, pkt.data, pkt.len);
 	t->len = ETH + pkt.len;
+}
+
+static struct template *template_of(uint32_t packet)
+{
+	return (void *)(bed.templates + packet % bed.ntemplates * bed.template_size);
 }
 
 static void templates_make(void)
 {
 	uint32_t i, sa;
 
-	for (i = 0; i < bed.opt.frames; i++) {
-		struct template *t = &bed.templates[i];
+	for (i = 0; i < bed.ntemplates; i++) {
+		struct template *t = template_of(i);
 
-		sa = i % bed.opt.sas;
-		memset(t, 0, sizeof(*t));
+		sa = bed.sa_of[i];
+		memset(t, 0, bed.template_size);
 		inner_write(t->data + ETH, sa);
 		t->len = ETH + bed.opt.len;
 		t->meta = (struct xi_meta){
@@ -386,12 +484,13 @@ static void templates_make(void)
 	}
 }
 
-static void frames_fill(void)
+/* For round number `round`, from 1. */
+static void frames_fill(unsigned int round)
 {
 	uint32_t i;
 
 	for (i = 0; i < bed.opt.frames; i++) {
-		const struct template *t = &bed.templates[i];
+		const struct template *t = template_of((round - 1) * bed.opt.frames + i);
 		uint8_t *data = bed.w->frames.base + (size_t)i * XI_FRAME_SIZE + XDP_ROOM;
 
 		memcpy(data - sizeof(t->meta), &t->meta, sizeof(t->meta));
@@ -415,7 +514,7 @@ static void *filler_main(void *arg)
 
 	cpu_set(bed.opt.cpus[1]);
 	for (round = 1; round <= bed.opt.rounds; round++) {
-		frames_fill();
+		frames_fill(round);
 		atomic_store(&bed.filled, round);
 		while (atomic_load(&bed.drained) < round)
 			sched_yield();
@@ -428,25 +527,30 @@ static void windows_reset(void)
 {
 	uint32_t i;
 
-	for (i = 0; i < bed.opt.sas; i++)
-		xi_replay_import(&xi_slots_find(&bed.slots, bed.handles[i], bed.slot_of[i])->replay,
-				 0, NULL, 0);
+	for (i = 0; i < bed.ntemplates; i++) {
+		uint32_t slot = XI_SA_SLOT(bed.handles[bed.sa_of[i]]);
+
+		bed.store.states[slot].top = 0;
+		memset(bed.store.states[slot].words, 0, sizeof(bed.store.states[slot].words));
+	}
 }
 
 /* As worker_receive() does it. */
-static void batch_run(uint32_t first, uint64_t ns[PHASES])
+static void batch_run(unsigned int round, uint32_t first, uint64_t ns[PHASES])
 {
 	struct xi_worker *w = bed.w;
 	uint64_t addr = (uint64_t)first * XI_FRAME_SIZE + XDP_ROOM;
 	uint64_t from, taken, to;
-	uint32_t i;
+	uint32_t i, lens[XI_BATCH];
 
+	for (i = 0; i < XI_BATCH; i++)
+		lens[i] = template_of((round - 1) * bed.opt.frames + first + i)->len;
 	from = clock_ns();
 	for (i = 0; i < XI_BATCH; i++)
 		xi_batch_prefetch(w, addr + i * XI_FRAME_SIZE);
 	for (i = 0; i < XI_BATCH; i++)
-		xi_batch_take(w, addr + i * XI_FRAME_SIZE, bed.templates[first + i].len);
-	w->nslow = 0;
+		xi_batch_take(w, addr + i * XI_FRAME_SIZE, lens[i]);
+	xi_batch_prefetch_contexts(w);
 	taken = clock_ns();
 	if (w->nin)
 		xi_batch_in(w);
@@ -465,14 +569,14 @@ static void round_run(unsigned int round, double clock, double ns[PHASES])
 	uint32_t first, p;
 
 	bed.nsent = 0;
-	if (bed.opt.in)
+	if (bed.opt.in && !((round - 1) * bed.opt.frames % bed.ntemplates))
 		windows_reset();
 	if (bed.opt.cpus[1] < 0)
-		frames_fill();
+		frames_fill(round);
 	while (bed.opt.cpus[1] >= 0 && atomic_load(&bed.filled) < round)
 		sched_yield();
 	for (first = 0; first < bed.opt.frames; first += XI_BATCH)
-		batch_run(first, sums);
+		batch_run(round, first, sums);
 	atomic_store(&bed.drained, round);
 	if (bed.nsent != bed.opt.frames)
 		die("%u of %u packets came through", bed.nsent, bed.opt.frames);
@@ -493,9 +597,12 @@ static int by_value(const void *a, const void *b)
 static void report(double (*ns)[PHASES])
 {
 	double *column = calloc(bed.opt.rounds, sizeof(*column));
+	uint64_t slow = bed.counts[XI_SLOW_IN] + bed.counts[XI_SLOW_OUT];
+	uint64_t all = slow + bed.counts[XI_FAST_IN] + bed.counts[XI_FAST_OUT];
 	uint32_t i, p;
 
-	printf("%-4s %5u %5u", bed.opt.in ? "in" : "out", bed.opt.len, bed.opt.sas);
+	printf("%-4s %5u %7u %-7s %3.0f%%", bed.opt.in ? "in" : "out", bed.opt.len, bed.opt.sas,
+	       traffic_names[bed.opt.order], 100.0 * slow / all);
 	for (p = 0; p < PHASES; p++) {
 		for (i = 0; i < bed.opt.rounds; i++)
 			column[i] = ns[i][p];
@@ -512,10 +619,8 @@ static void measure(const struct options *opt)
 	pthread_t filler;
 	uint32_t i;
 
-	memset(&bed, 0, sizeof(bed));
 	bed.opt = *opt;
 	worker_open();
-	sas_open();
 	ports_open();
 	nexthops_open();
 	bed.w->config.sad = bed.sad;
@@ -533,8 +638,8 @@ static void measure(const struct options *opt)
 	free(ns);
 }
 
-/* Each measurement in a process of its own, which leaves nothing behind. */
-static void measure_apart(const struct options *opt)
+/* In a process of its own, which leaves nothing behind. */
+static void apart(void (*fn)(const struct options *opt), const struct options *opt)
 {
 	pid_t pid;
 	int status;
@@ -542,11 +647,36 @@ static void measure_apart(const struct options *opt)
 	fflush(stdout);
 	pid = fork();
 	if (!pid) {
-		measure(opt);
+		fn(opt);
 		exit(0);
 	}
 	if (pid < 0 || waitpid(pid, &status, 0) != pid || status)
 		exit(1);
+}
+
+static const int *dirs = (const int[]){ 0, 1, -1 };
+static const int *lens = (const int[]){ 64, 1408, -1 };
+static const int *sas = (const int[]){ 1, 1000, -1 };
+static const int *orders;        /* NULL: as the number of SAs says */
+
+/* One set of SAs. The records of a million are made once, and shared by the measurements. */
+static void measure_sas(const struct options *given)
+{
+	static const int few[] = { TRAFFIC_TURN, -1 };
+	static const int many[] = { TRAFFIC_HOT_SET, TRAFFIC_ZIPF, TRAFFIC_UNIFORM, -1 };
+	struct options opt = *given;
+	const int *d, *l, *o;
+
+	bed.opt = opt;
+	sas_open();
+	for (d = dirs; *d >= 0; d++)
+		for (l = lens; *l >= 0; l++)
+			for (o = orders ? orders : opt.sas > SLOTS ? many : few; *o >= 0; o++) {
+				opt.in = *d;
+				opt.len = *l;
+				opt.order = *o;
+				apart(measure, &opt);
+			}
 }
 
 static void namespace_enter(void)
@@ -557,9 +687,8 @@ static void namespace_enter(void)
 	run("ip link add wan0 type veth peer name wan1");
 	run("for d in lan0 lan1 wan0 wan1; do ip link set $d mtu 1600 up || exit; done");
 	run("ip addr add 10.1.0.1/16 dev lan0 && ip addr add 192.0.2.1/24 dev wan0");
-	run("ip neigh add 10.1.0.2 lladdr 02:00:00:00:00:02 dev lan0 nud permanent");
+	run("for i in $(seq 0 63); do ip neigh add 10.1.1.$i lladdr 02:00:00:00:00:02 dev lan0 nud permanent || exit; done");
 	run("ip neigh add " PEER " lladdr 02:00:00:00:00:03 dev wan0 nud permanent");
-	run("ip route add 10.2.0.0/16 via 10.1.0.2");
 }
 
 static uint32_t number(const char *text, uint32_t min, uint32_t max)
@@ -571,58 +700,77 @@ static uint32_t number(const char *text, uint32_t min, uint32_t max)
 	return n;
 }
 
-int main(int argc, char **argv)
+static const int *one(int value)
 {
-	struct options opt = { .frames = 1024, .rounds = 400, .engine = "auto", .cpus = { 1, 0 } };
-	int dirs[] = { 0, 1, -1 }, lens[] = { 64, 1408, -1 }, sas[] = { 1, 1000, -1 };
-	int c, *d, *l, *s;
+	int *list = malloc(2 * sizeof(*list));
 
-	while ((c = getopt(argc, argv, "d:l:s:f:r:e:c:")) != -1) {
+	if (!list)
+		die("out of memory");
+	list[0] = value;
+	list[1] = -1;
+	return list;
+}
+
+static void options_parse(struct options *opt, int argc, char **argv)
+{
+	int c;
+
+	while ((c = getopt(argc, argv, "d:l:s:n:o:f:r:e:c:")) != -1) {
 		switch (c) {
 		case 'd':
-			dirs[0] = !strcmp(optarg, "in");
-			dirs[1] = -1;
+			dirs = one(!strcmp(optarg, "in"));
 			break;
 		case 'l':
-			lens[0] = number(optarg, 28, 1500);
-			lens[1] = -1;
+			lens = one(number(optarg, 28, 1500));
 			break;
 		case 's':
-			sas[0] = number(optarg, 1, SAS_MAX);
-			sas[1] = -1;
+			sas = one(number(optarg, 1, SAS_MAX));
+			break;
+		case 'n':
+			opt->slots = number(optarg, 1, SAS_MAX);
+			break;
+		case 'o':
+			if (traffic_find(optarg) == TRAFFIC_MAX)
+				die("%s: no such order", optarg);
+			orders = one(traffic_find(optarg));
 			break;
 		case 'f':
-			opt.frames = number(optarg, XI_BATCH, 65536) & ~(XI_BATCH - 1U);
+			opt->frames = number(optarg, XI_BATCH, 65536) & ~(XI_BATCH - 1U);
 			break;
 		case 'r':
-			opt.rounds = number(optarg, 1, 1000000);
+			opt->rounds = number(optarg, 1, 1000000);
 			break;
 		case 'e':
-			opt.engine = optarg;
+			opt->engine = optarg;
 			break;
 		case 'c':
-			opt.cpus[1] = -1;
-			if (sscanf(optarg, "%d,%d", &opt.cpus[0], &opt.cpus[1]) < 1)
+			opt->cpus[1] = -1;
+			if (sscanf(optarg, "%d,%d", &opt->cpus[0], &opt->cpus[1]) < 1)
 				die("%s: no CPU", optarg);
 			break;
 		default:
-			die("usage: worker [-d out|in] [-l BYTES] [-s SAS] [-f FRAMES] [-r ROUNDS] [-e ENGINE] [-c CPU[,CPU]]");
+			die("usage: worker [-d out|in] [-l BYTES] [-s SAS] [-n SLOTS] [-o turn|hot|zipf|uniform] [-f FRAMES] [-r ROUNDS] [-e ENGINE] [-c CPU[,CPU]]");
 		}
 	}
+}
+
+int main(int argc, char **argv)
+{
+	struct options opt = { .frames = 1024, .rounds = 400, .slots = SLOTS, .engine = "auto",
+			       .cpus = { 1, 0 } };
+	const int *s;
+
+	options_parse(&opt, argc, argv);
 	real_engine = xi_engine_find(opt.engine);
 	if (!real_engine)
 		die("%s: no such engine on this CPU", opt.engine);
 	namespace_enter();
 	printf("%s, ns a packet, minimum and (median) of %u rounds of %u packets\n"
-	       "dir  bytes   SAs  %15s  %15s  %15s  %15s  %15s\n", real_engine->name, opt.rounds,
-	       opt.frames, "take", "prepare", "crypto", "finish", "all");
-	for (d = dirs; *d >= 0; d++)
-		for (l = lens; *l >= 0; l++)
-			for (s = sas; *s >= 0; s++) {
-				opt.in = *d;
-				opt.len = *l;
-				opt.sas = *s;
-				measure_apart(&opt);
-			}
+	       "dir  bytes     SAs order   slow  %15s  %15s  %15s  %15s  %15s\n", real_engine->name,
+	       opt.rounds, opt.frames, "take", "prepare", "crypto", "finish", "all");
+	for (s = sas; *s >= 0; s++) {
+		opt.sas = *s;
+		apart(measure_sas, &opt);
+	}
 	return 0;
 }

@@ -48,6 +48,12 @@ static void sas_changed(void *arg)
 
 static void sa_changed(void *arg, const struct xi_sa_rec *old, const struct xi_sa_rec *new)
 {
+	struct daemon *d = arg;
+
+	if (old)
+		xi_spd_sa_changed(d->spd, &old->sa);
+	if (new)
+		xi_spd_sa_changed(d->spd, &new->sa);
 }
 
 static const struct xi_sa_rec *sa_by_spi(struct daemon *d, uint32_t spi)

@@ -63,6 +63,8 @@ static int bed_link_up(struct xi_bed *bed)
 	return ret;
 }
 
+uint32_t xi_bed_known, xi_bed_cached;
+
 static int bed_load(struct xi_bed *bed)
 {
 	libbpf_set_print(bed_print);
@@ -71,6 +73,10 @@ static int bed_load(struct xi_bed *bed)
 		return -1;
 	bpf_map__set_max_entries(bed->skel->maps.sa_state, 1024);
 	bpf_map__set_max_entries(bed->skel->maps.sa_window, 16);
+	if (xi_bed_known)
+		bpf_map__set_max_entries(bed->skel->maps.sad_lookup, xi_bed_known);
+	if (xi_bed_cached)
+		bpf_map__set_max_entries(bed->skel->maps.sa_cache, xi_bed_cached);
 	return xipsec_bpf__load(bed->skel);
 }
 
@@ -133,6 +139,19 @@ uint32_t xi_bed_entries(int map_fd, uint32_t key_size)
 	}
 	assert_true(key_size <= sizeof(key));
 	return n;
+}
+
+static void bed_zero_array(struct bpf_map *map)
+{
+	uint32_t n = bpf_map__max_entries(map), *keys = calloc(n, sizeof(*keys));
+	void *zeroes = calloc(n, bpf_map__value_size(map));
+
+	assert_true(keys && zeroes);
+	for (uint32_t i = 0; i < n; i++)
+		keys[i] = i;
+	assert_return_code(bpf_map_update_batch(bpf_map__fd(map), keys, zeroes, &n, NULL), errno);
+	free(keys);
+	free(zeroes);
 }
 
 static void bed_zero_percpu(struct bpf_map *map, uint32_t n)
@@ -350,8 +369,7 @@ void xi_bed_reset(struct xi_bed *bed)
 	struct bpf_map *hashes[] = {
 		bed->skel->maps.sad,	    bed->skel->maps.sad_lookup, bed->skel->maps.sa_cache,
 		bed->skel->maps.flow_cache, bed->skel->maps.spd_guard,	bed->skel->maps.local_addrs,
-		bed->skel->maps.ports,	    bed->skel->maps.miss_sa,	bed->skel->maps.miss_flow,
-		bed->skel->maps.encap_ports,
+		bed->skel->maps.ports,	    bed->skel->maps.miss_flow,	bed->skel->maps.encap_ports,
 	};
 	struct xi_guard_masks none = {};
 	struct xi_config cfg = xi_bed_config();
@@ -367,6 +385,7 @@ void xi_bed_reset(struct xi_bed *bed)
 		xi_bed_masks(bed, dir, XI_IPV4, &v4, 1);
 		xi_bed_masks(bed, dir, XI_IPV6, &v6, 1);
 	}
+	bed_zero_array(bed->skel->maps.miss_sa);
 	bed_zero_percpu(bed->skel->maps.stats, XI_REASON_MAX);
 	bed_zero_percpu(bed->skel->maps.miss_bucket,
 			bpf_map__max_entries(bed->skel->maps.miss_bucket));

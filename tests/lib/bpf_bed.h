@@ -42,6 +42,8 @@ struct xi_run {
 	uint32_t ns;	   /* mean of one run */
 };
 
+/* Set before xi_bed_setup: SAs that sad_lookup can hold, entries of sa_cache; 0: as the object has it. */
+extern uint32_t xi_bed_known, xi_bed_cached;
 /* cmocka group set-up; fails, with a word, without root. */
 int xi_bed_setup(void **state);
 int xi_bed_teardown(void **state);

@@ -183,8 +183,8 @@ static int mem_config_put(void *s, const struct xi_config *config)
 	return err;
 }
 
-static int mem_each_sa(void *s, int (*fn)(void *arg, uint32_t sa_index, const struct xi_sa *sa,
-					  const struct xi_sa_key *key), void *arg)
+static int mem_each_sa(void *s, int (*fn)(void *arg, uint32_t sa_index, const struct xi_sa *sa),
+		       void *arg)
 {
 	struct mem_store *m = s;
 	unsigned int i;
@@ -192,8 +192,33 @@ static int mem_each_sa(void *s, int (*fn)(void *arg, uint32_t sa_index, const st
 
 	for (i = 0; i < MEM_STORE_SAS && !err; i++)
 		if (m->sas[i].used)
-			err = fn(arg, m->sas[i].sa_index, &m->sas[i].sa,
-				 m->sas[i].key.len ? &m->sas[i].key : NULL);
+			err = fn(arg, m->sas[i].sa_index, &m->sas[i].sa);
+	return err;
+}
+
+static int mem_each_key(void *s, int (*fn)(void *arg, uint32_t sa_index,
+					   const struct xi_sa_key *key), void *arg)
+{
+	struct mem_store *m = s;
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; i < MEM_STORE_SAS && !err; i++)
+		if (m->sas[i].used && m->sas[i].key.len)
+			err = fn(arg, m->sas[i].sa_index, &m->sas[i].key);
+	return err;
+}
+
+static int mem_each_lookup(void *s, int (*fn)(void *arg, const struct xi_sa_id *id,
+					      uint32_t sa_index), void *arg)
+{
+	struct mem_store *m = s;
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; i < MEM_STORE_SAS && !err; i++)
+		if (m->lookups[i].used)
+			err = fn(arg, &m->lookups[i].id, m->lookups[i].sa_index);
 	return err;
 }
 
@@ -222,6 +247,8 @@ static const struct xi_store_ops mem_store_ops = {
 	.config_get = mem_config_get,
 	.config_put = mem_config_put,
 	.each_sa = mem_each_sa,
+	.each_key = mem_each_key,
+	.each_lookup = mem_each_lookup,
 	.each_policy = mem_each_policy,
 };
 

@@ -286,7 +286,7 @@ static void unknown_spis_are_free(void **state)
 	assert_int_equal(inbox_read(&inbox), 0);
 	assert_int_equal(
 		xi_bed_entries(bpf_map__fd(bed->skel->maps.sa_cache), sizeof(struct xi_sa_id)), 64);
-	assert_int_equal(xi_bed_entries(bpf_map__fd(bed->skel->maps.miss_sa), sizeof(uint32_t)), 0);
+	assert_int_equal(xi_bed_stat(bed, XI_MISS_SENT), 0);
 	for (uint32_t i = 0; i < 64; i++) {
 		spec.spi = XI_BED_SPI + i;
 		assert_int_equal(xdp(bed, bed->skel->progs.xdp_cipher, &spec), XDP_REDIRECT);

@@ -66,6 +66,8 @@ static void test_smallest_file_gets_the_documented_defaults(void **state)
 	assert_int_equal(c->sad_size, 65536);
 	assert_int_equal(c->sa_entries, 1024);
 	assert_int_equal(c->flow_entries, 65536);
+	assert_null(c->admission);
+	assert_int_equal(c->misses, 20000);
 	assert_int_equal(c->unknown_spi, XI_METHOD_DROP);
 	assert_int_equal(c->nports, 1);
 	assert_string_equal(c->ports[0].name, "wan0");
@@ -91,11 +93,13 @@ static void test_every_key_is_read(void **state)
 				   "spin = 10000\n"
 				   "df = clear\n"
 				   "fragment = after\n"
-				   "sad-size = 1048575\n"
+				   "sad-size = 1048576\n"
 				   "unknown-spi = pass\n"
 				   "[cache]\n"
 				   "sa-entries = 16\n"
 				   "flow-entries = 4194304\n"
+				   "admission = lru\n"
+				   "misses = 1000000\n"
 				   "\n"
 				   "[ port  wan0 ]\n"
 				   "role = cipher\nmode = skb\nattach = none\ntx = xsk\n"
@@ -117,10 +121,12 @@ static void test_every_key_is_read(void **state)
 	assert_int_equal(c->spin_us, 10000);
 	assert_int_equal(c->df, XI_DF_CLEAR);
 	assert_int_equal(c->fragment, XI_FRAGMENT_AFTER);
-	assert_int_equal(c->sad_size, 1048575);
+	assert_int_equal(c->sad_size, 1048576);
 	assert_int_equal(c->unknown_spi, XI_METHOD_KERNEL);
 	assert_int_equal(c->sa_entries, 16);
 	assert_int_equal(c->flow_entries, 4194304);
+	assert_string_equal(c->admission, "lru");
+	assert_int_equal(c->misses, 1000000);
 	assert_int_equal(c->nports, 3);
 	assert_string_equal(c->ports[0].name, "wan0");
 	assert_int_equal(c->ports[0].mode, XI_PORT_SKB);
@@ -198,16 +204,20 @@ static const struct {
 	{ CIPHER "[daemon]\nspin = 10001\n", "xipsec.conf:4: spin = 10001: give microseconds, 0 to 10000" },
 	{ CIPHER "[port xipsec-tx3]\nrole = plain\n",
 	  "xipsec.conf:3: [port xipsec-tx3]: this device is the daemon's own: name a network card" },
-	{ CIPHER "[daemon]\nsad-size = 1048576\n",
-	  "xipsec.conf:4: sad-size = 1048576: give a number of SAs, 16 to 1048575" },
+	{ CIPHER "[daemon]\nsad-size = 1048577\n",
+	  "xipsec.conf:4: sad-size = 1048577: give a number of SAs, 16 to 1048576" },
 	{ CIPHER "[daemon]\nsad-size = 18446744073709551632\n",
-	  "xipsec.conf:4: sad-size = 18446744073709551632: give a number of SAs, 16 to 1048575" },
+	  "xipsec.conf:4: sad-size = 18446744073709551632: give a number of SAs, 16 to 1048576" },
 	{ CIPHER "[daemon]\nsad-size = 0x100\n",
-	  "xipsec.conf:4: sad-size = 0x100: give a number of SAs, 16 to 1048575" },
+	  "xipsec.conf:4: sad-size = 0x100: give a number of SAs, 16 to 1048576" },
 	{ CIPHER "[cache]\nsa-entries = 0\n",
-	  "xipsec.conf:4: sa-entries = 0: give a number of SAs, 1 to 1048575" },
+	  "xipsec.conf:4: sa-entries = 0: give a number of SAs, 1 to 1048576" },
 	{ CIPHER "[cache]\nflow-entries = 4194305\n",
 	  "xipsec.conf:4: flow-entries = 4194305: give a number of flows, 1 to 4194304" },
+	{ CIPHER "[cache]\nadmission = fifo\n",
+	  "xipsec.conf:4: admission = fifo: admission is by rate or lru" },
+	{ CIPHER "[cache]\nmisses = 0\n",
+	  "xipsec.conf:4: misses = 0: give messages a second and CPU, 1 to 1000000" },
 	{ CIPHER "[daemon]\nsad-size = 100\n",
 	  "xipsec.conf: sa-entries = 1024 is more than sad-size = 100: lower it or raise "
 	  "sad-size" },

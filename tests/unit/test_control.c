@@ -112,6 +112,18 @@ static uint64_t fake_reason(void *arg, unsigned int reason)
 		return 7;
 	case XI_FLOW_MISS:
 		return 1;
+	case XI_FAST_IN:
+		return 300;
+	case XI_SLOW_OUT:
+		return 100;
+	case XI_MISS_SENT:
+		return 11;
+	case XI_MISS_LOST:
+		return 12;
+	case XI_MISS_DEDUP:
+		return 13;
+	case XI_MISS_LIMITED:
+		return 14;
 	case XI_DROP_REPLAY:
 		return 5;
 	case XI_DROP_UNKNOWN_SPI:
@@ -128,22 +140,49 @@ static void fake_usage(void *arg, enum xi_table table, struct xi_table_usage *us
 				      : (struct xi_table_usage){ 4, 65536, 0 };
 }
 
-static bool fake_sa_cached(void *arg, const struct xi_sa *sa, struct xi_sa_cached *cached)
+static bool fake_sa_cached(void *arg, uint32_t handle, struct xi_cached_sa *sa)
 {
 	struct fake *f = arg;
 
-	if (!f->cached || sa->id.spi != 0x1001)
+	if (!f->cached || handle != f->recs[0].sa.sa_index)
 		return false;
-	*cached = (struct xi_sa_cached){ f->recs[0].sa.sa_index, XI_METHOD_FAST, 6, 1 };
+	*sa = (struct xi_cached_sa){
+		.id = f->recs[0].sa.id,
+		.handle = handle,
+		.method = XI_METHOD_FAST,
+		.why = xi_choice_name(XI_CHOICE_WORTH),
+		.slot = 6,
+		.cached = true,
+		.age = 100,
+		.hits = 34,
+		.uses = 5,
+		.misses = 2,
+	};
 	return true;
+}
+
+static void fake_sa_figures(void *arg, struct xi_sa_figures *figures)
+{
+	static const uint64_t ns[] = { 21, 40, 40000 };
+
+	*figures = (struct xi_sa_figures){
+		.methods = { [XI_METHOD_FAST] = 1, [XI_METHOD_SLOW] = 2, [XI_METHOD_DROP] = 4 },
+		.table = { .filled = { [XI_CHOICE_WORTH] = 8 },
+			   .evicted_admission = 3, .evicted_kernel = 16, .evicted_deleted = 32,
+			   .evicted_changed = 64, .lapsed = 128, .refused = 256, .unproven = 512,
+			   .stale = 1024 },
+		.misses = { .messages = 2048, .lost = 4096, .rests = 9 },
+	};
+	for (int i = 0; i < 3; i++)
+		xi_latency_add(&figures->misses.sa, ns[i]);
 }
 
 static int fake_each_cached_sa(void *arg, xi_cached_sa_fn fn, void *ctx)
 {
 	struct fake *f = arg;
-	struct xi_sa_cached cached = { f->recs[0].sa.sa_index, XI_METHOD_FAST, 6, 1 };
+	struct xi_cached_sa sa;
 
-	return fn(ctx, &f->recs[0].sa.id, &cached);
+	return fake_sa_cached(arg, f->recs[0].sa.sa_index, &sa) ? fn(ctx, &sa) : 0;
 }
 
 static int fake_each_cached_flow(void *arg, xi_cached_flow_fn fn, void *ctx)
@@ -310,6 +349,7 @@ static int start(void **state, unsigned int request_ms, unsigned int reply_ms)
 		.port_xmit = fake_port_xmit,
 		.reason = fake_reason,
 		.usage = fake_usage,
+		.sa_figures = fake_sa_figures,
 		.sa_cached = fake_sa_cached,
 		.each_cached_sa = fake_each_cached_sa,
 		.each_cached_flow = fake_each_cached_flow,
@@ -523,11 +563,32 @@ static void test_a_cached_index_of_an_older_sa_is_not_in_the_cache(void **state)
 	json_decref(reply);
 }
 
+/* As fake_sa_figures() has it. */
+#define FIGURES                                                                                    \
+	" \"sa_table\": {\"methods\": {\"fast\": 1, \"slow\": 2, \"kernel\": 0, \"drop\": 4},"       \
+	"  \"fast_packets\": 300, \"slow_packets\": 100, \"hits_per_million\": 750000,"              \
+	"  \"filled\": {\"room\": 0, \"worth\": 8, \"unproven\": 0, \"refused\": 0, \"evicted\": 0,"   \
+	"   \"in_kernel\": 0, \"larval\": 0, \"expired\": 0, \"no_key\": 0},"                        \
+	"  \"evicted\": {\"admission\": 3, \"kernel\": 16, \"deleted\": 32, \"changed\": 64},"         \
+	"  \"lapsed\": 128, \"refused\": 256, \"unproven\": 512},"                                   \
+	" \"misses\": {\"sent\": 11, \"lost\": 12, \"repeated\": 13, \"limited\": 14,"                \
+	"  \"read\": 2048, \"ring_lost\": 4096, \"stale\": 1024, \"rests\": 9,"                      \
+	"  \"latency\": {\"sa\": {\"count\": 3, \"p50_ns\": 40, \"p99_ns\": 40000,"                  \
+	"    \"p999_ns\": 40000, \"max_ns\": 40000,"                                               \
+	"    \"histogram\": [{\"below_ns\": 32, \"count\": 1}, {\"below_ns\": 64, \"count\": 1},"      \
+	"     {\"below_ns\": 65536, \"count\": 1}]},"                                              \
+	"   \"flow\": {\"count\": 0, \"p50_ns\": 0, \"p99_ns\": 0, \"p999_ns\": 0, \"max_ns\": 0,"    \
+	"    \"histogram\": []}}},"
+#define CACHED_SA                                                                                  \
+	"{\"spi\": \"0x00001001\", \"dst\": \"192.0.2.1\", \"proto\": \"esp\","                        \
+	" \"handle\": \"0x00100001\", \"method\": \"fast\", \"slot\": 6, \"why\": \"worth\","          \
+	" \"cached\": true, \"age\": 100, \"hits\": 34, \"uses\": 5, \"misses\": 2}"
+
 static void test_stats_lists_every_reason_and_sums_the_drops(void **state)
 {
 	struct fake *f = *state;
 	json_t *reply = ask_json(f, "{\"cmd\":\"stats\"}\n");
-	json_t *reasons = json_object_get(reply, "reasons");
+	json_t *reasons = json_object_get(reply, "reasons"), *figures;
 	size_t n = 0;
 
 #define X(value, symbol, name, kind, text)                                                         \
@@ -551,6 +612,10 @@ static void test_stats_lists_every_reason_and_sums_the_drops(void **state)
 	assert_json(json_object_get(reply, "flows"),
 		    "{\"hits\": 7, \"misses\": 1, \"evictions\": 0,"
 		    " \"entries\": 4, \"capacity\": 65536}");
+	figures = json_pack("{s:O s:O s:n}", "sa_table", json_object_get(reply, "sa_table"),
+			    "misses", json_object_get(reply, "misses"), "end");
+	assert_json(figures, "{" FIGURES " \"end\": null}");
+	json_decref(figures);
 	json_decref(reply);
 }
 
@@ -565,9 +630,7 @@ static void test_cache_lists_sas_and_flows(void **state)
 		"\"capacity\": 1024},"
 		" \"flows\": {\"hits\": 7, \"misses\": 1, \"evictions\": 0, \"entries\": 4, "
 		"\"capacity\": 65536},"
-		" \"cached_sas\": [{\"spi\": \"0x00001001\", \"dst\": \"192.0.2.1\", \"proto\": "
-		"\"esp\","
-		"  \"handle\": \"0x00100001\", \"method\": \"fast\", \"slot\": 6}],"
+		FIGURES " \"cached_sas\": [" CACHED_SA "],"
 		" \"cached_flows\": [{\"dir\": \"out\", \"src\": \"10.1.0.0/16\", \"dst\": "
 		"\"10.2.0.7/32\", \"proto\": 6,"
 		"  \"sport\": null, \"dport\": \"0x5000/0xf000\", \"fragment\": false, "
@@ -575,6 +638,28 @@ static void test_cache_lists_sas_and_flows(void **state)
 		"  \"handle\": \"0x00100002\", \"next_handle\": null, \"slot\": 7, \"next_slot\": "
 		"null}],"
 		" \"truncated\": false}");
+	json_decref(reply);
+}
+
+/* Of the table's SAs and of others, by SPI or handle. */
+static void test_cache_tells_of_one_sa(void **state)
+{
+	struct fake *f = *state;
+	json_t *reply = ask_json(f, "{\"cmd\":\"cache\",\"sa\":\"0x1001\"}\n");
+
+	assert_json(reply, "{\"cached_sas\": [" CACHED_SA "], \"truncated\": false}");
+	json_decref(reply);
+	reply = ask_json(f, "{\"cmd\":\"cache\",\"sa\":\"0x100002\"}\n");
+	assert_json(reply, "{\"cached_sas\": [{\"spi\": \"0xc0000002\", \"dst\": \"2001:db8::2\","
+			   " \"proto\": \"esp\", \"handle\": \"0x00100002\", \"method\": \"slow\","
+			   " \"slot\": null, \"why\": \"not_asked\", \"cached\": false, \"age\": 0,"
+			   " \"hits\": 0, \"uses\": 0, \"misses\": 0}], \"truncated\": false}");
+	json_decref(reply);
+	reply = ask_json(f, "{\"cmd\":\"cache\",\"sa\":\"77\"}\n");
+	assert_json(reply, "{\"error\": \"no SA has this SPI or handle: `xipsec show` lists them\"}");
+	json_decref(reply);
+	reply = ask_json(f, "{\"cmd\":\"cache\",\"sa\":\"-1\"}\n");
+	assert_json(reply, "{\"error\": \"no SPI and no handle: give one of `xipsec show`, as 0x1001\"}");
 	json_decref(reply);
 }
 
@@ -1250,9 +1335,19 @@ static void test_stats_for_people_lists_only_what_happened(void **state)
 		" \"cache\": {\"hits\": 312, \"misses\": 2, \"evictions\": 0, \"entries\": 1, "
 		"\"capacity\": 1024},"
 		" \"flows\": {\"hits\": 0, \"misses\": 0, \"evictions\": 0, \"entries\": 0, "
-		"\"capacity\": 64}}",
+		"\"capacity\": 64},"
+		" \"sa_table\": {\"methods\": {\"fast\": 3, \"slow\": 4, \"kernel\": 0, \"drop\": 1},"
+		" \"hits_per_million\": 987654, \"evicted\": {\"admission\": 5, \"kernel\": 6,"
+		" \"deleted\": 7, \"changed\": 8}, \"refused\": 9, \"unproven\": 10},"
+		" \"misses\": {\"sent\": 20, \"lost\": 1, \"repeated\": 2, \"limited\": 3, \"stale\": 4,"
+		" \"latency\": {\"sa\": {\"count\": 9, \"p50_ns\": 999, \"p99_ns\": 39000,"
+		" \"p999_ns\": 1250000, \"max_ns\": 2000000000}, \"flow\": {\"count\": 0}}}}",
 		"sa cache: 1 of 1024 SAs, 312 hits, 2 misses, 0 evictions\n"
 		"flow cache: 0 of 64 flows, 0 hits, 0 misses, 0 evictions\n"
+		"sa methods: 3 fast, 4 slow, 0 kernel, 1 drop; 98.77 % of packets fast\n"
+		"sa evictions: 5 for others, 6 by the kernel, 7 deleted, 8 changed; 9 refused, 10 unproven\n"
+		"miss messages: 20 sent, 1 lost, 5 held back, 4 stale\n"
+		"  SAs: answered in 999 ns, 99 % in 39.0 us, 99.9 % in 1.2 ms, all in 2.0 s\n"
 		"dropped: 10\n"
 		"            10  unknown_spi        no SA for this destination and SPI\n"
 		"events:\n"
@@ -1270,7 +1365,10 @@ static void test_cache_for_people(void **state)
 		"\"capacity\": 64},"
 		" \"cached_sas\": [{\"spi\": \"0x00001001\", \"dst\": \"192.0.2.1\", \"proto\": "
 		"\"esp\","
-		"  \"handle\": \"0x00100001\", \"method\": \"fast\", \"slot\": 6}],"
+		"  \"handle\": \"0x00100001\", \"method\": \"fast\", \"slot\": 6},"
+		"  {\"spi\": \"0x00001002\", \"dst\": \"192.0.2.1\", \"proto\": \"ah\","
+		"  \"handle\": \"0x00100002\", \"method\": \"drop\", \"slot\": null, \"why\": \"larval\","
+		"  \"cached\": true, \"age\": 100, \"hits\": 34, \"uses\": 5, \"misses\": 2}],"
 		" \"cached_flows\": [{\"dir\": \"out\", \"src\": \"10.1.0.0/16\", \"dst\": "
 		"\"10.2.0.7/32\", \"proto\": 17,"
 		"  \"sport\": \"0x400/0xfc00\", \"dport\": 53, \"fragment\": false, "
@@ -1283,6 +1381,8 @@ static void test_cache_for_people(void **state)
 		" \"truncated\": true}",
 		"sa cache: 1 of 16 SAs, 3 hits, 1 miss, 0 evictions\n"
 		"  esp 0x00001001 to 192.0.2.1, handle 0x00100001: fast, slot 6\n"
+		"  ah 0x00001002 to 192.0.2.1, handle 0x00100002: drop for 1 minute, 40 seconds, "
+		"34 packets, 5 of them not counted yet, asked 2 times; has no keys yet\n"
 		"flow cache: 2 of 64 flows, 0 hits, 1 miss, 0 evictions\n"
 		"  out 10.1.0.0/16 -> 10.2.0.7/32, udp, sport 0x400/0xfc00, dport 53: "
 		"protect by 0x00100002, slot 7\n"
@@ -1385,6 +1485,7 @@ int main(void)
 		WITH_SERVER(test_a_cached_index_of_an_older_sa_is_not_in_the_cache),
 		WITH_SERVER(test_stats_lists_every_reason_and_sums_the_drops),
 		WITH_SERVER(test_cache_lists_sas_and_flows),
+		WITH_SERVER(test_cache_tells_of_one_sa),
 		WITH_SERVER(test_port_tells_how_packets_leave),
 		WITH_SERVER(test_port_tells_what_was_configured),
 		WITH_SERVER(test_port_of_a_device_that_does_not_count),

@@ -659,7 +659,7 @@ static void many_check(const struct many *many, const char *what)
 		sum += many_walk(many, &flows[i]);
 	scan = (now_ns() - start) / CHECKED;
 	for (uint32_t i = 0; i < CHECKED; i++) {
-		uint32_t rank = xi_spd_index_find(many->index, &flows[i]);
+		uint32_t rank = xi_spd_index_find(many->index, many->list, &flows[i]);
 		struct xi_flow_mask mask = { 0 };
 		struct xi_flow other;
 
@@ -675,7 +675,7 @@ static void many_check(const struct many *many, const char *what)
 	}
 	start = now_ns();
 	for (uint32_t i = 0; i < TIMED; i++)
-		sum += xi_spd_index_find(many->index, &flows[i % FLOWS]);
+		sum += xi_spd_index_find(many->index, many->list, &flows[i % FLOWS]);
 	fast = (now_ns() - start) / TIMED;
 	print_message("%s: %lu ns a lookup, %lu by a walk\n", what, (unsigned long)fast,
 		      (unsigned long)scan);
@@ -781,7 +781,7 @@ static void sim_open(struct sim *sim, uint32_t entries)
 		print_message("# skip: BPF maps cannot be made here (root needed)\n");
 		skip();
 	}
-	assert_int_equal(xi_masks_open(&sim->flows.masks, sim->flow_masks), 0);
+	assert_int_equal(xi_flows_open(&sim->flows, NULL, sim->flow_masks), 0);
 	sim->flows.sad = sim->w.sad;
 	sim->flows.spd = sim->w.spd;
 	sim->flows.slots = &sim->slots;
@@ -871,9 +871,6 @@ static void sim_change(struct sim *sim)
 		xi_flows_sweep(&sim->flows);
 		break;
 	case 4:
-		for (unsigned int i = 0; i < 31; i++)
-			xi_flows_tick(&sim->flows);
-		break;
 	case 5:
 		add_random_sa(w);
 		break;

@@ -6,13 +6,16 @@
 #include <dirent.h>
 #include <errno.h>
 #include <linux/xfrm.h>
+#include <signal.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -371,6 +374,231 @@ static void adopted_sa_goes_on_and_extends(void **state)
 	assert_true(take(f, state_of(f, &sa), 900000) == 900000);
 }
 
+/* Up to the moment of a restart; then f->sad knows nothing yet. */
+static void restart(struct fixture *f)
+{
+	struct xi_sad_config config = { .state_dir = f->dir };
+
+	xi_sad_destroy(f->sad);
+	assert_int_equal(xi_sad_create(&f->sad, &config, &f->m->store), 0);
+}
+
+static void adopt(struct fixture *f)
+{
+	unsigned int n;
+
+	assert_int_equal(xi_sad_adopt(f->sad, &n), 0);
+	assert_int_equal(n, 1);
+}
+
+/* Somebody removes the file, or configures another directory, starts the daemon again, and then there is a reboot. */
+static void adopted_sa_writes_what_the_disk_lacks(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa = sa_from_file(0x1000);
+	char path[512];
+
+	assert_int_equal(add(f, &sa, NULL), 0);
+	take(f, state_of(f, &sa), 700000);
+	assert_true(reserve_path(f, path, sizeof(path)));
+	assert_int_equal(unlink(path), 0);
+	restart(f);
+	adopt(f);
+	assert_true(file_bound(f) == XI_RESERVE_BLOCK);
+	take(f, state_of(f, &sa), 1000);
+	power_off(f);
+	boot(f);
+	assert_int_equal(add(f, &sa, NULL), 0);
+	assert_true(take(f, state_of(f, &sa), 1) == 1);
+}
+
+/* Calls of the file system, counted and made to fail: `fail` of the next call of this letter, once `skip` went well. */
+static struct {
+	char log[64];
+	char letter;
+	unsigned int skip;
+	int fail;
+} disk;
+
+static int disk_step(char letter)
+{
+	size_t n = strlen(disk.log);
+
+	if (n < sizeof(disk.log) - 1)
+		disk.log[n] = letter;
+	if (letter != disk.letter || !disk.fail || disk.skip--)
+		return 0;
+	disk.skip = 0;
+	errno = disk.fail;
+	return -1;
+}
+
+static void disk_fails(char letter, unsigned int skip, int err)
+{
+	memset(&disk, 0, sizeof(disk));
+	disk.letter = letter;
+	disk.skip = skip;
+	disk.fail = err;
+}
+
+/* In place of libc's: F of a file, D of a directory, R rename. */
+int fsync(int fd)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	return disk_step(S_ISDIR(st.st_mode) ? 'D' : 'F') ? -1 : (int)syscall(SYS_fsync, fd);
+}
+
+int renameat(int from_dir, const char *from, int to_dir, const char *to)
+{
+	return disk_step('R') ? -1 : (int)syscall(SYS_renameat2, from_dir, from, to_dir, to, 0);
+}
+
+static void file_is_synced_before_it_counts(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa = sa_from_file(0x1000);
+
+	disk_fails(0, 0, 0);
+	assert_int_equal(add(f, &sa, NULL), 0);
+	assert_string_equal(disk.log, "FRD");
+	take(f, state_of(f, &sa), XI_RESERVE_BLOCK / 2 + 1);
+	xi_sad_tick(f->sad, time(NULL));
+	assert_string_equal(disk.log, "FRDFRD");
+	disk_fails(0, 0, 0);
+}
+
+static void disk_errors_refuse_the_sa(void **state)
+{
+	static const int errors[] = { EIO, ENOSPC, EROFS, EDQUOT };
+	struct fixture *f = *state;
+	struct xi_sa sa = sa_from_file(0x1000);
+	const char *letter;
+	unsigned int i;
+
+	for (letter = "FRD"; *letter; letter++) {
+		for (i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+			disk_fails(*letter, 0, errors[i]);
+			assert_int_equal(add(f, &sa, NULL), -errors[i]);
+			assert_int_equal(xi_sad_count(f->sad), 0);
+			assert_int_equal(mem_store_count_sas(f->m), 0);
+		}
+	}
+	disk_fails(0, 0, 0);
+	assert_int_equal(add(f, &sa, NULL), 0);
+}
+
+/* Traffic stops at the limit, whatever the disk says, and goes on when it is well again. */
+static void disk_errors_raise_no_limit(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa = sa_from_file(0x1000);
+	uint64_t now = time(NULL);
+	const char *letter;
+
+	assert_int_equal(add(f, &sa, NULL), 0);
+	for (letter = "FRD"; *letter; letter++) {
+		uint64_t limit = state_of(f, &sa)->oseq_limit;
+
+		take(f, state_of(f, &sa), limit);
+		disk_fails(*letter, 0, ENOSPC);
+		xi_sad_tick(f->sad, now);
+		assert_true(state_of(f, &sa)->oseq_limit == limit);
+		assert_true(take(f, state_of(f, &sa), 1) == 0);
+		disk_fails(0, 0, 0);
+		xi_sad_tick(f->sad, now);
+		assert_true(take(f, state_of(f, &sa), 1) == 1);
+	}
+}
+
+/* A disk that does not know what an adopted SA has used: it sends nothing until it does. */
+static void adopted_sa_waits_for_the_disk(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa = sa_from_file(0x1000);
+	uint64_t now = time(NULL);
+	char path[512];
+	unsigned int i;
+
+	assert_int_equal(add(f, &sa, NULL), 0);
+	take(f, state_of(f, &sa), XI_RESERVE_BLOCK);
+	for (i = 0; i < 2; i++) {
+		assert_true(reserve_path(f, path, sizeof(path)));
+		assert_int_equal(unlink(path), 0);
+		restart(f);
+		disk_fails('F', 0, ENOSPC);
+		adopt(f);
+		assert_true(take(f, state_of(f, &sa), 1) == 0);
+		xi_sad_tick(f->sad, now);
+		assert_true(take(f, state_of(f, &sa), 1) == 0);
+		/* and so does the next daemon, which finds the limit lowered */
+		restart(f);
+		adopt(f);
+		assert_true(take(f, state_of(f, &sa), 1) == 0);
+		disk_fails(0, 0, 0);
+		xi_sad_tick(f->sad, now);
+		xi_sad_tick(f->sad, now);
+		assert_true(take(f, state_of(f, &sa), 300) == 300);
+		assert_true(file_bound(f) > XI_RESERVE_BLOCK);
+	}
+	power_off(f);
+	boot(f);
+	assert_int_equal(add(f, &sa, NULL), 0);
+	assert_true(take(f, state_of(f, &sa), 1) == 1);
+}
+
+static void file_size_limit_is_a_full_disk(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa = sa_from_file(0x1000);
+	struct rlimit old, none;
+	char path[512];
+	int err;
+
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	none = old;
+	none.rlim_cur = 0;
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+	err = add(f, &sa, NULL);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	assert_int_equal(err, -EFBIG);
+	assert_false(reserve_path(f, path, sizeof(path)));
+	assert_int_equal(add(f, &sa, NULL), 0);
+}
+
+static void what_others_can_write_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa = sa_from_file(0x1000);
+	char path[512], other[600];
+
+	chmod(f->dir, 0777);
+	assert_int_equal(add(f, &sa, NULL), -EPERM);
+	chmod(f->dir, 0720);
+	assert_int_equal(add(f, &sa, NULL), -EPERM);
+	chmod(f->dir, 0755);
+	assert_int_equal(add(f, &sa, NULL), 0);
+	power_off(f);
+	boot(f);
+	assert_true(reserve_path(f, path, sizeof(path)));
+	chmod(path, 0662);
+	assert_int_equal(add(f, &sa, NULL), -EPERM);
+	chmod(path, 0644);
+	snprintf(other, sizeof(other), "%s.moved", f->dir);
+	assert_int_equal(rename(path, other), 0);
+	assert_int_equal(symlink(other, path), 0);
+	assert_int_equal(add(f, &sa, NULL), -ELOOP);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_int_equal(add(f, &sa, NULL), -EBADMSG);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rename(other, path), 0);
+	assert_int_equal(add(f, &sa, NULL), 0);
+	assert_true(state_of(f, &sa)->oseq == XI_RESERVE_BLOCK);
+}
+
 static void inbound_sas_reserve_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -398,6 +626,13 @@ int main(void)
 		T(used_up_key_is_refused),
 		T(missing_directory_is_refused),
 		T(adopted_sa_goes_on_and_extends),
+		T(adopted_sa_writes_what_the_disk_lacks),
+		T(file_is_synced_before_it_counts),
+		T(disk_errors_refuse_the_sa),
+		T(disk_errors_raise_no_limit),
+		T(adopted_sa_waits_for_the_disk),
+		T(file_size_limit_is_a_full_disk),
+		T(what_others_can_write_is_refused),
 		T(inbound_sas_reserve_nothing),
 	};
 

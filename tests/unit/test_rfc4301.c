@@ -28,6 +28,16 @@ struct fixture {
 	unsigned int soft, hard;
 };
 
+static void sa_changed(void *arg, const struct xi_sa_rec *old, const struct xi_sa_rec *new)
+{
+	struct fixture *f = arg;
+
+	if (f->spd && old)
+		xi_spd_sa_changed(f->spd, &old->sa);
+	if (f->spd && new)
+		xi_spd_sa_changed(f->spd, &new->sa);
+}
+
 static void sas_sync(void *arg)
 {
 	struct fixture *f = arg;
@@ -49,7 +59,7 @@ static void on_expire(void *arg, const struct xi_sa_rec *rec, bool hard)
 static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	struct xi_sad_listener listener = {NULL, sas_sync, f};
+	struct xi_sad_listener listener = {sa_changed, sas_sync, f};
 	struct xi_sad_events events = {on_expire, f};
 	struct xi_sad_config config = {0};
 	struct xi_addr local = {0};

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include <urcu-qsbr.h>
 
 #include "cache/slots.h"
 #include "mem_store.h"
@@ -29,7 +30,7 @@ static struct bed *bed_new(uint32_t n)
 	struct bed *bed = calloc(1, sizeof(*bed));
 
 	assert_non_null(bed);
-	assert_int_equal(xi_slots_create(&bed->slots, &xi_engine_openssl, n, NSAS, 1), 0);
+	assert_int_equal(xi_slots_create(&bed->slots, &xi_engine_openssl, n, 1), 0);
 	for (uint32_t i = 0; i < NSAS; i++) {
 		struct xi_sa_rec *rec = &bed->recs[i];
 
@@ -171,44 +172,6 @@ static void a_key_that_cannot_be_used_costs_no_slot(void **state)
 	bed_free(bed);
 }
 
-static void the_least_recently_used_has_to_go(void **state)
-{
-	static const uint64_t last_use[] = { 90, 70, 80, 60 };
-	struct bed *bed = bed_new(5);
-
-	assert_int_equal(xi_slots_victim(&bed->slots, 100), 0);
-	for (uint32_t i = 0; i < 4; i++) {
-		bed->states[i].last_use = last_use[i];
-		fill(bed, i);
-	}
-	assert_int_equal(xi_slots_victim(&bed->slots, 100), XI_SA_INDEX(1, 3));
-	assert_int_equal(xi_slots_victim(&bed->slots, 61), XI_SA_INDEX(1, 3));
-	/* used at `since` or after it: stays */
-	assert_int_equal(xi_slots_victim(&bed->slots, 60), 0);
-	bed->states[3].last_use = 100;
-	assert_int_equal(xi_slots_victim(&bed->slots, 100), XI_SA_INDEX(1, 1));
-	xi_slots_empty(&bed->slots, XI_SA_INDEX(1, 1));
-	assert_int_equal(xi_slots_victim(&bed->slots, 100), XI_SA_INDEX(1, 2));
-	bed_free(bed);
-}
-
-/* With more slots than one search looks at, searches in turn look at all. */
-static void the_search_goes_round(void **state)
-{
-	struct bed *bed = bed_new(NSAS);
-	bool seen = false;
-
-	for (uint32_t i = 0; i < NSAS; i++) {
-		bed->states[i].last_use = 100;
-		fill(bed, i);
-	}
-	bed->states[50].last_use = 1;
-	for (int i = 0; i < 2 && !seen; i++)
-		seen = xi_slots_victim(&bed->slots, 100) == XI_SA_INDEX(1, 50);
-	assert_true(seen);
-	bed_free(bed);
-}
-
 #define ROUNDS 3000
 #define FOUND 1000
 
@@ -259,6 +222,86 @@ static void readers_never_see_another_sa(void **state)
 	bed_free(r.bed);
 }
 
+/*
+ * Looks for one SA that stays, without a hint, while others of its hash chains come and go: never
+ * missed, and none is found in its place.
+ */
+static void *read_one(void *arg)
+{
+	struct reader *r = arg;
+	const struct xi_sa_ctx *ctx;
+
+	rcu_register_thread();
+	while (!atomic_load(&r->stop)) {
+		ctx = find(r->bed, 0, XI_NO_SLOT);
+		if (ctx && ntohl(ctx->spi_be) == SPI_OF(0))
+			atomic_fetch_add(&r->found, 1);
+		else
+			atomic_fetch_add(&r->wrong, 1);
+		rcu_quiescent_state();
+	}
+	rcu_unregister_thread();
+	return NULL;
+}
+
+/* 64 SAs over 8 slots, whose table has 16 chains. */
+static void an_sa_that_stays_is_always_found(void **state)
+{
+	struct reader r = { .bed = bed_new(8) };
+	uint32_t i, k, number;
+	pthread_t thread;
+
+	fill(r.bed, 0);
+	assert_int_equal(pthread_create(&thread, NULL, read_one, &r), 0);
+	for (i = 0; i < ROUNDS || atomic_load(&r.found) < FOUND; i++) {
+		for (k = 0; k < 7; k++)
+			if (xi_slots_fill(&r.bed->slots, &r.bed->recs[1 + (i * 7 + k) % 63], &number))
+				break;
+		for (k = 7; k-- > 0;)
+			xi_slots_empty(&r.bed->slots, XI_SA_INDEX(1, 1 + (i * 7 + (k * 3) % 7) % 63));
+		synchronize_rcu();
+		xi_slots_reclaim(&r.bed->slots);
+	}
+	atomic_store(&r.stop, true);
+	pthread_join(thread, NULL);
+	assert_int_equal(r.wrong, 0);
+	assert_int_equal(r.bed->slots.used, 1);
+	bed_free(r.bed);
+}
+
+/* Against the plain truth: an array of who has a slot. */
+static void the_hash_table_never_errs(void **state)
+{
+	struct bed *bed = bed_new(NSAS / 2);
+	bool has[NSAS] = { false };
+	uint32_t used = 0, number;
+
+	srand(1);
+	for (int n = 0; n < 20000; n++) {
+		uint32_t i = rand() % NSAS;
+
+		if (has[i]) {
+			xi_slots_empty(&bed->slots, XI_SA_INDEX(1, i));
+			xi_slots_reclaim(&bed->slots);
+		} else if (used == NSAS / 2) {
+			assert_int_equal(xi_slots_fill(&bed->slots, &bed->recs[i], &number), -ENOSPC);
+			continue;
+		} else {
+			fill(bed, i);
+		}
+		used += has[i] ? -1 : 1;
+		has[i] = !has[i];
+		for (uint32_t k = i; k < NSAS; k += 7) {
+			const struct xi_sa_ctx *ctx = find(bed, k, XI_NO_SLOT);
+
+			assert_int_equal(ctx != NULL, has[k]);
+			assert_true(!ctx || ntohl(ctx->spi_be) == SPI_OF(k));
+		}
+	}
+	assert_int_equal(bed->slots.used, used);
+	bed_free(bed);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -268,9 +311,9 @@ int main(void)
 		cmocka_unit_test(an_emptied_slot_waits_for_the_grace_period),
 		cmocka_unit_test(emptying_what_is_not_there_changes_nothing),
 		cmocka_unit_test(a_key_that_cannot_be_used_costs_no_slot),
-		cmocka_unit_test(the_least_recently_used_has_to_go),
-		cmocka_unit_test(the_search_goes_round),
 		cmocka_unit_test(readers_never_see_another_sa),
+		cmocka_unit_test(an_sa_that_stays_is_always_found),
+		cmocka_unit_test(the_hash_table_never_errs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

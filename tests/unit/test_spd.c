@@ -28,6 +28,16 @@ struct fixture {
 	unsigned int syncs;
 };
 
+static void sa_changed(void *arg, const struct xi_sa_rec *old, const struct xi_sa_rec *new)
+{
+	struct fixture *f = arg;
+
+	if (f->spd && old)
+		xi_spd_sa_changed(f->spd, &old->sa);
+	if (f->spd && new)
+		xi_spd_sa_changed(f->spd, &new->sa);
+}
+
 static void sas_sync(void *arg)
 {
 	struct fixture *f = arg;
@@ -46,7 +56,7 @@ static void count_sync(void *arg)
 static void open_all(struct fixture *f)
 {
 	struct xi_sad_config config = { 0 };
-	struct xi_sad_listener listener = { NULL, sas_sync, f };
+	struct xi_sad_listener listener = { sa_changed, sas_sync, f };
 	struct xi_addr local[2] = { 0 };
 
 	local[0].family = sample_addr(local[0].addr, LOCAL);

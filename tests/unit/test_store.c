@@ -133,19 +133,16 @@ static void other_layouts_are_refused(void **state)
 	assert_true(xi_store_bpf_open(&f->store, &wrong) < 0);
 }
 
-static int count_sa(void *arg, uint32_t sa_index, const struct xi_sa *sa,
-		    const struct xi_sa_key *key)
+static int count_sa(void *arg, uint32_t sa_index, const struct xi_sa *sa)
 {
 	unsigned int *n = arg;
 
 	assert_int_equal(sa->sa_index, sa_index);
-	assert_non_null(key);
 	++*n;
 	return 0;
 }
 
-static int stop_at_once(void *arg, uint32_t sa_index, const struct xi_sa *sa,
-			const struct xi_sa_key *key)
+static int stop_at_once(void *arg, uint32_t sa_index, const struct xi_sa *sa)
 {
 	return -ECANCELED;
 }

@@ -32,12 +32,14 @@ static int select_port(json_t *reply, const char *name)
 static const struct view {
 	const char *cmd;
 	void (*print)(FILE *out, const json_t *reply);
-	int (*select)(json_t *reply, const char *name); /* NULL: takes no name */
+	const char *takes;           /* usage of an argument; NULL: takes none */
+	int (*select)(json_t *reply, const char *name); /* the argument is chosen of the reply, */
+	const char *member;          /* or sent, under this name */
 } views[] = {
-	{ "show", xi_print_show, NULL },
-	{ "stats", xi_print_stats, NULL },
-	{ "cache", xi_print_cache, NULL },
-	{ "port", xi_print_port, select_port },
+	{ "show", xi_print_show, NULL, NULL, NULL },
+	{ "stats", xi_print_stats, NULL, NULL, NULL },
+	{ "cache", xi_print_cache, "SPI|HANDLE", NULL, "sa" },
+	{ "port", xi_print_port, "NAME", select_port, NULL },
 };
 
 static const struct view *find_view(const char *cmd)
@@ -64,7 +66,7 @@ static int print_reply(const struct view *view, json_t *reply, bool json, const 
 		fprintf(stderr, "xipsec: %s: %s\n", view->cmd, error);
 		return CLI_FAILED;
 	}
-	if (name && view->select(reply, name))
+	if (name && view->select && view->select(reply, name))
 		return CLI_FAILED;
 	if (json) {
 		json_dumpf(reply, stdout, JSON_INDENT(2));
@@ -75,10 +77,23 @@ static int print_reply(const struct view *view, json_t *reply, bool json, const 
 	return flush_output();
 }
 
+static int ask(const struct cli *cli, const struct view *view, const char *name, json_t **reply)
+{
+	json_t *req;
+	int err;
+
+	if (!name || !view->member)
+		return xi_control_call(cli->run_dir, view->cmd, reply);
+	req = json_pack("{s:s s:s}", "cmd", view->cmd, view->member, name);
+	err = req ? xi_control_request(cli->run_dir, req, reply) : -EINVAL;
+	json_decref(req);
+	return err;
+}
+
 static int show_view(const struct cli *cli, const struct view *view, bool json, const char *name)
 {
 	json_t *reply;
-	int status, err = xi_control_call(cli->run_dir, view->cmd, &reply);
+	int status, err = ask(cli, view, name, &reply);
 
 	if (err) {
 		xi_control_explain(stderr, cli->run_dir, err);
@@ -103,11 +118,12 @@ int cli_view(const struct cli *cli, int argc, char **argv)
 	for (int i = 1; i < argc; i++) {
 		if (!json && (!strcmp(argv[i], "-j") || !strcmp(argv[i], "--json"))) {
 			json = true;
-		} else if (view->select && !name && argv[i][0] != '-') {
+		} else if (view->takes && !name && argv[i][0] != '-') {
 			name = argv[i];
 		} else {
-			fprintf(stderr, "usage: xipsec %s [-j]%s\n", argv[0],
-				view->select ? " [NAME]" : "");
+			fprintf(stderr, "usage: xipsec %s [-j]%s%s%s\n", argv[0],
+				view->takes ? " [" : "", view->takes ? view->takes : "",
+				view->takes ? "]" : "");
 			return CLI_USAGE;
 		}
 	}

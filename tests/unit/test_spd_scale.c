@@ -1,0 +1,794 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The SPD under thousands of changes: what it works out step by step is what a recomputation from
+ * scratch, by the rules of the kernel's xfrm_state_find() and of RFC 4301 section 4.4.1, gives at
+ * any time; and the work of a step does not grow with the number of policies.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <cmocka.h>
+
+#include "mem_store.h"
+#include "sad/spd.h"
+
+#define NSTATES 1024
+#define LOCAL "192.0.2.1"
+#define MODEL_SAS 256
+#define MODEL_POLICIES 400
+#define FLOWS 150
+#define STEPS 3000
+
+struct model_sa {
+	struct xi_sa sa;
+	uint32_t sa_index;           /* 0: none */
+	uint64_t born;
+	bool chosen_before;          /* by some policy, or by its pair */
+};
+
+struct model_policy {
+	bool used;
+	struct xi_policy policy;
+	uint64_t order;
+};
+
+/* A flow and the verdict that XDP would go by. */
+struct cached {
+	struct xi_flow flow;
+	bool filled;
+	struct xi_flow_verdict verdict;
+};
+
+struct fixture {
+	struct mem_store *m;
+	struct xi_sad *sad;
+	struct xi_spd *spd;
+	uint64_t clock, order;
+	struct model_sa sas[MODEL_SAS];
+	struct model_policy policies[MODEL_POLICIES];
+	struct cached cached[FLOWS];
+};
+
+static uint64_t random_state;
+
+static uint32_t rnd(uint32_t n)
+{
+	random_state ^= random_state << 13;
+	random_state ^= random_state >> 7;
+	random_state ^= random_state << 17;
+	return (random_state >> 11) % n;
+}
+
+static void sa_changed(void *arg, const struct xi_sa_rec *old, const struct xi_sa_rec *new)
+{
+	struct fixture *f = arg;
+
+	if (f->spd && old)
+		xi_spd_sa_changed(f->spd, &old->sa);
+	if (f->spd && new)
+		xi_spd_sa_changed(f->spd, &new->sa);
+}
+
+static void sas_sync(void *arg)
+{
+	struct fixture *f = arg;
+
+	if (f->spd)
+		xi_spd_sas_changed(f->spd);
+}
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct xi_sad_config config = {0};
+	struct xi_sad_listener listener = {sa_changed, sas_sync, f};
+	struct xi_addr local = {0};
+
+	random_state = 0x9e3779b97f4a7c15ULL;
+	f->m = mem_store_new(NSTATES, 0);
+	local.family = sample_addr(local.addr, LOCAL);
+	assert_int_equal(xi_sad_create(&f->sad, &config, &f->m->store), 0);
+	xi_sad_listen(f->sad, &listener);
+	assert_int_equal(xi_spd_create(&f->spd, f->sad, &f->m->store), 0);
+	assert_int_equal(xi_spd_set_local(f->spd, &local, 1), 0);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	xi_spd_destroy(f->spd);
+	f->spd = NULL;
+	xi_sad_destroy(f->sad);
+	mem_store_free(f->m);
+	free(f);
+	return 0;
+}
+
+/* ---- a few addresses, so that everything meets everything ---- */
+
+static enum xi_family small_addr(uint8_t out[16], uint32_t net, uint32_t host)
+{
+	memset(out, 0, 16);
+	out[0] = 10;
+	out[1] = net;
+	out[3] = host;
+	return XI_IPV4;
+}
+
+static void small_prefix(uint8_t out[16], uint8_t *plen, uint32_t net)
+{
+	static const uint8_t lens[] = {0, 16, 30, 32, 32};
+
+	*plen = lens[rnd(5)];
+	small_addr(out, net, rnd(6));
+	if (*plen < 32)
+		out[3] &= *plen == 30 ? 0xfc : 0;
+	if (!*plen)
+		out[0] = out[1] = 0;
+}
+
+static struct xi_selector random_selector(void)
+{
+	struct xi_selector sel = {.family = XI_IPV4};
+
+	small_prefix(sel.saddr, &sel.prefixlen_s, 1);
+	small_prefix(sel.daddr, &sel.prefixlen_d, 2);
+	sel.proto = rnd(6) ? 0 : 6;
+	if (sel.proto && rnd(2)) {
+		sel.dport = 80;
+		sel.dport_mask = 0xffff;
+	}
+	return sel;
+}
+
+static void random_peer(uint8_t out[16])
+{
+	sample_addr(out, LOCAL);
+	out[3] = 10 + rnd(4);
+}
+
+static struct xi_tmpl random_tmpl(uint32_t spi_max)
+{
+	struct xi_tmpl tmpl = {.family = XI_IPV4, .id = {.proto = XI_ESP, .family = XI_IPV4}};
+
+	tmpl.mode = rnd(3) ? XI_TUNNEL : XI_TRANSPORT;
+	tmpl.optional = !rnd(5);
+	tmpl.reqid = rnd(3) ? 1 + rnd(3) : 0;
+	if (tmpl.mode == XI_TUNNEL) {
+		if (rnd(5))
+			sample_addr(tmpl.saddr, LOCAL);
+		if (rnd(6))
+			random_peer(tmpl.id.daddr);
+	}
+	if (!rnd(6))
+		tmpl.id.spi = 0x1000 + rnd(spi_max);
+	return tmpl;
+}
+
+static struct xi_policy random_policy(void)
+{
+	struct xi_policy p = {.dir = rnd(8) ? XI_OUT : rnd(2) ? XI_IN : XI_FWD};
+	uint32_t t;
+
+	p.priority = 100 * rnd(4);
+	p.sel = random_selector();
+	p.action = rnd(12) ? XI_ALLOW : XI_BLOCK;
+	if (p.action == XI_ALLOW)
+		p.ntmpls = rnd(8) ? 1 + !rnd(3) : 0;
+	if (!rnd(25))
+		p.if_id = 1;
+	for (t = 0; t < p.ntmpls; t++)
+		p.tmpls[t] = random_tmpl(MODEL_SAS);
+	return p;
+}
+
+static struct xi_sa random_sa(uint32_t i)
+{
+	struct xi_sa sa = sample_sa(LOCAL, LOCAL, 0x1000 + i);
+
+	sa.mode = rnd(3) ? XI_TUNNEL : XI_TRANSPORT;
+	if (rnd(10) == 0)
+		memset(sa.saddr, 0, 16);
+	random_peer(sa.id.daddr);
+	if (sa.mode == XI_TRANSPORT) {
+		small_addr(sa.saddr, 1, rnd(6));
+		small_addr(sa.id.daddr, 2, rnd(6));
+	}
+	sa.reqid = rnd(8) ? 1 + rnd(3) : 0;
+	memset(&sa.sel, 0, sizeof(sa.sel));
+	if (rnd(3))
+		sa.sel = random_selector();
+	sa.if_id = rnd(20) ? 0 : 1;
+	return sa;
+}
+
+/* ---- the rules, once more, over everything ---- */
+
+static bool prefixes_meet(const uint8_t *a, unsigned int alen, const uint8_t *b, unsigned int blen)
+{
+	unsigned int i, n = alen < blen ? alen : blen;
+
+	for (i = 0; i < n; i++)
+		if ((a[i / 8] ^ b[i / 8]) & 0x80 >> i % 8)
+			return false;
+	return true;
+}
+
+static bool selectors_meet(const struct xi_selector *a, const struct xi_selector *b)
+{
+	return (!a->family || !b->family || a->family == b->family) &&
+	       (!a->proto || !b->proto || a->proto == b->proto) &&
+	       !((a->dport ^ b->dport) & a->dport_mask & b->dport_mask) &&
+	       prefixes_meet(a->saddr, a->prefixlen_s, b->saddr, b->prefixlen_s) &&
+	       prefixes_meet(a->daddr, a->prefixlen_d, b->daddr, b->prefixlen_d);
+}
+
+static bool selector_takes(const struct xi_selector *sel, const struct xi_flow *fl)
+{
+	return (!sel->family || sel->family == fl->family) &&
+	       (!sel->proto || sel->proto == fl->proto) &&
+	       !((sel->dport ^ fl->dport) & sel->dport_mask) &&
+	       prefixes_meet(sel->saddr, sel->prefixlen_s, fl->saddr, 128) &&
+	       prefixes_meet(sel->daddr, sel->prefixlen_d, fl->daddr, 128);
+}
+
+static bool is_zero(const uint8_t addr[16])
+{
+	static const uint8_t zero[16];
+
+	return !memcmp(addr, zero, 16);
+}
+
+static bool source_fits(const uint8_t want[16], const struct xi_sa *sa)
+{
+	if (sa->mode == XI_TUNNEL)
+		return is_zero(want) || !memcmp(want, sa->saddr, 16);
+	return is_zero(sa->saddr) || !memcmp(want, sa->saddr, 16);
+}
+
+static bool serves(const struct xi_policy *p, const struct xi_tmpl *t, const struct xi_sa *sa)
+{
+	return sa->id.proto == t->id.proto && sa->mode == t->mode &&
+	       (!t->id.spi || t->id.spi == sa->id.spi) && (!t->reqid || t->reqid == sa->reqid) &&
+	       sa->if_id == p->if_id;
+}
+
+/* The addresses of template t's SAs, as far as p tells them. */
+static bool ends_told(const struct xi_policy *p, uint32_t t, uint8_t src[16], uint8_t dst[16])
+{
+	const struct xi_tmpl *tmpl = &p->tmpls[t], *inside = t ? &p->tmpls[0] : NULL;
+
+	memcpy(src, tmpl->saddr, 16);
+	memcpy(dst, tmpl->id.daddr, 16);
+	if (tmpl->mode == XI_TUNNEL)
+		return true;
+	if (inside && inside->mode == XI_TUNNEL) {
+		memcpy(src, inside->saddr, 16);
+		memcpy(dst, inside->id.daddr, 16);
+		return !inside->optional && !is_zero(src) && !is_zero(dst);
+	}
+	memcpy(src, p->sel.saddr, 16);
+	memcpy(dst, p->sel.daddr, 16);
+	return p->sel.prefixlen_s == 32 && p->sel.prefixlen_d == 32;
+}
+
+/* The newest SAs that fit, all of them: at most XI_POLICY_SAS. */
+static uint32_t naive_list(const struct fixture *f, const struct xi_policy *p, uint32_t t,
+			   uint32_t list[XI_POLICY_SAS])
+{
+	uint64_t before = UINT64_MAX;
+	uint8_t src[16], dst[16];
+	uint32_t n = 0, i;
+
+	memset(list, 0, XI_POLICY_SAS * sizeof(*list));
+	if (p->dir != XI_OUT || p->action != XI_ALLOW || t >= p->ntmpls || !ends_told(p, t, src, dst))
+		return 0;
+	while (n < XI_POLICY_SAS) {
+		const struct model_sa *best = NULL;
+
+		for (i = 0; i < MODEL_SAS; i++) {
+			const struct model_sa *m = &f->sas[i];
+
+			if (!m->sa_index || m->born >= before || (best && m->born < best->born) ||
+			    !serves(p, &p->tmpls[t], &m->sa) ||
+			    !selectors_meet(&p->sel, &m->sa.sel) || !source_fits(src, &m->sa) ||
+			    ((m->sa.mode == XI_TRANSPORT || !is_zero(dst)) &&
+			     memcmp(dst, m->sa.id.daddr, 16)))
+				continue;
+			best = m;
+		}
+		if (!best)
+			break;
+		list[n++] = best->sa_index;
+		before = best->born;
+	}
+	return n;
+}
+
+static const struct model_sa *sa_of(const struct fixture *f, uint32_t sa_index)
+{
+	uint32_t i;
+
+	for (i = 0; i < MODEL_SAS; i++)
+		if (f->sas[i].sa_index == sa_index)
+			return &f->sas[i];
+	return NULL;
+}
+
+/* First match in order; NULL: none. */
+static const struct xi_policy *naive_policy(const struct fixture *f, enum xi_dir dir,
+					    const struct xi_flow *fl)
+{
+	const struct model_policy *best = NULL;
+	uint32_t i;
+
+	for (i = 0; i < MODEL_POLICIES; i++) {
+		const struct model_policy *m = &f->policies[i];
+
+		if (!m->used || m->policy.dir != dir || m->policy.if_id ||
+		    !selector_takes(&m->policy.sel, fl))
+			continue;
+		if (!best || m->policy.priority < best->policy.priority ||
+		    (m->policy.priority == best->policy.priority && m->order < best->order))
+			best = m;
+	}
+	return best ? &best->policy : NULL;
+}
+
+/* The SA that template t gives a packet which goes between src and dst by then. */
+static const struct model_sa *naive_sa(const struct fixture *f, const struct xi_policy *p, uint32_t t,
+				       const struct xi_flow *fl, const uint8_t *src,
+				       const uint8_t *dst)
+{
+	uint8_t told_src[16], told_dst[16];
+	const struct model_sa *best = NULL;
+	uint32_t list[XI_POLICY_SAS], n, i;
+
+	if (ends_told(p, t, told_src, told_dst)) {
+		n = naive_list(f, p, t, list);
+		for (i = 0; i < n; i++) {
+			const struct model_sa *m = sa_of(f, list[i]);
+
+			if (selector_takes(&m->sa.sel, fl) &&
+			    (m->sa.mode == XI_TUNNEL || (source_fits(src, &m->sa) &&
+							 !memcmp(dst, m->sa.id.daddr, 16))))
+				return m;
+		}
+		return NULL;
+	}
+	for (i = 0; i < MODEL_SAS; i++) {
+		const struct model_sa *m = &f->sas[i];
+
+		if (m->sa_index && (!best || m->born > best->born) &&
+		    serves(p, &p->tmpls[t], &m->sa) && selector_takes(&m->sa.sel, fl) &&
+		    source_fits(src, &m->sa) && !memcmp(dst, m->sa.id.daddr, 16))
+			best = m;
+	}
+	return best;
+}
+
+static struct xi_flow_verdict naive_verdict(const struct fixture *f, const struct xi_flow *fl)
+{
+	const struct xi_policy *p = naive_policy(f, XI_OUT, fl);
+	struct xi_flow_verdict v = {.verdict = XI_VERDICT_BYPASS};
+	const uint8_t *src = fl->saddr, *dst = fl->daddr;
+	uint32_t got[2] = {0}, n = 0, t;
+
+	if (p && p->action == XI_BLOCK)
+		v.verdict = XI_VERDICT_DISCARD;
+	for (t = 0; p && p->action == XI_ALLOW && t < p->ntmpls; t++) {
+		const struct model_sa *m = naive_sa(f, p, t, fl, src, dst);
+
+		if (!m && p->tmpls[t].optional)
+			continue;
+		if (!m) {
+			v.verdict = XI_VERDICT_NONE;
+			return v;
+		}
+		got[n++] = m->sa_index;
+		if (m->sa.mode == XI_TUNNEL) {
+			src = m->sa.saddr;
+			dst = m->sa.id.daddr;
+		}
+	}
+	if (n)
+		v.verdict = XI_VERDICT_PROTECT;
+	v.handle = got[0];
+	v.next_handle = got[1];
+	return v;
+}
+
+/* ---- comparison ---- */
+
+static bool covers(const struct xi_selector *outer, const struct xi_selector *inner)
+{
+	if (!outer->family)
+		return true;
+	return outer->family == inner->family && (!outer->proto || outer->proto == inner->proto) &&
+	       outer->prefixlen_s <= inner->prefixlen_s &&
+	       outer->prefixlen_d <= inner->prefixlen_d &&
+	       prefixes_meet(outer->saddr, outer->prefixlen_s, inner->saddr, inner->prefixlen_s) &&
+	       prefixes_meet(outer->daddr, outer->prefixlen_d, inner->daddr, inner->prefixlen_d) &&
+	       !(outer->dport_mask & ~inner->dport_mask) &&
+	       !((outer->dport ^ inner->dport) & outer->dport_mask);
+}
+
+/* Of what is listed, does this one get a flow that no newer one takes whole? */
+static bool listed_chooses(const struct fixture *f, const uint32_t *list, uint32_t n,
+			   uint32_t sa_index)
+{
+	uint32_t i;
+
+	for (i = 0; i < n && list[i] != sa_index; i++)
+		;
+	if (i == n)
+		return false;
+	while (i-- > 0)
+		if (covers(&sa_of(f, list[i])->sa.sel, &sa_of(f, sa_index)->sa.sel))
+			return false;
+	return true;
+}
+
+/* In transport mode: no newer one between the same addresses and of the same reqid takes all its flows. */
+static bool pair_chooses(const struct fixture *f, const struct model_sa *m)
+{
+	uint32_t i;
+
+	if (m->sa.mode != XI_TRANSPORT)
+		return false;
+	for (i = 0; i < MODEL_SAS; i++) {
+		const struct model_sa *o = &f->sas[i];
+
+		if (o->sa_index && o->sa.mode == XI_TRANSPORT && o->born > m->born &&
+		    o->sa.reqid == m->sa.reqid && !memcmp(o->sa.saddr, m->sa.saddr, 16) &&
+		    !memcmp(o->sa.id.daddr, m->sa.id.daddr, 16) && covers(&o->sa.sel, &m->sa.sel))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * loosely: what was chosen in the middle of a round only, and is marked for it, does no harm.
+ */
+static void compare_superseded(struct fixture *f, bool loosely)
+{
+	uint32_t list[XI_POLICY_SAS], n, i, k, t;
+	bool chosen[MODEL_SAS];
+
+	for (k = 0; k < MODEL_SAS; k++)
+		chosen[k] = f->sas[k].sa_index && pair_chooses(f, &f->sas[k]);
+	for (i = 0; i < MODEL_POLICIES; i++) {
+		if (!f->policies[i].used)
+			continue;
+		for (t = 0; t < 2; t++) {
+			n = naive_list(f, &f->policies[i].policy, t, list);
+			for (k = 0; k < n; k++)
+				if (listed_chooses(f, list, n, list[k]))
+					chosen[sa_of(f, list[k]) - f->sas] = true;
+		}
+	}
+	for (k = 0; k < MODEL_SAS; k++) {
+		struct model_sa *m = &f->sas[k];
+
+		if (!m->sa_index)
+			continue;
+		m->chosen_before |= chosen[k] || m->sa.mode == XI_TRANSPORT;
+		if (loosely)
+			assert_false(chosen[k] && xi_sad_superseded(f->sad, m->sa_index));
+		else
+			assert_int_equal(xi_sad_superseded(f->sad, m->sa_index),
+					 m->chosen_before && !chosen[k]);
+	}
+}
+
+static const struct model_policy *model_of(const struct fixture *f, uint32_t index)
+{
+	uint32_t i;
+
+	for (i = 0; i < MODEL_POLICIES; i++)
+		if (f->policies[i].used && f->policies[i].policy.index == index)
+			return &f->policies[i];
+	return NULL;
+}
+
+/* Every policy that sees flows is in one segment, in order, with the SAs that it should list. */
+static void compare_lists(struct fixture *f)
+{
+	const struct xi_spd_snapshot *snap = xi_spd_snapshot(f->spd);
+	uint32_t list[XI_POLICY_SAS], dir, s, i, n = 0, want = 0;
+
+	for (i = 0; i < MODEL_POLICIES; i++)
+		want += f->policies[i].used && !f->policies[i].policy.if_id;
+	for (dir = 0; dir < XI_DIR_MAX; dir++) {
+		for (s = 0; s < XI_SPD_SEGMENTS; s++) {
+			const struct xi_spd_segment *seg = &snap->segments[dir][s];
+			const struct xi_spd_policy *last = NULL;
+
+			for (i = 0; i < seg->n; i++) {
+				const struct xi_spd_policy *p = seg->policies[i];
+				const struct model_policy *m = model_of(f, p->policy.index);
+
+				if (p->policy.sel.ifindex)
+					continue; /* dead */
+				assert_non_null(m);
+				assert_memory_equal(p->policy.tmpls, m->policy.tmpls,
+						    sizeof(m->policy.tmpls));
+				assert_true(!last || last->policy.priority < p->policy.priority ||
+					    (last->policy.priority == p->policy.priority &&
+					     last->policy.order < p->policy.order));
+				assert_int_equal(naive_list(f, &m->policy, 0, list), p->nsas);
+				assert_memory_equal(list, p->sas, sizeof(list));
+				assert_int_equal(naive_list(f, &m->policy, 1, list), p->nnext);
+				assert_memory_equal(list, p->next, sizeof(list));
+				last = p;
+				n++;
+			}
+		}
+	}
+	assert_int_equal(n, want);
+	assert_int_equal(snap->generation, f->m->config.spd_generation);
+}
+
+static bool usable(const struct fixture *f, uint32_t handle)
+{
+	return !handle || (xi_sad_rec(f->sad, handle) && !xi_sad_superseded(f->sad, handle));
+}
+
+/*
+ * What is judged is what the rules say; and a verdict from before that XDP would still go by is one
+ * that would be given now (invariant cache-coherent).
+ */
+static void compare_flows(struct fixture *f)
+{
+	const struct xi_spd_snapshot *snap = xi_spd_snapshot(f->spd);
+	uint32_t i;
+
+	for (i = 0; i < FLOWS; i++) {
+		struct cached *c = &f->cached[i];
+		struct xi_flow_verdict want = naive_verdict(f, &c->flow), got;
+
+		xi_spd_judge_out(snap, f->sad, &c->flow, &got, NULL);
+		assert_int_equal(got.verdict, want.verdict);
+		if (want.verdict == XI_VERDICT_PROTECT) {
+			assert_int_equal(got.handle, want.handle);
+			assert_int_equal(got.next_handle, want.next_handle);
+		}
+		if (c->filled && c->verdict.generation == snap->generation &&
+		    usable(f, c->verdict.handle) && usable(f, c->verdict.next_handle)) {
+			assert_int_equal(c->verdict.verdict, want.verdict);
+			assert_int_equal(c->verdict.handle, want.handle);
+			assert_int_equal(c->verdict.next_handle, want.next_handle);
+			continue;
+		}
+		c->filled = got.verdict != XI_VERDICT_NONE;
+		c->verdict = got;
+	}
+}
+
+static void compare_guard(struct fixture *f)
+{
+	uint32_t i, want = 0;
+
+	for (i = 0; i < MODEL_POLICIES; i++)
+		want += f->policies[i].used;
+	assert_int_equal(mem_store_count_policies(f->m), want);
+}
+
+
+/* ---- random changes ---- */
+
+static bool same_key(const struct xi_policy *a, const struct xi_policy *b)
+{
+	return a->dir == b->dir && a->if_id == b->if_id && !memcmp(&a->sel, &b->sel, sizeof(a->sel));
+}
+
+static struct model_policy *policy_slot(struct fixture *f, const struct xi_policy *p)
+{
+	struct model_policy *free_one = NULL;
+	uint32_t i;
+
+	for (i = 0; i < MODEL_POLICIES; i++) {
+		struct model_policy *m = &f->policies[i];
+
+		if (m->used && same_key(&m->policy, p))
+			return m;
+		if (!m->used && !free_one)
+			free_one = m;
+	}
+	return free_one;
+}
+
+static void policy_put(struct fixture *f)
+{
+	struct xi_policy p = random_policy();
+	struct model_policy *m = policy_slot(f, &p);
+	const char *why;
+	int err;
+
+	if (!m)
+		return;
+	if (m->used && rnd(2)) {      /* a change of little, as key managers make it */
+		p = m->policy;
+		p.index = 0;
+		if (p.ntmpls)
+			p.tmpls[rnd(p.ntmpls)].id.spi = 0x1000 + rnd(MODEL_SAS);
+	}
+	err = xi_spd_add(f->spd, &p, m->used, &why);
+	if (err == -EINVAL)
+		return;              /* a template that no policy may have */
+	assert_int_equal(err, 0);
+	if (!m->used || m->policy.priority != p.priority)
+		m->order = f->order++;
+	m->used = true;
+	m->policy = *xi_spd_find(f->spd, &p);
+}
+
+static void policy_drop(struct fixture *f)
+{
+	struct model_policy *m = &f->policies[rnd(MODEL_POLICIES)];
+	struct xi_policy key = m->policy;
+
+	if (!m->used)
+		return;
+	key.index = rnd(2) ? key.index : 0;
+	assert_int_equal(xi_spd_delete(f->spd, &key), 0);
+	m->used = false;
+}
+
+static void policies_flush(struct fixture *f)
+{
+	unsigned int n;
+	uint32_t i;
+
+	assert_int_equal(xi_spd_flush(f->spd, &n), 0);
+	for (i = 0; i < MODEL_POLICIES; i++)
+		f->policies[i].used = false;
+}
+
+static void sa_put(struct fixture *f)
+{
+	uint32_t i = rnd(MODEL_SAS);
+	struct model_sa *m = &f->sas[i];
+	struct xi_sa_key key = sample_key(0x1000 + i + 1000 * rnd(1000));
+	const char *why;
+
+	if (m->sa_index) {
+		struct xi_sa changed = m->sa;
+
+		changed.if_id = 1 + rnd(2);
+		assert_int_equal(xi_sad_update(f->sad, &changed, &key, NULL, &why), 0);
+		m->sa.if_id = changed.if_id;
+		return;
+	}
+	m->sa = random_sa(i);
+	if (xi_sad_add(f->sad, &m->sa, &key, NULL, &why))
+		return;              /* the key was drawn twice */
+	m->sa_index = xi_sad_find(f->sad, &m->sa.id)->sa.sa_index;
+	m->born = ++f->clock;
+	m->chosen_before = false;
+}
+
+static void sa_drop(struct fixture *f)
+{
+	struct model_sa *m = &f->sas[rnd(MODEL_SAS)];
+
+	if (!m->sa_index)
+		return;
+	assert_int_equal(xi_sad_delete(f->sad, &m->sa.id), 0);
+	m->sa_index = 0;
+}
+
+static void sas_flush(struct fixture *f)
+{
+	unsigned int n;
+	uint32_t i;
+
+	assert_int_equal(xi_sad_flush(f->sad, XI_PROTO_ANY, &n), 0);
+	for (i = 0; i < MODEL_SAS; i++)
+		f->sas[i].sa_index = 0;
+}
+
+/* leaning: how many of 100 changes are additions. Policies: how many of 100 are changes of a policy. */
+static void step(struct fixture *f, uint32_t leaning, uint32_t policies)
+{
+	bool addition = rnd(100) < leaning;
+
+	if (!rnd(500))
+		sas_flush(f);
+	else if (!rnd(1000))
+		policies_flush(f);
+	else if (rnd(100) < policies)
+		addition ? policy_put(f) : policy_drop(f);
+	else
+		addition ? sa_put(f) : sa_drop(f);
+}
+
+static void flows_make(struct fixture *f)
+{
+	uint32_t i;
+
+	for (i = 0; i < FLOWS; i++) {
+		struct xi_flow *fl = &f->cached[i].flow;
+
+		fl->family = small_addr(fl->saddr, 1, rnd(7));
+		small_addr(fl->daddr, 2, rnd(7));
+		fl->proto = rnd(2) ? 6 : 17;
+		fl->sport = 1000;
+		fl->dport = rnd(2) ? 80 : 81;
+	}
+}
+
+static void step_by_step_is_as_from_scratch(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t i;
+
+	flows_make(f);
+	for (i = 0; i < STEPS; i++) {
+		step(f, i / 500 % 2 ? 45 : 70, i / 100 % 3 ? 5 : 60);
+		compare_superseded(f, false);
+		compare_flows(f);
+		compare_lists(f);
+		compare_guard(f);
+	}
+}
+
+/* XDP and workers go on by what was published while a round is held. */
+static void flows_fill(struct fixture *f)
+{
+	const struct xi_spd_snapshot *snap = xi_spd_snapshot(f->spd);
+	uint32_t n;
+
+	for (n = 0; n < 10; n++) {
+		struct cached *c = &f->cached[rnd(FLOWS)];
+
+		xi_spd_judge_out(snap, f->sad, &c->flow, &c->verdict, NULL);
+		c->filled = c->verdict.verdict != XI_VERDICT_NONE;
+	}
+}
+
+static void rounds_end_as_from_scratch(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t i, n;
+
+	flows_make(f);
+	for (i = 0; i < STEPS / 8; i++) {
+		const struct xi_spd_snapshot *before = xi_spd_snapshot(f->spd);
+		uint32_t leaning = i / 60 % 2 ? 45 : 70, policies = i % 3 ? 60 : 5;
+
+		xi_spd_hold(f->spd);
+		xi_spd_hold(f->spd);
+		for (n = rnd(20); n > 0; n--) {
+			step(f, leaning, policies);
+			flows_fill(f);
+		}
+		assert_int_equal(xi_spd_release(f->spd), 0);
+		assert_ptr_equal(xi_spd_snapshot(f->spd), before);
+		assert_int_equal(xi_spd_release(f->spd), 0);
+		compare_superseded(f, true);
+		compare_flows(f);
+		compare_lists(f);
+		compare_guard(f);
+	}
+}
+
+#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(step_by_step_is_as_from_scratch),
+		T(rounds_end_as_from_scratch),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
