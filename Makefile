@@ -6,6 +6,7 @@
 #   make fuzz       libFuzzer on packets and XFRM messages, FUZZ_SECONDS (300) each
 #   make bench      what a gateway carries (root, two CPUs): doc/benchmarks.md; BENCH_ARGS="-r ROUNDS ..."
 #   make bench-peers    the same beside other people's gateways, whose packages it installs
+#   make bench-scale    a million SAs behind a table of 1,024: rates, misses, floods; BENCH_ARGS="-r ROUNDS ... SECTION"
 #   make bench-check    a short run's ratios against tests/bench/baseline.json, which make bench-baseline makes
 #   make install    DESTDIR and PREFIX as usual
 
@@ -48,8 +49,11 @@ FLOOD_SRC = $(filter-out %.bpf.c,$(wildcard tests/net/flood*.c))
 FUZZ = $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_CLANG ?= clang-14
 ADMIT_SIM_SRC = tests/bench/admit_sim.c $(wildcard tests/bench/admit/*.c)
-GEN_SRC = tests/bench/gen.c tests/bench/gen_sink.c
-BENCH = $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(filter-out %.bpf.c %_sink.c,$(wildcard tests/bench/*.c)))
+GEN_SRC = tests/bench/gen.c tests/bench/gen_sink.c tests/bench/gen_cpu.c
+SCALE_GEN_SRC = $(addprefix tests/bench/,scale_gen.c scale_order.c scale_sas.c gen_cpu.c)
+INSTALL_SRC = tests/bench/install.c tests/bench/scale_sas.c
+BENCH = $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(filter-out %.bpf.c %/gen_sink.c %/gen_cpu.c %/scale_order.c \
+	%/scale_sas.c,$(wildcard tests/bench/*.c)))
 
 all: $(PROGS)
 
@@ -92,14 +96,21 @@ $(B)/tests/%.bpf.o: tests/%.bpf.c $(HDRS)
 	@mkdir -p $(@D)
 	$(BPF_CLANG) $(BPF_CFLAGS) -c $< -o $@
 $(B)/tests/bench/gen.bpf.o: tests/bench/gen.h
+$(B)/tests/bench/scale_gen.bpf.o: tests/bench/scale_gen.h
 $(B)/tests/net/flood.bpf.o: tests/net/flood_abi.h
 $(B)/bpf/%.skel.h: $(B)/tests/bench/%.bpf.o
 	$(SKELETON)
 $(B)/bpf/%.skel.h: $(B)/tests/net/%.bpf.o
 	$(SKELETON)
-$(B)/tests/bench/gen: $(GEN_SRC) tests/bench/gen.h tests/bench/gen_sink.h $(B)/bpf/gen.skel.h
+$(B)/tests/bench/gen: $(GEN_SRC) $(wildcard tests/bench/gen*.h) $(B)/bpf/gen.skel.h
 	@mkdir -p $(@D)
 	$(CC) $(XI_CPPFLAGS) $(XI_CFLAGS) $(LDFLAGS) -o $@ $(GEN_SRC) $(XI_LIBS)
+$(B)/tests/bench/scale_gen: $(SCALE_GEN_SRC) $(wildcard tests/bench/*.h) $(B)/bpf/scale_gen.skel.h
+	@mkdir -p $(@D)
+	$(CC) $(XI_CPPFLAGS) $(XI_CFLAGS) $(LDFLAGS) -o $@ $(SCALE_GEN_SRC) $(XI_LIBS) -lm
+$(B)/tests/bench/install: $(INSTALL_SRC) $(wildcard tests/bench/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(XI_CPPFLAGS) $(XI_CFLAGS) $(LDFLAGS) -o $@ $(INSTALL_SRC) $(XI_LIBS)
 $(B)/tests/bench/admit_sim: $(ADMIT_SIM_SRC) $(wildcard tests/bench/admit/*.h) $(B)/libxipsec.a
 	@mkdir -p $(@D)
 	$(CC) $(XI_CPPFLAGS) $(XI_CFLAGS) $(LDFLAGS) -o $@ $(ADMIT_SIM_SRC) $(B)/libxipsec.a $(XI_LIBS) -lm
@@ -155,6 +166,9 @@ bench-peers:
 	@tests/lib/deps.sh peers
 	$(MAKE) all $(BENCH)
 	XI_BUILD=$(B) tests/bench/run.sh -p peers -o $(B)/bench-peers $(BENCH_ARGS)
+bench-scale: deps
+	$(MAKE) all $(BENCH)
+	XI_BUILD=$(B) tests/bench/scale.sh $(BENCH_ARGS)
 BENCH_BASELINE ?= tests/bench/baseline.json
 bench-check bench-baseline: deps
 	$(MAKE) all $(BENCH)
@@ -172,5 +186,5 @@ clean:
 	rm -rf $(B)
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
-.PHONY: all tests asan fuzz fuzz-merge deps check demo vmtest bench bench-peers bench-check bench-baseline install clean
+.PHONY: all tests asan fuzz fuzz-merge deps check demo vmtest bench bench-peers bench-scale bench-check bench-baseline install clean
 .SECONDARY:

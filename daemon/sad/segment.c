@@ -183,12 +183,13 @@ static void index_release(void *mem)
 	xi_spd_index_free(mem);
 }
 
-static int index_part(struct xi_spd_part **out, const struct xi_spd_policy *const *policies,
-		      uint32_t n)
+static int index_part(struct xi_spd_side *side, struct xi_spd_part **out,
+		      const struct xi_spd_policy *const *policies, uint32_t n)
 {
 	struct xi_spd_index *index;
 
 	*out = NULL;
+	side->indexed += n;
 	if (xi_spd_index_build(&index, policies, n))
 		return -ENOMEM;
 	if (!index)
@@ -211,7 +212,7 @@ static int side_unite(struct xi_spd_side *side)
 	if (!policies)
 		return -ENOMEM;
 	side_merge(side, policies);
-	if (index_part(&index, policies, n)) {
+	if (index_part(side, &index, policies, n)) {
 		free(policies);
 		return -ENOMEM;
 	}
@@ -254,7 +255,7 @@ static struct xi_spd_part *main_part(const struct xi_spd_side *side)
 	return segment_part(rows, n, xi_part_get(side->index));
 }
 
-static struct xi_spd_part *recent_part(const struct xi_spd_side *side)
+static struct xi_spd_part *recent_part(struct xi_spd_side *side)
 {
 	uint32_t n = side->recent.n, i;
 	const struct xi_spd_policy **rows = malloc((n + 1) * sizeof(*rows));
@@ -264,7 +265,7 @@ static struct xi_spd_part *recent_part(const struct xi_spd_side *side)
 		return NULL;
 	for (i = 0; i < n; i++)
 		rows[i] = &side->recent.nodes[i]->pub->p;
-	if (index_part(&index, rows, n)) {
+	if (index_part(side, &index, rows, n)) {
 		free(rows);
 		return NULL;
 	}

@@ -8,8 +8,7 @@ import argparse
 import json
 import sys
 
-BEGIN = "<!-- algorithms: begin -->\n"
-END = "<!-- algorithms: end -->\n"
+from marks import fill
 
 
 def by_row(measured):
@@ -34,16 +33,6 @@ def lines(measured):
         yield "%-28s %-9s" % (transform, engine) + "".join("%12s" % cell for cell in cells)
 
 
-def fill(text, bench):
-    """The document with the benchmark's table between its marks."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError("the marks are missing: %s... %s" % (BEGIN, END))
-    where = "%(cpu)s, %(cpus)d CPUs, Linux %(kernel)s, load %(load).1f" % bench["machine"]
-    return before + begin + "\n```\n" + "\n".join([where, *lines(bench["algorithms"])]) + "\n```\n\n" + end + after
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--doc", required=True)
@@ -53,14 +42,11 @@ def main():
         bench = json.load(file)
     if not bench.get("algorithms"):
         sys.exit("algorithms: %s has none: run make bench with the extra `engines`" % args.bench)
-    with open(args.doc, encoding="utf-8") as file:
-        text = file.read()
+    where = "%(cpu)s, %(cpus)d CPUs, Linux %(kernel)s, load %(load).1f" % bench["machine"]
     try:
-        text = fill(text, bench)
+        fill(args.doc, "algorithms", [where, *lines(bench["algorithms"])])
     except ValueError as error:
         sys.exit("algorithms: %s: %s" % (args.doc, error))
-    with open(args.doc, "w", encoding="utf-8") as file:
-        file.write(text)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@
 #include <bpf/libbpf.h>
 
 #include "gen.h"
+#include "gen_cpu.h"
 #include "gen_sink.h"
 #include "gen.skel.h"
 

@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The benchmark's sink: see gen.c. */
 #include <errno.h>
-#include <glob.h>
 #include <linux/if_link.h>
-#include <sched.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,22 +14,12 @@
 #include <bpf/libbpf.h>
 
 #include "gen.h"
+#include "gen_cpu.h"
 #include "gen_sink.h"
 #include "gen.skel.h"
 
 #define WARM_UP_MS 150
 #define FIRST_PACKET_MS 10000
-/* in it a generator of 5 Mpps fills the receive ring of a gateway (XI_XSK_RING) */
-#define HOLD_US 200
-#define HOLD_SETTLE_MS 20
-
-static void sleep_ms(long ms)
-{
-	struct timespec ts = { ms / 1000, ms % 1000 * 1000000 };
-
-	while (nanosleep(&ts, &ts) && errno == EINTR)
-		;
-}
 
 /* Into counts[cpus]; returns their sum. */
 static struct gen_count read_counts(struct gen_bpf *skel, struct gen_count *counts, int cpus)
@@ -50,61 +36,6 @@ static struct gen_count read_counts(struct gen_bpf *skel, struct gen_count *coun
 	return sum;
 }
 
-/* Nanoseconds on a CPU, softirq work in the thread's system calls included; -1: cannot tell. */
-static double thread_ns(const char *path)
-{
-	unsigned long long ns;
-	FILE *f = fopen(path, "re");
-	int n;
-
-	if (!f)
-		return -1;
-	n = fscanf(f, "%llu", &ns);
-	fclose(f);
-	return n == 1 ? (double)ns : -1;
-}
-
-static double process_ns(const char *pid)
-{
-	char pattern[64];
-	double sum = -1;
-	glob_t tasks;
-
-	snprintf(pattern, sizeof(pattern), "/proc/%s/task/*/schedstat", pid);
-	if (glob(pattern, 0, NULL, &tasks))
-		return -1;
-	for (size_t i = 0; i < tasks.gl_pathc; i++) {
-		double ns = thread_ns(tasks.gl_pathv[i]);
-
-		/* a thread may have ended since it was listed */
-		if (ns >= 0)
-			sum = (sum < 0 ? 0 : sum) + ns;
-	}
-	globfree(&tasks);
-	return sum;
-}
-
-/* Seconds; -1: cannot tell. */
-static double cpu_seconds(const char *threads)
-{
-	char list[256], path[300], *save = NULL;
-	double sum = 0;
-
-	if (!threads || !*threads || strlen(threads) >= sizeof(list))
-		return -1;
-	strcpy(list, threads);
-	for (char *id = strtok_r(list, ",", &save); id; id = strtok_r(NULL, ",", &save)) {
-		double ns;
-
-		snprintf(path, sizeof(path), "/proc/%s/schedstat", id);
-		ns = *id == 'p' ? process_ns(id + 1) : thread_ns(path);
-		if (ns < 0)
-			return -1;
-		sum += ns;
-	}
-	return sum / 1e9;
-}
-
 static int wait_first_packet(struct gen_bpf *skel, struct gen_count *counts, int cpus)
 {
 	for (int ms = 0; !read_counts(skel, counts, cpus).packets; ms += 5) {
@@ -112,7 +43,7 @@ static int wait_first_packet(struct gen_bpf *skel, struct gen_count *counts, int
 			fprintf(stderr, "gen: no packet came within %d s\n", FIRST_PACKET_MS / 1000);
 			return -ETIMEDOUT;
 		}
-		sleep_ms(5);
+		gen_sleep_ms(5);
 	}
 	return 0;
 }
@@ -133,31 +64,6 @@ static void print_main_cpu(const struct gen_count *first, const struct gen_count
 		printf(", \"sink_cpu\": %d, \"sink_share\": %.4f", cpu, (double)most / packets);
 }
 
-/* Takes its CPU from everybody else for half of the time. */
-static void hold_cpu(int cpu, atomic_ulong *turns)
-{
-	const struct sched_param param = { .sched_priority = 1 };
-	double next = now();
-	cpu_set_t set;
-
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	if (sched_setaffinity(0, sizeof(set), &set) || sched_setscheduler(0, SCHED_FIFO, &param))
-		_exit(1);
-	for (;; (*turns)++) {
-		struct timespec ts;
-		double end = next + HOLD_US / 1e6;
-
-		while (now() < end)
-			;
-		next = end + HOLD_US / 1e6;
-		ts.tv_sec = next;
-		ts.tv_nsec = (next - ts.tv_sec) * 1e9;
-		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL);
-	}
-}
-
 struct reading {
 	double time, cpu;
 	struct gen_count sum, *each;
@@ -167,7 +73,7 @@ static void take_reading(const struct sink *sink, struct reading *r, int cpus)
 {
 	r->time = now();
 	r->sum = read_counts(sink->skel, r->each, cpus);
-	r->cpu = cpu_seconds(sink->threads);
+	r->cpu = gen_cpu_seconds(sink->threads);
 }
 
 static void mark(const struct sink *sink)
@@ -180,7 +86,7 @@ static void count_seconds(const struct sink *sink, struct reading *first, struct
 {
 	mark(sink);
 	take_reading(sink, first, cpus);
-	sleep_ms(sink->seconds * 1000);
+	gen_sleep_ms(sink->seconds * 1000);
 	take_reading(sink, last, cpus);
 	mark(sink);
 	last->time -= first->time;
@@ -196,26 +102,14 @@ static void count_seconds(const struct sink *sink, struct reading *first, struct
 /* The same again with half of the CPU: packets wait then that do not without. */
 static int measure_held(const struct sink *sink, struct reading *first, struct reading *last, int cpus)
 {
-	atomic_ulong *turns = mmap(NULL, sizeof(*turns), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	unsigned long before;
-	pid_t pid;
+	struct gen_hold hold;
+	int err = gen_hold_begin(&hold, sink->hold_cpu);
 
-	if (turns == MAP_FAILED)
-		return -errno;
-	pid = fork();
-	if (!pid)
-		hold_cpu(sink->hold_cpu, turns);
-	if (pid < 0)
-		return -errno;
-	sleep_ms(HOLD_SETTLE_MS);
-	before = *turns;
+	if (err)
+		return err;
 	printf(", \"held\": {");
 	count_seconds(sink, first, last, cpus);
-	/* of what it should have held */
-	printf(", \"hold\": %.2f}", (*turns - before) * 2 * HOLD_US / 1e6 / last->time);
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
-	munmap(turns, sizeof(*turns));
+	printf(", \"hold\": %.2f}", gen_hold_end(&hold, last->time));
 	return 0;
 }
 
@@ -228,7 +122,7 @@ static int measure(const struct sink *sink)
 	err = wait_first_packet(sink->skel, firsts, cpus);
 	if (err)
 		return err;
-	sleep_ms(WARM_UP_MS);
+	gen_sleep_ms(WARM_UP_MS);
 	putchar('{');
 	count_seconds(sink, &first, &last, cpus);
 	print_main_cpu(firsts, lasts, cpus, last.sum.packets);

@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <time.h>
 
 #define PCAP_MAGIC 0xa1b2c3d4U
 #define PCAP_MAGIC_NS 0xa1b23c4dU
@@ -39,13 +38,5 @@ struct sink {
 };
 
 int cmd_sink(struct sink *sink);
-
-static inline double now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec + ts.tv_nsec / 1e9;
-}
 
 #endif

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * install [OPTION...] add N | get N | del N | dump | flush
+ * install [OPTION...] add N | get N | del N | rekey N | dump | flush
  *
  * How fast SAs go in and out through the XFRM socket of the daemon in this network namespace. SA number i, from -f on,
- * has SPI 0x1000 + i, a key of its own, and one of -p peers. Requests are pipelined: -b of them in a datagram, at most
- * -w without an answer. `-b 1 -w 1` is what `ip -batch` and key managers do. Prints one line of JSON; exit status 1:
- * not every request succeeded.
+ * has SPI 0x1000 + i, a key of its own, and one of -p peers. rekey: of each the SA N numbers on comes, then it goes. Requests are
+ * pipelined: -b of them in a datagram, at most -w without an answer. `-b 1 -w 1` is what `ip -batch` and key managers do.
+ * Prints one line of JSON; exit status 1: not every request succeeded.
  *
  *   -n NAME   of the socket         -b N  requests a datagram (64)      -w N  requests under way (4096)
  *   -p N      peers (500)           -f N  first SA (0)                  -l S  hard lifetime, seconds (none)
+ *   -i        SAs of scale_sas.h, which come in, in the place of these  -a    AH, hmac(sha256), in the place of ESP
+ *   -r N      replay window (32)
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -24,14 +26,18 @@
 
 #include <linux/netlink.h>
 
+#include "scale_sas.h"
 #include "source/proto.h"
 
 #define ANSWERS 64               /* datagrams read at once */
-#define KEY_BYTES 20             /* AES-GCM-128 and salt */
+#define GATEWAY 0xc0000201U      /* 192.0.2.1 */
+#define PEERS 0xc6120000U        /* 198.18.0.0/15, RFC 2544 */
+#define SPI 0x1000
 
 struct run {
 	const char *name, *op;
-	unsigned int batch, window, peers, first, n;
+	unsigned int batch, window, peers, first, n, replay;
+	bool in, ah;
 	uint64_t lifetime;
 	int fd;
 	unsigned int sent, answered, refused, listed;
@@ -79,52 +85,54 @@ static void *message(struct run *r, uint16_t type, uint16_t flags, size_t body)
 	return NLMSG_DATA(nlh);
 }
 
-/* splitmix64: keys must differ, and no more */
-static void key_fill(char *key, uint32_t i)
-{
-	uint64_t x = 0x9e3779b97f4a7c15ULL * (i + 1), z;
-	size_t at, step;
-
-	for (at = 0; at < KEY_BYTES; at += step) {
-		x += 0x9e3779b97f4a7c15ULL;
-		z = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ULL;
-		z = (z ^ z >> 27) * 0x94d049bb133111ebULL;
-		z ^= z >> 31;
-		step = KEY_BYTES - at < sizeof(z) ? KEY_BYTES - at : sizeof(z);
-		memcpy(key + at, &z, step);
-	}
-}
-
 static void sa_id(const struct run *r, uint32_t i, xfrm_address_t *daddr, __be32 *spi)
 {
-	daddr->a4 = htonl(0xc6120000U + i % r->peers); /* 198.18.0.0/15, RFC 2544 */
-	*spi = htonl(0x1000 + i);
+	daddr->a4 = htonl(r->in ? SCALE_GATEWAY : PEERS + i % r->peers);
+	*spi = htonl((r->in ? SCALE_SPI : SPI) + i);
+}
+
+static void put_aead(struct nlattr *nla, uint32_t i)
+{
+	struct xfrm_algo_aead *aead = (struct xfrm_algo_aead *)(nla + 1);
+
+	nla->nla_type = XFRMA_ALG_AEAD;
+	nla->nla_len = NLA_HDRLEN + sizeof(*aead) + SCALE_KEY + SCALE_SALT;
+	snprintf(aead->alg_name, sizeof(aead->alg_name), "rfc4106(gcm(aes))");
+	aead->alg_key_len = 8 * (SCALE_KEY + SCALE_SALT);
+	aead->alg_icv_len = 128;
+	scale_key(i, (uint8_t *)aead->alg_key, SCALE_KEY + SCALE_SALT);
+}
+
+static void put_auth(struct nlattr *nla, uint32_t i)
+{
+	struct xfrm_algo_auth *auth = (struct xfrm_algo_auth *)(nla + 1);
+
+	nla->nla_type = XFRMA_ALG_AUTH_TRUNC;
+	nla->nla_len = NLA_HDRLEN + sizeof(*auth) + SCALE_AH_KEY;
+	snprintf(auth->alg_name, sizeof(auth->alg_name), "hmac(sha256)");
+	auth->alg_key_len = 8 * SCALE_AH_KEY;
+	auth->alg_trunc_len = 128;
+	scale_key(i, (uint8_t *)auth->alg_key, SCALE_AH_KEY);
 }
 
 static void put_add(struct run *r, uint32_t i)
 {
-	const size_t attr = NLA_HDRLEN + sizeof(struct xfrm_algo_aead) + KEY_BYTES;
+	const size_t attr = NLA_HDRLEN + (r->ah ? sizeof(struct xfrm_algo_auth) + SCALE_AH_KEY
+						: sizeof(struct xfrm_algo_aead) + SCALE_KEY + SCALE_SALT);
 	struct xfrm_usersa_info *info =
 		message(r, XFRM_MSG_NEWSA, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, sizeof(*info) + attr);
-	struct nlattr *nla = (struct nlattr *)(info + 1);
-	struct xfrm_algo_aead *aead = (struct xfrm_algo_aead *)((char *)nla + NLA_HDRLEN);
 
 	sa_id(r, i, &info->id.daddr, &info->id.spi);
-	info->id.proto = IPPROTO_ESP;
-	info->saddr.a4 = htonl(0xc0000201U);
+	info->id.proto = r->ah ? IPPROTO_AH : IPPROTO_ESP;
+	info->saddr.a4 = htonl(r->in ? SCALE_PEER : GATEWAY);
 	info->family = info->sel.family = AF_INET;
 	info->mode = XFRM_MODE_TUNNEL;
 	info->reqid = 1 + i % r->peers;
-	info->replay_window = 32;
+	info->replay_window = r->replay;
 	info->lft.soft_byte_limit = info->lft.hard_byte_limit = XFRM_INF;
 	info->lft.soft_packet_limit = info->lft.hard_packet_limit = XFRM_INF;
 	info->lft.hard_add_expires_seconds = r->lifetime;
-	nla->nla_type = XFRMA_ALG_AEAD;
-	nla->nla_len = attr;
-	snprintf(aead->alg_name, sizeof(aead->alg_name), "rfc4106(gcm(aes))");
-	aead->alg_key_len = 8 * KEY_BYTES;
-	aead->alg_icv_len = 128;
-	key_fill(aead->alg_key, i);
+	(r->ah ? put_auth : put_aead)((struct nlattr *)(info + 1), i);
 }
 
 static void put_id(struct run *r, uint32_t i, uint16_t type, uint16_t flags)
@@ -132,8 +140,26 @@ static void put_id(struct run *r, uint32_t i, uint16_t type, uint16_t flags)
 	struct xfrm_usersa_id *id = message(r, type, flags, sizeof(*id));
 
 	sa_id(r, i, &id->daddr, &id->spi);
-	id->proto = IPPROTO_ESP;
+	id->proto = r->ah ? IPPROTO_AH : IPPROTO_ESP;
 	id->family = AF_INET;
+}
+
+/* Two requests an SA. */
+static void put_rekey(struct run *r)
+{
+	uint32_t i = r->first + r->sent / 2;
+
+	if (r->sent % 2)
+		put_id(r, i, XFRM_MSG_DELSA, NLM_F_ACK);
+	else
+		put_add(r, i + r->n / 2);
+}
+
+static void put_flush(struct run *r)
+{
+	struct xfrm_usersa_flush *flush = message(r, XFRM_MSG_FLUSHSA, NLM_F_ACK, sizeof(*flush));
+
+	flush->proto = r->ah ? IPPROTO_AH : 0;
 }
 
 static void put(struct run *r)
@@ -146,8 +172,10 @@ static void put(struct run *r)
 		put_id(r, i, XFRM_MSG_GETSA, 0);
 	else if (!strcmp(r->op, "del"))
 		put_id(r, i, XFRM_MSG_DELSA, NLM_F_ACK);
+	else if (!strcmp(r->op, "rekey"))
+		put_rekey(r);
 	else if (!strcmp(r->op, "flush"))
-		message(r, XFRM_MSG_FLUSHSA, NLM_F_ACK, sizeof(struct xfrm_usersa_flush));
+		put_flush(r);
 	else
 		message(r, XFRM_MSG_GETSA, NLM_F_DUMP, 0);
 	r->sent++;
@@ -248,8 +276,8 @@ static int options(struct run *r, int argc, char **argv)
 {
 	int c;
 
-	while ((c = getopt(argc, argv, "n:b:w:p:f:l:")) != -1) {
-		unsigned long value = c == 'n' ? 0 : strtoul(optarg, NULL, 0);
+	while ((c = getopt(argc, argv, "n:b:w:p:f:l:iar:")) != -1) {
+		unsigned long value = optarg && c != 'n' ? strtoul(optarg, NULL, 0) : 0;
 
 		switch (c) {
 		case 'n': r->name = optarg; break;
@@ -258,6 +286,9 @@ static int options(struct run *r, int argc, char **argv)
 		case 'p': r->peers = value; break;
 		case 'f': r->first = value; break;
 		case 'l': r->lifetime = value; break;
+		case 'r': r->replay = value; break;
+		case 'i': r->in = true; break;
+		case 'a': r->ah = true; break;
 		default: return -1;
 		}
 	}
@@ -265,20 +296,22 @@ static int options(struct run *r, int argc, char **argv)
 		return -1;
 	r->op = argv[optind];
 	r->n = argc > optind + 1 ? strtoul(argv[optind + 1], NULL, 0) : 1;
-	return strcmp(r->op, "add") && strcmp(r->op, "get") && strcmp(r->op, "del") &&
+	if (!strcmp(r->op, "rekey"))
+		r->n *= 2;
+	return strcmp(r->op, "add") && strcmp(r->op, "get") && strcmp(r->op, "del") && strcmp(r->op, "rekey") &&
 	       strcmp(r->op, "dump") && strcmp(r->op, "flush");
 }
 
 int main(int argc, char **argv)
 {
-	struct run r = { .batch = 64, .window = 4096, .peers = 500 };
+	struct run r = { .batch = 64, .window = 4096, .peers = 500, .replay = 32 };
 	uint64_t start;
 	double seconds;
 	unsigned int n;
 	int err;
 
 	if (options(&r, argc, argv)) {
-		fprintf(stderr, "usage: install [-n NAME] [-b N] [-w N] [-p N] [-f N] [-l S] add|get|del N | dump | flush\n");
+		fprintf(stderr, "usage: install [-n NAME] [-b N] [-w N] [-p N] [-f N] [-l S] [-r N] [-i] [-a] add|get|del|rekey N | dump | flush\n");
 		return 2;
 	}
 	r.fd = connect_to(r.name);

@@ -9,15 +9,13 @@ Status 1 when one is not met, or could not be judged.
 """
 import argparse
 import json
-import os
-import platform
 import sys
-import time
 
 import algorithms
 from drawing import draw
 from goals import (SIZES, burst_share, core, cpu_ns, generator_limited, held, judge_extras, judge_ratios, lost,
                    median, unit)
+from machine import machine, number
 
 IMIX = [64] * 7 + [576] * 4 + [1500]
 
@@ -67,21 +65,6 @@ def summarize(rounds):
         "held_lost": median([lost(half) for half in halves]),
         "held_limit": halves and ("generator" if generator_limited(halves) else "gateway") or None,
     }
-
-
-def machine():
-    model = "unknown"
-    with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
-        for line in file:
-            if line.startswith("model name"):
-                model = line.split(":", 1)[1].strip()
-                break
-    return {"cpu": model, "cpus": os.cpu_count(), "kernel": platform.release(),
-            "load": os.getloadavg()[0], "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
-
-
-def number(value, form, scale=1):
-    return "-" if value is None else form % (scale * value)
 
 
 def print_rates(results):

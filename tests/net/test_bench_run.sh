@@ -7,7 +7,7 @@ need_root
 need_tools ip ethtool jq bpftool
 . tests/lib/netns.sh
 bench=$XI_BUILD/tests/bench
-[ -x "$bench/gen" ] && [ -x "$bench/latency" ] || tap_skip_all "$bench/gen and latency are not built; make bench builds them"
+[ -x "$bench/gen" ] && [ -x "$bench/latency" ] && [ -x "$bench/scale_gen" ] || tap_skip_all "$bench/gen, latency and scale_gen are not built; make bench builds them"
 [ "$(nproc)" -ge 2 ] || tap_skip_all "needs two CPUs"
 
 sleep 60 &
@@ -72,6 +72,20 @@ else
 	tap_skip "every gateway is measured with half of its core too" "no real-time scheduling here"
 fi
 [ "$tap_failed" = 0 ] || tap_comment "$(cat "$XI_TMP/bench.log")"
+tests/bench/scale.sh -r 1 -n "1 2000" -z 64 -o "$XI_TMP" throughput reconfig > "$XI_TMP/scale.log" 2>&1
+rc=$?
+tap_check "a run of many SAs gives a result" test $rc -le 1
+tap_is "of each number of SAs and each order" \
+	"$(jq -c '[.throughput.results[] | select(.mpps > 0) | "\(.kind) \(.order) \(.n)"]' "$XI_TMP/bench-scale.json")" \
+	'["redirect hot 1","fast hot 1","redirect hot 2000","fast hot 2000","redirect zipf 2000","fast zipf 2000","redirect uniform 2000","fast uniform 2000"]'
+tap_is "a table that is too small shows in the hits" "$(jq -c '[.throughput.results[] | select(.kind == "fast") |
+	[.order, .n, .hit > 0.999]]' "$XI_TMP/bench-scale.json")" \
+	'[["hot",1,true],["hot",2000,true],["zipf",2000,false],["uniform",2000,false]]'
+tap_is "live traffic beside each change" "$(jq -c '[.reconfig.results[] | .job]' "$XI_TMP/bench-scale.json")" \
+	'["nothing","add","rekey","delete","flush"]'
+[ "$tap_failed" = 0 ] || tap_comment "$(cat "$XI_TMP/scale.log")"
+out=$(tests/bench/scale.sh nothing 2>&1)
+tap_is "an unknown section is named" "$? ${out%%:*}" "3 scale"
 out=$(tests/bench/run.sh -c nothing -o "$XI_TMP/bench" 2>&1)
 tap_is "an unknown case is named" "$? $out" "3 bench: no case is called nothing"
 tap_done

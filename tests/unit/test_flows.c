@@ -410,7 +410,6 @@ static void add_random_sa(struct world *w)
 	if (xi_sad_add(w->sad, &sa, &key, NULL, &why))
 		return;
 	w->sas[w->nsas++] = sa;
-	xi_spd_sas_changed(w->spd);
 }
 
 /* A newer SA in place of one there is; for a while both are there. */
@@ -426,14 +425,12 @@ static void rekey(struct world *w)
 	sa.id.spi = w->next_spi++;
 	assert_int_equal(xi_sad_add(w->sad, &sa, &key, NULL, &why), 0);
 	w->sas[w->nsas++] = sa;
-	xi_spd_sas_changed(w->spd);
 }
 
 static void delete_sa(struct world *w, unsigned int i)
 {
 	assert_int_equal(xi_sad_delete(w->sad, &w->sas[i].id), 0);
 	memmove(&w->sas[i], &w->sas[i + 1], (--w->nsas - i) * sizeof(*w->sas));
-	xi_spd_sas_changed(w->spd);
 }
 
 static void add_random_policy(struct world *w)
@@ -451,14 +448,34 @@ static void delete_policy(struct world *w, unsigned int i)
 	memmove(&w->policies[i], &w->policies[i + 1], (--w->npolicies - i) * sizeof(*w->policies));
 }
 
+static void sa_changed(void *arg, const struct xi_sa_rec *old, const struct xi_sa_rec *new)
+{
+	struct world *w = arg;
+
+	if (w->spd && old)
+		xi_spd_sa_changed(w->spd, &old->sa);
+	if (w->spd && new)
+		xi_spd_sa_changed(w->spd, &new->sa);
+}
+
+static void sas_sync(void *arg)
+{
+	struct world *w = arg;
+
+	if (w->spd)
+		xi_spd_sas_changed(w->spd);
+}
+
 static void world_open(struct world *w, unsigned int policies, unsigned int sas)
 {
+	struct xi_sad_listener listener = { sa_changed, sas_sync, w };
 	struct xi_sad_config config = { 0 };
 
 	memset(w, 0, sizeof(*w));
 	w->next_spi = 0x1000;
 	w->m = mem_store_new(64, 0);
 	assert_int_equal(xi_sad_create(&w->sad, &config, &w->m->store), 0);
+	xi_sad_listen(w->sad, &listener);
 	assert_int_equal(xi_spd_create(&w->spd, w->sad, &w->m->store), 0);
 	for (unsigned int i = 0; i < N(w->local); i++) {
 		w->local[i].family = i ? XI_IPV4 : XI_IPV6;
@@ -474,6 +491,7 @@ static void world_open(struct world *w, unsigned int policies, unsigned int sas)
 static void world_close(struct world *w)
 {
 	xi_spd_destroy(w->spd);
+	w->spd = NULL;
 	xi_sad_destroy(w->sad);
 	mem_store_free(w->m);
 }
@@ -781,6 +799,7 @@ static void sim_open(struct sim *sim, uint32_t entries)
 		print_message("# skip: BPF maps cannot be made here (root needed)\n");
 		skip();
 	}
+	assert_int_equal(xi_slots_create(&sim->slots, &xi_engine_openssl, 1, 1), 0);
 	assert_int_equal(xi_flows_open(&sim->flows, NULL, sim->flow_masks), 0);
 	sim->flows.sad = sim->w.sad;
 	sim->flows.spd = sim->w.spd;
@@ -794,6 +813,7 @@ static void sim_close(struct sim *sim)
 {
 	close(sim->flow_cache);
 	close(sim->flow_masks);
+	xi_slots_destroy(&sim->slots);
 	world_close(&sim->w);
 }
 
@@ -941,7 +961,6 @@ static void put_tunnel_sa(struct world *w)
 
 	sa.reqid = 1;
 	assert_int_equal(xi_sad_add(w->sad, &sa, &key, NULL, &why), 0);
-	xi_spd_sas_changed(w->spd);
 }
 
 static uint32_t elements(const struct sim *sim)
