@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <setjmp.h>
 #include <cmocka.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "bpf_bed.h"
@@ -189,6 +190,33 @@ static void cost_of_a_packet(void **state)
 	cost(bed, bed->skel->progs.xdp_plain, "hit", &out, XDP_REDIRECT);
 }
 
+/* How much it takes to look under more masks than one. */
+static void cost_of_masks(void **state)
+{
+	static const uint32_t counts[] = { 1, 2, 4, 8, XI_FLOW_MASKS };
+	struct xi_bed *bed = *state;
+	struct xi_spec out = {
+		.src = "10.1.0.9", .dst = "10.2.0.9", .proto = IPPROTO_TCP, .dmac = bed->mac
+	};
+	struct xi_flow_mask rows[XI_FLOW_MASKS];
+	char what[64];
+
+	for (uint32_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+		uint32_t n = counts[i];
+
+		xi_bed_reset(bed);
+		xi_bed_role(bed, XI_ROLE_PLAIN);
+		for (uint32_t k = 0; k < n; k++)
+			rows[k] = (struct xi_flow_mask){ .prefixlen_s = 32 - n + 1 + k,
+							 .prefixlen_d = 16 };
+		xi_bed_masks(bed, XI_OUT, XI_IPV4, rows, n);
+		xi_bed_flow_masked(bed, &out, XI_OUT, &rows[n - 1], XI_VERDICT_PROTECT,
+				   XI_BED_GENERATION);
+		snprintf(what, sizeof(what), "hit under the last of %u masks", n);
+		cost(bed, bed->skel->progs.xdp_plain, what, &out, XDP_REDIRECT);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -197,6 +225,7 @@ int main(void)
 		cmocka_unit_test(maps_have_types_and_short_names),
 		cmocka_unit_test(maps_are_the_contract),
 		cmocka_unit_test(cost_of_a_packet),
+		cmocka_unit_test(cost_of_masks),
 	};
 
 	return cmocka_run_group_tests_name("load", tests, xi_bed_setup, xi_bed_teardown);
