@@ -353,7 +353,9 @@ int xi_cache_create(struct xi_cache **out, const struct xi_cache_config *config)
 		.acquire = config->acquire,
 		.arg = config->arg,
 	};
-	err = cache_open_table(cache);
+	err = xi_flows_open(&cache->flows, config->base, config->flow_masks_fd);
+	if (!err)
+		err = cache_open_table(cache);
 	if (!err)
 		err = cache_open_misses(cache);
 	if (!err)
@@ -382,6 +384,7 @@ void xi_cache_destroy(struct xi_cache *cache)
 		event_free(cache->rest_event);
 	if (cache->want_event)
 		event_free(cache->want_event);
+	xi_flows_close(&cache->flows);
 	if (cache->tick_event)
 		event_free(cache->tick_event);
 	perf_buffer__free(cache->misses);

@@ -60,14 +60,20 @@ struct xi_allowed_set {
 	struct xi_allowed ways[XI_ALLOWED_WAYS];
 };
 
+/* How often something was done in a certain millisecond. */
+struct xi_allowance {
+	uint64_t ms;
+	uint32_t n;
+};
+
 struct xi_worker {
 	struct xi_worker_config config;
 	const struct xi_slots *slots;
 	uint64_t *counts;
 	uint64_t now;                /* seconds since the epoch, once a batch */
 	uint64_t now_ms;             /* monotonic, once a batch */
-	uint64_t bypass_ms;          /* when verdicts in flow_cache were last changed from here */
-	uint32_t bypass_n;           /* and how many since */
+	struct xi_allowance bypass;  /* verdicts put into flow_cache from here, */
+	struct xi_allowance forget;  /* and taken out */
 	uint64_t want_ms;            /* when the cache was last asked for a slot, */
 	uint32_t want_n;             /* how often in that millisecond, */
 	uint32_t wanted;             /* and for which SA */

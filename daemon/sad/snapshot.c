@@ -6,9 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sad/selector.h"
-#include "sad/spd_index.h"
-
 struct snapshot_mem {
 	struct xi_spd_snapshot s;    /* first: freed as the whole */
 	struct xi_spd_part *segments[XI_DIR_MAX][XI_SPD_SEGMENTS];
@@ -99,33 +96,6 @@ void xi_snapshot_publish(struct xi_spd *spd, struct xi_spd_snapshot *snap)
 const struct xi_spd_snapshot *xi_spd_snapshot(const struct xi_spd *spd)
 {
 	return rcu_dereference(spd->snap);
-}
-
-static const struct xi_spd_policy *segment_lookup(const struct xi_spd_segment *seg,
-						  const struct xi_flow *flow)
-{
-	uint32_t i;
-
-	if (seg->index)
-		return xi_spd_index_lookup(seg->index, seg->policies, flow);
-	for (i = 0; i < seg->n; i++)
-		if (xi_selector_matches(&seg->policies[i]->policy.sel, flow))
-			return seg->policies[i];
-	return NULL;
-}
-
-const struct xi_spd_policy *xi_spd_lookup(const struct xi_spd_snapshot *snap, enum xi_dir dir,
-					  const struct xi_flow *flow)
-{
-	const struct xi_spd_policy *best = NULL, *p;
-	uint32_t i;
-
-	for (i = 0; i < XI_SPD_SEGMENTS; i++) {
-		p = segment_lookup(&snap->segments[dir][i], flow);
-		if (p && (!best || xi_policy_before(&p->policy, &best->policy)))
-			best = p;
-	}
-	return best;
 }
 
 static int addr_cmp(const void *a, const void *b)

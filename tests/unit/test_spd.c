@@ -706,29 +706,29 @@ static void flow_mask_follows_policies_and_sas(void **state)
 	uint32_t before;
 
 	assert_int_equal(add(f, &plain), 0);
-	assert_int_equal(f->m->config.flow_mask, 0);
+	assert_int_equal(xi_spd_snapshot(f->spd)->flow_mask, 0);
 	proto.sel.proto = 6;
 	assert_int_equal(add(f, &proto), 0);
-	assert_int_equal(f->m->config.flow_mask, XI_FLOW_PROTO);
+	assert_int_equal(xi_spd_snapshot(f->spd)->flow_mask, XI_FLOW_PROTO);
 	port.sel.proto = 17;
 	port.sel.dport = 53;
 	port.sel.dport_mask = 0xffff;
 	assert_int_equal(add(f, &port), 0);
-	assert_int_equal(f->m->config.flow_mask, XI_FLOW_PROTO | XI_FLOW_PORTS);
+	assert_int_equal(xi_spd_snapshot(f->spd)->flow_mask, XI_FLOW_PROTO | XI_FLOW_PORTS);
 	assert_int_equal(xi_spd_delete(f->spd, &port), 0);
-	assert_int_equal(f->m->config.flow_mask, XI_FLOW_PROTO);
+	assert_int_equal(xi_spd_snapshot(f->spd)->flow_mask, XI_FLOW_PROTO);
 	assert_int_equal(xi_spd_delete(f->spd, &proto), 0);
-	assert_int_equal(f->m->config.flow_mask, 0);
+	assert_int_equal(xi_spd_snapshot(f->spd)->flow_mask, 0);
 	before = generation(f);
 	sa.sel.family = XI_IPV4;
 	sa.sel.proto = 6;
 	sa.sel.sport_mask = 0xffff;
 	add_sa(f, &sa);
-	assert_int_equal(f->m->config.flow_mask, XI_FLOW_PROTO | XI_FLOW_PORTS);
+	assert_int_equal(xi_spd_snapshot(f->spd)->flow_mask, XI_FLOW_PROTO | XI_FLOW_PORTS);
 	assert_int_not_equal(generation(f), before);
 	before = generation(f);
 	assert_int_equal(xi_sad_delete(f->sad, &sa.id), 0);
-	assert_int_equal(f->m->config.flow_mask, 0);
+	assert_int_equal(xi_spd_snapshot(f->spd)->flow_mask, 0);
 	assert_int_not_equal(generation(f), before);
 }
 
