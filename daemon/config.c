@@ -20,6 +20,7 @@
 #define RUN_DIR_MAX 90               /* a socket's name below it must fit sockaddr_un.sun_path */
 #define SPIN_MAX_US 10000
 #define SAD_SIZE_MAX XI_SAS_MAX
+#define SPD_SIZE_MAX 131072
 #define FLOW_ENTRIES_MAX (1U << 22)
 #define MISSES_MAX 1000000
 
@@ -243,6 +244,8 @@ static const struct key keys[] = {
 	  .remedy = "give microseconds, 0 to 10000" },
 	{ DAEMON("sad-size", sad_size), set_number, .min = 16, .max = SAD_SIZE_MAX,
 	  .remedy = "give a number of SAs, 16 to 1048576" },
+	{ DAEMON("spd-size", spd_size), set_number, .min = 16, .max = SPD_SIZE_MAX,
+	  .remedy = "give a number of policies, 16 to 131072" },
 	{ DAEMON("df", df), set_choice, .choices = dfs, .remedy = "df is copy, set or clear" },
 	{ DAEMON("fragment", fragment), set_choice, .choices = fragments,
 	  .remedy = "fragment before or after" },
@@ -265,7 +268,8 @@ static const struct key keys[] = {
 XI_ASSERT(NKEYS <= 32);
 /* the remedies above say so */
 XI_ASSERT(XI_MAX_WORKERS == 16 && SPIN_MAX_US == 10000);
-XI_ASSERT(SAD_SIZE_MAX == 1048576 && FLOW_ENTRIES_MAX == 4194304);
+XI_ASSERT(SAD_SIZE_MAX == 1048576 && SPD_SIZE_MAX == 131072 &&
+	  FLOW_ENTRIES_MAX == 4194304);
 
 /* As the kernel's dev_valid_name(), and none of our own devices. NULL, or what is wrong. */
 static const char *port_name_error(const char *name)
@@ -500,6 +504,7 @@ static struct xi_config_file *config_new(void)
 	config->group = strdup(XI_GROUP);
 	config->engine = "auto";
 	config->sad_size = 65536;
+	config->spd_size = 16384;
 	config->sa_entries = 1024;
 	config->flow_entries = 65536;
 	config->misses = 20000;

@@ -188,6 +188,7 @@ static int daemon_bpf(struct xi_daemon *d)
 	const struct xi_bpfobj_config config = {
 		.pin_dir = d->config->pin_dir,
 		.sad_size = d->config->sad_size,
+		.spd_size = d->config->spd_size,
 		.sa_entries = d->config->sa_entries,
 		.flow_entries = d->config->flow_entries,
 	};

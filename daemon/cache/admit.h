@@ -7,7 +7,8 @@
  * used since it last asked (`uses`), when it wants to know. Only verified packets count as use, so a peer
  * that forges or replays packets wins nothing.
  *
- * Memory is proportional to the capacity, whatever the number of SAs; each call costs O(1), amortized.
+ * Memory is proportional to the capacity, whatever the number of SAs; each call costs O(1), and a miss asks for the
+ * uses of eight SAs at most.
  */
 #ifndef XI_ADMIT_H
 #define XI_ADMIT_H
@@ -35,15 +36,16 @@ struct xi_admission {
 	uint32_t victim;             /* sa_index; no longer resident */
 };
 
-/* 0, -EINVAL for an unknown policy or capacity 0, -ENOMEM. */
+/* 0, -EINVAL for an unknown policy or capacity 0, -ENOMEM (always above 2^24 SAs), -errno of getrandom(2). */
 int xi_admit_create(struct xi_admit **out, const struct xi_admit_config *config);
 void xi_admit_destroy(struct xi_admit *admit);
 /* Names of the policies, NULL-terminated; the default first. */
 const char *const *xi_admit_policies(void);
 
 /*
- * An SA that is not resident was used `weight` times (at least 1) since it was last missed. If admitted it is resident
- * from now on. Asking for one that is resident changes nothing and says XI_ADMIT_FREE.
+ * An SA that is not resident was used `weight` times (at least 1) since it was last missed: all of its uses, told of or
+ * not, for they are weighed against all of the residents'. If admitted it is resident from now on. Asking for one that
+ * is resident changes nothing and says XI_ADMIT_FREE.
  */
 void xi_admit_miss(struct xi_admit *admit, uint32_t sa_index, uint32_t weight,
 		   struct xi_admission *out);

@@ -82,7 +82,7 @@ int xi_admit_create_ops(struct xi_admit **out, const struct xi_admit_config *con
 /* 0, -errno of getrandom(2). */
 int xi_admit_random(void *to, size_t len);
 
-/* Upper bits of a keyed mixture; neither SAs in a row nor chosen ones collide more often than others. */
+/* Upper bits of a keyed mixture: SAs in a row, as the SAD numbers them, must not collide more often than others. */
 static inline uint32_t xi_admit_hash(const uint64_t seed[2], uint32_t x, unsigned int shift)
 {
 	uint64_t h = (seed[0] ^ x) * 0x9e3779b97f4a7c15ULL;

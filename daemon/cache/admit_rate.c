@@ -205,9 +205,9 @@ static struct seen *seen_find(struct rate *rate, uint32_t sa_index)
 	return &rate->seen[xi_admit_hash(rate->seen_seed, sa_index, rate->seen_shift)];
 }
 
-/* A miss of n packets: measures, and puts this miss in the last one's place. Ticks from one use to the next. */
+/* A miss, after weight uses: measures, and puts this miss in the last one's place. Ticks from one use to the next. */
 static uint32_t seen_miss(struct rate *rate, struct seen *seen, uint32_t sa_index, uint32_t count,
-			  uint32_t n)
+			  uint32_t weight)
 {
 	uint32_t since = rate->now - seen->tick;
 	bool known = seen->sa_index == sa_index;
@@ -215,13 +215,13 @@ static uint32_t seen_miss(struct rate *rate, struct seen *seen, uint32_t sa_inde
 	if (seen->sa_index)
 		rate->outside[seen->class].ticks += since;
 	if (known)
-		rate->outside[seen->class].uses += n;
+		rate->outside[seen->class].uses += weight;
 	else
 		since = UNKNOWN * rate->period;
 	seen->sa_index = sa_index;
 	seen->tick = rate->now;
 	seen->class = rate_class(rate, count, since);
-	return since / n;
+	return since / weight;
 }
 
 static bool rate_worth_it(struct rate *rate, const struct seen *seen, uint32_t count,
@@ -271,7 +271,7 @@ static void rate_miss(struct xi_admit *admit, uint32_t number, uint32_t sa_index
 	struct seen *seen = seen_find(rate, sa_index);
 
 	rate_tick(rate, n);
-	every = seen_miss(rate, seen, sa_index, count, n);
+	every = seen_miss(rate, seen, sa_index, count, weight);
 	if (admit->resident == admit->config.capacity) {
 		if (!rate_worth_it(rate, seen, count, every, &weakest)) {
 			out->verdict = XI_ADMIT_REFUSED;

@@ -13,6 +13,8 @@
  * 50 ns, where AVX-512 takes 241 and 77. */
 #define CCM_SHORT 384
 
+#define SLOW_MAX 16 /* CCM keys of the SLOW method at a time: all lanes */
+
 struct lane {
 	struct xi_aead_job *job;
 	const struct xi_mb_aead_key *key;
@@ -23,7 +25,9 @@ struct xi_mb_aead {
 	IMB_MGR *sse;
 	struct xi_mb_aead_ops ops;
 	struct gcm_context_data gmac;
-	struct xi_mb_aead_key scratch; /* the SLOW method's; wiped after each job */
+	/* the SLOW method's, until the next flush; then they are wiped */
+	struct xi_mb_aead_key slow[SLOW_MAX];
+	unsigned int nslow;
 	unsigned int n;
 	struct lane lanes[XI_JOBS_MAX]; /* CCM's */
 	uint8_t tags[XI_JOBS_MAX][TAG_LEN];
@@ -259,35 +263,38 @@ static void ccm_run(struct xi_mb_aead *aead, struct lane *lanes, unsigned int n,
 
 static void run(struct xi_mb_aead *aead, struct lane *lane, IMB_CIPHER_DIRECTION dir)
 {
-	if (lane->key->alg == XI_ALG_AES_CCM)
-		ccm_run(aead, lane, 1, dir);
-	else if (lane->key->alg == XI_ALG_AES_GMAC)
+	if (lane->key->alg == XI_ALG_AES_GMAC)
 		gmac_run(aead, lane, dir);
 	else
 		chacha_run(aead, lane, dir);
 }
 
-static void run_slow(struct xi_mb_aead *aead, struct xi_aead_job *job, IMB_CIPHER_DIRECTION dir)
+static void wipe_slow(struct xi_mb_aead *aead)
 {
-	struct lane lane = {job, &aead->scratch};
+	explicit_bzero(aead->slow, aead->nslow * sizeof(aead->slow[0]));
+	aead->nslow = 0;
+}
 
-	job->status = xi_mb_aead_expand(&aead->ops, &aead->scratch, job->raw);
-	if (!job->status)
-		job->status = xi_job_check(job, job->raw->alg, job->raw->auth);
-	if (!job->status)
-		run(aead, &lane, dir);
-	explicit_bzero(&aead->scratch, sizeof(aead->scratch));
+/* An expanded key that lives until the next flush. NULL: job->status says why. */
+static const struct xi_mb_aead_key *slow_key(struct xi_mb_aead *aead, struct xi_aead_job *job,
+					     IMB_CIPHER_DIRECTION dir)
+{
+	if (aead->nslow == SLOW_MAX)
+		xi_mb_aead_flush(aead, dir);
+	job->status = xi_mb_aead_expand(&aead->ops, &aead->slow[aead->nslow], job->raw);
+	return job->status ? NULL : &aead->slow[aead->nslow++];
 }
 
 void xi_mb_aead_add(struct xi_mb_aead *aead, struct xi_aead_job *job,
 		    const struct xi_mb_aead_key *key, IMB_CIPHER_DIRECTION dir)
 {
-	struct lane lane = {job, key};
+	struct lane lane;
 
-	if (!key) {
-		run_slow(aead, job, dir);
+	if (!key)
+		key = slow_key(aead, job, dir);
+	if (!key)
 		return;
-	}
+	lane = (struct lane){job, key};
 	job->status = xi_job_check(job, key->alg, XI_AUTH_NONE);
 	if (job->status)
 		return;
@@ -307,4 +314,5 @@ void xi_mb_aead_flush(struct xi_mb_aead *aead, IMB_CIPHER_DIRECTION dir)
 	aead->n = 0;
 	if (n)
 		ccm_run(aead, aead->lanes, n, dir);
+	wipe_slow(aead);
 }

@@ -12,6 +12,7 @@
 #define CIPHERS (2 * AES_SIZES) /* CBC's sizes, then CTR's */
 #define TAG_MAX 64
 #define PAGE 4096
+#define SLOW_MAX 32 /* keys of the SLOW method at a time: two lanes full of the widest hash */
 
 /*
  * `few`: so many jobs are done sooner one after the other by the CPU's SHA instructions than
@@ -42,7 +43,9 @@ struct xi_mb_etm {
 	uint32_t width; /* lanes of mgr's SHA-1 and SHA-256 */
 	struct xi_ivgen *ivgen;
 	struct xi_mb_etm_ops ops;
-	struct xi_mb_etm_key scratch; /* the SLOW method's; wiped after each job */
+	struct xi_mb_etm_key slow[SLOW_MAX]; /* the SLOW method's, among lanes; wiped with them */
+	const struct xi_sa_key *slow_raw;    /* what the last of them was made from */
+	unsigned int nslow;
 	unsigned int n;
 	struct lane lanes[XI_JOBS_MAX];
 	struct lane *group[XI_JOBS_MAX];
@@ -397,25 +400,28 @@ static void run(struct xi_mb_etm *etm, struct lane *lanes, unsigned int n, IMB_C
 		open_run(etm, lanes, n);
 }
 
-static void run_slow(struct xi_mb_etm *etm, struct xi_aead_job *job, IMB_CIPHER_DIRECTION dir)
+/* An expanded key that lives until the next flush; jobs of one SA in a row share it. NULL: job->status says why. */
+static const struct xi_mb_etm_key *slow_key(struct xi_mb_etm *etm, struct xi_aead_job *job,
+					    IMB_CIPHER_DIRECTION dir)
 {
-	struct lane lane = {job, &etm->scratch};
-
-	job->status = xi_mb_etm_expand(&etm->ops, &etm->scratch, job->raw);
-	if (!job->status)
-		job->status = xi_job_check(job, job->raw->alg, job->raw->auth);
-	if (!job->status)
-		run(etm, &lane, 1, dir);
-	explicit_bzero(&etm->scratch, sizeof(etm->scratch));
+	if (etm->nslow && etm->slow_raw == job->raw)
+		return &etm->slow[etm->nslow - 1];
+	if (etm->nslow == SLOW_MAX)
+		xi_mb_etm_flush(etm, dir);
+	job->status = xi_mb_etm_expand(&etm->ops, &etm->slow[etm->nslow], job->raw);
+	if (job->status)
+		return NULL;
+	etm->slow_raw = job->raw;
+	return &etm->slow[etm->nslow++];
 }
 
 void xi_mb_etm_add(struct xi_mb_etm *etm, struct xi_aead_job *job, const struct xi_mb_etm_key *key,
 		   IMB_CIPHER_DIRECTION dir)
 {
-	if (!key) {
-		run_slow(etm, job, dir);
+	if (!key)
+		key = slow_key(etm, job, dir);
+	if (!key)
 		return;
-	}
 	job->status = xi_job_check(job, key->alg, key->auth);
 	if (job->status)
 		return;
@@ -431,4 +437,6 @@ void xi_mb_etm_flush(struct xi_mb_etm *etm, IMB_CIPHER_DIRECTION dir)
 	etm->n = 0;
 	if (n)
 		run(etm, etm->lanes, n, dir);
+	explicit_bzero(etm->slow, etm->nslow * sizeof(etm->slow[0]));
+	etm->nslow = 0;
 }

@@ -49,7 +49,7 @@ void xi_mb_etm_free(struct xi_mb_etm *etm);
 
 /*
  * Takes a job, to be sealed or opened by the next flush at the latest: all jobs between two flushes
- * go the same way. key NULL: job->raw is expanded for it alone, and it is done at once.
+ * go the same way. key NULL: job->raw is expanded until then.
  */
 void xi_mb_etm_add(struct xi_mb_etm *etm, struct xi_aead_job *job, const struct xi_mb_etm_key *key,
 		   IMB_CIPHER_DIRECTION dir);

@@ -19,12 +19,28 @@ static const struct xi_sa_ctx *out_last(const struct xi_item *item)
 	return item->next ? item->next : item->ctx;
 }
 
-static const struct xi_nexthop *out_nexthop(struct xi_worker *w, const struct xi_sa_ctx *ctx)
-{
-	uint8_t addr[16] = { 0 };
+/* Whose next hop was asked for last. For one batch: then it may be another. */
+struct out_peer {
+	uint64_t addr[2];            /* as the 16 bytes of an address; of IPv4 the second is 0 */
+	uint8_t family;              /* 4, 6; 0: nobody's */
+	const struct xi_nexthop *nh;
+};
 
-	memcpy(addr, ctx->hdr + (ctx->family == 6 ? 24 : 16), ctx->family == 6 ? 16 : 4);
-	return xi_emit_nexthop(w, addr, ctx->family == 6 ? XI_IPV6 : XI_IPV4);
+static const struct xi_nexthop *out_nexthop(struct xi_worker *w, const struct xi_sa_ctx *ctx,
+					    struct out_peer *last)
+{
+	uint64_t addr[2] = { 0 };
+
+	if (ctx->family == 6)
+		memcpy(addr, ctx->hdr + 24, 16);
+	else
+		memcpy(&addr[0], ctx->hdr + 16, 4);
+	if (last->family == ctx->family && last->addr[0] == addr[0] && last->addr[1] == addr[1])
+		return last->nh;
+	*last = (struct out_peer){ .family = ctx->family, .addr = { addr[0], addr[1] } };
+	last->nh = xi_emit_nexthop(w, (const uint8_t *)addr,
+				   ctx->family == 6 ? XI_IPV6 : XI_IPV4);
+	return last->nh;
 }
 
 /* What packets of one run have in common. */
@@ -33,7 +49,6 @@ struct out_run {
 	uint32_t mtu;                /* of the path */
 	uint32_t limit;              /* bytes of a packet that fits into both SAs and the path */
 	uint32_t next_limit;         /* of one that fits into the outer SA */
-	uint32_t told;               /* the MTU that senders hear of; not always the limit */
 	uint64_t seq, next_seq;      /* of the next packet */
 };
 
@@ -114,12 +129,62 @@ static enum xi_reason out_frame(struct xi_worker *w, struct xi_item *item,
 }
 
 /*
+ * While the next hop is not known, any cipher port may be the one: the smallest MTU of them is sure
+ * to fit, and what is above the largest is not.
+ */
+static void out_port_mtus(const struct xi_worker *w, uint32_t *least, uint32_t *most)
+{
+	*least = UINT32_MAX;
+	*most = 0;
+	for (uint32_t i = 0; i < XI_MAX_PORTS; i++) {
+		const struct xi_port_dev *port = w->config.ports[i];
+
+		if (!port || port->config.role != XI_ROLE_CIPHER)
+			continue;
+		*least = port->mtu < *least ? port->mtu : *least;
+		*most = port->mtu > *most ? port->mtu : *most;
+	}
+	if (!*most)
+		*most = UINT32_MAX;
+}
+
+/* As xi_inner_mtu() of both SAs; without a bound there is none inside. */
+static uint32_t out_inner_mtu(const struct xi_item *item, uint32_t mtu)
+{
+	if (mtu == UINT32_MAX)
+		return mtu;
+	if (item->next)
+		mtu = xi_inner_mtu(item->next, mtu);
+	return xi_inner_mtu(item->ctx, mtu);
+}
+
+/* What the path takes as far as this host knows it: least, sure to fit; most, what fits if anything does. */
+static void out_mtus(const struct xi_worker *w, const struct out_run *run, uint32_t *least, uint32_t *most)
+{
+	if (run->nh && run->nh->mtu)
+		*least = *most = run->nh->mtu;
+	else
+		out_port_mtus(w, least, most);
+}
+
+/* The MTU that senders hear of; not always the limit. */
+static uint32_t out_told(const struct xi_worker *w, const struct xi_item *item, const struct out_run *run)
+{
+	uint32_t least, most;
+
+	out_mtus(w, run, &least, &most);
+	return out_inner_mtu(item, xi_path_mtu(out_last(item)->state, most, w->now));
+}
+
+/*
  * A packet longer than the path takes. Its sender hears of it, if it may not be cut; else it is cut
  * before it is protected, so that the peer need not put ESP together, or, where that is asked for and
  * always in transport mode (RFC 4303 section 3.3.4), afterwards: true, and the item goes on.
  */
 static bool out_too_long(struct xi_worker *w, struct xi_item *item, const struct out_run *run)
 {
+	uint32_t told;
+
 	switch (out_may_cut(w, item)) {
 	case OUT_CUT_AFTER:
 		item->mtu = (uint16_t)run->mtu;
@@ -133,9 +198,10 @@ static bool out_too_long(struct xi_worker *w, struct xi_item *item, const struct
 	case OUT_CUT_NEVER:
 		break;
 	}
-	if (item->pkt.len <= run->told)
+	told = out_told(w, item, run);
+	if (item->pkt.len <= told)
 		return true; /* the host's stack finds out */
-	xi_emit_too_big(w, item, run->told);
+	xi_emit_too_big(w, item, told);
 	return false;
 }
 
@@ -215,48 +281,13 @@ static bool out_prepare(struct xi_worker *w, struct xi_item *item, const struct 
 	return true;
 }
 
-/*
- * While the next hop is not known, any cipher port may be the one: the smallest MTU of them is sure
- * to fit, and what is above the largest is not.
- */
-static void out_port_mtus(const struct xi_worker *w, uint32_t *least, uint32_t *most)
-{
-	*least = UINT32_MAX;
-	*most = 0;
-	for (uint32_t i = 0; i < XI_MAX_PORTS; i++) {
-		const struct xi_port_dev *port = w->config.ports[i];
-
-		if (!port || port->config.role != XI_ROLE_CIPHER)
-			continue;
-		*least = port->mtu < *least ? port->mtu : *least;
-		*most = port->mtu > *most ? port->mtu : *most;
-	}
-	if (!*most)
-		*most = UINT32_MAX;
-}
-
-/* As xi_inner_mtu() of both SAs; without a bound there is none inside. */
-static uint32_t out_inner_mtu(const struct xi_item *item, uint32_t mtu)
-{
-	if (mtu == UINT32_MAX)
-		return mtu;
-	if (item->next)
-		mtu = xi_inner_mtu(item->next, mtu);
-	return xi_inner_mtu(item->ctx, mtu);
-}
-
 static void out_limits(const struct xi_worker *w, struct out_run *run, const struct xi_item *item)
 {
-	const struct xi_sa_state *state = out_last(item)->state;
 	uint32_t mtu, most;
 
-	if (run->nh && run->nh->mtu)
-		mtu = most = run->nh->mtu;
-	else
-		out_port_mtus(w, &mtu, &most);
-	run->mtu = xi_path_mtu(state, mtu, w->now);
+	out_mtus(w, run, &mtu, &most);
+	run->mtu = xi_path_mtu(out_last(item)->state, mtu, w->now);
 	run->limit = out_inner_mtu(item, run->mtu);
-	run->told = out_inner_mtu(item, xi_path_mtu(state, most, w->now));
 	run->next_limit = item->next && run->mtu != UINT32_MAX ? xi_inner_mtu(item->next, run->mtu)
 							       : UINT32_MAX;
 }
@@ -284,10 +315,10 @@ static uint32_t out_take_seqs(struct out_run *run, const struct xi_item *item, u
  * them. Returns how many became ready, in place, from number first on.
  */
 static uint32_t out_prepare_run(struct xi_worker *w, struct xi_item *items, uint32_t n,
-				uint32_t first)
+				uint32_t first, struct out_peer *peer)
 {
 	enum xi_reason why = XI_DROP_SEQ_EXHAUSTED;
-	struct out_run run = {.nh = out_nexthop(w, out_last(&items[0]))};
+	struct out_run run = {.nh = out_nexthop(w, out_last(&items[0]), peer)};
 	uint32_t i, granted, done = first;
 
 	out_limits(w, &run, &items[0]);
@@ -308,6 +339,7 @@ static uint32_t out_prepare_run(struct xi_worker *w, struct xi_item *items, uint
 static uint32_t out_prepare_all(struct xi_worker *w, uint32_t n)
 {
 	struct xi_item *items = w->out;
+	struct out_peer peer = { 0 };
 	uint32_t i, run, ready = 0;
 
 	for (i = 0; i < n; i += run) {
@@ -315,7 +347,7 @@ static uint32_t out_prepare_all(struct xi_worker *w, uint32_t n)
 			      items[i + run].next == items[i].next &&
 			      xi_item_is_framed(&items[i + run]) == xi_item_is_framed(&items[i]); run++)
 			;
-		ready += out_prepare_run(w, &items[i], run, ready);
+		ready += out_prepare_run(w, &items[i], run, ready, &peer);
 	}
 	return ready;
 }

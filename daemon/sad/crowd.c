@@ -144,7 +144,7 @@ static struct xi_crowd *crowd_new(struct xi_spd *spd, const struct crowd_key *ke
 }
 
 struct newest {
-	const struct xi_spd *spd;
+	struct xi_spd *spd;
 	const struct xi_policy *policy;
 	const struct xi_tmpl *tmpl;
 	const struct crowd_sa *sas[XI_POLICY_SAS]; /* newest first */
@@ -158,6 +158,7 @@ static void newest_take(void *arg, struct xi_selset_member *member)
 	const struct xi_sa_rec *rec = xi_sad_rec(newest->spd->sad, csa->sa_index);
 	uint32_t i = newest->n;
 
+	newest->spd->walked++;
 	if (i == XI_POLICY_SAS && newest->sas[i - 1]->order > csa->order)
 		return;
 	if (!rec || !xi_sa_fits(newest->policy, newest->tmpl, &rec->sa))

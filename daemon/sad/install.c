@@ -205,6 +205,7 @@ static int node_new(struct xi_sad *sad, struct xi_sad_node **out, const struct x
 	if (!node)
 		return -ENOMEM;
 	node->id = *id;
+	node->order = sad->tables.order_next++;
 	err = xi_slot_take(sad, &node->sa_index);
 	if (err == -ENOSPC && sad->round.doomed) {
 		xi_sad_settle(sad);

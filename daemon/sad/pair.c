@@ -182,7 +182,7 @@ bool xi_pairs_update(struct xi_spd *spd)
 	struct members m = {0};
 	bool disturbs = false;
 
-	while (spd->sad->tables.news) {
+	while (spd->npair && spd->sad->tables.news) {
 		if (!members_get(spd->sad, spd->sad->tables.news, &m)) {
 			disturbs = true;
 			break;

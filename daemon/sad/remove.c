@@ -7,9 +7,12 @@
 #include "sad/sad_priv.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 
 #include "log.h"
+
+#define BURIED_AT_ONCE 256
 
 static void node_doom(struct xi_sad *sad, struct xi_sad_node *node)
 {
@@ -33,10 +36,12 @@ int xi_sad_detach(struct xi_sad *sad, struct xi_sad_node *node)
 	node->rec = rec;
 	xi_peers_del(sad, node);
 	node_doom(sad, node);
-	if (!larval)
-		xi_key_dies(sad, node);
-	if (!larval)
-		xi_sad_changed(sad, rec, NULL);
+	if (larval)
+		return 0;
+	if (!node->key_named)
+		xi_node_name_key(sad, node, &rec->key);
+	xi_key_dies(sad, node);
+	xi_sad_changed(sad, rec, NULL);
 	return 0;
 }
 
@@ -44,6 +49,12 @@ int xi_sad_detach(struct xi_sad *sad, struct xi_sad_node *node)
 void xi_sad_abandon(struct xi_sad *sad, struct xi_sad_node *node)
 {
 	node_doom(sad, node);
+}
+
+static void node_forgotten(struct xi_sad *sad, struct xi_sad_node *node)
+{
+	xi_slot_give(sad, XI_SA_SLOT(node->sa_index));
+	free(node);
 }
 
 static void node_forget(struct xi_sad *sad, struct xi_sad_node *node)
@@ -55,8 +66,26 @@ static void node_forget(struct xi_sad *sad, struct xi_sad_node *node)
 		sad->unburied = node;
 		return;
 	}
-	xi_slot_give(sad, XI_SA_SLOT(node->sa_index));
-	free(node);
+	node_forgotten(sad, node);
+}
+
+/* Many at once where the store can; what stops it is looked at alone. */
+static void nodes_forget(struct xi_sad *sad, struct xi_sad_node *const *nodes, uint32_t n)
+{
+	const struct xi_store *store = &sad->store;
+	uint32_t indexes[BURIED_AT_ONCE], i, at, done;
+
+	for (i = 0; i < n; i++)
+		indexes[i] = nodes[i]->sa_index;
+	for (at = 0; at < n; at += done) {
+		done = 0;
+		if (store->ops->sas_del)
+			store->ops->sas_del(store->s, &indexes[at], n - at, &done);
+		for (i = 0; i < done; i++)
+			node_forgotten(sad, nodes[at + i]);
+		if (at + done < n)
+			node_forget(sad, nodes[at + done++]);
+	}
 }
 
 /* False: the store never knew it. */
@@ -84,15 +113,18 @@ static bool rec_bury(struct xi_sad *sad, struct xi_sad_node *node)
  */
 void xi_sad_bury(struct xi_sad *sad, struct xi_sad_node *doomed)
 {
-	struct xi_sad_node *node;
+	struct xi_sad_node *node, *stored[BURIED_AT_ONCE];
+	uint32_t n = 0;
 
 	while ((node = doomed)) {
 		doomed = node->doomed;
-		if (rec_bury(sad, node)) {
-			node_forget(sad, node);
-		} else {
-			xi_slot_give(sad, XI_SA_SLOT(node->sa_index));
-			free(node);
+		if (rec_bury(sad, node))
+			stored[n++] = node;
+		else
+			node_forgotten(sad, node);
+		if (n == BURIED_AT_ONCE || !doomed) {
+			nodes_forget(sad, stored, n);
+			n = 0;
 		}
 	}
 }
@@ -123,24 +155,45 @@ int xi_sad_delete(struct xi_sad *sad, const struct xi_sa_id *id)
 	return err;
 }
 
-int xi_sad_flush(struct xi_sad *sad, enum xi_proto proto, unsigned int *n)
+void xi_sad_flush_begin(struct xi_sad *sad, struct xi_sad_flush *flush, enum xi_proto proto)
 {
-	int err = 0, failed;
-	uint32_t slot;
+	*flush = (struct xi_sad_flush){ .proto = proto, .before = sad->tables.order_next };
+}
 
-	*n = 0;
+static bool flush_wants(const struct xi_sad *sad, const struct xi_sad_flush *flush, uint32_t slot)
+{
+	const struct xi_sad_node *node = sad->slots.nodes[slot];
+
+	return sad->slots.recs[slot] && node->order < flush->before &&
+	       (flush->proto == XI_PROTO_ANY || node->id.proto == flush->proto);
+}
+
+bool xi_sad_flush_step(struct xi_sad *sad, struct xi_sad_flush *flush, unsigned int most)
+{
+	unsigned int n = 0;
+	int err;
+
 	xi_sad_hold(sad);
-	for (slot = 0; slot < sad->slots.n; slot++) {
-		struct xi_sad_node *node = sad->slots.nodes[slot];
-
-		if (!sad->slots.recs[slot] || (proto != XI_PROTO_ANY && node->id.proto != proto))
+	for (; flush->slot < sad->slots.n && n < most; flush->slot++) {
+		if (!flush_wants(sad, flush, flush->slot))
 			continue;
-		failed = xi_sad_detach(sad, node);
-		if (failed)
-			err = failed;
+		n++;
+		err = xi_sad_detach(sad, sad->slots.nodes[flush->slot]);
+		if (err)
+			flush->err = err;
 		else
-			++*n;
+			flush->n++;
 	}
 	xi_sad_release(sad);
-	return err;
+	return flush->slot < sad->slots.n;
+}
+
+int xi_sad_flush(struct xi_sad *sad, enum xi_proto proto, unsigned int *n)
+{
+	struct xi_sad_flush flush;
+
+	xi_sad_flush_begin(sad, &flush, proto);
+	xi_sad_flush_step(sad, &flush, UINT_MAX);
+	*n = flush.n;
+	return flush.err;
 }

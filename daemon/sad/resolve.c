@@ -85,6 +85,7 @@ static uint32_t tmpl_sas_in_chain(struct xi_spd *spd, const struct xi_policy *po
 
 	newest = xi_peers_newest(spd->sad, tmpl, &chain);
 	for (node = newest; node && n < XI_POLICY_SAS; node = node->links[chain].older) {
+		spd->walked++;
 		if (xi_sa_fits(policy, tmpl, &node->rec->sa)) {
 			sas[n++] = node->sa_index;
 		} else if (++misfits == MISFITS_MAX) {

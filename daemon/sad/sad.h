@@ -84,6 +84,19 @@ int xi_sad_update(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa
 int xi_sad_delete(struct xi_sad *sad, const struct xi_sa_id *id);
 int xi_sad_flush(struct xi_sad *sad, enum xi_proto proto, unsigned int *n); /* XI_PROTO_ANY: all */
 /*
+ * The same in steps of at most so many SAs, between which others may be served: true while there is more to do. SAs that
+ * come meanwhile stay.
+ */
+struct xi_sad_flush {
+	enum xi_proto proto;
+	uint32_t slot;
+	uint64_t before;
+	unsigned int n;              /* flushed so far */
+	int err;                     /* of the last one that could not be */
+};
+void xi_sad_flush_begin(struct xi_sad *sad, struct xi_sad_flush *flush, enum xi_proto proto);
+bool xi_sad_flush_step(struct xi_sad *sad, struct xi_sad_flush *flush, unsigned int most);
+/*
  * A round: what is changed between the two is found changed at once by the functions here, and has been taken over by
  * all listeners, with one sync, when the outermost release returns. Only then may it be acknowledged. Every function
  * above is a round of its own; calls nest. Keep rounds short: memory and slots of what is deleted come back at their end.

@@ -72,7 +72,7 @@ struct xi_sad_node {
 	struct xi_sad_node *doomed;  /* next in a list of SAs that go */
 	struct xi_sad_link links[XI_CHAIN_MAX];
 	struct cds_lfht_node by_pair; /* in transport mode */
-	uint64_t order;              /* by which it became known: newer ones have a higher one */
+	uint64_t order;              /* by which it became known, larval first: newer ones have a higher one */
 	bool paired;
 	bool chosen;                 /* of its pair: it counts in the SPD's choices; xi_pairs_update() */
 	bool is_news;

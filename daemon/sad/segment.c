@@ -187,12 +187,13 @@ static void side_reseat(struct xi_spd_side *side)
 	segment_outdated(side, RECENT);
 }
 
-static int index_part(struct xi_spd_part **out, const struct xi_spd_policy *const *policies,
-		      uint32_t n)
+static int index_part(struct xi_spd_side *side, struct xi_spd_part **out,
+		      const struct xi_spd_policy *const *policies, uint32_t n)
 {
 	struct xi_spd_index *index;
 
 	*out = NULL;
+	side->indexed += n;
 	if (xi_spd_index_build(&index, policies, n))
 		return -ENOMEM;
 	if (!index)
@@ -212,7 +213,7 @@ static int side_unite(struct xi_spd_side *side)
 		return -ENOMEM;
 	nported = side_merge(side, policies);
 	ported = calloc(nported ? nported : 1, sizeof(*ported));
-	if (!ported || index_part(&index, policies, n)) {
+	if (!ported || index_part(side, &index, policies, n)) {
 		free(policies);
 		free(ported);
 		return -ENOMEM;
@@ -262,7 +263,7 @@ static struct xi_spd_part *main_part(const struct xi_spd_side *side)
 	return segment_part(rows, n, nported, xi_part_get(side->index));
 }
 
-static struct xi_spd_part *recent_part(const struct xi_spd_side *side)
+static struct xi_spd_part *recent_part(struct xi_spd_side *side)
 {
 	uint32_t n = side->recent.n, nported = 0, i;
 	const struct xi_spd_policy **rows = malloc((2 * n + 1) * sizeof(*rows));
@@ -275,7 +276,7 @@ static struct xi_spd_part *recent_part(const struct xi_spd_side *side)
 		if (xi_policy_is_ported(&rows[i]->policy))
 			rows[n + nported++] = rows[i];
 	}
-	if (index_part(&index, rows, n)) {
+	if (index_part(side, &index, rows, n)) {
 		free(rows);
 		return NULL;
 	}

@@ -389,7 +389,7 @@ static int node_change(struct xi_spd *spd, struct xi_spd_node *node, struct xi_s
 	struct xi_spd_asks *asks = NULL, *old_asks = node->asks;
 	struct xi_spd_pub *old = node->pub;
 	uint64_t old_order = node->order;
-	uint32_t generation = spd->generation;
+	uint32_t generation = spd->generation, npair = spd->npair;
 	int err = xi_spd_room(spd, node->key.dir, 1);
 
 	if (!err && pub)
@@ -400,6 +400,8 @@ static int node_change(struct xi_spd *spd, struct xi_spd_node *node, struct xi_s
 		goto fail;
 	node_swap(spd, node, pub, order);
 	xi_choices_count(spd, old, pub);
+	if (!npair)
+		xi_pairs_update(spd); /* of no flow yet */
 	err = node_commit(spd, old, pub);
 	if (err) {
 		node_undo(spd, node, old, old_order, generation);

@@ -117,6 +117,7 @@ struct xi_spd_side {
 	struct xi_spd_part *index;   /* of main */
 	struct xi_spd_part *segments[XI_SPD_SEGMENTS]; /* for the next snapshot; NULL: out of date */
 	uint32_t n;                  /* policies, those that see no flows included */
+	uint64_t indexed;            /* policies indexed, ever; tests watch it */
 };
 
 /* How many policies have this SA as the choice for some flow. */
@@ -174,7 +175,8 @@ struct xi_spd {
 	uint32_t nbundles;
 	/* templates of outbound policies whose SAs only a packet tells: all, without reqid, optional */
 	uint32_t npair, npair_any, npair_optional;
-	uint64_t resolved;           /* templates resolved, ever */
+	/* work done, ever: templates resolved, SAs looked at for them; tests watch it */
+	uint64_t resolved, walked;
 	unsigned int held;
 	bool unpublished;            /* the snapshot is not what the policies are */
 	bool disturbed;              /* a new generation is due with the next look at the SAs */
@@ -257,7 +259,7 @@ const struct xi_sa *xi_pair_serve(const struct xi_sad *sad, const struct xi_poli
 				  const struct xi_ends *ends);
 /*
  * Pairs whose SAs changed: counts and marks the choice among them, as for a listed template. True: flows that
- * marks do not reach must be judged again.
+ * marks do not reach must be judged again. As long as no policy chooses by pair, they wait.
  */
 bool xi_pairs_update(struct xi_spd *spd);
 

@@ -15,6 +15,11 @@ struct xi_store_ops {
 	/* key NULL leaves the stored key alone */
 	int (*sa_put)(void *s, uint32_t sa_index, const struct xi_sa *sa, const struct xi_sa_key *key);
 	int (*sa_del)(void *s, uint32_t sa_index); /* key first, overwritten */
+	/*
+	 * May be NULL. *done of them were deleted, from the first on. 0: that is all; or the reason why not the next one,
+	 * which sa_del() may tell better.
+	 */
+	int (*sas_del)(void *s, const uint32_t *sa_indexes, uint32_t n, uint32_t *done);
 	int (*lookup_put)(void *s, const struct xi_sa_id *id, uint32_t sa_index);
 	int (*lookup_del)(void *s, const struct xi_sa_id *id);
 	int (*policy_put)(void *s, uint32_t index, const struct xi_policy *policy);

@@ -11,6 +11,8 @@
 #include "log.h"
 #include "sad/store_scan.h"
 
+#define SAS_AT_ONCE 128
+
 struct store_bpf {
 	struct xi_store store;       /* first: closed as the whole */
 	struct xi_store_bpf_fds fds;
@@ -68,6 +70,55 @@ static int bpf_sa_del(void *s, uint32_t sa_index)
 	if (err && err != -ENOENT)
 		return err;
 	return map_del(b->fds.sad, &sa_index);
+}
+
+/* *done: how many elements the call got through. */
+static int map_del_batch(int fd, const uint32_t *keys, uint32_t n, uint32_t *done)
+{
+	*done = n;
+	return bpf_map_delete_batch(fd, keys, done, NULL) ? -errno : 0;
+}
+
+/*
+ * As key_wipe(): each update overwrites the key that the one before it freed. The kernel takes no
+ * BPF_EXIST in a batch: a key that was not there is, for a moment, there as zeros.
+ */
+static int keys_wipe(struct store_bpf *b, const uint32_t *sa_indexes, uint32_t n)
+{
+	static const struct xi_sa_key none[SAS_AT_ONCE];
+	uint32_t done = n;
+
+	if (bpf_map_update_batch(b->fds.sad_keys, sa_indexes, none, &done, NULL))
+		return -errno;
+	return map_put(b->fds.sad_keys, &sa_indexes[n - 1], none);
+}
+
+/*
+ * Where a call stops in the middle, what comes before it is as gone as it would be one by one; the
+ * caller does the rest so, and misses nothing: deleting twice does no harm.
+ */
+static int sas_del_some(struct store_bpf *b, const uint32_t *sa_indexes, uint32_t n, uint32_t *done)
+{
+	uint32_t keys;
+	int err;
+
+	*done = 0;
+	err = keys_wipe(b, sa_indexes, n);
+	if (!err)
+		err = map_del_batch(b->fds.sad_keys, sa_indexes, n, &keys);
+	return err ? err : map_del_batch(b->fds.sad, sa_indexes, n, done);
+}
+
+static int bpf_sas_del(void *s, const uint32_t *sa_indexes, uint32_t n, uint32_t *done)
+{
+	uint32_t some, step;
+	int err = 0;
+
+	for (*done = 0; *done < n && !err; *done += some) {
+		step = n - *done < SAS_AT_ONCE ? n - *done : SAS_AT_ONCE;
+		err = sas_del_some(s, sa_indexes + *done, step, &some);
+	}
+	return err;
 }
 
 static int bpf_lookup_put(void *s, const struct xi_sa_id *id, uint32_t sa_index)
@@ -216,6 +267,7 @@ static int bpf_each_policy(void *s, int (*fn)(void *arg, const struct xi_policy 
 static const struct xi_store_ops store_bpf_ops = {
 	.sa_put = bpf_sa_put,
 	.sa_del = bpf_sa_del,
+	.sas_del = bpf_sas_del,
 	.lookup_put = bpf_lookup_put,
 	.lookup_del = bpf_lookup_del,
 	.policy_put = bpf_policy_put,

@@ -24,7 +24,7 @@ static void out_free(struct xi_out_msg *out)
 }
 
 /* The reader's end of file frees the client; nobody else may, it may be in use up the stack. */
-static void client_fail(struct xi_client *c)
+void xi_client_fail(struct xi_client *c)
 {
 	if (c->dead)
 		return;
@@ -49,7 +49,7 @@ static int client_send(struct xi_client *c, const void *data, size_t len)
 		return 0;
 	if (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM)
 		return -EAGAIN;
-	client_fail(c);
+	xi_client_fail(c);
 	return 0;
 }
 
@@ -58,7 +58,7 @@ static void client_queue(struct xi_client *c, const void *data, size_t len)
 	struct xi_out_msg *out = malloc(sizeof(*out) + len);
 
 	if (!out) {
-		client_fail(c); /* a lost reply would leave the client waiting for ever */
+		xi_client_fail(c); /* a lost reply would leave the client waiting for ever */
 		return;
 	}
 	out->len = len;
@@ -117,7 +117,7 @@ static int queue_send(struct xi_client *c, int *sent)
 		return 0;
 	if (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM)
 		return -EAGAIN;
-	client_fail(c);
+	xi_client_fail(c);
 	return -EPIPE;
 }
 
@@ -180,15 +180,16 @@ static void dump_pump(struct xi_client *c)
 		event_add(c->ev_write, NULL);
 }
 
-/* Requests wait while an answer is still on its way: dumps do not overlap and queues stay bounded.
- */
+/* Requests wait while an answer is still on its way: dumps do not overlap and queues stay bounded. */
 static bool may_read(const struct xi_client *c)
 {
-	return c->dead || (!c->dump.kind && c->queued < XI_QUEUE_REPLIES);
+	return c->dead || (!c->dump.kind && !c->flush.active && c->queued < XI_QUEUE_REPLIES);
 }
 
 static void client_schedule(struct xi_client *c)
 {
+	if (c->flush.active)
+		event_add(c->ev_write, NULL);
 	if (may_read(c))
 		event_add(c->ev_read, NULL);
 	else
@@ -200,11 +201,13 @@ static void on_write(evutil_socket_t fd, short what, void *arg)
 	struct xi_client *c = arg;
 
 	if (!queue_drain(c)) {
+		xi_flush_finish(c); /* does not wait for a reader */
 		event_add(c->ev_write, NULL);
 		return;
 	}
 	if (c->overrun)
 		overrun_tell(c);
+	xi_flush_step(c);
 	dump_pump(c);
 	client_schedule(c);
 }
@@ -305,6 +308,7 @@ void xi_client_destroy(struct xi_client *c)
 {
 	struct xi_out_msg *out;
 
+	xi_flush_finish(c);
 	LIST_REMOVE(c, next);
 	c->server->nclients--;
 	event_free(c->ev_read);

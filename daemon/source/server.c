@@ -78,15 +78,20 @@ void xi_server_hold(struct xi_xfrm_server *server)
 	server->held = true;
 	server->requests = 0;
 	xi_sad_hold(server->sad);
+	xi_spd_hold(server->spd);
 }
 
 void xi_server_release(struct xi_xfrm_server *server)
 {
 	struct xi_client *c;
+	int err;
 
 	xi_sad_release(server->sad);
+	err = xi_spd_release(server->spd);
 	server->held = false;
 	LIST_FOREACH (c, &server->clients, next) {
+		if (err && !STAILQ_EMPTY(&c->queue))
+			xi_client_fail(c); /* its acknowledgements would not be true */
 		if (c->overrun || !STAILQ_EMPTY(&c->queue))
 			xi_client_flush(c);
 	}
@@ -153,8 +158,8 @@ static int dispatch(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_e
 	return file_verdict(c, nlh, handlers[type - XFRM_MSG_BASE](c, nlh, ack));
 }
 
-static void acknowledge(struct xi_client *c, const struct nlmsghdr *nlh, int err,
-			const struct xi_extack *ack)
+void xi_server_acknowledge(struct xi_client *c, const struct nlmsghdr *nlh, int err,
+			   const struct xi_extack *ack)
 {
 	struct xi_nlmsg msg;
 
@@ -170,7 +175,7 @@ static void refuse_header(struct xi_client *c, const uint8_t *data, size_t left)
 
 	memcpy(&nlh, data, left < sizeof(nlh) ? left : sizeof(nlh));
 	nlh.nlmsg_len = sizeof(nlh);
-	acknowledge(c, &nlh, -EINVAL, &ack);
+	xi_server_acknowledge(c, &nlh, -EINVAL, &ack);
 }
 
 void xi_server_request(struct xi_client *c, const uint8_t *data, size_t len)
@@ -189,9 +194,10 @@ void xi_server_request(struct xi_client *c, const uint8_t *data, size_t len)
 			control_message(c, nlh);
 		} else {
 			c->server->requests++;
+			xi_flush_finish(c); /* of the same datagram */
 			err = dispatch(c, nlh, &ack);
 			if (err < 0 || (!err && (nlh->nlmsg_flags & NLM_F_ACK)))
-				acknowledge(c, nlh, err, &ack);
+				xi_server_acknowledge(c, nlh, err, &ack);
 		}
 		step = NLMSG_ALIGN(nlh->nlmsg_len);
 		if (step > len)

@@ -35,6 +35,14 @@ struct xi_dump {
 	struct xi_sa_filter filter;
 };
 
+/* A flush of many SAs, done in steps; the answer comes at its end. */
+struct xi_flush {
+	bool active;
+	struct xi_sad_flush sas;
+	struct nlmsghdr request;
+	uint8_t proto;               /* as the client said it */
+};
+
 /* Keyed by connection, never by pid: a process has several. */
 struct xi_client {
 	LIST_ENTRY(xi_client) next;
@@ -50,6 +58,7 @@ struct xi_client {
 	STAILQ_HEAD(, xi_out_msg) queue;
 	uint32_t queued;             /* bytes */
 	struct xi_dump dump;
+	struct xi_flush flush;
 };
 
 struct xi_acquire {
@@ -90,12 +99,12 @@ struct xi_xfrm_server {
 	} request;
 };
 
-/* 0 or -errno, which is acknowledged to the client; XI_NO_ACK: a dump was started. */
+/* 0 or -errno, which is acknowledged to the client; XI_NO_ACK: a dump or a long flush was started. */
 #define XI_NO_ACK 1
 typedef int (*xi_handler)(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack);
 
 /*
- * A round of requests: one sync of the SAD for all of them. Everything for clients waits for its end, in order, so
+ * A round of requests: one sync of the SAD, and one snapshot of the SPD, for all of them. Everything for clients waits for its end, in order, so
  * that nobody reads of a change before it is in force.
  */
 void xi_server_hold(struct xi_xfrm_server *server);
@@ -104,6 +113,8 @@ void xi_server_release(struct xi_xfrm_server *server);
 bool xi_client_is_file(const struct xi_client *c);
 int xi_client_create(struct xi_xfrm_server *server, int fd, pid_t pid);
 void xi_client_destroy(struct xi_client *c);
+/* Nothing more is sent, not even what is queued; its next event destroys it. */
+void xi_client_fail(struct xi_client *c);
 /* Sends or queues. Wipes msg: it may hold a key. */
 void xi_client_reply(struct xi_client *c, struct xi_nlmsg *msg);
 void xi_client_news(struct xi_client *c, const struct xi_nlmsg *msg);
@@ -116,6 +127,11 @@ struct xi_nl_to xi_nl_answer(const struct xi_client *c, const struct nlmsghdr *n
 
 /* One datagram of a client: one or more messages. */
 void xi_server_request(struct xi_client *c, const uint8_t *data, size_t len);
+void xi_server_acknowledge(struct xi_client *c, const struct nlmsghdr *nlh, int err,
+			   const struct xi_extack *ack);
+/* Some of the client's flush, or all of it. At its end it is acknowledged. */
+void xi_flush_step(struct xi_client *c);
+void xi_flush_finish(struct xi_client *c);
 /* The next message of a dump; false: that was the last one. */
 bool xi_dump_step(struct xi_client *c, struct xi_nlmsg *msg);
 

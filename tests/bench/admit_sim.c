@@ -6,8 +6,9 @@
  *   admit_sim [--json FILE] [--quick] [--policy NAME]
  *
  * For each policy the hit ratio in per cent and the evictions in a thousand requests, both after the first fifth of a
- * trace; then what a miss costs, and memory. All runs make the same requests; where a policy draws its own seeds its figures
- * vary by a tenth of a point. --quick: tables up to 1,024 alone. Exits 1 when a policy contradicts itself or beats the optimum.
+ * trace; then what a miss costs, and memory. All runs make the same requests; policies draw seeds of their own, so that
+ * figures vary by a tenth of a point. --quick: tables up to 1,024 alone. Exits 1 when a policy contradicts itself or
+ * beats the optimum.
  */
 #include <errno.h>
 #include <malloc.h>

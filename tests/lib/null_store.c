@@ -68,7 +68,20 @@ static int null_config_put(void *s, const struct xi_config *config)
 	return written(s);
 }
 
-static int null_each_sa(void *s, int (*fn)(void *arg, uint32_t sa_index, const struct xi_sa *sa), void *arg)
+static int null_each_sa(void *s, int (*fn)(void *arg, uint32_t sa_index, const struct xi_sa *sa),
+			void *arg)
+{
+	return 0;
+}
+
+static int null_each_key(void *s, int (*fn)(void *arg, uint32_t sa_index,
+					    const struct xi_sa_key *key), void *arg)
+{
+	return 0;
+}
+
+static int null_each_lookup(void *s, int (*fn)(void *arg, const struct xi_sa_id *id,
+					       uint32_t sa_index), void *arg)
 {
 	return 0;
 }
@@ -91,6 +104,8 @@ static const struct xi_store_ops ops = {
 	.config_get = null_config_get,
 	.config_put = null_config_put,
 	.each_sa = null_each_sa,
+	.each_key = null_each_key,
+	.each_lookup = null_each_lookup,
 	.each_policy = null_each_policy,
 };
 

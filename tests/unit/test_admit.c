@@ -277,8 +277,8 @@ static uint32_t requests_to_recover(const char *policy, uint32_t capacity)
 }
 
 /*
- * LRU knows no better than to take everybody; the default has to measure first that those it has are used no more, which
- * takes some packets however small the table is.
+ * LRU knows no better than to take everybody; the default has to measure first that those it has are used no more,
+ * which takes some packets however small the table is.
  */
 static void a_new_hot_set_gets_in_within_bounds(void **state)
 {

@@ -49,15 +49,14 @@ static int map_new(uint32_t n)
 			      sizeof(struct xi_sa_cached), n, NULL);
 }
 
-/* Plain LRU, so that who goes is known; SA i has no packet yet. */
-static struct bed *bed_new(uint32_t sa_entries, uint32_t map_entries)
+static struct bed *bed_new_by(const char *policy, uint32_t sa_entries, uint32_t map_entries)
 {
 	struct bed *bed = calloc(1, sizeof(*bed));
 	struct xi_sa_table_config config = {
 		.engine = &xi_engine_openssl,
 		.nworkers = 1,
 		.sa_entries = sa_entries,
-		.policy = "lru",
+		.policy = policy,
 		.in_kernel = in_kernel,
 	};
 
@@ -82,6 +81,12 @@ static struct bed *bed_new(uint32_t sa_entries, uint32_t map_entries)
 		rec->nwords = XI_WINDOW_INLINE_WORDS;
 	}
 	return bed;
+}
+
+/* Plain LRU, so that who goes is known; SA i has no packet yet. */
+static struct bed *bed_new(uint32_t sa_entries, uint32_t map_entries)
+{
+	return bed_new_by("lru", sa_entries, map_entries);
 }
 
 static void bed_free(struct bed *bed)
@@ -270,6 +275,44 @@ static void an_sa_that_is_used_takes_an_idle_ones_place(void **state)
 	bed_free(bed);
 }
 
+/*
+ * Residents with a thousand packets between misses, and newcomers with one each that is verified: by
+ * the policy that weighs, they stay out, SLOW; but one that is used as much gets in.
+ */
+static void who_is_used_less_is_refused(void **state)
+{
+	struct bed *bed = bed_new_by("rate", 8, 1024);
+	const struct xi_sa_table_figures *figures = &bed->table.figures;
+	uint32_t i, n;
+
+	for (i = 0; i < 8; i++)
+		assert_true(miss(bed, i));
+	for (n = 0; n < 2000; n++) {
+		for (i = 0; i < 8; i++)
+			verified(bed, i, 1000);
+		verified(bed, 8 + n % 500, 1);
+		miss(bed, 8 + n % 500);
+	}
+	assert_true(figures->refused > 1900);
+	assert_int_equal(figures->unproven, 0);
+	for (i = n = 0; i < 8; i++)
+		n += cached(bed, i) == XI_METHOD_FAST;
+	assert_true(n >= 7);
+	assert_int_equal(why(bed, 8 + 499), XI_CHOICE_REFUSED);
+	assert_int_equal(bed->table.slots.used, 8);
+	/* packets of a resident cease, and another's begin */
+	for (n = 0; n < 2000 && cached(bed, 600) != XI_METHOD_FAST; n++) {
+		for (i = 1; i < 8; i++)
+			verified(bed, i, 1000);
+		verified(bed, 600, 1000);
+		miss(bed, 600);
+		xi_sa_table_tick(&bed->table, clock_ns() + 8 * SECOND);
+	}
+	assert_int_equal(cached(bed, 600), XI_METHOD_FAST);
+	assert_int_equal(why(bed, 600), XI_CHOICE_WORTH);
+	bed_free(bed);
+}
+
 static void verified_packets_since_then_are_hits(void **state)
 {
 	struct bed *bed = bed_new(2, 1024);
@@ -450,6 +493,7 @@ int main(void)
 		cmocka_unit_test(all_lives_end_whatever_the_kernel_evicted),
 		cmocka_unit_test(unproven_sas_evict_nobody),
 		cmocka_unit_test(an_sa_that_is_used_takes_an_idle_ones_place),
+		cmocka_unit_test(who_is_used_less_is_refused),
 		cmocka_unit_test(verified_packets_since_then_are_hits),
 		cmocka_unit_test(kernel_evictions_are_noticed),
 		cmocka_unit_test(a_small_map_costs_misses_alone),

@@ -346,6 +346,66 @@ static void dumps_keep_nobody_waiting(void **state)
 	assert_int_equal(f->b.listed, 5999);
 }
 
+/* A flush of many SAs: others are served meanwhile, what they add stays, and the answer comes at the end. */
+static void flushes_keep_nobody_waiting(void **state)
+{
+	struct fixture *f = *state;
+	struct datagram d = { .len = 0 };
+	uint32_t left = 0;
+
+	post_adds(&f->a, 0x1000, 6000, BATCH);
+	while (f->a.acked < 6000)
+		turn(f);
+	f->mixed = true;
+	put(&d, XFRM_MSG_FLUSHSA, NLM_F_ACK, 6001, sizeof(struct xfrm_usersa_flush));
+	post(&f->a, &d);
+	turn(f);
+	put_add(&d, 1, 0x900);
+	put_id(&d, XFRM_MSG_GETSA, 0, 2, 0x900);
+	post(&f->b, &d);
+	while (f->b.acked < 2) {
+		assert_int_equal(f->a.acked, 6000);
+		turn(f);
+	}
+	assert_int_equal(f->b.error, 0);
+	left = xi_sad_count(f->sad);
+	assert_true(left > 1 && left < 6000);
+	while (f->a.acked < 6001)
+		turn(f);
+	assert_int_equal(f->a.error, 0);
+	assert_int_equal(xi_sad_count(f->sad), 1);
+}
+
+/* What stands behind it in the same datagram comes after all of it; who went away has flushed all the same. */
+static void flushes_end_before_what_follows(void **state)
+{
+	struct fixture *f = *state;
+	struct datagram d = { .len = 0 };
+
+	post_adds(&f->a, 0x1000, 6000, BATCH);
+	while (f->a.acked < 6000)
+		turn(f);
+	f->mixed = true;
+	put(&d, XFRM_MSG_FLUSHSA, NLM_F_ACK, 6001, sizeof(struct xfrm_usersa_flush));
+	put_add(&d, 6002, 0x1000 + 5999);
+	post(&f->a, &d);
+	while (f->a.acked < 6002)
+		turn(f);
+	assert_int_equal(f->a.error, 0);
+	assert_int_equal(xi_sad_count(f->sad), 1);
+
+	f->a.acked = 0;
+	post_adds(&f->a, 0x1000, 5000, BATCH);
+	while (f->a.acked < 5000)
+		turn(f);
+	put(&d, XFRM_MSG_FLUSHSA, NLM_F_ACK, 1, sizeof(struct xfrm_usersa_flush));
+	post(&f->b, &d);
+	shutdown(f->b.fd, SHUT_RDWR);
+	while (f->server->nclients > 1)
+		turn(f);
+	assert_int_equal(xi_sad_count(f->sad), 0);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -356,6 +416,8 @@ int main(void)
 		T(requests_of_a_datagram_see_each_other),
 		T(others_get_their_turn),
 		T(dumps_keep_nobody_waiting),
+		T(flushes_keep_nobody_waiting),
+		T(flushes_end_before_what_follows),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

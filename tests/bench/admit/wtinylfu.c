@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * W-TinyLFU (Einziger, Friedman and Manes, 2017): newcomers enter a window of a hundredth of the capacity. Who leaves
- * it contends with the oldest on probation of a segmented LRU, four fifths of which are protected, by how often each was
- * used of late as a sketch tells, which is halved every ten times the capacity. Uses of residents reach the sketch when
- * they are asked for.
+ * it contends with the oldest on probation of a segmented LRU, four fifths of which are protected, by how often each
+ * was used of late as a sketch tells, which is halved every ten times the capacity. Uses of residents reach the sketch
+ * when they are asked for.
  */
 #include "cache/admit_sketch.h"
 #include "policies.h"
