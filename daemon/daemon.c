@@ -390,6 +390,7 @@ static int daemon_cache(struct xi_daemon *d)
 		.policy = d->config->admission,
 		.sa_cache_fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_SA_CACHE),
 		.flow_cache_fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_FLOW_CACHE),
+		.flow_masks_fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_FLOW_MASKS),
 		.misses_fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_MISSES),
 		.counts = xi_bpfobj_counts(d->bpf, XI_CONTROL_ROW),
 		.acquire = daemon_acquire,

@@ -139,6 +139,9 @@ void xi_sad_prefetch_context(const struct xi_sad *sad, uint32_t sa_index, bool o
  */
 bool xi_sad_superseded(const struct xi_sad *sad, uint32_t sa_index);
 void xi_sad_set_superseded(struct xi_sad *sad, uint32_t sa_index, bool superseded);
+
+#define XI_FLOW_PROTO (1U << 0) /* some policy or SA looks at the protocol */
+#define XI_FLOW_PORTS (1U << 1) /* some looks at ports (implies XI_FLOW_PROTO) */
 /* XI_FLOW_*: what the selectors of SAs look at. */
 uint32_t xi_sad_flow_mask(const struct xi_sad *sad);
 unsigned int xi_sad_count(const struct xi_sad *sad);
