@@ -43,9 +43,9 @@ struct xi_spd_index;
 #define XI_SPD_SEGMENTS 2    /* most policies; those that came lately */
 
 /*
- * Part of the policies of one direction. One that was deleted may have left a dead one in its place, which no flow
- * matches. Snapshots share what did not change, so an index may be older than the policies at its ranks: those have the
- * same selectors as before, or are dead.
+ * Part of the policies of one direction. One that was deleted may have left a dead one in its place, which no flow matches.
+ * Snapshots share what did not change, so an index may be older than the policies at its ranks: those have the same
+ * selectors as before, or are dead.
  */
 struct xi_spd_segment {
 	uint32_t n, nported;
