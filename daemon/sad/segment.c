@@ -272,7 +272,6 @@ static struct xi_spd_part *recent_part(struct xi_spd_side *side)
 
 	if (!rows)
 		return NULL;
-	side->spent += n;
 	for (i = 0; i < n; i++) {
 		rows[i] = &side->recent.nodes[i]->pub->p;
 		if (xi_policy_is_ported(&rows[i]->policy))
@@ -300,8 +299,10 @@ int xi_side_build(struct xi_spd_side *side)
 		return -ENOMEM;
 	if (!side->segments[MAIN])
 		side->segments[MAIN] = main_part(side);
-	if (!side->segments[RECENT])
+	if (!side->segments[RECENT]) {
 		side->segments[RECENT] = recent_part(side);
+		side->spent += side->recent.n;
+	}
 	return side->segments[MAIN] && side->segments[RECENT] ? 0 : -ENOMEM;
 }
 
