@@ -132,65 +132,56 @@ static VECTOR __m512i hash_shifted(__m512i hash)
 	return _mm512_xor_si512(h, _mm512_and_si512(over, poly));
 }
 
-/* H^4, H^3, H^2, H of each key in turn, from one power of all keys in each vector. */
-static VECTOR void powers_by_key(__m512i by_key[XI_GCM_LANES], const __m512i powers[4])
+/* Four powers of one key, in four steps of the table, whose end is H: 0 for H^4 to H. */
+static VECTOR uint8_t *powers_at(struct gcm_key_data *key, unsigned int step)
 {
-	__m512i low43 = _mm512_shuffle_i64x2(powers[3], powers[2], 0x44); /* lanes 0, 1 of both */
-	__m512i high43 = _mm512_shuffle_i64x2(powers[3], powers[2], 0xee);
-	__m512i low21 = _mm512_shuffle_i64x2(powers[1], powers[0], 0x44);
-	__m512i high21 = _mm512_shuffle_i64x2(powers[1], powers[0], 0xee);
+	uint8_t *end = key->ghash_keys.vaes_avx512.shifted_hkey + XI_GCM_POWERS * BLOCK;
 
-	by_key[0] = _mm512_shuffle_i64x2(low43, low21, 0x88);
-	by_key[1] = _mm512_shuffle_i64x2(low43, low21, 0xdd);
-	by_key[2] = _mm512_shuffle_i64x2(high43, high21, 0x88);
-	by_key[3] = _mm512_shuffle_i64x2(high43, high21, 0xdd);
+	return end - (step + 1) * sizeof(__m512i);
 }
 
-static VECTOR __m512i first_lane(__m512i x)
+/* From one power of all keys in each vector, H^4 to H of each key. */
+static VECTOR void powers_store(struct gcm_key_data *const keys[XI_GCM_LANES], __m512i h, __m512i h2,
+				__m512i h3, __m512i h4)
 {
-	return _mm512_shuffle_i64x2(x, x, 0x00);
+	__m512i low43 = _mm512_shuffle_i64x2(h4, h3, 0x44); /* lanes 0, 1 of both */
+	__m512i high43 = _mm512_shuffle_i64x2(h4, h3, 0xee);
+	__m512i low21 = _mm512_shuffle_i64x2(h2, h, 0x44);
+	__m512i high21 = _mm512_shuffle_i64x2(h2, h, 0xee);
+
+	_mm512_storeu_si512(powers_at(keys[0], 0), _mm512_shuffle_i64x2(low43, low21, 0x88));
+	_mm512_storeu_si512(powers_at(keys[1], 0), _mm512_shuffle_i64x2(low43, low21, 0xdd));
+	_mm512_storeu_si512(powers_at(keys[2], 0), _mm512_shuffle_i64x2(high43, high21, 0x88));
+	_mm512_storeu_si512(powers_at(keys[3], 0), _mm512_shuffle_i64x2(high43, high21, 0xdd));
 }
 
-/* H is the last of the table. */
-static VECTOR void powers_store(struct gcm_key_data *out, unsigned int i, __m512i four)
+/*
+ * Steps from .. to - 1 are steps 0 .. times the power that step from - 1 begins with. They are read out
+ * of the table again: a copy on the stack would be wiped by nobody.
+ */
+static VECTOR void powers_run(struct gcm_key_data *key, unsigned int from, unsigned int to)
 {
-	uint8_t *end = out->ghash_keys.vaes_avx512.shifted_hkey + XI_GCM_POWERS * BLOCK;
-
-	_mm512_storeu_si512(end - (i + 1) * sizeof(four), four);
-}
-
-/* z[from .. to) is z[0 .. to - from) times H^(4 * from), which is the first of z[from - 1]. */
-static VECTOR void powers_run(struct gcm_key_data *out, __m512i *z, unsigned int from, unsigned int to)
-{
-	__m512i by = first_lane(z[from - 1]);
+	__m512i by = _mm512_broadcast_i32x4(
+		_mm_loadu_si128((const __m128i *)powers_at(key, from - 1)));
 	unsigned int i;
 
 #pragma GCC unroll 4
-	for (i = from; i < to; i++) {
-		z[i] = multiply(z[i - from], by);
-		powers_store(out, i, z[i]);
-	}
+	for (i = from; i < to; i++)
+		_mm512_storeu_si512(powers_at(key, i),
+				    multiply(_mm512_loadu_si512(powers_at(key, i - from)), by));
 }
 
-/* In steps of 4, 8, 16, 32 and 48 powers. */
-static VECTOR void powers_extend(const struct xi_gcm_lane *lane, __m512i four)
+/* To 8, 16, 32 or 48 powers. */
+static VECTOR void powers_extend(const struct xi_gcm_lane *lane)
 {
-	__m512i z[XI_GCM_POWERS / 4];
-
-	z[0] = four;
-	powers_store(lane->out, 0, four);
-	if (lane->powers <= 4)
-		return;
-	powers_run(lane->out, z, 1, 2);
-	if (lane->powers <= 8)
-		return;
-	powers_run(lane->out, z, 2, 4);
-	if (lane->powers <= 16)
-		return;
-	powers_run(lane->out, z, 4, 8);
-	if (lane->powers <= 32)
-		return;
-	powers_run(lane->out, z, 8, 12);
+	if (lane->powers > 4)
+		powers_run(lane->out, 1, 2);
+	if (lane->powers > 8)
+		powers_run(lane->out, 2, 4);
+	if (lane->powers > 16)
+		powers_run(lane->out, 4, 8);
+	if (lane->powers > 32)
+		powers_run(lane->out, 8, 12);
 }
 
 static VECTOR __m512i lanes_load(const struct xi_gcm_lane *const lanes[XI_GCM_LANES], unsigned int at)
@@ -206,25 +197,25 @@ static VECTOR __m512i lanes_load(const struct xi_gcm_lane *const lanes[XI_GCM_LA
 VECTOR_ENTRY void xi_gcm_expand(enum xi_gcm_size size, const struct xi_gcm_lane *lanes, unsigned int n)
 {
 	const struct xi_gcm_lane *used[XI_GCM_LANES];
-	__m512i powers[4], by_key[XI_GCM_LANES];
+	struct gcm_key_data *keys[XI_GCM_LANES];
 	struct schedule s;
+	__m512i h, h2;
 	unsigned int i;
 
 	for (i = 0; i < XI_GCM_LANES; i++) {
 		used[i] = &lanes[i < n ? i : 0];
-		s.out[i] = used[i]->out->expanded_keys;
+		keys[i] = used[i]->out;
+		s.out[i] = keys[i]->expanded_keys;
 	}
 	if (size == XI_GCM_128)
 		schedule_128(&s, lanes_load(used, 0));
 	else
 		schedule_256(&s, lanes_load(used, 0), lanes_load(used, BLOCK));
-	powers[0] = hash_shifted(s.hash);
-	powers[1] = multiply(powers[0], powers[0]);
-	powers[2] = multiply(powers[1], powers[0]);
-	powers[3] = multiply(powers[1], powers[1]);
-	powers_by_key(by_key, powers);
+	h = hash_shifted(s.hash);
+	h2 = multiply(h, h);
+	powers_store(keys, h, h2, multiply(h2, h), multiply(h2, h2));
 	for (i = 0; i < n; i++)
-		powers_extend(used[i], by_key[i]);
+		powers_extend(used[i]);
 }
 
 /* As many blocks as there are, and the longest packets' lengths behind a multiple of all. */

@@ -14,8 +14,7 @@ static bool meta_valid(const struct xi_worker *w, const struct frame_meta *meta,
 	       meta->m.port < XI_MAX_PORTS && w->config.ports[meta->m.port];
 }
 
-/* What the packet will want of its SA: a slot's context at once, else the way there. */
-static void take_prefetch(struct xi_worker *w, const struct xi_item *item, bool out)
+void xi_item_prefetch(struct xi_worker *w, const struct xi_item *item, bool out)
 {
 	if (item->slot < w->slots->n) {
 		xi_slots_prefetch(w->slots, item->slot, out);
@@ -53,16 +52,18 @@ void xi_batch_take(struct xi_worker *w, uint64_t addr, uint32_t len)
 	item->slot = meta->m.slot;
 	item->next_handle = meta->m.next_handle;
 	item->next_slot = meta->m.next_slot;
-	take_prefetch(w, item, out);
+	xi_item_prefetch(w, item, out);
 	item->port = meta->m.port;
 	item->flags = meta->m.flags;
-	item->piece = item->whole = false;
-	if (out)
+	item->piece = item->whole = item->judged = false;
+	if (out) {
+		w->nasked += !item->handle;
 		w->nout++;
-	else if (item->handle || ((item->flags & XI_META_FRAGMENT) && xi_batch_arrived(w, item)))
+	} else if (item->handle || ((item->flags & XI_META_FRAGMENT) && xi_batch_arrived(w, item))) {
 		w->nin++;
-	else if (!(item->flags & XI_META_FRAGMENT))
+	} else if (!(item->flags & XI_META_FRAGMENT)) {
 		xi_batch_clear(w, item);
+	}
 }
 
 static void prefetch_items(const struct xi_worker *w, const struct xi_item *items, uint32_t n, bool out)

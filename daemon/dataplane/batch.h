@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "dataplane/burst.h"
+#include "dataplane/hold.h"
 #include "dataplane/hostpath.h"
 #include "dataplane/worker.h"
 #include "dataplane/xsk.h"
@@ -41,6 +42,7 @@ struct xi_item {
 	uint16_t mtu;                /* out: of the path, if the packet may be cut on its way out; else 0 */
 	bool piece;                  /* out: of a packet that was cut before; aged already */
 	bool whole;                  /* out: put together of fragments, so it may be cut, IPv6 as well */
+	bool judged;                 /* out: handle and next_handle are the SPD's answer in this batch */
 };
 
 /* "This flow may come in through this SA, inside that one", under one SPD generation. */
@@ -72,7 +74,9 @@ struct xi_worker {
 	uint64_t now_ms;             /* monotonic, once a batch */
 	struct xi_allowance bypass;  /* verdicts put into flow_cache from here, */
 	struct xi_allowance forget;  /* and taken out */
-	uint64_t want_ms;            /* when the cache was last asked for a slot */
+	uint64_t want_ms;            /* when the cache was last asked for a slot, */
+	uint32_t want_n;             /* how often in that millisecond, */
+	uint32_t wanted;             /* and for which SA */
 	struct xi_crypto *crypto;
 	struct xi_frames frames;
 	struct xi_umem umems[XI_MAX_PORTS];
@@ -95,6 +99,7 @@ struct xi_worker {
 
 	uint32_t nout, nin;
 	uint32_t ncold;              /* packets of the two whose metadata names no context slot */
+	uint32_t nasked;             /* packets of out[] whose SA XDP did not know */
 	struct xi_item out[XI_BATCH];
 	struct xi_item in[XI_BATCH];
 	struct xi_aead_job jobs[XI_BATCH];
@@ -109,6 +114,9 @@ struct xi_worker {
 	struct xi_reassembly *held_in, *held_out;
 	uint32_t fragment_id;        /* IPv6 identification of the next packet of ours that is cut */
 	struct xi_allowed_set *allowed;
+
+	struct xi_hold hold;
+	bool adopting;               /* as config.adopting was at the start of this round */
 
 	pthread_t thread;
 	bool started;
@@ -159,7 +167,10 @@ static inline bool xi_ctx_is_slow(const struct xi_sa_ctx *ctx)
 	return !ctx->key;
 }
 
-/* Fetches the contexts of the items whose metadata names no slot; xi_batch_take() has begun it. */
+/* Fetches what an item with a handle will want of its SA: a slot's context at once, else the way there. */
+void xi_item_prefetch(struct xi_worker *w, const struct xi_item *item, bool out);
+
+/* Fetches the contexts of the items whose metadata names no slot; xi_item_prefetch() has begun it. */
 void xi_batch_prefetch_contexts(struct xi_worker *w);
 
 /* Tells the control thread of an SA that a flush found at a limit. */

@@ -8,6 +8,7 @@
 
 #include "sad/selector.h"
 
+#define WANTS_PER_MS 20
 #define CACHE_CALLS_PER_MS 16
 
 /* System calls that change flow_cache are made for few packets. */
@@ -132,14 +133,25 @@ static bool resolve_judge(struct xi_worker *w, struct xi_item *item)
 	return false;
 }
 
+/* As many SAs ask from here as from XDP by default: some 20,000 a second. */
+static bool resolve_may_want(struct xi_worker *w, uint32_t handle)
+{
+	if (w->want_ms != w->now_ms)
+		w->want_n = w->wanted = 0;
+	if (w->want_n == WANTS_PER_MS || w->wanted == handle)
+		return false;
+	w->want_ms = w->now_ms;
+	w->wanted = handle;
+	w->want_n++;
+	return true;
+}
+
 static const struct xi_sa_ctx *resolve_context(struct xi_worker *w, uint32_t handle, uint32_t slot)
 {
 	const struct xi_sa_ctx *ctx = xi_batch_context(w, handle, slot);
 
-	if (ctx && xi_ctx_is_slow(ctx) && w->now_ms != w->want_ms) {
-		w->want_ms = w->now_ms;
+	if (ctx && xi_ctx_is_slow(ctx) && resolve_may_want(w, handle))
 		xi_cache_want(w->config.cache, w->config.index, handle);
-	}
 	return ctx;
 }
 
@@ -172,11 +184,11 @@ static bool resolve_framed(struct xi_worker *w, struct xi_item *item)
 /* Finds the SAs' contexts. False: the item was consumed. */
 static bool resolve_item(struct xi_worker *w, struct xi_item *item)
 {
-	bool judged = false;
+	bool judged = item->judged;
 
 	if (xi_item_is_framed(item))
 		return resolve_framed(w, item);
-	if (!item->handle || resolve_superseded(w, item)) {
+	if (!judged && (!item->handle || resolve_superseded(w, item))) {
 		judged = true;
 		if (!resolve_judge(w, item))
 			return false;
@@ -192,12 +204,39 @@ static bool resolve_item(struct xi_worker *w, struct xi_item *item)
 	return false;
 }
 
+/*
+ * The SPD is asked for all packets whose SA XDP did not know, before the first of these SAs is looked at: what is
+ * wanted of them is fetched meanwhile.
+ */
+static void resolve_asked(struct xi_worker *w)
+{
+	struct xi_item *items = w->out;
+	uint32_t i, n = 0;
+
+	for (i = 0; i < w->nout; i++) {
+		if (!items[i].handle && !xi_item_is_framed(&items[i])) {
+			if (!resolve_judge(w, &items[i]))
+				continue;
+			items[i].judged = true;
+			xi_item_prefetch(w, &items[i], true);
+		}
+		if (n != i)
+			items[n] = items[i];
+		n++;
+	}
+	w->nout = n;
+	w->nasked = 0;
+	xi_batch_prefetch_contexts(w);
+}
+
 uint32_t xi_batch_resolve(struct xi_worker *w)
 {
 	struct xi_item *items = w->out, *last = NULL;
 	struct xi_batch_tally tally = { 0 };
 	uint32_t i, n = 0;
 
+	if (w->nasked)
+		resolve_asked(w);
 	for (i = 0; i < w->nout; i++) {
 		struct xi_item *item = &items[i];
 

@@ -14,7 +14,7 @@
 
 #define MAIN 0
 #define RECENT 1
-#define RECENT_MIN 64            /* so many are made anew each time before they are put with the others */
+#define RECENT_MIN 64            /* no fewer than these before they join the others */
 
 struct xi_spd_part {
 	uint32_t refs;
@@ -272,7 +272,7 @@ static struct xi_spd_part *recent_part(struct xi_spd_side *side)
 	return segment_part(rows, n, index);
 }
 
-/* Where making the recent ones anew each time costs as much as putting them with the others once. */
+/* Has it come to cost as much to make the recent ones anew as to put all together? */
 static bool side_is_due(const struct xi_spd_side *side)
 {
 	uint64_t n = side->main.n - side->main.dead, limit = RECENT_MIN;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What workers read: never changed. A change makes a new one, which shares what it can with the last. */
+/* What workers read: never changed. A change makes another, which shares what it can with it. */
 #include "sad/spd_priv.h"
 
 #include <errno.h>

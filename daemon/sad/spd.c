@@ -381,7 +381,7 @@ static void node_undo(struct xi_spd *spd, struct xi_spd_node *node, struct xi_sp
 		log_warnx("policies could not be published again; flows are not cached until the next change");
 }
 
-/* The node's pub may be NULL (new policy), or pub (deleted one); the pub that is not used any more is freed. */
+/* node->pub NULL: a new policy; pub NULL: it goes. What is not used any more is freed. */
 static int node_change(struct xi_spd *spd, struct xi_spd_node *node, struct xi_spd_pub *pub,
 		       uint64_t order)
 {

@@ -84,9 +84,10 @@ unsigned int xi_spd_count(const struct xi_spd *spd, enum xi_dir dir);
 int xi_spd_set_default(struct xi_spd *spd, enum xi_dir dir, enum xi_action action);
 enum xi_action xi_spd_get_default(const struct xi_spd *spd, enum xi_dir dir);
 /*
- * Several changes in one round: what is changed in between is in the store, but workers go on by what they had, so nothing of it
- * may be acknowledged before the last release, which publishes all of it with one snapshot and one grace period. Nests.
- * xi_spd_release(): 0 or -errno; then the changes were made and will be published by the next one, but cannot be acknowledged.
+ * Several changes in one round: what is changed in between is in the store, but workers go on by what they had. So
+ * nothing of it may be acknowledged before the last release, which publishes all with one snapshot and one grace
+ * period. Nests. xi_spd_release(): 0 or -errno; then the changes were made and the next one will publish them, but they
+ * cannot be acknowledged.
  */
 void xi_spd_hold(struct xi_spd *spd);
 int xi_spd_release(struct xi_spd *spd);
@@ -96,9 +97,9 @@ int xi_spd_release(struct xi_spd *spd);
  */
 void xi_spd_sa_changed(struct xi_spd *spd, const struct xi_sa *sa);
 /*
- * After it, for any number of SAs (best from the SAD's sync, which comes once for a flush): resolves templates of the
- * policies that are marked again. Flows of an SA that lost its place find it superseded (xi_sad_superseded) and are judged
- * again.
+ * After it, for any number of SAs (best from the SAD's sync, which comes once for a round): resolves templates of the
+ * policies that are marked again. Flows of an SA that lost its place find it superseded (xi_sad_superseded) and are
+ * judged again.
  */
 void xi_spd_sas_changed(struct xi_spd *spd);
 /* The host's own addresses changed. addrs is copied. */

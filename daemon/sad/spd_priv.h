@@ -108,8 +108,9 @@ struct xi_spd_array {
 };
 
 /*
- * The policies of one direction. Most are in the main segment, in which a deleted policy leaves a dead one behind; those that
- * came since are in the recent one, which is small and made anew with each. Both become one when that has grown.
+ * The policies of one direction. Most are in the main segment, in which a deleted policy leaves a dead one behind;
+ * those that came since are in the recent one, which is small and made anew with each. Both become one when that has
+ * grown.
  */
 struct xi_spd_side {
 	struct xi_spd_array main;
@@ -279,8 +280,8 @@ void xi_node_unmark(struct xi_spd *spd, struct xi_spd_node *node);
 void xi_pairs_count(struct xi_spd *spd, const struct xi_spd_policy *p, int by);
 
 /*
- * crowd.c: SAs of one peer by selector, where there are so many that fit nothing that a template must not walk over them.
- * Told of each change of an SA, as workers are.
+ * crowd.c: SAs of one peer by selector, where so many fit nothing that a template must not walk over them. Told of each
+ * change of an SA.
  */
 void xi_crowds_update(struct xi_spd *spd, const struct xi_sa *sa);
 /* The newest SAs that fit, as xi_spd_policy lists them, of the chain from `newest` on. -ENOMEM: walk the chain. */

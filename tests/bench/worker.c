@@ -44,6 +44,7 @@
 #include "dataplane/batch.h"
 #include "ipsec/bytes.h"
 #include "mem_store.h"
+#include "null_store.h"
 #include "traffic.h"
 
 #define PLAIN_PORT 1
@@ -292,55 +293,12 @@ static void sa_add(uint32_t i)
 		die("no context slot for SA %u", i);
 }
 
-/* The store forgets everything but the states, which are mapped as a map's are: in small pages. */
-static int forget_sa(void *s, uint32_t index, const struct xi_sa *sa, const struct xi_sa_key *key)
-{
-	return 0;
-}
-
-static int forget_lookup(void *s, const struct xi_sa_id *id, uint32_t sa_index)
-{
-	return 0;
-}
-
-static int forget_policy(void *s, uint32_t index, const struct xi_policy *policy)
-{
-	return 0;
-}
-
-static int forget_guard(void *s, const struct xi_guard_key *key, uint32_t policies)
-{
-	return 0;
-}
-
-static int forget_masks(void *s, const struct xi_guard_mask masks[XI_MAX_MASKS])
-{
-	return 0;
-}
-
-static int config_get(void *s, struct xi_config *config)
-{
-	memset(config, 0, sizeof(*config));
-	return 0;
-}
-
-static int config_put(void *s, const struct xi_config *config)
-{
-	return 0;
-}
-
+/* The states lie as a map's do: shared, in small pages. */
 static void store_open(void)
 {
-	static const struct xi_store_ops ops = {
-		.sa_put = forget_sa,	     .lookup_put = forget_lookup,
-		.policy_put = forget_policy, .guard_put = forget_guard,
-		.masks_put = forget_masks,   .config_get = config_get,
-		.config_put = config_put,
-	};
 	size_t size = (bed.opt.sas + 1UL) * sizeof(struct xi_sa_state);
 
-	bed.store.ops = &ops;
-	bed.store.nstates = bed.opt.sas + 1;
+	bed.store = null_store_new(bed.opt.sas + 1)->store;
 	bed.store.states = mmap(NULL, size, PROT_READ | PROT_WRITE,
 				MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	if (bed.store.states == MAP_FAILED)
