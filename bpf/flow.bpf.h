@@ -7,6 +7,8 @@
 #ifndef XI_FLOW_BPF_H
 #define XI_FLOW_BPF_H
 
+#include <xipsec/flow_key.h>
+
 #include "encap.bpf.h"
 #include "guard.bpf.h"
 #include "maps.bpf.h"
@@ -30,39 +32,64 @@ static __always_inline bool xi_is_local(const __u8 addr[16], enum xi_family fami
 	return bpf_map_lookup_elem(&local_addrs, &key) != NULL;
 }
 
-/* Key of flow_cache: without what no policy looks at, so that many flows share a verdict. */
-static __always_inline void xi_flow_key(const struct xi_config *cfg, struct xi_flow *flow,
-					enum xi_dir dir)
+struct xi_flow_found {
+	struct xi_flow_verdict verdict;
+	struct xi_flow_mask mask;    /* of a miss: which flows one message speaks for */
+};
+
+/*
+ * Looks for the flow under one mask after the other. Of what the present generation says, all that
+ * matches agrees, so the first will do; that there is no SA yet is no verdict. A global function: see
+ * xi_guard_hit(). *found is set on a hit; on a miss, its mask.
+ */
+__noinline int xi_flow_look(const struct xi_flow *flow, __u32 dir, __u32 generation,
+			    struct xi_flow_found *found)
 {
-	flow->dir = dir;
-	if (!(cfg->flow_mask & XI_FLOW_PORTS)) {
-		flow->sport = 0;
-		flow->dport = 0;
-		flow->fragment = 0;
+	struct xi_flow_key key __attribute__((aligned(8)));
+	const struct xi_flow_verdict *verdict;
+	const struct xi_flow_masks *masks;
+	__u32 table;
+
+	if (!flow || !found)
+		return false;
+	found->mask = xi_flow_mask_whole(flow->family);
+	table = XI_FLOW_TABLE(dir, flow->family);
+	masks = bpf_map_lookup_elem(&flow_masks, &table);
+	if (!masks)
+		return false;
+#pragma clang loop unroll(disable)
+	for (__u32 i = 0; i < XI_FLOW_MASKS; i++) {
+		if (i >= masks->n)
+			return false;
+		xi_flow_key_make(&key, flow, dir, &masks->rows[i]);
+		verdict = bpf_map_lookup_elem(&flow_cache, &key);
+		if (!verdict || verdict->generation != generation)
+			continue;
+		if (verdict->verdict == XI_VERDICT_NONE) {
+			found->mask = key.mask;
+			continue;
+		}
+		found->verdict = *verdict;
+		return true;
 	}
-	if (!(cfg->flow_mask & (XI_FLOW_PORTS | XI_FLOW_PROTO)))
-		flow->proto = 0;
+	return false;
 }
 
-/* The verdict, NULL: none of the present generation. Counts the hit or miss. */
-static __always_inline struct xi_flow_verdict *xi_flow_find(const struct xi_config *cfg,
-							    const struct xi_flow *flow)
+/* Counts the hit or miss. */
+static __always_inline bool xi_flow_find(const struct xi_config *cfg, const struct xi_flow *flow,
+					 enum xi_dir dir, struct xi_flow_found *found)
 {
-	struct xi_flow_verdict *found = bpf_map_lookup_elem(&flow_cache, flow);
+	bool hit = xi_flow_look(flow, dir, cfg->spd_generation, found);
 
-	if (!found || found->generation != cfg->spd_generation ||
-	    found->verdict == XI_VERDICT_NONE) {
-		xi_count(XI_FLOW_MISS);
-		return NULL;
-	}
-	xi_count(XI_FLOW_HIT);
-	return found;
+	xi_count(hit ? XI_FLOW_HIT : XI_FLOW_MISS);
+	return hit;
 }
 
 static __always_inline enum xi_reason
-xi_clear_to_worker(struct xdp_md *ctx, const struct xi_port *port, const struct xi_view *v)
+xi_clear_to_worker(struct xdp_md *ctx, const struct xi_port *port, const struct xi_view *v,
+		   enum xi_dir dir)
 {
-	struct xi_meta meta = xi_meta_miss(v->flow.dir, 0);
+	struct xi_meta meta = xi_meta_miss(dir, 0);
 
 	return xi_to_worker(ctx, port, v, &meta);
 }
@@ -87,15 +114,16 @@ static __always_inline enum xi_reason xi_exempt_in(const struct xi_view *v)
 /*
  * Cleartext that arrives, for the host or to be forwarded (policies of in and fwd). Frames behind
  * VLAN tags belong to devices above the port, which workers do not know: they pass by a cached
- * verdict, or not at all.
+ * verdict, or not at all. local: known to be for the host.
  */
 static __always_inline enum xi_reason xi_judge_in(struct xdp_md *ctx, const struct xi_config *cfg,
-						  struct xi_view *v)
+						  struct xi_view *v, bool local)
 {
 	__u32 ifindex = ctx->ingress_ifindex;
 	enum xi_reason reason = xi_exempt_in(v);
-	struct xi_flow_verdict *found;
+	struct xi_flow_found found = {};
 	struct xi_port *port;
+	enum xi_dir dir;
 
 	if (reason != XI_NONE)
 		return reason;
@@ -103,15 +131,15 @@ static __always_inline enum xi_reason xi_judge_in(struct xdp_md *ctx, const stru
 		return XI_PASS_FOREIGN;
 	if (v->vague)
 		return XI_DROP_MALFORMED;
-	xi_flow_key(cfg, &v->flow, XI_IN);
-	found = xi_flow_find(cfg, &v->flow);
-	if (found)
-		return found->verdict == XI_VERDICT_BYPASS ? XI_PASS_BYPASS : XI_DROP_CLEAR_IN;
-	xi_miss_flow(ctx, cfg, &v->flow, ifindex, ctx->rx_queue_index);
+	dir = local || xi_is_local(v->flow.daddr, v->flow.family) ? XI_IN : XI_FWD;
+	if (xi_flow_find(cfg, &v->flow, dir, &found))
+		return found.verdict.verdict == XI_VERDICT_BYPASS ? XI_PASS_BYPASS :
+								    XI_DROP_CLEAR_IN;
+	xi_miss_flow(ctx, cfg, &v->flow, dir, &found.mask, ifindex, ctx->rx_queue_index);
 	if (v->tagged)
 		return XI_DROP_CLEAR_IN;
 	port = bpf_map_lookup_elem(&ports, &ifindex);
-	return port ? xi_clear_to_worker(ctx, port, v) : XI_DROP_NO_PORT;
+	return port ? xi_clear_to_worker(ctx, port, v, XI_IN) : XI_DROP_NO_PORT;
 }
 
 static __always_inline enum xi_reason xi_protect(struct xdp_md *ctx, const struct xi_port *port,
@@ -135,7 +163,7 @@ static __always_inline enum xi_reason xi_judge_out(struct xdp_md *ctx, const str
 						   const struct xi_port *port, struct xi_view *v)
 {
 	bool host = port->role == XI_ROLE_HOST;
-	struct xi_flow_verdict *found;
+	struct xi_flow_found found = {};
 
 	if (!xi_guard_hit(cfg, &v->flow, XI_OUT) && !host)
 		return XI_PASS_FOREIGN;
@@ -145,22 +173,20 @@ static __always_inline enum xi_reason xi_judge_out(struct xdp_md *ctx, const str
 	if (host && (v->flow.proto == XI_ESP || v->flow.proto == XI_AH) &&
 	    xi_is_local(v->flow.saddr, v->flow.family))
 		return XI_DROP_LOOP;
-	if (host && v->flow.proto == IPPROTO_UDP && !v->flow.fragment &&
-	    xi_is_ike_port(cfg, v->flow.sport) && xi_is_local(v->flow.saddr, v->flow.family)) {
-		v->flow.dir = XI_OUT;
-		return xi_clear_to_worker(ctx, port, v);
-	}
-	xi_flow_key(cfg, &v->flow, XI_OUT);
-	found = xi_flow_find(cfg, &v->flow);
-	if (!found)
-		xi_miss_flow(ctx, cfg, &v->flow, ctx->ingress_ifindex, ctx->rx_queue_index);
-	else if (found->verdict == XI_VERDICT_PROTECT)
-		return xi_protect(ctx, port, v, found);
-	else if (found->verdict == XI_VERDICT_DISCARD)
+	/* before flow_cache: no mask there tells IKE from what else its hosts say */
+	if (v->flow.proto == IPPROTO_UDP && !v->flow.fragment &&
+	    xi_is_ike_port(cfg, v->flow.sport) && xi_is_local(v->flow.saddr, v->flow.family))
+		return xi_clear_to_worker(ctx, port, v, XI_OUT);
+	if (!xi_flow_find(cfg, &v->flow, XI_OUT, &found))
+		xi_miss_flow(ctx, cfg, &v->flow, XI_OUT, &found.mask, ctx->ingress_ifindex,
+			     ctx->rx_queue_index);
+	else if (found.verdict.verdict == XI_VERDICT_PROTECT)
+		return xi_protect(ctx, port, v, &found.verdict);
+	else if (found.verdict.verdict == XI_VERDICT_DISCARD)
 		return XI_DROP_POLICY;
 	else if (!host)
 		return XI_PASS_BYPASS;
-	return xi_clear_to_worker(ctx, port, v);
+	return xi_clear_to_worker(ctx, port, v, XI_OUT);
 }
 
 /*
@@ -200,18 +226,17 @@ static __always_inline enum xi_reason xi_to_hostif(const struct xi_config *cfg,
 static __always_inline enum xi_reason
 xi_judge_leaving(struct __sk_buff *skb, const struct xi_config *cfg, struct xi_view *v)
 {
-	struct xi_flow_verdict *found;
+	struct xi_flow_found found = {};
 
 	if (xi_exempt_leaving(cfg, v) || !xi_guard_hit(cfg, &v->flow, XI_OUT))
 		return XI_PASS_FOREIGN;
 	if (v->vague)
 		return XI_DROP_MALFORMED;
-	xi_flow_key(cfg, &v->flow, XI_OUT);
-	found = xi_flow_find(cfg, &v->flow);
-	if (!found)
-		xi_miss_flow(skb, cfg, &v->flow, skb->ifindex, 0);
-	else if (found->verdict != XI_VERDICT_PROTECT)
-		return found->verdict == XI_VERDICT_BYPASS ? XI_PASS_BYPASS : XI_DROP_CLEAR_OUT;
+	if (!xi_flow_find(cfg, &v->flow, XI_OUT, &found))
+		xi_miss_flow(skb, cfg, &v->flow, XI_OUT, &found.mask, skb->ifindex, 0);
+	else if (found.verdict.verdict != XI_VERDICT_PROTECT)
+		return found.verdict.verdict == XI_VERDICT_BYPASS ? XI_PASS_BYPASS :
+								    XI_DROP_CLEAR_OUT;
 	return xi_to_hostif(cfg, v);
 }
 

@@ -69,9 +69,16 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
-	__type(key, struct xi_flow);
+	__type(key, struct xi_flow_key);
 	__type(value, struct xi_flow_verdict);
 } flow_cache SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, XI_FLOW_TABLES);
+	__type(key, __u32);
+	__type(value, struct xi_flow_masks);
+} flow_masks SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -178,7 +185,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
-	__type(key, struct xi_flow);
+	__type(key, struct xi_flow_key);
 	__type(value, __u64);
 } miss_flow SEC(".maps");
 

@@ -34,7 +34,7 @@ static __always_inline enum xi_reason xi_cipher(struct xdp_md *ctx)
 		return parsed == XI_PARSED_BAD ? XI_DROP_MALFORMED : XI_PASS_FOREIGN;
 	xi_udp_look(ctx, cfg, &v);
 	reason = xi_judge_sa(ctx, cfg, &v);
-	return reason == XI_NONE ? xi_judge_in(ctx, cfg, &v) : reason;
+	return reason == XI_NONE ? xi_judge_in(ctx, cfg, &v, false) : reason;
 }
 
 SEC("xdp.frags")
@@ -67,7 +67,7 @@ static __always_inline enum xi_reason xi_plain(struct xdp_md *ctx)
 		return ours ? XI_DROP_MALFORMED : XI_PASS_FOREIGN;
 	if (xi_is_local(v.flow.daddr, v.flow.family)) {
 		xi_udp_look(ctx, cfg, &v);
-		return xi_judge_in(ctx, cfg, &v);
+		return xi_judge_in(ctx, cfg, &v, true);
 	}
 	return ours ? xi_judge_out(ctx, cfg, port, &v) : XI_PASS_FOREIGN;
 }

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -34,6 +35,7 @@
 #include "dataplane/news.h"
 #include "dataplane/nexthop.h"
 #include "dataplane/pathmtu.h"
+#include "hot.h"
 #include "inspect.h"
 #include "localaddrs.h"
 #include "log.h"
@@ -62,6 +64,7 @@ struct xi_daemon {
 	const struct xi_engine *engine;
 	struct xi_bpfobj *bpf;
 	bool adopted;
+	atomic_bool adopting;        /* workers run, and not all SAs are known yet */
 	struct xi_store *store;
 	struct xi_sad *sad;
 	struct xi_spd *spd;
@@ -280,25 +283,73 @@ static int daemon_databases(struct xi_daemon *d)
 	return err;
 }
 
-static int daemon_adopt(struct xi_daemon *d)
+static int daemon_encap_ports(struct xi_daemon *d)
 {
-	unsigned int nsas = 0, npolicies = 0;
+	return xi_encap_ports_create(&d->encap_ports, d->sad, d->spd, d->store,
+				     xi_bpfobj_map_fd(d->bpf, XI_MAP_ENCAP_PORTS));
+}
+
+/* The SAs that packets were using, and all policies: what workers need to carry on. */
+static int daemon_adopt_hot(struct xi_daemon *d)
+{
+	unsigned int n = 0, npolicies = 0;
+	uint32_t *handles = NULL;
 	int err;
 
-	err = xi_sad_adopt_first(d->sad, &nsas);
-	if (!err && !d->adopted)
-		err = xi_sad_adopt_rest(d->sad);
-	xi_stopwatch_lap(&d->watch, "SAs");
+	err = xi_hot_handles(xi_bpfobj_map_fd(d->bpf, XI_MAP_SA_CACHE),
+			     xi_bpfobj_map_fd(d->bpf, XI_MAP_FLOW_CACHE), &handles, &n);
+	if (!err)
+		err = xi_sad_adopt_hot(d->sad, handles, n);
+	free(handles);
+	xi_stopwatch_lap(&d->watch, "hot SAs");
 	if (!err)
 		err = xi_spd_adopt(d->spd, &npolicies);
 	if (!err)
-		err = xi_encap_ports_create(&d->encap_ports, d->sad, d->spd, d->store,
-					    xi_bpfobj_map_fd(d->bpf, XI_MAP_ENCAP_PORTS));
+		log_debug("policies adopted: %u; SAs that were in use: %u", npolicies, n);
+	return err;
+}
+
+/* All others, while workers run. */
+static int daemon_adopt_rest(struct xi_daemon *d)
+{
+	unsigned int n = 0;
+	int err;
+
+	err = xi_sad_adopt_first(d->sad, &n);
+	xi_stopwatch_lap(&d->watch, "SAs");
+	if (!err)
+		err = daemon_encap_ports(d);
+	atomic_store_explicit(&d->adopting, false, memory_order_release);
+	if (err) {
+		errno = -err;
+		log_warn("SAD: what an earlier daemon left cannot be taken over");
+		return err;
+	}
+	xi_sad_adopt_rest(d->sad);
+	xi_stopwatch_lap(&d->watch, "rest");
+	log_info("adopted %u SAs of an earlier daemon", n);
+	return 0;
+}
+
+/* Nothing is there: this is a first start. */
+static int daemon_adopt_nothing(struct xi_daemon *d)
+{
+	unsigned int n;
+	int err;
+
+	err = xi_sad_adopt(d->sad, &n);
+	if (!err)
+		err = xi_spd_adopt(d->spd, &n);
+	return err ? err : daemon_encap_ports(d);
+}
+
+static int daemon_adopt(struct xi_daemon *d)
+{
+	int err = d->adopted ? daemon_adopt_hot(d) : daemon_adopt_nothing(d);
+
 	if (err) {
 		errno = -err;
 		log_warn("SAD and SPD: what an earlier daemon left cannot be taken over");
-	} else if (d->adopted) {
-		log_info("adopted %u SAs and %u policies of an earlier daemon", nsas, npolicies);
 	}
 	return err;
 }
@@ -339,6 +390,7 @@ static int daemon_cache(struct xi_daemon *d)
 		.policy = d->config->admission,
 		.sa_cache_fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_SA_CACHE),
 		.flow_cache_fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_FLOW_CACHE),
+		.flow_masks_fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_FLOW_MASKS),
 		.misses_fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_MISSES),
 		.counts = xi_bpfobj_counts(d->bpf, XI_CONTROL_ROW),
 		.acquire = daemon_acquire,
@@ -404,6 +456,7 @@ static struct xi_worker_config daemon_worker_config(const struct xi_daemon *d)
 		.ports = d->ports,
 		.xsks_fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_XSKS),
 		.engine = d->engine,
+		.adopting = &d->adopting,
 		.fragment_after = d->config->fragment == XI_FRAGMENT_AFTER,
 		.host_mtu = d->hostif.mtu,
 		.forward_only = getenv("XIPSEC_FORWARD_ONLY") != NULL,
@@ -426,14 +479,9 @@ static int daemon_open_workers(struct xi_daemon *d)
 
 	if (!d->adopted)
 		return 0;
+	d->adopting = true;
 	config = daemon_worker_config(d);
 	return xi_workers_open(&d->workers, &config, d->bpf);
-}
-
-/* An earlier daemon's are still attached. */
-static int daemon_programs(struct xi_daemon *d)
-{
-	return xi_bpfobj_load(d->bpf);
 }
 
 static int daemon_start_workers(struct xi_daemon *d)
@@ -594,6 +642,12 @@ static int daemon_go_live(struct xi_daemon *d)
 
 	err = daemon_start_workers(d);
 	xi_stopwatch_lap(&d->watch, "workers");
+	if (!err && d->adopted)
+		err = daemon_adopt_rest(d);
+	/* an earlier daemon's programs are attached so far */
+	if (!err)
+		err = xi_bpfobj_load(d->bpf);
+	xi_stopwatch_lap(&d->watch, "programs");
 	d->attached = true;
 	if (!err)
 		err = xi_ports_attach(d->portset);
@@ -602,14 +656,6 @@ static int daemon_go_live(struct xi_daemon *d)
 	if (err)
 		return err;
 	xi_stopwatch_lap(&d->watch, "attach");
-	/* nobody is served before this, so nothing has changed yet */
-	err = xi_sad_adopt_rest(d->sad);
-	if (err) {
-		errno = -err;
-		log_warn("SAD: sad_lookup cannot be brought up to date");
-		return err;
-	}
-	xi_stopwatch_lap(&d->watch, "rest");
 	d->live = true;
 	log_debug("starting took %s; sockets were bound after %.1f ms", d->watch.text,
 		  (d->workers.bound_us - d->watch.from_us) / 1e3);
@@ -689,7 +735,6 @@ static const struct daemon_step {
 	{ daemon_server, NULL },
 	{ daemon_ports, "ports" },
 	{ daemon_open_workers, NULL },
-	{ daemon_programs, "programs" },
 	{ daemon_adopt, "policies" },
 	{ daemon_cache, "cache" },
 	{ daemon_news, NULL },

@@ -120,7 +120,7 @@ static void inspect_usage(void *arg, enum xi_table table, struct xi_table_usage 
 		usage->evictions = xi_bpfobj_reason(inspect->bpf, XI_SA_EVICTED);
 	} else {
 		inspect_walk(xi_bpfobj_map_fd(inspect->bpf, XI_MAP_FLOW_CACHE),
-			     sizeof(struct xi_flow), sizeof(struct xi_flow_verdict),
+			     sizeof(struct xi_flow_key), sizeof(struct xi_flow_verdict),
 			     inspect_count_one, &n);
 		usage->capacity = inspect->flow_entries;
 	}
@@ -199,22 +199,28 @@ static void inspect_sa_figures(void *arg, struct xi_sa_figures *figures)
 struct inspect_flow_walk {
 	xi_cached_flow_fn fn;
 	void *ctx;
+	uint32_t generation;
 };
 
 static int inspect_flow_one(void *arg, const void *key, const void *value)
 {
 	const struct inspect_flow_walk *walk = arg;
+	const struct xi_flow_verdict *verdict = value;
 
-	return walk->fn(walk->ctx, key, value);
+	return verdict->generation == walk->generation ? walk->fn(walk->ctx, key, value) : 0;
 }
 
 static int inspect_each_flow(void *arg, xi_cached_flow_fn fn, void *ctx)
 {
 	const struct xi_inspect *inspect = arg;
-	struct inspect_flow_walk walk = { .fn = fn, .ctx = ctx };
+	struct inspect_flow_walk walk = {
+		.fn = fn,
+		.ctx = ctx,
+		.generation = xi_spd_snapshot(xi_cache_flows(inspect->cache)->spd)->generation,
+	};
 
 	return inspect_walk(xi_bpfobj_map_fd(inspect->bpf, XI_MAP_FLOW_CACHE),
-			    sizeof(struct xi_flow), sizeof(struct xi_flow_verdict),
+			    sizeof(struct xi_flow_key), sizeof(struct xi_flow_verdict),
 			    inspect_flow_one, &walk);
 }
 

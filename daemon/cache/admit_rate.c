@@ -55,7 +55,7 @@ struct rate {
 	uint32_t now;                /* tick; it wraps: times are differences, and bounded */
 	uint32_t period, ticks;      /* of an epoch, all and gone by */
 	uint32_t hand;
-	uint32_t weakest;            /* node; XI_ADMIT_NONE */
+	uint32_t weakest;            /* node: the contender of the last miss, or who is there now */
 	uint32_t memory, looks;
 	struct tally residents[CLASSES], outside[CLASSES];
 	struct seen *seen;
@@ -118,7 +118,6 @@ static int rate_init(struct xi_admit *admit)
 	unsigned int bits = 4;
 	int err;
 
-	rate->weakest = XI_ADMIT_NONE;
 	rate->period = PERIOD * capacity;
 	rate->memory = MEMORY * capacity > MEMORY_MIN ? MEMORY * capacity : MEMORY_MIN;
 	tallies_init(rate);
@@ -180,18 +179,18 @@ static double rate_look(struct rate *rate, uint32_t number)
 	return tally_rate(rate, &rate->residents[node->class]);
 }
 
-/* Moves the hand. *least: the rate of the weakest. */
+/* The table is full, so every node is a resident. Moves the hand. *least: the rate of the weakest. */
 static uint32_t rate_weakest(struct rate *rate, double *least)
 {
 	uint32_t i, node, weakest = rate->weakest;
 	double expected;
 
-	*least = weakest == XI_ADMIT_NONE ? 0 : rate_look(rate, weakest);
+	*least = rate_look(rate, weakest);
 	for (i = 0; i < LOOKS && i < rate->admit.config.capacity; i++) {
 		node = rate->hand;
 		rate->hand = node + 1 < rate->admit.table.n ? node + 1 : 0;
 		expected = rate_look(rate, node);
-		if (weakest == XI_ADMIT_NONE || expected < *least) {
+		if (expected < *least) {
 			weakest = node;
 			*least = expected;
 		}
@@ -245,8 +244,6 @@ static void rate_remove(struct xi_admit *admit, uint32_t number)
 	struct rate *rate = (struct rate *)admit;
 	struct xi_admit_node *node = xi_admit_node(admit, number);
 
-	if (rate->weakest == number)
-		rate->weakest = XI_ADMIT_NONE;
 	xi_sketch_raise(&rate->sketch, node->sa_index, node_count(rate, node));
 }
 

@@ -162,34 +162,6 @@ static void cache_on_lost(void *arg, int cpu, __u64 n)
 	log_debug("misses: %llu messages lost on CPU %d", (unsigned long long)n, cpu);
 }
 
-static void cache_on_misses(evutil_socket_t fd, short what, void *arg)
-{
-	struct xi_cache *cache = arg;
-	size_t i, nrings = perf_buffer__buffer_cnt(cache->misses);
-	uint64_t start = cache_clock(), spent = 0;
-	struct timeval rest = { 0 };
-
-	for (i = 0; i < nrings && spent < TURN_MOST; i++) {
-		cache->ring = (cache->ring + 1) % nrings;
-		perf_buffer__consume_buffer(cache->misses, cache->ring);
-		spent = cache_clock() - start;
-	}
-	if (spent < TURN_LONG)
-		return;
-	rest.tv_sec = spent / NSEC_PER_SEC;
-	rest.tv_usec = spent % NSEC_PER_SEC / NSEC_PER_USEC;
-	event_del(cache->miss_event);
-	event_add(cache->rest_event, &rest);
-	cache->figures.rests++;
-}
-
-static void cache_on_rested(evutil_socket_t fd, short what, void *arg)
-{
-	struct xi_cache *cache = arg;
-
-	event_add(cache->miss_event, NULL);
-}
-
 void xi_cache_want(struct xi_cache *cache, unsigned int worker, uint32_t sa_index)
 {
 	if (xi_want_post(&cache->wants[worker], sa_index))
@@ -214,18 +186,60 @@ static bool cache_take_wants(struct xi_cache *cache, struct xi_want *want)
 	return false;
 }
 
-static void cache_on_wants(evutil_socket_t fd, short what, void *arg)
+static void cache_rest(struct xi_cache *cache, uint64_t spent)
 {
-	struct xi_cache *cache = arg;
-	bool done = true;
-	eventfd_t value;
-	unsigned int i;
+	const struct timeval rest = { .tv_sec = spent / NSEC_PER_SEC,
+				      .tv_usec = spent % NSEC_PER_SEC / NSEC_PER_USEC };
 
-	eventfd_read(fd, &value);
+	if (cache->miss_event)
+		event_del(cache->miss_event);
+	event_del(cache->want_event);
+	event_add(cache->rest_event, &rest);
+	cache->figures.rests++;
+}
+
+/* What workers want, a ring of each at most, then what XDP missed. */
+static void cache_turn(struct xi_cache *cache)
+{
+	size_t i, nrings = cache->misses ? perf_buffer__buffer_cnt(cache->misses) : 0;
+	uint64_t start = cache_clock(), spent = 0;
+	bool done = true;
+
 	for (i = 0; i < cache->config.nworkers; i++)
 		done &= cache_take_wants(cache, &cache->wants[i]);
+	for (i = 0; i < nrings && spent < TURN_MOST; i++) {
+		cache->ring = (cache->ring + 1) % nrings;
+		perf_buffer__consume_buffer(cache->misses, cache->ring);
+		spent = cache_clock() - start;
+	}
 	if (!done)
-		eventfd_write(fd, 1);
+		eventfd_write(cache->want_fd, 1);
+	if (spent >= TURN_LONG)
+		cache_rest(cache, spent);
+}
+
+/* A ring that was left unread wakes nobody until there is a new message in it. */
+static void cache_on_rested(evutil_socket_t fd, short what, void *arg)
+{
+	struct xi_cache *cache = arg;
+
+	if (cache->miss_event)
+		event_add(cache->miss_event, NULL);
+	event_add(cache->want_event, NULL);
+	cache_turn(cache);
+}
+
+static void cache_on_misses(evutil_socket_t fd, short what, void *arg)
+{
+	cache_turn(arg);
+}
+
+static void cache_on_wants(evutil_socket_t fd, short what, void *arg)
+{
+	eventfd_t value;
+
+	eventfd_read(fd, &value);
+	cache_turn(arg);
 }
 
 static void cache_on_tick(evutil_socket_t fd, short what, void *arg)
@@ -279,9 +293,6 @@ static int cache_open_misses(struct xi_cache *cache)
 	}
 	cache->miss_event = event_new(config->base, perf_buffer__epoll_fd(cache->misses),
 				      EV_READ | EV_PERSIST, cache_on_misses, cache);
-	cache->rest_event = evtimer_new(config->base, cache_on_rested, cache);
-	if (!cache->rest_event)
-		return -ENOMEM;
 	return cache->miss_event && !event_add(cache->miss_event, NULL) ? 0 : -ENOMEM;
 }
 
@@ -297,7 +308,8 @@ static int cache_open_wants(struct xi_cache *cache)
 	cache->want_event = event_new(config->base, cache->want_fd, EV_READ | EV_PERSIST,
 				      cache_on_wants, cache);
 	cache->tick_event = evtimer_new(config->base, cache_on_tick, cache);
-	if (!cache->want_event || !cache->tick_event || event_add(cache->want_event, NULL))
+	cache->rest_event = evtimer_new(config->base, cache_on_rested, cache);
+	if (!cache->want_event || !cache->tick_event || !cache->rest_event || event_add(cache->want_event, NULL))
 		return -ENOMEM;
 	return 0;
 }
@@ -341,7 +353,9 @@ int xi_cache_create(struct xi_cache **out, const struct xi_cache_config *config)
 		.acquire = config->acquire,
 		.arg = config->arg,
 	};
-	err = cache_open_table(cache);
+	err = xi_flows_open(&cache->flows, config->base, config->flow_masks_fd);
+	if (!err)
+		err = cache_open_table(cache);
 	if (!err)
 		err = cache_open_misses(cache);
 	if (!err)
@@ -370,6 +384,7 @@ void xi_cache_destroy(struct xi_cache *cache)
 		event_free(cache->rest_event);
 	if (cache->want_event)
 		event_free(cache->want_event);
+	xi_flows_close(&cache->flows);
 	if (cache->tick_event)
 		event_free(cache->tick_event);
 	perf_buffer__free(cache->misses);

@@ -35,6 +35,7 @@ struct xi_cache_config {
 	bool (*in_kernel)(void *arg, const struct xi_sa *sa);
 	int sa_cache_fd;
 	int flow_cache_fd;
+	int flow_masks_fd;
 	int misses_fd;               /* -1: no perf buffer, xi_cache_miss is called directly (tests) */
 	uint64_t *counts;            /* the control thread's own row of worker_stats */
 	/* A flow that policy wants protected has no SA for a template, the policy's first as shown here: tell the key managers. */

@@ -244,10 +244,12 @@ static enum xi_choice table_seat(struct xi_sa_table *table, const struct xi_sa_r
 {
 	bool evict = admission->verdict == XI_ADMIT_EVICT;
 
-	if (sa)
+	if (sa) {
+		table_take_out(table, sa); /* an SA may be used both ways */
 		xi_shadow_move(&table->shadow, sa, XI_SHADOW_SEATED);
-	else
+	} else {
 		sa = table_add(table, rec, XI_SHADOW_SEATED);
+	}
 	if (evict)
 		table_evict(table, admission->victim);
 	if (!sa || table_fill(table, rec)) {
@@ -340,6 +342,8 @@ static bool table_refuse(struct xi_sa_table *table, const struct xi_sa_rec *rec,
 	again = table_asked_lately(sa, now);
 	sa->asked = now;
 	sa->packets_asked = table_packets(rec->state);
+	if (!inbound && sa->cached)
+		return false;        /* what its inbound packets were told lapses in time */
 	if (!again)
 		sa->life = 0;
 	if (!inbound || (slow && !again) || !table_put(table, sa)) {

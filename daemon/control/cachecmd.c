@@ -57,25 +57,28 @@ static int append_sa(void *ctx, const struct xi_cached_sa *sa)
 	return append(ctx, sa_json(sa));
 }
 
-static json_t *flow_json(const struct xi_flow *flow)
+/* What the mask leaves out is null, the protocol 0. */
+static json_t *flow_json(const struct xi_flow_key *key)
 {
+	const struct xi_flow_mask *mask = &key->mask;
 	json_t *out = json_object();
 
-	json_object_set_new(out, "dir", json_string(xi_dir_name(flow->dir)));
-	json_object_set_new(out, "src", xi_json_addr(flow->saddr, flow->family));
-	json_object_set_new(out, "dst", xi_json_addr(flow->daddr, flow->family));
-	json_object_set_new(out, "proto", json_integer(flow->proto));
-	json_object_set_new(out, "sport", json_integer(flow->sport));
-	json_object_set_new(out, "dport", json_integer(flow->dport));
-	json_object_set_new(out, "fragment", json_boolean(flow->fragment));
+	json_object_set_new(out, "dir", json_string(xi_dir_name(key->dir)));
+	json_object_set_new(out, "src", xi_json_prefix(key->saddr, key->family, mask->prefixlen_s));
+	json_object_set_new(out, "dst", xi_json_prefix(key->daddr, key->family, mask->prefixlen_d));
+	json_object_set_new(out, "proto", json_integer(key->proto));
+	json_object_set_new(out, "sport", xi_json_match(key->sport, mask->sport));
+	json_object_set_new(out, "dport", xi_json_match(key->dport, mask->dport));
+	json_object_set_new(out, "fragment",
+			    mask->fragment ? json_boolean(key->fragment) : json_null());
 	return out;
 }
 
-static int append_flow(void *ctx, const struct xi_flow *flow, const struct xi_flow_verdict *v)
+static int append_flow(void *ctx, const struct xi_flow_key *key, const struct xi_flow_verdict *v)
 {
 	uint32_t slot = v->handle ? v->slot : XI_NO_SLOT;
 	uint32_t next_slot = v->next_handle ? v->next_slot : XI_NO_SLOT;
-	json_t *out = flow_json(flow);
+	json_t *out = flow_json(key);
 
 	json_object_set_new(out, "verdict", json_string(xi_verdict_name(v->verdict)));
 	json_object_set_new(out, "handle", handle_json(v->handle));

@@ -148,3 +148,10 @@ json_t *xi_json_prefix(const uint8_t addr[16], enum xi_family family, unsigned i
 		return json_string("any");
 	return json_sprintf("%s/%u", text, plen);
 }
+
+json_t *xi_json_match(uint16_t value, uint16_t mask)
+{
+	if (!mask)
+		return json_null();
+	return mask == 0xffff ? json_integer(value) : json_sprintf("0x%x/0x%x", value, mask);
+}

@@ -27,6 +27,8 @@ const char *xi_auth_name(enum xi_auth auth); /* "hmac(sha256)" */
 json_t *xi_json_u64(uint64_t n);
 json_t *xi_json_spi(uint32_t spi);           /* "0x0000c0de" */
 json_t *xi_json_addr(const uint8_t addr[16], enum xi_family family);
+/* null: any; a number; or "value/mask" */
+json_t *xi_json_match(uint16_t value, uint16_t mask);
 json_t *xi_json_prefix(const uint8_t addr[16], enum xi_family family, unsigned int plen);
 
 #endif

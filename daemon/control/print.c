@@ -149,3 +149,13 @@ void xi_print_stats(FILE *out, const json_t *reply)
 	fputs("events:\n", out);
 	print_reasons(out, reasons, XI_REASON_EVENT);
 }
+
+void xi_print_match(FILE *out, const json_t *object, const char *name)
+{
+	const json_t *match = json_object_get(object, name);
+
+	if (json_is_integer(match))
+		fprintf(out, ", %s %" JSON_INTEGER_FORMAT, name, json_integer_value(match));
+	else if (json_is_string(match))
+		fprintf(out, ", %s %s", name, json_string_value(match));
+}

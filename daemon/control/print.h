@@ -28,6 +28,8 @@ uint64_t xi_member_u64(const json_t *object, const char *name);
 const char *xi_text_ip_proto(char text[XI_TEXT_MAX], uint64_t proto);
 /* Methods, evictions and miss messages, of a reply that has "sa_table" and "misses". */
 void xi_print_sa_table(FILE *out, const json_t *reply);
+/* ", sport 53", or nothing for any. */
+void xi_print_match(FILE *out, const json_t *object, const char *name);
 /* "2 of 1024 SAs, 312 hits, 2 misses, 0 evictions" */
 void xi_print_usage(FILE *out, const json_t *usage, const char *what);
 

@@ -109,9 +109,8 @@ static void print_cached_flow(FILE *out, const json_t *flow)
 		xi_text_ip_proto(proto, xi_member_u64(flow, "proto")));
 	if (json_is_true(json_object_get(flow, "fragment")))
 		fputs(", fragment", out);
-	else if (xi_member_u64(flow, "sport") || xi_member_u64(flow, "dport"))
-		fprintf(out, ", ports %" PRIu64 " -> %" PRIu64, xi_member_u64(flow, "sport"),
-			xi_member_u64(flow, "dport"));
+	xi_print_match(out, flow, "sport");
+	xi_print_match(out, flow, "dport");
 	fprintf(out, ": %s", xi_member_string(flow, "verdict"));
 	if (handle) {
 		fprintf(out, " by %s", handle);

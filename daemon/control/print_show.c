@@ -146,16 +146,6 @@ static void print_sa(FILE *out, const json_t *sa)
 	print_errors(out, sa);
 }
 
-static void print_match(FILE *out, const json_t *policy, const char *name)
-{
-	const json_t *match = json_object_get(policy, name);
-
-	if (json_is_integer(match))
-		fprintf(out, ", %s %" JSON_INTEGER_FORMAT, name, json_integer_value(match));
-	else if (json_is_string(match))
-		fprintf(out, ", %s %s", name, json_string_value(match));
-}
-
 static void print_tmpl(FILE *out, const json_t *tmpl)
 {
 	uint64_t reqid = xi_member_u64(tmpl, "reqid");
@@ -181,8 +171,8 @@ static void print_policy(FILE *out, const json_t *policy)
 		xi_member_string(policy, "src"), xi_member_string(policy, "dst"));
 	if (proto)
 		fprintf(out, ", %s", xi_text_ip_proto(text, proto));
-	print_match(out, policy, "sport");
-	print_match(out, policy, "dport");
+	xi_print_match(out, policy, "sport");
+	xi_print_match(out, policy, "dport");
 	fprintf(out, ": %s, priority %" PRIu64 "\n", xi_member_string(policy, "action"),
 		xi_member_u64(policy, "priority"));
 	json_array_foreach(json_object_get(policy, "templates"), i, tmpl)

@@ -202,14 +202,6 @@ static json_t *sas_json(const struct xi_control_sources *src, struct cursor *cur
 	return sas;
 }
 
-/* null: any; a number; or "value/mask" */
-static json_t *match_json(uint16_t value, uint16_t mask)
-{
-	if (!mask)
-		return json_null();
-	return mask == 0xffff ? json_integer(value) : json_sprintf("0x%x/0x%x", value, mask);
-}
-
 static json_t *tmpl_json(const struct xi_tmpl *tmpl)
 {
 	json_t *out = json_object();
@@ -245,8 +237,8 @@ static json_t *policy_json(const struct xi_policy *policy)
 	put(out, "src", xi_json_prefix(sel->saddr, sel->family, sel->prefixlen_s));
 	put(out, "dst", xi_json_prefix(sel->daddr, sel->family, sel->prefixlen_d));
 	put_u64(out, "proto", sel->proto);
-	put(out, "sport", match_json(sel->sport, sel->sport_mask));
-	put(out, "dport", match_json(sel->dport, sel->dport_mask));
+	put(out, "sport", xi_json_match(sel->sport, sel->sport_mask));
+	put(out, "dport", xi_json_match(sel->dport, sel->dport_mask));
 	put(out, "templates", tmpls_json(policy));
 	return out;
 }

@@ -48,7 +48,7 @@ struct xi_sa_figures {
 
 /* A nonzero return ends the iteration. */
 typedef int (*xi_cached_sa_fn)(void *ctx, const struct xi_cached_sa *sa);
-typedef int (*xi_cached_flow_fn)(void *ctx, const struct xi_flow *flow,
+typedef int (*xi_cached_flow_fn)(void *ctx, const struct xi_flow_key *key,
 				 const struct xi_flow_verdict *verdict);
 
 struct xi_control_sources {
@@ -79,6 +79,7 @@ struct xi_control_sources {
 	/* false: the table does not know it */
 	bool (*sa_cached)(void *arg, uint32_t handle, struct xi_cached_sa *sa);
 	int (*each_cached_sa)(void *arg, xi_cached_sa_fn fn, void *ctx);
+	/* those that packets may still find */
 	int (*each_cached_flow)(void *arg, xi_cached_flow_fn fn, void *ctx);
 	/* sends dummy packets on an outbound SA of ESP: how many; fewer than asked for set *why */
 	unsigned int (*dummy)(void *arg, const struct xi_sa_rec *rec, unsigned int count,

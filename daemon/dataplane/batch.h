@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "dataplane/burst.h"
+#include "dataplane/hold.h"
 #include "dataplane/hostpath.h"
 #include "dataplane/worker.h"
 #include "dataplane/xsk.h"
@@ -59,15 +60,23 @@ struct xi_allowed_set {
 	struct xi_allowed ways[XI_ALLOWED_WAYS];
 };
 
+/* How often something was done in a certain millisecond. */
+struct xi_allowance {
+	uint64_t ms;
+	uint32_t n;
+};
+
 struct xi_worker {
 	struct xi_worker_config config;
 	const struct xi_slots *slots;
 	uint64_t *counts;
 	uint64_t now;                /* seconds since the epoch, once a batch */
 	uint64_t now_ms;             /* monotonic, once a batch */
-	uint64_t bypass_ms;          /* when verdicts in flow_cache were last changed from here */
-	uint32_t bypass_n;           /* and how many since */
-	uint64_t want_ms;            /* when the cache was last asked for a slot */
+	struct xi_allowance bypass;  /* verdicts put into flow_cache from here, */
+	struct xi_allowance forget;  /* and taken out */
+	uint64_t want_ms;            /* when the cache was last asked for a slot, */
+	uint32_t want_n;             /* how often in that millisecond, */
+	uint32_t wanted;             /* and for which SA */
 	struct xi_crypto *crypto;
 	struct xi_frames frames;
 	struct xi_umem umems[XI_MAX_PORTS];
@@ -105,6 +114,9 @@ struct xi_worker {
 	struct xi_reassembly *held_in, *held_out;
 	uint32_t fragment_id;        /* IPv6 identification of the next packet of ours that is cut */
 	struct xi_allowed_set *allowed;
+
+	struct xi_hold hold;
+	bool adopting;               /* as config.adopting was at the start of this round */
 
 	pthread_t thread;
 	bool started;

@@ -8,16 +8,15 @@
 
 #include "sad/selector.h"
 
+#define WANTS_PER_MS 20
 #define CACHE_CALLS_PER_MS 16
 
 /* System calls that change flow_cache are made for few packets. */
-static bool resolve_may_call(struct xi_worker *w)
+static bool resolve_may_call(const struct xi_worker *w, struct xi_allowance *spent)
 {
-	if (w->bypass_ms != w->now_ms) {
-		w->bypass_ms = w->now_ms;
-		w->bypass_n = 0;
-	}
-	return w->bypass_n++ < CACHE_CALLS_PER_MS;
+	if (spent->ms != w->now_ms)
+		*spent = (struct xi_allowance){.ms = w->now_ms};
+	return spent->n++ < CACHE_CALLS_PER_MS;
 }
 
 /*
@@ -27,7 +26,7 @@ static bool resolve_may_call(struct xi_worker *w)
 static bool resolve_tell_bypass(struct xi_worker *w, const struct xi_spd_snapshot *snap,
 				const struct xi_flow *flow)
 {
-	if (!resolve_may_call(w))
+	if (!resolve_may_call(w, &w->bypass))
 		return false;
 	xi_flows_bypass(xi_cache_flows(w->config.cache), snap, flow);
 	return true;
@@ -88,6 +87,17 @@ static void resolve_bypass(struct xi_worker *w, struct xi_item *item,
 }
 
 /*
+ * flow_cache has an SA for this flow, and all others of its element, that is gone or superseded: each
+ * of their packets would be judged again, and no miss bring in the new one.
+ */
+static void resolve_forget(struct xi_worker *w, const struct xi_flow *flow, uint32_t handle)
+{
+	if (resolve_may_call(w, &w->forget) &&
+	    xi_flows_forget(xi_cache_flows(w->config.cache), flow, handle))
+		xi_worker_count(w, XI_FLOW_FORGOTTEN);
+}
+
+/*
  * What to do with a packet whose flow XDP did not find, or found with an SA that is gone or has
  * been superseded: the SPD decides. True: item->handle names the SA. False: the item was
  * consumed.
@@ -103,6 +113,8 @@ static bool resolve_judge(struct xi_worker *w, struct xi_item *item)
 		return false;
 	}
 	flow.dir = XI_OUT;
+	if (item->handle && !(item->flags & XI_META_MISS))
+		resolve_forget(w, &flow, item->handle);
 	switch (xi_spd_judge_out(snap, w->config.sad, &flow, &verdict, NULL)) {
 	case XI_VERDICT_PROTECT:
 		item->handle = verdict.handle;
@@ -117,20 +129,29 @@ static bool resolve_judge(struct xi_worker *w, struct xi_item *item)
 	case XI_VERDICT_NONE:
 		break;
 	}
-	if (!(item->flags & XI_META_MISS) && resolve_may_call(w))
-		xi_flows_forget(xi_cache_flows(w->config.cache), snap, &flow);
 	xi_item_drop(w, item, XI_DROP_NO_SA);
 	return false;
+}
+
+/* As many SAs ask from here as from XDP by default: some 20,000 a second. */
+static bool resolve_may_want(struct xi_worker *w, uint32_t handle)
+{
+	if (w->want_ms != w->now_ms)
+		w->want_n = w->wanted = 0;
+	if (w->want_n == WANTS_PER_MS || w->wanted == handle)
+		return false;
+	w->want_ms = w->now_ms;
+	w->wanted = handle;
+	w->want_n++;
+	return true;
 }
 
 static const struct xi_sa_ctx *resolve_context(struct xi_worker *w, uint32_t handle, uint32_t slot)
 {
 	const struct xi_sa_ctx *ctx = xi_batch_context(w, handle, slot);
 
-	if (ctx && xi_ctx_is_slow(ctx) && w->now_ms != w->want_ms) {
-		w->want_ms = w->now_ms;
+	if (ctx && xi_ctx_is_slow(ctx) && resolve_may_want(w, handle))
 		xi_cache_want(w->config.cache, w->config.index, handle);
-	}
 	return ctx;
 }
 

@@ -24,6 +24,7 @@
 /* a socket: what a full transmit ring holds, and its part of what a round receives; 4.5 MiB */
 #define LONG_BUFFERS (XI_XSK_RING / XI_LONG_FRAMES + 43)
 #define SLEEP_MS 1000
+#define SLEEP_ADOPTING_MS 2
 #define SLEEP_TX_MS 20           /* while frames are out with the kernel */
 
 static void worker_clock(struct xi_worker *w)
@@ -64,10 +65,21 @@ static bool worker_is_long(const struct xi_xsk *xsk, const struct xdp_desc *desc
 				xsk->gather.state != XI_GATHER_IDLE, 0);
 }
 
+static void worker_batch(struct xi_worker *w)
+{
+	xi_batch_prefetch_contexts(w);
+	if (w->nin)
+		xi_batch_in(w);
+	if (w->nout)
+		xi_batch_out(w);
+}
+
 static uint32_t worker_receive(struct xi_worker *w, struct xi_xsk *xsk)
 {
 	uint32_t i, n, idx;
 
+	if (w->adopting && !xi_hold_has_room(w))
+		return 0;
 	n = xsk_ring_cons__peek(&xsk->rx, XI_BATCH, &idx);
 	if (!n)
 		return 0;
@@ -81,15 +93,13 @@ static uint32_t worker_receive(struct xi_worker *w, struct xi_xsk *xsk)
 			continue;
 		if (w->config.forward_only)
 			worker_forward(w, xsk, &desc);
+		else if (w->adopting)
+			xi_hold_or_take(w, desc.addr, desc.len);
 		else
 			xi_batch_take(w, desc.addr, desc.len);
 	}
 	xsk_ring_cons__release(&xsk->rx, n);
-	xi_batch_prefetch_contexts(w);
-	if (w->nin)
-		xi_batch_in(w);
-	if (w->nout)
-		xi_batch_out(w);
+	worker_batch(w);
 	return n;
 }
 
@@ -138,12 +148,36 @@ static uint32_t worker_receive_all(struct xi_worker *w)
 	return sum;
 }
 
+/* What was put aside goes before what has come since. */
+static void worker_release(struct xi_worker *w)
+{
+	uint32_t i;
+
+	for (i = 0; i < w->hold.n; i++) {
+		xi_batch_take(w, w->hold.list[i].addr, w->hold.list[i].len);
+		if ((i + 1) % XI_BATCH && i + 1 < w->hold.n)
+			continue;
+		worker_batch(w);
+		worker_send(w);
+	}
+	xi_hold_destroy(&w->hold);
+}
+
+static void worker_look_adopting(struct xi_worker *w)
+{
+	w->adopting = atomic_load_explicit(w->config.adopting, memory_order_acquire);
+	if (!w->adopting)
+		worker_release(w);
+}
+
 /* One look at every socket. Returns the packets received. */
 static uint32_t worker_round(struct xi_worker *w)
 {
 	uint32_t i, n;
 
 	worker_clock(w);
+	if (w->adopting)
+		worker_look_adopting(w);
 	n = worker_receive_all(w);
 	worker_send(w);
 	for (i = 0; i < w->nsocks; i++)
@@ -164,6 +198,8 @@ static void worker_sleep(struct xi_worker *w, struct pollfd *fds)
 	for (i = 0; i < w->nsocks; i++)
 		if (w->socks[i].outstanding)
 			timeout = SLEEP_TX_MS;
+	if (w->adopting)
+		timeout = SLEEP_ADOPTING_MS;
 	if (w->busy) {
 		w->busy = false;
 		worker_count_lost(w);
@@ -411,6 +447,10 @@ int xi_worker_equip(struct xi_worker *w)
 {
 	int err = xi_batch_fragments_create(w);
 
+	if (!err && w->config.adopting && *w->config.adopting) {
+		w->adopting = true;
+		err = xi_hold_create(&w->hold, w->frames.n);
+	}
 	if (!err)
 		err = xi_rawout_open(&w->rawout);
 	if (!err) {
@@ -533,6 +573,7 @@ void xi_worker_destroy(struct xi_worker *w)
 	for (i = 0; i < XI_MAX_PORTS; i++)
 		xi_umem_destroy(&w->umems[i]);
 	xi_frames_destroy(&w->frames);
+	xi_hold_destroy(&w->hold);
 	xi_batch_fragments_destroy(w);
 	xi_rawout_close(&w->rawout);
 	if (w->crypto)

@@ -7,6 +7,7 @@
 #ifndef XI_WORKER_H
 #define XI_WORKER_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -30,6 +31,7 @@ struct xi_worker_config {
 	int xsks_fd;
 	uint8_t host_mac[6];         /* of xipsec0 */
 	const struct xi_engine *engine;
+	const atomic_bool *adopting; /* NULL, or while it is true not all SAs are known yet; never again once false */
 	/* these five come with xi_worker_start() */
 	const struct xi_sad *sad;
 	const struct xi_spd *spd;

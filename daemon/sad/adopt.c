@@ -15,6 +15,7 @@
 struct found {
 	struct xi_sa_rec *rec;       /* NULL: nothing */
 	bool has_key;
+	bool kept;                   /* adopted in its turn */
 };
 
 /* In which they are adopted. */
@@ -67,12 +68,25 @@ static const char *index_flaw(const struct xi_sad *sad, uint32_t sa_index, const
 	return NULL;
 }
 
+/* Adopted before the others; NULL: not so. */
+static struct xi_sad_node *hot_node(const struct xi_sad *sad, uint32_t sa_index)
+{
+	uint32_t slot = XI_SA_SLOT(sa_index);
+	struct xi_sad_node *node = slot < sad->slots.n ? sad->slots.nodes[slot] : NULL;
+
+	return node && node->sa_index == sa_index ? node : NULL;
+}
+
 static int find_sa(void *arg, uint32_t sa_index, const struct xi_sa *sa)
 {
 	struct adoption *a = arg;
 	struct stray stray = { .id = sa->id, .sa_index = sa_index };
 	struct xi_sa_rec *rec;
 
+	if (hot_node(a->sad, sa_index)) {
+		a->nturns++;
+		return 0;
+	}
 	stray.flaw = index_flaw(a->sad, sa_index, sa);
 	if (stray.flaw)
 		return stray_add(a, &stray);
@@ -100,6 +114,8 @@ static int find_key(void *arg, uint32_t sa_index, const struct xi_sa_key *key)
 	struct adoption *a = arg;
 	struct found *f = found_of(a, sa_index);
 
+	if (!f && hot_node(a->sad, sa_index))
+		return 0;
 	if (!f)
 		return stray_add(a, &(struct stray){ .sa_index = sa_index });
 	f->rec->key = *key;
@@ -128,7 +144,8 @@ static int take_turns(struct adoption *a)
 	if (!a->turns)
 		return -ENOMEM;
 	for (slot = 0; slot < sad->slots.n; slot++) {
-		const struct xi_sa_rec *rec = a->slots[slot].rec;
+		const struct xi_sad_node *node = sad->slots.nodes[slot];
+		const struct xi_sa_rec *rec = node ? node->rec : a->slots[slot].rec;
 
 		if (!rec)
 			continue;
@@ -204,26 +221,92 @@ fail:
 	return err;
 }
 
+static int turn_adopt(struct adoption *a, uint32_t sa_index)
+{
+	struct found *f = &a->slots[XI_SA_SLOT(sa_index)];
+	struct xi_sad_node *hot = hot_node(a->sad, sa_index);
+	struct stray stray = { .sa_index = sa_index };
+	int err;
+
+	if (hot)
+		return xi_peers_add(a->sad, hot);
+	stray.id = f->rec->sa.id;
+	stray.flaw = found_flaw(a->sad, f);
+	if (stray.flaw)
+		return stray_add(a, &stray);
+	err = found_keep(a->sad, f);
+	f->kept = !err;
+	return err;
+}
+
+/*
+ * Hot SAs join the chains again, between those that are older and those that are newer. Workers may be walking
+ * through what they leave.
+ */
+static void hot_leave_chains(struct xi_sad *sad)
+{
+	uint32_t slot;
+	bool any = false;
+
+	for (slot = 0; slot < sad->slots.n; slot++) {
+		if (!sad->slots.nodes[slot])
+			continue;
+		xi_peers_del(sad, sad->slots.nodes[slot]);
+		any = true;
+	}
+	if (any)
+		synchronize_rcu();
+}
+
 static int turns_adopt(struct adoption *a, uint32_t *gen_top)
 {
-	struct stray stray;
 	uint32_t i, gen;
 	int err = 0;
 
+	hot_leave_chains(a->sad);
 	for (i = 0; i < a->nturns && !err; i++) {
-		struct found *f = &a->slots[XI_SA_SLOT(a->turns[i].sa_index)];
-
-		stray = (struct stray){ .id = f->rec->sa.id, .sa_index = a->turns[i].sa_index };
-		stray.flaw = found_flaw(a->sad, f);
-		if (stray.flaw) {
-			err = stray_add(a, &stray);
-			continue;
-		}
-		err = found_keep(a->sad, f);
+		err = turn_adopt(a, a->turns[i].sa_index);
 		gen = a->turns[i].sa_index >> XI_SA_SLOT_BITS;
-		if (!err && xi_generation_newer(gen, *gen_top))
+		if (xi_generation_newer(gen, *gen_top))
 			*gen_top = gen;
 	}
+	return err;
+}
+
+static int hot_adopt(struct xi_sad *sad, uint32_t sa_index)
+{
+	struct found f = { .rec = xi_rec_new(sad), .has_key = true };
+	int err;
+
+	if (!f.rec)
+		return -ENOMEM;
+	err = sad->store.ops->sa_get(sad->store.s, sa_index, &f.rec->sa, &f.rec->key);
+	if (!err && !index_flaw(sad, sa_index, &f.rec->sa) && !found_flaw(sad, &f)) {
+		f.rec->sa.df = sad->df;
+		err = found_keep(sad, &f);
+		sad->hot[XI_SA_SLOT(sa_index)] = !err;
+	}
+	xi_rec_free(f.rec);
+	return err == -ENOENT ? 0 : err;
+}
+
+bool xi_sad_is_hot(const struct xi_sad *sad, uint32_t sa_index)
+{
+	return sad->hot && xi_sad_rec(sad, sa_index) && sad->hot[XI_SA_SLOT(sa_index)];
+}
+
+int xi_sad_adopt_hot(struct xi_sad *sad, const uint32_t *handles, unsigned int n)
+{
+	unsigned int i;
+	int err = 0;
+
+	sad->hot = calloc(sad->slots.n, 1);
+	if (!sad->hot)
+		return -ENOMEM;
+	sad->senders_late = true;
+	for (i = 0; i < n && !err; i++)
+		if (!hot_node(sad, handles[i]))
+			err = hot_adopt(sad, handles[i]);
 	return err;
 }
 
@@ -264,28 +347,6 @@ static void adoption_free(struct adoption *a)
 	free(a->slots);
 	free(a->turns);
 	free(a->strays);
-}
-
-int xi_sad_adopt_first(struct xi_sad *sad, unsigned int *n)
-{
-	struct adoption a = { .sad = sad };
-	struct xi_config config;
-	unsigned int i;
-	int err;
-
-	sad->senders_late = true;
-	err = sad->store.ops->config_get(sad->store.s, &config);
-	if (!err)
-		err = adoption_read(&a);
-	if (!err)
-		err = turns_adopt(&a, &config.sad_generation);
-	for (i = 0; i < a.nstrays && !err; i++)
-		stray_drop(sad, &a.strays[i]);
-	if (!err)
-		xi_slots_rebuild(sad, config.sad_generation);
-	adoption_free(&a);
-	*n = sad->count;
-	return err;
 }
 
 struct lookups {
@@ -336,31 +397,77 @@ static int lookups_mend(const struct lookups *l)
 	return err;
 }
 
-int xi_sad_adopt_rest(struct xi_sad *sad)
+static int lookups_check(struct xi_sad *sad)
 {
-	struct lookups l = { .sad = sad };
-	uint32_t i;
+	struct lookups l = { .sad = sad, .seen = calloc(sad->slots.n, 1) };
 	int err = -ENOMEM;
 
-	if (!sad->senders_late)
-		return 0;
-	l.seen = calloc(sad->slots.n, 1);
 	if (l.seen)
 		err = sad->store.ops->each_lookup(sad->store.s, check_lookup, &l);
 	if (!err)
 		err = lookups_mend(&l);
+	free(l.wrong);
+	free(l.seen);
+	return err;
+}
+
+/* Listeners that are there already hear of the cold ones as of new SAs. */
+static void adoption_tell(const struct adoption *a)
+{
+	uint32_t i;
+
+	for (i = 0; i < a->nturns; i++) {
+		uint32_t slot = XI_SA_SLOT(a->turns[i].sa_index);
+
+		if (a->slots[slot].kept)
+			xi_sad_changed(a->sad, NULL, a->sad->slots.recs[slot]);
+	}
+	xi_sad_sync(a->sad);
+}
+
+int xi_sad_adopt_first(struct xi_sad *sad, unsigned int *n)
+{
+	struct adoption a = { .sad = sad };
+	struct xi_config config;
+	unsigned int i;
+	int err;
+
+	sad->senders_late = true;
+	err = sad->store.ops->config_get(sad->store.s, &config);
+	if (!err)
+		err = adoption_read(&a);
+	if (!err)
+		err = turns_adopt(&a, &config.sad_generation);
+	for (i = 0; i < a.nstrays && !err; i++)
+		stray_drop(sad, &a.strays[i]);
+	if (!err)
+		err = lookups_check(sad);
+	if (!err) {
+		xi_slots_rebuild(sad, config.sad_generation);
+		adoption_tell(&a);
+	}
+	adoption_free(&a);
+	*n = sad->count;
+	return err;
+}
+
+void xi_sad_adopt_rest(struct xi_sad *sad)
+{
+	uint32_t i;
+
+	if (!sad->senders_late)
+		return;
 	sad->senders_late = false;
 	for (i = 0; i < sad->slots.n; i++)
 		if (sad->slots.nodes[i])
 			xi_sender_add(sad, sad->slots.nodes[i]);
-	free(l.wrong);
-	free(l.seen);
-	return err;
 }
 
 int xi_sad_adopt(struct xi_sad *sad, unsigned int *n)
 {
 	int err = xi_sad_adopt_first(sad, n);
 
-	return err ? err : xi_sad_adopt_rest(sad);
+	if (!err)
+		xi_sad_adopt_rest(sad);
+	return err;
 }

@@ -8,7 +8,9 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include "sad/flowmask.h"
 #include "sad/selector.h"
+#include "sad/spd_index.h"
 
 #define PORT_IKE 500
 #define PORT_IKE_NATT 4500 /* RFC 3948 */
@@ -30,38 +32,83 @@ bool xi_spd_is_ike(const struct xi_spd_snapshot *snap, enum xi_dir dir, const st
 	return port_is_ike(flow->dport) && xi_spd_is_local(snap, flow->daddr, flow->family);
 }
 
+/* Policies not behind p count. */
+static bool segment_doubts(const struct xi_spd_segment *seg, const struct xi_flow *flow,
+			   const struct xi_spd_policy *p, struct xi_flow_mask *mask)
+{
+	uint32_t rank = xi_spd_index_doubt(seg->index, seg->policies, flow), end = XI_NO_RANK;
+	const struct xi_policy *first;
+
+	if (rank != XI_NO_RANK) {
+		first = &seg->policies[rank]->policy;
+		if (!p || first->priority <= p->policy.priority) {
+			if (mask)
+				xi_flowmask_take_portless(mask, &first->sel);
+			return true;
+		}
+	}
+	if (mask && p && p->policy.priority != UINT32_MAX)
+		end = xi_spd_index_rank(seg->index, p->policy.priority + 1, 0);
+	if (mask)
+		xi_spd_index_doubt_mask(seg->index, flow, end, mask);
+	return false;
+}
+
 /*
  * A later fragment shows no ports, so no policy with ports matches it. It may still belong to a
- * packet that such a policy, ahead of p, wants protected or discarded: then it must not pass in
+ * packet that such a policy, not behind p, wants protected or discarded: then it must not pass in
  * clear (RFC 4301 section 7).
  */
-static bool fragment_in_doubt_of(const struct xi_spd_segment *seg, const struct xi_flow *flow,
-				 const struct xi_spd_policy *p)
+static bool fragment_in_doubt(const struct xi_spd_snapshot *snap, enum xi_dir dir,
+			      const struct xi_flow *flow, const struct xi_spd_policy *p,
+			      struct xi_flow_mask *mask)
 {
 	uint32_t i;
 
-	for (i = 0; i < seg->nported; i++) {
-		const struct xi_policy *policy = &seg->ported[i]->policy;
-		struct xi_selector sel = policy->sel;
+	for (i = 0; i < XI_SPD_SEGMENTS; i++) {
+		const struct xi_spd_segment *seg = &snap->segments[dir][i];
 
-		if (p && policy->priority > p->policy.priority)
-			return false;
-		sel.sport_mask = sel.dport_mask = 0;
-		if (xi_selector_matches(&sel, flow))
+		if (!xi_spd_index_doubts(seg->index))
+			continue;
+		if (mask)
+			mask->fragment = 1;
+		if (flow->fragment && segment_doubts(seg, flow, p, mask))
 			return true;
 	}
 	return false;
 }
 
-static bool fragment_in_doubt(const struct xi_spd_snapshot *snap, enum xi_dir dir,
-			      const struct xi_flow *flow, const struct xi_spd_policy *p)
+/* xi_spd_lookup(), and by what of the flow. */
+static const struct xi_spd_policy *lookup(const struct xi_spd_snapshot *snap, enum xi_dir dir,
+					  const struct xi_flow *flow, struct xi_flow_mask *mask)
 {
-	uint32_t i;
+	const struct xi_spd_policy *best = NULL, *p;
+	uint32_t i, rank;
 
-	for (i = 0; i < XI_SPD_SEGMENTS && flow->fragment; i++)
-		if (fragment_in_doubt_of(&snap->segments[dir][i], flow, p))
-			return true;
-	return false;
+	for (i = 0; i < XI_SPD_SEGMENTS; i++) {
+		const struct xi_spd_segment *seg = &snap->segments[dir][i];
+
+		rank = xi_spd_index_find(seg->index, seg->policies, flow);
+		p = rank == XI_NO_RANK ? NULL : seg->policies[rank];
+		if (p && (!best || xi_policy_before(&p->policy, &best->policy)))
+			best = p;
+	}
+	if (mask && best)
+		xi_flowmask_take(mask, &best->policy.sel);
+	for (i = 0; i < XI_SPD_SEGMENTS && mask; i++) {
+		const struct xi_spd_index *ix = snap->segments[dir][i].index;
+
+		rank = best ? xi_spd_index_rank(ix, best->policy.priority, best->policy.order)
+			    : XI_NO_RANK;
+		xi_spd_index_mask(ix, flow, rank, mask);
+	}
+	return best;
+}
+
+const struct xi_spd_policy *xi_spd_lookup(const struct xi_spd_snapshot *snap, enum xi_dir dir,
+					  const struct xi_flow *flow)
+{
+	return lookup(snap, dir, flow, NULL);
 }
 
 static void why_set(struct xi_verdict_why *why, enum xi_why code, const struct xi_spd_policy *p,
@@ -76,10 +123,29 @@ static void why_set(struct xi_verdict_why *why, enum xi_why code, const struct x
 		};
 }
 
+static void look_whole_addresses(struct xi_flow_mask *mask, const struct xi_flow *flow)
+{
+	unsigned int bits = flow->family == XI_IPV4 ? 32 : 128;
+
+	xi_flowmask_take_prefixes(mask, bits, bits);
+}
+
+/* Does an SA's selector take the flow? */
+bool xi_sa_takes(const struct xi_sa *sa, const struct xi_flow *flow, struct xi_flow_mask *mask)
+{
+	bool takes = xi_selector_matches(&sa->sel, flow);
+
+	if (mask && takes)
+		xi_flowmask_take(mask, &sa->sel);
+	else if (mask)
+		xi_flowmask_rule_out(mask, &sa->sel, flow);
+	return takes;
+}
+
 /* Newest of those listed for a template whose selector takes the flow; NULL: none. */
 static const struct xi_sa *listed_sa(const struct xi_spd_policy *p, uint32_t t,
 				     const struct xi_sad *sad, const struct xi_flow *flow,
-				     const struct xi_ends *ends)
+				     const struct xi_ends *ends, struct xi_flow_mask *mask)
 {
 	const uint32_t *sas = t ? p->next : p->sas;
 	uint32_t i, n = t ? p->nnext : p->nsas;
@@ -87,8 +153,13 @@ static const struct xi_sa *listed_sa(const struct xi_spd_policy *p, uint32_t t,
 	for (i = 0; i < n; i++) {
 		const struct xi_sa_rec *rec = xi_sad_rec(sad, sas[i]);
 
-		if (rec && xi_selector_matches(&rec->sa.sel, flow) &&
-		    (rec->sa.mode == XI_TUNNEL || xi_ends_fit(ends, &rec->sa)))
+		if (!rec || !xi_sa_takes(&rec->sa, flow, mask))
+			continue;
+		if (rec->sa.mode == XI_TUNNEL)
+			return &rec->sa;
+		if (mask && ends->saddr == flow->saddr)
+			look_whole_addresses(mask, flow);
+		if (xi_ends_fit(ends, &rec->sa))
 			return &rec->sa;
 	}
 	return NULL;
@@ -100,7 +171,8 @@ static const struct xi_sa *listed_sa(const struct xi_spd_policy *p, uint32_t t,
  * template that no SA serves and that is not optional.
  */
 static bool tmpls_serve(const struct xi_spd_policy *p, const struct xi_sad *sad,
-			const struct xi_flow *flow, struct xi_flow_verdict *verdict, uint32_t *t)
+			const struct xi_flow *flow, struct xi_flow_verdict *verdict, uint32_t *t,
+			struct xi_flow_mask *mask)
 {
 	struct xi_ends ends = {.saddr = flow->saddr, .daddr = flow->daddr, .family = flow->family};
 	uint32_t got[XI_PATH_MAX] = {0}, n = 0;
@@ -109,8 +181,10 @@ static bool tmpls_serve(const struct xi_spd_policy *p, const struct xi_sad *sad,
 		const struct xi_tmpl *tmpl = &p->policy.tmpls[*t];
 		const struct xi_sa *sa;
 
-		sa = p->by_pair[*t] ? xi_pair_serve(sad, &p->policy, tmpl, flow, &ends)
-				    : listed_sa(p, *t, sad, flow, &ends);
+		if (mask && p->by_pair[*t] && ends.saddr == flow->saddr)
+			look_whole_addresses(mask, flow);
+		sa = p->by_pair[*t] ? xi_pair_serve(sad, &p->policy, tmpl, flow, &ends, mask)
+				    : listed_sa(p, *t, sad, flow, &ends, mask);
 		if (!sa && !tmpl->optional)
 			return false;
 		if (!sa)
@@ -126,7 +200,7 @@ static bool tmpls_serve(const struct xi_spd_policy *p, const struct xi_sad *sad,
 
 static enum xi_verdict policy_verdict(const struct xi_spd_policy *p, const struct xi_sad *sad,
 				      const struct xi_flow *flow, struct xi_flow_verdict *verdict,
-				      struct xi_verdict_why *why)
+				      struct xi_verdict_why *why, struct xi_flow_mask *mask)
 {
 	uint32_t t;
 
@@ -134,7 +208,7 @@ static enum xi_verdict policy_verdict(const struct xi_spd_policy *p, const struc
 		why_set(why, XI_WHY_BLOCK, p, 0, 0);
 		return XI_VERDICT_DISCARD;
 	}
-	if (!tmpls_serve(p, sad, flow, verdict, &t)) {
+	if (!tmpls_serve(p, sad, flow, verdict, &t, mask)) {
 		why_set(why, (t ? p->nnext : p->nsas) ? XI_WHY_NO_SA_SELECTOR : XI_WHY_NO_SA, p, t,
 			0);
 		return XI_VERDICT_NONE;
@@ -156,10 +230,10 @@ static enum xi_verdict default_verdict(const struct xi_spd_snapshot *snap, enum 
 	return block ? XI_VERDICT_DISCARD : XI_VERDICT_BYPASS;
 }
 
-enum xi_verdict xi_spd_judge_out_why(const struct xi_spd_snapshot *snap, const struct xi_sad *sad,
+enum xi_verdict xi_spd_judge_out_mask(const struct xi_spd_snapshot *snap, const struct xi_sad *sad,
 				     const struct xi_flow *flow, struct xi_flow_verdict *verdict,
 				     const struct xi_spd_policy **policy,
-				     struct xi_verdict_why *why)
+				     struct xi_verdict_why *why, struct xi_flow_mask *mask)
 {
 	const struct xi_spd_policy *p = NULL;
 
@@ -173,11 +247,11 @@ enum xi_verdict xi_spd_judge_out_why(const struct xi_spd_snapshot *snap, const s
 		verdict->generation = 0;
 		why_set(why, XI_WHY_IKE, NULL, 0, 0);
 	} else {
-		p = xi_spd_lookup(snap, XI_OUT, flow);
-		verdict->verdict = p ? policy_verdict(p, sad, flow, verdict, why)
+		p = lookup(snap, XI_OUT, flow, mask);
+		verdict->verdict = p ? policy_verdict(p, sad, flow, verdict, why, mask)
 				     : default_verdict(snap, XI_OUT, why);
 		if (verdict->verdict == XI_VERDICT_BYPASS &&
-		    fragment_in_doubt(snap, XI_OUT, flow, p)) {
+		    fragment_in_doubt(snap, XI_OUT, flow, p, mask)) {
 			verdict->verdict = XI_VERDICT_DISCARD;
 			why_set(why, XI_WHY_FRAGMENT, p, 0, 0);
 		}
@@ -187,7 +261,7 @@ enum xi_verdict xi_spd_judge_out_why(const struct xi_spd_snapshot *snap, const s
 	return verdict->verdict;
 }
 
-static enum xi_dir dir_of_arrival(const struct xi_spd_snapshot *snap, const struct xi_flow *flow)
+enum xi_dir xi_spd_dir_of_arrival(const struct xi_spd_snapshot *snap, const struct xi_flow *flow)
 {
 	return xi_spd_is_local(snap, flow->daddr, flow->family) ? XI_IN : XI_FWD;
 }
@@ -209,18 +283,18 @@ static bool policy_allows_clear(const struct xi_spd_policy *p, struct xi_verdict
 	return true;
 }
 
-bool xi_spd_allows_clear_why(const struct xi_spd_snapshot *snap, const struct xi_flow *flow,
-			     struct xi_verdict_why *why)
+bool xi_spd_allows_clear_mask(const struct xi_spd_snapshot *snap, const struct xi_flow *flow,
+			      struct xi_verdict_why *why, struct xi_flow_mask *mask)
 {
-	enum xi_dir dir = dir_of_arrival(snap, flow);
+	enum xi_dir dir = xi_spd_dir_of_arrival(snap, flow);
 	const struct xi_spd_policy *p;
 
 	if (xi_spd_is_ike(snap, XI_IN, flow)) {
 		why_set(why, XI_WHY_IKE, NULL, 0, 0);
 		return true;
 	}
-	p = xi_spd_lookup(snap, dir, flow);
-	if (fragment_in_doubt(snap, dir, flow, p)) {
+	p = lookup(snap, dir, flow, mask);
+	if (fragment_in_doubt(snap, dir, flow, p, mask)) {
 		why_set(why, XI_WHY_FRAGMENT, p, 0, 0);
 		return false;
 	}
@@ -308,7 +382,7 @@ static const struct xi_sa *path_mismatch(const struct xi_sa_path *path, const st
 bool xi_spd_allows_protected_why(const struct xi_spd_snapshot *snap, const struct xi_flow *flow,
 				 const struct xi_sa_path *path, struct xi_verdict_why *why)
 {
-	enum xi_dir dir = dir_of_arrival(snap, flow);
+	enum xi_dir dir = xi_spd_dir_of_arrival(snap, flow);
 	const struct xi_spd_policy *p;
 	const struct xi_sa *bad;
 

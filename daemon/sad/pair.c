@@ -37,7 +37,7 @@ static struct xi_pair_key pair_key(const uint8_t saddr[16], const uint8_t daddr[
 
 const struct xi_sa *xi_pair_serve(const struct xi_sad *sad, const struct xi_policy *policy,
 				  const struct xi_tmpl *tmpl, const struct xi_flow *flow,
-				  const struct xi_ends *ends)
+				  const struct xi_ends *ends, struct xi_flow_mask *mask)
 {
 	/* the kernel's xfrm_state_find(): also those without source address */
 	const uint8_t *const sources[] = {ends->saddr, zero};
@@ -54,7 +54,7 @@ const struct xi_sa *xi_pair_serve(const struct xi_sad *sad, const struct xi_poli
 		for (node = xi_pair_first(&it, sad, &key); node; node = xi_pair_next(&it)) {
 			if (!it.rec || (best && node->order < order) ||
 			    !xi_sa_serves(policy, tmpl, &it.rec->sa) ||
-			    !xi_selector_matches(&it.rec->sa.sel, flow))
+			    !xi_sa_takes(&it.rec->sa, flow, mask))
 				continue;
 			best = &it.rec->sa;
 			order = node->order;

@@ -8,6 +8,8 @@
 
 static const uint8_t zero[16];
 
+XI_ASSERT(sizeof(struct xi_peer_key) == 28);
+
 static struct xi_peer_key peer_key(enum xi_chain chain, const uint8_t daddr[16],
 				   enum xi_family family, uint32_t reqid)
 {
@@ -20,17 +22,42 @@ static struct xi_peer_key peer_key(enum xi_chain chain, const uint8_t daddr[16],
 	return key;
 }
 
+int xi_peers_init(struct xi_sad *sad)
+{
+	uint32_t n = 1;
+
+	while (n < sad->slots.n)
+		n *= 2;
+	sad->peers.mask = n - 1;
+	sad->peers.buckets = calloc(n, sizeof(*sad->peers.buckets));
+	return sad->peers.buckets ? 0 : -ENOMEM;
+}
+
+void xi_peers_free(struct xi_sad *sad)
+{
+	free(sad->peers.buckets);
+}
+
+static struct xi_peer **peer_bucket(const struct xi_sad *sad, const struct xi_peer_key *key)
+{
+	uint64_t w[6] = {0};
+
+	memcpy(w, key, sizeof(*key));
+	return &sad->peers.buckets[xi_hash_words(&sad->tables, w) & sad->peers.mask];
+}
+
 static struct xi_peer *peer_find(const struct xi_sad *sad, const struct xi_peer_key *key)
 {
-	struct xi_peer *peer;
+	struct xi_peer *peer = *peer_bucket(sad, key);
 
-	HASH_FIND(hh, sad->peers, key, sizeof(*key), peer);
+	while (peer && memcmp(&peer->key, key, sizeof(*key)))
+		peer = peer->next;
 	return peer;
 }
 
 static struct xi_peer *peer_get(struct xi_sad *sad, const struct xi_peer_key *key)
 {
-	struct xi_peer *peer = peer_find(sad, key);
+	struct xi_peer *peer = peer_find(sad, key), **bucket = peer_bucket(sad, key);
 
 	if (peer)
 		return peer;
@@ -38,8 +65,19 @@ static struct xi_peer *peer_get(struct xi_sad *sad, const struct xi_peer_key *ke
 	if (!peer)
 		return NULL;
 	peer->key = *key;
-	HASH_ADD(hh, sad->peers, key, sizeof(peer->key), peer);
+	peer->next = *bucket;
+	*bucket = peer;
 	return peer;
+}
+
+static void peer_drop(struct xi_sad *sad, struct xi_peer *peer)
+{
+	struct xi_peer **at = peer_bucket(sad, &peer->key);
+
+	while (*at != peer)
+		at = &(*at)->next;
+	*at = peer->next;
+	free(peer);
 }
 
 static void link_del(struct xi_sad *sad, struct xi_sad_node *node, enum xi_chain chain)
@@ -56,10 +94,8 @@ static void link_del(struct xi_sad *sad, struct xi_sad_node *node, enum xi_chain
 	if (link->older)
 		link->older->links[chain].newer = link->newer;
 	memset(link, 0, sizeof(*link));
-	if (!peer->newest) {
-		HASH_DEL(sad->peers, peer);
-		free(peer);
-	}
+	if (!peer->newest)
+		peer_drop(sad, peer);
 }
 
 int xi_peers_add(struct xi_sad *sad, struct xi_sad_node *node)

@@ -13,7 +13,7 @@
 #include "log.h"
 #include "sad/sad_priv.h"
 
-#define MISFITS_MAX 64           /* SAs that do not fit a template, before those that do are looked up */
+#define MISFITS_MAX 64           /* SAs passed over before those that fit are looked up */
 
 static const uint8_t zero[16];
 
@@ -261,8 +261,8 @@ static int node_resolve(struct xi_spd *spd, const struct xi_spd_node *node, stru
 }
 
 /*
- * Replaced pubs go to the list *olds; each has a successor in its node, and is counted no more. What
- * could not be resolved stays marked.
+ * Replaced pubs go to the list *olds; each has a successor in its node, and is counted no more.
+ * What could not be resolved stays marked.
  */
 static int marked_resolve(struct xi_spd *spd, struct xi_spd_pub **olds)
 {

@@ -25,6 +25,8 @@ int xi_sad_create(struct xi_sad **out, const struct xi_sad_config *config,
 	if (!err)
 		err = xi_tables_init(sad);
 	if (!err)
+		err = xi_peers_init(sad);
+	if (!err)
 		err = xi_senders_init(sad);
 	if (!err)
 		err = xi_dues_init(sad);
@@ -57,7 +59,9 @@ void xi_sad_destroy(struct xi_sad *sad)
 		next = node->doomed;
 		free(node);
 	}
+	xi_peers_free(sad);
 	xi_senders_free(sad);
+	free(sad->hot);
 	xi_dues_free(sad);
 	free(sad->round.replaced);
 	xi_slots_free(sad);

@@ -70,10 +70,15 @@ void xi_sad_on_event(struct xi_sad *sad, const struct xi_sad_events *events);
 /* Takes over what the store holds. Counts go to *n. An SA that does not make sense is dropped and logged. */
 int xi_sad_adopt(struct xi_sad *sad, unsigned int *n);
 /*
- * The same in two steps: after the first workers may carry packets, and only after the rest may anything be changed.
+ * The same in steps. The SAs of these handles (those that are stale are passed over), which packets are likely to bring:
+ * from then on workers may run, and find them; listeners may be there, and hear of all others as of new ones. Then all
+ * SAs, and the rest, which no packet needs; only then may anything be changed.
  */
+int xi_sad_adopt_hot(struct xi_sad *sad, const uint32_t *handles, unsigned int n);
+/* From any RCU reader: was it among those? Before anything is changed. */
+bool xi_sad_is_hot(const struct xi_sad *sad, uint32_t sa_index);
 int xi_sad_adopt_first(struct xi_sad *sad, unsigned int *n);
-int xi_sad_adopt_rest(struct xi_sad *sad);
+void xi_sad_adopt_rest(struct xi_sad *sad);
 
 /* -EEXIST when {daddr, spi, proto} exists. sa_index, add_time, generation, window_slot are filled in here. */
 int xi_sad_add(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_key *key,
@@ -134,6 +139,9 @@ void xi_sad_prefetch_context(const struct xi_sad *sad, uint32_t sa_index, bool o
  */
 bool xi_sad_superseded(const struct xi_sad *sad, uint32_t sa_index);
 void xi_sad_set_superseded(struct xi_sad *sad, uint32_t sa_index, bool superseded);
+
+#define XI_FLOW_PROTO (1U << 0) /* some policy or SA looks at the protocol */
+#define XI_FLOW_PORTS (1U << 1) /* some looks at ports (implies XI_FLOW_PROTO) */
 /* XI_FLOW_*: what the selectors of SAs look at. */
 uint32_t xi_sad_flow_mask(const struct xi_sad *sad);
 unsigned int xi_sad_count(const struct xi_sad *sad);

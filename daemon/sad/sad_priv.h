@@ -42,7 +42,13 @@ struct xi_sad_node;
 struct xi_peer {
 	struct xi_peer_key key;
 	struct xi_sad_node *newest;
-	UT_hash_handle hh;
+	struct xi_peer *next;        /* of its bucket */
+};
+
+/* A fixed number of buckets, as there may be SAs: no change of an SA has to move all of them. */
+struct xi_peers {
+	struct xi_peer **buckets;
+	uint32_t mask;
 };
 
 struct xi_sad_link {
@@ -100,7 +106,7 @@ struct xi_sad_slots {
 };
 
 /* Looks a tick, of which there are four a second. */
-#define XI_LOOKS_DUE 16384
+#define XI_LOOKS_DUE 8192
 #define XI_LOOKS_WATCHED 65536
 #define XI_LOOKS_ALL 16384
 
@@ -169,9 +175,10 @@ struct xi_sad {
 	struct xi_sad_dues dues;
 	struct xi_sad_node
 		*unburied; /* deleted, but the store would not forget the key: tried again */
-	struct xi_peer *peers;
+	struct xi_peers peers;
 	struct xi_senders senders;
 	bool senders_late;           /* not yet: xi_sad_adopt_rest() */
+	uint8_t *hot;                /* by slot, 1: xi_sad_adopt_hot() found it; NULL: was not called */
 	unsigned int count;
 	unsigned int nproto, nports; /* SAs whose selector looks at protocol, at ports */
 };
@@ -238,6 +245,8 @@ void xi_dues_look(struct xi_sad *sad, uint64_t now, xi_due_fn fn);
 int xi_tables_init(struct xi_sad *sad);
 /* Frees what is left of the nodes, too. */
 void xi_tables_free(struct xi_sad *sad, void (*node_free)(struct xi_sad *sad, struct xi_sad_node *node));
+/* Of 48 bytes, under the secret seeds. */
+unsigned long xi_hash_words(const struct xi_sad_tables *t, const uint64_t w[6]);
 void xi_table_add(struct xi_sad *sad, struct xi_sad_node *node);
 void xi_table_del(struct xi_sad *sad, struct xi_sad_node *node);
 struct xi_sad_node *xi_sad_node(const struct xi_sad *sad, const struct xi_sa_id *id);
@@ -264,6 +273,8 @@ struct xi_sad_node *xi_pair_next(struct xi_pair_iter *it);
 void xi_pair_news_del(struct xi_sad *sad, struct xi_sad_node *node);
 
 /* peer.c */
+int xi_peers_init(struct xi_sad *sad);
+void xi_peers_free(struct xi_sad *sad);
 int xi_peers_add(struct xi_sad *sad, struct xi_sad_node *node);
 void xi_peers_del(struct xi_sad *sad, struct xi_sad_node *node);
 /*
@@ -314,7 +325,7 @@ void xi_sad_bury_again(struct xi_sad *sad);
 void xi_sad_settle(struct xi_sad *sad);
 /* Room for one more record in round.replaced. */
 int xi_sad_round_reserve(struct xi_sad *sad);
-/* A selector's part in xi_config.flow_mask. */
+/* A selector's part in XI_FLOW_*. */
 uint32_t xi_selector_flow_mask(const struct xi_selector *sel);
 
 #endif

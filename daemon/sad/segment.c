@@ -14,11 +14,12 @@
 
 #define MAIN 0
 #define RECENT 1
-#define RECENT_MIN 64            /* so many are made anew each time before they are put with the others */
+#define RECENT_MIN 64            /* no fewer than these before they join the others */
 
 struct xi_spd_part {
 	uint32_t refs;
-	void *mem;                   /* freed with it */
+	void *mem;                   /* released with it */
+	void (*release)(void *mem);
 	struct xi_spd_part *index;   /* what a segment is looked up by */
 	struct xi_spd_segment segment;
 };
@@ -33,6 +34,7 @@ struct xi_spd_part *xi_part_new(void *mem)
 	if (part) {
 		part->refs = 1;
 		part->mem = mem;
+		part->release = free;
 	} else {
 		free(mem);
 	}
@@ -51,7 +53,7 @@ void xi_part_put(struct xi_spd_part *part)
 	if (!part || --part->refs)
 		return;
 	xi_part_put(part->index);
-	free(part->mem);
+	part->release(part->mem);
 	free(part);
 }
 
@@ -112,8 +114,6 @@ void xi_seat_leave(struct xi_spd *spd, struct xi_spd_node *node)
 		segment_outdated(side, RECENT);
 	} else if (node->seat == XI_SEAT_MAIN) {
 		array_kill(&side->main, node->rank);
-		if (node->ported != XI_NO_SLOT)
-			array_kill(&side->ported, node->ported);
 		segment_outdated(side, MAIN);
 	}
 	node->seat = XI_SEAT_NONE;
@@ -130,8 +130,6 @@ void xi_seat_renew(struct xi_spd *spd, struct xi_spd_node *node, bool was_ported
 		segment_outdated(side, RECENT);
 	} else if (node->seat == XI_SEAT_MAIN) {
 		side->main.policies[node->rank] = &node->pub->p;
-		if (node->ported != XI_NO_SLOT)
-			side->ported.policies[node->ported] = &node->pub->p;
 		segment_outdated(side, MAIN);
 	}
 }
@@ -141,10 +139,10 @@ static struct xi_spd_node *node_of(const struct xi_spd_policy *p)
 	return ((struct xi_spd_pub *)p)->node;
 }
 
-/* All that are alive, in order; and how many of them are ported. */
-static uint32_t side_merge(const struct xi_spd_side *side, const struct xi_spd_policy **out)
+/* All that are alive, in order. */
+static void side_merge(const struct xi_spd_side *side, const struct xi_spd_policy **out)
 {
-	uint32_t i = 0, k = 0, n = 0, nported = 0;
+	uint32_t i = 0, k = 0, n = 0;
 
 	while (i < side->main.n || k < side->recent.n) {
 		const struct xi_spd_policy *a = i < side->main.n ? side->main.policies[i] : NULL;
@@ -159,16 +157,14 @@ static uint32_t side_merge(const struct xi_spd_side *side, const struct xi_spd_p
 			i++;
 		else
 			k++, a = b;
-		nported += xi_policy_is_ported(&a->policy);
 		out[n++] = a;
 	}
-	return nported;
 }
 
 /* Seats all of them in the main segment. */
 static void side_reseat(struct xi_spd_side *side)
 {
-	uint32_t i, nported = 0;
+	uint32_t i;
 
 	for (i = 0; i < side->main.n; i++) {
 		const struct xi_spd_policy *p = side->main.policies[i];
@@ -176,15 +172,15 @@ static void side_reseat(struct xi_spd_side *side)
 
 		node->seat = XI_SEAT_MAIN;
 		node->rank = i;
-		node->ported = XI_NO_SLOT;
-		if (xi_policy_is_ported(&p->policy)) {
-			node->ported = nported;
-			side->ported.policies[nported++] = p;
-		}
 	}
 	side->recent.n = 0;
 	segment_outdated(side, MAIN);
 	segment_outdated(side, RECENT);
+}
+
+static void index_release(void *mem)
+{
+	xi_spd_index_free(mem);
 }
 
 static int index_part(struct xi_spd_side *side, struct xi_spd_part **out,
@@ -198,39 +194,39 @@ static int index_part(struct xi_spd_side *side, struct xi_spd_part **out,
 		return -ENOMEM;
 	if (!index)
 		return 0;
-	*out = xi_part_new(index);
-	return *out ? 0 : -ENOMEM;
+	*out = calloc(1, sizeof(**out));
+	if (!*out) {
+		xi_spd_index_free(index);
+		return -ENOMEM;
+	}
+	**out = (struct xi_spd_part){.refs = 1, .mem = index, .release = index_release};
+	return 0;
 }
 
 static int side_unite(struct xi_spd_side *side)
 {
-	uint32_t n = side->main.n - side->main.dead + side->recent.n, nported;
+	uint32_t n = side->main.n - side->main.dead + side->recent.n;
 	const struct xi_spd_policy **policies = calloc(n ? n : 1, sizeof(*policies));
-	const struct xi_spd_policy **ported = NULL;
 	struct xi_spd_part *index;
 
 	if (!policies)
 		return -ENOMEM;
-	nported = side_merge(side, policies);
-	ported = calloc(nported ? nported : 1, sizeof(*ported));
-	if (!ported || index_part(side, &index, policies, n)) {
+	side_merge(side, policies);
+	if (index_part(side, &index, policies, n)) {
 		free(policies);
-		free(ported);
 		return -ENOMEM;
 	}
 	xi_part_put(side->index);
 	side->index = index;
 	free(side->main.policies);
-	free(side->ported.policies);
 	side->main = (struct xi_spd_array){.policies = policies, .n = n};
-	side->ported = (struct xi_spd_array){.policies = ported, .n = nported};
 	side_reseat(side);
 	return 0;
 }
 
-/* rows: those of the segment, then the ported ones; owned by the part, as a reference to index is. */
+/* rows: owned by the part, as a reference to index is. */
 static struct xi_spd_part *segment_part(const struct xi_spd_policy **rows, uint32_t n,
-					uint32_t nported, struct xi_spd_part *index)
+					struct xi_spd_part *index)
 {
 	struct xi_spd_part *part = xi_part_new(rows);
 
@@ -241,9 +237,7 @@ static struct xi_spd_part *segment_part(const struct xi_spd_policy **rows, uint3
 	part->index = index;
 	part->segment = (struct xi_spd_segment){
 		.n = n,
-		.nported = nported,
 		.policies = rows,
-		.ported = rows + n,
 		.index = index ? index->mem : NULL,
 	};
 	return part;
@@ -251,39 +245,34 @@ static struct xi_spd_part *segment_part(const struct xi_spd_policy **rows, uint3
 
 static struct xi_spd_part *main_part(const struct xi_spd_side *side)
 {
-	uint32_t n = side->main.n, nported = side->ported.n;
-	const struct xi_spd_policy **rows = malloc((n + nported + 1) * sizeof(*rows));
+	uint32_t n = side->main.n;
+	const struct xi_spd_policy **rows = malloc((n + 1) * sizeof(*rows));
 
 	if (!rows)
 		return NULL;
 	if (n)
 		memcpy(rows, side->main.policies, n * sizeof(*rows));
-	if (nported)
-		memcpy(rows + n, side->ported.policies, nported * sizeof(*rows));
-	return segment_part(rows, n, nported, xi_part_get(side->index));
+	return segment_part(rows, n, xi_part_get(side->index));
 }
 
 static struct xi_spd_part *recent_part(struct xi_spd_side *side)
 {
-	uint32_t n = side->recent.n, nported = 0, i;
-	const struct xi_spd_policy **rows = malloc((2 * n + 1) * sizeof(*rows));
+	uint32_t n = side->recent.n, i;
+	const struct xi_spd_policy **rows = malloc((n + 1) * sizeof(*rows));
 	struct xi_spd_part *index;
 
 	if (!rows)
 		return NULL;
-	for (i = 0; i < n; i++) {
+	for (i = 0; i < n; i++)
 		rows[i] = &side->recent.nodes[i]->pub->p;
-		if (xi_policy_is_ported(&rows[i]->policy))
-			rows[n + nported++] = rows[i];
-	}
 	if (index_part(side, &index, rows, n)) {
 		free(rows);
 		return NULL;
 	}
-	return segment_part(rows, n, nported, index);
+	return segment_part(rows, n, index);
 }
 
-/* Where making the recent ones anew each time costs as much as putting them with the others once. */
+/* Has it come to cost as much to make the recent ones anew as to put all together? */
 static bool side_is_due(const struct xi_spd_side *side)
 {
 	uint64_t n = side->main.n - side->main.dead, limit = RECENT_MIN;
@@ -310,6 +299,5 @@ void xi_side_free(struct xi_spd_side *side)
 	segment_outdated(side, RECENT);
 	xi_part_put(side->index);
 	free(side->main.policies);
-	free(side->ported.policies);
 	free(side->recent.nodes);
 }

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What workers read: never changed. A change makes a new one, which shares what it can with the last. */
+/* What workers read: never changed. A change makes another, which shares what it can with it. */
 #include "sad/spd_priv.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "sad/selector.h"
-#include "sad/spd_index.h"
 
 struct snapshot_mem {
 	struct xi_spd_snapshot s;    /* first: freed as the whole */
@@ -99,33 +96,6 @@ void xi_snapshot_publish(struct xi_spd *spd, struct xi_spd_snapshot *snap)
 const struct xi_spd_snapshot *xi_spd_snapshot(const struct xi_spd *spd)
 {
 	return rcu_dereference(spd->snap);
-}
-
-static const struct xi_spd_policy *segment_lookup(const struct xi_spd_segment *seg,
-						  const struct xi_flow *flow)
-{
-	uint32_t i;
-
-	if (seg->index)
-		return xi_spd_index_lookup(seg->index, seg->policies, flow);
-	for (i = 0; i < seg->n; i++)
-		if (xi_selector_matches(&seg->policies[i]->policy.sel, flow))
-			return seg->policies[i];
-	return NULL;
-}
-
-const struct xi_spd_policy *xi_spd_lookup(const struct xi_spd_snapshot *snap, enum xi_dir dir,
-					  const struct xi_flow *flow)
-{
-	const struct xi_spd_policy *best = NULL, *p;
-	uint32_t i;
-
-	for (i = 0; i < XI_SPD_SEGMENTS; i++) {
-		p = segment_lookup(&snap->segments[dir][i], flow);
-		if (p && (!best || xi_policy_before(&p->policy, &best->policy)))
-			best = p;
-	}
-	return best;
 }
 
 static int addr_cmp(const void *a, const void *b)

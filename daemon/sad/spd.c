@@ -75,12 +75,11 @@ int xi_spd_config_write(struct xi_spd *spd, uint32_t generation, bool exact_guar
 		config.default_action[dir] = spd->default_action[dir];
 	}
 	config.spd_generation = generation;
-	config.flow_mask = xi_spd_flow_mask(spd);
 	if (memcmp(&config, &before, sizeof(config)))
 		err = spd->store.ops->config_put(spd->store.s, &config);
 	if (!err) {
 		spd->generation = generation;
-		spd->flow_mask = config.flow_mask;
+		spd->flow_mask = xi_spd_flow_mask(spd);
 	}
 	return err;
 }
@@ -107,7 +106,7 @@ int xi_spd_create(struct xi_spd **out, struct xi_sad *sad, const struct xi_store
 			goto fail;
 	}
 	spd->generation = config.spd_generation;
-	spd->flow_mask = config.flow_mask;
+	spd->flow_mask = xi_spd_flow_mask(spd);
 	memset(spd->guards.stored, 0xff, sizeof(spd->guards.stored));
 	for (dir = 0; dir < XI_DIR_MAX; dir++)
 		spd->default_action[dir] = config.default_action[dir];
@@ -382,7 +381,7 @@ static void node_undo(struct xi_spd *spd, struct xi_spd_node *node, struct xi_sp
 		log_warnx("policies could not be published again; flows are not cached until the next change");
 }
 
-/* The node's pub may be NULL (new policy), or pub (deleted one); the pub that is not used any more is freed. */
+/* node->pub NULL: a new policy; pub NULL: it goes. What is not used any more is freed. */
 static int node_change(struct xi_spd *spd, struct xi_spd_node *node, struct xi_spd_pub *pub,
 		       uint64_t order)
 {

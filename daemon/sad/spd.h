@@ -45,19 +45,17 @@ struct xi_spd_index;
 /*
  * Part of the policies of one direction. One that was deleted may have left a dead one in its place, which no flow matches.
  * Snapshots share what did not change, so an index may be older than the policies at its ranks: those have the same
- * selectors as before, or are dead.
+ * place in the order and the same selectors as before, or are dead.
  */
 struct xi_spd_segment {
-	uint32_t n, nported;
+	uint32_t n;
 	const struct xi_spd_policy *const *policies; /* ascending priority, then age */
-	/* of these, in the same order, the ones that look at ports and do not let cleartext pass */
-	const struct xi_spd_policy *const *ported;
-	const struct xi_spd_index *index; /* for xi_spd_lookup(); NULL: walk the list */
+	const struct xi_spd_index *index; /* NULL: n is 0 */
 };
 
 struct xi_spd_snapshot {
 	uint32_t generation;         /* equals xi_config.spd_generation of its time */
-	uint32_t flow_mask;          /* XI_FLOW_*, equals xi_config.flow_mask of its time */
+	uint32_t flow_mask;          /* XI_FLOW_*: what policies and SAs look at */
 	enum xi_action default_action[XI_DIR_MAX];
 	struct xi_spd_segment segments[XI_DIR_MAX][XI_SPD_SEGMENTS];
 	uint32_t nlocal;
@@ -86,9 +84,10 @@ unsigned int xi_spd_count(const struct xi_spd *spd, enum xi_dir dir);
 int xi_spd_set_default(struct xi_spd *spd, enum xi_dir dir, enum xi_action action);
 enum xi_action xi_spd_get_default(const struct xi_spd *spd, enum xi_dir dir);
 /*
- * Several changes in one round: what is changed in between is in the store, but workers go on by what they had, so nothing of it
- * may be acknowledged before the last release, which publishes all of it with one snapshot and one grace period. Nests.
- * xi_spd_release(): 0 or -errno; then the changes were made and will be published by the next one, but cannot be acknowledged.
+ * Several changes in one round: what is changed in between is in the store, but workers go on by what they had. So
+ * nothing of it may be acknowledged before the last release, which publishes all with one snapshot and one grace
+ * period. Nests. xi_spd_release(): 0 or -errno; then the changes were made and the next one will publish them, but they
+ * cannot be acknowledged.
  */
 void xi_spd_hold(struct xi_spd *spd);
 int xi_spd_release(struct xi_spd *spd);
@@ -98,9 +97,9 @@ int xi_spd_release(struct xi_spd *spd);
  */
 void xi_spd_sa_changed(struct xi_spd *spd, const struct xi_sa *sa);
 /*
- * After it, for any number of SAs (best from the SAD's sync, which comes once for a flush): resolves templates of the
- * policies that are marked again. Flows of an SA that lost its place find it superseded (xi_sad_superseded) and are judged
- * again.
+ * After it, for any number of SAs (best from the SAD's sync, which comes once for a round): resolves templates of the
+ * policies that are marked again. Flows of an SA that lost its place find it superseded (xi_sad_superseded) and are
+ * judged again.
  */
 void xi_spd_sas_changed(struct xi_spd *spd);
 /* The host's own addresses changed. addrs is copied. */
@@ -123,15 +122,21 @@ bool xi_spd_is_local(const struct xi_spd_snapshot *snap, const uint8_t addr[16],
  * Verdict on an outbound flow. PROTECT fills handle, and next_handle when two templates have SAs; what is optional
  * and has none is passed over. XI_VERDICT_NONE: protection wanted, no SA serves it (*policy tells which policy,
  * why->tmpl which template; the caller drops, counts and asks for an ACQUIRE). policy and why may be NULL.
- * To judge a packet, give its whole flow; to fill flow_cache, the masked one. A verdict of generation 0 (IKE) is
- * for its packet alone: under a masked key it would free others, so it never matches as cached.
+ * Give the whole flow. A verdict of generation 0 (IKE) is for its packet alone and never cached.
+ * mask: NULL, or what of the flow decided, zeroed by the caller; every other flow that agrees in it, IKE apart, has the
+ * same verdict and the same SAs under this snapshot and the SAs of now.
  */
-enum xi_verdict xi_spd_judge_out_why(const struct xi_spd_snapshot *snap, const struct xi_sad *sad,
-				     const struct xi_flow *flow, struct xi_flow_verdict *verdict,
-				     const struct xi_spd_policy **policy, struct xi_verdict_why *why);
-/* May this cleartext packet, which came through no SA, come in (in, or fwd when daddr is not local)? */
-bool xi_spd_allows_clear_why(const struct xi_spd_snapshot *snap, const struct xi_flow *flow,
-			     struct xi_verdict_why *why);
+enum xi_verdict xi_spd_judge_out_mask(const struct xi_spd_snapshot *snap, const struct xi_sad *sad,
+				      const struct xi_flow *flow, struct xi_flow_verdict *verdict,
+				      const struct xi_spd_policy **policy,
+				      struct xi_verdict_why *why, struct xi_flow_mask *mask);
+/*
+ * May this cleartext packet, which came through no SA, come in (in, or fwd when daddr is not local)? mask as above, for
+ * flows of the same direction.
+ */
+bool xi_spd_allows_clear_mask(const struct xi_spd_snapshot *snap, const struct xi_flow *flow,
+			      struct xi_verdict_why *why, struct xi_flow_mask *mask);
+enum xi_dir xi_spd_dir_of_arrival(const struct xi_spd_snapshot *snap, const struct xi_flow *flow);
 /*
  * May this packet come in, which came through these SAs? As the kernel's __xfrm_policy_check(): the flow of what is left
  * when all were taken off meets the selector of each; then the policy's templates, of which the last was applied last
@@ -144,12 +149,28 @@ bool xi_spd_allows_protected_why(const struct xi_spd_snapshot *snap, const struc
 /* Does an outbound policy put another SA around what this one protects? The control thread only. */
 bool xi_spd_wraps(const struct xi_spd *spd, const struct xi_sa *sa);
 
+static inline enum xi_verdict xi_spd_judge_out_why(const struct xi_spd_snapshot *snap,
+						   const struct xi_sad *sad,
+						   const struct xi_flow *flow,
+						   struct xi_flow_verdict *verdict,
+						   const struct xi_spd_policy **policy,
+						   struct xi_verdict_why *why)
+{
+	return xi_spd_judge_out_mask(snap, sad, flow, verdict, policy, why, NULL);
+}
+
 static inline enum xi_verdict xi_spd_judge_out(const struct xi_spd_snapshot *snap,
 					       const struct xi_sad *sad, const struct xi_flow *flow,
 					       struct xi_flow_verdict *verdict,
 					       const struct xi_spd_policy **policy)
 {
 	return xi_spd_judge_out_why(snap, sad, flow, verdict, policy, NULL);
+}
+
+static inline bool xi_spd_allows_clear_why(const struct xi_spd_snapshot *snap,
+					   const struct xi_flow *flow, struct xi_verdict_why *why)
+{
+	return xi_spd_allows_clear_mask(snap, flow, why, NULL);
 }
 
 static inline bool xi_spd_allows_clear(const struct xi_spd_snapshot *snap, const struct xi_flow *flow)

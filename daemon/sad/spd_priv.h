@@ -74,7 +74,7 @@ struct xi_spd_node {
 	struct xi_spd_asks *asks;    /* NULL: no SA matters to it */
 	uint64_t order;              /* among equal priorities */
 	enum xi_spd_seat seat;
-	uint32_t rank, ported;       /* in the main segment; ported XI_NO_SLOT: does not count as such */
+	uint32_t rank;               /* in the main segment */
 	bool marked;                 /* its SAs may have changed */
 	struct xi_spd_node *marked_prev, *marked_next;
 	struct xi_spd_node *bundle_prev, *bundle_next; /* of those with more than one template */
@@ -108,11 +108,12 @@ struct xi_spd_array {
 };
 
 /*
- * The policies of one direction. Most are in the main segment, in which a deleted policy leaves a dead one behind; those that
- * came since are in the recent one, which is small and made anew with each. Both become one when that has grown.
+ * The policies of one direction. Most are in the main segment, in which a deleted policy leaves a dead one behind;
+ * those that came since are in the recent one, which is small and made anew with each. Both become one when that has
+ * grown.
  */
 struct xi_spd_side {
-	struct xi_spd_array main, ported; /* ported: of main */
+	struct xi_spd_array main;
 	struct xi_spd_list recent;
 	struct xi_spd_part *index;   /* of main */
 	struct xi_spd_part *segments[XI_SPD_SEGMENTS]; /* for the next snapshot; NULL: out of date */
@@ -183,7 +184,7 @@ struct xi_spd {
 	uint32_t index_next;
 	uint64_t order_next;
 	uint32_t generation;         /* as in the store */
-	uint32_t flow_mask;          /* as in the store */
+	uint32_t flow_mask;          /* of the generation */
 	enum xi_action default_action[XI_DIR_MAX];
 	struct xi_addr *local;
 	struct xi_spd_part *local_part; /* the same for snapshots; NULL: out of date */
@@ -253,15 +254,21 @@ void xi_guards_free(struct xi_spd *spd);
 struct xi_ends xi_ends_of(const struct xi_sa *sa);
 /* An SA without source address has any. */
 bool xi_ends_fit(const struct xi_ends *ends, const struct xi_sa *sa);
-/* For workers too: the newest SA in transport mode between these ends that serves tmpl and takes the flow; or NULL. */
+/*
+ * For workers too: the newest SA in transport mode between these ends that serves tmpl and takes the flow; or NULL. mask:
+ * NULL, or what of the flow was looked at but for the ends.
+ */
 const struct xi_sa *xi_pair_serve(const struct xi_sad *sad, const struct xi_policy *policy,
 				  const struct xi_tmpl *tmpl, const struct xi_flow *flow,
-				  const struct xi_ends *ends);
+				  const struct xi_ends *ends, struct xi_flow_mask *mask);
 /*
  * Pairs whose SAs changed: counts and marks the choice among them, as for a listed template. True: flows that
  * marks do not reach must be judged again. As long as no policy chooses by pair, they wait.
  */
 bool xi_pairs_update(struct xi_spd *spd);
+
+/* judge.c */
+bool xi_sa_takes(const struct xi_sa *sa, const struct xi_flow *flow, struct xi_flow_mask *mask);
 
 /* ask.c */
 /* Of a policy that SAs matter to; *out NULL for others. 0 or -ENOMEM. From now on it is marked when its SAs change. */
@@ -273,8 +280,8 @@ void xi_node_unmark(struct xi_spd *spd, struct xi_spd_node *node);
 void xi_pairs_count(struct xi_spd *spd, const struct xi_spd_policy *p, int by);
 
 /*
- * crowd.c: SAs of one peer by selector, where there are so many that fit nothing that a template must not walk over them.
- * Told of each change of an SA, as workers are.
+ * crowd.c: SAs of one peer by selector, where so many fit nothing that a template must not walk over them. Told of each
+ * change of an SA.
  */
 void xi_crowds_update(struct xi_spd *spd, const struct xi_sa *sa);
 /* The newest SAs that fit, as xi_spd_policy lists them, of the chain from `newest` on. -ENOMEM: walk the chain. */

@@ -14,6 +14,8 @@
 struct xi_store_ops {
 	/* key NULL leaves the stored key alone */
 	int (*sa_put)(void *s, uint32_t sa_index, const struct xi_sa *sa, const struct xi_sa_key *key);
+	/* -ENOENT: the SA or its key is not there */
+	int (*sa_get)(void *s, uint32_t sa_index, struct xi_sa *sa, struct xi_sa_key *key);
 	int (*sa_del)(void *s, uint32_t sa_index); /* key first, overwritten */
 	/*
 	 * May be NULL. *done of them were deleted, from the first on. 0: that is all; or the reason why not the next one,

@@ -44,6 +44,14 @@ static int bpf_sa_put(void *s, uint32_t sa_index, const struct xi_sa *sa,
 	return err ? err : map_put(b->fds.sad, &sa_index, sa);
 }
 
+static int bpf_sa_get(void *s, uint32_t sa_index, struct xi_sa *sa, struct xi_sa_key *key)
+{
+	struct store_bpf *b = s;
+	int err = map_get(b->fds.sad, &sa_index, sa);
+
+	return err ? err : map_get(b->fds.sad_keys, &sa_index, key);
+}
+
 /*
  * An update of a hash map writes a new element and frees the old one unwiped; the next update on
  * the same CPU takes that one. So of two updates with zeros the second overwrites the key.
@@ -266,6 +274,7 @@ static int bpf_each_policy(void *s, int (*fn)(void *arg, const struct xi_policy 
 
 static const struct xi_store_ops store_bpf_ops = {
 	.sa_put = bpf_sa_put,
+	.sa_get = bpf_sa_get,
 	.sa_del = bpf_sa_del,
 	.sas_del = bpf_sas_del,
 	.lookup_put = bpf_lookup_put,

@@ -17,7 +17,7 @@ XI_ASSERT(sizeof(struct xi_sa_id) == 28);
  * Multiply and fold under secret seeds: a peer chooses SPIs, and must not be able to choose
  * buckets.
  */
-static unsigned long hash_words(const struct xi_sad_tables *t, const uint64_t w[6])
+unsigned long xi_hash_words(const struct xi_sad_tables *t, const uint64_t w[6])
 {
 	uint64_t h = xi_hash_fold(w[0] ^ t->seeds[0], w[1] ^ t->seeds[1]);
 
@@ -30,7 +30,7 @@ static unsigned long id_hash(const struct xi_sad *sad, const struct xi_sa_id *id
 	uint64_t w[6] = {0};
 
 	memcpy(w, id, sizeof(*id));
-	return hash_words(&sad->tables, w);
+	return xi_hash_words(&sad->tables, w);
 }
 
 static unsigned long pair_hash(const struct xi_sad *sad, const struct xi_pair_key *key)
@@ -38,7 +38,7 @@ static unsigned long pair_hash(const struct xi_sad *sad, const struct xi_pair_ke
 	uint64_t w[6] = {0};
 
 	memcpy(w, key, sizeof(*key));
-	return hash_words(&sad->tables, w);
+	return xi_hash_words(&sad->tables, w);
 }
 
 int xi_tables_init(struct xi_sad *sad)

@@ -21,7 +21,7 @@
 #include "source/proto.h"
 #include "source/server.h"
 
-#define FILE_MAX (64U << 20)
+#define FILE_MAX (512U << 20) /* a million SAs take 200 MiB */
 #define REPORT_MAX 4096
 #define LINE_MAX_BYTES 1024
 #define FAILURES_MAX 100

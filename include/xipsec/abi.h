@@ -22,6 +22,7 @@
 #define XI_MAX_WORKERS 16
 #define XI_MAX_TMPLS 6       /* templates a policy, as XFRM_MAX_DEPTH */
 #define XI_MAX_MASKS 32      /* distinct prefix-length pairs in the policy guard */
+#define XI_FLOW_MASKS 16     /* distinct masks in flow_cache, for each direction and family */
 
 /*
  * SA index (the "handle"): slot in the low bits, generation above, never 0. A slot that is used
@@ -230,18 +231,51 @@ struct xi_sa_cached {
 	__u32 generation;
 };
 
-/* Key of `flow_cache`. Fields that no policy looks at are zero (xi_config.flow_mask). */
+/* What a packet shows of its flow, every field as found. */
 struct xi_flow {
 	__u8 saddr[16];
 	__u8 daddr[16];
 	__u16 sport;                 /* ICMP: type; non-initial fragment: 0 */
 	__u16 dport;                 /* ICMP: code */
 	__u8 proto;
-	__u8 dir;                    /* XI_OUT, or XI_IN for cleartext that arrives */
+	__u8 dir;                    /* XI_OUT; for cleartext that arrives XI_IN when daddr is of this host, else XI_FWD */
 	__u8 fragment;               /* 1: non-initial fragment, has no ports */
 	__u8 pad;
 	enum xi_family family;
 };
+
+/* The part of a flow that its verdict was made by: every flow that agrees in it gets the same. */
+struct xi_flow_mask {
+	__u8 prefixlen_s, prefixlen_d;
+	__u8 proto;                  /* bits, as those below */
+	__u8 fragment;
+	__u16 sport, dport;
+};
+
+/*
+ * Key of `flow_cache` and `miss_flow`: a flow with everything outside its mask zero, and the mask, so that no packet
+ * mistakes an element for one under another mask, whatever it read of `flow_masks`. Made by xi_flow_key_make() alone.
+ */
+struct xi_flow_key {
+	__u8 saddr[16];
+	__u8 daddr[16];
+	__u16 sport, dport;
+	__u8 proto;
+	__u8 dir;
+	__u8 fragment;
+	__u8 family;                 /* enum xi_family */
+	struct xi_flow_mask mask;
+};
+
+/* Value of `flow_masks`, by XI_FLOW_TABLE: under which masks a packet looks for its flow, in this order. */
+struct xi_flow_masks {
+	__u32 n;
+	__u32 pad;
+	struct xi_flow_mask rows[XI_FLOW_MASKS];
+};
+
+#define XI_FLOW_TABLES (2 * XI_DIR_MAX)
+#define XI_FLOW_TABLE(dir, family) (2 * (dir) + ((family) == XI_IPV6))
 
 struct xi_flow_verdict {
 	enum xi_verdict verdict;
@@ -328,8 +362,6 @@ struct xi_guard_masks {
 	struct xi_guard_mask rows[XI_MAX_MASKS];
 };
 
-#define XI_FLOW_PROTO (1U << 0)      /* some policy looks at the protocol */
-#define XI_FLOW_PORTS (1U << 1)      /* some policy looks at ports (implies XI_FLOW_PROTO) */
 #define XI_GUARD_ALL (1U << 0)       /* every packet goes through flow_cache */
 
 /*
@@ -343,7 +375,6 @@ struct xi_config {
 	__u32 abi_version;
 	__u32 spd_generation;        /* flows of another generation are misses */
 	__u32 sad_generation;
-	__u32 flow_mask;             /* XI_FLOW_* */
 	__u32 guard_flags[XI_DIR_MAX]; /* XI_GUARD_*, by direction (fwd unused) */
 	enum xi_action default_action[XI_DIR_MAX];
 	enum xi_method unknown_spi;  /* XI_METHOD_DROP or XI_METHOD_KERNEL, for ESP to an address of ours */
@@ -403,6 +434,7 @@ struct xi_worker_stats {
 #define XI_MAP_SA_WINDOW "sa_window"
 #define XI_MAP_SA_CACHE "sa_cache"
 #define XI_MAP_FLOW_CACHE "flow_cache"
+#define XI_MAP_FLOW_MASKS "flow_masks"
 #define XI_MAP_SPD "spd"
 #define XI_MAP_SPD_GUARD "spd_guard"
 #define XI_MAP_SPD_MASKS "spd_masks"
@@ -428,13 +460,16 @@ XI_ASSERT(__builtin_offsetof(struct xi_sa_state, words) == 128);
 XI_ASSERT(sizeof(struct xi_window) == 2048);
 XI_ASSERT(sizeof(struct xi_sa_cached) == 16);
 XI_ASSERT(sizeof(struct xi_flow) == 44);
+XI_ASSERT(sizeof(struct xi_flow_mask) == 8);
+XI_ASSERT(sizeof(struct xi_flow_key) == 48);
+XI_ASSERT(sizeof(struct xi_flow_masks) == 8 + 8 * XI_FLOW_MASKS);
 XI_ASSERT(sizeof(struct xi_flow_verdict) == 24);
 XI_ASSERT(sizeof(struct xi_tmpl) == 76);
 XI_ASSERT(sizeof(struct xi_policy) == 648);
 XI_ASSERT(sizeof(struct xi_guard_key) == 12);
 XI_ASSERT(sizeof(struct xi_guard_mask) == 8);
 XI_ASSERT(sizeof(struct xi_guard_masks) == 256);
-XI_ASSERT(sizeof(struct xi_config) == 60);
+XI_ASSERT(sizeof(struct xi_config) == 56);
 XI_ASSERT(sizeof(struct xi_meta) == 32);
 XI_ASSERT(sizeof(struct xi_miss) == 96);
 XI_ASSERT(XI_WINDOW_MAX <= 32 * (XI_WINDOW_WORDS * XI_WINDOW_RUN - 1));

@@ -107,7 +107,9 @@
 	X(139, MAPPING, "mapping", EVENT, "verified packet of UDP encapsulation came from another address or port") \
 	X(140, DUMMY_SENT, "dummy_sent", EVENT, "ESP dummy packet sent (RFC 4303 section 2.6)") \
 	/* control thread: more events */ \
-	X(141, PATH_MTU, "path_mtu", EVENT, "path MTU of an SA lowered by ICMP")
+	X(141, PATH_MTU, "path_mtu", EVENT, "path MTU of an SA lowered by ICMP") \
+	/* worker: more events */ \
+	X(142, FLOW_FORGOTTEN, "flow_forgotten", EVENT, "verdict taken out of flow_cache: its SA is gone, or a newer one took over")
 
 #define XI_REASON_MAX 192
 

@@ -51,8 +51,12 @@ def build_misses(runs):
         seconds, row = run["total"]["seconds"], {"rate": run["rate"], "n": run["n"]}
         row.update(offered=run["total"]["flood"]["sent"] / seconds, lost=goals.lost(run, "flood"),
                    control=goals.control_core(run["total"]), **latency_of(run["stats"]["after"]))
-        for name in ("sa_miss", "miss_sent", "miss_dedup", "miss_limited", "miss_lost", "sa_filled", "sa_denied"):
+        for name in ("sa_miss", "miss_sent", "miss_limited", "miss_lost", "sa_filled"):
             row[name] = goals.reason(run, name) / seconds
+        # a daemon of its own: its counts are this run's
+        row["answered"] = run["stats"]["after"].get("misses", {}).get("read")
+        row["answered"] = None if row["answered"] is None else row["answered"] / seconds
+        row["rx_full"] = goals.reason(run, "rx_full")
         rows.append(row)
     return {"results": rows, "goals": goals.judge_misses(runs)}
 

@@ -24,6 +24,7 @@ ADMIT_SIM=$XI_BUILD/tests/bench/admit_sim
 MISS_RATES="1000 3000 10000 30000 100000"
 MISS_MS=2000
 MISS_SAS=100000
+DRAIN_MS=500               # without an arrival, and nothing comes any more
 LIVE_PPS=50000
 RECONFIG_SAS=20000
 RECONFIG_MS=3000
@@ -133,7 +134,7 @@ section_misses() {
 	for rate in $MISS_RATES; do
 		progress "misses: $rate a second"
 		measure "m$rate" in "{\"section\": \"misses\", \"rate\": $rate, \"n\": $MISS_SAS}" \
-			"flood=esp:scan:$MISS_SAS:$rate" warm=$MISS_MS drain=100 || die "$rate misses a second failed"
+			"flood=esp:scan:$MISS_SAS:$rate" warm=$MISS_MS drain=$DRAIN_MS || die "$rate misses a second failed"
 	done
 	gen_stop
 }
@@ -143,7 +144,7 @@ reconfig() {
 	local gw=reconfig result=null
 	progress "reconfiguration: $1"
 	scale_stats $gw > "$XI_TMP/before.json"
-	echo "run way=in dev=$gw live=esp:live:64:$LIVE_PPS warm=$RECONFIG_MS drain=100 worker=${THREADS[$gw]} \
+	echo "run way=in dev=$gw live=esp:live:64:$LIVE_PPS warm=$RECONFIG_MS drain=$DRAIN_MS worker=${THREADS[$gw]} \
 control=${CONTROL[$gw]}" >&"${GENERATOR[1]}"
 	if [ $# -gt 1 ]; then
 		wait_for 5 live_moves $gw || die "the live traffic does not arrive"
@@ -246,6 +247,7 @@ mkdir -p "$OUT" && : > "$OUT/runs.jsonl" || die "cannot write to $OUT"
 start_ends || die "cannot make network namespaces"
 for section in $SECTIONS; do
 	case " $WANTED " in *" $section "*) "section_$section" ;; esac
+	gateways_end || die "a gateway did not end in good order"
 done
 [ -z "$PROGRESS" ] || printf '\r%-70s\r' '' >&2
 tests/bench/scale.py --json "$DIR/bench-scale.json" --svg "$DIR/bench-scale.svg" "$OUT/runs.jsonl"

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """The benchmark of many SAs as an SVG drawing: rates and hit ratios over the number of SAs, floods as bars."""
+import math
 from html import escape
 
 LINES = (("fast", "hot", "64 hot", "#1f6fb2"), ("fast", "zipf", "Zipf 0.99", "#2f9e6e"),
@@ -11,6 +12,12 @@ NAMES = {1: "1", 100: "100", 10000: "10k", 100000: "100k", 1000000: "1M"}
 
 def text(x, y, what, extra=""):
     return '<text x="%.1f" y="%.1f"%s>%s</text>' % (x, y, " " + extra if extra else "", escape(what))
+
+
+def round_up(value):
+    """A number whose quarters are round, too."""
+    unit = 10 ** math.floor(math.log10(value / 4)) if value > 0 else 1
+    return next(4 * unit * step for step in (1, 2, 2.5, 5, 10) if 4 * unit * step >= value)
 
 
 def chart(rows, field, title, most, left, top):
@@ -46,7 +53,7 @@ def draw_throughput(part, top):
     top += 40
     for size in sorted({row["size"] for row in rows}):
         mine = [row for row in rows if row["size"] == size]
-        out += chart(mine, "mpps", "%d bytes: Mpps delivered, one core" % size, 1.05 * max(row["mpps"] for row in mine), LEFT, top)
+        out += chart(mine, "mpps", "%d bytes: Mpps delivered, one core" % size, round_up(max(row["mpps"] for row in mine)), LEFT, top)
         out += chart(mine, "fast", "%d bytes: share that had a slot" % size, 1.0, LEFT + WIDTH + 80, top)
         top += STEP
     return out, top

@@ -7,6 +7,7 @@
 #                             XIPSEC_FORWARD_ONLY=1 makes a plain forwarder of it: what an SA or policy is for, it sends
 #                             on unchanged
 #   scale_install NAME ARGUMENT...   tests/bench/install.c in that gateway, with SAs of scale_sas.h; its JSON
+#   gateways_end              all of them are gone, with what they pinned
 #   gen_start SAS SIZE        the generator; gen_stop: its end
 #   gen_run NAME WAY [WORD...]   one run through NAME; its JSON in $XI_TMP/run.json
 #   measure NAME WAY FIELDS [WORD...]   the same with counters before and after: a line of $OUT/runs.jsonl, with FIELDS,
@@ -54,6 +55,15 @@ scale_install() {
 scale_gateway() {
 	scale_daemon "$1" "$3" "${4:-}" && scale_policies | gwctl "$1" xipsec run ip -batch - || return 1
 	scale_install "$1" -r 0 add "$2" | jq -c --arg gateway "$1" '{section: "install", $gateway} + .' >> "$OUT/runs.jsonl"
+}
+
+# Each has hundreds of megabytes, and pins them.
+gateways_end() {
+	local gw
+	for gw in "${!CONTROL[@]}"; do
+		stop_daemon "$gw" && gwctl "$gw" xipsec down > /dev/null || return 1
+		unset 'CONTROL[$gw]' 'THREADS[$gw]'
+	done
 }
 
 gen_start() {

@@ -138,8 +138,8 @@ static void sas_del(uint32_t from, uint32_t to, uint32_t peers)
 	}
 }
 
-static double timed(void (*fn)(uint32_t from, uint32_t to, uint32_t peers), uint32_t from, uint32_t to,
-		    uint32_t peers)
+static double timed(void (*fn)(uint32_t from, uint32_t to, uint32_t peers), uint32_t from,
+		    uint32_t to, uint32_t peers)
 {
 	double start = now_us();
 

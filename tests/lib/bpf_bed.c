@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <xipsec/flow_key.h>
 #include <xipsec/guard.h>
 
 #define BED_PORT "xibed0"
@@ -169,7 +170,6 @@ struct xi_config xi_bed_config(void)
 	return (struct xi_config){
 		.abi_version = XI_ABI_VERSION,
 		.spd_generation = XI_BED_GENERATION,
-		.flow_mask = XI_FLOW_PROTO | XI_FLOW_PORTS,
 		.unknown_spi = XI_METHOD_DROP,
 		.miss_per_second = 1000,
 		.miss_dedup_ms = 60000,
@@ -281,11 +281,33 @@ void xi_bed_encap(struct xi_bed *bed, uint16_t port)
 		bed_put(bed->skel->maps.encap_ports, &key, &one);
 }
 
-void xi_bed_flow(struct xi_bed *bed, const struct xi_spec *spec, enum xi_dir dir,
-		 enum xi_verdict verdict, uint32_t generation)
+static bool bed_is_local(struct xi_bed *bed, const struct xi_flow *flow)
+{
+	struct xi_addr addr = { .family = flow->family };
+	uint32_t value;
+
+	memcpy(addr.addr, flow->daddr, 16);
+	return !bpf_map_lookup_elem(bpf_map__fd(bed->skel->maps.local_addrs), &addr, &value);
+}
+
+void xi_bed_masks(struct xi_bed *bed, enum xi_dir dir, enum xi_family family,
+		  const struct xi_flow_mask *rows, uint32_t n)
+{
+	struct xi_flow_masks masks = { .n = n };
+	uint32_t table = XI_FLOW_TABLE(dir, family);
+
+	memcpy(masks.rows, rows, n * sizeof(*rows));
+	bed_put(bed->skel->maps.flow_masks, &table, &masks);
+}
+
+void xi_bed_flow_masked(struct xi_bed *bed, const struct xi_spec *spec, enum xi_dir dir,
+			const struct xi_flow_mask *mask, enum xi_verdict verdict,
+			uint32_t generation)
 {
 	struct xi_flow_verdict value = { .verdict = verdict, .generation = generation };
-	struct xi_flow flow = { .proto = spec->proto, .dir = dir, .fragment = spec->frag_off != 0 };
+	struct xi_flow flow = { .proto = spec->proto, .fragment = spec->frag_off != 0 };
+	struct xi_flow_mask whole;
+	struct xi_flow_key key;
 
 	flow.family = xi_addr_parse(flow.saddr, spec->src) == 4 ? XI_IPV4 : XI_IPV6;
 	xi_addr_parse(flow.daddr, spec->dst);
@@ -293,13 +315,23 @@ void xi_bed_flow(struct xi_bed *bed, const struct xi_spec *spec, enum xi_dir dir
 		flow.sport = spec->sport;
 		flow.dport = spec->dport;
 	}
+	if (dir == XI_IN && !bed_is_local(bed, &flow))
+		dir = XI_FWD;
 	if (verdict == XI_VERDICT_PROTECT) {
 		value.handle = XI_BED_OUT_HANDLE;
 		value.next_handle = XI_BED_OUT_HANDLE + 1;
 		value.slot = 21;
 		value.next_slot = 22;
 	}
-	bed_put(bed->skel->maps.flow_cache, &flow, &value);
+	whole = xi_flow_mask_whole(flow.family);
+	xi_flow_key_make(&key, &flow, dir, mask ? mask : &whole);
+	bed_put(bed->skel->maps.flow_cache, &key, &value);
+}
+
+void xi_bed_flow(struct xi_bed *bed, const struct xi_spec *spec, enum xi_dir dir,
+		 enum xi_verdict verdict, uint32_t generation)
+{
+	xi_bed_flow_masked(bed, spec, dir, NULL, verdict, generation);
 }
 
 void xi_bed_role(struct xi_bed *bed, enum xi_role role)
@@ -346,6 +378,13 @@ void xi_bed_reset(struct xi_bed *bed)
 	for (unsigned int i = 0; i < sizeof(hashes) / sizeof(hashes[0]); i++)
 		bed_clear(hashes[i]);
 	bed_put(bed->skel->maps.spd_masks, &zero, &none);
+	for (enum xi_dir dir = 0; dir < XI_DIR_MAX; dir++) {
+		struct xi_flow_mask v4 = xi_flow_mask_whole(XI_IPV4);
+		struct xi_flow_mask v6 = xi_flow_mask_whole(XI_IPV6);
+
+		xi_bed_masks(bed, dir, XI_IPV4, &v4, 1);
+		xi_bed_masks(bed, dir, XI_IPV6, &v6, 1);
+	}
 	bed_zero_array(bed->skel->maps.miss_sa);
 	bed_zero_percpu(bed->skel->maps.stats, XI_REASON_MAX);
 	bed_zero_percpu(bed->skel->maps.miss_bucket,

@@ -64,9 +64,18 @@ void xi_bed_ah_known(struct xi_bed *bed, const char *daddr, uint32_t spi, uint32
 void xi_bed_ah_cached(struct xi_bed *bed, const char *daddr, uint32_t spi, enum xi_method method);
 /* As with an SA of UDP encapsulation: XI_CONFIG_ENCAP, and port, if not 0, in encap_ports. */
 void xi_bed_encap(struct xi_bed *bed, uint16_t port);
-/* Verdict for the flow that spec describes, by the configuration's flow mask. */
+/*
+ * Verdict for the one flow that spec describes. XI_IN: cleartext that arrives, for the host or not; its key says which.
+ */
 void xi_bed_flow(struct xi_bed *bed, const struct xi_spec *spec, enum xi_dir dir,
 		 enum xi_verdict verdict, uint32_t generation);
+/* The masks that programs look under; of a bed just reset, the whole flow alone. */
+void xi_bed_masks(struct xi_bed *bed, enum xi_dir dir, enum xi_family family,
+		  const struct xi_flow_mask *rows, uint32_t n);
+/* Verdict for all flows that agree with spec's under mask; NULL: as xi_bed_flow(). */
+void xi_bed_flow_masked(struct xi_bed *bed, const struct xi_spec *spec, enum xi_dir dir,
+			const struct xi_flow_mask *mask, enum xi_verdict verdict,
+			uint32_t generation);
 uint64_t xi_bed_stat(const struct xi_bed *bed, uint32_t reason);
 void xi_bed_stats(const struct xi_bed *bed, uint64_t stats[XI_REASON_MAX]);
 uint32_t xi_bed_entries(int map_fd, uint32_t key_size);

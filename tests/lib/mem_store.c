@@ -51,6 +51,18 @@ static int mem_sa_put(void *s, uint32_t sa_index, const struct xi_sa *sa,
 	return 0;
 }
 
+static int mem_sa_get(void *s, uint32_t sa_index, struct xi_sa *sa, struct xi_sa_key *key)
+{
+	struct mem_store *m = s;
+	const struct mem_sa *row = ROW_FIND(m->sas, MEM_STORE_SAS, sa_index, &sa_index, false);
+
+	if (!row || !row->key.len)
+		return -ENOENT;
+	*sa = row->sa;
+	*key = row->key;
+	return 0;
+}
+
 static int mem_sa_del(void *s, uint32_t sa_index)
 {
 	struct mem_store *m = s;
@@ -236,6 +248,7 @@ static int mem_each_policy(void *s, int (*fn)(void *arg, const struct xi_policy 
 
 static const struct xi_store_ops mem_store_ops = {
 	.sa_put = mem_sa_put,
+	.sa_get = mem_sa_get,
 	.sa_del = mem_sa_del,
 	.lookup_put = mem_lookup_put,
 	.lookup_del = mem_lookup_del,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "null_store.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 static int written(void *s)
@@ -68,6 +69,11 @@ static int null_config_put(void *s, const struct xi_config *config)
 	return written(s);
 }
 
+static int null_sa_get(void *s, uint32_t sa_index, struct xi_sa *sa, struct xi_sa_key *key)
+{
+	return -ENOENT;
+}
+
 static int null_each_sa(void *s, int (*fn)(void *arg, uint32_t sa_index, const struct xi_sa *sa),
 			void *arg)
 {
@@ -93,6 +99,7 @@ static int null_each_policy(void *s, int (*fn)(void *arg, const struct xi_policy
 
 static const struct xi_store_ops ops = {
 	.sa_put = null_sa_put,
+	.sa_get = null_sa_get,
 	.sa_del = null_del,
 	.lookup_put = null_lookup_put,
 	.lookup_del = null_lookup_del,

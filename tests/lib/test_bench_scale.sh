@@ -69,12 +69,12 @@ tap_is "wrong packets are no result" "$? $out $(ls "$work/wrong.json" 2> /dev/nu
 misses() {
 	jq -nc --argjson rate "$1" --argjson sent "$2" --argjson got "$3" \
 		'{section: "misses", $rate, n: 1000, total: {seconds: 2, flood: {$sent, $got}, cpu: {worker: 1, control: 0.5},
-		wrong: 0}, stats: {reasons: {sa_miss: $sent, miss_sent: 50}, after: {misses: {latency: {sa: {p50_ns: 21500}}}}}}'
+		wrong: 0}, stats: {reasons: {sa_miss: $sent, miss_sent: 50}, after: {misses: {read: 44, latency: {sa: {p50_ns: 21500}}}}}}'
 }
 judged=$({ misses 1000 2000 2000; misses 3000 6000 6000; } | report)
 tap_is "misses that lose nothing are good" "$judged" "0 met"
 tap_is "each rate has a row, and what the daemon does not tell is left open" \
-	"$(awk '$1 == 3000' "$work/out" | sed 's/  */ /g')" " 3000 3000 0 3000 25 0 0 0 0 21.5 - - 25%"
+	"$(awk '$1 == 3000' "$work/out" | sed 's/  */ /g')" " 3000 3000 0 0 3000 25 0 0 22 0 21.5 - - 25%"
 judged=$({ misses 1000 2000 2000; misses 3000 5000 5000; } | report)
 tap_is "at a rate that was not reached it says nothing" "$judged" \
 	$'status 1\n0 not judged: the generator sent only 83 % of a rate'

@@ -40,10 +40,12 @@ rekey() {
 	done
 }
 tap_check "rekey: the peer's inbound SA, then our outbound one" rekey
-misses=$(reason gw1 flow_miss)
 tap_check "traffic goes on" pings 10.1.2.2 ' 0% packet loss'
+tap_is "its verdict was taken out of flow_cache, once" "$(reason gw1 flow_forgotten)" 1
+misses=$(reason gw1 flow_miss)
+tap_check "and with the new verdict" pings 10.1.2.2 ' 0% packet loss'
 tap_check "the other tunnel's traffic goes on" pings fd00:2::2 ' 0% packet loss'
-tap_is "no flow of the other tunnel missed" "$(($(reason gw1 flow_miss) - misses))" 0
+tap_is "no flow of either missed again" "$(($(reason gw1 flow_miss) - misses))" 0
 wire() {
 	wait_for 5 sh -c "[ \"\$(tcpdump -n -r $XI_TMP/wan-br.pcap 'esp and ip[20:4] = 0x3001' 2> /dev/null | wc -l)\" -ge 10 ]"
 }

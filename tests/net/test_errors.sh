@@ -52,7 +52,7 @@ bad 3 "[port wan0] was given in line 1 already: keep one of the two" '[port wan0
 bad 3 "neither [section], key = value, nor a comment: correct the line" '[port wan0]' 'role = cipher' 'nonsense'
 bad "" "no cipher port: add a [port IFNAME] with role = cipher" '[port wan0]' 'role = plain'
 printf '%s\n' '[cache]' 'sa-entries = 0' '[port wan0]' 'role = cipher' 'mode = fast' > "$conf"
-says "every error is reported at once: the first" 2 "$conf:2: sa-entries = 0: give a number of SAs, 1 to 1048575" daemon -n -c "$conf"
+says "every error is reported at once: the first" 2 "$conf:2: sa-entries = 0: give a number of SAs, 1 to 1048576" daemon -n -c "$conf"
 says "and the second" 2 "$conf:5: mode = fast: a mode is native or skb" daemon -n -c "$conf"
 tap_check "nothing was made by any of them" test ! -e "$XI_TMP/run-gw1" -a ! -e "$XI_BPFFS/gw1"
 good=$(gw_conf gw1)
@@ -104,6 +104,7 @@ says "a wrong option of port" 2 "usage: xipsec port [-j] [NAME]" gwctl gw1 xipse
 says "a name that is too many" 2 "usage: xipsec port [-j] [NAME]" gwctl gw1 xipsec port wan0 lan0
 says "a name where there is none" 2 "usage: xipsec show [-j]" gwctl gw1 xipsec show wan0
 says "a wrong option" 2 "usage: xipsec show [-j]" gwctl gw1 xipsec show -x
+says "an SA too many" 2 "usage: xipsec cache [-j] [SPI|HANDLE]" gwctl gw1 xipsec cache 1 2
 
 # who may look. A narrow umask must not keep the group out.
 group=users
@@ -127,6 +128,9 @@ says "a member of the group may look: show" 0 "$spi" as $group show
 says "stats" 0 drops as $group stats -j
 says "cache" 0 '"cached_sas"' as $group cache -j
 says "port" 0 'port: wan0, cipher' as $group port
+says "an SPI of no SA" 1 "xipsec: cache: no SA has this SPI or handle: \`xipsec show\` lists them" as $group cache 0x77
+says "no SPI at all" 1 "xipsec: cache: no SPI and no handle: give one of \`xipsec show\`, as 0x1001" as $group cache x
+says "the cache of one SA" 0 "esp $spi to " as $group cache "$spi"
 tap_check "and sees no key" eval '! { as '$group' show; as '$group' show -j; } | grep -i "$(sa_key $((SA_BASE + 1)) | cut -c 3-14)"'
 says "but may not end it" 1 "permission denied: this command is for root" as $group down
 says "nor see or change SAs, for those come with keys" 1 "xipsecd does not serve this user, for keys would be seen: run this as root" \

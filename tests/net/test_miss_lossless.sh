@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/netns.sh
 . tests/lib/sas.sh
 need_root
-need_tools ping jq python3
+need_tools ping jq python3 bpftool
 
 net_up || tap_skip_all "cannot make network namespaces"
 N=32
@@ -90,6 +90,17 @@ tap_check "the SLOW method carried packets in" test "$(stat_of gw2 .reasons.slow
 tap_check "the SLOW method carried packets out" test "$(stat_of gw1 .reasons.slow_out)" -ge 1
 tap_check "the FAST method carried packets" test "$(stat_of gw2 .reasons.fast_in)" -ge 1
 tap_check "the cache holds no more than it may" test "$(stat_of gw2 .cache.capacity)" = 8
+# 8 that are FAST and 256 others; and LRU maps evict in batches
+tap_check "sa_cache has room for twice what may be in it" \
+	test "$(bpftool -j map show pinned "$XI_BPFFS/gw2/sa_cache" | jq .max_entries)" -ge $((2 * (8 + 256)))
+# what can be seen of it
+tap_check "each answer to a miss was timed" test "$(stat_of gw2 '.misses.latency.sa | .count >= 8 and .p50_ns > 0 and
+	.p50_ns <= .p99_ns and .p99_ns <= .p999_ns and .p999_ns <= .max_ns and ([.histogram[].count] | add) == .count')" = true
+tap_check "no SA is lost from sight: fast ones have the slots" test "$(gwctl gw2 xipsec cache -j | jq '.cache.entries as $used |
+	.cached_sas | ([.[] | select(.method == "fast" and .slot != null)] | length) == $used and $used <= 8 and
+	all(.[]; .why != null and .misses > 0 and (.cached or .method == "slow" or .slot != null))')" = true
+spi=$(gwctl gw2 xipsec show -j | jq -r '[.sas[] | select(.dir == "in")][0].spi')
+tap_check "one SA can be asked for" test "$(gwctl gw2 xipsec cache -j "$spi" | jq -r '.cached_sas[].spi')" = "$spi"
 tap_is "gw1 dropped nothing" "$(stat_of gw1 .drops)" 0
 tap_is "gw2 dropped nothing" "$(stat_of gw2 .drops)" 0
 tap_done

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/netns.sh
 . tests/lib/sas.sh
 need_root
-need_tools tcpdump jq python3
+need_tools tcpdump jq python3 bpftool
 RATE=2000
 LIMIT_MS=1000
 XI_SAS=${XI_SAS:-20000}
@@ -107,12 +107,23 @@ ready() {
 ready_again() {
 	[ "$(ready)" -gt "$1" ]
 }
+# nothing is hot: as if all traffic were of other SAs than before
+cool() {
+	local map key
+	for map in sa_cache flow_cache; do
+		bpftool -j map dump pinned "$XI_BPFFS/gw1/$map" | jq -r '.[].key | join(" ")' | while read -r key; do
+			# shellcheck disable=SC2086
+			bpftool map delete pinned "$XI_BPFFS/gw1/$map" key $key
+		done
+	done
+}
 # again SIGNAL [PROGRAM]: as a service manager does it, with nothing between the end of the one and the start of the other
 again() {
 	local pid=${xi_pids["daemon gw1"]} before
 	before=$(ready)
 	kill "-$1" "$pid"
 	wait "$pid" 2> /dev/null
+	[ -z "${XI_COOL:-}" ] || cool
 	nsenter --net="/run/netns/$XI_NS-gw1" -- "${2:-$XI_DAEMON}" -c "$conf" --run-dir "$XI_TMP/run-gw1" \
 		--pin-dir "$XI_BPFFS/gw1" -v >> "$XI_TMP/gw1.log" 2>&1 &
 	xi_pids["daemon gw1"]=$!
@@ -122,11 +133,19 @@ again() {
 exec 3>&1
 capture_start wan br 'udp port 9000'
 tap_check "kill -9 and start: one hole" under_traffic again KILL
+cooled() {
+	XI_COOL=1 under_traffic again KILL
+}
+tap_check "the same, of SAs that nobody used before: put aside, and not lost" cooled
 tap_check "stop and start: one hole" under_traffic again TERM
 cp "$XI_DAEMON" "$XI_TMP/xipsecd-newer"
 tap_check "stop, and start of another binary: one hole" under_traffic again TERM "$XI_TMP/xipsecd-newer"
 capture_stop wan br
 tap_is "packets in clear on the wire" "$(pcap_count "$XI_TMP/wan-br.pcap")" 0
 tap_check "nothing was a replay to either" no_replays
+no_sa() {
+	gwctl gw1 xipsec stats -j | jq -e '.reasons | .no_sa + .sa_gone == 0'
+}
+tap_check "no packet was dropped for want of an SA" no_sa
 tap_check "all SAs are there" test "$(gwctl gw1 xipsec xfrm state count | awk '{ print $NF }')" = $((XI_SAS + 2))
 tap_done

@@ -322,25 +322,72 @@ static void other_port(struct xi_bed *bed, const struct xi_spec *spec)
 	bypass(bed, &other);
 }
 
-/* No policy looks at ports or protocol: one verdict serves all flows of two hosts. */
+static void masked(struct xi_bed *bed, const struct xi_spec *spec,
+		   const struct xi_flow_mask *rows, uint32_t n, const struct xi_flow_mask *mask)
+{
+	enum xi_family family = strchr(spec->src, ':') ? XI_IPV6 : XI_IPV4;
+
+	xi_bed_masks(bed, XI_IN, family, rows, n);
+	xi_bed_masks(bed, XI_FWD, family, rows, n);
+	xi_bed_flow_masked(bed, spec, XI_IN, mask, XI_VERDICT_BYPASS, XI_BED_GENERATION);
+}
+
+/* No policy looks at ports or protocol: one verdict serves all flows of two networks. */
 static void unmasked(struct xi_bed *bed, const struct xi_spec *spec)
 {
-	struct xi_spec bare = { .src = spec->src, .dst = spec->dst };
-	struct xi_config cfg = xi_bed_config();
+	const struct xi_flow_mask mask = { .prefixlen_s = 16, .prefixlen_d = 16 };
+	struct xi_spec bare = { .src = "10.2.0.0", .dst = "10.1.0.0" };
 
-	cfg.flow_mask = 0;
-	xi_bed_put_config(bed, &cfg);
-	bypass(bed, &bare);
+	masked(bed, &bare, &mask, 1, &mask);
 }
 
 static void proto_only(struct xi_bed *bed, const struct xi_spec *spec)
 {
-	struct xi_spec bare = { .src = spec->src, .dst = spec->dst, .proto = spec->proto };
-	struct xi_config cfg = xi_bed_config();
+	const struct xi_flow_mask mask = { .prefixlen_d = 31, .proto = 0xff };
+	struct xi_spec bare = { .src = "203.0.113.1", .dst = spec->dst, .proto = spec->proto };
 
-	cfg.flow_mask = XI_FLOW_PROTO;
-	xi_bed_put_config(bed, &cfg);
-	bypass(bed, &bare);
+	masked(bed, &bare, &mask, 1, &mask);
+}
+
+/* As many masks as there can be, and the last one hits. */
+static void last_mask(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	struct xi_flow_mask rows[XI_FLOW_MASKS];
+	struct xi_spec other = *spec;
+
+	for (uint32_t i = 0; i < XI_FLOW_MASKS; i++)
+		rows[i] = (struct xi_flow_mask){ .prefixlen_s = 1 + i, .dport = 0xf000 };
+	other.sport ^= 0x1234;
+	other.dport ^= 0x0fff;
+	masked(bed, &other, rows, XI_FLOW_MASKS, &rows[XI_FLOW_MASKS - 1]);
+}
+
+/* The bits behind the mask are those of another element: a key holds for its own mask alone. */
+static void other_mask(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	const struct xi_flow_mask rows[2] = {
+		{ .prefixlen_s = 8, .prefixlen_d = 8 }, { .prefixlen_s = 16, .prefixlen_d = 16 }
+	};
+	struct xi_spec zero = { .src = "10.0.0.0", .dst = "10.0.0.0" };
+
+	masked(bed, &zero, rows, 2, &rows[1]);
+}
+
+/* Bits of the second half of an IPv6 address, and of half a byte. */
+static void deep_mask(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	const struct xi_flow_mask mask = { .prefixlen_s = 68, .prefixlen_d = 128, .sport = 0xffff };
+
+	masked(bed, spec, &mask, 1, &mask);
+}
+
+/* That no SA serves a flow is no verdict; one under another mask is. */
+static void none_first(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	struct xi_flow_mask rows[2] = { { .prefixlen_s = 8 }, { .prefixlen_s = 32 } };
+
+	masked(bed, spec, rows, 2, &rows[1]);
+	xi_bed_flow_masked(bed, spec, XI_IN, &rows[0], XI_VERDICT_NONE, XI_BED_GENERATION);
 }
 
 /* RFC 6275 section 6.1.1: the type is the third byte, which is where dport is in the frame. */
@@ -422,8 +469,14 @@ static const struct xi_case clear_cases[] = {
 	{"stale verdict", {CLEAR4}, stale, XDP_REDIRECT, JUDGED, MISS(0)},
 	{"verdict of the other direction", {CLEAR4}, bypass_out, XDP_REDIRECT, JUDGED, MISS(0)},
 	{"verdict of other ports", {CLEAR4}, other_port, XDP_REDIRECT, JUDGED, MISS(0)},
-	{"one verdict for two hosts", {CLEAR4}, unmasked, XDP_PASS, {XI_FLOW_HIT, XI_PASS_BYPASS}},
-	{"one verdict for two hosts, fragment", {CLEAR4, .frag_off = 9}, unmasked, XDP_PASS,
+	{"one verdict for two networks", {CLEAR4}, unmasked, XDP_PASS, {XI_FLOW_HIT, XI_PASS_BYPASS}},
+	{"one verdict for two networks, fragment", {CLEAR4, .frag_off = 9}, unmasked, XDP_PASS,
+	  {XI_FLOW_HIT, XI_PASS_BYPASS}},
+	{"one verdict for the last of many masks", {CLEAR4}, last_mask, XDP_PASS,
+	  {XI_FLOW_HIT, XI_PASS_BYPASS}},
+	{"same bits under another mask", {CLEAR4}, other_mask, XDP_REDIRECT, JUDGED, MISS(0)},
+	{"deep mask, IPv6", {CLEAR6}, deep_mask, XDP_PASS, {XI_FLOW_HIT, XI_PASS_BYPASS}},
+	{"no SA yet under one mask, a verdict under the next", {CLEAR4}, none_first, XDP_PASS,
 	  {XI_FLOW_HIT, XI_PASS_BYPASS}},
 	{"one verdict for a protocol", {CLEAR4}, proto_only, XDP_PASS,
 	  {XI_FLOW_HIT, XI_PASS_BYPASS}},

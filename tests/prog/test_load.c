@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <setjmp.h>
 #include <cmocka.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "bpf_bed.h"
@@ -92,7 +93,8 @@ static const struct map_shape shapes[] = {
 	{ XI_MAP_SA_WINDOW, BPF_MAP_TYPE_ARRAY, 4, sizeof(struct xi_window), BPF_F_MMAPABLE },
 	{ XI_MAP_SA_CACHE, BPF_MAP_TYPE_LRU_HASH, sizeof(struct xi_sa_id),
 	  sizeof(struct xi_sa_cached), 0 },
-	{ XI_MAP_FLOW_CACHE, BPF_MAP_TYPE_LRU_HASH, sizeof(struct xi_flow),
+	{ XI_MAP_FLOW_MASKS, BPF_MAP_TYPE_ARRAY, sizeof(__u32), sizeof(struct xi_flow_masks) },
+	{ XI_MAP_FLOW_CACHE, BPF_MAP_TYPE_LRU_HASH, sizeof(struct xi_flow_key),
 	  sizeof(struct xi_flow_verdict), 0 },
 	{ XI_MAP_SPD, BPF_MAP_TYPE_HASH, 4, sizeof(struct xi_policy), BPF_F_NO_PREALLOC },
 	{ XI_MAP_SPD_GUARD, BPF_MAP_TYPE_HASH, sizeof(struct xi_guard_key), 4, BPF_F_NO_PREALLOC },
@@ -188,6 +190,33 @@ static void cost_of_a_packet(void **state)
 	cost(bed, bed->skel->progs.xdp_plain, "hit", &out, XDP_REDIRECT);
 }
 
+/* How much it takes to look under more masks than one. */
+static void cost_of_masks(void **state)
+{
+	static const uint32_t counts[] = { 1, 2, 4, 8, XI_FLOW_MASKS };
+	struct xi_bed *bed = *state;
+	struct xi_spec out = {
+		.src = "10.1.0.9", .dst = "10.2.0.9", .proto = IPPROTO_TCP, .dmac = bed->mac
+	};
+	struct xi_flow_mask rows[XI_FLOW_MASKS];
+	char what[64];
+
+	for (uint32_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+		uint32_t n = counts[i];
+
+		xi_bed_reset(bed);
+		xi_bed_role(bed, XI_ROLE_PLAIN);
+		for (uint32_t k = 0; k < n; k++)
+			rows[k] = (struct xi_flow_mask){ .prefixlen_s = 32 - n + 1 + k,
+							 .prefixlen_d = 16 };
+		xi_bed_masks(bed, XI_OUT, XI_IPV4, rows, n);
+		xi_bed_flow_masked(bed, &out, XI_OUT, &rows[n - 1], XI_VERDICT_PROTECT,
+				   XI_BED_GENERATION);
+		snprintf(what, sizeof(what), "hit under the last of %u masks", n);
+		cost(bed, bed->skel->progs.xdp_plain, what, &out, XDP_REDIRECT);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -196,6 +225,7 @@ int main(void)
 		cmocka_unit_test(maps_have_types_and_short_names),
 		cmocka_unit_test(maps_are_the_contract),
 		cmocka_unit_test(cost_of_a_packet),
+		cmocka_unit_test(cost_of_masks),
 	};
 
 	return cmocka_run_group_tests_name("load", tests, xi_bed_setup, xi_bed_teardown);

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <time.h>
 
+#include <xipsec/flow_key.h>
 #include "bpf_bed.h"
 
 #define ESP4                                                                                       \
@@ -139,7 +140,7 @@ static void flow_messages(void **state)
 	inbox_open(&inbox, bed);
 	assert_int_equal(xdp(bed, bed->skel->progs.xdp_cipher, &in), XDP_REDIRECT);
 	assert_int_equal(inbox_read(&inbox), 1);
-	flow_is(&inbox.last, &in, XI_IN);
+	flow_is(&inbox.last, &in, XI_FWD);
 	xi_bed_role(bed, XI_ROLE_PLAIN);
 	assert_int_equal(xdp(bed, bed->skel->progs.xdp_plain, &out), XDP_REDIRECT);
 	assert_int_equal(inbox_read(&inbox), 2);
@@ -153,26 +154,37 @@ static void flow_messages(void **state)
 	perf_buffer__free(inbox.perf);
 }
 
-/* The key of the message is the key of flow_cache: without what no policy looks at. */
-static void flow_message_is_masked(void **state)
+/*
+ * Each message shows a whole flow. Where the daemon has said that no SA serves any flow of some mask, one
+ * message speaks for all of them.
+ */
+static void flows_without_an_sa_share_a_message(void **state)
 {
+	const struct xi_flow_mask rows[2] = {
+		{ .prefixlen_s = 24, .prefixlen_d = 16 }, xi_flow_mask_whole(XI_IPV4)
+	};
 	struct xi_bed *bed = *state;
-	struct xi_spec spec = { IN4, .frag_off = 0 },
-		       masked = { IN4, .proto = 0, .sport = 0, .dport = 0 };
-	struct xi_config cfg = xi_bed_config();
+	struct xi_spec spec = { IN4 };
 	struct inbox inbox;
 
 	xi_bed_reset(bed);
-	cfg.flow_mask = 0;
-	xi_bed_put_config(bed, &cfg);
 	inbox_open(&inbox, bed);
+	xi_bed_masks(bed, XI_FWD, XI_IPV4, rows, 2);
+	for (uint32_t i = 0; i < 2; i++, spec.sport++)
+		xdp(bed, bed->skel->progs.xdp_cipher, &spec);
+	assert_int_equal(inbox_read(&inbox), 2);
+	xi_bed_flow_masked(bed, &spec, XI_IN, &rows[0], XI_VERDICT_NONE, XI_BED_GENERATION);
+	for (uint32_t i = 0; i < 100; i++, spec.sport++)
+		assert_int_equal(xdp(bed, bed->skel->progs.xdp_cipher, &spec), XDP_REDIRECT);
+	assert_int_equal(inbox_read(&inbox), 3);
+	assert_int_equal(xi_bed_stat(bed, XI_MISS_DEDUP), 99);
+	assert_int_equal(xi_bed_stat(bed, XI_FLOW_MISS), 102);
+	spec.sport -= 100;
+	flow_is(&inbox.last, &spec, XI_FWD);
+	xi_bed_flow_masked(bed, &spec, XI_IN, &rows[0], XI_VERDICT_NONE, XI_BED_GENERATION - 1);
+	spec.sport += 50;
 	xdp(bed, bed->skel->progs.xdp_cipher, &spec);
-	assert_int_equal(inbox_read(&inbox), 1);
-	flow_is(&inbox.last, &masked, XI_IN);
-	spec.sport++;
-	xdp(bed, bed->skel->progs.xdp_cipher, &spec);
-	assert_int_equal(inbox_read(&inbox), 1);
-	assert_int_equal(xi_bed_stat(bed, XI_MISS_DEDUP), 1);
+	assert_int_equal(inbox_read(&inbox), 4);
 	perf_buffer__free(inbox.perf);
 }
 
@@ -301,9 +313,9 @@ static void random_flows_are_bounded(void **state)
 	n = inbox_read(&inbox);
 	assert_in_range(n, 10, 1000);
 	assert_int_equal(
-		xi_bed_entries(bpf_map__fd(bed->skel->maps.flow_cache), sizeof(struct xi_flow)), 1);
+		xi_bed_entries(bpf_map__fd(bed->skel->maps.flow_cache), sizeof(struct xi_flow_key)), 1);
 	assert_int_equal(
-		xi_bed_entries(bpf_map__fd(bed->skel->maps.miss_flow), sizeof(struct xi_flow)), n);
+		xi_bed_entries(bpf_map__fd(bed->skel->maps.miss_flow), sizeof(struct xi_flow_key)), n);
 	assert_int_equal(xdp(bed, bed->skel->progs.xdp_cipher, &live), XDP_PASS);
 	perf_buffer__free(inbox.perf);
 }
@@ -313,7 +325,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sa_message),
 		cmocka_unit_test(flow_messages),
-		cmocka_unit_test(flow_message_is_masked),
+		cmocka_unit_test(flows_without_an_sa_share_a_message),
 		cmocka_unit_test(same_message_is_held_back),
 		cmocka_unit_test(budgets),
 		cmocka_unit_test(full_ring),

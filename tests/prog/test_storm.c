@@ -81,6 +81,7 @@ static void storm_bed(struct xi_bed *bed, enum xi_role role, bool worker, bool e
 {
 	static const enum xi_method methods[] = { XI_METHOD_FAST, XI_METHOD_SLOW, XI_METHOD_KERNEL,
 						  XI_METHOD_DROP };
+	const struct xi_flow_mask mask = { .prefixlen_s = 32, .prefixlen_d = 32, .proto = 0xff };
 	struct xi_spec flow = { .src = "10.1.0.9", .dst = "10.2.0.9" };
 	struct xi_config cfg;
 
@@ -89,7 +90,6 @@ static void storm_bed(struct xi_bed *bed, enum xi_role role, bool worker, bool e
 	xi_bed_worker(bed, worker);
 	xi_bed_encap(bed, ENCAP_PORT);
 	cfg = xi_bed_config();
-	cfg.flow_mask = XI_FLOW_PROTO;
 	cfg.flags = encap ? XI_CONFIG_ENCAP : 0;
 	xi_bed_put_config(bed, &cfg);
 	for (uint32_t i = 0; i < N(methods); i++) {
@@ -100,13 +100,15 @@ static void storm_bed(struct xi_bed *bed, enum xi_role role, bool worker, bool e
 	}
 	xi_bed_sa_known(bed, "192.0.2.1", XI_BED_SPI + 4, XI_BED_HANDLE + 1);
 	xi_bed_ah_known(bed, "192.0.2.1", XI_BED_SPI + 4, XI_BED_HANDLE + 2);
+	xi_bed_masks(bed, XI_OUT, XI_IPV4, &mask, 1);
+	xi_bed_masks(bed, XI_FWD, XI_IPV6, &mask, 1);
 	for (flow.proto = 0; flow.proto < 60; flow.proto++)
-		xi_bed_flow(bed, &flow, XI_OUT, XI_VERDICT_PROTECT + flow.proto % 3,
-			    XI_BED_GENERATION);
+		xi_bed_flow_masked(bed, &flow, XI_OUT, &mask, XI_VERDICT_PROTECT + flow.proto % 3,
+				   XI_BED_GENERATION);
 	flow = (struct xi_spec){ .src = "fd02::9", .dst = "fd01::9" };
 	for (flow.proto = 0; flow.proto < 60; flow.proto++)
-		xi_bed_flow(bed, &flow, XI_IN, XI_VERDICT_PROTECT + flow.proto % 3,
-			    XI_BED_GENERATION);
+		xi_bed_flow_masked(bed, &flow, XI_IN, &mask, XI_VERDICT_PROTECT + flow.proto % 3,
+				   XI_BED_GENERATION);
 }
 
 /* Sum of the drop counters; the number of reasons that moved goes to *kinds. */

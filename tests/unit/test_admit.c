@@ -38,7 +38,7 @@ static uint32_t bed_uses(void *arg, uint32_t sa)
 
 	assert_true(bed->resident[sa]);
 	bed->used[sa] = 0;
-	bed->asked++;
+	assert_true(++bed->asked <= LOOKS_MAX);
 	return n;
 }
 
@@ -378,6 +378,26 @@ static void no_policy_loses_a_point_to_naive_lru_on_zipf(void **state)
 	free(sas);
 }
 
+/* Against the table that holds the most popular all the time, of which no policy is told; ranks change half-way. */
+static void the_default_finds_the_most_popular_and_those_who_become_it(void **state)
+{
+	enum { N = 200000, BITS = 14, CAPACITY = 1 << 8 };
+	uint32_t hits[4] = { 0 }, best[4] = { 0 };
+	struct bed *bed = bed_new(NULL, CAPACITY);
+
+	for (uint32_t i = 0; i < N; i++) {
+		uint32_t octave = bed_random(bed, BITS), quarter = i / (N / 4);
+		uint32_t rank = (1U << octave) + bed_random(bed, 1U << octave);
+
+		hits[quarter] += bed_packet(bed, rank + (quarter < 2 ? 0 : 100000));
+		best[quarter] += rank < CAPACITY;
+	}
+	assert_true(hits[1] > best[1] * 0.95);
+	assert_true(hits[2] > best[2] * 0.93);
+	assert_true(hits[3] > best[3] * 0.95);
+	bed_free(bed);
+}
+
 static void a_sketch_never_counts_too_little_and_seldom_too_much(void **state)
 {
 	enum { N = 2000 };
@@ -419,6 +439,7 @@ int main(void)
 		cmocka_unit_test(a_heavy_newcomer_gets_in_where_a_light_one_is_refused),
 		cmocka_unit_test(residents_and_newcomers_of_equal_use_do_not_take_turns),
 		cmocka_unit_test(no_policy_loses_a_point_to_naive_lru_on_zipf),
+		cmocka_unit_test(the_default_finds_the_most_popular_and_those_who_become_it),
 		cmocka_unit_test(a_sketch_never_counts_too_little_and_seldom_too_much),
 	};
 

@@ -15,6 +15,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include <xipsec/flow_key.h>
 #include "cache/cache.h"
 #include "mem_store.h"
 
@@ -28,7 +29,7 @@ struct bed {
 	struct xi_sad *sad;
 	struct xi_spd *spd;
 	struct xi_cache *cache;
-	int sa_cache, flow_cache;
+	int sa_cache, flow_cache, flow_masks;
 	uint64_t counts[XI_REASON_MAX];
 	unsigned int acquires;
 	struct xi_policy acquired; /* the last one, as shown */
@@ -74,6 +75,7 @@ static void bed_open(struct bed *bed, uint32_t n)
 	config.spd = bed->spd;
 	config.sa_cache_fd = bed->sa_cache;
 	config.flow_cache_fd = bed->flow_cache;
+	config.flow_masks_fd = bed->flow_masks;
 	assert_int_equal(xi_cache_create(&bed->cache, &config), 0);
 }
 
@@ -84,7 +86,9 @@ static int setup(void **state)
 	bed->base = event_base_new();
 	bed->m = mem_store_new(64, 0);
 	bed->sa_cache = lru(XI_MAP_SA_CACHE, sizeof(struct xi_sa_id), sizeof(struct xi_sa_cached));
-	bed->flow_cache = lru(XI_MAP_FLOW_CACHE, sizeof(struct xi_flow), sizeof(struct xi_flow_verdict));
+	bed->flow_masks = bpf_map_create(BPF_MAP_TYPE_ARRAY, XI_MAP_FLOW_MASKS, sizeof(uint32_t),
+					 sizeof(struct xi_flow_masks), XI_FLOW_TABLES, NULL);
+	bed->flow_cache = lru(XI_MAP_FLOW_CACHE, sizeof(struct xi_flow_key), sizeof(struct xi_flow_verdict));
 	*state = bed;
 	return 0;
 }
@@ -101,6 +105,7 @@ static int teardown(void **state)
 	}
 	close(bed->sa_cache);
 	close(bed->flow_cache);
+	close(bed->flow_masks);
 	mem_store_free(bed->m);
 	event_base_free(bed->base);
 	free(bed);
@@ -330,15 +335,39 @@ static struct xi_flow flow_of(enum xi_dir dir)
 	return flow;
 }
 
-/* The verdict that a miss of the flow brings about; XI_VERDICT_NONE: nothing is cached. */
-static struct xi_flow_verdict miss_flow(struct bed *bed, enum xi_dir dir)
+/* What a packet of the flow finds, as XDP looks for it; XI_VERDICT_NONE: nothing that decides. */
+static struct xi_flow_verdict find_flow(struct bed *bed, const struct xi_flow *flow)
 {
-	struct xi_miss miss = { .kind = XI_MISS_FLOW, .flow = flow_of(dir) };
-	struct xi_flow_verdict verdict = { .verdict = XI_VERDICT_NONE };
+	struct xi_flow_verdict verdict, none = { .verdict = XI_VERDICT_NONE };
+	uint32_t table = XI_FLOW_TABLE(flow->dir, flow->family);
+	struct xi_flow_masks masks;
+	struct xi_flow_key key;
+
+	assert_int_equal(bpf_map_lookup_elem(bed->flow_masks, &table, &masks), 0);
+	for (uint32_t i = 0; i < masks.n; i++) {
+		xi_flow_key_make(&key, flow, flow->dir, &masks.rows[i]);
+		if (!bpf_map_lookup_elem(bed->flow_cache, &key, &verdict) &&
+		    verdict.generation == bed->m->config.spd_generation &&
+		    verdict.verdict != XI_VERDICT_NONE)
+			return verdict;
+	}
+	return none;
+}
+
+static void tell_miss(struct bed *bed, const struct xi_flow *flow)
+{
+	struct xi_miss miss = { .kind = XI_MISS_FLOW, .flow = *flow };
 
 	xi_cache_miss(bed->cache, &miss, sizeof(miss));
-	bpf_map_lookup_elem(bed->flow_cache, &miss.flow, &verdict);
-	return verdict;
+}
+
+/* The verdict that a miss of the flow brings about. */
+static struct xi_flow_verdict miss_flow(struct bed *bed, enum xi_dir dir)
+{
+	struct xi_flow flow = flow_of(dir);
+
+	tell_miss(bed, &flow);
+	return find_flow(bed, &flow);
 }
 
 static void outbound_flows_get_the_policys_verdict(void **state)
@@ -431,13 +460,13 @@ static void arriving_cleartext_gets_the_policys_verdict(void **state)
 	struct bed *bed = *state;
 
 	bed_open(bed, 4);
-	assert_int_equal(miss_flow(bed, XI_IN).verdict, XI_VERDICT_BYPASS);
+	assert_int_equal(miss_flow(bed, XI_FWD).verdict, XI_VERDICT_BYPASS);
 	set_policy(bed, policy(XI_FWD, XI_ALLOW, true));
-	assert_int_equal(miss_flow(bed, XI_IN).verdict, XI_VERDICT_DISCARD);
+	assert_int_equal(miss_flow(bed, XI_FWD).verdict, XI_VERDICT_DISCARD);
 	set_policy(bed, policy(XI_FWD, XI_ALLOW, false));
-	assert_int_equal(miss_flow(bed, XI_IN).verdict, XI_VERDICT_BYPASS);
+	assert_int_equal(miss_flow(bed, XI_FWD).verdict, XI_VERDICT_BYPASS);
 	set_policy(bed, policy(XI_FWD, XI_BLOCK, false));
-	assert_int_equal(miss_flow(bed, XI_IN).verdict, XI_VERDICT_DISCARD);
+	assert_int_equal(miss_flow(bed, XI_FWD).verdict, XI_VERDICT_DISCARD);
 }
 
 /* A worker asks for a slot: idle SAs make room, and an outbound SA needs no proof. */

@@ -187,19 +187,19 @@ static int fake_each_cached_sa(void *arg, xi_cached_sa_fn fn, void *ctx)
 
 static int fake_each_cached_flow(void *arg, xi_cached_flow_fn fn, void *ctx)
 {
-	struct xi_flow flow = { .saddr = { 10, 1, 0, 5 },
-				.daddr = { 10, 2, 0, 7 },
-				.sport = 40000,
-				.dport = 80,
-				.proto = 6,
-				.dir = XI_OUT,
-				.family = XI_IPV4 };
+	struct xi_flow_key key = { .saddr = { 10, 1 },
+				   .daddr = { 10, 2, 0, 7 },
+				   .dport = 0x5000,
+				   .proto = 6,
+				   .dir = XI_OUT,
+				   .family = XI_IPV4,
+				   .mask = { 16, 32, 0xff, 1, 0, 0xf000 } };
 	struct xi_flow_verdict verdict = { XI_VERDICT_PROTECT, 0x00100002, 0, 7, XI_NO_SLOT, 9 };
 	struct fake *f = arg;
 	int err = 0;
 
 	for (unsigned int i = 0; i < f->ncached_flows && !err; i++)
-		err = fn(ctx, &flow, &verdict);
+		err = fn(ctx, &key, &verdict);
 	return err;
 }
 
@@ -631,9 +631,10 @@ static void test_cache_lists_sas_and_flows(void **state)
 		" \"flows\": {\"hits\": 7, \"misses\": 1, \"evictions\": 0, \"entries\": 4, "
 		"\"capacity\": 65536},"
 		FIGURES " \"cached_sas\": [" CACHED_SA "],"
-		" \"cached_flows\": [{\"dir\": \"out\", \"src\": \"10.1.0.5\", \"dst\": "
-		"\"10.2.0.7\", \"proto\": 6,"
-		"  \"sport\": 40000, \"dport\": 80, \"fragment\": false, \"verdict\": \"protect\","
+		" \"cached_flows\": [{\"dir\": \"out\", \"src\": \"10.1.0.0/16\", \"dst\": "
+		"\"10.2.0.7/32\", \"proto\": 6,"
+		"  \"sport\": null, \"dport\": \"0x5000/0xf000\", \"fragment\": false, "
+		"\"verdict\": \"protect\","
 		"  \"handle\": \"0x00100002\", \"next_handle\": null, \"slot\": 7, \"next_slot\": "
 		"null}],"
 		" \"truncated\": false}");
@@ -1368,22 +1369,24 @@ static void test_cache_for_people(void **state)
 		"  {\"spi\": \"0x00001002\", \"dst\": \"192.0.2.1\", \"proto\": \"ah\","
 		"  \"handle\": \"0x00100002\", \"method\": \"drop\", \"slot\": null, \"why\": \"larval\","
 		"  \"cached\": true, \"age\": 100, \"hits\": 34, \"uses\": 5, \"misses\": 2}],"
-		" \"cached_flows\": [{\"dir\": \"out\", \"src\": \"10.1.0.5\", \"dst\": "
-		"\"10.2.0.7\", \"proto\": 17,"
-		"  \"sport\": 0, \"dport\": 53, \"fragment\": false, \"verdict\": \"protect\","
+		" \"cached_flows\": [{\"dir\": \"out\", \"src\": \"10.1.0.0/16\", \"dst\": "
+		"\"10.2.0.7/32\", \"proto\": 17,"
+		"  \"sport\": \"0x400/0xfc00\", \"dport\": 53, \"fragment\": false, "
+		"\"verdict\": \"protect\","
 		"  \"handle\": \"0x00100002\", \"next_handle\": null, \"slot\": 7, \"next_slot\": "
 		"null},"
-		"  {\"dir\": \"out\", \"src\": \"10.1.0.5\", \"dst\": \"10.9.0.1\", \"proto\": 0, "
-		"\"sport\": 0,"
-		"  \"dport\": 0, \"fragment\": true, \"verdict\": \"bypass\", \"handle\": null}],"
+		"  {\"dir\": \"out\", \"src\": \"10.1.0.5/32\", \"dst\": \"0.0.0.0/0\", \"proto\": 0, "
+		"\"sport\": null,"
+		"  \"dport\": null, \"fragment\": true, \"verdict\": \"bypass\", \"handle\": null}],"
 		" \"truncated\": true}",
 		"sa cache: 1 of 16 SAs, 3 hits, 1 miss, 0 evictions\n"
 		"  esp 0x00001001 to 192.0.2.1, handle 0x00100001: fast, slot 6\n"
 		"  ah 0x00001002 to 192.0.2.1, handle 0x00100002: drop for 1 minute, 40 seconds, "
 		"34 packets, 5 of them not counted yet, asked 2 times; has no keys yet\n"
 		"flow cache: 2 of 64 flows, 0 hits, 1 miss, 0 evictions\n"
-		"  out 10.1.0.5 -> 10.2.0.7, udp, ports 0 -> 53: protect by 0x00100002, slot 7\n"
-		"  out 10.1.0.5 -> 10.9.0.1, any, fragment: bypass\n"
+		"  out 10.1.0.0/16 -> 10.2.0.7/32, udp, sport 0x400/0xfc00, dport 53: "
+		"protect by 0x00100002, slot 7\n"
+		"  out 10.1.0.5/32 -> 0.0.0.0/0, any, fragment: bypass\n"
 		"(more of them not listed)\n");
 }
 

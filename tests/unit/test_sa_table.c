@@ -313,6 +313,28 @@ static void who_is_used_less_is_refused(void **state)
 	bed_free(bed);
 }
 
+/* As of a host that is its own peer: the one use must not leave the other's answer behind. */
+static void an_sa_may_be_used_both_ways(void **state)
+{
+	struct bed *bed = bed_new_by("rate", 1, 1024);
+
+	assert_true(miss(bed, 0));
+	verified(bed, 0, 1000000);
+	assert_false(miss(bed, 1));
+	assert_true(miss(bed, 1));
+	assert_int_equal(cached(bed, 1), XI_METHOD_SLOW);
+	assert_false(xi_sa_table_want(&bed->table, &bed->recs[1]));
+	assert_int_equal(cached(bed, 1), XI_METHOD_SLOW);
+	xi_sa_table_changed(&bed->table, &bed->recs[0], NULL);
+	assert_true(xi_sa_table_want(&bed->table, &bed->recs[1]));
+	assert_int_equal(cached(bed, 1), XI_METHOD_NONE);
+	assert_true(miss(bed, 1));
+	assert_int_equal(cached(bed, 1), XI_METHOD_FAST);
+	assert_false(xi_sa_table_tick(&bed->table, clock_ns() + 10 * SECOND));
+	assert_int_equal(cached(bed, 1), XI_METHOD_FAST);
+	bed_free(bed);
+}
+
 static void verified_packets_since_then_are_hits(void **state)
 {
 	struct bed *bed = bed_new(2, 1024);
@@ -494,6 +516,7 @@ int main(void)
 		cmocka_unit_test(unproven_sas_evict_nobody),
 		cmocka_unit_test(an_sa_that_is_used_takes_an_idle_ones_place),
 		cmocka_unit_test(who_is_used_less_is_refused),
+		cmocka_unit_test(an_sa_may_be_used_both_ways),
 		cmocka_unit_test(verified_packets_since_then_are_hits),
 		cmocka_unit_test(kernel_evictions_are_noticed),
 		cmocka_unit_test(a_small_map_costs_misses_alone),

@@ -13,7 +13,7 @@
 
 #include "ipsec/replay.h"
 #include "mem_store.h"
-#include "sad/sad.h"
+#include "sad/sad_priv.h"
 
 #define NSTATES 8
 #define NWINDOWS 17
@@ -1249,6 +1249,82 @@ static void adoption_completes_interrupted_changes(void **state)
 	assert_int_equal(mem_store_lookup(f->m, &sa.id), index);
 }
 
+/* Look-ups that lead nowhere, or to another SA's index, go. */
+static void adoption_mends_look_ups(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa = sa_no(1), none = sa_no(2);
+	uint32_t index;
+	unsigned int n;
+
+	assert_int_equal(add(f, &sa), 0);
+	index = xi_sad_find(f->sad, &sa.id)->sa.sa_index;
+	assert_int_equal(f->m->store.ops->lookup_put(f->m, &sa.id, index + 1), 0);
+	assert_int_equal(f->m->store.ops->lookup_put(f->m, &none.id, index), 0);
+	xi_sad_destroy(f->sad);
+	sad_open(f);
+	assert_int_equal(xi_sad_adopt(f->sad, &n), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(mem_store_lookup(f->m, &sa.id), index);
+	assert_int_equal(mem_store_count_lookups(f->m), 1);
+}
+
+/*
+ * Adopted in steps, in whatever order packets want them, SAs stand in the order of their age, as if adopted at
+ * once, and are told of once each.
+ */
+static void hot_sas_come_first_and_stand_where_they_stood(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t handles[5], i;
+	struct xi_sad_node *node;
+	enum xi_chain chain;
+	struct xi_tmpl tmpl = { 0 };
+	struct xi_sa sa[5];
+	unsigned int n, before;
+	uint32_t hot[4];
+
+	for (i = 0; i < 5; i++) {
+		sa[i] = sa_no(i);
+		memcpy(sa[i].id.daddr, sa[0].id.daddr, 16);
+		sa[i].reqid = 7;
+		assert_int_equal(add(f, &sa[i]), 0);
+		handles[i] = xi_sad_find(f->sad, &sa[i].id)->sa.sa_index;
+	}
+	for (i = 0; i < 5; i++)
+		f->m->sas[i].sa.add_time = 1000 + i;
+	xi_sad_destroy(f->sad);
+	sad_open(f);
+	/* the second is stale */
+	hot[0] = hot[3] = handles[3];
+	hot[1] = handles[1] + (1U << XI_SA_SLOT_BITS);
+	hot[2] = handles[0];
+	assert_int_equal(xi_sad_adopt_hot(f->sad, hot, 4), 0);
+	assert_int_equal(xi_sad_count(f->sad), 2);
+	assert_true(xi_sad_is_hot(f->sad, handles[3]) && xi_sad_is_hot(f->sad, handles[0]));
+	assert_false(xi_sad_is_hot(f->sad, handles[1]));
+	before = f->added;
+	assert_int_equal(xi_sad_adopt_first(f->sad, &n), 0);
+	assert_int_equal(n, 5);
+	assert_int_equal(f->added - before, 3);
+	assert_false(xi_sad_is_hot(f->sad, handles[1]));
+	xi_sad_adopt_rest(f->sad);
+	xi_sad_adopt_rest(f->sad);
+	memcpy(tmpl.id.daddr, sa[0].id.daddr, 16);
+	tmpl.family = sa[0].id.family;
+	tmpl.reqid = 7;
+	node = xi_peers_newest(f->sad, &tmpl, &chain);
+	for (i = 5; i-- > 0; node = node->links[chain].older) {
+		assert_non_null(node);
+		assert_int_equal(node->sa_index, handles[i]);
+		assert_int_equal(mem_store_lookup(f->m, &sa[i].id), handles[i]);
+		/* its sender is known: the same key again would count the same numbers */
+		assert_non_null(xi_sender_find(f->sad, node, &node->rec->sa));
+	}
+	assert_null(node);
+	assert_int_equal(mem_store_count_sas(f->m), 5);
+}
+
 static void handles_of_an_earlier_daemon_stay_stale(void **state)
 {
 	struct fixture *f = *state;
@@ -1451,6 +1527,8 @@ int main(void)
 		T(adoption_drops_what_makes_no_sense),
 		T(adoption_completes_interrupted_changes),
 		T(readers_never_see_a_freed_sa),
+		T(adoption_mends_look_ups),
+		T(hot_sas_come_first_and_stand_where_they_stood),
 		T(handles_of_an_earlier_daemon_stay_stale),
 	};
 

@@ -161,18 +161,19 @@ static void *put(struct datagram *d, uint16_t type, uint16_t flags, uint32_t seq
 static void put_add(struct datagram *d, uint32_t seq, uint32_t spi)
 {
 	const size_t attr = NLA_HDRLEN + sizeof(struct xfrm_algo_aead) + 20;
-	struct xfrm_usersa_info *info =
-		put(d, XFRM_MSG_NEWSA, NLM_F_ACK, seq, sizeof(*info) + attr);
-	struct nlattr *nla = (struct nlattr *)(info + 1);
+	struct xfrm_usersa_info info = { 0 }; /* its place is aligned to four bytes only */
+	char *body = put(d, XFRM_MSG_NEWSA, NLM_F_ACK, seq, sizeof(info) + attr);
+	struct nlattr *nla = (struct nlattr *)(body + sizeof(info));
 	struct xfrm_algo_aead *aead = (struct xfrm_algo_aead *)((char *)nla + NLA_HDRLEN);
 
-	info->id.daddr.a4 = 0x020200c0;
-	info->id.spi = __builtin_bswap32(spi);
-	info->id.proto = IPPROTO_ESP;
-	info->saddr.a4 = 0x010200c0;
-	info->family = AF_INET;
-	info->mode = XFRM_MODE_TUNNEL;
-	memset(&info->lft, 0xff, 4 * sizeof(__u64));
+	info.id.daddr.a4 = 0x020200c0;
+	info.id.spi = __builtin_bswap32(spi);
+	info.id.proto = IPPROTO_ESP;
+	info.saddr.a4 = 0x010200c0;
+	info.family = AF_INET;
+	info.mode = XFRM_MODE_TUNNEL;
+	memset(&info.lft, 0xff, 4 * sizeof(__u64));
+	memcpy(body, &info, sizeof(info));
 	nla->nla_type = XFRMA_ALG_AEAD;
 	nla->nla_len = attr;
 	strcpy(aead->alg_name, "rfc4106(gcm(aes))");

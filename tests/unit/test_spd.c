@@ -706,29 +706,29 @@ static void flow_mask_follows_policies_and_sas(void **state)
 	uint32_t before;
 
 	assert_int_equal(add(f, &plain), 0);
-	assert_int_equal(f->m->config.flow_mask, 0);
+	assert_int_equal(xi_spd_snapshot(f->spd)->flow_mask, 0);
 	proto.sel.proto = 6;
 	assert_int_equal(add(f, &proto), 0);
-	assert_int_equal(f->m->config.flow_mask, XI_FLOW_PROTO);
+	assert_int_equal(xi_spd_snapshot(f->spd)->flow_mask, XI_FLOW_PROTO);
 	port.sel.proto = 17;
 	port.sel.dport = 53;
 	port.sel.dport_mask = 0xffff;
 	assert_int_equal(add(f, &port), 0);
-	assert_int_equal(f->m->config.flow_mask, XI_FLOW_PROTO | XI_FLOW_PORTS);
+	assert_int_equal(xi_spd_snapshot(f->spd)->flow_mask, XI_FLOW_PROTO | XI_FLOW_PORTS);
 	assert_int_equal(xi_spd_delete(f->spd, &port), 0);
-	assert_int_equal(f->m->config.flow_mask, XI_FLOW_PROTO);
+	assert_int_equal(xi_spd_snapshot(f->spd)->flow_mask, XI_FLOW_PROTO);
 	assert_int_equal(xi_spd_delete(f->spd, &proto), 0);
-	assert_int_equal(f->m->config.flow_mask, 0);
+	assert_int_equal(xi_spd_snapshot(f->spd)->flow_mask, 0);
 	before = generation(f);
 	sa.sel.family = XI_IPV4;
 	sa.sel.proto = 6;
 	sa.sel.sport_mask = 0xffff;
 	add_sa(f, &sa);
-	assert_int_equal(f->m->config.flow_mask, XI_FLOW_PROTO | XI_FLOW_PORTS);
+	assert_int_equal(xi_spd_snapshot(f->spd)->flow_mask, XI_FLOW_PROTO | XI_FLOW_PORTS);
 	assert_int_not_equal(generation(f), before);
 	before = generation(f);
 	assert_int_equal(xi_sad_delete(f->sad, &sa.id), 0);
-	assert_int_equal(f->m->config.flow_mask, 0);
+	assert_int_equal(xi_spd_snapshot(f->spd)->flow_mask, 0);
 	assert_int_not_equal(generation(f), before);
 }
 
@@ -985,6 +985,33 @@ static void wide_transport_policies_mind_reqid_and_selector(void **state)
 	assert_int_equal(replace(f, &p), 0);
 	assert_int_equal(judge(f, &fl, &handle), XI_VERDICT_PROTECT);
 	assert_int_equal(handle, xi_sad_find(f->sad, &other.id)->sa.sa_index);
+}
+
+/* SAs that no policy chose by pair when they came count from when one does. */
+static void wide_transport_policies_find_sas_that_were_there(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_policy p = transport(XI_OUT, "192.0.2.0/24", "10.1.0.0/16", 1);
+	struct xi_sa old = peer_sa(1, 0x1000, 1), sa = peer_sa(1, 0x1001, 1), web = peer_sa(1, 0x3000, 1);
+	struct xi_flow fl = peer_flow(1);
+	uint32_t replaced, wide, narrow, handle, before;
+
+	replaced = add_sa(f, &old);
+	wide = add_sa(f, &sa);
+	assert_int_equal(add(f, &p), 0);
+	assert_true(xi_sad_superseded(f->sad, replaced));
+	assert_false(xi_sad_superseded(f->sad, wide));
+	assert_int_equal(judge(f, &fl, &handle), XI_VERDICT_PROTECT);
+	assert_int_equal(handle, wide);
+	web.sel.family = XI_IPV4;
+	web.sel.proto = 6;
+	web.sel.dport = 80;
+	web.sel.dport_mask = 0xffff;
+	before = generation(f);
+	narrow = add_sa(f, &web);
+	assert_int_not_equal(generation(f), before);
+	assert_int_equal(judge(f, &fl, &handle), XI_VERDICT_PROTECT);
+	assert_int_equal(handle, narrow);
 }
 
 /* The pairs are found again by a later daemon, newest first. */
@@ -1871,6 +1898,7 @@ int main(void)
 		T(transport_sas_have_the_flows_addresses),
 		T(wide_transport_policies_serve_every_peer),
 		T(wide_transport_policies_mind_reqid_and_selector),
+		T(wide_transport_policies_find_sas_that_were_there),
 		T(wide_transport_policies_survive_a_restart),
 		T(bundles_need_both_sas),
 		T(optional_templates_of_bundles),

@@ -51,6 +51,7 @@ struct fixture {
 	struct xi_sad *sad;
 	struct xi_spd *spd;
 	uint64_t clock, order;
+	bool disturbing;
 	struct model_sa sas[MODEL_SAS];
 	struct model_policy policies[MODEL_POLICIES];
 	struct cached cached[FLOWS];
@@ -346,8 +347,8 @@ static const struct xi_policy *naive_policy(const struct fixture *f, enum xi_dir
 }
 
 /* The SA that template t gives a packet which goes between src and dst by then. */
-static const struct model_sa *naive_sa(const struct fixture *f, const struct xi_policy *p, uint32_t t,
-				       const struct xi_flow *fl, const uint8_t *src,
+static const struct model_sa *naive_sa(const struct fixture *f, const struct xi_policy *p,
+				       uint32_t t, const struct xi_flow *fl, const uint8_t *src,
 				       const uint8_t *dst)
 {
 	uint8_t told_src[16], told_dst[16];
@@ -439,7 +440,7 @@ static bool listed_chooses(const struct fixture *f, const uint32_t *list, uint32
 	return true;
 }
 
-/* In transport mode: no newer one between the same addresses and of the same reqid takes all its flows. */
+/* In transport mode: no newer one of the pair and of the same reqid takes all its flows. */
 static bool pair_chooses(const struct fixture *f, const struct model_sa *m)
 {
 	uint32_t i;
@@ -640,6 +641,13 @@ static struct model_policy *policy_slot(struct fixture *f, const struct xi_polic
 	return free_one;
 }
 
+/* One of the next writes fails: a change is made as a whole, or not at all. */
+static void store_disturb(struct fixture *f)
+{
+	if (f->disturbing && rnd(2))
+		mem_store_fail(f->m, 1 + rnd(4), 1);
+}
+
 static void policy_put(struct fixture *f)
 {
 	struct xi_policy p = random_policy();
@@ -655,8 +663,10 @@ static void policy_put(struct fixture *f)
 		if (p.ntmpls)
 			p.tmpls[rnd(p.ntmpls)].id.spi = 0x1000 + rnd(MODEL_SAS);
 	}
+	store_disturb(f);
 	err = xi_spd_add(f->spd, &p, m->used, &why);
-	if (err == -EINVAL)
+	mem_store_fail(f->m, 0, 0);
+	if (err == -EINVAL || (err == -EIO && f->disturbing))
 		return;              /* a template that no policy may have */
 	assert_int_equal(err, 0);
 	if (!m->used || m->policy.priority != p.priority)
@@ -670,10 +680,17 @@ static void policy_drop(struct fixture *f)
 	struct model_policy *m = &f->policies[rnd(MODEL_POLICIES)];
 	struct xi_policy key = m->policy;
 
+	int err;
+
 	if (!m->used)
 		return;
 	key.index = rnd(2) ? key.index : 0;
-	assert_int_equal(xi_spd_delete(f->spd, &key), 0);
+	store_disturb(f);
+	err = xi_spd_delete(f->spd, &key);
+	mem_store_fail(f->m, 0, 0);
+	if (err == -EIO && f->disturbing)
+		return;
+	assert_int_equal(err, 0);
 	m->used = false;
 }
 
@@ -730,7 +747,7 @@ static void sas_flush(struct fixture *f)
 		f->sas[i].sa_index = 0;
 }
 
-/* leaning: how many of 100 changes are additions. Policies: how many of 100 are changes of a policy. */
+/* Of 100 changes, leaning are additions, and policies are changes of a policy. */
 static void step(struct fixture *f, uint32_t leaning, uint32_t policies)
 {
 	bool addition = rnd(100) < leaning;
@@ -772,6 +789,21 @@ static void step_by_step_is_as_from_scratch(void **state)
 		compare_flows(f);
 		compare_lists(f);
 		compare_store(f);
+	}
+}
+
+static void failed_changes_change_nothing(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t i;
+
+	flows_make(f);
+	f->disturbing = true;
+	for (i = 0; i < STEPS / 3; i++) {
+		step(f, i / 300 % 2 ? 45 : 70, 60);
+		compare_superseded(f, true);
+		compare_flows(f);
+		compare_lists(f);
 	}
 }
 
@@ -961,8 +993,8 @@ static void rounds_index_once(void **state)
 }
 
 /*
- * Ten thousand policies and as many SAs, all of one gateway and reqid: an SA resolves its own policy, and looks at no
- * more SAs than a few.
+ * Ten thousand policies and as many SAs, all of one gateway and reqid: an SA resolves its own
+ * policy, and looks at no more SAs than a few.
  */
 static void an_sa_concerns_its_own_policy(void **state)
 {
@@ -1024,6 +1056,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(step_by_step_is_as_from_scratch),
 		T(rounds_end_as_from_scratch),
+		T(failed_changes_change_nothing),
 		L(policies_come_and_go_without_the_others),
 		L(rounds_index_once),
 		L(an_sa_concerns_its_own_policy),

@@ -194,6 +194,48 @@ static void sad_on_maps(void **state)
 	xi_sad_destroy(sad);
 }
 
+static unsigned int elements(int fd)
+{
+	unsigned int n = 0;
+	uint32_t key, *prev = NULL;
+
+	for (; !bpf_map_get_next_key(fd, prev, &key); prev = &key)
+		n++;
+	return n;
+}
+
+/* Many SAs are forgotten by a few calls, which stop where something is missing. A full table. */
+static void what_is_missing_keeps_nothing_else(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sad_config config = { 0 };
+	struct xi_sad *sad;
+	unsigned int i, n, round;
+	const char *why;
+	uint32_t index;
+
+	store_open(f);
+	assert_int_equal(xi_sad_create(&sad, &config, f->store), 0);
+	for (round = 0; round < 2; round++) {
+		for (i = 0; i < NSTATES; i++) {
+			struct xi_sa sa = sample_sa("192.0.2.1", "192.0.2.2", 0x1000 + i);
+			struct xi_sa_key key = sample_key(i);
+
+			assert_int_equal(xi_sad_add(sad, &sa, &key, NULL, &why), 0);
+			index = xi_sad_find(sad, &sa.id)->sa.sa_index;
+			if (i % 20 == 3)
+				assert_int_equal(bpf_map_delete_elem(f->fds.sad, &index), 0);
+			if (i % 20 == 7 || i == NSTATES - 1)
+				assert_int_equal(bpf_map_delete_elem(f->fds.sad_keys, &index), 0);
+		}
+		assert_int_equal(xi_sad_flush(sad, XI_PROTO_ANY, &n), 0);
+		assert_int_equal(n, NSTATES);
+		assert_int_equal(elements(f->fds.sad), 0);
+		assert_int_equal(elements(f->fds.sad_keys), 0);
+	}
+	xi_sad_destroy(sad);
+}
+
 /* kill -9 between the two writes of a new SA. */
 static void key_without_sa_is_forgotten(void **state)
 {
@@ -289,6 +331,7 @@ int main(void)
 		T(states_are_the_maps_memory),
 		T(other_layouts_are_refused),
 		T(sad_on_maps),
+		T(what_is_missing_keeps_nothing_else),
 		T(key_without_sa_is_forgotten),
 		T(spd_on_maps),
 	};
