@@ -462,16 +462,13 @@ static struct xi_worker_config daemon_worker_config(const struct xi_daemon *d)
 		.forward_only = getenv("XIPSEC_FORWARD_ONLY") != NULL,
 	};
 
-	if (config.forward_only)
-		log_warnx(
-			"XIPSEC_FORWARD_ONLY is set: packets cross this gateway UNPROTECTED; it is for benchmarks, unset it and start again");
 	memcpy(config.host_mac, d->hostif.mac, sizeof(config.host_mac));
 	return config;
 }
 
 /*
- * After a restart, programs are attached and packets are coming: the sockets take them in from here on. At a
- * first start nothing comes before daemon_go_live().
+ * After a restart, programs are attached and packets are coming: the sockets take them in from here
+ * on. At a first start nothing comes before daemon_go_live().
  */
 static int daemon_open_workers(struct xi_daemon *d)
 {
@@ -495,6 +492,9 @@ static int daemon_start_workers(struct xi_daemon *d)
 		.news = d->news,
 	};
 
+	if (config.forward_only)
+		log_warnx(
+			"XIPSEC_FORWARD_ONLY is set: packets cross this gateway UNPROTECTED; it is for benchmarks, unset it and start again");
 	return xi_workers_start(&d->workers, &config, d->bpf, &bases);
 }
 
@@ -719,8 +719,8 @@ static int daemon_load(struct xi_daemon *d)
 }
 
 /*
- * In this order: nothing of the network namespace is touched before it is clear that no other daemon serves it, and
- * what a restart takes before the sockets are bound is lost packets.
+ * In this order: nothing of the network namespace is touched before it is clear that no other
+ * daemon serves it, and what a restart takes before the sockets are bound is lost packets.
  */
 static const struct daemon_step {
 	int (*run)(struct xi_daemon *d);
@@ -760,8 +760,9 @@ static int daemon_open(struct xi_daemon *d)
 }
 
 /*
- * Packets are lost until the next daemon is up, and that one waits for the end of this process: of many SAs the
- * kernel takes the memory back faster than one by one. The SPD tells the cache of grace periods until it is gone.
+ * Packets are lost until the next daemon is up, and that one waits for the end of this process: of
+ * many SAs the kernel takes the memory back faster than one by one. The SPD tells the cache of
+ * grace periods until it is gone.
  */
 static void daemon_close_databases(struct xi_daemon *d)
 {

@@ -15,7 +15,10 @@
 
 #define NEXT_STEP "stop traffic, run `xipsec down` and start again; SAs and policies are then gone, and key managers have to add them again"
 
-/* Without one of these the others mean nothing: numbers would be used twice, or policies be forgotten. */
+/*
+ * Without one of these the others mean nothing: numbers would be used twice, or policies be
+ * forgotten.
+ */
 static const char *const state_maps[] = {
 	XI_MAP_CONFIG, XI_MAP_SAD, XI_MAP_SAD_KEYS, XI_MAP_SAD_LOOKUP,
 	XI_MAP_SA_STATE, XI_MAP_SA_WINDOW, XI_MAP_SPD,
@@ -117,8 +120,8 @@ void xi_pins_remove(const struct bpf_object *obj, const char *pin_dir)
 }
 
 /*
- * The first start of a daemon was cut short while it pinned its maps: no program is attached yet, and no SA or policy
- * was taken. Somebody may have removed a pin as well: then there are some.
+ * The first start of a daemon was cut short while it pinned its maps: no program is attached yet,
+ * and no SA or policy was taken. Somebody may have removed a pin as well: then there are some.
  */
 static int pins_sweep(const struct bpf_object *obj, const char *pin_dir)
 {
@@ -136,7 +139,10 @@ static int pins_sweep(const struct bpf_object *obj, const char *pin_dir)
 	return 0;
 }
 
-/* What differs between a pinned map and the one that this program would make; NULL: nothing that matters. */
+/*
+ * What differs between a pinned map and the one that this program would make; NULL: nothing that
+ * matters.
+ */
 static const char *map_differs(const struct bpf_map *map, const struct bpf_map_info *info)
 {
 	if (info->type != bpf_map__type(map))

@@ -29,8 +29,8 @@ bool xi_hold_has_room(const struct xi_worker *w)
 }
 
 /*
- * Others become known one by one meanwhile, but all of an SA's packets that came before the end are put aside: a later
- * one that went first would make replays of the earlier ones.
+ * Others become known one by one meanwhile, but all of an SA's packets that came before the end are
+ * put aside: a later one that went first would make replays of the earlier ones.
  */
 static bool hold_knows(const struct xi_worker *w, uint32_t handle)
 {
@@ -38,8 +38,8 @@ static bool hold_knows(const struct xi_worker *w, uint32_t handle)
 }
 
 /*
- * Policies are known; of their SAs perhaps not all. The answer stands only when each template has found one: an
- * optional one that seems to have none would be passed over.
+ * Policies are known; of their SAs perhaps not all. The answer stands only when each template has
+ * found one: an optional one that seems to have none would be passed over.
  */
 static bool hold_decided(const struct xi_worker *w, const uint8_t *pkt, uint32_t len)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Taking over the SAs that an earlier daemon left in the store (invariant "state-survives"). Packets wait for
- * it, so the store is read in sweeps, and what workers do not need is done once they run.
+ * Taking over the SAs that an earlier daemon left in the store (invariant "state-survives").
+ * Packets wait for it, so the store is read in sweeps, and what workers do not need is done once
+ * they run.
  */
 #include "sad/sad_priv.h"
 
@@ -15,7 +16,6 @@
 struct found {
 	struct xi_sa_rec *rec;       /* NULL: nothing */
 	bool has_key;
-	bool kept;                   /* adopted in its turn */
 };
 
 /* In which they are adopted. */
@@ -226,7 +226,6 @@ static int turn_adopt(struct adoption *a, uint32_t sa_index)
 	struct found *f = &a->slots[XI_SA_SLOT(sa_index)];
 	struct xi_sad_node *hot = hot_node(a->sad, sa_index);
 	struct stray stray = { .sa_index = sa_index };
-	int err;
 
 	if (hot)
 		return xi_peers_add(a->sad, hot);
@@ -234,14 +233,12 @@ static int turn_adopt(struct adoption *a, uint32_t sa_index)
 	stray.flaw = found_flaw(a->sad, f);
 	if (stray.flaw)
 		return stray_add(a, &stray);
-	err = found_keep(a->sad, f);
-	f->kept = !err;
-	return err;
+	return found_keep(a->sad, f);
 }
 
 /*
- * Hot SAs join the chains again, between those that are older and those that are newer. Workers may be walking
- * through what they leave.
+ * Hot SAs join the chains again, between those that are older and those that are newer. Workers may
+ * be walking through what they leave.
  */
 static void hot_leave_chains(struct xi_sad *sad)
 {
@@ -378,7 +375,10 @@ static int check_lookup(void *arg, const struct xi_sa_id *id, uint32_t sa_index)
 	return 0;
 }
 
-/* An add or a delete was interrupted, and acknowledged neither way: the SA is wholly there, or not at all. */
+/*
+ * An add or a delete was interrupted, and acknowledged neither way: the SA is wholly there, or not
+ * at all.
+ */
 static int lookups_mend(const struct lookups *l)
 {
 	const struct xi_sad *sad = l->sad;
@@ -411,16 +411,19 @@ static int lookups_check(struct xi_sad *sad)
 	return err;
 }
 
-/* Listeners that are there already hear of the cold ones as of new SAs. */
+/*
+ * Listeners that are there already hear of all as of new SAs: where hot ones stand among the
+ * others is new, too.
+ */
 static void adoption_tell(const struct adoption *a)
 {
+	const struct xi_sa_rec *rec;
 	uint32_t i;
 
 	for (i = 0; i < a->nturns; i++) {
-		uint32_t slot = XI_SA_SLOT(a->turns[i].sa_index);
-
-		if (a->slots[slot].kept)
-			xi_sad_changed(a->sad, NULL, a->sad->slots.recs[slot]);
+		rec = xi_sad_rec(a->sad, a->turns[i].sa_index);
+		if (rec)
+			xi_sad_changed(a->sad, NULL, rec);
 	}
 	xi_sad_sync(a->sad);
 }

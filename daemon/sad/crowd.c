@@ -105,6 +105,8 @@ static void crowd_update(struct xi_spd *spd, struct xi_crowd *crowd, const struc
 
 	if (csa && !there)
 		member_free(spd, crowd, csa);
+	else if (csa)
+		csa->order = node->order; /* adopted before older ones were */
 	if (!csa && there && member_add(spd, crowd, sa, node->order))
 		crowd_free(spd, crowd);
 	else if (!crowd->by_index)

@@ -71,7 +71,7 @@ void xi_sad_on_event(struct xi_sad *sad, const struct xi_sad_events *events);
 int xi_sad_adopt(struct xi_sad *sad, unsigned int *n);
 /*
  * The same in steps. The SAs of these handles (those that are stale are passed over), which packets are likely to bring:
- * from then on workers may run, and find them; listeners may be there, and hear of all others as of new ones. Then all
+ * from then on workers may run, and find them; listeners may be there, and hear of all as of new ones. Then all
  * SAs, and the rest, which no packet needs; only then may anything be changed.
  */
 int xi_sad_adopt_hot(struct xi_sad *sad, const uint32_t *handles, unsigned int n);

@@ -391,7 +391,10 @@ static void adopt(struct fixture *f)
 	assert_int_equal(n, 1);
 }
 
-/* Somebody removes the file, or configures another directory, starts the daemon again, and then there is a reboot. */
+/*
+ * Somebody removes the file, or configures another directory, starts the daemon again, and then
+ * there is a reboot.
+ */
 static void adopted_sa_writes_what_the_disk_lacks(void **state)
 {
 	struct fixture *f = *state;
@@ -412,7 +415,10 @@ static void adopted_sa_writes_what_the_disk_lacks(void **state)
 	assert_true(take(f, state_of(f, &sa), 1) == 1);
 }
 
-/* Calls of the file system, counted and made to fail: `fail` of the next call of this letter, once `skip` went well. */
+/*
+ * Calls of the file system, counted and made to fail: `fail` of the next call of this letter, once
+ * `skip` went well.
+ */
 static struct {
 	char log[64];
 	char letter;

@@ -849,6 +849,61 @@ static void rounds_end_as_from_scratch(void **state)
 	}
 }
 
+/* Seconds are too long to tell the age of the model's SAs. */
+static void age_store(struct fixture *f)
+{
+	uint32_t i, n;
+
+	for (i = 0; i < MODEL_SAS; i++)
+		for (n = 0; n < MEM_STORE_SAS; n++)
+			if (f->sas[i].sa_index && f->m->sas[n].used &&
+			    f->m->sas[n].sa_index == f->sas[i].sa_index)
+				f->m->sas[n].sa.add_time = f->sas[i].born;
+}
+
+/* Another daemon: SAs that packets want first, the policies, then all others. */
+static void restart_in_steps(struct fixture *f)
+{
+	struct xi_sad_config config = {0};
+	struct xi_sad_listener listener = {sa_changed, sas_sync, f};
+	struct xi_addr local = {0};
+	uint32_t hot[MODEL_SAS], i, n = 0;
+	unsigned int adopted;
+
+	age_store(f);
+	xi_spd_destroy(f->spd);
+	f->spd = NULL;
+	xi_sad_destroy(f->sad);
+	for (i = 0; i < MODEL_SAS; i++)
+		if (f->sas[i].sa_index && rnd(3))
+			hot[n++] = f->sas[i].sa_index;
+	local.family = sample_addr(local.addr, LOCAL);
+	assert_int_equal(xi_sad_create(&f->sad, &config, &f->m->store), 0);
+	assert_int_equal(xi_spd_create(&f->spd, f->sad, &f->m->store), 0);
+	assert_int_equal(xi_sad_adopt_hot(f->sad, hot, n), 0);
+	assert_int_equal(xi_spd_adopt(f->spd, &adopted), 0);
+	xi_sad_listen(f->sad, &listener);
+	assert_int_equal(xi_spd_set_local(f->spd, &local, 1), 0);
+	assert_int_equal(xi_sad_adopt_first(f->sad, &adopted), 0);
+	xi_sad_adopt_rest(f->sad);
+}
+
+static void restart_in_steps_is_as_from_scratch(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t i, n;
+
+	flows_make(f);
+	for (i = 0; i < 100; i++) {
+		for (n = 0; n < 50; n++)
+			step(f, i / 10 % 2 ? 45 : 70, i % 3 ? 5 : 60);
+		restart_in_steps(f);
+		compare_flows(f);
+		compare_lists(f);
+		compare_store(f);
+	}
+}
+
 /* ---- cost, counted and not timed ---- */
 
 #define MANY 10000
@@ -1057,6 +1112,7 @@ int main(void)
 		T(step_by_step_is_as_from_scratch),
 		T(rounds_end_as_from_scratch),
 		T(failed_changes_change_nothing),
+		T(restart_in_steps_is_as_from_scratch),
 		L(policies_come_and_go_without_the_others),
 		L(rounds_index_once),
 		L(an_sa_concerns_its_own_policy),
