@@ -26,6 +26,7 @@ struct bed {
 	struct xi_worker *w;
 	struct xi_port_dev *ports[XI_MAX_PORTS];
 	struct xi_slots slots;
+	struct xi_slot slot;         /* empty */
 };
 
 /* As the cache does. */
@@ -65,6 +66,7 @@ static int setup(void **state)
 	bed->m = mem_store_new(64, 1);
 	bed->w = calloc(1, sizeof(*bed->w));
 	bed->slots.n = 1;
+	bed->slots.slots = &bed->slot;
 	bed->ports[0] = (struct xi_port_dev *)bed; /* never looked into */
 	bed->w->slots = &bed->slots;
 	bed->w->config.ports = bed->ports;
