@@ -118,12 +118,12 @@ static void bpfobj_size_maps(struct xi_bpfobj *obj, const struct xi_bpfobj_confi
 {
 	struct xipsec_bpf *skel = obj->skel;
 
-	bpf_map__set_max_entries(skel->maps.sad, config->sad_size);
-	bpf_map__set_max_entries(skel->maps.sad_keys, config->sad_size);
-	bpf_map__set_max_entries(skel->maps.sad_lookup, config->sad_size);
-	bpf_map__set_max_entries(skel->maps.sa_state, config->sad_size);
-	bpf_map__set_max_entries(skel->maps.spd, config->spd_size);
-	bpf_map__set_max_entries(skel->maps.spd_guard, config->spd_size);
+	bpf_map__set_max_entries(skel->maps.sad, config->max_sas);
+	bpf_map__set_max_entries(skel->maps.sad_keys, config->max_sas);
+	bpf_map__set_max_entries(skel->maps.sad_lookup, config->max_sas);
+	bpf_map__set_max_entries(skel->maps.sa_state, config->max_sas);
+	bpf_map__set_max_entries(skel->maps.spd, config->max_policies);
+	bpf_map__set_max_entries(skel->maps.spd_guard, config->max_policies);
 	bpf_map__set_max_entries(skel->maps.sa_cache, bpfobj_lru_size(obj, xi_sa_table_elements(config->sa_entries)));
 	bpf_map__set_max_entries(skel->maps.flow_cache, bpfobj_lru_size(obj, config->flow_entries));
 	bpf_map__set_max_entries(skel->maps.worker_stats, XI_MAX_WORKERS + 1);

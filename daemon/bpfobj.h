@@ -15,8 +15,8 @@ struct xi_bpfobj;
 
 struct xi_bpfobj_config {
 	const char *pin_dir;
-	uint32_t sad_size;           /* SAs */
-	uint32_t spd_size;           /* policies */
+	uint32_t max_sas;           /* SAs */
+	uint32_t max_policies;           /* policies */
 	uint32_t sa_entries;         /* SAs that sa_cache must hold */
 	uint32_t flow_entries;       /* flows that flow_cache must hold */
 };

@@ -242,9 +242,9 @@ static const struct key keys[] = {
 	  .remedy = "give auto, or 1 to 16" },
 	{ DAEMON("spin", spin_us), set_number, .min = 0, .max = SPIN_MAX_US,
 	  .remedy = "give microseconds, 0 to 10000" },
-	{ DAEMON("sad-size", sad_size), set_number, .min = 16, .max = SAD_SIZE_MAX,
+	{ DAEMON("max-sas", max_sas), set_number, .min = 16, .max = SAD_SIZE_MAX,
 	  .remedy = "give a number of SAs, 16 to 1048576" },
-	{ DAEMON("spd-size", spd_size), set_number, .min = 16, .max = SPD_SIZE_MAX,
+	{ DAEMON("max-policies", max_policies), set_number, .min = 16, .max = SPD_SIZE_MAX,
 	  .remedy = "give a number of policies, 16 to 131072" },
 	{ DAEMON("df", df), set_choice, .choices = dfs, .remedy = "df is copy, set or clear" },
 	{ DAEMON("fragment", fragment), set_choice, .choices = fragments,
@@ -486,10 +486,10 @@ static void check_whole(struct parser *p)
 	}
 	if (!ncipher && !norole)
 		report(p, 0, "no cipher port: add a [port IFNAME] with role = cipher");
-	if (config->sa_entries > config->sad_size)
+	if (config->sa_entries > config->max_sas)
 		report(p, 0,
-		       "sa-entries = %u is more than sad-size = %u: lower it or raise sad-size",
-		       config->sa_entries, config->sad_size);
+		       "sa-entries = %u is more than max-sas = %u: lower it or raise max-sas",
+		       config->sa_entries, config->max_sas);
 }
 
 static struct xi_config_file *config_new(void)
@@ -503,8 +503,8 @@ static struct xi_config_file *config_new(void)
 	config->state_dir = strdup(XI_STATE_DIR);
 	config->group = strdup(XI_GROUP);
 	config->engine = "auto";
-	config->sad_size = 65536;
-	config->spd_size = 16384;
+	config->max_sas = 65536;
+	config->max_policies = 16384;
 	config->sa_entries = 1024;
 	config->flow_entries = 65536;
 	config->misses = 20000;

@@ -32,8 +32,8 @@ struct xi_config_file {
 	const char *engine;          /* for xi_engine_find(): "auto", "ipsec-mb", "openssl" */
 	uint32_t workers;            /* 0: one a queue */
 	uint32_t spin_us;            /* how long a worker looks for more packets before it sleeps */
-	uint32_t sad_size;           /* SAs */
-	uint32_t spd_size;           /* policies */
+	uint32_t max_sas;           /* SAs */
+	uint32_t max_policies;           /* policies */
 	uint32_t sa_entries;         /* SAs that sa_cache must hold */
 	uint32_t flow_entries;       /* flows that flow_cache must hold */
 	const char *admission;       /* for xi_admit_create(); NULL: the default */

@@ -190,8 +190,8 @@ static int daemon_bpf(struct xi_daemon *d)
 {
 	const struct xi_bpfobj_config config = {
 		.pin_dir = d->config->pin_dir,
-		.sad_size = d->config->sad_size,
-		.spd_size = d->config->spd_size,
+		.max_sas = d->config->max_sas,
+		.max_policies = d->config->max_policies,
 		.sa_entries = d->config->sa_entries,
 		.flow_entries = d->config->flow_entries,
 	};

@@ -119,9 +119,10 @@ static void row_insert(struct xi_masks_table *t, const struct xi_flow_mask *mask
 		if (mask_equal(&row, mask))
 			return;
 	}
-	row_set(t, i, &row);
+	row = row_get(t, t->n - 1);
+	row_set(t, t->n, &row);
 	rows_end(t, t->n + 1);
-	for (i--; i > 0; i--) {
+	for (i = t->n - 2; i > 0; i--) {
 		row = row_get(t, i - 1);
 		if (xi_flowmask_bits(&row) <= xi_flowmask_bits(mask))
 			break;

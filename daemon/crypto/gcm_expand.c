@@ -5,12 +5,12 @@
 #include <string.h>
 #include <openssl/crypto.h>
 
-#define VECTOR __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,vaes,vpclmulqdq"), always_inline)) inline
 #define VECTOR_ENTRY __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,vaes,vpclmulqdq")))
+#define VECTOR VECTOR_ENTRY __attribute__((always_inline)) inline
 
 #define BLOCK 16
 
-/* Bits 127, 126, 121 and 0: the polynomial of NIST SP 800-38D, bit-reflected, with x^128 at bit 0. */
+/* Bits 127, 126 and 121 of NIST SP 800-38D's polynomial, bit-reflected; x^128 is its bit 0. */
 #define POLY_HIGH 0xc200000000000000LL
 
 /* Round keys of four keys: state and key schedule go on together. */
@@ -27,7 +27,8 @@ static VECTOR void round_store(struct schedule *s, unsigned int round, __m512i k
 	_mm_storeu_si128((__m128i *)(s->out[3] + round * BLOCK), _mm512_extracti64x2_epi64(key, 3));
 }
 
-static VECTOR void round_next(struct schedule *s, unsigned int round, unsigned int last, __m512i key)
+static VECTOR void round_next(struct schedule *s, unsigned int round, unsigned int last,
+			      __m512i key)
 {
 	round_store(s, round, key);
 	if (!round)
@@ -38,7 +39,7 @@ static VECTOR void round_next(struct schedule *s, unsigned int round, unsigned i
 		s->hash = _mm512_aesenclast_epi128(s->hash, key);
 }
 
-/* FIPS 197 section 5.2: w[i] = w[i - Nk] ^ w[i - 1], of four words at once; temp: from the word before them. */
+/* FIPS 197 section 5.2: w[i] = w[i - Nk] ^ w[i - 1], of four words; temp: from the one before them. */
 static VECTOR __m512i words_next(__m512i key, __m512i temp)
 {
 	key = _mm512_xor_si512(key, _mm512_bslli_epi128(key, 4));
@@ -141,8 +142,8 @@ static VECTOR uint8_t *powers_at(struct gcm_key_data *key, unsigned int step)
 }
 
 /* From one power of all keys in each vector, H^4 to H of each key. */
-static VECTOR void powers_store(struct gcm_key_data *const keys[XI_GCM_LANES], __m512i h, __m512i h2,
-				__m512i h3, __m512i h4)
+static VECTOR void powers_store(struct gcm_key_data *const keys[XI_GCM_LANES], __m512i h,
+				__m512i h2, __m512i h3, __m512i h4)
 {
 	__m512i low43 = _mm512_shuffle_i64x2(h4, h3, 0x44); /* lanes 0, 1 of both */
 	__m512i high43 = _mm512_shuffle_i64x2(h4, h3, 0xee);
@@ -156,8 +157,8 @@ static VECTOR void powers_store(struct gcm_key_data *const keys[XI_GCM_LANES], _
 }
 
 /*
- * Steps from .. to - 1 are steps 0 .. times the power that step from - 1 begins with. They are read out
- * of the table again: a copy on the stack would be wiped by nobody.
+ * Steps from .. to - 1 are steps 0 .. times the power that step from - 1 begins with. They are read
+ * out of the table again: a copy on the stack would be wiped by nobody.
  */
 static VECTOR void powers_run(struct gcm_key_data *key, unsigned int from, unsigned int to)
 {
@@ -184,7 +185,8 @@ static VECTOR void powers_extend(const struct xi_gcm_lane *lane)
 		powers_run(lane->out, 8, 12);
 }
 
-static VECTOR __m512i lanes_load(const struct xi_gcm_lane *const lanes[XI_GCM_LANES], unsigned int at)
+static VECTOR __m512i lanes_load(const struct xi_gcm_lane *const lanes[XI_GCM_LANES],
+				 unsigned int at)
 {
 	__m512i x = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)(lanes[0]->raw + at)));
 
@@ -194,7 +196,8 @@ static VECTOR __m512i lanes_load(const struct xi_gcm_lane *const lanes[XI_GCM_LA
 }
 
 /* Lanes without a key of their own do the first once more. */
-VECTOR_ENTRY void xi_gcm_expand(enum xi_gcm_size size, const struct xi_gcm_lane *lanes, unsigned int n)
+VECTOR_ENTRY void xi_gcm_expand(enum xi_gcm_size size, const struct xi_gcm_lane *lanes,
+				unsigned int n)
 {
 	const struct xi_gcm_lane *used[XI_GCM_LANES];
 	struct gcm_key_data *keys[XI_GCM_LANES];
@@ -222,8 +225,8 @@ VECTOR_ENTRY void xi_gcm_expand(enum xi_gcm_size size, const struct xi_gcm_lane 
 #define CHECK_LEN (3 * XI_GCM_POWERS * BLOCK + 9)
 
 /* Seals len bytes of zero with both keys: the same comes out? */
-static bool check_seal(aes_gcm_enc_dec_t seal, const struct gcm_key_data *a, const struct gcm_key_data *b,
-		       uint32_t len)
+static bool check_seal(aes_gcm_enc_dec_t seal, const struct gcm_key_data *a,
+		       const struct gcm_key_data *b, uint32_t len)
 {
 	static const uint8_t zero[CHECK_LEN], nonce[12], aad[12];
 	uint8_t out_a[CHECK_LEN], out_b[CHECK_LEN], icv_a[BLOCK], icv_b[BLOCK];

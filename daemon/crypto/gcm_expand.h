@@ -21,7 +21,7 @@ struct xi_gcm_lane {
 	uint32_t powers;             /* at least these of the hash key; more where that costs nothing */
 };
 
-/* What a packet of len bytes needs: one a block, one for lengths and associated data. */
+/* What a packet of len bytes needs: one a block; lengths and associated data do with the first. */
 static inline uint32_t xi_gcm_powers(uint32_t len)
 {
 	uint32_t blocks = (len + 15) / 16;
@@ -31,7 +31,7 @@ static inline uint32_t xi_gcm_powers(uint32_t len)
 
 /*
  * The library's code on this CPU has the layout that is known here, and what is expanded here serves it:
- * packets of all numbers of blocks were sealed with keys of both. expand and seal: the library's, by size.
+ * packets of all numbers of blocks were sealed with keys of both.
  */
 bool xi_gcm_expand_fits(const IMB_MGR *mgr);
 

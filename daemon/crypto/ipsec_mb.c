@@ -2,8 +2,8 @@
 /*
  * intel-ipsec-mb 1.3: the direct, synchronous GCM calls, which beat its job and burst interfaces
  * for single packets; ciphers with separate integrity as bursts (mb_etm.c); the other AEADs
- * (mb_aead.c). Keys of what the library lacks, AES-CCM of 192 bits, are OpenSSL's. AES-GCM keys of the SLOW
- * method are expanded several at once (gcm_expand.c).
+ * (mb_aead.c). Keys of what the library lacks, AES-CCM of 192 bits, are OpenSSL's. AES-GCM keys of
+ * the SLOW method are expanded several at once (gcm_expand.c).
  */
 #include "crypto/crypto.h"
 

@@ -400,7 +400,10 @@ static void run(struct xi_mb_etm *etm, struct lane *lanes, unsigned int n, IMB_C
 		open_run(etm, lanes, n);
 }
 
-/* An expanded key that lives until the next flush; jobs of one SA in a row share it. NULL: job->status says why. */
+/*
+ * An expanded key that lives until the next flush; jobs of one SA in a row share it. NULL:
+ * job->status says why.
+ */
 static const struct xi_mb_etm_key *slow_key(struct xi_mb_etm *etm, struct xi_aead_job *job,
 					    IMB_CIPHER_DIRECTION dir)
 {

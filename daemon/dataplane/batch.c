@@ -66,7 +66,8 @@ void xi_batch_take(struct xi_worker *w, uint64_t addr, uint32_t len)
 	}
 }
 
-static void prefetch_items(const struct xi_worker *w, const struct xi_item *items, uint32_t n, bool out)
+static void prefetch_items(const struct xi_worker *w, const struct xi_item *items, uint32_t n,
+			   bool out)
 {
 	uint32_t i;
 

@@ -116,8 +116,8 @@ static bool in_check(const struct xi_spd_snapshot *snap, const struct xi_flow *f
 
 /*
  * May the packet come in through these SAs? The answer is remembered per flow and SAs until the SPD
- * changes; the full check walks the policies. Of SAs without a slot nothing is remembered: they are so
- * many, or so idle, that it would not be found again, and they would push out what will be.
+ * changes; the full check walks the policies. Of SAs without a slot nothing is remembered: they are
+ * so many, or so idle, that it would not be found again, and they would push out what will be.
  */
 static bool in_allowed(struct xi_worker *w, const struct xi_flow *flow, const struct xi_item *item)
 {

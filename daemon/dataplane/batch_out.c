@@ -158,8 +158,12 @@ static uint32_t out_inner_mtu(const struct xi_item *item, uint32_t mtu)
 	return xi_inner_mtu(item->ctx, mtu);
 }
 
-/* What the path takes as far as this host knows it: least, sure to fit; most, what fits if anything does. */
-static void out_mtus(const struct xi_worker *w, const struct out_run *run, uint32_t *least, uint32_t *most)
+/*
+ * What the path takes as far as this host knows it: least, sure to fit; most, what fits if anything
+ * does.
+ */
+static void out_mtus(const struct xi_worker *w, const struct out_run *run, uint32_t *least,
+		     uint32_t *most)
 {
 	if (run->nh && run->nh->mtu)
 		*least = *most = run->nh->mtu;
@@ -168,7 +172,8 @@ static void out_mtus(const struct xi_worker *w, const struct out_run *run, uint3
 }
 
 /* The MTU that senders hear of; not always the limit. */
-static uint32_t out_told(const struct xi_worker *w, const struct xi_item *item, const struct out_run *run)
+static uint32_t out_told(const struct xi_worker *w, const struct xi_item *item,
+			 const struct out_run *run)
 {
 	uint32_t least, most;
 

@@ -205,8 +205,8 @@ static bool resolve_item(struct xi_worker *w, struct xi_item *item)
 }
 
 /*
- * The SPD is asked for all packets whose SA XDP did not know, before the first of these SAs is looked at: what is
- * wanted of them is fetched meanwhile.
+ * The SPD is asked for all packets whose SA XDP did not know, before the first of these SAs is looked
+ * at: what is wanted of them is fetched meanwhile.
  */
 static void resolve_asked(struct xi_worker *w)
 {

@@ -69,8 +69,7 @@ static inline void xi_sa_ctx_prefetch(const struct xi_sa_ctx *ctx, bool out)
 }
 
 /*
- * Fills ctx from an SA. No allocation. sa,
- * raw, state and words must outlive ctx. nwords is a power of two, 32 * (nwords - 1) >= the window. key
+ * Fills ctx from an SA. No allocation. sa, raw, state and words must outlive ctx. nwords is a power of two, 32 * (nwords - 1) >= the window. key
  * is left NULL. 0, or -EOPNOTSUPP when the datapath does not carry such an SA.
  *
  * What the SA carries inside follows the kernel (copy_from_user_state, xfrm_init_state): the selector's

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Memory of records. A packet that goes by the SLOW method meets a cold one: it wants few lines, that
- * lie together, and few pages. So a record lies directly behind the runtime form of its SA, both begin
- * at a line, and many are in one chunk, which the kernel can map as one huge page.
+ * lie together, and few pages. So a record lies directly behind the runtime form of its SA, both
+ * begin at a line, and many are in one chunk, which the kernel can map as one huge page.
  */
 #include "sad/sad_priv.h"
 
@@ -82,7 +82,8 @@ static void chunk_unlink(struct xi_rec_chunk *chunk)
 /* Memory at a multiple of its size; NULL. */
 static void *chunk_map(void)
 {
-	uint8_t *p = mmap(NULL, 2 * CHUNK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *p = mmap(NULL, 2 * CHUNK_SIZE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	size_t before;
 
 	if (p == MAP_FAILED)
@@ -234,8 +235,9 @@ void xi_sad_prefetch_way(const struct xi_sad *sad, uint32_t sa_index)
 void xi_sad_prefetch_context(const struct xi_sad *sad, uint32_t sa_index, bool out)
 {
 	uint32_t slot = XI_SA_SLOT(sa_index);
-	const struct xi_sa_rec *rec = slot < sad->slots.n ? rcu_dereference(sad->slots.recs[slot]) : NULL;
+	const struct xi_sa_rec *rec;
 
+	rec = slot < sad->slots.n ? rcu_dereference(sad->slots.recs[slot]) : NULL;
 	if (!rec)
 		return;
 	xi_sa_ctx_prefetch(rec_ctx(rec), out);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * How snapshots come cheap: what is large and did not change is shared with the one before. With n
- * policies a new one costs the few that are recent, and now and then all are put together again:
- * about the root of n for each.
+ * policies a new one costs the few that are recent, and whenever that adds up to n, all are put
+ * together again: about the root of n for each that comes alone, less in rounds.
  */
 #include "sad/spd_priv.h"
 
@@ -174,6 +174,7 @@ static void side_reseat(struct xi_spd_side *side)
 		node->rank = i;
 	}
 	side->recent.n = 0;
+	side->spent = 0;
 	segment_outdated(side, MAIN);
 	segment_outdated(side, RECENT);
 }
@@ -275,11 +276,10 @@ static struct xi_spd_part *recent_part(struct xi_spd_side *side)
 /* Has it come to cost as much to make the recent ones anew as to put all together? */
 static bool side_is_due(const struct xi_spd_side *side)
 {
-	uint64_t n = side->main.n - side->main.dead, limit = RECENT_MIN;
+	uint32_t n = side->main.n - side->main.dead;
 
-	while (limit * limit < 2 * n)
-		limit *= 2;
-	return side->recent.n > limit || side->main.dead > RECENT_MIN + n / 2;
+	return (side->recent.n > RECENT_MIN && side->spent >= n + side->recent.n) ||
+	       side->main.dead > RECENT_MIN + n / 2;
 }
 
 int xi_side_build(struct xi_spd_side *side)
@@ -288,8 +288,10 @@ int xi_side_build(struct xi_spd_side *side)
 		return -ENOMEM;
 	if (!side->segments[MAIN])
 		side->segments[MAIN] = main_part(side);
-	if (!side->segments[RECENT])
+	if (!side->segments[RECENT]) {
 		side->segments[RECENT] = recent_part(side);
+		side->spent += side->recent.n;
+	}
 	return side->segments[MAIN] && side->segments[RECENT] ? 0 : -ENOMEM;
 }
 

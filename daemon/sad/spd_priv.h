@@ -117,6 +117,7 @@ struct xi_spd_side {
 	struct xi_spd_list recent;
 	struct xi_spd_part *index;   /* of main */
 	struct xi_spd_part *segments[XI_SPD_SEGMENTS]; /* for the next snapshot; NULL: out of date */
+	uint64_t spent;              /* recent policies made anew, since they last joined the others */
 	uint32_t n;                  /* policies, those that see no flows included */
 	uint64_t indexed;            /* policies indexed, ever; tests watch it */
 };

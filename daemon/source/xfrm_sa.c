@@ -281,7 +281,7 @@ int xi_xfrm_get_newsa(struct xi_sa_request *req, const struct nlmsghdr *nlh, str
 	memset(req, 0, offsetof(struct xi_sa_request, bmp));
 	err = newsa_get(req, nlh, ack);
 	if (err)
-		explicit_bzero(&req->key, sizeof(req->key));
+		explicit_bzero(req, offsetof(struct xi_sa_request, bmp));
 	return err;
 }
 

@@ -17,9 +17,11 @@ xi_flow_key_make(struct xi_flow_key *key, const struct xi_flow *flow, __u32 dir,
 	__builtin_memcpy(words, flow->saddr, 16);
 	__builtin_memcpy(words + 2, flow->daddr, 16);
 	words[0] &= xi_guard_mask8(plen_s);
-	words[1] &= xi_guard_mask8(plen_s > 64 ? plen_s - 64 : 0);
 	words[2] &= xi_guard_mask8(plen_d);
-	words[3] &= xi_guard_mask8(plen_d > 64 ? plen_d - 64 : 0);
+	if (flow->family == XI_IPV6) {
+		words[1] &= xi_guard_mask8(plen_s > 64 ? plen_s - 64 : 0);
+		words[3] &= xi_guard_mask8(plen_d > 64 ? plen_d - 64 : 0);
+	}
 	__builtin_memcpy(key->saddr, words, 16);
 	__builtin_memcpy(key->daddr, words + 2, 16);
 	key->sport = flow->sport & mask->sport;

@@ -27,7 +27,7 @@ declare -A CONTROL=()
 scale_conf() {
 	local conf
 	conf=$(gw_conf "$1" "[cache]" "sa-entries = $2")
-	sed -i -e "/^\[daemon\]/a sad-size = $SCALE_MAX" -e "/^\[port /a tx = burst" "$conf"
+	sed -i -e "/^\[daemon\]/a max-sas = $SCALE_MAX" -e "/^\[port /a tx = burst" "$conf"
 	[ -z "${3:-}" ] || sed -i "/^\[daemon\]/a $3" "$conf"
 	echo "$conf"
 }

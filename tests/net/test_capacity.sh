@@ -14,7 +14,7 @@ n=10000
 all=100000
 net_up gw1 wan || tap_skip_all "cannot make network namespaces"
 conf=$(gw_conf gw1)
-sed -i "s/^\[daemon\]$/&\nsad-size = $((all + n))/" "$conf"
+sed -i "s/^\[daemon\]$/&\nmax-sas = $((all + n))/" "$conf"
 tap_check "a daemon with room for $((all + n)) SAs starts" start_daemon gw1 "$conf" || tap_done
 
 sas() {

@@ -34,7 +34,7 @@ while [ $size -lt $((XI_SAS + 16)) ]; do
 	size=$((size * 2))
 done
 conf=$(gw_conf gw1)
-sed -i "/^\[daemon\]/a sad-size = $((size < 1048575 ? size : 1048575))" "$conf"
+sed -i "/^\[daemon\]/a max-sas = $((size < 1048575 ? size : 1048575))" "$conf"
 tap_check "gw1 starts" start_daemon gw1 "$conf" -v || tap_done
 tap_check "gw2 starts" start_daemon gw2 || tap_done
 for gw in gw1 gw2; do

@@ -15,7 +15,7 @@ net_up || tap_skip_all "cannot make network namespaces"
 # small maps: all of them are looked at
 small_conf() {
 	gw_conf gw1 > /dev/null
-	sed -i "/^\[daemon\]/a sad-size = 2048" "$XI_TMP/gw1.conf"
+	sed -i "/^\[daemon\]/a max-sas = 2048" "$XI_TMP/gw1.conf"
 	echo "$XI_TMP/gw1.conf"
 }
 conf=$(small_conf)
@@ -117,7 +117,7 @@ tap_is "packets in clear on the wire" "$(pcap_count "$XI_TMP/wan-br.pcap")" 0
 mv "$XI_BPFFS/kept" "$PINS/sad_lookup"
 
 conf=$(gw_conf gw1 '[cache]' 'sa-entries = 2048' 'flow-entries = 1024')
-sed -i "/^\[daemon\]/a sad-size = 4096" "$conf"
+sed -i "/^\[daemon\]/a max-sas = 4096" "$conf"
 : > "$XI_TMP/gw1.log"
 tap_check "with everything in its place again, and other sizes configured, it starts" start_daemon gw1 "$conf"
 keeps() {

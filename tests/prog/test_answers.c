@@ -50,6 +50,7 @@ static void gateway_open(struct gateway *g, struct xi_bed *bed, uint32_t sa_entr
 	config.spd = g->spd;
 	config.sa_cache_fd = bpf_map__fd(bed->skel->maps.sa_cache);
 	config.flow_cache_fd = bpf_map__fd(bed->skel->maps.flow_cache);
+	config.flow_masks_fd = bpf_map__fd(bed->skel->maps.flow_masks);
 	config.misses_fd = bpf_map__fd(bed->skel->maps.misses);
 	assert_int_equal(xi_cache_create(&g->cache, &config), 0);
 	g->misses = xi_cache_misses(g->cache);

@@ -63,8 +63,8 @@ static void test_smallest_file_gets_the_documented_defaults(void **state)
 	assert_int_equal(c->spin_us, 0);
 	assert_int_equal(c->df, XI_DF_COPY);
 	assert_int_equal(c->fragment, XI_FRAGMENT_BEFORE);
-	assert_int_equal(c->sad_size, 65536);
-	assert_int_equal(c->spd_size, 16384);
+	assert_int_equal(c->max_sas, 65536);
+	assert_int_equal(c->max_policies, 16384);
 	assert_int_equal(c->sa_entries, 1024);
 	assert_int_equal(c->flow_entries, 65536);
 	assert_null(c->admission);
@@ -94,8 +94,8 @@ static void test_every_key_is_read(void **state)
 				   "spin = 10000\n"
 				   "df = clear\n"
 				   "fragment = after\n"
-				   "sad-size = 1048576\n"
-				   "spd-size = 131072\n"
+				   "max-sas = 1048576\n"
+				   "max-policies = 131072\n"
 				   "unknown-spi = pass\n"
 				   "[cache]\n"
 				   "sa-entries = 16\n"
@@ -123,8 +123,8 @@ static void test_every_key_is_read(void **state)
 	assert_int_equal(c->spin_us, 10000);
 	assert_int_equal(c->df, XI_DF_CLEAR);
 	assert_int_equal(c->fragment, XI_FRAGMENT_AFTER);
-	assert_int_equal(c->sad_size, 1048576);
-	assert_int_equal(c->spd_size, 131072);
+	assert_int_equal(c->max_sas, 1048576);
+	assert_int_equal(c->max_policies, 131072);
 	assert_int_equal(c->unknown_spi, XI_METHOD_KERNEL);
 	assert_int_equal(c->sa_entries, 16);
 	assert_int_equal(c->flow_entries, 4194304);
@@ -163,7 +163,7 @@ static const struct {
 	{ CIPHER "[daemon]\ntx = xsk\n",
 	  "xipsec.conf:4: tx: unknown key: here are run-dir, pin-dir, state-dir, sas, group, "
 	  "engine, workers, spin, "
-	  "sad-size, spd-size, df, fragment, unknown-spi" },
+	  "max-sas, max-policies, df, fragment, unknown-spi" },
 	{ CIPHER "role = plain\n", "xipsec.conf:3: role is given twice: keep one of the two" },
 	{ CIPHER "colour = red\n",
 	  "xipsec.conf:3: colour: unknown key: here are role, mode, attach, tx" },
@@ -207,14 +207,14 @@ static const struct {
 	{ CIPHER "[daemon]\nspin = 10001\n", "xipsec.conf:4: spin = 10001: give microseconds, 0 to 10000" },
 	{ CIPHER "[port xipsec-tx3]\nrole = plain\n",
 	  "xipsec.conf:3: [port xipsec-tx3]: this device is the daemon's own: name a network card" },
-	{ CIPHER "[daemon]\nsad-size = 1048577\n",
-	  "xipsec.conf:4: sad-size = 1048577: give a number of SAs, 16 to 1048576" },
-	{ CIPHER "[daemon]\nsad-size = 18446744073709551632\n",
-	  "xipsec.conf:4: sad-size = 18446744073709551632: give a number of SAs, 16 to 1048576" },
-	{ CIPHER "[daemon]\nspd-size = 131073\n",
-	  "xipsec.conf:4: spd-size = 131073: give a number of policies, 16 to 131072" },
-	{ CIPHER "[daemon]\nsad-size = 0x100\n",
-	  "xipsec.conf:4: sad-size = 0x100: give a number of SAs, 16 to 1048576" },
+	{ CIPHER "[daemon]\nmax-sas = 1048577\n",
+	  "xipsec.conf:4: max-sas = 1048577: give a number of SAs, 16 to 1048576" },
+	{ CIPHER "[daemon]\nmax-sas = 18446744073709551632\n",
+	  "xipsec.conf:4: max-sas = 18446744073709551632: give a number of SAs, 16 to 1048576" },
+	{ CIPHER "[daemon]\nmax-policies = 131073\n",
+	  "xipsec.conf:4: max-policies = 131073: give a number of policies, 16 to 131072" },
+	{ CIPHER "[daemon]\nmax-sas = 0x100\n",
+	  "xipsec.conf:4: max-sas = 0x100: give a number of SAs, 16 to 1048576" },
 	{ CIPHER "[cache]\nsa-entries = 0\n",
 	  "xipsec.conf:4: sa-entries = 0: give a number of SAs, 1 to 1048576" },
 	{ CIPHER "[cache]\nflow-entries = 4194305\n",
@@ -223,9 +223,9 @@ static const struct {
 	  "xipsec.conf:4: admission = fifo: admission is by rate or lru" },
 	{ CIPHER "[cache]\nmisses = 0\n",
 	  "xipsec.conf:4: misses = 0: give messages a second and CPU, 1 to 1000000" },
-	{ CIPHER "[daemon]\nsad-size = 100\n",
-	  "xipsec.conf: sa-entries = 1024 is more than sad-size = 100: lower it or raise "
-	  "sad-size" },
+	{ CIPHER "[daemon]\nmax-sas = 100\n",
+	  "xipsec.conf: sa-entries = 1024 is more than max-sas = 100: lower it or raise "
+	  "max-sas" },
 	{ CIPHER "[daemon]\nengine = qat\n",
 	  "xipsec.conf:4: engine = qat: an engine is auto, ipsec-mb or openssl" },
 	{ CIPHER "[daemon]\nunknown-spi = maybe\n",
@@ -244,7 +244,7 @@ static const struct {
 	{ CIPHER "[daemon]\nrole = cipher\n",
 	  "xipsec.conf:4: role: unknown key: here are run-dir, pin-dir, state-dir, sas, group, "
 	  "engine, workers, spin, "
-	  "sad-size, spd-size, df, fragment, unknown-spi" },
+	  "max-sas, max-policies, df, fragment, unknown-spi" },
 };
 
 static void test_each_error_names_file_line_and_remedy(void **state)
@@ -274,7 +274,7 @@ static void test_all_errors_are_reported_at_once(void **state)
 	assert_string_equal(
 		m.text[1],
 		"xipsec.conf:3: speed: unknown key: here are run-dir, pin-dir, state-dir, "
-		"sas, group, engine, workers, spin, sad-size, spd-size, df, fragment, unknown-spi");
+		"sas, group, engine, workers, spin, max-sas, max-policies, df, fragment, unknown-spi");
 	assert_string_equal(m.text[2], "xipsec.conf:6: role = c: a port is cipher or plain");
 	assert_string_equal(
 		m.text[3],
