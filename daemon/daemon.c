@@ -386,7 +386,7 @@ static int daemon_cache(struct xi_daemon *d)
 		.spd = d->spd,
 		.engine = d->engine,
 		.nworkers = d->nworkers,
-		.sa_entries = d->config->sa_entries,
+		.sa_entries = xi_bpfobj_sa_entries(d->bpf),
 		.policy = d->config->admission,
 		.sa_cache_fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_SA_CACHE),
 		.flow_cache_fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_FLOW_CACHE),
@@ -613,7 +613,7 @@ static int daemon_control(struct xi_daemon *d)
 		.ports = d->ports,
 		.workers = d->workers.list,
 		.dummy = d->dummy,
-		.flow_entries = d->config->flow_entries,
+		.flow_entries = xi_bpfobj_flow_entries(d->bpf),
 	};
 	xi_inspect_fill(&d->sources, &d->inspect);
 	err = xi_control_create(&d->control, &config);
