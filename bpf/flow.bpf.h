@@ -32,52 +32,56 @@ static __always_inline bool xi_is_local(const __u8 addr[16], enum xi_family fami
 	return bpf_map_lookup_elem(&local_addrs, &key) != NULL;
 }
 
-struct xi_flow_found {
+/* One or the other: programs have no stack to spare. */
+union xi_flow_found {
 	struct xi_flow_verdict verdict;
-	struct xi_flow_mask mask;    /* of a miss: which flows one message speaks for */
+	struct xi_flow_key key; /* of a miss: of all flows that one message speaks for */
 };
 
 /*
  * Looks for the flow under one mask after the other. Of what the present generation says, all that
  * matches agrees, so the first will do; that there is no SA yet is no verdict. A global function: see
- * xi_guard_hit(). *found is set on a hit; on a miss, its mask.
+ * xi_guard_hit().
  */
 __noinline int xi_flow_look(const struct xi_flow *flow, __u32 dir, __u32 generation,
-			    struct xi_flow_found *found)
+			    union xi_flow_found *found)
 {
 	struct xi_flow_key key __attribute__((aligned(8)));
 	const struct xi_flow_verdict *verdict;
 	const struct xi_flow_masks *masks;
+	struct xi_flow_mask said;
 	__u32 table;
 
 	if (!flow || !found)
 		return false;
-	found->mask = xi_flow_mask_whole(flow->family);
+	said = xi_flow_mask_whole(flow->family);
 	table = XI_FLOW_TABLE(dir, flow->family);
 	masks = bpf_map_lookup_elem(&flow_masks, &table);
 	if (!masks)
-		return false;
+		goto miss;
 #pragma clang loop unroll(disable)
 	for (__u32 i = 0; i < XI_FLOW_MASKS; i++) {
 		if (i >= masks->n)
-			return false;
+			break;
 		xi_flow_key_make(&key, flow, dir, &masks->rows[i]);
 		verdict = bpf_map_lookup_elem(&flow_cache, &key);
 		if (!verdict || verdict->generation != generation)
 			continue;
 		if (verdict->verdict == XI_VERDICT_NONE) {
-			found->mask = key.mask;
+			said = key.mask;
 			continue;
 		}
 		found->verdict = *verdict;
 		return true;
 	}
+miss:
+	xi_flow_key_make(&found->key, flow, dir, &said);
 	return false;
 }
 
 /* Counts the hit or miss. */
 static __always_inline bool xi_flow_find(const struct xi_config *cfg, const struct xi_flow *flow,
-					 enum xi_dir dir, struct xi_flow_found *found)
+					 enum xi_dir dir, union xi_flow_found *found)
 {
 	bool hit = xi_flow_look(flow, dir, cfg->spd_generation, found);
 
@@ -121,7 +125,7 @@ static __always_inline enum xi_reason xi_judge_in(struct xdp_md *ctx, const stru
 {
 	__u32 ifindex = ctx->ingress_ifindex;
 	enum xi_reason reason = xi_exempt_in(v);
-	struct xi_flow_found found = {};
+	union xi_flow_found found = {};
 	struct xi_port *port;
 	enum xi_dir dir;
 
@@ -135,7 +139,7 @@ static __always_inline enum xi_reason xi_judge_in(struct xdp_md *ctx, const stru
 	if (xi_flow_find(cfg, &v->flow, dir, &found))
 		return found.verdict.verdict == XI_VERDICT_BYPASS ? XI_PASS_BYPASS :
 								    XI_DROP_CLEAR_IN;
-	xi_miss_flow(ctx, cfg, &v->flow, dir, &found.mask, ifindex, ctx->rx_queue_index);
+	xi_miss_flow(ctx, cfg, &v->flow, &found.key, ifindex, ctx->rx_queue_index);
 	if (v->tagged)
 		return XI_DROP_CLEAR_IN;
 	port = bpf_map_lookup_elem(&ports, &ifindex);
@@ -163,7 +167,7 @@ static __always_inline enum xi_reason xi_judge_out(struct xdp_md *ctx, const str
 						   const struct xi_port *port, struct xi_view *v)
 {
 	bool host = port->role == XI_ROLE_HOST;
-	struct xi_flow_found found = {};
+	union xi_flow_found found = {};
 
 	if (!xi_guard_hit(cfg, &v->flow, XI_OUT) && !host)
 		return XI_PASS_FOREIGN;
@@ -178,7 +182,7 @@ static __always_inline enum xi_reason xi_judge_out(struct xdp_md *ctx, const str
 	    xi_is_ike_port(cfg, v->flow.sport) && xi_is_local(v->flow.saddr, v->flow.family))
 		return xi_clear_to_worker(ctx, port, v, XI_OUT);
 	if (!xi_flow_find(cfg, &v->flow, XI_OUT, &found))
-		xi_miss_flow(ctx, cfg, &v->flow, XI_OUT, &found.mask, ctx->ingress_ifindex,
+		xi_miss_flow(ctx, cfg, &v->flow, &found.key, ctx->ingress_ifindex,
 			     ctx->rx_queue_index);
 	else if (found.verdict.verdict == XI_VERDICT_PROTECT)
 		return xi_protect(ctx, port, v, &found.verdict);
@@ -226,14 +230,14 @@ static __always_inline enum xi_reason xi_to_hostif(const struct xi_config *cfg,
 static __always_inline enum xi_reason
 xi_judge_leaving(struct __sk_buff *skb, const struct xi_config *cfg, struct xi_view *v)
 {
-	struct xi_flow_found found = {};
+	union xi_flow_found found = {};
 
 	if (xi_exempt_leaving(cfg, v) || !xi_guard_hit(cfg, &v->flow, XI_OUT))
 		return XI_PASS_FOREIGN;
 	if (v->vague)
 		return XI_DROP_MALFORMED;
 	if (!xi_flow_find(cfg, &v->flow, XI_OUT, &found))
-		xi_miss_flow(skb, cfg, &v->flow, XI_OUT, &found.mask, skb->ifindex, 0);
+		xi_miss_flow(skb, cfg, &v->flow, &found.key, skb->ifindex, 0);
 	else if (found.verdict.verdict != XI_VERDICT_PROTECT)
 		return found.verdict.verdict == XI_VERDICT_BYPASS ? XI_PASS_BYPASS :
 								    XI_DROP_CLEAR_OUT;

@@ -7,8 +7,6 @@
 #ifndef XI_MISS_BPF_H
 #define XI_MISS_BPF_H
 
-#include <xipsec/flow_key.h>
-
 #include "maps.bpf.h"
 #include "stats.bpf.h"
 
@@ -94,26 +92,23 @@ static __always_inline void xi_miss_sa(struct xdp_md *ctx, const struct xi_confi
 }
 
 /*
- * mask: the flow's own, or that of an element which says that the daemon knows of all such flows and
+ * key: the flow's own, or that of an element which says that the daemon knows of all such flows and
  * has no SA for them: then one message speaks for them.
  */
 static __always_inline void xi_miss_flow(void *ctx, const struct xi_config *cfg,
-					 const struct xi_flow *flow, __u32 dir,
-					 const struct xi_flow_mask *mask, __u32 ifindex,
-					 __u32 queue)
+					 const struct xi_flow *flow,
+					 const struct xi_flow_key *key, __u32 ifindex, __u32 queue)
 {
-	enum xi_miss_source source = dir == XI_OUT ? XI_SOURCE_FLOW_OUT : XI_SOURCE_FLOW_IN;
+	enum xi_miss_source source = key->dir == XI_OUT ? XI_SOURCE_FLOW_OUT : XI_SOURCE_FLOW_IN;
 	__u64 now = bpf_ktime_get_ns(), *seen;
 	struct xi_bucket *bucket = xi_bucket_open(source, cfg->miss_per_second, now);
-	struct xi_flow_key key __attribute__((aligned(8)));
 	struct xi_miss miss;
 
 	if (!bucket) {
 		xi_count(XI_MISS_LIMITED);
 		return;
 	}
-	xi_flow_key_make(&key, flow, dir, mask);
-	seen = bpf_map_lookup_elem(&miss_flow, &key);
+	seen = bpf_map_lookup_elem(&miss_flow, key);
 	if (seen && now - *seen < cfg->miss_dedup_ms * XI_NSEC_PER_MSEC) {
 		xi_count(XI_MISS_DEDUP);
 		return;
@@ -125,9 +120,9 @@ static __always_inline void xi_miss_flow(void *ctx, const struct xi_config *cfg,
 		.ifindex = ifindex,
 		.queue = queue,
 	};
-	miss.flow.dir = dir;
+	miss.flow.dir = key->dir;
 	if (xi_miss_send(ctx, &miss, bucket))
-		bpf_map_update_elem(&miss_flow, &key, &now, BPF_ANY);
+		bpf_map_update_elem(&miss_flow, key, &now, BPF_ANY);
 }
 
 #endif

@@ -74,19 +74,23 @@ static void down_wipe_keys(const char *pin_dir)
 {
 	struct xi_sa_key zero = { 0 };
 	char path[PATH_MAX];
-	uint32_t key;
+	uint32_t key, next;
+	bool more;
 	int fd;
 
 	snprintf(path, sizeof(path), "%s/" XI_MAP_SAD_KEYS, pin_dir);
 	fd = bpf_obj_get(path);
 	if (fd < 0)
 		return;
-	while (!bpf_map_get_next_key(fd, NULL, &key)) {
+	/* from key to key: to begin anew would look at all that is empty by then, each time */
+	more = !bpf_map_get_next_key(fd, NULL, &key);
+	while (more) {
+		more = !bpf_map_get_next_key(fd, &key, &next);
 		/* twice: the second update overwrites the element that the first one freed */
 		bpf_map_update_elem(fd, &key, &zero, BPF_EXIST);
 		bpf_map_update_elem(fd, &key, &zero, BPF_EXIST);
-		if (bpf_map_delete_elem(fd, &key))
-			break;
+		bpf_map_delete_elem(fd, &key);
+		key = next;
 	}
 	close(fd);
 }

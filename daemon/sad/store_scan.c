@@ -41,7 +41,7 @@ static int chunk_visit(const struct chunk *c, const struct xi_scan *scan)
 	return err;
 }
 
-/* The kernel writes elements of the map's size, whatever the buffers are for. */
+/* The kernel writes elements of the map's sizes, whatever room was made for them. */
 static int scan_check(const struct xi_scan *scan)
 {
 	struct bpf_map_info info = { 0 };

@@ -120,7 +120,7 @@ def main():
             fill(args.doc, "scale", [line.rstrip() for line in scale_text.lines(whole)])
         except ValueError as error:
             sys.exit("scale: %s: %s" % (args.doc, error))
-    print("%s, %s" % (args.json, args.svg))
+    print("%s, %s\n" % (args.json, args.svg))
     sys.exit(any(goal["verdict"].startswith(("NOT", "not")) for part in fresh.values() for goal in part["goals"]))
 
 

@@ -115,12 +115,12 @@ section_throughput() {
 section_policies() {
 	local file=$OUT/policies.json
 	if [ ! -x "$ADMIT_SIM" ]; then
-		jq -nc --arg why "$ADMIT_SIM is not built" '{section: "policies", skipped: $why}' >> "$OUT/runs.jsonl"
+		jq -nc --arg why "$ADMIT_SIM is not built" '{section: "policies", skipped: $why}' >> "$RUNS"
 		return
 	fi
 	progress "policies: simulation"
 	"$ADMIT_SIM" --json "$file" > /dev/null || die "$ADMIT_SIM failed"
-	jq -c '{section: "policies", result: .}' "$file" >> "$OUT/runs.jsonl"
+	jq -c '{section: "policies", result: .}' "$file" >> "$RUNS"
 }
 
 # Every packet is another SA's, of more than the table holds: each misses. A daemon a rate, for its histogram of times
@@ -155,7 +155,7 @@ control=${CONTROL[$gw]}" >&"${GENERATOR[1]}"
 	jq -c --arg job "$1" --argjson change "$result" --argjson rate $LIVE_PPS --slurpfile before "$XI_TMP/before.json" \
 		--slurpfile after "$XI_TMP/after.json" '{section: "reconfig", $job, $change, $rate} + . + {reasons:
 		($after[0].reasons | with_entries(.value -= ($before[0].reasons[.key] // 0)) | with_entries(select(.value != 0)))}' \
-		"$XI_TMP/run.json" >> "$OUT/runs.jsonl"
+		"$XI_TMP/run.json" >> "$RUNS"
 }
 
 live_moves() {
@@ -243,11 +243,20 @@ section_floods() {
 	gen_stop
 }
 
-mkdir -p "$OUT" && : > "$OUT/runs.jsonl" || die "cannot write to $OUT"
+# Section by section, so that what one finds is there whatever becomes of the next
+mkdir -p "$OUT" || die "cannot write to $OUT"
 start_ends || die "cannot make network namespaces"
+status=0
 for section in $SECTIONS; do
-	case " $WANTED " in *" $section "*) "section_$section" ;; esac
+	case " $WANTED " in *" $section "*) ;; *) continue ;; esac
+	RUNS=$OUT/$section.jsonl
+	: > "$RUNS" || die "cannot write to $RUNS"
+	"section_$section"
 	gateways_end || die "a gateway did not end in good order"
+	[ -z "$PROGRESS" ] || printf '\r%-70s\r' '' >&2
+	tests/bench/scale.py --json "$DIR/bench-scale.json" --svg "$DIR/bench-scale.svg" "$RUNS"
+	rc=$?
+	[ $rc -le 1 ] || exit 3
+	status=$((status | rc))
 done
-[ -z "$PROGRESS" ] || printf '\r%-70s\r' '' >&2
-tests/bench/scale.py --json "$DIR/bench-scale.json" --svg "$DIR/bench-scale.svg" "$OUT/runs.jsonl"
+exit $status

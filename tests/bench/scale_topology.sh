@@ -10,7 +10,7 @@
 #   gateways_end              all of them are gone, with what they pinned
 #   gen_start SAS SIZE        the generator; gen_stop: its end
 #   gen_run NAME WAY [WORD...]   one run through NAME; its JSON in $XI_TMP/run.json
-#   measure NAME WAY FIELDS [WORD...]   the same with counters before and after: a line of $OUT/runs.jsonl, with FIELDS,
+#   measure NAME WAY FIELDS [WORD...]   the same with counters before and after: a line of $RUNS, with FIELDS,
 #                             a JSON object, in it
 #
 # CONTROL[NAME]: the control thread, THREADS[NAME] the worker, as gen_run wants them.
@@ -54,14 +54,14 @@ scale_install() {
 
 scale_gateway() {
 	scale_daemon "$1" "$3" "${4:-}" && scale_policies | gwctl "$1" xipsec run ip -batch - || return 1
-	scale_install "$1" -r 0 add "$2" | jq -c --arg gateway "$1" '{section: "install", $gateway} + .' >> "$OUT/runs.jsonl"
+	scale_install "$1" -r 0 add "$2" | jq -c --arg gateway "$1" '{section: "install", $gateway} + .' >> "$RUNS"
 }
 
-# Each has hundreds of megabytes, and pins them.
+# Each has hundreds of megabytes, which pins and attached programs keep.
 gateways_end() {
 	local gw
 	for gw in "${!CONTROL[@]}"; do
-		stop_daemon "$gw" && gwctl "$gw" xipsec down > /dev/null || return 1
+		stop_daemon "$gw" && rm -rf "${XI_BPFFS:?}/$gw" && ip netns del "$XI_NS-$gw" || return 1
 		unset 'CONTROL[$gw]' 'THREADS[$gw]'
 	done
 }
@@ -109,5 +109,5 @@ measure() {
 		--slurpfile after "$XI_TMP/after.json" '{$gateway} + $fields + . + {stats: (if $after[0] then
 			{reasons: ($after[0].reasons | with_entries(.value -= ($before[0].reasons[.key] // 0)) |
 			with_entries(select(.value != 0))), after: ($after[0] | del(.reasons))} else null end)}' \
-		"$XI_TMP/run.json" >> "$OUT/runs.jsonl"
+		"$XI_TMP/run.json" >> "$RUNS"
 }

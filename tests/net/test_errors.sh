@@ -175,7 +175,7 @@ errors
 tap_is "SAs and policies are those of before" "$(xfrm state list; xfrm policy list)" "$before"
 
 # a second daemon
-says "a second daemon with the same run directory" 1 "another xipsecd uses this run directory; stop it or give --run-dir and --pin-dir" \
+says "a second daemon with the same run directory" 1 "another xipsecd uses this run directory; stop it, or give --run-dir and --pin-dir to one in another network namespace" \
 	daemon -c "$conf"
 tap_check "the first goes on" gwctl gw1 xipsec show
 tap_done
