@@ -15,7 +15,6 @@
 #include "sad/sad.h"
 #include "sad/spd.h"
 #include "sad/store_bpf.h"
-#include "sad/store_scan.h"
 
 #define NSTATES 100
 #define NWINDOWS 3
@@ -272,35 +271,6 @@ static void key_without_sa_is_forgotten(void **state)
 	xi_sad_destroy(sad);
 }
 
-static int count_element(void *arg, const void *key, const void *value)
-{
-	unsigned int *n = arg;
-
-	++*n;
-	return 0;
-}
-
-/* The kernel would write beyond what was allocated for a smaller element. */
-static void a_scan_knows_the_size_of_what_it_reads(void **state)
-{
-	struct fixture *f = *state;
-	unsigned int n = 0;
-	struct xi_scan scan = { f->fds.sad_lookup, sizeof(struct xi_sa_id), 4, count_element, &n };
-	struct xi_sa_id id = { .spi = 0x1000 };
-	uint32_t index = 1;
-
-	store_open(f);
-	assert_int_equal(bpf_map_update_elem(f->fds.sad_lookup, &id, &index, BPF_ANY), 0);
-	assert_int_equal(xi_scan_map(&scan), 0);
-	assert_int_equal(n, 1);
-	scan.key_size--;
-	assert_int_equal(xi_scan_map(&scan), -EINVAL);
-	scan.key_size++;
-	scan.value_size++;
-	assert_int_equal(xi_scan_map(&scan), -EINVAL);
-	assert_int_equal(n, 1);
-}
-
 static void spd_on_maps(void **state)
 {
 	struct fixture *f = *state;
@@ -363,7 +333,6 @@ int main(void)
 		T(sad_on_maps),
 		T(what_is_missing_keeps_nothing_else),
 		T(key_without_sa_is_forgotten),
-		T(a_scan_knows_the_size_of_what_it_reads),
 		T(spd_on_maps),
 	};
 
