@@ -75,6 +75,24 @@ static bool bpfobj_is_private(const char *pin_dir)
 }
 
 /*
+ * A bpffs that nobody gave a mode to is writable by all: whoever made the directory first could take
+ * the pins away, and the next start would know of nothing to protect.
+ */
+static int bpfobj_check_dir(const char *pin_dir)
+{
+	struct stat st;
+
+	if (lstat(pin_dir, &st))
+		return -errno;
+	if (S_ISDIR(st.st_mode) && (!st.st_uid || st.st_uid == geteuid()) &&
+	    !(st.st_mode & (S_IWGRP | S_IWOTH)))
+		return 0;
+	log_warnx("%s: others than its owner can write there, or it is no directory; chmod go-w, chown to the user of xipsecd, or set pin-dir",
+		  pin_dir);
+	return -EPERM;
+}
+
+/*
  * The parent of the pin directory must lie on a bpffs; /sys/fs/bpf is mounted when nobody has yet.
  */
 static int bpfobj_make_dir(const char *pin_dir)
@@ -97,6 +115,9 @@ static int bpfobj_make_dir(const char *pin_dir)
 			pin_dir);
 		return -EINVAL;
 	}
+	err = bpfobj_check_dir(pin_dir);
+	if (err)
+		return err;
 	if (bpfobj_is_private(pin_dir))
 		log_warnx(
 			"%s: this bpf file system is seen by this mount namespace alone and goes with it (`ip netns exec` makes one); start xipsecd by `nsenter --net=/run/netns/NAME` to keep SAs and protection over a restart",

@@ -345,12 +345,13 @@ static int daemon_adopt_rest(struct xi_daemon *d)
 	xi_stopwatch_lap(&d->watch, "SAs");
 	if (!err)
 		err = daemon_encap_ports(d);
-	atomic_store_explicit(&d->adopting, false, memory_order_release);
 	if (err) {
+		/* what was put aside stays so: without its SAs, policy would pass over optional ones */
 		errno = -err;
 		log_warn("SAD: what an earlier daemon left cannot be taken over");
 		return err;
 	}
+	atomic_store_explicit(&d->adopting, false, memory_order_release);
 	xi_sad_adopt_rest(d->sad);
 	xi_stopwatch_lap(&d->watch, "rest");
 	log_info("adopted %u SAs of an earlier daemon", n);

@@ -108,6 +108,7 @@ undo_publish:
 	xi_sad_publish(sad, node, larval);
 	sad->round.changed = true;
 	xi_sad_settle(sad);
+	node->rec = larval;
 undo_put:
 	store->ops->sa_del(store->s, rec->sa.sa_index);
 	return err;
