@@ -536,6 +536,54 @@ static struct xi_flow blend(const struct xi_flow *flow, const struct xi_flow *ot
 	return out;
 }
 
+static struct xi_flow any_flow(enum xi_family family)
+{
+	struct xi_flow flow = { .family = family, .fragment = one_in(4), .proto = random_proto() };
+
+	random_addr(flow.saddr, family);
+	random_addr(flow.daddr, family);
+	flow.sport = flow.fragment ? 0 : random_port();
+	flow.dport = flow.fragment ? 0 : random_port();
+	return flow;
+}
+
+/*
+ * A flow that was kept from a selector by what the mask has, and one that tries to match it in all else:
+ * it does not, whatever had been looked at before, for prefixes of every length.
+ */
+static void what_is_ruled_out_matches_nowhere(void **state)
+{
+	unsigned int n = 0;
+
+	seed = 41;
+	for (unsigned int i = 0; i < 200000; i++) {
+		enum xi_family family = one_in(3) ? XI_IPV6 : XI_IPV4;
+		struct xi_selector sel = random_selector(family);
+		struct xi_flow flow = any_flow(family), other = any_flow(family);
+		unsigned int bits = family == XI_IPV4 ? 33 : 129;
+		struct xi_flow_mask mask = { 0 };
+
+		sel.prefixlen_s = pick(bits);
+		sel.prefixlen_d = pick(bits);
+		if (one_in(2))
+			mask = (struct xi_flow_mask){ pick(bits), pick(bits), one_in(2) ? 0xff : 0,
+						      pick(2), one_in(3) ? 0xf000 : 0,
+						      one_in(3) ? 0xff00 : 0 };
+		if (one_in(2))
+			flow_into(&flow, &sel);
+		flow.saddr[pick(bits - 1) / 8] ^= 1 << pick(8);
+		if (naive_matches(&sel, &flow, true))
+			continue;
+		xi_flowmask_rule_out(&mask, &sel, &flow);
+		flow_into(&other, &sel);
+		other.fragment = 0;
+		other = blend(&flow, &other, &mask);
+		assert_false(naive_matches(&sel, &other, true));
+		n++;
+	}
+	assert_true(n > 50000);
+}
+
 /* Are there such packets: a later fragment shows no ports, and dir says whether daddr is local. */
 static bool is_possible(const struct world *w, const struct xi_flow *flow)
 {
@@ -1058,6 +1106,40 @@ static void a_scan_without_an_sa_is_one_element(void **state)
 	sim_close(&sim);
 }
 
+/*
+ * RFC 4301 section 7: a policy with ports that is not behind the one that lets a fragment pass, of the
+ * same priority but younger, takes those it may mean. Others that pass must not take them along.
+ */
+static void fragments_in_doubt_are_told_apart(void **state)
+{
+	static const uint32_t priorities[] = { 5, UINT32_MAX };
+
+	for (unsigned int i = 0; i < N(priorities); i++) {
+		struct xi_policy allow = site(XI_OUT, "10.1.0.0", 16, "10.2.0.0", 16, priorities[i]);
+		struct xi_policy ssh = site(XI_OUT, "10.1.0.0", 16, "10.2.3.0", 24, priorities[i]);
+		struct xi_flow flow = { .dir = XI_OUT, .proto = 6, .fragment = 1 }, other;
+		struct xi_flow_mask mask;
+		struct world w = { 0 };
+
+		world_open(&w, 0, 0);
+		allow.ntmpls = 0;
+		ssh.sel.proto = 6;
+		ssh.sel.dport = 22;
+		ssh.sel.dport_mask = 0xffff;
+		put_policy(&w, allow);
+		put_policy(&w, ssh);
+		flow.family = sample_addr(flow.saddr, "10.1.2.3");
+		sample_addr(flow.daddr, "10.2.7.7");
+		other = flow;
+		sample_addr(other.daddr, "10.2.3.4");
+		assert_int_equal(judge(&w, &other, &mask).verdict, XI_VERDICT_DISCARD);
+		assert_int_equal(judge(&w, &flow, &mask).verdict, XI_VERDICT_BYPASS);
+		other = blend(&flow, &other, &mask);
+		assert_int_equal(judge(&w, &other, &mask).verdict, XI_VERDICT_BYPASS);
+		world_close(&w);
+	}
+}
+
 /* One port is excepted: the others take as many elements as it takes to tell it from them. */
 static void exceptions_cost_a_few_elements(void **state)
 {
@@ -1359,12 +1441,14 @@ static void more_masks_than_rows_settle(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		T(what_is_ruled_out_matches_nowhere),
 		T(whatever_agrees_under_the_mask_is_judged_alike),
 		T(ten_thousand_policies_of_any_shape),
 		T(ten_thousand_policies_of_one_prefix_pair),
 		T(no_packet_finds_what_policy_does_not_say),
 		T(a_scan_through_one_policy_is_one_element),
 		T(a_scan_without_an_sa_is_one_element),
+		T(fragments_in_doubt_are_told_apart),
 		T(exceptions_cost_a_few_elements),
 		T(policies_of_one_shape_need_one_mask),
 		T(policies_of_any_shape_share_few_masks),
