@@ -645,6 +645,42 @@ static void whatever_agrees_under_the_mask_is_judged_alike(void **state)
 
 /* ---- the index alone, at its size ---- */
 
+/*
+ * Selectors that differ behind their masks are one rule of many policies; of those, the dead are passed
+ * over, whichever comes first.
+ */
+static void a_dead_policy_hides_no_other(void **state)
+{
+	const struct xi_spd_policy *list[16];
+	struct xi_spd_policy policies[16] = { 0 }, dead = { .policy.sel.ifindex = 1 };
+	struct xi_flow flow = { .family = XI_IPV4, .dir = XI_OUT, .proto = 6, .dport = 0x5050 };
+	struct xi_spd_index *ix;
+
+	for (uint32_t i = 0; i < N(policies); i++) {
+		struct xi_selector *sel = &policies[i].policy.sel;
+
+		*sel = (struct xi_selector){ .family = XI_IPV4, .proto = 6, .dport = 100 + i,
+					     .dport_mask = 0xffff };
+		if (i % 5 == 2) {
+			sel->dport = 0x5000 + i;
+			sel->dport_mask = 0xff00;
+		}
+		policies[i].policy.priority = i;
+		list[i] = &policies[i];
+	}
+	assert_int_equal(xi_spd_index_build(&ix, list, N(list)), 0);
+	assert_int_equal(xi_spd_index_find(ix, list, &flow), 2);
+	list[2] = &dead;
+	assert_int_equal(xi_spd_index_find(ix, list, &flow), 7);
+	list[7] = &dead;
+	assert_int_equal(xi_spd_index_find(ix, list, &flow), 12);
+	list[12] = &dead;
+	assert_int_equal(xi_spd_index_find(ix, list, &flow), XI_NO_RANK);
+	list[7] = &policies[7];
+	assert_int_equal(xi_spd_index_find(ix, list, &flow), 7);
+	xi_spd_index_free(ix);
+}
+
 struct many {
 	struct xi_spd_policy *policies;
 	const struct xi_spd_policy **list;
@@ -1091,6 +1127,73 @@ static void a_scan_through_one_policy_is_one_element(void **state)
 	sim_close(&sim);
 }
 
+/*
+ * IKE of the host is let pass for what it is, and a message may be older than an address of the host:
+ * neither says anything of other flows, which an element under its mask would take along.
+ */
+static void what_holds_for_one_packet_is_not_cached(void **state)
+{
+	struct sim sim = { 0 };
+	struct xi_flow flow = { .proto = 17, .sport = 500, .dport = 500, .family = XI_IPV4 };
+	struct xi_addr host = { .family = XI_IPV4 };
+
+	world_open(&sim.w, 0, 0);
+	sim_open(&sim, 1024);
+	put_policy(&sim.w, site(XI_IN, "10.2.0.0", 16, "10.1.0.0", 16, 10));
+	put_policy(&sim.w, site(XI_FWD, "10.2.0.0", 16, "10.1.0.0", 16, 10));
+	put_policy(&sim.w, site(XI_OUT, "10.1.0.0", 16, "10.2.0.0", 16, 10));
+	sample_addr(host.addr, "10.1.0.1");
+	assert_int_equal(xi_spd_set_local(sim.w.spd, &host, 1), 0);
+	memcpy(flow.daddr, host.addr, 16);
+	sample_addr(flow.saddr, "10.2.3.4");
+	flow.dir = XI_IN;
+	xi_flows_miss(&sim.flows, &flow);
+	flow.dport = 80;
+	flow.dir = XI_FWD;           /* it was, until the address came */
+	xi_flows_miss(&sim.flows, &flow);
+	sample_addr(flow.daddr, "10.1.0.2");
+	flow.dir = XI_IN;            /* until it went */
+	xi_flows_miss(&sim.flows, &flow);
+	memcpy(flow.saddr, host.addr, 16);
+	sample_addr(flow.daddr, "10.2.3.4");
+	flow.dir = XI_OUT;
+	xi_flows_miss(&sim.flows, &flow);
+	xi_flows_bypass(&sim.flows, xi_spd_snapshot(sim.w.spd), &flow);
+	assert_int_equal(elements(&sim), 0);
+	for (uint32_t i = 0; i < XI_FLOW_TABLES; i++)
+		assert_int_equal(sim.flows.masks.tables[i].n, 1);
+	sim_close(&sim);
+}
+
+/* A worker that found an SA gone does not know that the daemon has put in another since. */
+static void only_the_element_of_that_sa_is_forgotten(void **state)
+{
+	struct sim sim = { 0 };
+	struct xi_flow flow = { .dir = XI_OUT, .proto = 6, .sport = 1, .dport = 2 }, other;
+	struct answer answer;
+
+	world_open(&sim.w, 0, 0);
+	sim_open(&sim, 1024);
+	put_policy(&sim.w, site(XI_OUT, "10.1.0.0", 16, "10.2.0.0", 16, 10));
+	put_policy(&sim.w, site(XI_OUT, "10.1.0.0", 16, "10.3.0.0", 16, 10));
+	put_tunnel_sa(&sim.w);
+	flow.family = sample_addr(flow.saddr, "10.1.2.3");
+	sample_addr(flow.daddr, "10.2.3.4");
+	other = flow;
+	sample_addr(other.daddr, "10.3.3.4");
+	xi_flows_miss(&sim.flows, &flow);
+	xi_flows_miss(&sim.flows, &other);
+	assert_true(sim_find(&sim, &flow, &answer));
+	assert_int_equal(answer.verdict, XI_VERDICT_PROTECT);
+	assert_false(xi_flows_forget(&sim.flows, &flow, answer.handle + 1));
+	assert_int_equal(elements(&sim), 2);
+	assert_true(xi_flows_forget(&sim.flows, &flow, answer.handle));
+	assert_false(sim_find(&sim, &flow, &answer));
+	assert_true(sim_find(&sim, &other, &answer));
+	assert_false(xi_flows_forget(&sim.flows, &flow, answer.handle));
+	sim_close(&sim);
+}
+
 /* The same without an SA: one element, which is no verdict, so that one message is for all. */
 static void a_scan_without_an_sa_is_one_element(void **state)
 {
@@ -1443,10 +1546,13 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(what_is_ruled_out_matches_nowhere),
 		T(whatever_agrees_under_the_mask_is_judged_alike),
+		T(a_dead_policy_hides_no_other),
 		T(ten_thousand_policies_of_any_shape),
 		T(ten_thousand_policies_of_one_prefix_pair),
 		T(no_packet_finds_what_policy_does_not_say),
 		T(a_scan_through_one_policy_is_one_element),
+		T(what_holds_for_one_packet_is_not_cached),
+		T(only_the_element_of_that_sa_is_forgotten),
 		T(a_scan_without_an_sa_is_one_element),
 		T(fragments_in_doubt_are_told_apart),
 		T(exceptions_cost_a_few_elements),
