@@ -242,6 +242,11 @@ static void unproven_sas_evict_nobody(void **state)
 
 	for (uint32_t i = 0; i < 8; i++)
 		assert_true(miss(bed, i));
+	/* half of them were in use, until two seconds ago, and admission knows */
+	for (uint32_t i = 8; i < 58; i++) {
+		bed->states[i].packets = bed->states[i].packets_asked = 5;
+		bed->states[i].last_use = time(NULL) - 2;
+	}
 	for (uint32_t n = 0; n < 20 * 100; n++)
 		miss(bed, 8 + n % 100);
 	for (uint32_t i = 0; i < 8; i++)
