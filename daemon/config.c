@@ -507,7 +507,7 @@ static struct xi_config_file *config_new(void)
 	config->max_policies = 16384;
 	config->sa_entries = 1024;
 	config->flow_entries = 65536;
-	config->misses = 20000;
+	config->misses = 5000;
 	config->unknown_spi = XI_METHOD_DROP;
 	if (!config->run_dir || !config->pin_dir || !config->state_dir || !config->group) {
 		xi_config_free(config);

@@ -21,7 +21,7 @@
 #define NSEC_PER_SEC 1000000000ULL
 /*
  * One turn at the rings; a longer one is followed by as long a rest, so that misses take half of
- * the control thread's time at most.
+ * the control thread's time at most. A turn that was long because the thread did not run needs no longer rest.
  */
 #define TURN_LONG (1000 * NSEC_PER_USEC)
 #define TURN_MOST (10000 * NSEC_PER_USEC)
@@ -33,6 +33,7 @@ struct xi_cache {
 	struct perf_buffer *misses;
 	struct event *miss_event;
 	struct event *rest_event;
+	struct event *watch_event;
 	struct event *want_event;
 	struct event *tick_event;    /* pending while sa_cache holds answers that have a life */
 	int want_fd;
@@ -188,8 +189,8 @@ static bool cache_take_wants(struct xi_cache *cache, struct xi_want *want)
 
 static void cache_rest(struct xi_cache *cache, uint64_t spent)
 {
-	const struct timeval rest = { .tv_sec = spent / NSEC_PER_SEC,
-				      .tv_usec = spent % NSEC_PER_SEC / NSEC_PER_USEC };
+	const uint64_t ns = spent < TURN_MOST ? spent : TURN_MOST;
+	const struct timeval rest = { .tv_usec = ns / NSEC_PER_USEC };
 
 	if (cache->miss_event)
 		event_del(cache->miss_event);
@@ -232,6 +233,18 @@ static void cache_on_rested(evutil_socket_t fd, short what, void *arg)
 static void cache_on_misses(evutil_socket_t fd, short what, void *arg)
 {
 	cache_turn(arg);
+}
+
+/*
+ * The kernel tells of a message once, to whoever polls first, and of a full ring never again: without
+ * this, one wake-up lost would be the end of all answers.
+ */
+static void cache_on_watch(evutil_socket_t fd, short what, void *arg)
+{
+	struct xi_cache *cache = arg;
+
+	if (!event_pending(cache->rest_event, EV_TIMEOUT, NULL))
+		cache_turn(cache);
 }
 
 static void cache_on_wants(evutil_socket_t fd, short what, void *arg)
@@ -298,6 +311,7 @@ static int cache_open_misses(struct xi_cache *cache)
 
 static int cache_open_wants(struct xi_cache *cache)
 {
+	const struct timeval second = { .tv_sec = 1 };
 	struct xi_cache_config *config = &cache->config;
 
 	cache->wants = aligned_alloc(64, sizeof(*cache->wants) * config->nworkers);
@@ -309,7 +323,9 @@ static int cache_open_wants(struct xi_cache *cache)
 				      cache_on_wants, cache);
 	cache->tick_event = evtimer_new(config->base, cache_on_tick, cache);
 	cache->rest_event = evtimer_new(config->base, cache_on_rested, cache);
-	if (!cache->want_event || !cache->tick_event || !cache->rest_event || event_add(cache->want_event, NULL))
+	cache->watch_event = event_new(config->base, -1, EV_PERSIST, cache_on_watch, cache);
+	if (!cache->want_event || !cache->tick_event || !cache->rest_event || !cache->watch_event ||
+	    event_add(cache->want_event, NULL) || event_add(cache->watch_event, &second))
 		return -ENOMEM;
 	return 0;
 }
@@ -382,6 +398,8 @@ void xi_cache_destroy(struct xi_cache *cache)
 		event_free(cache->miss_event);
 	if (cache->rest_event)
 		event_free(cache->rest_event);
+	if (cache->watch_event)
+		event_free(cache->watch_event);
 	if (cache->want_event)
 		event_free(cache->want_event);
 	xi_flows_close(&cache->flows);

@@ -57,11 +57,11 @@ scale_gateway() {
 	scale_install "$1" -r 0 add "$2" | jq -c --arg gateway "$1" '{section: "install", $gateway} + .' >> "$RUNS"
 }
 
-# Each has hundreds of megabytes, and pins them.
+# Each has hundreds of megabytes, which pins and attached programs keep.
 gateways_end() {
 	local gw
 	for gw in "${!CONTROL[@]}"; do
-		stop_daemon "$gw" && gwctl "$gw" xipsec down > /dev/null || return 1
+		stop_daemon "$gw" && rm -rf "${XI_BPFFS:?}/$gw" && ip netns del "$XI_NS-$gw" || return 1
 		unset 'CONTROL[$gw]' 'THREADS[$gw]'
 	done
 }

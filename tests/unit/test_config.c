@@ -68,7 +68,7 @@ static void test_smallest_file_gets_the_documented_defaults(void **state)
 	assert_int_equal(c->sa_entries, 1024);
 	assert_int_equal(c->flow_entries, 65536);
 	assert_null(c->admission);
-	assert_int_equal(c->misses, 20000);
+	assert_int_equal(c->misses, 5000);
 	assert_int_equal(c->unknown_spi, XI_METHOD_DROP);
 	assert_int_equal(c->nports, 1);
 	assert_string_equal(c->ports[0].name, "wan0");
