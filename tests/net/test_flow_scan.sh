@@ -94,7 +94,9 @@ tap_check "the live traffic lost nothing" grep ' 0% packet loss' "$XI_TMP/live.l
 
 # no SA any more: the key managers are told once of all such flows
 gwctl gw1 xipsec xfrm state flush
-acquires=$(reason acquire)
+acquires=$(reason acquire) start=$(date +%s%N)
 tap_check "5,000 of any address, port and protocol, and no SA" scan h1 mixed 10.1.2. 5000
-tap_check "they are reported together" test $(($(reason acquire) - acquires)) -le 100
+# each of the elements once in five milliseconds, so it takes more reports the longer the scan took
+took_ms=$((($(date +%s%N) - start) / 1000000))
+tap_check "they are reported together" test $(($(reason acquire) - acquires)) -le $((100 + took_ms))
 tap_done
