@@ -39,6 +39,18 @@ union xi_flow_found {
 };
 
 /*
+ * The daemon may be writing the row. It is read as a whole, since a key whose address was masked by one
+ * and that names another may be that of somebody else's verdict.
+ */
+static __always_inline void xi_flow_mask_read(struct xi_flow_mask *mask,
+					      const struct xi_flow_mask *row)
+{
+	__u64 word = *(const volatile __u64 *)row;
+
+	__builtin_memcpy(mask, &word, sizeof(word));
+}
+
+/*
  * Looks for the flow under one mask after the other. Of what the present generation says, all that
  * matches agrees, so the first will do; that there is no SA yet is no verdict. A global function: see
  * xi_guard_hit().
@@ -63,7 +75,8 @@ __noinline int xi_flow_look(const struct xi_flow *flow, __u32 dir, __u32 generat
 	for (__u32 i = 0; i < XI_FLOW_MASKS; i++) {
 		if (i >= masks->n)
 			break;
-		xi_flow_key_make(&key, flow, dir, &masks->rows[i]);
+		xi_flow_mask_read(&key.mask, &masks->rows[i]);
+		xi_flow_key_make(&key, flow, dir, &key.mask);
 		verdict = bpf_map_lookup_elem(&flow_cache, &key);
 		if (!verdict || verdict->generation != generation)
 			continue;

@@ -138,8 +138,6 @@ static uint64_t inspect_clock(void)
 static void inspect_sa(const struct xi_sa_table *table, const struct xi_shadow_sa *known,
 		       struct xi_cached_sa *sa)
 {
-	uint64_t packets = __atomic_load_n(&known->state->packets, __ATOMIC_RELAXED);
-
 	*sa = (struct xi_cached_sa){
 		.id = known->id,
 		.handle = known->sa_index,
@@ -148,8 +146,8 @@ static void inspect_sa(const struct xi_sa_table *table, const struct xi_shadow_s
 		.slot = xi_slots_number(&table->slots, known->sa_index),
 		.cached = known->cached,
 		.age = (inspect_clock() - known->since) / 1000000000,
-		.hits = packets - known->packets_since,
-		.uses = packets - known->packets_asked,
+		.hits = xi_sa_table_hits(known),
+		.uses = xi_sa_table_uses(known->state),
 		.misses = known->misses,
 	};
 }

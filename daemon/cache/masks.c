@@ -184,7 +184,6 @@ static void table_join(struct xi_masks_table *t, const struct xi_flow_mask *want
 		row_remove(t, a);
 	}
 	row_insert(t, &joined);
-	t->joined = true;
 }
 
 bool xi_masks_full(const struct xi_masks *masks, uint32_t table, const struct xi_flow_mask *want)
@@ -198,14 +197,19 @@ struct xi_flow_mask xi_masks_get(struct xi_masks *masks, uint32_t table,
 				 const struct xi_flow_mask *want)
 {
 	struct xi_masks_table *t = &masks->tables[table];
-	struct xi_flow_mask found = xi_masks_find(masks, table, want);
+	struct xi_flow_mask found = xi_masks_find(masks, table, want), last;
 
 	if (mask_equal(&found, want))
 		return found;
-	if (t->n < XI_FLOW_MASKS)
+	if (t->n < XI_FLOW_MASKS) {
 		row_insert(t, want);
-	else
+	} else {
+		t->joined = true;
+		last = row_get(t, t->n - 1);
+		if (!mask_equal(&found, &last))
+			return found;
 		table_join(t, want);
+	}
 	table_store(masks, table);
 	return xi_masks_find(masks, table, want);
 }

@@ -38,7 +38,23 @@ static uint64_t table_packets(const struct xi_sa_state *state)
 
 uint64_t xi_sa_table_hits(const struct xi_shadow_sa *sa)
 {
-	return table_packets(sa->state) - sa->packets_since;
+	uint64_t packets = table_packets(sa->state);
+
+	return packets > sa->packets_since ? packets - sa->packets_since : 0;
+}
+
+uint32_t xi_sa_table_uses(const struct xi_sa_state *state)
+{
+	return (uint32_t)table_packets(state) -
+	       __atomic_load_n(&state->packets_asked, __ATOMIC_RELAXED);
+}
+
+/* The same, and from now on they are counted. */
+static uint32_t table_take_uses(struct xi_sa_state *state)
+{
+	uint32_t packets = (uint32_t)table_packets(state);
+
+	return packets - __atomic_exchange_n(&state->packets_asked, packets, __ATOMIC_RELAXED);
 }
 
 static uint32_t table_others_max(uint32_t sa_entries)
@@ -55,14 +71,8 @@ static uint32_t table_uses(void *arg, uint32_t sa_index)
 {
 	struct xi_sa_table *table = arg;
 	struct xi_shadow_sa *sa = xi_shadow_find(&table->shadow, sa_index);
-	uint64_t packets, uses;
 
-	if (!sa)
-		return 0;
-	packets = table_packets(sa->state);
-	uses = packets - sa->packets_asked;
-	sa->packets_asked = packets;
-	return uses < UINT32_MAX ? uses : UINT32_MAX;
+	return sa ? table_take_uses(sa->state) : 0;
 }
 
 int xi_sa_table_create(struct xi_sa_table *table, const struct xi_sa_table_config *config)
@@ -174,7 +184,6 @@ static struct xi_shadow_sa *table_add(struct xi_sa_table *table, const struct xi
 		return NULL;
 	sa->id = rec->sa.id;
 	sa->state = rec->state;
-	sa->packets_asked = table_packets(rec->state);
 	table_answer(sa, XI_CHOICE_NONE);
 	return sa;
 }
@@ -230,13 +239,11 @@ static int table_fill(struct xi_sa_table *table, const struct xi_sa_rec *rec)
  * A packet of it passed its integrity check since it last asked, or within a second. Without
  * one it takes nobody's slot: forged packets with a known SPI cannot push live SAs out.
  */
-static bool table_is_proven(const struct xi_sa_rec *rec, const struct xi_shadow_sa *sa)
+static bool table_is_proven(const struct xi_sa_rec *rec)
 {
 	uint64_t last = __atomic_load_n(&rec->state->last_use, __ATOMIC_RELAXED);
 
-	if (sa && table_packets(rec->state) != sa->packets_asked)
-		return true;
-	return last + 1 >= (uint64_t)time(NULL);
+	return xi_sa_table_uses(rec->state) || last + 1 >= (uint64_t)time(NULL);
 }
 
 static enum xi_choice table_seat(struct xi_sa_table *table, const struct xi_sa_rec *rec,
@@ -264,22 +271,16 @@ static enum xi_choice table_seat(struct xi_sa_table *table, const struct xi_sa_r
 static enum xi_choice table_admit(struct xi_sa_table *table, const struct xi_sa_rec *rec,
 			       struct xi_shadow_sa *sa, bool inbound)
 {
-	uint64_t packets = table_packets(rec->state), weight = 1;
 	struct xi_admission admission = { 0 };
 
 	if (sa && sa->list == XI_SHADOW_SEATED)
 		return table_fill(table, rec) ? XI_CHOICE_NO_KEY : (enum xi_choice)sa->why;
 	if (inbound && xi_admit_resident(table->admit) >= table->config.sa_entries &&
-	    !table_is_proven(rec, sa)) {
+	    !table_is_proven(rec)) {
 		table->figures.unproven++;
 		return XI_CHOICE_UNPROVEN;
 	}
-	if (sa && packets > sa->packets_asked)
-		weight = packets - sa->packets_asked;
-	if (sa)
-		sa->packets_asked = packets;
-	xi_admit_miss(table->admit, rec->sa.sa_index, weight < UINT32_MAX ? weight : UINT32_MAX,
-		      &admission);
+	xi_admit_miss(table->admit, rec->sa.sa_index, table_take_uses(rec->state), &admission);
 	if (admission.verdict == XI_ADMIT_REFUSED) {
 		table->figures.refused++;
 		return XI_CHOICE_REFUSED;
@@ -341,7 +342,6 @@ static bool table_refuse(struct xi_sa_table *table, const struct xi_sa_rec *rec,
 		return false;
 	again = table_asked_lately(sa, now);
 	sa->asked = now;
-	sa->packets_asked = table_packets(rec->state);
 	if (!inbound && sa->cached)
 		return false;        /* what its inbound packets were told lapses in time */
 	if (!again)
@@ -394,6 +394,7 @@ bool xi_sa_table_miss(struct xi_sa_table *table, const struct xi_sa_rec *rec, ui
 		table->figures.evicted_kernel++;
 		sa->cached = false;
 		sa->misses++;
+		xi_shadow_move(&table->shadow, sa, sa->list); /* in order of `put` */
 		return table_put(table, sa);
 	}
 	why = table_choose(table, rec, sa, true);

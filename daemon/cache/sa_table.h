@@ -76,7 +76,9 @@ bool xi_sa_table_tick(struct xi_sa_table *table, uint64_t now);
 /* Waits for a grace period of the workers, then reclaims slots. */
 void xi_sa_table_sync(struct xi_sa_table *table);
 
-/* Packets of an SA that passed their checks since the table gave its present answer. */
+/* Packets of an SA that passed their checks since the table gave its present answer, */
 uint64_t xi_sa_table_hits(const struct xi_shadow_sa *sa);
+/* and since admission last counted them: of any SA, remembered or not. */
+uint32_t xi_sa_table_uses(const struct xi_sa_state *state);
 
 #endif

@@ -55,12 +55,11 @@ struct xi_shadow_sa {
 	struct xi_sa_id id;
 	uint32_t generation;
 	uint32_t misses;             /* messages since it is known here */
-	const struct xi_sa_state *state;
+	struct xi_sa_state *state;
 	uint64_t since;              /* CLOCK_MONOTONIC ns: when this answer was given, */
 	uint64_t put;                /* when sa_cache had it, */
 	uint64_t asked;              /* and when it was last asked for */
-	uint64_t packets_since;      /* verified packets of its life: at `since`, */
-	uint64_t packets_asked;      /* and when its uses were last counted */
+	uint64_t packets_since;      /* verified packets of its life at `since` */
 };
 
 struct xi_shadow {

@@ -90,11 +90,12 @@ static int append_flow(void *ctx, const struct xi_flow_key *key, const struct xi
 }
 
 /* One that the table does not know: SLOW, should a packet of it come. */
-static void unknown_sa(const struct xi_sa *sa, struct xi_cached_sa *out)
+static void unknown_sa(const struct xi_sa_rec *rec, struct xi_cached_sa *out)
 {
 	*out = (struct xi_cached_sa){
-		.id = sa->id,
-		.handle = sa->sa_index,
+		.id = rec->sa.id,
+		.handle = rec->sa.sa_index,
+		.uses = xi_sa_table_uses(rec->state),
 		.method = xi_choice_method(XI_CHOICE_NONE),
 		.why = xi_choice_name(XI_CHOICE_NONE),
 		.slot = XI_NO_SLOT,
@@ -113,7 +114,7 @@ static void find_sas(const struct xi_control_sources *src, uint32_t wanted, stru
 		if (rec->sa.id.spi != wanted && rec->sa.sa_index != wanted)
 			continue;
 		if (!src->sa_cached(src->arg, rec->sa.sa_index, &sa))
-			unknown_sa(&rec->sa, &sa);
+			unknown_sa(rec, &sa);
 		if (append_sa(list, &sa))
 			break;
 	}

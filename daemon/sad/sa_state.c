@@ -44,12 +44,14 @@ static struct xi_replay rec_replay(const struct xi_sa_rec *rec)
 	return r;
 }
 
+/* Packets of elsewhere, or that are taken back, are no use to admission. */
 static void state_lifetime(struct xi_sa_state *state, const struct xi_replay_init *init)
 {
 	if (!init->has_lifetime)
 		return;
 	__atomic_store_n(&state->bytes, init->bytes, __ATOMIC_RELAXED);
 	__atomic_store_n(&state->packets, init->packets, __ATOMIC_RELAXED);
+	__atomic_store_n(&state->packets_asked, (uint32_t)init->packets, __ATOMIC_RELAXED);
 	__atomic_store_n(&state->use_time, init->use_time, __ATOMIC_RELAXED);
 }
 

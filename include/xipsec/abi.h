@@ -201,7 +201,8 @@ struct xi_sa_state {
 	__u32 pmtu;                  /* bytes of the path to the peer, as ICMP told; 0 = as the device */
 	__u32 pmtu_until;            /* seconds since the epoch: then it is forgotten (RFC 1191 section 6.3) */
 	__u32 expired;               /* hard limit reached: carries nothing any more */
-	__u32 pad1[7];
+	__u32 packets_asked;         /* the low half of `packets` when admission last counted; the daemon's alone */
+	__u32 pad1[6];
 	/* both ways */
 	__u64 bytes;
 	__u64 packets;

@@ -3,7 +3,9 @@
 #include <arpa/inet.h>
 #include <linux/if_ether.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <setjmp.h>
 #include <cmocka.h>
@@ -662,6 +664,52 @@ static void queue_beyond_table(void **state)
 	assert_int_equal(xi_bed_stat(bed, XI_DROP_NO_WORKER), 1);
 }
 
+struct flipper {
+	struct xi_bed *bed;
+	const struct xi_flow_mask *rows;
+	atomic_uint flips;
+	atomic_bool stop;
+};
+
+static void *flip(void *arg)
+{
+	struct flipper *f = arg;
+
+	while (!atomic_load(&f->stop))
+		xi_bed_masks(f->bed, XI_FWD, XI_IPV4,
+			     &f->rows[atomic_fetch_add(&f->flips, 1) % 2], 1);
+	return NULL;
+}
+
+/*
+ * The daemon writes flow_masks while packets read it. No element is this packet's, under either mask;
+ * the address under the one beside the other mask itself would be the key of the one there is.
+ */
+static void a_mask_is_read_once(void **state)
+{
+	static const struct xi_flow_mask rows[2] = {
+		{ .prefixlen_s = 8, .prefixlen_d = 8 }, { .prefixlen_s = 16, .prefixlen_d = 16 }
+	};
+	struct xi_bed *bed = *state;
+	struct flipper f = { .bed = bed, .rows = rows };
+	struct xi_spec spec = { CLEAR4 }, zero = { .src = "10.0.0.0", .dst = "10.0.0.0" };
+	struct xi_frame frame;
+	struct xi_run run;
+	pthread_t thread;
+	uint32_t n;
+
+	xi_bed_reset(bed);
+	xi_bed_flow_masked(bed, &zero, XI_IN, &rows[1], XI_VERDICT_BYPASS, XI_BED_GENERATION);
+	xi_frame_build(&frame, &spec);
+	assert_int_equal(pthread_create(&thread, NULL, flip, &f), 0);
+	for (n = 0; n < 10 || (n < 100 && atomic_load(&f.flips) < 500000); n++)
+		xi_bed_run_xdp(bed, bed->skel->progs.xdp_cipher, &frame, 0, 100000, &run);
+	atomic_store(&f.stop, true);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(xi_bed_stat(bed, XI_FLOW_HIT), 0);
+	assert_int_equal(xi_bed_stat(bed, XI_FLOW_MISS), n * 100000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -676,6 +724,7 @@ int main(void)
 		cmocka_unit_test(every_truncation),
 		cmocka_unit_test(queue_beyond_table),
 		cmocka_unit_test(every_prefix_length),
+		cmocka_unit_test(a_mask_is_read_once),
 	};
 
 	return cmocka_run_group_tests_name("xdp_cipher", tests, xi_bed_setup, xi_bed_teardown);

@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <cmocka.h>
 #include <stdlib.h>
@@ -247,23 +248,35 @@ static void budgets(void **state)
 static void full_ring(void **state)
 {
 	struct xi_bed *bed = *state;
-	struct xi_spec in = { IN4 };
+	struct xi_spec in = { IN4 }, sa = { ESP4 };
 	struct inbox inbox;
+	cpu_set_t before, one;
 	uint64_t sent;
 
+	/* each CPU has a ring of its own */
+	assert_return_code(sched_getaffinity(0, sizeof(before), &before), errno);
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	assert_return_code(sched_setaffinity(0, sizeof(one), &one), errno);
 	xi_bed_reset(bed);
 	limits(bed, 1000000, 60000);
 	inbox_open(&inbox, bed);
+	xi_bed_sa_known(bed, sa.dst, sa.spi, XI_BED_HANDLE);
 	for (int i = 0; i < 2000; i++, in.sport++)
 		assert_int_equal(xdp(bed, bed->skel->progs.xdp_cipher, &in), XDP_REDIRECT);
 	sent = xi_bed_stat(bed, XI_MISS_SENT);
 	assert_int_equal(sent + xi_bed_stat(bed, XI_MISS_LOST), 2000);
 	assert_in_range(sent, 1, 1999);
+	xdp(bed, bed->skel->progs.xdp_cipher, &sa);
+	assert_int_equal(xi_bed_stat(bed, XI_MISS_LOST), 2001 - sent);
 	assert_int_equal(inbox_read(&inbox), sent);
 	in.sport--;
 	xdp(bed, bed->skel->progs.xdp_cipher, &in);
 	assert_int_equal(inbox_read(&inbox), sent + 1);
+	xdp(bed, bed->skel->progs.xdp_cipher, &sa);
+	assert_int_equal(inbox_read(&inbox), sent + 2);
 	perf_buffer__free(inbox.perf);
+	assert_return_code(sched_setaffinity(0, sizeof(before), &before), errno);
 }
 
 /* flood-bounded: random SPIs and random cleartext leave sa_cache, flow_cache and the ring alone. */

@@ -658,11 +658,13 @@ static void test_cache_tells_of_one_sa(void **state)
 
 	assert_json(reply, "{\"cached_sas\": [" CACHED_SA "], \"truncated\": false}");
 	json_decref(reply);
+	f->states[1].packets += 7;
+	f->states[1].packets_asked = f->states[1].packets - 4;
 	reply = ask_json(f, "{\"cmd\":\"cache\",\"sa\":\"0x100002\"}\n");
 	assert_json(reply, "{\"cached_sas\": [{\"spi\": \"0xc0000002\", \"dst\": \"2001:db8::2\","
 			   " \"proto\": \"esp\", \"handle\": \"0x00100002\", \"method\": \"slow\","
 			   " \"slot\": null, \"why\": \"not_asked\", \"cached\": false, \"age\": null,"
-			   " \"hits\": 0, \"uses\": 0, \"misses\": 0}], \"truncated\": false}");
+			   " \"hits\": 0, \"uses\": 4, \"misses\": 0}], \"truncated\": false}");
 	json_decref(reply);
 	reply = ask_json(f, "{\"cmd\":\"cache\",\"sa\":\"77\"}\n");
 	assert_json(reply, "{\"error\": \"no SA has this SPI or handle: `xipsec show` lists them\"}");

@@ -536,6 +536,54 @@ static struct xi_flow blend(const struct xi_flow *flow, const struct xi_flow *ot
 	return out;
 }
 
+static struct xi_flow any_flow(enum xi_family family)
+{
+	struct xi_flow flow = { .family = family, .fragment = one_in(4), .proto = random_proto() };
+
+	random_addr(flow.saddr, family);
+	random_addr(flow.daddr, family);
+	flow.sport = flow.fragment ? 0 : random_port();
+	flow.dport = flow.fragment ? 0 : random_port();
+	return flow;
+}
+
+/*
+ * A flow that was kept from a selector by what the mask has, and one that tries to match it in all else:
+ * it does not, whatever had been looked at before, for prefixes of every length.
+ */
+static void what_is_ruled_out_matches_nowhere(void **state)
+{
+	unsigned int n = 0;
+
+	seed = 41;
+	for (unsigned int i = 0; i < 200000; i++) {
+		enum xi_family family = one_in(3) ? XI_IPV6 : XI_IPV4;
+		struct xi_selector sel = random_selector(family);
+		struct xi_flow flow = any_flow(family), other = any_flow(family);
+		unsigned int bits = family == XI_IPV4 ? 33 : 129;
+		struct xi_flow_mask mask = { 0 };
+
+		sel.prefixlen_s = pick(bits);
+		sel.prefixlen_d = pick(bits);
+		if (one_in(2))
+			mask = (struct xi_flow_mask){ pick(bits), pick(bits), one_in(2) ? 0xff : 0,
+						      pick(2), one_in(3) ? 0xf000 : 0,
+						      one_in(3) ? 0xff00 : 0 };
+		if (one_in(2))
+			flow_into(&flow, &sel);
+		flow.saddr[pick(bits - 1) / 8] ^= 1 << pick(8);
+		if (naive_matches(&sel, &flow, true))
+			continue;
+		xi_flowmask_rule_out(&mask, &sel, &flow);
+		flow_into(&other, &sel);
+		other.fragment = 0;
+		other = blend(&flow, &other, &mask);
+		assert_false(naive_matches(&sel, &other, true));
+		n++;
+	}
+	assert_true(n > 50000);
+}
+
 /* Are there such packets: a later fragment shows no ports, and dir says whether daddr is local. */
 static bool is_possible(const struct world *w, const struct xi_flow *flow)
 {
@@ -596,6 +644,42 @@ static void whatever_agrees_under_the_mask_is_judged_alike(void **state)
 }
 
 /* ---- the index alone, at its size ---- */
+
+/*
+ * Selectors that differ behind their masks are one rule of many policies; of those, the dead are passed
+ * over, whichever comes first.
+ */
+static void a_dead_policy_hides_no_other(void **state)
+{
+	const struct xi_spd_policy *list[16];
+	struct xi_spd_policy policies[16] = { 0 }, dead = { .policy.sel.ifindex = 1 };
+	struct xi_flow flow = { .family = XI_IPV4, .dir = XI_OUT, .proto = 6, .dport = 0x5050 };
+	struct xi_spd_index *ix;
+
+	for (uint32_t i = 0; i < N(policies); i++) {
+		struct xi_selector *sel = &policies[i].policy.sel;
+
+		*sel = (struct xi_selector){ .family = XI_IPV4, .proto = 6, .dport = 100 + i,
+					     .dport_mask = 0xffff };
+		if (i % 5 == 2) {
+			sel->dport = 0x5000 + i;
+			sel->dport_mask = 0xff00;
+		}
+		policies[i].policy.priority = i;
+		list[i] = &policies[i];
+	}
+	assert_int_equal(xi_spd_index_build(&ix, list, N(list)), 0);
+	assert_int_equal(xi_spd_index_find(ix, list, &flow), 2);
+	list[2] = &dead;
+	assert_int_equal(xi_spd_index_find(ix, list, &flow), 7);
+	list[7] = &dead;
+	assert_int_equal(xi_spd_index_find(ix, list, &flow), 12);
+	list[12] = &dead;
+	assert_int_equal(xi_spd_index_find(ix, list, &flow), XI_NO_RANK);
+	list[7] = &policies[7];
+	assert_int_equal(xi_spd_index_find(ix, list, &flow), 7);
+	xi_spd_index_free(ix);
+}
 
 struct many {
 	struct xi_spd_policy *policies;
@@ -1043,6 +1127,73 @@ static void a_scan_through_one_policy_is_one_element(void **state)
 	sim_close(&sim);
 }
 
+/*
+ * IKE of the host is let pass for what it is, and a message may be older than an address of the host:
+ * neither says anything of other flows, which an element under its mask would take along.
+ */
+static void what_holds_for_one_packet_is_not_cached(void **state)
+{
+	struct sim sim = { 0 };
+	struct xi_flow flow = { .proto = 17, .sport = 500, .dport = 500, .family = XI_IPV4 };
+	struct xi_addr host = { .family = XI_IPV4 };
+
+	world_open(&sim.w, 0, 0);
+	sim_open(&sim, 1024);
+	put_policy(&sim.w, site(XI_IN, "10.2.0.0", 16, "10.1.0.0", 16, 10));
+	put_policy(&sim.w, site(XI_FWD, "10.2.0.0", 16, "10.1.0.0", 16, 10));
+	put_policy(&sim.w, site(XI_OUT, "10.1.0.0", 16, "10.2.0.0", 16, 10));
+	sample_addr(host.addr, "10.1.0.1");
+	assert_int_equal(xi_spd_set_local(sim.w.spd, &host, 1), 0);
+	memcpy(flow.daddr, host.addr, 16);
+	sample_addr(flow.saddr, "10.2.3.4");
+	flow.dir = XI_IN;
+	xi_flows_miss(&sim.flows, &flow);
+	flow.dport = 80;
+	flow.dir = XI_FWD;           /* it was, until the address came */
+	xi_flows_miss(&sim.flows, &flow);
+	sample_addr(flow.daddr, "10.1.0.2");
+	flow.dir = XI_IN;            /* until it went */
+	xi_flows_miss(&sim.flows, &flow);
+	memcpy(flow.saddr, host.addr, 16);
+	sample_addr(flow.daddr, "10.2.3.4");
+	flow.dir = XI_OUT;
+	xi_flows_miss(&sim.flows, &flow);
+	xi_flows_bypass(&sim.flows, xi_spd_snapshot(sim.w.spd), &flow);
+	assert_int_equal(elements(&sim), 0);
+	for (uint32_t i = 0; i < XI_FLOW_TABLES; i++)
+		assert_int_equal(sim.flows.masks.tables[i].n, 1);
+	sim_close(&sim);
+}
+
+/* A worker that found an SA gone does not know that the daemon has put in another since. */
+static void only_the_element_of_that_sa_is_forgotten(void **state)
+{
+	struct sim sim = { 0 };
+	struct xi_flow flow = { .dir = XI_OUT, .proto = 6, .sport = 1, .dport = 2 }, other;
+	struct answer answer;
+
+	world_open(&sim.w, 0, 0);
+	sim_open(&sim, 1024);
+	put_policy(&sim.w, site(XI_OUT, "10.1.0.0", 16, "10.2.0.0", 16, 10));
+	put_policy(&sim.w, site(XI_OUT, "10.1.0.0", 16, "10.3.0.0", 16, 10));
+	put_tunnel_sa(&sim.w);
+	flow.family = sample_addr(flow.saddr, "10.1.2.3");
+	sample_addr(flow.daddr, "10.2.3.4");
+	other = flow;
+	sample_addr(other.daddr, "10.3.3.4");
+	xi_flows_miss(&sim.flows, &flow);
+	xi_flows_miss(&sim.flows, &other);
+	assert_true(sim_find(&sim, &flow, &answer));
+	assert_int_equal(answer.verdict, XI_VERDICT_PROTECT);
+	assert_false(xi_flows_forget(&sim.flows, &flow, answer.handle + 1));
+	assert_int_equal(elements(&sim), 2);
+	assert_true(xi_flows_forget(&sim.flows, &flow, answer.handle));
+	assert_false(sim_find(&sim, &flow, &answer));
+	assert_true(sim_find(&sim, &other, &answer));
+	assert_false(xi_flows_forget(&sim.flows, &flow, answer.handle));
+	sim_close(&sim);
+}
+
 /* The same without an SA: one element, which is no verdict, so that one message is for all. */
 static void a_scan_without_an_sa_is_one_element(void **state)
 {
@@ -1056,6 +1207,40 @@ static void a_scan_without_an_sa_is_one_element(void **state)
 	put_tunnel_sa(&sim.w);
 	assert_int_equal(scan(&sim, 1000, anything), 1);
 	sim_close(&sim);
+}
+
+/*
+ * RFC 4301 section 7: a policy with ports that is not behind the one that lets a fragment pass, of the
+ * same priority but younger, takes those it may mean. Others that pass must not take them along.
+ */
+static void fragments_in_doubt_are_told_apart(void **state)
+{
+	static const uint32_t priorities[] = { 5, UINT32_MAX };
+
+	for (unsigned int i = 0; i < N(priorities); i++) {
+		struct xi_policy allow = site(XI_OUT, "10.1.0.0", 16, "10.2.0.0", 16, priorities[i]);
+		struct xi_policy ssh = site(XI_OUT, "10.1.0.0", 16, "10.2.3.0", 24, priorities[i]);
+		struct xi_flow flow = { .dir = XI_OUT, .proto = 6, .fragment = 1 }, other;
+		struct xi_flow_mask mask;
+		struct world w = { 0 };
+
+		world_open(&w, 0, 0);
+		allow.ntmpls = 0;
+		ssh.sel.proto = 6;
+		ssh.sel.dport = 22;
+		ssh.sel.dport_mask = 0xffff;
+		put_policy(&w, allow);
+		put_policy(&w, ssh);
+		flow.family = sample_addr(flow.saddr, "10.1.2.3");
+		sample_addr(flow.daddr, "10.2.7.7");
+		other = flow;
+		sample_addr(other.daddr, "10.2.3.4");
+		assert_int_equal(judge(&w, &other, &mask).verdict, XI_VERDICT_DISCARD);
+		assert_int_equal(judge(&w, &flow, &mask).verdict, XI_VERDICT_BYPASS);
+		other = blend(&flow, &other, &mask);
+		assert_int_equal(judge(&w, &other, &mask).verdict, XI_VERDICT_BYPASS);
+		world_close(&w);
+	}
 }
 
 /* One port is excepted: the others take as many elements as it takes to tell it from them. */
@@ -1317,22 +1502,65 @@ static void a_full_table_joins_masks(void **state)
 	close(fd);
 }
 
+/* Elements are lost with their mask; those of sixty kinds of flows that all go on find a place each in the end. */
+static void more_masks_than_rows_settle(void **state)
+{
+	struct xi_flow_mask wants[60], at[60] = { 0 }, row;
+	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, XI_MAP_FLOW_MASKS, sizeof(uint32_t),
+				sizeof(struct xi_flow_masks), XI_FLOW_TABLES, NULL);
+	struct xi_masks masks;
+	unsigned int i, round, missed = 0;
+
+	if (fd < 0) {
+		print_message("# skip: BPF maps cannot be made here (root needed)\n");
+		skip();
+	}
+	seed = 37;
+	assert_int_equal(xi_masks_open(&masks, fd), 0);
+	for (i = 0; i < N(wants); i++)
+		wants[i] = (struct xi_flow_mask){ 4 * pick(9), 4 * pick(9), one_in(2) ? 0xff : 0,
+						  pick(2), one_in(3) ? 0xf000 : 0,
+						  one_in(3) ? 0xff00 : 0 };
+	for (round = 0; round < 4; round++) {
+		for (i = missed = 0; i < N(wants); i++) {
+			bool found = false;
+
+			for (uint32_t k = 0; round && xi_masks_row(&masks, 0, k, &row); k++)
+				found |= !memcmp(&row, &at[i], sizeof(row));
+			if (found)
+				continue;
+			missed++;
+			at[i] = xi_masks_get(&masks, 0, &wants[i]);
+			assert_true(xi_flowmask_covers(&at[i], &wants[i]));
+		}
+	}
+	assert_int_equal(missed, 0);
+	assert_true(masks.tables[0].joined);
+	close(fd);
+}
+
 #define T(fn) cmocka_unit_test(fn)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		T(what_is_ruled_out_matches_nowhere),
 		T(whatever_agrees_under_the_mask_is_judged_alike),
+		T(a_dead_policy_hides_no_other),
 		T(ten_thousand_policies_of_any_shape),
 		T(ten_thousand_policies_of_one_prefix_pair),
 		T(no_packet_finds_what_policy_does_not_say),
 		T(a_scan_through_one_policy_is_one_element),
+		T(what_holds_for_one_packet_is_not_cached),
+		T(only_the_element_of_that_sa_is_forgotten),
 		T(a_scan_without_an_sa_is_one_element),
+		T(fragments_in_doubt_are_told_apart),
 		T(exceptions_cost_a_few_elements),
 		T(policies_of_one_shape_need_one_mask),
 		T(policies_of_any_shape_share_few_masks),
 		T(masks_are_adopted_and_nonsense_is_not),
 		T(a_full_table_joins_masks),
+		T(more_masks_than_rows_settle),
 	};
 
 	return cmocka_run_group_tests_name("flows", tests, NULL, NULL);

@@ -242,6 +242,11 @@ static void unproven_sas_evict_nobody(void **state)
 
 	for (uint32_t i = 0; i < 8; i++)
 		assert_true(miss(bed, i));
+	/* half of them were in use, until two seconds ago, and admission knows */
+	for (uint32_t i = 8; i < 58; i++) {
+		bed->states[i].packets = bed->states[i].packets_asked = 5;
+		bed->states[i].last_use = time(NULL) - 2;
+	}
 	for (uint32_t n = 0; n < 20 * 100; n++)
 		miss(bed, 8 + n % 100);
 	for (uint32_t i = 0; i < 8; i++)
@@ -346,6 +351,71 @@ static void verified_packets_since_then_are_hits(void **state)
 	assert_int_equal(xi_sa_table_hits(sa), 0);
 	verified(bed, 0, 30);
 	assert_int_equal(xi_sa_table_hits(sa), 30);
+	bed_free(bed);
+}
+
+/* A key manager may set an SA's counters back (XFRM_MSG_NEWAE). */
+static void hits_are_never_negative(void **state)
+{
+	struct bed *bed = bed_new(2, 1024);
+	struct xi_shadow_sa *sa;
+
+	verified(bed, 0, 7);
+	assert_true(miss(bed, 0));
+	sa = xi_shadow_find(&bed->table.shadow, bed->recs[0].sa.sa_index);
+	bed->states[0].packets = 0;
+	assert_int_equal(xi_sa_table_hits(sa), 0);
+	bed_free(bed);
+}
+
+/*
+ * All packets of an SA since it last asked are weighed, also of one that many others have made the
+ * table forget; and each once.
+ */
+static void uses_are_counted_whoever_is_remembered(void **state)
+{
+	struct bed *bed = bed_new_by("rate", 8, 1024);
+	uint32_t i;
+
+	for (i = 0; i < 8; i++)
+		assert_true(miss(bed, i));
+	verified(bed, 8, 3);
+	assert_int_equal(xi_sa_table_uses(&bed->states[8]), 3);
+	miss(bed, 8);
+	assert_int_equal(xi_sa_table_uses(&bed->states[8]), 0);
+	for (i = 9; i < NSAS; i++) {
+		verified(bed, i, 1);
+		miss(bed, i);
+	}
+	assert_int_equal(why(bed, 8), -1);
+	assert_int_not_equal(cached(bed, 8), XI_METHOD_FAST);
+	/* across the wrap of the low half */
+	bed->states[8].packets += (1ULL << 32) - 20;
+	bed->states[8].packets_asked = (uint32_t)bed->states[8].packets;
+	verified(bed, 8, 200);
+	assert_int_equal(xi_sa_table_uses(&bed->states[8]), 200);
+	assert_true(miss(bed, 8));
+	assert_int_equal(why(bed, 8), XI_CHOICE_WORTH);
+	assert_int_equal(xi_sa_table_uses(&bed->states[8]), 0);
+	bed_free(bed);
+}
+
+/* What is put back has its whole life before it, and does not keep those behind it alive. */
+static void a_life_that_begins_anew_prolongs_no_other(void **state)
+{
+	struct bed *bed = bed_new(64, 1024);
+	uint64_t put;
+
+	for (uint32_t i = 0; i < 2; i++) {
+		bed->recs[i].sa.life = XI_SA_LARVAL;
+		assert_true(miss(bed, i));
+	}
+	put = xi_shadow_find(&bed->table.shadow, bed->recs[1].sa.sa_index)->put;
+	assert_int_equal(bpf_map_delete_elem(bed->map, &bed->recs[0].sa.id), 0);
+	assert_true(miss(bed, 0));
+	assert_true(xi_sa_table_tick(&bed->table, put + SECOND));
+	assert_int_equal(cached(bed, 1), XI_METHOD_NONE);
+	assert_int_equal(cached(bed, 0), XI_METHOD_DROP);
 	bed_free(bed);
 }
 
@@ -518,6 +588,9 @@ int main(void)
 		cmocka_unit_test(who_is_used_less_is_refused),
 		cmocka_unit_test(an_sa_may_be_used_both_ways),
 		cmocka_unit_test(verified_packets_since_then_are_hits),
+		cmocka_unit_test(hits_are_never_negative),
+		cmocka_unit_test(uses_are_counted_whoever_is_remembered),
+		cmocka_unit_test(a_life_that_begins_anew_prolongs_no_other),
 		cmocka_unit_test(kernel_evictions_are_noticed),
 		cmocka_unit_test(a_small_map_costs_misses_alone),
 		cmocka_unit_test(a_changed_sa_keeps_its_seat_and_a_deleted_one_leaves_nothing),

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "ipsec/replay.h"
+#include "cache/sa_table.h"
 #include "mem_store.h"
 #include "sad/sad_priv.h"
 
@@ -520,6 +521,7 @@ static void sa_starts_from_what_it_is_given(void **state)
 	assert_true(rec->state->oseq == 77 && rec->state->top == 100);
 	assert_true(rec->state->bytes == 5000 && rec->state->packets == 50 &&
 		    rec->state->use_time == 12345);
+	assert_int_equal(xi_sa_table_uses(rec->state), 0); /* elsewhere, not here */
 	assert_true(window_rejects(rec, 100) && window_rejects(rec, 98) && window_rejects(rec, 68));
 	assert_false(window_rejects(rec, 99) || window_rejects(rec, 69) ||
 		     window_rejects(rec, 101));
@@ -691,9 +693,11 @@ static void set_replay_only_goes_forward(void **state)
 	rec = xi_sad_find(f->sad, &sa.id);
 	assert_int_equal(xi_sad_set_replay(f->sad, &sa.id, &init), 0);
 	assert_true(rec->state->oseq == 50 && rec->state->top == 60);
+	rec->state->packets = 9;
 	init = (struct xi_replay_init){ .oseq = 40, .has_lifetime = true, .bytes = 7 };
 	assert_int_equal(xi_sad_set_replay(f->sad, &sa.id, &init), 0);
 	assert_true(rec->state->oseq == 50 && rec->state->top == 60 && rec->state->bytes == 7);
+	assert_int_equal(xi_sa_table_uses(rec->state), 0);
 	init = (struct xi_replay_init){ .seq = 59 };
 	assert_int_equal(xi_sad_set_replay(f->sad, &sa.id, &init), -EINVAL);
 	init = (struct xi_replay_init){ .oseq = 1ULL << 32 };
