@@ -1,103 +1,41 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "daemon.h"
 
+#include "daemon_priv.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <event2/event.h>
 #include <urcu-qsbr.h>
 
 #include <xipsec/reasons.h>
-#include "bpfobj.h"
-#include "cache/cache.h"
 #include "caps.h"
 #include "control/cachecmd.h"
-#include "control/control.h"
 #include "control/dummycmd.h"
 #include "control/portcmd.h"
 #include "control/show.h"
 #include "control/stats.h"
 #include "dataplane/down.h"
-#include "dataplane/dummy.h"
-#include "dataplane/hostif.h"
 #include "dataplane/hostpath.h"
-#include "dataplane/news.h"
-#include "dataplane/nexthop.h"
-#include "dataplane/pathmtu.h"
-#include "hot.h"
-#include "inspect.h"
 #include "localaddrs.h"
 #include "log.h"
 #include "notify.h"
-#include "ports.h"
-#include "sad/encap_ports.h"
-#include "sad/reserve.h"
 #include "sad/store_bpf.h"
-#include "source/batch.h"
 #include "source/proto.h"
-#include "source/server.h"
-#include "source/xfrm_msg.h"
-#include "stopwatch.h"
-#include "workers.h"
 
-#define MISS_DEDUP_MS 5
 #define TIDY_SAS 1000           /* up to so many are freed at the end */
 #define TICK_MS 250              /* a busy SA from a file needs new numbers from disk in time */
 #define LOADING_S 3 /* between signs of life while SAs are loaded */
-
-struct xi_daemon {
-	const struct xi_config_file *config;
-	struct event_base *base;
-	struct event *signals[3];
-	struct event *tick;
-	struct {
-		unsigned int held;   /* SAs and policies when it was last told */
-		time_t next;
-	} loading;
-	int lock_fd;
-	const struct xi_engine *engine;
-	struct xi_bpfobj *bpf;
-	bool adopted;
-	atomic_bool adopting;        /* workers run, and not all SAs are known yet */
-	struct xi_store *store;
-	struct xi_sad *sad;
-	struct xi_spd *spd;
-	struct xi_encap_ports *encap_ports;
-	struct xi_cache *cache;
-	struct xi_nexthops *nexthops;
-	struct xi_pathmtu *pathmtu;
-	struct xi_dummy *dummy;
-	struct xi_mailbox *news;
-	struct event *on_news;
-	struct xi_news_desk desk;
-	struct xi_hostif hostif;
-	struct xi_ports *portset;
-	struct xi_port_dev *const *ports; /* of portset, by slot */
-	unsigned int nworkers;
-	struct xi_workers workers;
-	bool live;
-	bool attached;               /* some programs, at least */
-	struct xi_xfrm_server *server;
-	struct xi_batch *batch;
-	struct xi_control *control;
-	struct xi_control_sources sources;
-	struct xi_inspect inspect;
-	int esp_sink[2];
-	bool down;                   /* asked to take everything away on the way out */
-	int status;
-	struct xi_stopwatch watch;   /* of the start */
-};
 
 static void daemon_stop(struct xi_daemon *d, int status)
 {
@@ -212,175 +150,6 @@ static int daemon_engine(struct xi_daemon *d)
 	return 0;
 }
 
-static int daemon_bpf(struct xi_daemon *d)
-{
-	const struct xi_bpfobj_config config = {
-		.pin_dir = d->config->pin_dir,
-		.max_sas = d->config->max_sas,
-		.max_policies = d->config->max_policies,
-		.sa_entries = d->config->sa_entries,
-		.flow_entries = d->config->flow_entries,
-	};
-	struct xi_store_bpf_fds fds;
-	int err;
-
-	err = xi_ports_check_lost(d->config);
-	if (!err)
-		err = xi_bpfobj_open(&d->bpf, &config, &d->adopted);
-	if (err)
-		return err;
-	fds = (struct xi_store_bpf_fds){
-		.sad = xi_bpfobj_map_fd(d->bpf, XI_MAP_SAD),
-		.sad_keys = xi_bpfobj_map_fd(d->bpf, XI_MAP_SAD_KEYS),
-		.sad_lookup = xi_bpfobj_map_fd(d->bpf, XI_MAP_SAD_LOOKUP),
-		.spd = xi_bpfobj_map_fd(d->bpf, XI_MAP_SPD),
-		.spd_guard = xi_bpfobj_map_fd(d->bpf, XI_MAP_SPD_GUARD),
-		.spd_masks = xi_bpfobj_map_fd(d->bpf, XI_MAP_SPD_MASKS),
-		.config = xi_bpfobj_map_fd(d->bpf, XI_MAP_CONFIG),
-		.sa_state = xi_bpfobj_map_fd(d->bpf, XI_MAP_SA_STATE),
-		.sa_window = xi_bpfobj_map_fd(d->bpf, XI_MAP_SA_WINDOW),
-	};
-	return xi_store_bpf_open(&d->store, &fds);
-}
-
-/* The part of `config` that comes from the configuration file; SPD and SAD keep the rest. */
-static int daemon_write_config(struct xi_daemon *d)
-{
-	struct xi_config config = { 0 };
-	int err;
-
-	err = d->store->ops->config_get(d->store->s, &config);
-	if (err)
-		return err;
-	config.abi_version = XI_ABI_VERSION;
-	config.unknown_spi = d->config->unknown_spi;
-	config.miss_per_second = d->config->misses;
-	config.miss_dedup_ms = MISS_DEDUP_MS;
-	return d->store->ops->config_put(d->store->s, &config);
-}
-
-/* From now on what the host sends out of a cipher port, and policy wants protected, is. */
-static int daemon_write_hostif(struct xi_daemon *d)
-{
-	struct xi_config config;
-	int err = d->store->ops->config_get(d->store->s, &config);
-
-	if (err)
-		return err;
-	config.host_ifindex = d->hostif.ifindex;
-	return d->store->ops->config_put(d->store->s, &config);
-}
-
-static int daemon_state_dir(struct xi_daemon *d)
-{
-	int err;
-
-	if (!d->config->sas)
-		return 0;
-	err = xi_reserve_dir(d->config->state_dir);
-	if (err) {
-		errno = -err;
-		log_warn("%s: cannot make the state directory, where SAs from a file reserve sequence numbers",
-			 d->config->state_dir);
-	}
-	return err;
-}
-
-static int daemon_databases(struct xi_daemon *d)
-{
-	const struct xi_sad_config config = {
-		.state_dir = d->config->state_dir,
-		.carries = xi_datapath_carries,
-		.df = d->config->df,
-	};
-	int err;
-
-	err = daemon_write_config(d);
-	if (!err)
-		err = daemon_state_dir(d);
-	if (!err)
-		err = xi_sad_create(&d->sad, &config, d->store);
-	if (!err)
-		err = xi_spd_create(&d->spd, d->sad, d->store);
-	if (err) {
-		errno = -err;
-		log_warn("SAD and SPD: cannot be set up");
-	}
-	return err;
-}
-
-static int daemon_encap_ports(struct xi_daemon *d)
-{
-	return xi_encap_ports_create(&d->encap_ports, d->sad, d->spd, d->store,
-				     xi_bpfobj_map_fd(d->bpf, XI_MAP_ENCAP_PORTS));
-}
-
-/* The SAs that packets were using, and all policies: what workers need to carry on. */
-static int daemon_adopt_hot(struct xi_daemon *d)
-{
-	unsigned int n = 0, npolicies = 0;
-	uint32_t *handles = NULL;
-	int err;
-
-	err = xi_hot_handles(xi_bpfobj_map_fd(d->bpf, XI_MAP_SA_CACHE),
-			     xi_bpfobj_map_fd(d->bpf, XI_MAP_FLOW_CACHE), &handles, &n);
-	if (!err)
-		err = xi_sad_adopt_hot(d->sad, handles, n);
-	free(handles);
-	xi_stopwatch_lap(&d->watch, "hot SAs");
-	if (!err)
-		err = xi_spd_adopt(d->spd, &npolicies);
-	if (!err)
-		log_debug("policies adopted: %u; SAs that were in use: %u", npolicies, n);
-	return err;
-}
-
-/* All others, while workers run. */
-static int daemon_adopt_rest(struct xi_daemon *d)
-{
-	unsigned int n = 0;
-	int err;
-
-	err = xi_sad_adopt_first(d->sad, &n);
-	xi_stopwatch_lap(&d->watch, "SAs");
-	if (!err)
-		err = daemon_encap_ports(d);
-	if (err) {
-		/* what was put aside stays so: without its SAs, policy would pass over optional ones */
-		errno = -err;
-		log_warn("SAD: what an earlier daemon left cannot be taken over");
-		return err;
-	}
-	atomic_store_explicit(&d->adopting, false, memory_order_release);
-	xi_sad_adopt_rest(d->sad);
-	xi_stopwatch_lap(&d->watch, "rest");
-	log_info("adopted %u SAs of an earlier daemon", n);
-	return 0;
-}
-
-/* Nothing is there: this is a first start. */
-static int daemon_adopt_nothing(struct xi_daemon *d)
-{
-	unsigned int n;
-	int err;
-
-	err = xi_sad_adopt(d->sad, &n);
-	if (!err)
-		err = xi_spd_adopt(d->spd, &n);
-	return err ? err : daemon_encap_ports(d);
-}
-
-static int daemon_adopt(struct xi_daemon *d)
-{
-	int err = d->adopted ? daemon_adopt_hot(d) : daemon_adopt_nothing(d);
-
-	if (err) {
-		errno = -err;
-		log_warn("SAD and SPD: what an earlier daemon left cannot be taken over");
-	}
-	return err;
-}
-
 /* Before anything of the network namespace is touched: two daemons would fight for it. */
 static int daemon_server(struct xi_daemon *d)
 {
@@ -472,7 +241,7 @@ static int daemon_ports(struct xi_daemon *d)
 		return err;
 	d->ports = xi_ports_by_slot(d->portset);
 	d->nworkers = xi_ports_workers(d->portset);
-	return daemon_write_hostif(d);
+	return xi_daemon_write_hostif(d);
 }
 
 static struct xi_worker_config daemon_worker_config(const struct xi_daemon *d)
@@ -540,7 +309,7 @@ static void daemon_on_links(void *arg)
 		xi_workers_stop(&d->workers);
 		err = xi_ports_reopen(d->portset, again);
 		if (!err)
-			err = daemon_write_hostif(d);
+			err = xi_daemon_write_hostif(d);
 		if (!err && d->live)
 			err = daemon_start_workers(d);
 	}
@@ -673,7 +442,7 @@ static int daemon_go_live(struct xi_daemon *d)
 	err = daemon_start_workers(d);
 	xi_stopwatch_lap(&d->watch, "workers");
 	if (!err && d->adopted)
-		err = daemon_adopt_rest(d);
+		err = xi_daemon_adopt_rest(d);
 	/* an earlier daemon's programs are attached so far */
 	if (!err)
 		err = xi_bpfobj_load(d->bpf);
@@ -762,12 +531,12 @@ static const struct daemon_step {
 	{ daemon_lock, NULL },
 	{ daemon_loop, NULL },
 	{ daemon_engine, "engine" },
-	{ daemon_bpf, "maps" },
-	{ daemon_databases, "tables" },
+	{ xi_daemon_bpf, "maps" },
+	{ xi_daemon_databases, "tables" },
 	{ daemon_server, NULL },
 	{ daemon_ports, "ports" },
 	{ daemon_open_workers, NULL },
-	{ daemon_adopt, "policies" },
+	{ xi_daemon_adopt, "policies" },
 	{ daemon_cache, "cache" },
 	{ daemon_news, NULL },
 	{ daemon_nexthops, "next hops" },
