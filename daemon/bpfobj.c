@@ -29,6 +29,7 @@ struct xi_bpfobj {
 	struct xi_worker_stats *rows;
 	size_t rows_size;
 	int ncpus;
+	uint32_t sa_entries, flow_entries; /* in effect */
 	const char *pin_dir;
 	bool loaded;
 	bool fresh;                  /* nothing was pinned before */
@@ -74,6 +75,24 @@ static bool bpfobj_is_private(const char *pin_dir)
 }
 
 /*
+ * A bpffs that nobody gave a mode to is writable by all: whoever made the directory first could take
+ * the pins away, and the next start would know of nothing to protect.
+ */
+static int bpfobj_check_dir(const char *pin_dir)
+{
+	struct stat st;
+
+	if (lstat(pin_dir, &st))
+		return -errno;
+	if (S_ISDIR(st.st_mode) && (!st.st_uid || st.st_uid == geteuid()) &&
+	    !(st.st_mode & (S_IWGRP | S_IWOTH)))
+		return 0;
+	log_warnx("%s: others than its owner can write there, or it is no directory; chmod go-w, chown to the user of xipsecd, or set pin-dir",
+		  pin_dir);
+	return -EPERM;
+}
+
+/*
  * The parent of the pin directory must lie on a bpffs; /sys/fs/bpf is mounted when nobody has yet.
  */
 static int bpfobj_make_dir(const char *pin_dir)
@@ -96,6 +115,9 @@ static int bpfobj_make_dir(const char *pin_dir)
 			pin_dir);
 		return -EINVAL;
 	}
+	err = bpfobj_check_dir(pin_dir);
+	if (err)
+		return err;
 	if (bpfobj_is_private(pin_dir))
 		log_warnx(
 			"%s: this bpf file system is seen by this mount namespace alone and goes with it (`ip netns exec` makes one); start xipsecd by `nsenter --net=/run/netns/NAME` to keep SAs and protection over a restart",
@@ -127,6 +149,45 @@ static void bpfobj_size_maps(struct xi_bpfobj *obj, const struct xi_bpfobj_confi
 	bpf_map__set_max_entries(skel->maps.sa_cache, bpfobj_lru_size(obj, xi_sa_table_elements(config->sa_entries)));
 	bpf_map__set_max_entries(skel->maps.flow_cache, bpfobj_lru_size(obj, config->flow_entries));
 	bpf_map__set_max_entries(skel->maps.worker_stats, XI_MAX_WORKERS + 1);
+}
+
+/* The most SAs that an adopted sa_cache has room for: the inverse of how it was sized. */
+static uint32_t bpfobj_sa_room(uint32_t elements)
+{
+	uint32_t low = 1, high = elements;
+
+	while (low < high) {
+		uint32_t mid = low + (high - low + 1) / 2;
+
+		if (xi_sa_table_elements(mid) <= elements / 2)
+			low = mid;
+		else
+			high = mid - 1;
+	}
+	return low;
+}
+
+static uint32_t bpfobj_keep(const char *key, uint32_t wanted, uint32_t kept)
+{
+	if (kept != wanted)
+		log_warnx("%s = %u: stays %u, the size of what is pinned; to change it stop traffic, run `xipsec down` and start again",
+			  key, wanted, kept);
+	return kept;
+}
+
+/* Adopted maps keep their sizes. A smaller sa-entries fits into a larger map and holds from now on. */
+static void bpfobj_keep_sizes(struct xi_bpfobj *obj, const struct xi_bpfobj_config *config)
+{
+	uint32_t sas = xi_bpfobj_map_size(obj, XI_MAP_SA_CACHE);
+	uint32_t flows = xi_bpfobj_map_size(obj, XI_MAP_FLOW_CACHE);
+
+	bpfobj_keep("max-sas", config->max_sas, xi_bpfobj_map_size(obj, XI_MAP_SAD));
+	bpfobj_keep("max-policies", config->max_policies, xi_bpfobj_map_size(obj, XI_MAP_SPD));
+	if (sas < bpfobj_lru_size(obj, xi_sa_table_elements(config->sa_entries)))
+		obj->sa_entries = bpfobj_keep("sa-entries", config->sa_entries,
+					      bpfobj_sa_room(sas));
+	if (flows != bpfobj_lru_size(obj, config->flow_entries))
+		obj->flow_entries = bpfobj_keep("flow-entries", config->flow_entries, flows / 2);
 }
 
 /* The new program takes the name in one step, so that the path always names one. */
@@ -197,6 +258,10 @@ static int bpfobj_maps(struct xi_bpfobj *obj, const struct xi_bpfobj_config *con
 	err = xi_pins_adopt(obj->skel->obj, obj->pin_dir, &found, &missing);
 	if (err)
 		return err;
+	obj->sa_entries = config->sa_entries;
+	obj->flow_entries = config->flow_entries;
+	if (found)
+		bpfobj_keep_sizes(obj, config);
 	obj->fresh = !found;
 	*adopted = found;
 	if (missing)
@@ -257,6 +322,16 @@ int xi_bpfobj_map_fd(const struct xi_bpfobj *obj, const char *name)
 uint32_t xi_bpfobj_map_size(const struct xi_bpfobj *obj, const char *name)
 {
 	return bpf_map__max_entries(bpf_object__find_map_by_name(obj->skel->obj, name));
+}
+
+uint32_t xi_bpfobj_sa_entries(const struct xi_bpfobj *obj)
+{
+	return obj->sa_entries;
+}
+
+uint32_t xi_bpfobj_flow_entries(const struct xi_bpfobj *obj)
+{
+	return obj->flow_entries;
 }
 
 int xi_bpfobj_prog_fd(const struct xi_bpfobj *obj, const char *name)

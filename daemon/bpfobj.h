@@ -36,6 +36,9 @@ void xi_bpfobj_close(struct xi_bpfobj *obj);
 /* XI_MAP_... name; an unknown name is a programmer's error. */
 int xi_bpfobj_map_fd(const struct xi_bpfobj *obj, const char *name);
 uint32_t xi_bpfobj_map_size(const struct xi_bpfobj *obj, const char *name);
+/* As configured, unless the maps of an earlier daemon have other room (logged). */
+uint32_t xi_bpfobj_sa_entries(const struct xi_bpfobj *obj);
+uint32_t xi_bpfobj_flow_entries(const struct xi_bpfobj *obj);
 int xi_bpfobj_prog_fd(const struct xi_bpfobj *obj, const char *name);
 
 /* This worker's row of worker_stats, mapped; the row behind the last worker is the control thread's. */

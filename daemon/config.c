@@ -23,6 +23,7 @@
 #define SPD_SIZE_MAX 131072
 #define FLOW_ENTRIES_MAX (1U << 22)
 #define MISSES_MAX 1000000
+#define SA_ENTRIES_DEFAULT 1024U
 
 enum section { SECTION_NONE, SECTION_BAD, SECTION_DAEMON, SECTION_CACHE, SECTION_PORT };
 
@@ -350,10 +351,25 @@ static const struct key *find_key(enum section section, const char *name)
 	return NULL;
 }
 
+/* The heading of the section whose key this is; NULL: of none. */
+static const char *home_of(const char *name)
+{
+	if (find_key(SECTION_DAEMON, name))
+		return "[daemon]";
+	if (find_key(SECTION_CACHE, name))
+		return "[cache]";
+	return find_key(SECTION_PORT, name) ? "[port IFNAME]" : NULL;
+}
+
 static void unknown_key(struct parser *p, const char *name)
 {
+	const char *home = home_of(name);
 	char known[160] = "";
 
+	if (home) {
+		report(p, p->lineno, "%s: not a key of this section: put it below %s", name, home);
+		return;
+	}
 	for (size_t i = 0; i < NKEYS; i++) {
 		if (keys[i].section != p->section)
 			continue;
@@ -391,8 +407,10 @@ static int on_pair(void *arg, const char *section, const char *name, const char 
 	if (p->section == SECTION_BAD)
 		return 1; /* its heading was reported */
 	if (p->section == SECTION_NONE) {
-		report(p, p->lineno, "%s stands before the first section: put it below [daemon]",
-		       name);
+		const char *home = home_of(name);
+
+		report(p, p->lineno, "%s stands before the first section: put it below %s", name,
+		       home ? home : "[daemon], [cache] or [port IFNAME]");
 		return 1;
 	}
 	key = find_key(p->section, name);
@@ -486,7 +504,10 @@ static void check_whole(struct parser *p)
 	}
 	if (!ncipher && !norole)
 		report(p, 0, "no cipher port: add a [port IFNAME] with role = cipher");
-	if (config->sa_entries > config->max_sas)
+	if (!config->sa_entries)
+		config->sa_entries = config->max_sas < SA_ENTRIES_DEFAULT ? config->max_sas
+									  : SA_ENTRIES_DEFAULT;
+	else if (config->sa_entries > config->max_sas)
 		report(p, 0,
 		       "sa-entries = %u is more than max-sas = %u: lower it or raise max-sas",
 		       config->sa_entries, config->max_sas);
@@ -505,7 +526,6 @@ static struct xi_config_file *config_new(void)
 	config->engine = "auto";
 	config->max_sas = 65536;
 	config->max_policies = 16384;
-	config->sa_entries = 1024;
 	config->flow_entries = 65536;
 	config->misses = 5000;
 	config->unknown_spi = XI_METHOD_DROP;

@@ -54,12 +54,17 @@
 #define MISS_DEDUP_MS 5
 #define TIDY_SAS 1000           /* up to so many are freed at the end */
 #define TICK_MS 250              /* a busy SA from a file needs new numbers from disk in time */
+#define LOADING_S 3 /* between signs of life while SAs are loaded */
 
 struct xi_daemon {
 	const struct xi_config_file *config;
 	struct event_base *base;
 	struct event *signals[3];
 	struct event *tick;
+	struct {
+		unsigned int held;   /* SAs and policies when it was last told */
+		time_t next;
+	} loading;
 	int lock_fd;
 	const struct xi_engine *engine;
 	struct xi_bpfobj *bpf;
@@ -107,11 +112,31 @@ static void daemon_on_signal(evutil_socket_t sig, short what, void *arg)
 	daemon_stop(arg, 0);
 }
 
+static unsigned int daemon_held(const struct xi_daemon *d)
+{
+	return xi_sad_count(d->sad) + xi_spd_count(d->spd, XI_IN) + xi_spd_count(d->spd, XI_OUT) +
+	       xi_spd_count(d->spd, XI_FWD);
+}
+
+/* A long file of SAs takes longer than systemd waits; it is to wait as long as more of them come. */
+static void daemon_still_loading(struct xi_daemon *d)
+{
+	unsigned int held = daemon_held(d);
+
+	if (!d->batch || d->live || held == d->loading.held || time(NULL) < d->loading.next)
+		return;
+	d->loading.held = held;
+	d->loading.next = time(NULL) + LOADING_S;
+	xi_notify("EXTEND_TIMEOUT_USEC=%u\nSTATUS=loading %s: %u SAs and policies so far",
+		  10 * LOADING_S * 1000000, d->config->sas, held);
+}
+
 static void daemon_on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct xi_daemon *d = arg;
 	unsigned int i;
 
+	daemon_still_loading(d);
 	xi_sad_tick(d->sad, time(NULL));
 	xi_mailbox_renew(d->news);
 	for (i = 0; i < XI_MAX_WORKERS; i++)
@@ -150,8 +175,9 @@ static int daemon_lock(struct xi_daemon *d)
 		return 0;
 	err = -errno;
 	if (err == -EWOULDBLOCK)
-		log_warnx("%s: another xipsecd uses this run directory; stop it or give --run-dir and "
-			  "--pin-dir", path);
+		log_warnx(
+			"%s: another xipsecd uses this run directory; stop it, or give --run-dir and --pin-dir to one in another network namespace",
+			path);
 	else
 		log_warn("%s: cannot lock the run directory", path);
 	return err;
@@ -319,12 +345,13 @@ static int daemon_adopt_rest(struct xi_daemon *d)
 	xi_stopwatch_lap(&d->watch, "SAs");
 	if (!err)
 		err = daemon_encap_ports(d);
-	atomic_store_explicit(&d->adopting, false, memory_order_release);
 	if (err) {
+		/* what was put aside stays so: without its SAs, policy would pass over optional ones */
 		errno = -err;
 		log_warn("SAD: what an earlier daemon left cannot be taken over");
 		return err;
 	}
+	atomic_store_explicit(&d->adopting, false, memory_order_release);
 	xi_sad_adopt_rest(d->sad);
 	xi_stopwatch_lap(&d->watch, "rest");
 	log_info("adopted %u SAs of an earlier daemon", n);
@@ -386,7 +413,7 @@ static int daemon_cache(struct xi_daemon *d)
 		.spd = d->spd,
 		.engine = d->engine,
 		.nworkers = d->nworkers,
-		.sa_entries = d->config->sa_entries,
+		.sa_entries = xi_bpfobj_sa_entries(d->bpf),
 		.policy = d->config->admission,
 		.sa_cache_fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_SA_CACHE),
 		.flow_cache_fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_FLOW_CACHE),
@@ -588,6 +615,7 @@ static json_t *daemon_cmd_down(void *arg, const json_t *req, const char **error)
 {
 	struct xi_daemon *d = arg;
 
+	log_info("down: stopping; SAs, policies, programs and maps are removed, and traffic is no longer protected");
 	d->down = true;
 	daemon_stop(d, 0);
 	return json_pack("{s:b}", "down", 1);
@@ -607,13 +635,15 @@ static int daemon_control(struct xi_daemon *d)
 	d->sources.pin_dir = d->config->pin_dir;
 	d->sources.engine = d->engine->name;
 	d->sources.workers = d->nworkers;
+	d->sources.max_sas = xi_bpfobj_map_size(d->bpf, XI_MAP_SAD);
+	d->sources.max_policies = xi_bpfobj_map_size(d->bpf, XI_MAP_SPD);
 	d->inspect = (struct xi_inspect){
 		.bpf = d->bpf,
 		.cache = d->cache,
 		.ports = d->ports,
 		.workers = d->workers.list,
 		.dummy = d->dummy,
-		.flow_entries = d->config->flow_entries,
+		.flow_entries = xi_bpfobj_flow_entries(d->bpf),
 	};
 	xi_inspect_fill(&d->sources, &d->inspect);
 	err = xi_control_create(&d->control, &config);
@@ -659,8 +689,8 @@ static int daemon_go_live(struct xi_daemon *d)
 	d->live = true;
 	log_debug("starting took %s; sockets were bound after %.1f ms", d->watch.text,
 		  (d->workers.bound_us - d->watch.from_us) / 1e3);
-	log_info("ready: engine %s, %u workers, %u ports", d->engine->name, d->nworkers,
-		 d->config->nports);
+	log_info("ready: engine %s, workers: %u, ports: %u, SAs: %u", d->engine->name, d->nworkers,
+		 d->config->nports, xi_sad_count(d->sad));
 	xi_notify("READY=1\nSTATUS=%u ports, %u workers, engine %s", d->config->nports, d->nworkers,
 		  d->engine->name);
 	return 0;
@@ -685,6 +715,8 @@ static void daemon_on_batch(void *arg, int status, const char *report)
 	d->batch = NULL;
 	if (status) {
 		daemon_log_lines(report);
+		log_warnx("%s: xipsecd ends, for a part of the file would protect a part: correct it and start again",
+			  d->config->sas);
 		daemon_stop(d, 1);
 		return;
 	}

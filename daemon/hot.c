@@ -50,7 +50,7 @@ int xi_hot_handles(int sa_cache_fd, int flow_cache_fd, uint32_t **handles, unsig
 	};
 	const struct xi_scan sas = { sa_cache_fd, sizeof(struct xi_sa_id),
 				     sizeof(struct xi_sa_cached), visit_sa, &hot };
-	const struct xi_scan flows = { flow_cache_fd, sizeof(struct xi_flow),
+	const struct xi_scan flows = { flow_cache_fd, sizeof(struct xi_flow_key),
 				       sizeof(struct xi_flow_verdict), visit_flow, &hot };
 	int err = hot.handles && hot.seen ? 0 : -ENOMEM;
 

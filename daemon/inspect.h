@@ -18,7 +18,7 @@ struct xi_inspect {
 	struct xi_port_dev *const *ports; /* by slot */
 	struct xi_worker *const *workers; /* XI_MAX_WORKERS, NULL = none */
 	struct xi_dummy *dummy;
-	uint32_t flow_entries;       /* configured */
+	uint32_t flow_entries;       /* in effect */
 };
 
 /* Fills the datapath part of src; inspect must live as long as src. */

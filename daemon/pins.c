@@ -159,7 +159,7 @@ static const char *map_differs(const struct bpf_map *map, const struct bpf_map_i
 static int map_adopt(struct bpf_map *map, const char *pin_dir, int fd)
 {
 	struct bpf_map_info info = { 0 };
-	uint32_t len = sizeof(info), wanted = bpf_map__max_entries(map);
+	uint32_t len = sizeof(info);
 	const char *name = bpf_map__name(map), *differs;
 
 	if (bpf_obj_get_info_by_fd(fd, &info, &len))
@@ -169,10 +169,6 @@ static int map_adopt(struct bpf_map *map, const char *pin_dir, int fd)
 		log_warnx("%s/%s: %s is not that of this xipsecd; " NEXT_STEP, pin_dir, name, differs);
 		return -ESTALE;
 	}
-	if (wanted && info.max_entries != wanted)
-		log_warnx(
-			"%s/%s: keeps its size of %u; to change it to %u stop traffic, run `xipsec down` and start again",
-			pin_dir, name, info.max_entries, wanted);
 	return bpf_map__reuse_fd(map, fd);
 }
 

@@ -12,8 +12,8 @@
 #include <bpf/libbpf.h>
 
 /*
- * obj is open, its maps have their wanted sizes, and nothing is loaded. Pinned maps are reused; they keep their sizes
- * (logged): SA slots and windows in them are in use. *found: how many; *missing: how many are still to be made, which
+ * obj is open, its maps have their wanted sizes, and nothing is loaded. Pinned maps are reused; they keep their sizes:
+ * SA slots and windows in them are in use. *found: how many; *missing: how many are still to be made, which
  * loading pins. -ESTALE: of another ABI or layout, or state is missing; nothing was changed, and the log says what to do.
  */
 int xi_pins_adopt(struct bpf_object *obj, const char *pin_dir, unsigned int *found, unsigned int *missing);

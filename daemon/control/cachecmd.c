@@ -45,7 +45,8 @@ static json_t *sa_json(const struct xi_cached_sa *sa)
 	json_object_set_new(out, "slot", slot_json(sa->slot));
 	json_object_set_new(out, "why", json_string(sa->why));
 	json_object_set_new(out, "cached", json_boolean(sa->cached));
-	json_object_set_new(out, "age", xi_json_u64(sa->age));
+	json_object_set_new(out, "age",
+			    sa->age == XI_NO_AGE ? json_null() : xi_json_u64(sa->age));
 	json_object_set_new(out, "hits", xi_json_u64(sa->hits));
 	json_object_set_new(out, "uses", xi_json_u64(sa->uses));
 	json_object_set_new(out, "misses", xi_json_u64(sa->misses));
@@ -98,6 +99,7 @@ static void unknown_sa(const struct xi_sa_rec *rec, struct xi_cached_sa *out)
 		.method = xi_choice_method(XI_CHOICE_NONE),
 		.why = xi_choice_name(XI_CHOICE_NONE),
 		.slot = XI_NO_SLOT,
+		.age = XI_NO_AGE,
 	};
 }
 

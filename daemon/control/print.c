@@ -80,9 +80,21 @@ const char *xi_text_ip_proto(char text[XI_TEXT_MAX], uint64_t proto)
 	return text;
 }
 
-static const char *plural(uint64_t n, const char *one, const char *many)
+const char *xi_text_plural(uint64_t n, const char *one, const char *many)
 {
 	return n == 1 ? one : many;
+}
+
+void xi_print_held(FILE *out, const json_t *reply, const char *indent)
+{
+	const json_t *held = json_object_get(reply, "held");
+
+	if (!json_is_object(held))
+		return;
+	fprintf(out,
+		"%sheld: %" PRIu64 " of %" PRIu64 " SAs, %" PRIu64 " of %" PRIu64 " policies\n", indent,
+		xi_member_u64(held, "sas"), xi_member_u64(held, "max_sas"),
+		xi_member_u64(held, "policies"), xi_member_u64(held, "max_policies"));
 }
 
 void xi_print_usage(FILE *out, const json_t *usage, const char *what)
@@ -94,8 +106,9 @@ void xi_print_usage(FILE *out, const json_t *usage, const char *what)
 	fprintf(out,
 		"%" PRIu64 " of %" PRIu64 " %s, %" PRIu64 " %s, %" PRIu64 " %s, %" PRIu64 " %s\n",
 		xi_member_u64(usage, "entries"), xi_member_u64(usage, "capacity"), what, hits,
-		plural(hits, "hit", "hits"), misses, plural(misses, "miss", "misses"), evictions,
-		plural(evictions, "eviction", "evictions"));
+		xi_text_plural(hits, "hit", "hits"), misses,
+		xi_text_plural(misses, "miss", "misses"), evictions,
+		xi_text_plural(evictions, "eviction", "evictions"));
 }
 
 static const char *reason_text(const char *name, enum xi_reason_kind *kind)
@@ -139,6 +152,7 @@ void xi_print_stats(FILE *out, const json_t *reply)
 {
 	const json_t *reasons = json_object_get(reply, "reasons");
 
+	xi_print_held(out, reply, "");
 	fputs("sa cache: ", out);
 	xi_print_usage(out, json_object_get(reply, "cache"), "SAs");
 	fputs("flow cache: ", out);

@@ -21,6 +21,8 @@ void xi_print_port(FILE *out, const json_t *reply);
 const char *xi_text_duration(char text[XI_TEXT_MAX], uint64_t seconds);  /* "2 hours, 5 minutes" */
 const char *xi_text_bytes(char text[XI_TEXT_MAX], uint64_t bytes);       /* "1.50 KiB" */
 
+const char *xi_text_plural(uint64_t n, const char *one, const char *many);
+
 /* Members of an object; absent or of another type: "?" and 0. */
 const char *xi_member_string(const json_t *object, const char *name);
 uint64_t xi_member_u64(const json_t *object, const char *name);
@@ -30,6 +32,8 @@ const char *xi_text_ip_proto(char text[XI_TEXT_MAX], uint64_t proto);
 void xi_print_sa_table(FILE *out, const json_t *reply);
 /* ", sport 53", or nothing for any. */
 void xi_print_match(FILE *out, const json_t *object, const char *name);
+/* "held: 8000 of 65536 SAs, 12000 of 16384 policies", of a reply that has "held". */
+void xi_print_held(FILE *out, const json_t *reply, const char *indent);
 /* "2 of 1024 SAs, 312 hits, 2 misses, 0 evictions" */
 void xi_print_usage(FILE *out, const json_t *usage, const char *what);
 

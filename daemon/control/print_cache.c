@@ -46,7 +46,7 @@ static void print_latency(FILE *out, const json_t *latency, const char *what)
 
 	if (!xi_member_u64(latency, "count"))
 		return;
-	fprintf(out, "  %s: answered in %s, 99 %% in %s, 99.9 %% in %s, all in %s\n", what,
+	fprintf(out, "  %s: half answered in %s, 99 %% in %s, 99.9 %% in %s, all in %s\n", what,
 		text_ns(half, xi_member_u64(latency, "p50_ns")),
 		text_ns(p99, xi_member_u64(latency, "p99_ns")),
 		text_ns(p999, xi_member_u64(latency, "p999_ns")),
@@ -126,18 +126,22 @@ static void print_cached_flow(FILE *out, const json_t *flow)
 static void print_cached_sa(FILE *out, const json_t *sa)
 {
 	const char *why = choice_text(json_string_value(json_object_get(sa, "why")));
+	uint64_t hits = xi_member_u64(sa, "hits"), asked = xi_member_u64(sa, "misses");
 	char age[XI_TEXT_MAX];
 
 	fprintf(out, "  %s %s to %s, handle %s: %s", xi_member_string(sa, "proto"),
 		xi_member_string(sa, "spi"), xi_member_string(sa, "dst"),
 		xi_member_string(sa, "handle"), xi_member_string(sa, "method"));
 	print_slot(out, sa, "slot");
-	if (why)
+	if (json_is_integer(json_object_get(sa, "age")))
 		fprintf(out,
-			" for %s, %" PRIu64 " packets, %" PRIu64 " of them not counted yet, asked %" PRIu64
-			" times; %s",
-			xi_text_duration(age, xi_member_u64(sa, "age")), xi_member_u64(sa, "hits"),
-			xi_member_u64(sa, "uses"), xi_member_u64(sa, "misses"), why);
+			" for %s, %" PRIu64 " %s, %" PRIu64 " of them not counted yet, asked %" PRIu64
+			" %s",
+			xi_text_duration(age, xi_member_u64(sa, "age")), hits,
+			xi_text_plural(hits, "packet", "packets"), xi_member_u64(sa, "uses"), asked,
+			xi_text_plural(asked, "time", "times"));
+	if (why)
+		fprintf(out, "; %s", why);
 	fputc('\n', out);
 }
 

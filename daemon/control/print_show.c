@@ -29,6 +29,7 @@ static void print_daemon(FILE *out, const json_t *reply)
 		workers == 1 ? "worker" : "workers");
 	json_array_foreach(json_object_get(daemon, "ports"), i, port)
 		print_port(out, port);
+	xi_print_held(out, reply, "  ");
 	fputs("  sa cache: ", out);
 	xi_print_usage(out, json_object_get(reply, "cache"), "SAs");
 	fputs("  flow cache: ", out);

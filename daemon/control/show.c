@@ -301,6 +301,7 @@ static json_t *show(void *arg, const json_t *req, const char **error)
 	}
 	out = json_object();
 	put(out, "daemon", daemon_json(src));
+	put(out, "held", xi_held_json(src));
 	put(out, "sas", sas_json(src, &sa));
 	put(out, "policies", policies_json(src, &policy));
 	put(out, "cache", xi_usage_json(src, XI_TABLE_SA));

@@ -13,6 +13,17 @@ static const struct xi_policy *next_policy(const struct xi_control_sources *src,
 	return xi_spd_next(src->spd, index);
 }
 
+static void held(const struct xi_control_sources *src, struct xi_held *out)
+{
+	*out = (struct xi_held){
+		.sas = xi_sad_count(src->sad),
+		.max_sas = src->max_sas,
+		.policies = xi_spd_count(src->spd, XI_IN) + xi_spd_count(src->spd, XI_OUT) +
+			    xi_spd_count(src->spd, XI_FWD),
+		.max_policies = src->max_policies,
+	};
+}
+
 static bool is_local(const struct xi_control_sources *src, const uint8_t addr[16],
 		     enum xi_family family)
 {
@@ -33,6 +44,7 @@ void xi_control_sources_init(struct xi_control_sources *src, const struct xi_sad
 	src->started = (uint64_t)now.tv_sec;
 	src->sad = sad;
 	src->spd = spd;
+	src->held = held;
 	src->next_sa = next_sa;
 	src->next_policy = next_policy;
 	src->is_local = is_local;

@@ -26,6 +26,14 @@ struct xi_table_usage {
 	uint64_t evictions;
 };
 
+/* What is in the SAD and the SPD, and the most that they hold. */
+struct xi_held {
+	uint64_t sas, max_sas;
+	uint64_t policies, max_policies;
+};
+
+#define XI_NO_AGE UINT64_MAX
+
 /* An SA that the fast path's table knows: its answer, and how it came to it. */
 struct xi_cached_sa {
 	struct xi_sa_id id;
@@ -34,7 +42,7 @@ struct xi_cached_sa {
 	const char *why;             /* names of XI_CHOICES */
 	uint32_t slot;               /* context slot, XI_NO_SLOT = none */
 	bool cached;                 /* in sa_cache */
-	uint64_t age;                /* of the answer, seconds */
+	uint64_t age;                /* of the answer, seconds; XI_NO_AGE = nobody asked */
 	uint64_t hits;               /* packets that passed their checks since then, */
 	uint64_t uses;               /* and since the admission policy last counted */
 	uint64_t misses;             /* times it was asked for */
@@ -61,6 +69,8 @@ struct xi_control_sources {
 	/* SAD and SPD: xi_control_sources_init() */
 	const struct xi_sad *sad;
 	const struct xi_spd *spd;
+	uint32_t max_sas, max_policies; /* in effect */
+	void (*held)(const struct xi_control_sources *src, struct xi_held *held);
 	const struct xi_sa_rec *(*next_sa)(const struct xi_control_sources *src, uint32_t *slot);
 	const struct xi_policy *(*next_policy)(const struct xi_control_sources *src,
 					       uint32_t *index);

@@ -20,6 +20,19 @@ static json_t *count_json(const struct xi_control_sources *src, enum xi_reason r
 	return xi_json_u64(src->reason(src->arg, reason));
 }
 
+json_t *xi_held_json(const struct xi_control_sources *src)
+{
+	json_t *out = json_object();
+	struct xi_held held;
+
+	src->held(src, &held);
+	json_object_set_new(out, "sas", xi_json_u64(held.sas));
+	json_object_set_new(out, "max_sas", xi_json_u64(held.max_sas));
+	json_object_set_new(out, "policies", xi_json_u64(held.policies));
+	json_object_set_new(out, "max_policies", xi_json_u64(held.max_policies));
+	return out;
+}
+
 json_t *xi_usage_json(const struct xi_control_sources *src, enum xi_table table)
 {
 	bool sa = table == XI_TABLE_SA;
@@ -157,6 +170,7 @@ static json_t *stats(void *arg, const json_t *req, const char **error)
 	}
 	json_object_set_new(out, "reasons", counts);
 	json_object_set_new(out, "drops", xi_json_u64(drops));
+	json_object_set_new(out, "held", xi_held_json(src));
 	json_object_set_new(out, "cache", xi_usage_json(src, XI_TABLE_SA));
 	json_object_set_new(out, "flows", xi_usage_json(src, XI_TABLE_FLOW));
 	src->sa_figures(src->arg, &figures);

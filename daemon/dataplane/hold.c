@@ -46,6 +46,7 @@ static bool hold_decided(const struct xi_worker *w, const uint8_t *pkt, uint32_t
 	const struct xi_spd_policy *policy = NULL;
 	struct xi_flow_verdict verdict = { 0 };
 	struct xi_flow flow;
+
 	if (xi_flow_parse(&flow, pkt, len))
 		return true;         /* it will be dropped */
 	flow.dir = XI_OUT;
@@ -59,6 +60,15 @@ static bool hold_decided(const struct xi_worker *w, const uint8_t *pkt, uint32_t
 	       (!verdict.next_handle || hold_knows(w, verdict.next_handle));
 }
 
+/*
+ * What comes out of an SA may be for one inside of it. No table of the fast path names those, so
+ * they are among the last to be known.
+ */
+static bool hold_may_nest(const struct xi_worker *w, const struct xi_meta *meta)
+{
+	return meta->dir == XI_IN && meta->handle && xi_spd_snapshot(w->config.spd)->bundles;
+}
+
 static bool hold_ready(const struct xi_worker *w, const struct xi_meta *meta, const uint8_t *data,
 		       uint32_t len)
 {
@@ -66,6 +76,8 @@ static bool hold_ready(const struct xi_worker *w, const struct xi_meta *meta, co
 		return true;         /* it will be dropped */
 	if (meta->flags & XI_META_FRAGMENT)
 		return false;        /* its SA shows when it is whole */
+	if (hold_may_nest(w, meta))
+		return false;
 	if (meta->handle && !hold_knows(w, meta->handle))
 		return false;
 	if (meta->next_handle && !hold_knows(w, meta->next_handle))

@@ -207,6 +207,7 @@ static int found_keep(struct xi_sad *sad, struct found *f)
 	err = xi_peers_add(sad, node);
 	if (err) {
 		xi_sad_publish(sad, node, NULL);
+		synchronize_rcu(); /* a worker may have found it by its index */
 		goto fail;
 	}
 	f->rec = NULL;

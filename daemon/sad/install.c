@@ -108,6 +108,7 @@ undo_publish:
 	xi_sad_publish(sad, node, larval);
 	sad->round.changed = true;
 	xi_sad_settle(sad);
+	node->rec = larval;
 undo_put:
 	store->ops->sa_del(store->s, rec->sa.sa_index);
 	return err;
@@ -213,7 +214,7 @@ static int node_new(struct xi_sad *sad, struct xi_sad_node **out, const struct x
 	}
 	if (err) {
 		if (err == -ENOSPC)
-			*why = "the SA table is full; delete SAs that are no longer needed";
+			*why = "the SA table is full; delete SAs that are no longer needed, or raise max-sas";
 		free(node);
 		return err;
 	}

@@ -33,7 +33,6 @@ int xi_sad_detach(struct xi_sad *sad, struct xi_sad_node *node)
 	if (err && err != -ENOENT)
 		return err;
 	xi_sad_publish(sad, node, NULL);
-	node->rec = rec;
 	xi_peers_del(sad, node);
 	node_doom(sad, node);
 	if (larval)

@@ -119,18 +119,19 @@ static void flow_mask_count(struct xi_sad *sad, const struct xi_sa_rec *rec, int
 }
 
 /*
- * rec NULL: workers no longer find the SA. The record that was published before stays with the
- * caller.
+ * rec NULL: workers no longer find the SA. The record that was published before stays the node's:
+ * workers who found the node before may look what it is.
  */
 void xi_sad_publish(struct xi_sad *sad, struct xi_sad_node *node, struct xi_sa_rec *rec)
 {
 	flow_mask_count(sad, node->rec, -1);
 	flow_mask_count(sad, rec, 1);
 	xi_sender_del(sad, node);
-	if (rec)
+	if (rec) {
 		xi_rec_ready(rec);
-	node->rec = rec;
-	xi_sender_add(sad, node);
+		rcu_assign_pointer(node->rec, rec);
+		xi_sender_add(sad, node);
+	}
 	rcu_assign_pointer(sad->slots.recs[XI_SA_SLOT(node->sa_index)], rec);
 	if (rec)
 		xi_due_update(sad, node);

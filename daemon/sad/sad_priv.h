@@ -73,18 +73,20 @@ struct xi_sad_node {
 	bool known;                  /* atomic; not larval, not deleted */
 	uint64_t dies;               /* larval: seconds since the epoch */
 	struct xi_due due;
-	struct xi_sa_rec *rec; /* as published; NULL: deleted, the store still has to forget it */
+	struct xi_sa_rec *rec;       /* RCU; as published; NULL: deleted, the store still has to forget it */
 	struct xi_reserve *reserve;  /* SAs from a file */
 	struct xi_sad_node *doomed;  /* next in a list of SAs that go */
 	struct xi_sad_link links[XI_CHAIN_MAX];
-	struct cds_lfht_node by_pair; /* in transport mode */
+	struct cds_lfht_node by_pair; /* in transport mode: of the first of its pair */
+	struct xi_sad_node *pair_next; /* RCU */
+	struct xi_sad_node *pair_prev; /* NULL: the first */
 	uint64_t order;              /* by which it became known, larval first: newer ones have a higher one */
 	bool paired;
 	bool chosen;                 /* of its pair: it counts in the SPD's choices; xi_pairs_update() */
 	bool is_news;
-	struct xi_sad_node *news_prev, *news_next;
-	struct xi_key_name key_name;
 	bool key_named;
+	struct xi_sad_node *news_prev, *news_next;
+	struct xi_key_name key_name; /* if key_named */
 	struct xi_sad_node *same_newer, *same_older; /* of the same sender; senders.heads has the newest */
 };
 
@@ -145,7 +147,7 @@ struct xi_sad_windows {
 struct xi_sad_tables {
 	uint64_t seeds[4];
 	struct cds_lfht *by_id;      /* larval SAs too */
-	struct cds_lfht *by_pair;    /* those in transport mode, by their two addresses */
+	struct cds_lfht *by_pair;    /* one of those in transport mode, for each two addresses; the others are behind it */
 	uint64_t order_next;
 	struct xi_sad_node *news;    /* one at least of each pair whose SAs changed since the SPD looked */
 };
@@ -265,7 +267,7 @@ struct xi_pair_iter {
 		enum xi_family family;
 	} key;
 	const struct xi_sad *sad;
-	struct cds_lfht_iter iter;
+	struct xi_sad_node *node;
 	const struct xi_sa_rec *rec;
 };
 struct xi_sad_node *xi_pair_first(struct xi_pair_iter *it, const struct xi_sad *sad, const struct xi_pair_key *key);

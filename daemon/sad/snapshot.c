@@ -65,6 +65,7 @@ struct xi_spd_snapshot *xi_snapshot_build(struct xi_spd *spd, uint32_t generatio
 	mem->local = xi_part_get(spd->local_part);
 	mem->s.local = xi_part_mem(mem->local);
 	mem->s.nlocal = spd->nlocal;
+	mem->s.bundles = spd->bundles != NULL;
 	mem->s.generation = generation;
 	mem->s.flow_mask = xi_spd_flow_mask(spd);
 	return &mem->s;

@@ -487,7 +487,7 @@ int xi_spd_add(struct xi_spd *spd, const struct xi_policy *policy, bool replace,
 	*why = "the policy could not be stored; see the log";
 	err = node ? policy_replace(spd, node, policy) : policy_insert(spd, policy);
 	if (err == -E2BIG || err == -ENOSPC)
-		*why = "the policy table is full; delete policies that are no longer needed";
+		*why = "the policy table is full; delete policies that are no longer needed, or raise max-policies";
 	return err;
 }
 

@@ -60,6 +60,7 @@ struct xi_spd_snapshot {
 	struct xi_spd_segment segments[XI_DIR_MAX][XI_SPD_SEGMENTS];
 	uint32_t nlocal;
 	const struct xi_addr *local; /* addresses of this host, sorted with memcmp */
+	bool bundles;                /* some policy asks for an SA inside of another */
 };
 
 int xi_spd_create(struct xi_spd **out, struct xi_sad *sad, const struct xi_store *store);

@@ -174,7 +174,6 @@ struct xi_spd {
 	struct xi_crowd *crowds;
 	struct xi_spd_node *marked;
 	struct xi_spd_node *bundles;
-	uint32_t nbundles;
 	/* templates of outbound policies whose SAs only a packet tells: all, without reqid, optional */
 	uint32_t npair, npair_any, npair_optional;
 	/* work done, ever: templates resolved, SAs looked at for them; tests watch it */

@@ -41,6 +41,17 @@ static int chunk_visit(const struct chunk *c, const struct xi_scan *scan)
 	return err;
 }
 
+/* The kernel writes elements of the map's sizes, whatever room was made for them. */
+static int scan_check(const struct xi_scan *scan)
+{
+	struct bpf_map_info info = { 0 };
+	uint32_t len = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(scan->fd, &info, &len))
+		return -errno;
+	return info.key_size == scan->key_size && info.value_size == scan->value_size ? 0 : -EINVAL;
+}
+
 int xi_scan_map(const struct xi_scan *scan)
 {
 	struct chunk c = {
@@ -48,7 +59,7 @@ int xi_scan_map(const struct xi_scan *scan)
 		.values = calloc(SCAN_BATCH, scan->value_size),
 	};
 	bool first = true, last = false;
-	int err = c.keys && c.values ? 0 : -ENOMEM;
+	int err = c.keys && c.values ? scan_check(scan) : -ENOMEM;
 
 	while (!err && !last) {
 		err = chunk_read(&c, scan->fd, first, &last);

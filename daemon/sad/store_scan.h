@@ -7,7 +7,7 @@
 
 struct xi_scan {
 	int fd;                      /* of a hash map that nobody changes meanwhile */
-	uint32_t key_size, value_size;
+	uint32_t key_size, value_size; /* -EINVAL: not those of the map */
 	/* A nonzero return ends the scan and is returned. key and value are wiped after the scan. */
 	int (*visit)(void *arg, const void *key, const void *value);
 	void *arg;

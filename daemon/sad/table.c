@@ -6,6 +6,7 @@
 #include "sad/sad_priv.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <utlist.h>
@@ -122,45 +123,47 @@ static struct xi_pair_key pair_key(const struct xi_sa *sa)
 	return key;
 }
 
-/* Behind a node may be no record, or another by now: then it is none of the pair. */
-static struct xi_sad_node *pair_current(struct xi_pair_iter *it)
-{
-	struct cds_lfht_node *by_pair = cds_lfht_iter_get_node(&it->iter);
-	struct xi_sad_node *node;
-
-	if (!by_pair)
-		return NULL;
-	node = caa_container_of(by_pair, struct xi_sad_node, by_pair);
-	it->rec = xi_sad_rec(it->sad, node->sa_index);
-	return node;
-}
-
+/* By the node's record, published or not: a look-up that meets a first that goes goes on by it. */
 static int pair_matches(struct cds_lfht_node *by_pair, const void *arg)
 {
 	const struct xi_pair_iter *it = arg;
 	const struct xi_sad_node *node = caa_container_of(by_pair, struct xi_sad_node, by_pair);
-	const struct xi_sa_rec *rec = xi_sad_rec(it->sad, node->sa_index);
-	struct xi_pair_key key;
+	struct xi_pair_key key = pair_key(&rcu_dereference(node->rec)->sa);
 
-	if (!rec)
-		return false;
-	key = pair_key(&rec->sa);
 	return !memcmp(&key, &it->key, sizeof(key));
+}
+
+/* Behind a node may be no record by now. */
+static struct xi_sad_node *pair_at(struct xi_pair_iter *it, struct xi_sad_node *node)
+{
+	it->node = node;
+	if (node)
+		it->rec = xi_sad_rec(it->sad, node->sa_index);
+	return node;
+}
+
+static struct xi_sad_node *pair_head(const struct xi_pair_iter *it, struct cds_lfht_iter *at)
+{
+	struct cds_lfht_node *by_pair;
+
+	cds_lfht_lookup(it->sad->tables.by_pair, pair_hash(it->sad, &it->key), pair_matches, it, at);
+	by_pair = cds_lfht_iter_get_node(at);
+	return by_pair ? caa_container_of(by_pair, struct xi_sad_node, by_pair) : NULL;
 }
 
 struct xi_sad_node *xi_pair_first(struct xi_pair_iter *it, const struct xi_sad *sad,
 				  const struct xi_pair_key *key)
 {
+	struct cds_lfht_iter at;
+
 	it->sad = sad;
 	it->key = *key;
-	cds_lfht_lookup(sad->tables.by_pair, pair_hash(sad, key), pair_matches, it, &it->iter);
-	return pair_current(it);
+	return pair_at(it, pair_head(it, &at));
 }
 
 struct xi_sad_node *xi_pair_next(struct xi_pair_iter *it)
 {
-	cds_lfht_next_duplicate(it->sad->tables.by_pair, pair_matches, it, &it->iter);
-	return pair_current(it);
+	return pair_at(it, rcu_dereference(it->node->pair_next));
 }
 
 static void news_add(struct xi_sad *sad, struct xi_sad_node *node)
@@ -179,16 +182,62 @@ void xi_pair_news_del(struct xi_sad *sad, struct xi_sad_node *node)
 	DL_DELETE2(sad->tables.news, node, news_prev, news_next);
 }
 
+/* Second in the list: the hash table, which would walk over all of equal hash, has the first alone. */
+static void pair_link(struct xi_sad *sad, struct xi_sad_node *node)
+{
+	struct xi_pair_iter it = {.sad = sad, .key = pair_key(&node->rec->sa)};
+	struct cds_lfht_iter at;
+	struct xi_sad_node *head = pair_head(&it, &at);
+
+	node->pair_prev = head;
+	node->pair_next = head ? head->pair_next : NULL;
+	if (node->pair_next)
+		node->pair_next->pair_prev = node;
+	if (head) {
+		rcu_assign_pointer(head->pair_next, node);
+		return;
+	}
+	cds_lfht_node_init(&node->by_pair);
+	cds_lfht_add(sad->tables.by_pair, pair_hash(sad, &it.key), &node->by_pair);
+}
+
+/* The next one takes the place of the first, in one step. */
+static void pair_behead(struct xi_sad *sad, struct xi_sad_node *head)
+{
+	struct xi_pair_iter it = {.sad = sad, .key = pair_key(&head->rec->sa)};
+	struct xi_sad_node *next = head->pair_next;
+	struct cds_lfht_iter at;
+
+	if (!next) {
+		cds_lfht_del(sad->tables.by_pair, &head->by_pair);
+		return;
+	}
+	next->pair_prev = NULL;
+	cds_lfht_node_init(&next->by_pair);
+	if (pair_head(&it, &at) != head ||
+	    cds_lfht_replace(sad->tables.by_pair, &at, pair_hash(sad, &it.key), pair_matches, &it,
+			     &next->by_pair))
+		abort();
+}
+
+/* node->pair_next stays for workers that are there. */
+static void pair_unlink(struct xi_sad *sad, struct xi_sad_node *node)
+{
+	if (!node->pair_prev) {
+		pair_behead(sad, node);
+		return;
+	}
+	rcu_assign_pointer(node->pair_prev->pair_next, node->pair_next);
+	if (node->pair_next)
+		node->pair_next->pair_prev = node->pair_prev;
+}
+
 void xi_pair_add(struct xi_sad *sad, struct xi_sad_node *node)
 {
-	const struct xi_sa *sa = &node->rec->sa;
-	struct xi_pair_key key = pair_key(sa);
-
 	node->order = sad->tables.order_next++;
-	if (sa->mode != XI_TRANSPORT)
+	if (node->rec->sa.mode != XI_TRANSPORT)
 		return;
-	cds_lfht_node_init(&node->by_pair);
-	cds_lfht_add(sad->tables.by_pair, pair_hash(sad, &key), &node->by_pair);
+	pair_link(sad, node);
 	node->paired = true;
 	node->chosen = false;
 	news_add(sad, node);
@@ -196,17 +245,13 @@ void xi_pair_add(struct xi_sad *sad, struct xi_sad_node *node)
 
 void xi_pair_del(struct xi_sad *sad, struct xi_sad_node *node)
 {
-	struct xi_pair_key key;
-	struct xi_sad_node *other;
-	struct xi_pair_iter it;
+	struct xi_sad_node *other = node->pair_prev ? node->pair_prev : node->pair_next;
 
 	if (!node->paired)
 		return;
-	cds_lfht_del(sad->tables.by_pair, &node->by_pair);
+	pair_unlink(sad, node);
 	node->paired = false;
 	xi_pair_news_del(sad, node);
-	key = pair_key(&node->rec->sa);
-	other = xi_pair_first(&it, sad, &key);
 	if (other)
 		news_add(sad, other);
 }

@@ -22,8 +22,8 @@
 #include "source/server.h"
 
 #define FILE_MAX (512U << 20) /* a million SAs take 200 MiB */
-#define REPORT_MAX 4096
 #define LINE_MAX_BYTES 1024
+#define REPORT_MAX (4096 + LINE_MAX_BYTES)
 #define FAILURES_MAX 100
 
 extern char **environ;
@@ -253,13 +253,13 @@ int xi_batch_check(const char *file, char *why, size_t n)
 
 static void report_add(struct xi_batch *b, unsigned int line)
 {
+	size_t room = sizeof(b->report) - LINE_MAX_BYTES - b->report_len; /* the rest: report_rest() */
 	int n;
 
 	b->failed++;
-	n = snprintf(b->report + b->report_len, sizeof(b->report) - b->report_len, "%s%s:%u: %s",
-		     b->report_len ? "\n" : "", b->file, line,
-		     b->reason[0] ? b->reason : "ip gave no reason");
-	if (n > 0 && b->report_len + n < sizeof(b->report))
+	n = snprintf(b->report + b->report_len, room, "%s%s:%u: %s", b->report_len ? "\n" : "",
+		     b->file, line, b->reason[0] ? b->reason : "ip gave no reason");
+	if (n > 0 && (size_t)n < room)
 		b->report_len += n;
 	else
 		b->report[b->report_len] = '\0'; /* whole lines only */
@@ -314,12 +314,27 @@ static void err_text(struct xi_batch *b, const char *text, size_t n)
 
 static int run_start(struct xi_batch *b, char *why, size_t n);
 
+/* What the report had no room for. */
+static void report_rest(struct xi_batch *b)
+{
+	unsigned int shown = 1;
+
+	for (const char *c = b->report; *c; c++)
+		shown += *c == '\n';
+	if (b->failed > shown || b->at < b->ncommands)
+		snprintf(b->report + b->report_len, sizeof(b->report) - b->report_len,
+			 "\n%s: %u commands were refused%s", b->file, b->failed,
+			 b->at < b->ncommands ? ", and those behind them not tried" : " in all");
+}
+
 static void batch_finish(struct xi_batch *b)
 {
 	struct xi_batch_config config = b->config;
 	char report[REPORT_MAX];
 	int status = b->failed ? -EINVAL : 0;
 
+	if (b->failed)
+		report_rest(b);
 	memcpy(report, b->report, sizeof(report));
 	batch_free(b);
 	config.done(config.arg, status, report);

@@ -186,10 +186,18 @@ static bool may_read(const struct xi_client *c)
 	return c->dead || (!c->dump.kind && !c->flush.active && c->queued < XI_QUEUE_REPLIES);
 }
 
+/* A flush waits for no reader, nor do others for all of it. */
+static void client_write_later(struct xi_client *c)
+{
+	static const struct timeval at_once;
+
+	event_add(c->ev_write, c->flush.active ? &at_once : NULL);
+}
+
 static void client_schedule(struct xi_client *c)
 {
 	if (c->flush.active)
-		event_add(c->ev_write, NULL);
+		client_write_later(c);
 	if (may_read(c))
 		event_add(c->ev_read, NULL);
 	else
@@ -201,8 +209,8 @@ static void on_write(evutil_socket_t fd, short what, void *arg)
 	struct xi_client *c = arg;
 
 	if (!queue_drain(c)) {
-		xi_flush_finish(c); /* does not wait for a reader */
-		event_add(c->ev_write, NULL);
+		xi_flush_step(c);
+		client_write_later(c);
 		return;
 	}
 	if (c->overrun)

@@ -57,7 +57,7 @@
 	/* control thread: events */ \
 	X(80, SA_FILLED, "sa_filled", EVENT, "SA put into sa_cache in answer to a miss") \
 	X(81, SA_EVICTED, "sa_evicted", EVENT, "SA taken out of sa_cache to make room") \
-	X(82, SA_DENIED, "sa_denied", EVENT, "SA left to the SLOW method: every context slot is in use") \
+	X(82, SA_DENIED, "sa_denied", EVENT, "SA left to the SLOW method: no context slot for it") \
 	X(83, FLOW_FILLED, "flow_filled", EVENT, "verdict put into flow_cache in answer to a miss") \
 	X(84, ACQUIRE, "acquire", EVENT, "flow without an SA reported to the key managers") \
 	/* worker: drops */ \

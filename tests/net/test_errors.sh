@@ -80,6 +80,18 @@ mkdir "$XI_TMP/plain"
 says "a pin directory that is on no bpffs" 1 \
 	"$XI_TMP/plain/x: not on a bpf file system; mount one with \`mount -t bpf bpf /sys/fs/bpf\`, or set pin-dir" \
 	daemon -c "$good" --pin-dir "$XI_TMP/plain/x"
+pins="others than its owner can write there, or it is no directory; chmod go-w, chown to the user of xipsecd, or set pin-dir"
+mkdir -m 0777 "$XI_BPFFS/open"
+mkdir -m 0700 "$XI_BPFFS/foreign"
+chown 65534 "$XI_BPFFS/foreign"
+mkdir -m 0700 "$XI_BPFFS/real"
+ln -s "$XI_BPFFS/real" "$XI_BPFFS/link"
+for dir in open foreign link; do
+	says "a pin directory of others: $dir" 1 "$XI_BPFFS/$dir: $pins" daemon -c "$good" --pin-dir "$XI_BPFFS/$dir"
+done
+tap_check "nothing is pinned there" test -z "$(find "$XI_BPFFS" -mindepth 2)"
+rm "$XI_BPFFS/link"
+rmdir "$XI_BPFFS/open" "$XI_BPFFS/foreign" "$XI_BPFFS/real"
 without() {
 	says "without ${1%%,*}" 1 "$1 is missing, for $2" \
 		net_in gw1 timeout 10 setpriv --bounding-set="$3" prlimit --memlock=65536 "$XI_DAEMON" -c "$good"
@@ -163,7 +175,7 @@ errors
 tap_is "SAs and policies are those of before" "$(xfrm state list; xfrm policy list)" "$before"
 
 # a second daemon
-says "a second daemon with the same run directory" 1 "another xipsecd uses this run directory; stop it or give --run-dir and --pin-dir" \
+says "a second daemon with the same run directory" 1 "another xipsecd uses this run directory; stop it, or give --run-dir and --pin-dir to one in another network namespace" \
 	daemon -c "$conf"
 tap_check "the first goes on" gwctl gw1 xipsec show
 tap_done

@@ -121,9 +121,14 @@ sed -i "/^\[daemon\]/a max-sas = 4096" "$conf"
 : > "$XI_TMP/gw1.log"
 tap_check "with everything in its place again, and other sizes configured, it starts" start_daemon gw1 "$conf"
 keeps() {
-	grep -q "$1: keeps its size of $2; to change it to $3" "$XI_TMP/gw1.log" || { cat "$XI_TMP/gw1.log"; return 1; }
+	grep -q "$1 = $2: stays $3, the size of what is pinned; .*xipsec down" "$XI_TMP/gw1.log" ||
+		{ cat "$XI_TMP/gw1.log"; return 1; }
 }
-tap_check "and says that maps keep their sizes" keeps sad 2048 4096
+tap_check "and says that max-sas stays" keeps max-sas 4096 2048
+tap_check "that sa-entries stays" keeps sa-entries 2048 1024
+tap_check "and flow-entries" keeps flow-entries 1024 65536
+tap_is "each once" "$(grep -c 'stays .*, the size of what is pinned' "$XI_TMP/gw1.log")" 3
+tap_is "xipsec show says what holds" "$(gwctl gw1 xipsec show -j | jq -c '[.cache.capacity, .flows.capacity]')" "[1024,65536]"
 tap_check "traffic goes on" wait_for 10 traffic
 stop_daemon gw1
 rm "$PINS/encap_ports" "$PINS/local_addrs"

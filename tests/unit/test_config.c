@@ -161,9 +161,14 @@ static const struct {
 	{ CIPHER "tx = xsk\ntx = xsk\n",
 	  "xipsec.conf:4: tx is given twice: keep one of the two" },
 	{ CIPHER "[daemon]\ntx = xsk\n",
-	  "xipsec.conf:4: tx: unknown key: here are run-dir, pin-dir, state-dir, sas, group, "
-	  "engine, workers, spin, "
-	  "max-sas, max-policies, df, fragment, unknown-spi" },
+	  "xipsec.conf:4: tx: not a key of this section: put it below [port IFNAME]" },
+	{ CIPHER "[daemon]\nsa-entries = 64\n",
+	  "xipsec.conf:4: sa-entries: not a key of this section: put it below [cache]" },
+	{ CIPHER "[cache]\nmax-sas = 64\n",
+	  "xipsec.conf:4: max-sas: not a key of this section: put it below [daemon]" },
+	{ CIPHER "[cache]\nsa-entrys = 64\n",
+	  "xipsec.conf:4: sa-entrys: unknown key: here are sa-entries, flow-entries, admission, "
+	  "misses" },
 	{ CIPHER "role = plain\n", "xipsec.conf:3: role is given twice: keep one of the two" },
 	{ CIPHER "colour = red\n",
 	  "xipsec.conf:3: colour: unknown key: here are role, mode, attach, tx" },
@@ -199,6 +204,11 @@ static const struct {
 	{ "", "xipsec.conf: no cipher port: add a [port IFNAME] with role = cipher" },
 	{ "workers = 3\n" CIPHER,
 	  "xipsec.conf:1: workers stands before the first section: put it below [daemon]" },
+	{ "sa-entries = 64\n" CIPHER,
+	  "xipsec.conf:1: sa-entries stands before the first section: put it below [cache]" },
+	{ "speed = 3\n" CIPHER,
+	  "xipsec.conf:1: speed stands before the first section: put it below [daemon], "
+	  "[cache] or [port IFNAME]" },
 	{ CIPHER "[daemon]\nworkers = 17\n", "xipsec.conf:4: workers = 17: give auto, or 1 to 16" },
 	{ CIPHER "[daemon]\nworkers = -1\n", "xipsec.conf:4: workers = -1: give auto, or 1 to 16" },
 	{ CIPHER "[daemon]\nworkers =\n", "xipsec.conf:4: workers = : give auto, or 1 to 16" },
@@ -223,7 +233,7 @@ static const struct {
 	  "xipsec.conf:4: admission = fifo: admission is by rate or lru" },
 	{ CIPHER "[cache]\nmisses = 0\n",
 	  "xipsec.conf:4: misses = 0: give messages a second and CPU, 1 to 1000000" },
-	{ CIPHER "[daemon]\nmax-sas = 100\n",
+	{ CIPHER "[daemon]\nmax-sas = 100\n[cache]\nsa-entries = 1024\n",
 	  "xipsec.conf: sa-entries = 1024 is more than max-sas = 100: lower it or raise "
 	  "max-sas" },
 	{ CIPHER "[daemon]\nengine = qat\n",
@@ -242,9 +252,10 @@ static const struct {
 	{ CIPHER "[daemon]\nsas = sas.batch\n",
 	  "xipsec.conf:4: sas = sas.batch: give the absolute path of an ip -batch file" },
 	{ CIPHER "[daemon]\nrole = cipher\n",
-	  "xipsec.conf:4: role: unknown key: here are run-dir, pin-dir, state-dir, sas, group, "
-	  "engine, workers, spin, "
-	  "max-sas, max-policies, df, fragment, unknown-spi" },
+	  "xipsec.conf:4: role: not a key of this section: put it below [port IFNAME]" },
+	{ CIPHER "[daemon]\nspeed = 3\n",
+	  "xipsec.conf:4: speed: unknown key: here are run-dir, pin-dir, state-dir, sas, group, "
+	  "engine, workers, spin, max-sas, max-policies, df, fragment, unknown-spi" },
 };
 
 static void test_each_error_names_file_line_and_remedy(void **state)
@@ -259,6 +270,16 @@ static void test_each_error_names_file_line_and_remedy(void **state)
 		assert_string_equal(m.text[0], bad[i].message);
 		assert_int_equal(m.n, 1);
 	}
+}
+
+static void test_few_sas_may_all_be_fast(void **state)
+{
+	struct xi_config_file *c;
+	struct messages m;
+
+	assert_int_equal(parse(&c, CIPHER "[daemon]\nmax-sas = 100\n", &m), 0);
+	assert_int_equal(c->sa_entries, 100);
+	xi_config_free(c);
 }
 
 static void test_all_errors_are_reported_at_once(void **state)
@@ -391,6 +412,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_smallest_file_gets_the_documented_defaults),
 		cmocka_unit_test(test_every_key_is_read),
+		cmocka_unit_test(test_few_sas_may_all_be_fast),
 		cmocka_unit_test(test_each_error_names_file_line_and_remedy),
 		cmocka_unit_test(test_all_errors_are_reported_at_once),
 		cmocka_unit_test(test_more_ports_than_slots),

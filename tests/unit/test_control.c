@@ -68,6 +68,11 @@ static const struct xi_policy *fake_next_policy(const struct xi_control_sources 
 	return (*index)++ ? NULL : &f->policy;
 }
 
+static void fake_held(const struct xi_control_sources *src, struct xi_held *held)
+{
+	*held = (struct xi_held){ .sas = 2, .max_sas = 64, .policies = 1, .max_policies = 32 };
+}
+
 /* 192.0.2.1 is this gateway's. */
 static bool fake_is_local(const struct xi_control_sources *src, const uint8_t addr[16],
 			  enum xi_family family)
@@ -341,6 +346,7 @@ static int start(void **state, unsigned int request_ms, unsigned int reply_ms)
 		.pin_dir = "/sys/fs/bpf/xipsec",
 		.engine = "openssl",
 		.workers = 2,
+		.held = fake_held,
 		.next_sa = fake_next_sa,
 		.next_policy = fake_next_policy,
 		.is_local = fake_is_local,
@@ -510,6 +516,7 @@ static void test_show_has_the_documented_shape(void **state)
 		"  \"mode\": \"native\", \"attach\": \"netlink\", \"ifindex\": 3, \"slot\": 1, "
 		"\"queues\": 2,"
 		"  \"mtu\": 1500, \"packet_max\": 3500, \"mac\": \"02:00:00:00:00:aa\"}]},"
+		" \"held\": {\"sas\": 2, \"max_sas\": 64, \"policies\": 1, \"max_policies\": 32},"
 		" \"sas\": [{\"spi\": \"0x00001001\", \"src\": \"198.51.100.2\", \"dst\": "
 		"\"192.0.2.1\","
 		"  \"proto\": \"esp\", \"mode\": \"tunnel\", \"dir\": \"in\", \"handle\": "
@@ -606,6 +613,8 @@ static void test_stats_lists_every_reason_and_sums_the_drops(void **state)
 			 INT64_MAX); /* JSON's bound */
 	assert_int_equal(json_integer_value(json_object_get(reply, "drops")),
 			 14); /* 5 + 10 + 2^64 - 1 */
+	assert_json(json_object_get(reply, "held"),
+		    "{\"sas\": 2, \"max_sas\": 64, \"policies\": 1, \"max_policies\": 32}");
 	assert_json(json_object_get(reply, "cache"),
 		    "{\"hits\": 312, \"misses\": 2, \"evictions\": 3,"
 		    " \"entries\": 1, \"capacity\": 1024}");
@@ -654,7 +663,7 @@ static void test_cache_tells_of_one_sa(void **state)
 	reply = ask_json(f, "{\"cmd\":\"cache\",\"sa\":\"0x100002\"}\n");
 	assert_json(reply, "{\"cached_sas\": [{\"spi\": \"0xc0000002\", \"dst\": \"2001:db8::2\","
 			   " \"proto\": \"esp\", \"handle\": \"0x00100002\", \"method\": \"slow\","
-			   " \"slot\": null, \"why\": \"not_asked\", \"cached\": false, \"age\": 0,"
+			   " \"slot\": null, \"why\": \"not_asked\", \"cached\": false, \"age\": null,"
 			   " \"hits\": 0, \"uses\": 4, \"misses\": 0}], \"truncated\": false}");
 	json_decref(reply);
 	reply = ask_json(f, "{\"cmd\":\"cache\",\"sa\":\"77\"}\n");
@@ -1279,11 +1288,13 @@ static void test_show_for_people(void **state)
 		"  \"mode\": \"tunnel\", \"spi\": null, \"reqid\": 42, \"optional\": false}]},"
 		"  {\"dir\": \"in\", \"action\": \"block\", \"priority\": 0, \"src\": \"any\", "
 		"\"dst\": \"any\","
-		"  \"proto\": 0, \"sport\": null, \"dport\": null, \"templates\": []}]}",
+		"  \"proto\": 0, \"sport\": null, \"dport\": null, \"templates\": []}],"
+		" \"held\": {\"sas\": 3, \"max_sas\": 65536, \"policies\": 2, \"max_policies\": 16384}}",
 		"daemon: xipsecd 1.2, process 77, up 2 hours, 5 minutes\n"
 		"  engine: ipsec-mb, 1 worker\n"
 		"  port: wan0, cipher, native, 1 queue\n"
 		"  port: lan0, plain, skb, 4 queues\n"
+		"  held: 3 of 65536 SAs, 2 of 16384 policies\n"
 		"  sa cache: 1 of 1024 SAs, 312 hits, 2 misses, 0 evictions\n"
 		"  flow cache: 4 of 65536 flows, 1 hit, 1 miss, 1 eviction\n"
 		"\n"
@@ -1349,7 +1360,7 @@ static void test_stats_for_people_lists_only_what_happened(void **state)
 		"sa methods: 3 fast, 4 slow, 0 kernel, 1 drop; 98.77 % of packets fast\n"
 		"sa evictions: 5 for others, 6 by the kernel, 7 deleted, 8 changed; 9 refused, 10 unproven\n"
 		"miss messages: 20 sent, 1 lost, 5 held back, 4 stale\n"
-		"  SAs: answered in 999 ns, 99 % in 39.0 us, 99.9 % in 1.2 ms, all in 2.0 s\n"
+		"  SAs: half answered in 999 ns, 99 % in 39.0 us, 99.9 % in 1.2 ms, all in 2.0 s\n"
 		"dropped: 10\n"
 		"            10  unknown_spi        no SA for this destination and SPI\n"
 		"events:\n"
@@ -1370,7 +1381,13 @@ static void test_cache_for_people(void **state)
 		"  \"handle\": \"0x00100001\", \"method\": \"fast\", \"slot\": 6},"
 		"  {\"spi\": \"0x00001002\", \"dst\": \"192.0.2.1\", \"proto\": \"ah\","
 		"  \"handle\": \"0x00100002\", \"method\": \"drop\", \"slot\": null, \"why\": \"larval\","
-		"  \"cached\": true, \"age\": 100, \"hits\": 34, \"uses\": 5, \"misses\": 2}],"
+		"  \"cached\": true, \"age\": 100, \"hits\": 34, \"uses\": 5, \"misses\": 2},"
+		"  {\"spi\": \"0x00001003\", \"dst\": \"192.0.2.1\", \"proto\": \"esp\","
+		"  \"handle\": \"0x00100003\", \"method\": \"slow\", \"slot\": null, \"why\": \"refused\","
+		"  \"cached\": true, \"age\": 1, \"hits\": 1, \"uses\": 1, \"misses\": 1},"
+		"  {\"spi\": \"0x00001004\", \"dst\": \"192.0.2.1\", \"proto\": \"esp\","
+		"  \"handle\": \"0x00100004\", \"method\": \"slow\", \"slot\": null, \"why\": \"not_asked\","
+		"  \"cached\": false, \"age\": null, \"hits\": 0, \"uses\": 0, \"misses\": 0}],"
 		" \"cached_flows\": [{\"dir\": \"out\", \"src\": \"10.1.0.0/16\", \"dst\": "
 		"\"10.2.0.7/32\", \"proto\": 17,"
 		"  \"sport\": \"0x400/0xfc00\", \"dport\": 53, \"fragment\": false, "
@@ -1385,6 +1402,10 @@ static void test_cache_for_people(void **state)
 		"  esp 0x00001001 to 192.0.2.1, handle 0x00100001: fast, slot 6\n"
 		"  ah 0x00001002 to 192.0.2.1, handle 0x00100002: drop for 1 minute, 40 seconds, "
 		"34 packets, 5 of them not counted yet, asked 2 times; has no keys yet\n"
+		"  esp 0x00001003 to 192.0.2.1, handle 0x00100003: slow for 1 second, "
+		"1 packet, 1 of them not counted yet, asked 1 time; used less than the SAs that have a slot\n"
+		"  esp 0x00001004 to 192.0.2.1, handle 0x00100004: slow; "
+		"no packet of late has asked for it\n"
 		"flow cache: 2 of 64 flows, 0 hits, 1 miss, 0 evictions\n"
 		"  out 10.1.0.0/16 -> 10.2.0.7/32, udp, sport 0x400/0xfc00, dport 53: "
 		"protect by 0x00100002, slot 7\n"

@@ -19,8 +19,8 @@ struct fixture {
 	unsigned int changes, syncs;
 	struct xi_sa_state *counting; /* a worker has not heard yet that this SA is gone */
 	uint64_t counts_to;
-	const struct xi_sa_rec *old; /* of the last change */
-	uint8_t old_key;
+	const struct xi_sa_rec *olds[16]; /* what workers may still be reading */
+	unsigned int nolds, read, wiped;
 };
 
 static void on_changed(void *arg, const struct xi_sa_rec *old, const struct xi_sa_rec *new)
@@ -28,7 +28,8 @@ static void on_changed(void *arg, const struct xi_sa_rec *old, const struct xi_s
 	struct fixture *f = arg;
 
 	f->changes++;
-	f->old = old;
+	if (old && f->nolds < 16)
+		f->olds[f->nolds++] = old;
 }
 
 static void on_sync(void *arg)
@@ -39,8 +40,8 @@ static void on_sync(void *arg)
 	if (f->counting)
 		f->counting->oseq = f->counts_to;
 	f->counting = NULL;
-	if (f->old)
-		f->old_key = f->old->key.key[0];
+	for (; f->nolds; f->read++)
+		f->wiped += !f->olds[--f->nolds]->key.len;
 }
 
 static int setup(void **state)
@@ -277,7 +278,8 @@ static void records_live_until_the_sync(void **state)
 	assert_int_equal(del(f, 1), 0);
 	xi_sad_release(f->sad);
 	assert_int_equal(f->syncs, 2);
-	assert_int_equal(f->old_key, key.key[0]);
+	assert_int_equal(f->read, 11);
+	assert_int_equal(f->wiped, 0);
 }
 
 static void larval_sas_become_real_in_a_round(void **state)

@@ -1279,8 +1279,9 @@ static void adoption_mends_look_ups(void **state)
  */
 static void hot_sas_come_first_and_stand_where_they_stood(void **state)
 {
+	static const uint32_t by_age[5] = { 1, 3, 0, 2, 4 }; /* other than by slot */
 	struct fixture *f = *state;
-	uint32_t handles[5], i;
+	uint32_t handles[5], i, k;
 	struct xi_sad_node *node;
 	enum xi_chain chain;
 	struct xi_tmpl tmpl = { 0 };
@@ -1296,7 +1297,7 @@ static void hot_sas_come_first_and_stand_where_they_stood(void **state)
 		handles[i] = xi_sad_find(f->sad, &sa[i].id)->sa.sa_index;
 	}
 	for (i = 0; i < 5; i++)
-		f->m->sas[i].sa.add_time = 1000 + i;
+		came_at(f, &sa[by_age[i]], 1000 + i);
 	xi_sad_destroy(f->sad);
 	sad_open(f);
 	/* the second is stale */
@@ -1318,7 +1319,8 @@ static void hot_sas_come_first_and_stand_where_they_stood(void **state)
 	tmpl.family = sa[0].id.family;
 	tmpl.reqid = 7;
 	node = xi_peers_newest(f->sad, &tmpl, &chain);
-	for (i = 5; i-- > 0; node = node->links[chain].older) {
+	for (k = 5; k-- > 0; node = node->links[chain].older) {
+		i = by_age[k];
 		assert_non_null(node);
 		assert_int_equal(node->sa_index, handles[i]);
 		assert_int_equal(mem_store_lookup(f->m, &sa[i].id), handles[i]);

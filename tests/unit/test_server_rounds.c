@@ -27,6 +27,7 @@ struct client {
 	uint32_t news, listed;
 	int error;                   /* of the last answer */
 	bool listens, done;
+	bool deaf;                   /* reads nothing */
 };
 
 struct fixture {
@@ -64,7 +65,7 @@ static void receive(struct client *c)
 		uint8_t buf[XI_XFRM_REPLY_MAX];
 	} m;
 
-	while (recv(c->fd, &m, sizeof(m), MSG_DONTWAIT) > 0)
+	while (!c->deaf && recv(c->fd, &m, sizeof(m), MSG_DONTWAIT) > 0)
 		answer(c, &m.hdr);
 }
 
@@ -377,6 +378,51 @@ static void flushes_keep_nobody_waiting(void **state)
 	assert_int_equal(xi_sad_count(f->sad), 1);
 }
 
+static bool is_blocked(struct fixture *f)
+{
+	struct xi_client *c;
+	bool blocked = false;
+
+	LIST_FOREACH (c, &f->server->clients, next)
+		blocked |= c->queued > 0;
+	return blocked;
+}
+
+/* Who flushes and reads no answers: it goes on all the same, and the others still get their turns. */
+static void a_flush_waits_for_no_reader(void **state)
+{
+	struct fixture *f = *state;
+	struct datagram d = { .len = 0 };
+	uint32_t i, n, left = 0;
+
+	post_adds(&f->a, 0x1000, 6000, BATCH);
+	while (f->a.acked < 6000)
+		turn(f);
+	f->mixed = true;
+	f->a.deaf = true;
+	for (n = 0; !is_blocked(f); n++) {
+		assert_true(n < 10000);
+		put_id(&d, XFRM_MSG_GETSA, 0, 6001 + n, 0x1000);
+		post(&f->a, &d);
+		event_base_loop(f->base, EVLOOP_NONBLOCK | EVLOOP_ONCE);
+	}
+	put(&d, XFRM_MSG_FLUSHSA, NLM_F_ACK, 6001 + n, sizeof(struct xfrm_usersa_flush));
+	post(&f->a, &d);
+	for (i = 0; i < 4 && xi_sad_count(f->sad) == 6000; i++)
+		event_base_loop(f->base, EVLOOP_NONBLOCK | EVLOOP_ONCE);
+	put_add(&d, 1, 0x900);
+	post(&f->b, &d);
+	for (i = 0; i < 1000 && xi_sad_count(f->sad) != 1; i++) {
+		event_base_loop(f->base, EVLOOP_NONBLOCK | EVLOOP_ONCE);
+		receive(&f->b);
+		if (f->b.acked && !left)
+			left = xi_sad_count(f->sad);
+	}
+	assert_int_equal(xi_sad_count(f->sad), 1);
+	assert_true(left > 1 && left < 6000);
+	assert_true(is_blocked(f));
+}
+
 /* What stands behind it in the same datagram comes after all of it; who went away has flushed all the same. */
 static void flushes_end_before_what_follows(void **state)
 {
@@ -418,6 +464,7 @@ int main(void)
 		T(others_get_their_turn),
 		T(dumps_keep_nobody_waiting),
 		T(flushes_keep_nobody_waiting),
+		T(a_flush_waits_for_no_reader),
 		T(flushes_end_before_what_follows),
 	};
 

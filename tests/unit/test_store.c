@@ -11,10 +11,12 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "hot.h"
 #include "mem_store.h"
 #include "sad/sad.h"
 #include "sad/spd.h"
 #include "sad/store_bpf.h"
+#include "sad/store_scan.h"
 
 #define NSTATES 100
 #define NWINDOWS 3
@@ -271,6 +273,83 @@ static void key_without_sa_is_forgotten(void **state)
 	xi_sad_destroy(sad);
 }
 
+static int count_element(void *arg, const void *key, const void *value)
+{
+	unsigned int *n = arg;
+
+	++*n;
+	return 0;
+}
+
+/* The kernel would write beyond what was allocated for a smaller element. */
+static void a_scan_knows_the_size_of_what_it_reads(void **state)
+{
+	struct fixture *f = *state;
+	unsigned int n = 0;
+	struct xi_scan scan = { f->fds.sad_lookup, sizeof(struct xi_sa_id), 4, count_element, &n };
+	struct xi_sa_id id = { .spi = 0x1000 };
+	uint32_t index = 1;
+
+	store_open(f);
+	assert_int_equal(bpf_map_update_elem(f->fds.sad_lookup, &id, &index, BPF_ANY), 0);
+	assert_int_equal(xi_scan_map(&scan), 0);
+	assert_int_equal(n, 1);
+	scan.key_size--;
+	assert_int_equal(xi_scan_map(&scan), -EINVAL);
+	scan.key_size++;
+	scan.value_size++;
+	assert_int_equal(xi_scan_map(&scan), -EINVAL);
+	assert_int_equal(n, 1);
+}
+
+#define NHOT 5000                /* elements of each table; more than one call of a scan reads */
+
+static uint32_t hot_index(uint32_t slot)
+{
+	return XI_SA_INDEX(1 + slot % 7, slot);
+}
+
+/* Tables of the fast path as bpf/ has them: flow i is of SA 2i inside of 2i + 1, element i is of SA i. */
+static void sas_in_use_are_those_of_both_tables(void **state)
+{
+	struct fixture *f = *state;
+	int sas = map_new(BPF_MAP_TYPE_LRU_HASH, XI_MAP_SA_CACHE, sizeof(struct xi_sa_id),
+			  sizeof(struct xi_sa_cached), 2 * NHOT, 0);
+	int flows = map_new(BPF_MAP_TYPE_LRU_HASH, XI_MAP_FLOW_CACHE, sizeof(struct xi_flow_key),
+			    sizeof(struct xi_flow_verdict), 2 * NHOT, 0);
+	uint8_t *seen = calloc(2 * NHOT, 1);
+	uint32_t i, *handles;
+	unsigned int n;
+
+	store_open(f);
+	for (i = 0; i < NHOT; i++) {
+		struct xi_sa_cached cached = { .sa_index = hot_index(i) };
+		struct xi_flow_verdict verdict = {
+			.verdict = i % 3 ? XI_VERDICT_PROTECT : XI_VERDICT_BYPASS,
+			.handle = hot_index(2 * i),
+			.next_handle = hot_index(2 * i + 1),
+		};
+		struct xi_flow_key flow = { .sport = i, .mask = { .sport = UINT16_MAX } };
+		struct xi_sa_id id = { .spi = 0x1000 + i };
+
+		assert_int_equal(bpf_map_update_elem(sas, &id, &cached, BPF_ANY), 0);
+		assert_int_equal(bpf_map_update_elem(flows, &flow, &verdict, BPF_ANY), 0);
+	}
+	assert_int_equal(xi_hot_handles(sas, flows, &handles, &n), 0);
+	for (i = 0; i < n; i++) {
+		uint32_t slot = XI_SA_SLOT(handles[i]);
+
+		assert_true(slot < 2 * NHOT && !seen[slot]++);
+		assert_int_equal(handles[i], hot_index(slot));
+	}
+	for (i = 0; i < 2 * NHOT; i++)
+		assert_int_equal(seen[i], i < NHOT || i / 2 % 3);
+	free(handles);
+	free(seen);
+	close(sas);
+	close(flows);
+}
+
 static void spd_on_maps(void **state)
 {
 	struct fixture *f = *state;
@@ -333,6 +412,8 @@ int main(void)
 		T(sad_on_maps),
 		T(what_is_missing_keeps_nothing_else),
 		T(key_without_sa_is_forgotten),
+		T(a_scan_knows_the_size_of_what_it_reads),
+		T(sas_in_use_are_those_of_both_tables),
 		T(spd_on_maps),
 	};
 
