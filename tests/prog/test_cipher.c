@@ -11,6 +11,8 @@
 #include <cmocka.h>
 #include <stdio.h>
 
+#include <xipsec/flow_key.h>
+
 #include "bpf_bed.h"
 
 #define ESP4                                                                                       \
@@ -710,6 +712,49 @@ static void a_mask_is_read_once(void **state)
 	assert_int_equal(xi_bed_stat(bed, XI_FLOW_MISS), n * 100000);
 }
 
+/* Two flows by turns, so that the one's element is made of the other's. */
+static void *recycle(void *arg)
+{
+	struct flipper *f = arg;
+	const struct xi_flow_mask whole = xi_flow_mask_whole(XI_IPV4);
+	struct xi_flow flow = { .family = XI_IPV4, .proto = IPPROTO_TCP, .sport = 80, .dport = 40000 };
+	struct xi_flow_verdict verdict = { .generation = XI_BED_GENERATION };
+	int fd = bpf_map__fd(f->bed->skel->maps.flow_cache);
+	struct xi_flow_key keys[2];
+
+	xi_addr_parse(flow.saddr, "10.2.0.9");
+	xi_addr_parse(flow.daddr, "10.1.0.9");
+	for (uint32_t i = 0; i < 2; i++, flow.sport++)
+		xi_flow_key_make(&keys[i], &flow, XI_FWD, &whole);
+	for (uint32_t i = 0; !atomic_load(&f->stop); i ^= 1) {
+		verdict.verdict = i ? XI_VERDICT_BYPASS : XI_VERDICT_DISCARD;
+		bpf_map_update_elem(fd, &keys[i], &verdict, BPF_ANY);
+		bpf_map_delete_elem(fd, &keys[i]);
+	}
+	return NULL;
+}
+
+/* What a packet finds is discarded, if it finds anything. */
+static void an_element_may_be_anothers_at_once(void **state)
+{
+	struct xi_bed *bed = *state;
+	struct flipper f = { .bed = bed };
+	struct xi_spec spec = { CLEAR4 };
+	struct xi_frame frame;
+	struct xi_run run;
+	pthread_t thread;
+
+	xi_bed_reset(bed);
+	xi_frame_build(&frame, &spec);
+	assert_int_equal(pthread_create(&thread, NULL, recycle, &f), 0);
+	for (uint32_t n = 0; n < 100; n++)
+		xi_bed_run_xdp(bed, bed->skel->progs.xdp_cipher, &frame, 0, 100000, &run);
+	atomic_store(&f.stop, true);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_true(xi_bed_stat(bed, XI_DROP_CLEAR_IN) > 0);
+	assert_int_equal(xi_bed_stat(bed, XI_PASS_BYPASS), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -725,6 +770,7 @@ int main(void)
 		cmocka_unit_test(queue_beyond_table),
 		cmocka_unit_test(every_prefix_length),
 		cmocka_unit_test(a_mask_is_read_once),
+		cmocka_unit_test(an_element_may_be_anothers_at_once),
 	};
 
 	return cmocka_run_group_tests_name("xdp_cipher", tests, xi_bed_setup, xi_bed_teardown);
