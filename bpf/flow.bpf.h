@@ -86,14 +86,12 @@ __noinline int xi_flow_look(const struct xi_flow *flow, __u32 dir, __u32 generat
 		}
 		found->verdict = *verdict;
 		/*
-		 * An element that is taken out may be another's at once (LRU maps, all kernels). Nothing
-		 * goes in clear by what was read, unless it still is where it was. The same of an SA's
-		 * handle would cost every protected packet 20 ns, and it is not in clear. The barrier: it is
-		 * the copy that is looked at, not what was read before it.
+		 * An element that is taken out may be another's at once (LRU maps, all kernels): what was
+		 * read lets nothing go in clear, nor under an SA to somebody else, unless it still is where
+		 * it was. That costs 20 ns. The barrier: it is the copy that is used, and it was made before.
 		 */
 		asm volatile("" ::: "memory");
-		if (found->verdict.verdict == XI_VERDICT_BYPASS &&
-		    bpf_map_lookup_elem(&flow_cache, &key) != verdict)
+		if (bpf_map_lookup_elem(&flow_cache, &key) != verdict)
 			break;
 		return true;
 	}
