@@ -127,8 +127,9 @@ section_policies() {
 # goes back to its start.
 section_misses() {
 	local rate
+	# as many messages as there are misses: what the control thread can do, not what it is asked to
 	for rate in $MISS_RATES; do
-		need "m$rate" $MISS_SAS $SA_ENTRIES
+		SCALE_MISSES=100000 need "m$rate" $MISS_SAS $SA_ENTRIES
 	done
 	gen_start $MISS_SAS 64 || die "the generator did not start"
 	for rate in $MISS_RATES; do

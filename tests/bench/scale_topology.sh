@@ -23,12 +23,13 @@ TIME_MS=${TIME_MS:-300}
 RUN_TIMEOUT=60
 declare -A CONTROL=()
 
-# scale_conf NAME ENTRIES [CONF]
+# scale_conf NAME ENTRIES [CONF]; SCALE_MISSES: messages a second, where the default is not wanted
 scale_conf() {
 	local conf
 	conf=$(gw_conf "$1" "[cache]" "sa-entries = $2")
 	sed -i -e "/^\[daemon\]/a max-sas = $SCALE_MAX" -e "/^\[port /a tx = burst" "$conf"
 	[ -z "${3:-}" ] || sed -i "/^\[daemon\]/a $3" "$conf"
+	[ -z "${SCALE_MISSES:-}" ] || sed -i "/^\[cache\]/a misses = $SCALE_MISSES" "$conf"
 	echo "$conf"
 }
 
