@@ -351,6 +351,7 @@ static void run_finish(struct xi_batch *b)
 	xi_xfrm_server_file_progress(b->config.server, &requests, &refused);
 	run_end(b);
 	if (clean) {
+		b->at = b->ncommands;
 		batch_finish(b);
 		return;
 	}
