@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "control/cachecmd.h"
 
-#include <errno.h>
-#include <stdlib.h>
-
 #include "control/names.h"
 #include "control/stats.h"
 
@@ -120,26 +117,12 @@ static void find_sas(const struct xi_control_sources *src, uint32_t wanted, stru
 	}
 }
 
-static bool parse_wanted(const json_t *value, uint32_t *wanted)
-{
-	const char *text = json_string_value(value);
-	unsigned long long n;
-	char *end;
-
-	if (!text || text[0] < '0' || text[0] > '9')
-		return false;
-	errno = 0;
-	n = strtoull(text, &end, 0);
-	*wanted = (uint32_t)n;
-	return !errno && !*end && n && n <= UINT32_MAX;
-}
-
 static json_t *one_sa(const struct xi_control_sources *src, const json_t *name, const char **error)
 {
 	struct list sas = { .items = json_array() };
 	uint32_t wanted;
 
-	if (!parse_wanted(name, &wanted)) {
+	if (!xi_json_get_id(name, &wanted)) {
 		json_decref(sas.items);
 		*error = "no SPI and no handle: give one of `xipsec show`, as 0x1001";
 		return NULL;

@@ -2,8 +2,6 @@
 #include "control/dummycmd.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "control/names.h"
@@ -18,20 +16,6 @@ struct request {
 	unsigned int count;
 	uint32_t size;
 };
-
-static bool parse_spi(const json_t *value, uint32_t *spi)
-{
-	const char *text = json_string_value(value);
-	unsigned long long n;
-	char *end;
-
-	if (!text || text[0] < '0' || text[0] > '9')
-		return false;
-	errno = 0;
-	n = strtoull(text, &end, 0);
-	*spi = (uint32_t)n;
-	return !errno && !*end && n && n <= UINT32_MAX;
-}
 
 static bool parse_addr(const json_t *value, struct xi_addr *addr)
 {
@@ -62,7 +46,7 @@ static const char *request_parse(const json_t *json, struct request *req)
 	const json_t *dst = json_object_get(json, "dst");
 
 	*req = (struct request){.count = 1, .size = XI_DUMMY_SIZE_RANDOM, .has_dst = dst != NULL};
-	if (!parse_spi(json_object_get(json, "spi"), &req->spi))
+	if (!xi_json_get_id(json_object_get(json, "spi"), &req->spi))
 		return "no SPI: give one of `xipsec show`, as 0x1001";
 	if (dst && !parse_addr(dst, &req->dst))
 		return "the destination is no IP address";

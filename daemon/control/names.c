@@ -2,8 +2,10 @@
 #include "control/names.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "crypto/algs.h"
 
@@ -154,4 +156,18 @@ json_t *xi_json_match(uint16_t value, uint16_t mask)
 	if (!mask)
 		return json_null();
 	return mask == 0xffff ? json_integer(value) : json_sprintf("0x%x/0x%x", value, mask);
+}
+
+bool xi_json_get_id(const json_t *value, uint32_t *id)
+{
+	const char *text = json_string_value(value);
+	unsigned long long n;
+	char *end;
+
+	if (!text || text[0] < '0' || text[0] > '9')
+		return false;
+	errno = 0;
+	n = strtoull(text, &end, 0);
+	*id = (uint32_t)n;
+	return !errno && !*end && n && n <= UINT32_MAX;
 }

@@ -4,6 +4,7 @@
 #define XI_CONTROL_NAMES_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <xipsec/abi.h>
@@ -30,5 +31,7 @@ json_t *xi_json_addr(const uint8_t addr[16], enum xi_family family);
 /* null: any; a number; or "value/mask" */
 json_t *xi_json_match(uint16_t value, uint16_t mask);
 json_t *xi_json_prefix(const uint8_t addr[16], enum xi_family family, unsigned int plen);
+/* An SPI or a handle as a string, decimal, hexadecimal or octal as in C. False: value is none, or 0. */
+bool xi_json_get_id(const json_t *value, uint32_t *id);
 
 #endif
