@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 
+sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import xfrm_messages as xfrm  # pylint: disable=wrong-import-position
 
@@ -56,7 +57,8 @@ class Script:
                 sys.exit("%s:%d: no reason %s" % (self.path, number, name))
             self.commands[-1].differs.append((name, how))
         elif kind in ("ip", "try", "raw", "batch", "await"):
-            self.commands.append(Command(number, self.section, kind, self.expand(rest)))
+            words = self.expand(rest).replace("@", "%08x" % number)
+            self.commands.append(Command(number, self.section, kind, words))
         else:
             sys.exit("%s:%d: not understood: %s" % (self.path, number, line))
 
@@ -146,9 +148,8 @@ class Monitor:
         text, self.text = self.text[:ends[marks - 2].start()], self.text[ends[marks - 1].end():]
         return told, text
 
-    def expect(self, words):
-        """KIND COUNT: so many news of a kind have come by themselves."""
-        kind, count = words.split()
+    def expect(self, kind, count):
+        """So many news of a kind come by themselves; returns all that come until then."""
         told = []
         while sum(message.startswith(kind) for message in told) < int(count):
             told += [xfrm.describe(k, flags, body) for k, flags, _, body in self.listener.receive()]
@@ -187,8 +188,9 @@ class Runner:
         elif command.kind == "raw":
             result = {"answers": self.asker.ask(*xfrm.message(command.words))}
         else:
-            result = {}
-            told = self.monitor.expect(command.words)
+            kind, count, words = command.words.split(" ", 2)
+            result = self.ip(shlex.split(words))
+            told = self.monitor.expect(kind, count)
         messages, result["news"] = self.monitor.news()
         result["messages"] = told + messages
         if command.kind == "try":
@@ -196,8 +198,9 @@ class Runner:
         return result
 
     def flush(self):
-        self.asker.ask(xfrm.NUMBERS["FLUSHSA"], xfrm.F_REQUEST | xfrm.F_ACK, b"\xff\0\0\0")
-        self.asker.ask(xfrm.NUMBERS["FLUSHPOLICY"], xfrm.F_REQUEST | xfrm.F_ACK, b"")
+        self.asker.ask(xfrm.NUMBERS["FLUSHSA"], xfrm.F_REQUEST | xfrm.F_ACK, bytes(4))
+        for kind in (0, 1):
+            self.asker.ask(xfrm.NUMBERS["FLUSHPOLICY"], xfrm.F_REQUEST | xfrm.F_ACK, xfrm.ptype(kind))
         self.monitor.news()
 
 
@@ -217,6 +220,7 @@ def run(path, no_extack):
 # what can be compared ---------------------------------------------------------------------------------------------------
 
 TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
+INDEX = re.compile(r"index \d{1,3}\b")
 
 
 def records(text):
@@ -225,12 +229,13 @@ def records(text):
 
 
 def normal(command, result):
-    """Times are not those of another moment; SPIs out of a range are random; dumps have no order."""
+    """Times are not those of another moment; SPIs out of a range are random, indices of policies that name none are counted;
+    dumps have no order."""
     result = dict(result)
     words = command.words
     for key in ("out", "err", "news", "errno"):
         if key in result:
-            result[key] = TIME.sub("TIME", result[key])
+            result[key] = INDEX.sub("index ANY", TIME.sub("TIME", result[key]))
     given = re.search(r"allocspi .*min (\w+) max (\w+)", words)
     if given and result.get("out") and given.group(1) != given.group(2):
         low, high = (int(n, 0) for n in given.groups())
@@ -346,8 +351,22 @@ def show(result):
         value = result.get(key)
         if value in (None, "", [], 0):
             continue
-        lines = value if isinstance(value, list) else str(value).rstrip("\n").split("\n")
-        yield from ("%-8s| %s" % (key, line) for line in lines)
+        for line in value if isinstance(value, list) else str(value).rstrip("\n").split("\n"):
+            yield from ("%-8s| %s" % (key, part) for part in (show_message(line) if key in RAW else (line,)))
+
+
+RAW = ("answers", "messages")
+
+
+def show_message(line):
+    """Sixteen bytes a line, so that few of them differ."""
+    if line.startswith("ERROR"):
+        yield line
+        return
+    for word in line.split(" "):
+        name, _, data = word.rpartition("=")
+        for at in range(0, max(len(data), 1), 32):
+            yield "%s %s%03x %s" % (line.split(" ")[0], name + "=" if name else "", at // 2, data[at:at + 32])
 
 
 def complain(command, why, linux, ours):

@@ -27,6 +27,8 @@ BODIES = {"NEWSA": (224, (176,)), "UPDSA": (224, (176,)), "DELSA": (24, ()), "GE
           "NEWPOLICY": (168, (136,)), "UPDPOLICY": (168, (136,)), "DELPOLICY": (64, ()), "POLEXPIRE": (176, (136,)),
           "ACQUIRE": (280, ()), "FLUSHSA": (4, ()), "FLUSHPOLICY": (0, ()), "NEWAE": (48, ()), "GETAE": (48, ()),
           "MIGRATE": (64, ()), "NEWSADINFO": (4, ()), "NEWSPDINFO": (4, ()), "GETDEFAULT": (4, ()), "MAPPING": (64, ())}
+INDICES = {"NEWPOLICY": 156, "UPDPOLICY": 156, "POLEXPIRE": 156, "DELPOLICY": 56}
+FIRST_INDEX = 0x1000    # that the script asks for
 TIMES_IN_ATTRS = {"SA": 176, "POLICY": 136, "LTIME_VAL": 16}
 INFO_ATTRS = {"NEWSADINFO": ("UNSPEC", "SAD_CNT", "SAD_HINFO"),
               "NEWSPDINFO": ("UNSPEC", "SPD_INFO", "SPD_HINFO", "SPD_IPV4_HTHRESH", "SPD_IPV6_HTHRESH")}
@@ -201,15 +203,19 @@ class Socket:
         return found
 
     def ask(self, kind, flags, payload):
-        """The answers, in words. Behind each request goes one that is always answered: a request may have no answer."""
-        self.send(kind, flags, payload)
-        last = self.send(NUMBERS["GETSADINFO"], F_REQUEST, struct.pack("I", 0))
-        told = []
+        """The answers, in words. Behind a request goes one that is always answered, for it may have no answer itself; a dump
+        ends with DONE, and not before it is read."""
+        first, last = self.send(kind, flags, payload), None
+        dump, told = flags & FLAGS["DUMP"] and TYPES.get(kind) in ("GETSA", "GETPOLICY"), []
         while True:
+            if last is None and not dump:
+                last = self.send(NUMBERS["GETSADINFO"], F_REQUEST, struct.pack("I", 0))
             for answer, bits, seq, body in self.receive():
                 if seq == last:
                     return told
-                told.append(describe(answer, bits, body))
+                if seq == first:
+                    told.append(describe(answer, bits, body))
+                    dump = dump and answer not in (ERROR, DONE)
 
 
 # in words ---------------------------------------------------------------------------------------------------------------
@@ -233,6 +239,14 @@ def hide_time(data, at):
     return bytes(out)
 
 
+def hide_index(data, at):
+    """What a policy has that names none: each counts as it likes, and the direction is in it."""
+    index = struct.unpack_from("I", data, at)[0]
+    if not 0 < index < FIRST_INDEX:
+        return data
+    return data[:at] + struct.pack("I", 0xffffff00 | index & 7) + data[at + 4:]
+
+
 def describe(kind, flags, data):
     if kind == ERROR:
         return describe_error(flags, data)
@@ -243,12 +257,18 @@ def describe(kind, flags, data):
     body = data[:size]
     for at in times:
         body = hide_time(body, at)
+    if name in INDICES and len(body) == size:
+        body = hide_index(body, INDICES[name])
     words = [name, body.hex()]
     for number, value in attrs_of(data[size:]):
         names = INFO_ATTRS.get(name, ATTRS)
         label = names[number] if number in range(len(names)) else str(number)
+        if label == "PAD":      # where the machine cannot read 64 bits from everywhere
+            continue
         if label in TIMES_IN_ATTRS:
             value = hide_time(value, TIMES_IN_ATTRS[label])
+        if label == "POLICY":
+            value = hide_index(value, INDICES["NEWPOLICY"])
         words.append(label + ("" if label == "LASTUSED" else "=" + value.hex()))
     return " ".join(words)
 
