@@ -163,13 +163,13 @@ ike_children() { ike_sas "$1" | jq "[.[].children[] | select($2)] | length"; }
 ike_is() { [ "$(ike_children "$1" "$3")" = "$2" ]; }
 ike_count() { ike_sas "$1" | jq --arg child "$2" --arg key "$3" '[.[].children[] | select(.name == $child)[$key] | tonumber] | add // 0'; }
 
-# packets of that child: in gw1, out of gw1, in gw2, out of gw2
+# packets of gw1's SAs of that child: in and out of gw1, in and out of gw2, which may have another name for it
 ike_counts() {
-	local gw
-	for gw in gw1 gw2; do
-		ike_sas $gw | jq -r --arg child "$1" '[.[].children[] | select(.name == $child)] |
-			(map(.["packets-in"] | tonumber) | add // 0), (map(.["packets-out"] | tonumber) | add // 0)'
-	done
+	local sas spis
+	sas=$(ike_sas gw1 | jq -c --arg child "$1" '[.[].children[] | select(.name == $child)]')
+	spis=$(jq -c 'map(.["spi-in"])' <<< "$sas")
+	{ echo "$sas"; ike_sas gw2 | jq -c --argjson spis "$spis" '[.[].children[] | select(.["spi-out"] | IN($spis[]))]'; } |
+		jq -r '(map(.["packets-in"] | tonumber) | add // 0), (map(.["packets-out"] | tonumber) | add // 0)'
 }
 
 carries() {

@@ -35,20 +35,38 @@ list() { grep . <<< "$ALGORITHMS"; }
 
 net_up || tap_skip_all "cannot make network namespaces"
 ike_gateways
+# gw1 asks for one after the other; gw2 takes what it is asked for
+proposals() { list | awk -v proto="$1" '$2 == proto { print $3 }' | paste -sd,; }
+# connection PROTO: its children are on stdin
+connection() {
+	echo "$1 : wan, psk { local { id = $1%n }
+		remote { id = $1%p }
+		children { $(cat) } }"
+}
+child() { echo "$1 { $2; }" | tr ';' '\n'; }
+children1() {
+	local name proto proposal
+	list | while read -r name proto proposal _; do
+		[ "$proto" = "$1" ] || continue
+		child "$name" "local_ts = 10.1.%n.0/24; remote_ts = 10.1.%p.0/24; ${proto}_proposals = $proposal"
+		child "$name-host" "mode = transport; ${proto}_proposals = $proposal"
+	done
+}
+children2() {
+	child tunnel "local_ts = 10.1.%n.0/24; remote_ts = 10.1.%p.0/24; $1_proposals = $(proposals "$1")"
+	child host "mode = transport; $1_proposals = $(proposals "$1")"
+}
 connections() {
-	{
-		echo "connections { algs : wan, psk { local { id = algs%n }
-			remote { id = algs%p }
-			children {"
-		list | while read -r name proto proposal _; do
-			echo "$name { local_ts = 10.1.%n.0/24
-			              remote_ts = 10.1.%p.0/24
-			              ${proto}_proposals = $proposal }"
-			echo "$name-host { mode = transport
-			                   ${proto}_proposals = $proposal }"
-		done
-		echo "} } }"
-	} | ike_load_pair
+	local n proto
+	for n in 1 2; do
+		{
+			echo "connections {"
+			for proto in esp ah; do
+				children$n $proto | connection $proto
+			done
+			echo "}"
+		} | ike_load gw$n $n $((3 - n)) || return 1
+	done
 }
 tap_check "connections" connections || tap_done
 
