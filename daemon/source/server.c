@@ -102,6 +102,15 @@ static uint32_t group_bit(uint32_t group)
 	return group >= 1 && group <= 32 ? 1U << (group - 1) : 0;
 }
 
+static void echo(struct xi_client *c)
+{
+	struct xi_nlmsg msg;
+	struct xi_xfrm_ctl *ctl = xi_nlmsg_begin(&msg, XI_XFRM_CTL, 0, 0, 0, sizeof(*ctl));
+
+	*ctl = (struct xi_xfrm_ctl){ XI_CTL_ECHO, c->portid, c->groups };
+	xi_client_reply(c, &msg);
+}
+
 /* What the library tells about a socket. None of it gives rights. */
 static void control_message(struct xi_client *c, const struct nlmsghdr *nlh)
 {
@@ -122,6 +131,10 @@ static void control_message(struct xi_client *c, const struct nlmsghdr *nlh)
 		c->cap_ack = ctl.b;
 	else if (ctl.op == XI_CTL_OPT && ctl.a == NETLINK_EXT_ACK)
 		c->ext_ack = ctl.b;
+	else if (ctl.op == XI_CTL_OVERRUN)
+		c->overrun = true;
+	else if (ctl.op == XI_CTL_ECHO)
+		echo(c);
 }
 
 bool xi_client_is_file(const struct xi_client *c)
