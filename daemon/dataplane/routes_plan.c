@@ -45,6 +45,7 @@ struct member {
 struct dest {
 	struct xi_route route;       /* as wanted when it was last looked at; its dst is the key */
 	struct xi_route installed;
+	bool unsure;                 /* whether it is */
 	uint64_t first_major, first_minor; /* of VIA: the policy that it is of */
 	struct xi_heap_node *protects, *bypasses; /* relevant ones */
 	uint32_t members, nbypasses;
@@ -141,7 +142,8 @@ static void dest_throws_update(struct xi_plan *plan, struct dest *dest)
 /* Frees it when nobody speaks of it and the table has nothing. */
 static void dest_put(struct xi_plan *plan, struct dest *dest)
 {
-	if (dest->members || dest->peers || dest->queued || dest->installed.kind != XI_ROUTE_NONE)
+	if (dest->members || dest->peers || dest->queued || dest->unsure ||
+	    dest->installed.kind != XI_ROUTE_NONE)
 		return;
 	HASH_DEL(plan->dests, dest);
 	HASH_DELETE(by_id, plan->ids, dest);
@@ -413,9 +415,10 @@ static bool dest_settle(struct xi_plan *plan, struct dest *dest, struct xi_route
 	bool differs;
 
 	dest_decided(plan, dest, &route);
-	differs = memcmp(&dest->installed, &route, sizeof(route));
+	differs = dest->unsure || memcmp(&dest->installed, &route, sizeof(route));
 	if (differs) {
-		*change = (struct xi_route_change){ .was = dest->installed, .now = route };
+		*change = (struct xi_route_change){ dest->installed, route, dest->unsure };
+		dest->unsure = false;
 		count_route(plan, &dest->installed, (uint64_t)-1);
 		count_route(plan, &route, 1);
 		dest->installed = route;
@@ -450,8 +453,7 @@ int xi_plan_found(struct xi_plan *plan, const struct xi_route *route)
 
 static void dest_lost(struct xi_plan *plan, struct dest *dest)
 {
-	count_route(plan, &dest->installed, (uint64_t)-1);
-	dest->installed = (struct xi_route){ .dst = dest->route.dst };
+	dest->unsure = true;
 	dest_queue(plan, dest);
 }
 
@@ -459,7 +461,7 @@ bool xi_plan_lost(struct xi_plan *plan, const struct xi_prefix *dst)
 {
 	struct dest *dest = dest_find(plan, dst);
 
-	if (!dest || dest->installed.kind == XI_ROUTE_NONE)
+	if (!dest)
 		return false;
 	dest_lost(plan, dest);
 	return dest->route.kind != XI_ROUTE_NONE;
