@@ -381,6 +381,12 @@ static void node_undo(struct xi_spd *spd, struct xi_spd_node *node, struct xi_sp
 		log_warnx("policies could not be published again; flows are not cached until the next change");
 }
 
+static void policy_tell(const struct xi_spd *spd, uint32_t index, const struct xi_policy *now)
+{
+	if (spd->policy_changed)
+		spd->policy_changed(spd->policy_arg, index, now);
+}
+
 /* node->pub NULL: a new policy; pub NULL: it goes. What is not used any more is freed. */
 static int node_change(struct xi_spd *spd, struct xi_spd_node *node, struct xi_spd_pub *pub,
 		       uint64_t order)
@@ -389,6 +395,7 @@ static int node_change(struct xi_spd *spd, struct xi_spd_node *node, struct xi_s
 	struct xi_spd_pub *old = node->pub;
 	uint64_t old_order = node->order;
 	uint32_t generation = spd->generation, npair = spd->npair;
+	uint32_t index = (old ? old : pub)->p.policy.index;
 	int err = xi_spd_room(spd, node->key.dir, 1);
 
 	if (!err && pub)
@@ -410,6 +417,7 @@ static int node_change(struct xi_spd *spd, struct xi_spd_node *node, struct xi_s
 	xi_asks_free(spd, old_asks);
 	if (!pub)
 		xi_node_unmark(spd, node);
+	policy_tell(spd, index, pub ? &pub->p.policy : NULL);
 	return 0;
 fail:
 	xi_asks_free(spd, asks);
@@ -526,6 +534,7 @@ static int flush_nodes(struct xi_spd *spd, struct xi_spd_node **nodes, uint32_t 
 		xi_guard_drop(spd, &pub->p.policy);
 		xi_node_unmark(spd, nodes[i]);
 		xi_asks_free(spd, nodes[i]->asks);
+		policy_tell(spd, pub->p.policy.index, NULL);
 		xi_spd_discard(spd, pub);
 		free(nodes[i]);
 		++*gone;

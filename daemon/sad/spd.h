@@ -107,6 +107,12 @@ void xi_spd_sas_changed(struct xi_spd *spd);
 int xi_spd_set_local(struct xi_spd *spd, const struct xi_addr *addrs, uint32_t n);
 /* Called after they did; one listener. */
 void xi_spd_on_local(struct xi_spd *spd, void (*changed)(void *arg), void *arg);
+/*
+ * Called for each policy that came, was replaced or went (then now is NULL), within the request: quick work only. It is for
+ * those of now; who comes later asks for what is there. One listener.
+ */
+void xi_spd_on_policy(struct xi_spd *spd,
+		      void (*changed)(void *arg, uint32_t index, const struct xi_policy *now), void *arg);
 /* Called before old snapshots are freed, in place of synchronize_rcu; tests set none. */
 void xi_spd_on_sync(struct xi_spd *spd, void (*sync)(void *arg), void *arg);
 

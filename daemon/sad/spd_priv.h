@@ -194,6 +194,8 @@ struct xi_spd {
 	void *sync_arg;
 	void (*local_changed)(void *arg);
 	void *local_arg;
+	void (*policy_changed)(void *arg, uint32_t index, const struct xi_policy *now);
+	void *policy_arg;
 };
 
 /* Between which addresses an SA works. */
