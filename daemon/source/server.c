@@ -122,6 +122,7 @@ static void control_message(struct xi_client *c, const struct nlmsghdr *nlh)
 		c->cap_ack = ctl.b;
 	else if (ctl.op == XI_CTL_OPT && ctl.a == NETLINK_EXT_ACK)
 		c->ext_ack = ctl.b;
+	xi_acquire_listened(c->server);
 }
 
 bool xi_client_is_file(const struct xi_client *c)
@@ -277,7 +278,7 @@ int xi_xfrm_server_create(struct xi_xfrm_server **out, struct event_base *base, 
 	if (!name || !*name)
 		name = XI_XFRM_SOCK_DEFAULT;
 	snprintf(server->name, sizeof(server->name), "%s", name);
-	server->acquires = calloc(XI_ACQUIRES_MAX, sizeof(*server->acquires));
+	server->acquires = xi_acquires_new();
 	if (server->acquires)
 		err = server_listen(server);
 	if (err) {
@@ -303,7 +304,7 @@ void xi_xfrm_server_destroy(struct xi_xfrm_server *server)
 		xi_client_destroy(c);
 	if (server->fd >= 0)
 		close(server->fd);
-	free(server->acquires);
+	xi_acquires_free(server->acquires);
 	free(server);
 }
 
