@@ -28,8 +28,7 @@ struct bed {
 	struct xi_mailbox *asks;
 	struct xi_port_dev plain;
 	struct xi_port_dev *ports[XI_MAX_PORTS];
-	struct xi_slots slots;
-	struct xi_slot slot;         /* empty */
+	struct xi_slots slots;       /* empty */
 	atomic_uint changes, hold_ms;
 	atomic_bool acquiring;
 };
@@ -95,8 +94,7 @@ static int setup(void **state)
 	unsigned int i;
 
 	bed->m = mem_store_new(64, 1);
-	bed->slots.n = 1;
-	bed->slots.slots = &bed->slot;
+	assert_int_equal(xi_slots_create(&bed->slots, xi_engine_find("openssl"), 1, WORKERS), 0);
 	bed->plain.config.role = XI_ROLE_PLAIN;
 	bed->ports[PLAIN] = &bed->plain;
 	bed->hold_ms = HOLD_MS;
@@ -118,6 +116,7 @@ static int teardown(void **state)
 
 	for (i = 0; i < WORKERS; i++)
 		worker_free(bed->workers[i]);
+	xi_slots_destroy(&bed->slots);
 	xi_mailbox_destroy(bed->asks);
 	xi_spd_destroy(bed->spd);
 	xi_sad_destroy(bed->sad);
