@@ -135,6 +135,7 @@ static void control_message(struct xi_client *c, const struct nlmsghdr *nlh)
 		c->overrun = true;
 	else if (ctl.op == XI_CTL_ECHO)
 		echo(c);
+	xi_acquire_listened(c->server);
 }
 
 bool xi_client_is_file(const struct xi_client *c)
@@ -290,7 +291,7 @@ int xi_xfrm_server_create(struct xi_xfrm_server **out, struct event_base *base, 
 	if (!name || !*name)
 		name = XI_XFRM_SOCK_DEFAULT;
 	snprintf(server->name, sizeof(server->name), "%s", name);
-	server->acquires = calloc(XI_ACQUIRES_MAX, sizeof(*server->acquires));
+	server->acquires = xi_acquires_new();
 	if (server->acquires)
 		err = server_listen(server);
 	if (err) {
@@ -316,7 +317,7 @@ void xi_xfrm_server_destroy(struct xi_xfrm_server *server)
 		xi_client_destroy(c);
 	if (server->fd >= 0)
 		close(server->fd);
-	free(server->acquires);
+	xi_acquires_free(server->acquires);
 	free(server);
 }
 

@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "source/acquire.h"
+
 /* Low three bits of an index are the direction, as in the kernel. */
 #define INDEX_DIR(index) ((index)&7)
 
@@ -338,18 +340,15 @@ static void flow_selector(struct xfrm_selector *sel, const struct xi_flow *flow)
 	sel->sport_mask = sel->dport_mask = 0xffff;
 }
 
-/*
- * The endpoints are the template's; a template without any (libreswan's traps) has those of the
- * flow, as in the kernel's xfrm_tmpl_resolve_one().
- */
+/* Of the flow where the template has none, as libreswan's traps. */
 static void acquire_endpoints(struct xfrm_user_acquire *acq, const struct xi_flow *flow,
 			      const struct xi_tmpl *tmpl)
 {
-	static const uint8_t none[16];
-	bool given = tmpl && memcmp(tmpl->id.daddr, none, sizeof(none));
+	uint8_t saddr[16], daddr[16];
 
-	xi_addr_to_xfrm(&acq->id.daddr, given ? tmpl->id.daddr : flow->daddr);
-	xi_addr_to_xfrm(&acq->saddr, given ? tmpl->saddr : flow->saddr);
+	xi_acquire_ends(flow, tmpl, saddr, daddr);
+	xi_addr_to_xfrm(&acq->id.daddr, daddr);
+	xi_addr_to_xfrm(&acq->saddr, saddr);
 	acq->id.proto = tmpl ? tmpl->id.proto : XI_ESP;
 }
 
