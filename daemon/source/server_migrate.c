@@ -100,10 +100,10 @@ static int migrate(struct xi_client *c, const struct xi_migrate_request *req,
 		if (err)
 			xi_refuse(ack, err, "%s", why);
 	}
-	if (err)
-		moves_undo(server->sad, &moves);
 	if (moves.n)
 		xi_spd_disturb(server->spd);
+	if (err)
+		moves_undo(server->sad, &moves);
 	return err;
 }
 
