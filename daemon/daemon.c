@@ -87,6 +87,8 @@ static void daemon_on_tick(evutil_socket_t fd, short what, void *arg)
 
 	daemon_still_loading(d);
 	xi_sad_tick(d->sad, time(NULL));
+	if (d->server)
+		xi_xfrm_server_tick(d->server, time(NULL));
 	xi_mailbox_renew(d->news);
 	xi_mailbox_renew(d->asks);
 	daemon_hold_time(d);
