@@ -36,10 +36,23 @@ uint32_t xi_spd_flow_mask(const struct xi_spd *spd)
 	return mask;
 }
 
+uint32_t xi_spd_mark_mask(const struct xi_spd *spd)
+{
+	uint32_t mask = 0, bit;
+
+	for (bit = 0; bit < 32; bit++)
+		mask |= spd->nmarks[bit] ? 1U << bit : 0;
+	return mask;
+}
+
 static void selector_count(struct xi_spd *spd, const struct xi_policy *policy, int by)
 {
+	uint32_t bits = policy->dir == XI_OUT ? policy->mark_m : 0;
+
 	if (!xi_policy_sees_flows(policy))
 		return;
+	for (; bits; bits &= bits - 1)
+		spd->nmarks[__builtin_ctz(bits)] += by;
 	if (policy->sel.proto)
 		spd->nproto += by;
 	if (policy->sel.sport_mask || policy->sel.dport_mask)
@@ -75,6 +88,7 @@ int xi_spd_config_write(struct xi_spd *spd, uint32_t generation, bool exact_guar
 		config.default_action[dir] = spd->default_action[dir];
 	}
 	config.spd_generation = generation;
+	config.mark_mask = xi_spd_mark_mask(spd);
 	if (memcmp(&config, &before, sizeof(config)))
 		err = spd->store.ops->config_put(spd->store.s, &config);
 	if (!err) {

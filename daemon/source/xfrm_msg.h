@@ -46,6 +46,11 @@ int xi_xfrm_check_policy_extra(const struct xi_attrs *attrs, struct xi_extack *a
 
 /* DELSA, GETSA: -EINVAL when the protocol is none of IPsec. */
 int xi_xfrm_get_sa_id(struct xi_sa_id *id, const struct nlmsghdr *nlh, struct xi_extack *ack);
+/*
+ * The mark that a request about one SA names, 0 for none: it means an SA only if that has (mark & mark_m) == mark_v.
+ * fixed: bytes of the message's own struct.
+ */
+uint32_t xi_xfrm_get_mark(const struct nlmsghdr *nlh, size_t fixed);
 
 struct xi_spi_request {
 	struct xi_sa sa;             /* larval, filled as the kernel does */

@@ -25,14 +25,13 @@ static int type_get(struct xi_policy *policy, const struct xi_attrs *attrs, stru
 	return 0;
 }
 
-/* Part of the key of a policy: refused where one is made, simply not found where one is looked up.
- */
+/* Part of the key of a policy. */
 static void marks_get(struct xi_policy *policy, const struct xi_attrs *attrs)
 {
 	struct xfrm_mark mark;
 
 	if (xi_attr_copy(attrs, XFRMA_MARK, &mark, sizeof(mark))) {
-		policy->mark_v = mark.v & mark.m;
+		policy->mark_v = mark.v;
 		policy->mark_m = mark.m;
 	}
 	policy->if_id = xi_attr_u32(attrs, XFRMA_IF_ID);
@@ -140,11 +139,6 @@ static int tmpls_get(struct xi_policy *policy, const struct xi_attrs *attrs, str
 
 static int carries_check(const struct xi_policy *policy, struct xi_extack *ack)
 {
-	if (policy->mark_v || policy->mark_m)
-		return xi_refuse(ack, -EOPNOTSUPP, "policies chosen by a mark are not carried");
-	if (policy->if_id)
-		return xi_refuse(ack, -EOPNOTSUPP,
-				 "policies of an XFRM interface (if_id) are not carried");
 	if (policy->sel.ifindex)
 		return xi_refuse(ack, -EOPNOTSUPP, "selectors with a device are not carried");
 	return 0;
