@@ -6,8 +6,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "source/acquire.h"
-
 /* Low three bits of an index are the direction, as in the kernel. */
 #define INDEX_DIR(index) ((index)&7)
 
@@ -380,13 +378,28 @@ static void flow_selector(struct xfrm_selector *sel, const struct xi_flow *flow)
 	sel->sport_mask = sel->dport_mask = 0xffff;
 }
 
+void xi_xfrm_acquire_ends(const struct xi_flow *flow, const struct xi_tmpl *tmpl,
+			  uint8_t saddr[16], uint8_t daddr[16])
+{
+	static const uint8_t none[16];
+	bool src = tmpl && memcmp(tmpl->saddr, none, 16);
+	bool dst = tmpl && memcmp(tmpl->id.daddr, none, 16);
+
+	/* behind a tunnel the flow's own address is not the source: the key manager knows it */
+	if (!src && dst && tmpl->mode == XI_TUNNEL)
+		memcpy(saddr, none, 16);
+	else
+		memcpy(saddr, src ? tmpl->saddr : flow->saddr, 16);
+	memcpy(daddr, dst ? tmpl->id.daddr : flow->daddr, 16);
+}
+
 /* Of the flow where the template has none, as libreswan's traps. */
 static void acquire_endpoints(struct xfrm_user_acquire *acq, const struct xi_flow *flow,
 			      const struct xi_tmpl *tmpl)
 {
 	uint8_t saddr[16], daddr[16];
 
-	xi_acquire_ends(flow, tmpl, saddr, daddr);
+	xi_xfrm_acquire_ends(flow, tmpl, saddr, daddr);
 	xi_addr_to_xfrm(&acq->id.daddr, daddr);
 	xi_addr_to_xfrm(&acq->saddr, saddr);
 	acq->id.proto = tmpl ? tmpl->id.proto : XI_ESP;
