@@ -100,6 +100,30 @@ int xi_handle_polexpire(struct xi_client *c, const struct nlmsghdr *nlh, struct 
 	return err;
 }
 
+/*
+ * A program asks on behalf of packets of its own: the key managers hear of each template, as of an
+ * ACQUIRE of ours. Neither the policy nor an SA comes of it.
+ */
+int xi_handle_acquire(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack)
+{
+	struct xi_xfrm_server *server = c->server;
+	struct xi_acquire_request req;
+	struct xi_nlmsg msg;
+	uint32_t i;
+	int err;
+
+	err = xi_xfrm_get_acquire(&req, nlh, ack);
+	if (err)
+		return err;
+	for (i = 0; i < req.policy.ntmpls; i++) {
+		if (!++server->acquire_seq)
+			server->acquire_seq = 1;
+		xi_xfrm_put_acquire_again(&msg, &req, i, server->acquire_seq);
+		xi_server_multicast(server, XFRMNLGRP_ACQUIRE, &msg);
+	}
+	return 0;
+}
+
 static int info_request(const struct nlmsghdr *nlh, uint32_t *flags, struct xi_extack *ack)
 {
 	if (nlh->nlmsg_len < NLMSG_HDRLEN + sizeof(*flags))
