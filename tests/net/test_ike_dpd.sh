@@ -12,7 +12,7 @@ need_ike
 need_tools tcpdump
 
 net_up || tap_skip_all "cannot make network namespaces"
-ike_gateways "retransmit_timeout = 0.5" "retransmit_base = 1" "retransmit_tries = 2" "retry_initiate_interval = 1"
+ike_gateways "retransmit_timeout = 0.5" "retransmit_base = 1.1" "retransmit_tries = 2" "retry_initiate_interval = 1"
 # gw2 only answers, and keeps what it has until gw1 says that it starts anew
 connections() {
 	local n
