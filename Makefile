@@ -81,10 +81,11 @@ $(B)/xipsecd: $(B)/daemon/main.o $(B)/libxipsec.a
 $(B)/xipsec: $(CLI_OBJ) $(B)/libxipsec.a
 	$(CC) $(SAN) $(LDFLAGS) -o $@ $^ $(XI_LIBS)
 
-$(B)/libxipsec-xfrm.so: $(PRELOAD_SRC)
+$(B)/libxipsec-xfrm.so: $(PRELOAD_SRC) $(wildcard daemon/source/preload/*.h) daemon/source/proto.h
 	@mkdir -p $(@D)
-	$(CC) $(XI_CPPFLAGS) -std=gnu11 -O2 -g $(WARN) -fPIC -shared -fno-builtin -fvisibility=hidden \
-		-Wl,-z,now $(LDFLAGS) -o $@ $^ -ldl
+	$(CC) $(XI_CPPFLAGS) -std=gnu11 -O2 -g $(WARN) -fPIC -shared -fno-builtin -fexceptions \
+		-fvisibility=hidden -fno-strict-aliasing -fstack-protector-strong \
+		-Wl,-z,now $(LDFLAGS) -o $@ $(PRELOAD_SRC) -ldl
 
 $(B)/tests/unit/% $(B)/tests/prog/%: tests/*/%.c
 # gcc writes one source's dependencies over another's when it is given several

@@ -10,7 +10,7 @@ cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/ike.sh
 need_root
 need_ike
-need_tools ip ping tcpdump nft
+need_tools ip jq ping tcpdump nft
 
 net_up || tap_skip_all "cannot make network namespaces"
 ike_gateways
@@ -51,7 +51,11 @@ tap_is "all went as ESP" "$(pcap_count "$XI_TMP/wan-br.pcap" icmp)" 0
 tap_check "and as many" test "$(pcap_count "$XI_TMP/wan-br.pcap" 'ip proto 50')" -ge 300
 
 swan gw1 --install --child net > /dev/null
-tap_check "a trap: the first packet makes charon negotiate" wait_for 15 pings
+# one run of pings: the first packet of all makes charon negotiate
+trap_pings() { net_in h1 ping -q -c 50 -i 0.02 -W 10 10.1.2.2 | grep ' 0% packet loss'; }
+waited() { gwctl gw1 xipsec stats -j | jq -e '.waiting.packets == 0 and .reasons.held_done >= 1 and .reasons.no_sa == 0'; }
+tap_check "a trap: no packet is lost while charon negotiates" trap_pings
+tap_check "the first of them have waited" waited
 tap_check "charon takes it down" ended plain
 swan gw1 --uninstall --child net > /dev/null
 
