@@ -17,10 +17,11 @@ net_up || tap_skip_all "cannot make network namespaces"
 ike_gateways "make_before_break = yes"
 connections() {
 	ike_load_pair <<- END
-		connections { again : wan, psk {
-		  rekey_time = 0
-		  reauth_time = $1
-		  rand_time = 0
+		by1 : psk { reauth_time = 3s
+		            over_time = 60s
+		            rand_time = 0s }
+		by2 : psk { rekey_time = 0 }
+		connections { again : wan, by%n {
 		  local { id = again%n }
 		  remote { id = again%p }
 		  children { net : nets { }
@@ -28,7 +29,7 @@ connections() {
 	END
 }
 again() { [ "$(grep -c 'IKE_SA again\[.*established' "$XI_TMP/gw1.charon")" -ge "$1" ]; }
-tap_check "connections" connections 3s || tap_done
+tap_check "connections" connections || tap_done
 tap_check "a tunnel" ike_up gw1 net || tap_done
 tap_check "another child" ike_up gw1 net6
 XI_SNAPLEN=80 capture_start wan br
