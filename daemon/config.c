@@ -14,6 +14,7 @@
 #include "dataplane/await.h"
 #include "dataplane/hostif.h"
 #include "dataplane/park.h"
+#include "dataplane/routes_table.h"
 #include "log.h"
 
 #define ERRORS_SHOWN 50
@@ -131,6 +132,24 @@ static const char *set_number(struct parser *p, const struct key *key, void *fie
 	if (n < key->min)
 		return key->remedy;
 	*(uint32_t *)field = (uint32_t)n;
+	return NULL;
+}
+
+/* The kernel's own tables, and strongSwan's, have routes that are not ours to judge. */
+static const char *set_routes(struct parser *p, const struct key *key, void *field,
+			      const char *value)
+{
+	static const uint32_t others[] = { 220, 253, 254, 255 };
+	uint32_t table = XI_ROUTES_TABLE;
+
+	if (!strcmp(value, "no"))
+		table = 0;
+	else if (strcmp(value, "yes") && set_number(p, key, &table, value))
+		return key->remedy;
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		if (table == others[i])
+			return key->remedy;
+	*(uint32_t *)field = table;
 	return NULL;
 }
 
@@ -255,6 +274,8 @@ static const struct key keys[] = {
 	  .remedy = "give a number of SAs, 16 to 1048576" },
 	{ DAEMON("max-policies", max_policies), set_number, .min = 16, .max = SPD_SIZE_MAX,
 	  .remedy = "give a number of policies, 16 to 131072" },
+	{ DAEMON("routes", routes_table), set_routes, .min = 1, .max = UINT32_MAX,
+	  .remedy = "give no, yes, or the number of a routing table that nobody else uses, not 220 or 253 to 255" },
 	{ DAEMON("df", df), set_choice, .choices = dfs, .remedy = "df is copy, set or clear" },
 	{ DAEMON("fragment", fragment), set_choice, .choices = fragments,
 	  .remedy = "fragment before or after" },

@@ -40,6 +40,7 @@ struct xi_config_file {
 	uint32_t flow_entries;       /* flows that flow_cache must hold */
 	const char *admission;       /* for xi_admit_create(); NULL: the default */
 	uint32_t misses;             /* messages a second and CPU, of each source */
+	uint32_t routes_table;       /* where routes for policies go; 0: none are made */
 	enum xi_df df;               /* of outer headers, unless an SA says otherwise */
 	enum xi_fragment fragment;
 	enum xi_method unknown_spi;  /* XI_METHOD_DROP, or XI_METHOD_KERNEL: pass */

@@ -23,6 +23,7 @@
 #include "control/cachecmd.h"
 #include "control/dummycmd.h"
 #include "control/portcmd.h"
+#include "control/routescmd.h"
 #include "control/show.h"
 #include "control/stats.h"
 #include "dataplane/down.h"
@@ -86,6 +87,8 @@ static void daemon_on_tick(evutil_socket_t fd, short what, void *arg)
 
 	daemon_still_loading(d);
 	xi_sad_tick(d->sad, time(NULL));
+	if (d->server)
+		xi_xfrm_server_tick(d->server, time(NULL));
 	xi_mailbox_renew(d->news);
 	xi_mailbox_renew(d->asks);
 	daemon_hold_time(d);
@@ -358,6 +361,8 @@ static void daemon_on_links(void *arg)
 		err = xi_ports_reopen(d->portset, again);
 		if (!err)
 			err = xi_daemon_write_hostif(d);
+		if (!err && d->routes)
+			xi_routes_device(d->routes, d->hostif.ifindex);
 		if (!err && d->live)
 			err = daemon_start_workers(d);
 	}
@@ -381,6 +386,8 @@ static void daemon_on_addrs(void *arg, const struct xi_addr *addrs, uint32_t n)
 	xi_localaddrs_set(xi_bpfobj_map_fd(d->bpf, XI_MAP_LOCAL_ADDRS), addrs, n);
 	if (xi_spd_set_local(d->spd, addrs, n))
 		log_warnx("SPD: cannot take over the host's addresses");
+	if (d->routes)
+		xi_routes_addrs(d->routes, addrs, n);
 }
 
 static void daemon_sync(void *arg)
@@ -399,10 +406,30 @@ static int daemon_nexthops(struct xi_daemon *d)
 		.addrs = daemon_on_addrs,
 		.links = daemon_on_links,
 		.sync = daemon_sync,
+		.mark = d->config->routes_table ? XI_ROUTES_MARK : 0,
+		.foreign_table = d->config->routes_table,
 		.arg = d,
 	};
 
 	return xi_nexthops_create(&d->nexthops, &config);
+}
+
+static int daemon_routes(struct xi_daemon *d)
+{
+	const struct xi_routes_config config = {
+		.base = d->base,
+		.spd = d->spd,
+		.table = d->config->routes_table,
+		.ifindex = d->hostif.ifindex,
+	};
+	int err;
+
+	if (config.table)
+		return xi_routes_create(&d->routes, &config);
+	err = xi_routes_remove();
+	if (err)
+		log_warnx("routes: those of an earlier daemon cannot be removed: %s", strerror(-err));
+	return 0;
 }
 
 static int daemon_pathmtu(struct xi_daemon *d)
@@ -452,6 +479,7 @@ static int daemon_control(struct xi_daemon *d)
 	d->sources.pin_dir = d->config->pin_dir;
 	d->sources.engine = d->engine->name;
 	d->sources.workers = d->nworkers;
+	d->sources.routes = d->routes;
 	d->sources.max_sas = xi_bpfobj_map_size(d->bpf, XI_MAP_SAD);
 	d->sources.max_policies = xi_bpfobj_map_size(d->bpf, XI_MAP_SPD);
 	d->inspect = (struct xi_inspect){
@@ -474,6 +502,8 @@ static int daemon_control(struct xi_daemon *d)
 		err = xi_cachecmd_register(d->control, &d->sources);
 	if (!err)
 		err = xi_portcmd_register(d->control, &d->sources);
+	if (!err)
+		err = xi_routescmd_register(d->control, &d->sources);
 	if (!err)
 		err = xi_dummycmd_register(d->control, &d->sources);
 	if (!err)
@@ -591,6 +621,7 @@ static const struct daemon_step {
 	{ daemon_news, NULL },
 	{ daemon_asks, NULL },
 	{ daemon_nexthops, "next hops" },
+	{ daemon_routes, "routes" },
 	{ daemon_pathmtu, NULL },
 	{ daemon_dummy, NULL },
 	{ daemon_control, "control" },
@@ -642,6 +673,7 @@ static void daemon_close(struct xi_daemon *d)
 	xi_mailbox_destroy(d->asks);
 	xi_pathmtu_destroy(d->pathmtu);
 	xi_dummy_destroy(d->dummy);
+	xi_routes_destroy(d->routes);
 	xi_nexthops_destroy(d->nexthops);
 	daemon_close_databases(d);
 	xi_encap_ports_destroy(d->encap_ports);

@@ -18,6 +18,7 @@
 #include "dataplane/news.h"
 #include "dataplane/nexthop.h"
 #include "dataplane/pathmtu.h"
+#include "dataplane/routes.h"
 #include "inspect.h"
 #include "ports.h"
 #include "sad/encap_ports.h"
@@ -48,6 +49,7 @@ struct xi_daemon {
 	struct xi_encap_ports *encap_ports;
 	struct xi_cache *cache;
 	struct xi_nexthops *nexthops;
+	struct xi_routes *routes;    /* NULL: not configured */
 	struct xi_pathmtu *pathmtu;
 	struct xi_dummy *dummy;
 	struct xi_mailbox *news;

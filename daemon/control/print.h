@@ -14,6 +14,7 @@ void xi_print_show(FILE *out, const json_t *reply);
 void xi_print_stats(FILE *out, const json_t *reply);
 void xi_print_cache(FILE *out, const json_t *reply);
 void xi_print_port(FILE *out, const json_t *reply);
+void xi_print_routes(FILE *out, const json_t *reply);
 
 #define XI_TEXT_MAX 64
 

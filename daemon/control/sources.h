@@ -14,6 +14,7 @@
 #include "cache/cache.h"
 #include "dataplane/link.h"
 #include "dataplane/port.h"
+#include "dataplane/routes.h"
 #include "dataplane/tx.h"
 #include "sad/sad.h"
 #include "sad/spd.h"
@@ -74,6 +75,8 @@ struct xi_control_sources {
 	const char *engine;          /* in use: "ipsec-mb", "openssl" */
 	unsigned int workers;
 	uint64_t started;            /* CLOCK_MONOTONIC, seconds */
+
+	const struct xi_routes *routes; /* NULL: none are made */
 
 	/* SAD and SPD: xi_control_sources_init() */
 	const struct xi_sad *sad;

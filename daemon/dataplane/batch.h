@@ -52,7 +52,6 @@ struct xi_allowed {
 	uint32_t sa_index;
 	uint32_t next_index;         /* 0: there is none around it */
 	uint32_t generation;
-	uint8_t fill[8];
 };
 XI_ASSERT(sizeof(struct xi_allowed) == 64);
 

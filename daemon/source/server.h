@@ -47,6 +47,9 @@ uint32_t xi_acquire_ttl(void); /* net.core.xfrm_acq_expires of this network name
 void xi_xfrm_server_mapping(struct xi_xfrm_server *server, const struct xi_sa_rec *rec,
 			    const uint8_t saddr[16], uint16_t sport);
 
+/* Four times a second: lifetimes of policies. now: seconds since the epoch. */
+void xi_xfrm_server_tick(struct xi_xfrm_server *server, uint64_t now);
+
 /*
  * SAs and policies that this process adds are marked as coming from a file, and adding what
  * exists already is then no error. 0: none. Starts the count of file_progress anew.

@@ -18,6 +18,8 @@
 #define XI_QUEUE_NEWS (1U << 20)
 #define XI_CLIENTS_MAX 256
 #define XI_MAPPINGS_MAX 256
+#define XI_AE_LOOKS 16384        /* slots a tick */
+#define XI_AE_NEWS 1024          /* events a tick */
 
 struct xi_out_msg {
 	STAILQ_ENTRY(xi_out_msg) next;
@@ -68,6 +70,8 @@ struct xi_mapping {
 	uint64_t until;              /* CLOCK_MONOTONIC, seconds: then it may be told again */
 };
 
+struct xi_aevents;
+
 struct xi_xfrm_server {
 	struct event_base *base;
 	struct xi_sad *sad;
@@ -86,6 +90,7 @@ struct xi_xfrm_server {
 	uint32_t ttl;                /* was read */
 	atomic_bool *acquiring;      /* NULL, or where it says that somebody listens to ACQUIREs */
 	struct xi_mapping mappings[XI_MAPPINGS_MAX];
+	struct xi_aevents *aevents;
 	uint8_t thresholds[2][2];    /* SPD hash: IPv4 and IPv6, local and remote bits */
 	union {
 		uint64_t align;
@@ -134,6 +139,18 @@ void xi_acquire_settled(struct xi_xfrm_server *server, const struct xi_sa *sa);
 void xi_acquire_listened(struct xi_xfrm_server *server);
 void xi_server_expired(void *server, const struct xi_sa_rec *rec, bool hard);
 
+/* aevents.c: 0 or -ENOMEM; *out is to be destroyed either way. */
+int xi_aevents_create(struct xi_aevents **out, struct xi_xfrm_server *server);
+void xi_aevents_destroy(struct xi_aevents *ae);
+/* The groups of a client changed. */
+void xi_aevents_joined(struct xi_aevents *ae);
+/* The SA begins, or was set by a key manager: what moves from now on is news. */
+void xi_aevents_start(struct xi_aevents *ae, const struct xi_sa_rec *rec);
+void xi_aevents_tick(struct xi_aevents *ae);
+struct xi_ae_defaults xi_aevents_defaults(void);
+
+int xi_handle_migrate(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack);
+int xi_handle_acquire(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack);
 int xi_handle_newsa(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack);
 int xi_handle_delsa(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack);
 int xi_handle_getsa(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack);
