@@ -138,14 +138,11 @@ int xi_acquires_begin(struct xi_acquires *as, const struct xi_flow *flow,
 	a = TAILQ_FIRST(&as->free);
 	if (!a)
 		return -ENOBUFS;
-	do {
-		as->seq++;
-	} while (!as->seq || find_seq(as, as->seq));
 	TAILQ_REMOVE(&as->free, a, age);
 	a->key = key;
 	a->flow = *flow;
 	a->policy_index = policy->index;
-	a->seq = *seq = as->seq;
+	a->seq = *seq = xi_acquires_seq(as);
 	a->since = now;
 	a->until = now + ttl;
 	TAILQ_INSERT_TAIL(&as->pending, a, age);
@@ -153,6 +150,14 @@ int xi_acquires_begin(struct xi_acquires *as, const struct xi_flow *flow,
 	LIST_INSERT_HEAD(&as->by_seq[a->seq % XI_ACQUIRE_HASH], a, by_seq);
 	as->n++;
 	return 0;
+}
+
+uint32_t xi_acquires_seq(struct xi_acquires *as)
+{
+	do {
+		as->seq++;
+	} while (!as->seq || find_seq(as, as->seq));
+	return as->seq;
 }
 
 static void settle_key(struct xi_acquires *as, const struct xi_acquire_key *key)
