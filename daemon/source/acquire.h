@@ -62,6 +62,8 @@ void xi_acquires_free(struct xi_acquires *as);
 void xi_acquire_ends(const struct xi_flow *flow, const struct xi_tmpl *tmpl, uint8_t saddr[16],
 		     uint8_t daddr[16]);
 
+/* A number that no pending one has; not 0. */
+uint32_t xi_acquires_seq(struct xi_acquires *as);
 /*
  * The first template of policy lacks its SA. 0: *seq is the number of a new ACQUIRE, pending for ttl seconds; -EALREADY:
  * one is pending; -ENOBUFS: as many are pending as there may be.
