@@ -254,6 +254,8 @@ static void daemon_on_asks(evutil_socket_t fd, short what, void *arg)
 		event_active(d->on_asks, EV_READ, 0);
 }
 
+XI_ASSERT(sizeof(struct xi_flow) <= XI_MAILBOX_RECORD_MAX);
+
 static int daemon_asks(struct xi_daemon *d)
 {
 	int err = xi_mailbox_create(&d->asks, d->nworkers, sizeof(struct xi_flow));

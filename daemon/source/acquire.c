@@ -146,6 +146,14 @@ int xi_acquires_begin(struct xi_acquires *as, const struct xi_flow *flow,
 	return 0;
 }
 
+uint32_t xi_acquires_seq(struct xi_acquires *as)
+{
+	do {
+		as->seq++;
+	} while (!as->seq || find_seq(as, as->seq));
+	return as->seq;
+}
+
 static void settle_key(struct xi_acquires *as, const struct xi_acquire_key *key)
 {
 	struct xi_acquire *a = find_key(as, key);
@@ -210,17 +218,26 @@ static uint64_t now_seconds(void)
 	return ts.tv_sec;
 }
 
+/* Read once a second: a flood of flows asks far more often. */
+static uint32_t server_ttl(struct xi_xfrm_server *server, uint64_t now)
+{
+	if (server->ttl_read != now)
+		server->ttl = xi_acquire_ttl();
+	server->ttl_read = now;
+	return server->ttl;
+}
+
 int xi_xfrm_server_acquire(struct xi_xfrm_server *server, const struct xi_flow *flow,
 			   const struct xi_policy *policy)
 {
+	uint64_t now = now_seconds();
 	struct xi_nlmsg msg;
 	uint32_t seq;
 	int err;
 
 	if (!xi_server_listened(server, XFRMNLGRP_ACQUIRE))
 		return -ESRCH;
-	err = xi_acquires_begin(server->acquires, flow, policy, now_seconds(), xi_acquire_ttl(),
-				&seq);
+	err = xi_acquires_begin(server->acquires, flow, policy, now, server_ttl(server, now), &seq);
 	if (err)
 		return err;
 	xi_xfrm_put_acquire(&msg, flow, policy, seq);
