@@ -182,6 +182,12 @@ install: all
 	install -Dm644 $(B)/libxipsec-xfrm.so $(DESTDIR)$(PREFIX)/lib/xipsec/libxipsec-xfrm.so
 	for m in doc/*.8; do install -Dm644 $$m $(DESTDIR)$(PREFIX)/share/man/man8/$${m##*/} || exit; done
 	for m in doc/*.5; do install -Dm644 $$m $(DESTDIR)$(PREFIX)/share/man/man5/$${m##*/} || exit; done
+	for f in dist/*.service.d/*.conf; do \
+		install -Dm644 $$f $(DESTDIR)$(PREFIX)/share/xipsec/systemd/$${f#dist/} || exit; done
+	for f in dist/apparmor/*; do \
+		install -Dm644 $$f $(DESTDIR)$(PREFIX)/share/xipsec/apparmor/$${f##*/} || exit; done
+	sed -i 's|/usr/lib/xipsec/|$(PREFIX)/lib/xipsec/|' $(DESTDIR)$(PREFIX)/share/xipsec/*/*.d/*.conf \
+		$(DESTDIR)$(PREFIX)/share/xipsec/apparmor/*
 
 clean:
 	rm -rf $(B)
