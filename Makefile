@@ -93,6 +93,8 @@ $(B)/tests/%: tests/%.c $(TEST_LIB) $(B)/libxipsec.a $(SKEL) $(wildcard tests/li
 	$(CC) $(XI_CPPFLAGS) -Itests/lib $(XI_CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $< $(TEST_LIB) \
 		$(B)/libxipsec.a $(XI_LIBS) -lcmocka -lm
 
+$(B)/tests/interop/preload_libnl: XI_LIBS += -lnl-xfrm-3
+
 $(B)/tests/%.bpf.o: tests/%.bpf.c $(HDRS)
 	@mkdir -p $(@D)
 	$(BPF_CLANG) $(BPF_CFLAGS) -c $< -o $@
