@@ -194,6 +194,6 @@ install: all
 clean:
 	rm -rf $(B)
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B) -name '*.d' -type f 2>/dev/null)
 .PHONY: all tests asan fuzz fuzz-merge deps check demo vmtest bench bench-peers bench-scale bench-check bench-baseline install clean
 .SECONDARY:

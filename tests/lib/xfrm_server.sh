@@ -3,7 +3,8 @@
 # The XFRM server alone, for tests of its clients. Needs no root.
 #
 #   xs_begin               a server's name and a directory of this test's own; after tap.sh
-#   xs_start, xs_stop      the server; it is killed, as a daemon may be
+#   xs_start [CMD...]      the server, run by CMD (nsenter ...) where one is given
+#   xs_stop                kills it, as a daemon may be
 #   xs_tell COMMAND...     one command of tests/interop/xfrm_serverd; prints the answer
 #   xs_listened MASK       returns 0 when one of the groups has members
 #   xs_preloaded CMD...    with the preload library
@@ -28,7 +29,7 @@ xs_end() {
 
 xs_start() {
 	local line
-	coproc XS { exec "$B/tests/interop/xfrm_serverd" "$XS_DIR" 2>&1; }
+	coproc XS { exec "$@" "$B/tests/interop/xfrm_serverd" "$XS_DIR" 2>&1; }
 	XS_PID=$!
 	exec {xs_to}>&"${XS[1]}" {xs_from}<&"${XS[0]}"
 	read -r -t 20 -u "$xs_from" line && [ "$line" = ready ] || exit 1
