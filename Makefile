@@ -2,6 +2,7 @@
 #
 #   make            build everything into build/
 #   make demo       packages, build, and a two-gateway demonstration (root)
+#   make demo-ike   the same with strongSwan on both gateways
 #   make check      packages, build, and every test (root); check-unit, check-prog ... one layer
 #   make fuzz       libFuzzer on packets and XFRM messages, FUZZ_SECONDS (300) each
 #   make bench      what a gateway carries (root, two CPUs): doc/benchmarks.md; BENCH_ARGS="-r ROUNDS ..."
@@ -161,6 +162,9 @@ check-%:
 demo: deps
 	$(MAKE) all
 	tests/net/demo.sh
+demo-ike: deps
+	$(MAKE) all
+	tests/net/demo_ike.sh
 vmtest: check-vm
 bench: deps
 	$(MAKE) all $(BENCH)
@@ -195,5 +199,5 @@ clean:
 	rm -rf $(B)
 
 -include $(shell find $(B) -name '*.d' -type f 2>/dev/null)
-.PHONY: all tests asan fuzz fuzz-merge deps check demo vmtest bench bench-peers bench-scale bench-check bench-baseline install clean
+.PHONY: all tests asan fuzz fuzz-merge deps check demo demo-ike vmtest bench bench-peers bench-scale bench-check bench-baseline install clean
 .SECONDARY:
