@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "cache/admit.h"
+#include "dataplane/await.h"
 #include "dataplane/hostif.h"
 #include "dataplane/park.h"
 #include "dataplane/routes_table.h"
@@ -20,6 +21,8 @@
 #define PATH_MAX_BYTES 255
 #define RUN_DIR_MAX 90               /* a socket's name below it must fit sockaddr_un.sun_path */
 #define SPIN_MAX_US 10000
+#define HOLD_DEFAULT 64
+#define HOLD_MAX_S 3600
 #define SAD_SIZE_MAX XI_SAS_MAX
 #define SPD_SIZE_MAX 131072
 #define FLOW_ENTRIES_MAX (1U << 22)
@@ -150,8 +153,9 @@ static const char *set_routes(struct parser *p, const struct key *key, void *fie
 	return NULL;
 }
 
-static const char *set_workers(struct parser *p, const struct key *key, void *field,
-			       const char *value)
+/* A number, or auto, which is 0. */
+static const char *set_auto(struct parser *p, const struct key *key, void *field,
+			    const char *value)
 {
 	if (strcmp(value, "auto"))
 		return set_number(p, key, field, value);
@@ -258,10 +262,14 @@ static const struct key keys[] = {
 	{ DAEMON("group", group), set_string, .max = 32, .remedy = "give the name of a group" },
 	{ DAEMON("engine", engine), set_engine, .choices = engines,
 	  .remedy = "an engine is auto, ipsec-mb or openssl" },
-	{ DAEMON("workers", workers), set_workers, .min = 0, .max = XI_MAX_WORKERS,
+	{ DAEMON("workers", workers), set_auto, .min = 0, .max = XI_MAX_WORKERS,
 	  .remedy = "give auto, or 1 to 16" },
 	{ DAEMON("spin", spin_us), set_number, .min = 0, .max = SPIN_MAX_US,
 	  .remedy = "give microseconds, 0 to 10000" },
+	{ DAEMON("hold", hold), set_number, .min = 0, .max = XI_AWAIT_SHARE,
+	  .remedy = "give packets of one flow, 0 to 256" },
+	{ DAEMON("hold-time", hold_s), set_auto, .min = 1, .max = HOLD_MAX_S,
+	  .remedy = "give auto, or seconds, 1 to 3600" },
 	{ DAEMON("max-sas", max_sas), set_number, .min = 16, .max = SAD_SIZE_MAX,
 	  .remedy = "give a number of SAs, 16 to 1048576" },
 	{ DAEMON("max-policies", max_policies), set_number, .min = 16, .max = SPD_SIZE_MAX,
@@ -290,6 +298,7 @@ static const struct key keys[] = {
 XI_ASSERT(NKEYS <= 32);
 /* the remedies above say so */
 XI_ASSERT(XI_MAX_WORKERS == 16 && SPIN_MAX_US == 10000);
+XI_ASSERT(XI_AWAIT_SHARE == 256 && HOLD_MAX_S == 3600);
 XI_ASSERT(SAD_SIZE_MAX == 1048576 && SPD_SIZE_MAX == 131072 &&
 	  FLOW_ENTRIES_MAX == 4194304);
 
@@ -545,6 +554,7 @@ static struct xi_config_file *config_new(void)
 	config->state_dir = strdup(XI_STATE_DIR);
 	config->group = strdup(XI_GROUP);
 	config->engine = "auto";
+	config->hold = HOLD_DEFAULT;
 	config->max_sas = 65536;
 	config->max_policies = 16384;
 	config->flow_entries = 65536;

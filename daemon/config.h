@@ -32,6 +32,8 @@ struct xi_config_file {
 	const char *engine;          /* for xi_engine_find(): "auto", "ipsec-mb", "openssl" */
 	uint32_t workers;            /* 0: one a queue */
 	uint32_t spin_us;            /* how long a worker looks for more packets before it sleeps */
+	uint32_t hold;               /* packets of one flow held until its SA comes; 0: none */
+	uint32_t hold_s;             /* for how long; 0: as long as an ACQUIRE is pending */
 	uint32_t max_sas;           /* SAs */
 	uint32_t max_policies;           /* policies */
 	uint32_t sa_entries;         /* SAs that sa_cache must hold */

@@ -55,6 +55,10 @@ struct xi_daemon {
 	struct xi_mailbox *news;
 	struct event *on_news;
 	struct xi_news_desk desk;
+	struct xi_mailbox *asks;     /* flows of which workers hold packets */
+	struct event *on_asks;
+	atomic_bool acquiring;       /* a key manager listens */
+	atomic_uint hold_ms;         /* for how long they do */
 	struct xi_hostif hostif;
 	struct xi_ports *portset;
 	struct xi_port_dev *const *ports; /* of portset, by slot */
