@@ -177,7 +177,8 @@ ok "any destination" has "$(no esp transport flag wildrecv "${gcm[@]}")" "(wildr
 ok "numbers that wrap" has "$(no esp transport extra-flag oseq-may-wrap "${gcm[@]}")" "Error: oseq-may-wrap would"
 ok "an SA with a mark" has "$(no esp tunnel mark 1 "${gcm[@]}")" "Error: SAs chosen by a mark are not carried"
 ok "an SA of an interface" has "$(no esp tunnel if_id 1 "${gcm[@]}")" "(if_id) are not carried"
-ok "offload" has "$(no esp tunnel offload dev lo dir in "${gcm[@]}")" "Error: hardware offload is not carried"
+ok "offload of UDP encapsulation" has "$(no esp tunnel encap espinudp 4500 4500 0.0.0.0 offload dev lo dir in "${gcm[@]}")" \
+	"Error: Encapsulation and TFC padding can't be offloaded"
 ok "IPComp" has "$(no comp tunnel comp deflate)" "Error: IPComp is not carried"
 ok "reserved SPI" has "$(sa 0xff)" "SPI 255 is reserved"
 ok "nothing of it was taken" is "$(ip xfrm state count)" "	 SAD count 3"
