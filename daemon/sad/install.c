@@ -351,6 +351,7 @@ static bool addr_given(const uint8_t addr[16])
 static int sa_refresh(struct xi_sad *sad, struct xi_sad_node *node, const struct xi_sa *sa)
 {
 	struct xi_sa merged = node->rec->sa;
+	int err;
 
 	merged.limits = sa->limits;
 	merged.life &= ~XI_SA_SOFT_EXPIRED;
@@ -365,7 +366,12 @@ static int sa_refresh(struct xi_sad *sad, struct xi_sad_node *node, const struct
 		merged.if_id = sa->if_id;
 	if (addr_given(sa->coaddr) && addr_given(merged.coaddr))
 		memcpy(merged.coaddr, sa->coaddr, sizeof(merged.coaddr));
-	return xi_sad_replace(sad, node, &merged);
+	if (merged.if_id == node->rec->sa.if_id)
+		return xi_sad_replace(sad, node, &merged);
+	err = xi_sad_replace(sad, node, &merged);
+	if (!err)
+		xi_pair_changed(sad, node);
+	return err;
 }
 
 static int sa_update(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_key *key,
@@ -376,8 +382,9 @@ static int sa_update(struct xi_sad *sad, const struct xi_sa *sa, const struct xi
 	bool larval = known && known->life & XI_SA_LARVAL;
 	int err;
 
-	if (!known || (sa->sa_dir != known->sa_dir && (sa->sa_dir || !larval))) {
-		*why = "no SA with this destination, SPI, protocol and direction; add it";
+	if (!known || (sa->mark_v & sa->mark_m & known->mark_m) != known->mark_v ||
+	    (sa->sa_dir != known->sa_dir && (sa->sa_dir || !larval))) {
+		*why = "no SA with this destination, SPI, protocol, mark and direction; add it";
 		return -ESRCH;
 	}
 	err = sa_check(sad, sa, init, why);

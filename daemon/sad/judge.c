@@ -320,9 +320,9 @@ bool xi_spd_allows_clear_mask(const struct xi_spd_snapshot *snap, const struct x
 }
 
 /* The kernel's xfrm_state_ok(); the addresses of a template in transport mode mean nothing. */
-static bool tmpl_accepts(const struct xi_tmpl *tmpl, const struct xi_sa *sa)
+static bool tmpl_accepts(const struct xi_tmpl *tmpl, const struct xi_sa *sa, uint32_t if_id)
 {
-	return sa->id.proto == tmpl->id.proto && sa->mode == tmpl->mode &&
+	return (!if_id || if_id == sa->if_id) && sa->id.proto == tmpl->id.proto && sa->mode == tmpl->mode &&
 	       (!tmpl->id.spi || tmpl->id.spi == sa->id.spi) &&
 	       (!tmpl->reqid || tmpl->reqid == sa->reqid) &&
 	       (sa->mode == XI_TRANSPORT ||
@@ -334,14 +334,15 @@ static bool tmpl_accepts(const struct xi_tmpl *tmpl, const struct xi_sa *sa)
  * The kernel's xfrm_policy_ok(): meets tmpl with an SA of the path, from the k-th on. True: *k is
  * the next one to meet. SAs in transport mode may be passed over, one in tunnel mode may not.
  */
-static bool tmpl_met(const struct xi_tmpl *tmpl, const struct xi_sa_path *path, uint32_t *k)
+static bool tmpl_met(const struct xi_tmpl *tmpl, const struct xi_sa_path *path, uint32_t if_id,
+		     uint32_t *k)
 {
 	uint32_t i;
 
 	if (tmpl->optional && tmpl->mode == XI_TRANSPORT)
 		return true;
 	for (i = *k; i < path->n; i++) {
-		if (tmpl_accepts(tmpl, path->sas[i])) {
+		if (tmpl_accepts(tmpl, path->sas[i], if_id)) {
 			*k = i + 1;
 			return true;
 		}
@@ -363,7 +364,7 @@ static const struct xi_sa *path_tunnel(const struct xi_sa_path *path, uint32_t k
 	return NULL;
 }
 
-static bool policy_accepts(const struct xi_spd_policy *p, const struct xi_sa_path *path,
+static bool policy_accepts(const struct xi_spd_policy *p, const struct xi_sa_path *path, uint32_t if_id,
 			   struct xi_verdict_why *why)
 {
 	const struct xi_sa *tunnel;
@@ -374,7 +375,7 @@ static bool policy_accepts(const struct xi_spd_policy *p, const struct xi_sa_pat
 		return false;
 	}
 	for (i = p->policy.ntmpls; i-- > 0;) {
-		if (!tmpl_met(&p->policy.tmpls[i], path, &k)) {
+		if (!tmpl_met(&p->policy.tmpls[i], path, if_id, &k)) {
 			why_set(why, XI_WHY_TEMPLATE, p, i, 0);
 			return false;
 		}
@@ -411,7 +412,7 @@ bool xi_spd_allows_protected_why(const struct xi_spd_snapshot *snap, const struc
 	}
 	p = policy_used(xi_spd_lookup(snap, dir, flow), why);
 	if (p)
-		return policy_accepts(p, path, why);
+		return policy_accepts(p, path, flow->if_id, why);
 	bad = path_tunnel(path, 0);
 	if (default_verdict(snap, dir, why) == XI_VERDICT_DISCARD || !bad)
 		return snap->default_action[dir] == XI_ALLOW;

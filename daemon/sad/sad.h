@@ -80,10 +80,10 @@ bool xi_sad_is_hot(const struct xi_sad *sad, uint32_t sa_index);
 int xi_sad_adopt_first(struct xi_sad *sad, unsigned int *n);
 void xi_sad_adopt_rest(struct xi_sad *sad);
 
-/* -EEXIST when {daddr, spi, proto} exists. sa_index, add_time, generation, window_slot are filled in here. */
+/* -EEXIST when {daddr, spi, proto} exists, whatever its mark: a packet that arrives has none. sa_index, add_time, generation, window_slot are filled in here. */
 int xi_sad_add(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_key *key,
 	       const struct xi_replay_init *init, const char **why);
-/* UPDSA: -ESRCH when there is none. A larval SA becomes a real one; the rules of the kernel's xfrm_state_update() otherwise. */
+/* UPDSA: -ESRCH when there is none, or its mark is another. A larval SA becomes a real one; the rules of the kernel's xfrm_state_update() otherwise. */
 int xi_sad_update(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_key *key,
 		  const struct xi_replay_init *init, const char **why);
 int xi_sad_delete(struct xi_sad *sad, const struct xi_sa_id *id);

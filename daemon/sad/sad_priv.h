@@ -256,6 +256,8 @@ struct xi_sad_node *xi_sad_node(const struct xi_sad *sad, const struct xi_sa_id 
 /* SAs in transport mode; others are left alone. */
 void xi_pair_add(struct xi_sad *sad, struct xi_sad_node *node);
 void xi_pair_del(struct xi_sad *sad, struct xi_sad_node *node);
+/* It serves other policies now. */
+void xi_pair_changed(struct xi_sad *sad, struct xi_sad_node *node);
 /*
  * SAs in transport mode with exactly these addresses, in no order; for workers too. The record is as published when
  * it was looked at.

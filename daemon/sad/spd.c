@@ -36,10 +36,23 @@ uint32_t xi_spd_flow_mask(const struct xi_spd *spd)
 	return mask;
 }
 
+uint32_t xi_spd_mark_mask(const struct xi_spd *spd)
+{
+	uint32_t mask = 0, bit;
+
+	for (bit = 0; bit < 32; bit++)
+		mask |= spd->nmarks[bit] ? 1U << bit : 0;
+	return mask;
+}
+
 static void selector_count(struct xi_spd *spd, const struct xi_policy *policy, int by)
 {
+	uint32_t bits = policy->dir == XI_OUT ? policy->mark_m : 0;
+
 	if (!xi_policy_sees_flows(policy))
 		return;
+	for (; bits; bits &= bits - 1)
+		spd->nmarks[__builtin_ctz(bits)] += by;
 	if (policy->sel.proto)
 		spd->nproto += by;
 	if (policy->sel.sport_mask || policy->sel.dport_mask)
@@ -75,6 +88,7 @@ int xi_spd_config_write(struct xi_spd *spd, uint32_t generation, bool exact_guar
 		config.default_action[dir] = spd->default_action[dir];
 	}
 	config.spd_generation = generation;
+	config.mark_mask = xi_spd_mark_mask(spd);
 	if (memcmp(&config, &before, sizeof(config)))
 		err = spd->store.ops->config_put(spd->store.s, &config);
 	if (!err) {
@@ -385,6 +399,12 @@ static void node_undo(struct xi_spd *spd, struct xi_spd_node *node, struct xi_sp
 		log_warnx("policies could not be published again; flows are not cached until the next change");
 }
 
+static void policy_tell(const struct xi_spd *spd, uint32_t index, const struct xi_policy *now)
+{
+	if (spd->policy_changed)
+		spd->policy_changed(spd->policy_arg, index, now);
+}
+
 /* node->pub NULL: a new policy; pub NULL: it goes. What is not used any more is freed. */
 static int node_change(struct xi_spd *spd, struct xi_spd_node *node, struct xi_spd_pub *pub,
 		       uint64_t order)
@@ -393,6 +413,7 @@ static int node_change(struct xi_spd *spd, struct xi_spd_node *node, struct xi_s
 	struct xi_spd_pub *old = node->pub;
 	uint64_t old_order = node->order;
 	uint32_t generation = spd->generation, npair = spd->npair;
+	uint32_t index = (old ? old : pub)->p.policy.index;
 	int err = xi_spd_room(spd, node->key.dir, 1);
 
 	if (!err && pub)
@@ -414,6 +435,7 @@ static int node_change(struct xi_spd *spd, struct xi_spd_node *node, struct xi_s
 	xi_asks_free(spd, old_asks);
 	if (!pub)
 		xi_node_unmark(spd, node);
+	policy_tell(spd, index, pub ? &pub->p.policy : NULL);
 	return 0;
 fail:
 	xi_asks_free(spd, asks);
@@ -556,6 +578,7 @@ static int flush_nodes(struct xi_spd *spd, struct xi_spd_node **nodes, uint32_t 
 		xi_guard_drop(spd, &pub->p.policy);
 		xi_node_unmark(spd, nodes[i]);
 		xi_asks_free(spd, nodes[i]->asks);
+		policy_tell(spd, pub->p.policy.index, NULL);
 		xi_spd_discard(spd, pub);
 		free(nodes[i]);
 		++*gone;

@@ -56,6 +56,7 @@ struct xi_spd_segment {
 struct xi_spd_snapshot {
 	uint32_t generation;         /* equals xi_config.spd_generation of its time */
 	uint32_t flow_mask;          /* XI_FLOW_*: what policies and SAs look at */
+	uint32_t mark_mask;          /* xi_config.mark_mask of that time */
 	enum xi_action default_action[XI_DIR_MAX];
 	struct xi_spd_segment segments[XI_DIR_MAX][XI_SPD_SEGMENTS];
 	uint32_t nlocal;
@@ -120,6 +121,12 @@ void xi_spd_tick(struct xi_spd *spd, uint64_t now, xi_policy_expired expired, vo
 int xi_spd_set_local(struct xi_spd *spd, const struct xi_addr *addrs, uint32_t n);
 /* Called after they did; one listener. */
 void xi_spd_on_local(struct xi_spd *spd, void (*changed)(void *arg), void *arg);
+/*
+ * Called for each policy that came, was replaced or went (then now is NULL), within the request: quick work only. It is for
+ * those of now; who comes later asks for what is there. One listener.
+ */
+void xi_spd_on_policy(struct xi_spd *spd,
+		      void (*changed)(void *arg, uint32_t index, const struct xi_policy *now), void *arg);
 /* Called before old snapshots are freed, in place of synchronize_rcu; tests set none. */
 void xi_spd_on_sync(struct xi_spd *spd, void (*sync)(void *arg), void *arg);
 

@@ -40,6 +40,7 @@ struct xi_ask_key {
 	uint32_t reqid, spi;
 	enum xi_proto proto;
 	enum xi_mode mode;
+	uint32_t if_id;              /* always given: none is one, too */
 };
 
 #define XI_ASK_DADDR (1U << 0)
@@ -200,10 +201,13 @@ struct xi_spd {
 	struct xi_spd_part *local_part; /* the same for snapshots; NULL: out of date */
 	uint32_t nlocal;
 	unsigned int nproto, nports; /* policies that look at protocol, at ports */
+	unsigned int nmarks[32];     /* outbound ones that look at this bit of the mark */
 	void (*sync)(void *arg);
 	void *sync_arg;
 	void (*local_changed)(void *arg);
 	void *local_arg;
+	void (*policy_changed)(void *arg, uint32_t index, const struct xi_policy *now);
+	void *policy_arg;
 };
 
 /* Between which addresses an SA works. */
@@ -214,8 +218,7 @@ struct xi_ends {
 
 /* policy.c */
 int xi_policy_check(const struct xi_policy *policy, const char **why);
-/* Flows carry neither mark nor if_id: policies that want one match none of them, as in the kernel.
- */
+/* Is there a mark that it matches? Not when it wants bits that are outside of its mask. */
 bool xi_policy_sees_flows(const struct xi_policy *policy);
 bool xi_policy_protects(const struct xi_policy *policy);
 bool xi_policy_guarded(const struct xi_policy *policy);
@@ -355,6 +358,7 @@ int xi_spd_renew(struct xi_spd *spd);
 int xi_spd_config_write(struct xi_spd *spd, uint32_t generation, bool exact_guard);
 uint32_t xi_spd_generation_new(const struct xi_spd *spd);
 uint32_t xi_spd_flow_mask(const struct xi_spd *spd);
+uint32_t xi_spd_mark_mask(const struct xi_spd *spd);
 void xi_spd_discard(struct xi_spd *spd, struct xi_spd_pub *pub);
 /* Publishes what there is now, or leaves that to xi_spd_release(). */
 int xi_spd_publish(struct xi_spd *spd);

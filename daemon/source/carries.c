@@ -52,10 +52,8 @@ static int features_check(const struct xi_sa *sa, const char **why)
 		*why = "oseq-may-wrap would use sequence numbers, and with them the IVs of counter modes, again and is not carried";
 	else if (sa->flags & XFRM_STATE_WILDRECV)
 		*why = "SAs for any destination (wildrecv) are not carried";
-	else if (sa->mark_v || sa->mark_m)
-		*why = "SAs chosen by a mark are not carried";
-	else if (sa->if_id)
-		*why = "SAs of an XFRM interface (if_id) are not carried";
+	else if (sa->mark_v & ~sa->mark_m)
+		*why = "the mark has bits outside of its mask, so no packet could have it";
 	else
 		return 0;
 	return -EOPNOTSUPP;

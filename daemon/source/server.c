@@ -91,6 +91,15 @@ static uint32_t group_bit(uint32_t group)
 	return group >= 1 && group <= 32 ? 1U << (group - 1) : 0;
 }
 
+static void echo(struct xi_client *c)
+{
+	struct xi_nlmsg msg;
+	struct xi_xfrm_ctl *ctl = xi_nlmsg_begin(&msg, XI_XFRM_CTL, 0, 0, 0, sizeof(*ctl));
+
+	*ctl = (struct xi_xfrm_ctl){ XI_CTL_ECHO, c->portid, c->groups };
+	xi_client_reply(c, &msg);
+}
+
 /* What the library tells about a socket. None of it gives rights. */
 static void control_message(struct xi_client *c, const struct nlmsghdr *nlh)
 {
@@ -111,6 +120,11 @@ static void control_message(struct xi_client *c, const struct nlmsghdr *nlh)
 		c->cap_ack = ctl.b;
 	else if (ctl.op == XI_CTL_OPT && ctl.a == NETLINK_EXT_ACK)
 		c->ext_ack = ctl.b;
+	else if (ctl.op == XI_CTL_OVERRUN)
+		c->overrun = true;
+	else if (ctl.op == XI_CTL_ECHO)
+		echo(c);
+	xi_acquire_listened(c->server);
 	xi_aevents_joined(c->server->aevents);
 }
 
@@ -267,7 +281,7 @@ int xi_xfrm_server_create(struct xi_xfrm_server **out, struct event_base *base, 
 	if (!name || !*name)
 		name = XI_XFRM_SOCK_DEFAULT;
 	snprintf(server->name, sizeof(server->name), "%s", name);
-	server->acquires = calloc(XI_ACQUIRES_MAX, sizeof(*server->acquires));
+	server->acquires = xi_acquires_new();
 	if (server->acquires)
 		err = xi_aevents_create(&server->aevents, server);
 	if (!err)
@@ -295,8 +309,8 @@ void xi_xfrm_server_destroy(struct xi_xfrm_server *server)
 		xi_client_destroy(c);
 	if (server->fd >= 0)
 		close(server->fd);
+	xi_acquires_free(server->acquires);
 	xi_aevents_destroy(server->aevents);
-	free(server->acquires);
 	free(server);
 }
 

@@ -116,9 +116,7 @@ int xi_handle_acquire(struct xi_client *c, const struct nlmsghdr *nlh, struct xi
 	if (err)
 		return err;
 	for (i = 0; i < req.policy.ntmpls; i++) {
-		if (!++server->acquire_seq)
-			server->acquire_seq = 1;
-		xi_xfrm_put_acquire_again(&msg, &req, i, server->acquire_seq);
+		xi_xfrm_put_acquire_again(&msg, &req, i, xi_acquires_seq(server->acquires));
 		xi_server_multicast(server, XFRMNLGRP_ACQUIRE, &msg);
 	}
 	return 0;
@@ -246,7 +244,7 @@ static int default_set(struct xi_spd *spd, enum xi_dir dir, uint8_t value)
 
 int xi_handle_setdefault(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack)
 {
-	struct xi_nl_to to = xi_nl_answer(c, nlh);
+	static const struct xi_nl_to nobody;
 	struct xi_spd *spd = c->server->spd;
 	struct xfrm_userpolicy_default def;
 	struct xi_nlmsg msg;
@@ -265,7 +263,7 @@ int xi_handle_setdefault(struct xi_client *c, const struct nlmsghdr *nlh, struct
 		err = default_set(spd, XI_OUT, def.out);
 	if (err)
 		return err;
-	defaults_put(&msg, &to, spd);
+	defaults_put(&msg, &nobody, spd);
 	xi_server_multicast(c->server, XFRMNLGRP_POLICY, &msg);
 	return 0;
 }

@@ -17,6 +17,16 @@ static int refused(struct xi_extack *ack, int err, const char *why)
 	return err;
 }
 
+/* The SA of an id; NULL: none, or the mark in the request is not one of its own. */
+static const struct xi_sa_rec *sa_find(const struct xi_client *c, const struct nlmsghdr *nlh,
+				       size_t fixed, const struct xi_sa_id *id)
+{
+	const struct xi_sa_rec *rec = xi_sad_find(c->server->sad, id);
+	uint32_t mark = xi_xfrm_get_mark(nlh, fixed);
+
+	return rec && (mark & rec->sa.mark_m) == rec->sa.mark_v ? rec : NULL;
+}
+
 static void sa_notify(struct xi_client *c, const struct nlmsghdr *nlh, const struct xi_sa_rec *rec)
 {
 	struct xi_nl_to to = xi_nl_answer(c, nlh);
@@ -76,7 +86,7 @@ int xi_handle_delsa(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_e
 	err = xi_xfrm_get_sa_id(&id, nlh, ack);
 	if (err)
 		return err;
-	rec = xi_sad_find(c->server->sad, &id);
+	rec = sa_find(c, nlh, sizeof(struct xfrm_usersa_id), &id);
 	if (!rec)
 		return -ESRCH;
 	xi_xfrm_put_delsa(&msg, &to, rec);
@@ -120,7 +130,7 @@ int xi_handle_getsa(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_e
 	err = xi_xfrm_get_sa_id(&id, nlh, ack);
 	if (err)
 		return err;
-	rec = xi_sad_find(c->server->sad, &id);
+	rec = sa_find(c, nlh, sizeof(struct xfrm_usersa_id), &id);
 	if (!rec)
 		return -ESRCH;
 	xi_xfrm_put_sa(&msg, XFRM_MSG_NEWSA, &to, rec);
@@ -234,7 +244,7 @@ int xi_handle_newae(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_e
 	err = xi_xfrm_get_ae_id(&req, nlh, ack);
 	if (err)
 		return err;
-	rec = xi_sad_find(c->server->sad, &req.id);
+	rec = sa_find(c, nlh, sizeof(struct xfrm_aevent_id), &req.id);
 	if (!rec)
 		return -ESRCH;
 	if (rec->sa.life & XI_SA_LARVAL)
@@ -270,7 +280,7 @@ int xi_handle_getae(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_e
 	err = xi_xfrm_get_ae_id(&req, nlh, ack);
 	if (err)
 		return err;
-	rec = xi_sad_find(c->server->sad, &req.id);
+	rec = sa_find(c, nlh, sizeof(struct xfrm_aevent_id), &req.id);
 	if (!rec)
 		return -ESRCH;
 	if (req.flags & (XFRM_AE_RTHR | XFRM_AE_ETHR))
@@ -299,7 +309,7 @@ int xi_handle_expire(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_
 	err = xi_xfrm_get_expire(&req, nlh, ack);
 	if (err)
 		return err;
-	rec = xi_sad_find(c->server->sad, &req.id);
+	rec = sa_find(c, nlh, sizeof(struct xfrm_user_expire), &req.id);
 	if (!rec)
 		return -ESRCH;
 	if (rec->sa.life & XI_SA_LARVAL)

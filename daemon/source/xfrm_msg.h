@@ -46,6 +46,11 @@ int xi_xfrm_check_policy_extra(const struct xi_attrs *attrs, struct xi_extack *a
 
 /* DELSA, GETSA: -EINVAL when the protocol is none of IPsec. */
 int xi_xfrm_get_sa_id(struct xi_sa_id *id, const struct nlmsghdr *nlh, struct xi_extack *ack);
+/*
+ * The mark that a request about one SA names, 0 for none: it means an SA only if that has (mark & mark_m) == mark_v.
+ * fixed: bytes of the message's own struct.
+ */
+uint32_t xi_xfrm_get_mark(const struct nlmsghdr *nlh, size_t fixed);
 
 struct xi_spi_request {
 	struct xi_sa sa;             /* larval, filled as the kernel does */
@@ -145,6 +150,12 @@ void xi_xfrm_put_delpolicy(struct xi_nlmsg *msg, const struct xi_nl_to *to,
 			   const struct xi_policy *policy, bool by_index);
 void xi_xfrm_put_polexpire(struct xi_nlmsg *msg, const struct xi_nl_to *to,
 			   const struct xi_policy *policy, bool hard);
+/*
+ * Addresses of the SA that template tmpl (NULL: of nothing known) wants for a flow, as the kernel's xfrm_init_tempstate():
+ * the template's, as far as it has any, else the flow's.
+ */
+void xi_acquire_ends(const struct xi_flow *flow, const struct xi_tmpl *tmpl, uint8_t saddr[16],
+		     uint8_t daddr[16]);
 /* ACQUIRE for a flow that `policy` wants protected (RFC 2367 section 3.1.6). seq is not 0. */
 void xi_xfrm_put_acquire(struct xi_nlmsg *msg, const struct xi_flow *flow,
 			 const struct xi_policy *policy, uint32_t seq);

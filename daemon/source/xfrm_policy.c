@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "source/acquire.h"
+
 /* Low three bits of an index are the direction, as in the kernel. */
 #define INDEX_DIR(index) ((index)&7)
 
@@ -23,14 +25,13 @@ static int type_get(struct xi_policy *policy, const struct xi_attrs *attrs, stru
 	return 0;
 }
 
-/* Part of the key of a policy: refused where one is made, simply not found where one is looked up.
- */
+/* Part of the key of a policy. */
 static void marks_get(struct xi_policy *policy, const struct xi_attrs *attrs)
 {
 	struct xfrm_mark mark;
 
 	if (xi_attr_copy(attrs, XFRMA_MARK, &mark, sizeof(mark))) {
-		policy->mark_v = mark.v & mark.m;
+		policy->mark_v = mark.v;
 		policy->mark_m = mark.m;
 	}
 	policy->if_id = xi_attr_u32(attrs, XFRMA_IF_ID);
@@ -138,11 +139,6 @@ static int tmpls_get(struct xi_policy *policy, const struct xi_attrs *attrs, str
 
 static int carries_check(const struct xi_policy *policy, struct xi_extack *ack)
 {
-	if (policy->mark_v || policy->mark_m)
-		return xi_refuse(ack, -EOPNOTSUPP, "policies chosen by a mark are not carried");
-	if (policy->if_id)
-		return xi_refuse(ack, -EOPNOTSUPP,
-				 "policies of an XFRM interface (if_id) are not carried");
 	if (policy->sel.ifindex)
 		return xi_refuse(ack, -EOPNOTSUPP, "selectors with a device are not carried");
 	return 0;
@@ -381,18 +377,30 @@ static void flow_selector(struct xfrm_selector *sel, const struct xi_flow *flow)
 	sel->sport_mask = sel->dport_mask = 0xffff;
 }
 
-/*
- * The endpoints are the template's; a template without any (libreswan's traps) has those of the
- * flow, as in the kernel's xfrm_tmpl_resolve_one().
- */
+void xi_acquire_ends(const struct xi_flow *flow, const struct xi_tmpl *tmpl, uint8_t saddr[16],
+		     uint8_t daddr[16])
+{
+	static const uint8_t none[16];
+	bool src = tmpl && memcmp(tmpl->saddr, none, 16);
+	bool dst = tmpl && memcmp(tmpl->id.daddr, none, 16);
+
+	/* behind a tunnel the flow's own address is not the source: the key manager knows it */
+	if (!src && dst && tmpl->mode == XI_TUNNEL)
+		memcpy(saddr, none, 16);
+	else
+		memcpy(saddr, src ? tmpl->saddr : flow->saddr, 16);
+	memcpy(daddr, dst ? tmpl->id.daddr : flow->daddr, 16);
+}
+
+/* Of the flow where the template has none, as libreswan's traps. */
 static void acquire_endpoints(struct xfrm_user_acquire *acq, const struct xi_flow *flow,
 			      const struct xi_tmpl *tmpl)
 {
-	static const uint8_t none[16];
-	bool given = tmpl && memcmp(tmpl->id.daddr, none, sizeof(none));
+	uint8_t saddr[16], daddr[16];
 
-	xi_addr_to_xfrm(&acq->id.daddr, given ? tmpl->id.daddr : flow->daddr);
-	xi_addr_to_xfrm(&acq->saddr, given ? tmpl->saddr : flow->saddr);
+	xi_acquire_ends(flow, tmpl, saddr, daddr);
+	xi_addr_to_xfrm(&acq->id.daddr, daddr);
+	xi_addr_to_xfrm(&acq->saddr, saddr);
 	acq->id.proto = tmpl ? tmpl->id.proto : XI_ESP;
 }
 

@@ -193,7 +193,7 @@ static int marks_get(struct xi_sa *sa, const struct xi_attrs *attrs, struct xi_e
 	uint8_t dir;
 
 	if (xi_attr_copy(attrs, XFRMA_MARK, &mark, sizeof(mark))) {
-		sa->mark_v = mark.v & mark.m;
+		sa->mark_v = mark.v;
 		sa->mark_m = mark.m;
 	}
 	if (xi_attr_has(attrs, XFRMA_SET_MARK)) {
@@ -298,6 +298,18 @@ int xi_xfrm_get_sa_id(struct xi_sa_id *id, const struct nlmsghdr *nlh, struct xi
 		return err;
 	memcpy(&in, (const uint8_t *)nlh + NLMSG_HDRLEN, sizeof(in));
 	return id_from_xfrm(id, &in.daddr, in.spi, in.proto, in.family, ack);
+}
+
+uint32_t xi_xfrm_get_mark(const struct nlmsghdr *nlh, size_t fixed)
+{
+	struct xi_extack ack = { 0 };
+	struct xfrm_mark mark;
+	struct xi_attrs attrs;
+
+	if (xi_attrs_parse(&attrs, nlh, fixed, &ack) ||
+	    !xi_attr_copy(&attrs, XFRMA_MARK, &mark, sizeof(mark)))
+		return 0;
+	return mark.v & mark.m;
 }
 
 int xi_xfrm_get_allocspi(struct xi_spi_request *req, const struct nlmsghdr *nlh, uint32_t ttl,

@@ -249,6 +249,8 @@ struct xi_flow {
 	__u8 fragment;               /* 1: non-initial fragment, has no ports */
 	__u8 pad;
 	enum xi_family family;
+	__u32 mark;                  /* of the host's packet buffer; 0 on a port, where there is none yet */
+	__u32 if_id;                 /* out: of the interface it was routed to; in: of the SA it came through; 0 none */
 };
 
 /* The part of a flow that its verdict was made by: every flow that agrees in it gets the same. */
@@ -261,7 +263,8 @@ struct xi_flow_mask {
 
 /*
  * Key of `flow_cache` and `miss_flow`: a flow with everything outside its mask zero, and the mask, so that no packet
- * mistakes an element for one under another mask, whatever it read of `flow_masks`. Made by xi_flow_key_make() alone.
+ * mistakes an element for one under another mask, whatever it read of `flow_masks` and `config`. Made by
+ * xi_flow_key_make() alone. if_id is always looked at, for there are few; of the mark what policies look at, all of them.
  */
 struct xi_flow_key {
 	__u8 saddr[16];
@@ -272,6 +275,8 @@ struct xi_flow_key {
 	__u8 fragment;
 	__u8 family;                 /* enum xi_family */
 	struct xi_flow_mask mask;
+	__u32 mark, mark_mask;
+	__u32 if_id;
 };
 
 /* Value of `flow_masks`, by XI_FLOW_TABLE: under which masks a packet looks for its flow, in this order. */
@@ -389,6 +394,7 @@ struct xi_config {
 	__u32 miss_dedup_ms;
 	__u32 flags;                 /* XI_CONFIG_* */
 	__u32 host_ifindex;          /* of xipsec0; 0: leaving packets that want protection are dropped */
+	__u32 mark_mask;             /* bits of a mark that some outbound policy looks at, under spd_generation */
 };
 
 #define XI_META_MAGIC 0x58495031U    /* "XIP1" */
@@ -466,9 +472,9 @@ XI_ASSERT(__builtin_offsetof(struct xi_sa_state, bytes) == 64);
 XI_ASSERT(__builtin_offsetof(struct xi_sa_state, words) == 128);
 XI_ASSERT(sizeof(struct xi_window) == 2048);
 XI_ASSERT(sizeof(struct xi_sa_cached) == 16);
-XI_ASSERT(sizeof(struct xi_flow) == 44);
+XI_ASSERT(sizeof(struct xi_flow) == 52);
 XI_ASSERT(sizeof(struct xi_flow_mask) == 8);
-XI_ASSERT(sizeof(struct xi_flow_key) == 48);
+XI_ASSERT(sizeof(struct xi_flow_key) == 60);
 XI_ASSERT(sizeof(struct xi_flow_masks) == 8 + 8 * XI_FLOW_MASKS);
 XI_ASSERT(sizeof(struct xi_flow_verdict) == 24);
 XI_ASSERT(sizeof(struct xi_tmpl) == 76);
@@ -476,9 +482,9 @@ XI_ASSERT(sizeof(struct xi_policy) == 648);
 XI_ASSERT(sizeof(struct xi_guard_key) == 12);
 XI_ASSERT(sizeof(struct xi_guard_mask) == 8);
 XI_ASSERT(sizeof(struct xi_guard_masks) == 256);
-XI_ASSERT(sizeof(struct xi_config) == 56);
+XI_ASSERT(sizeof(struct xi_config) == 60);
 XI_ASSERT(sizeof(struct xi_meta) == 32);
-XI_ASSERT(sizeof(struct xi_miss) == 96);
+XI_ASSERT(sizeof(struct xi_miss) == 104);
 XI_ASSERT(XI_WINDOW_MAX <= 32 * (XI_WINDOW_WORDS * XI_WINDOW_RUN - 1));
 
 #endif

@@ -175,8 +175,7 @@ ok "encapsulation without a port" has "$(no esp tunnel encap espinudp 4500 0 0.0
 ok "BEET mode" has "$(no esp beet "${gcm[@]}")" "Error: only tunnel and transport mode are carried"
 ok "any destination" has "$(no esp transport flag wildrecv "${gcm[@]}")" "(wildrecv) are not carried"
 ok "numbers that wrap" has "$(no esp transport extra-flag oseq-may-wrap "${gcm[@]}")" "Error: oseq-may-wrap would"
-ok "an SA with a mark" has "$(no esp tunnel mark 1 "${gcm[@]}")" "Error: SAs chosen by a mark are not carried"
-ok "an SA of an interface" has "$(no esp tunnel if_id 1 "${gcm[@]}")" "(if_id) are not carried"
+ok "a mark outside of its mask" has "$(no esp tunnel mark 0x11 mask 1 "${gcm[@]}")" "Error: the mark has bits outside of its mask"
 ok "offload of UDP encapsulation" has "$(no esp tunnel encap espinudp 4500 4500 0.0.0.0 offload dev lo dir in "${gcm[@]}")" \
 	"Error: Encapsulation and TFC padding can't be offloaded"
 ok "IPComp" has "$(no comp tunnel comp deflate)" "Error: IPComp is not carried"
