@@ -146,14 +146,6 @@ int xi_acquires_begin(struct xi_acquires *as, const struct xi_flow *flow,
 	return 0;
 }
 
-uint32_t xi_acquires_seq(struct xi_acquires *as)
-{
-	do {
-		as->seq++;
-	} while (!as->seq || find_seq(as, as->seq));
-	return as->seq;
-}
-
 static void settle_key(struct xi_acquires *as, const struct xi_acquire_key *key)
 {
 	struct xi_acquire *a = find_key(as, key);

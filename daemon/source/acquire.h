@@ -57,8 +57,6 @@ void xi_acquires_free(struct xi_acquires *as);
 /* A number for an ACQUIRE, never 0, that none pending has. */
 uint32_t xi_acquires_seq(struct xi_acquires *as);
 
-/* A number that no pending one has; not 0. */
-uint32_t xi_acquires_seq(struct xi_acquires *as);
 /*
  * The first template of policy lacks its SA. 0: *seq is the number of a new ACQUIRE, pending for ttl seconds; -EALREADY:
  * one is pending; -ENOBUFS: as many are pending as there may be.

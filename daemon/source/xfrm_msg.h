@@ -114,14 +114,12 @@ int xi_xfrm_get_policy_id(struct xi_policy *key, const struct nlmsghdr *nlh, str
 int xi_xfrm_get_polexpire(struct xi_policy *key, bool *hard, const struct nlmsghdr *nlh,
 			  struct xi_extack *ack);
 
-/*
- * ACQUIRE of a program: for what, and the policy that wants it, whose templates have the algorithms asked for. `saddr`
- * and `sel` go out as they came in.
- */
+/* ACQUIRE of a program: for what, and the policy that wants it. All but the policy goes out as it came in. */
 struct xi_acquire_request {
 	struct xi_policy policy;
 	xfrm_address_t saddr;
 	struct xfrm_selector sel;
+	uint32_t aalgos, ealgos, calgos;
 };
 
 int xi_xfrm_get_acquire(struct xi_acquire_request *req, const struct nlmsghdr *nlh,
@@ -162,8 +160,11 @@ void xi_xfrm_acquire_ends(const struct xi_flow *flow, const struct xi_tmpl *tmpl
 void xi_xfrm_put_acquire(struct xi_nlmsg *msg, const struct xi_flow *flow,
 			 const struct xi_policy *policy, uint32_t seq);
 
-/* The same as a program asked for it, for one of its templates (the kernel's xfrm_add_acquire()). */
-void xi_xfrm_put_acquire_again(struct xi_nlmsg *msg, const struct xi_acquire_request *req,
+/*
+ * The same as a program asked for it, for one of its templates, which gets the algorithms asked for (the kernel's
+ * xfrm_add_acquire()). One template after the other, from 0 on.
+ */
+void xi_xfrm_put_acquire_again(struct xi_nlmsg *msg, struct xi_acquire_request *req,
 			       unsigned int tmpl, uint32_t seq);
 
 /*

@@ -186,7 +186,6 @@ static int acquire_get(struct xi_acquire_request *req, const struct nlmsghdr *nl
 {
 	struct xfrm_user_acquire in;
 	struct xi_attrs attrs;
-	uint32_t i;
 	int err;
 
 	err = xi_attrs_parse(&attrs, nlh, sizeof(in), ack);
@@ -205,11 +204,9 @@ static int acquire_get(struct xi_acquire_request *req, const struct nlmsghdr *nl
 	marks_get(&req->policy, &attrs);
 	req->saddr = in.saddr;
 	req->sel = in.sel;
-	for (i = 0; i < req->policy.ntmpls; i++) {
-		req->policy.tmpls[i].aalgos = in.aalgos;
-		req->policy.tmpls[i].ealgos = in.ealgos;
-		req->policy.tmpls[i].calgos = in.calgos;
-	}
+	req->aalgos = in.aalgos;
+	req->ealgos = in.ealgos;
+	req->calgos = in.calgos;
 	return 0;
 }
 
@@ -434,12 +431,15 @@ void xi_xfrm_put_acquire(struct xi_nlmsg *msg, const struct xi_flow *flow,
 }
 
 /* build_acquire(): the policy is always said to be an outbound one. */
-void xi_xfrm_put_acquire_again(struct xi_nlmsg *msg, const struct xi_acquire_request *req,
-			       unsigned int t, uint32_t seq)
+void xi_xfrm_put_acquire_again(struct xi_nlmsg *msg, struct xi_acquire_request *req, unsigned int t,
+			       uint32_t seq)
 {
-	const struct xi_tmpl *tmpl = &req->policy.tmpls[t];
+	struct xi_tmpl *tmpl = &req->policy.tmpls[t];
 	struct xfrm_user_acquire *acq;
 
+	tmpl->aalgos = req->aalgos;
+	tmpl->ealgos = req->ealgos;
+	tmpl->calgos = req->calgos;
 	acq = xi_nlmsg_begin(msg, XFRM_MSG_ACQUIRE, 0, 0, 0, sizeof(*acq));
 	xi_addr_to_xfrm(&acq->id.daddr, tmpl->id.daddr);
 	acq->id.spi = htonl(tmpl->id.spi);
