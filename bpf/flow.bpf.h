@@ -50,18 +50,34 @@ static __always_inline void xi_flow_mask_read(struct xi_flow_mask *mask,
 	__builtin_memcpy(mask, &word, sizeof(word));
 }
 
+/* What a search is made under: config's generation and mark_mask, which belong together. */
+struct xi_flow_under {
+	__u32 generation;
+	__u32 mark; /* of the key */
+};
+
+static __always_inline struct xi_flow_under
+xi_flow_under(const struct xi_config *cfg, const struct xi_flow *flow)
+{
+	__u64 word = *(const volatile __u64 *)&cfg->spd_generation;
+	__u32 pair[2];
+
+	__builtin_memcpy(pair, &word, sizeof(word));
+	return (struct xi_flow_under){ pair[0], xi_flow_key_mark(flow, pair[1]) };
+}
+
 /*
  * Looks for the flow under one mask after the other. Of what the present generation says, all that
  * matches agrees, so the first will do; that there is no SA yet is no verdict. A global function: see
  * xi_guard_hit().
  */
-__noinline int xi_flow_look(const struct xi_flow *flow, __u32 dir, __u32 generation,
-			    __u32 mark_mask, union xi_flow_found *found)
+__noinline int xi_flow_look(const struct xi_flow *flow, __u32 dir, __u32 generation, __u32 mark,
+			    union xi_flow_found *found)
 {
 	struct xi_flow_key key __attribute__((aligned(8)));
 	const struct xi_flow_verdict *verdict;
 	const struct xi_flow_masks *masks;
-	struct xi_flow_mask said;
+	struct xi_flow_mask said, mask;
 	__u32 table;
 
 	if (!flow || !found)
@@ -75,13 +91,13 @@ __noinline int xi_flow_look(const struct xi_flow *flow, __u32 dir, __u32 generat
 	for (__u32 i = 0; i < XI_FLOW_MASKS; i++) {
 		if (i >= masks->n)
 			break;
-		xi_flow_mask_read(&key.mask, &masks->rows[i]);
-		xi_flow_key_make(&key, flow, dir, &key.mask, mark_mask);
+		xi_flow_mask_read(&mask, &masks->rows[i]);
+		xi_flow_key_make(&key, flow, dir, &mask, mark);
 		verdict = bpf_map_lookup_elem(&flow_cache, &key);
 		if (!verdict || verdict->generation != generation)
 			continue;
 		if (verdict->verdict == XI_VERDICT_NONE) {
-			said = key.mask;
+			said = mask;
 			continue;
 		}
 		found->verdict = *verdict;
@@ -96,7 +112,7 @@ __noinline int xi_flow_look(const struct xi_flow *flow, __u32 dir, __u32 generat
 		return true;
 	}
 miss:
-	xi_flow_key_make(&found->key, flow, dir, &said, mark_mask);
+	xi_flow_key_make(&found->key, flow, dir, &said, mark);
 	return false;
 }
 
@@ -104,8 +120,8 @@ miss:
 static __always_inline bool xi_flow_find(const struct xi_config *cfg, const struct xi_flow *flow,
 					 enum xi_dir dir, union xi_flow_found *found)
 {
-	__u32 mark_mask = dir == XI_OUT ? cfg->mark_mask : 0;
-	bool hit = xi_flow_look(flow, dir, cfg->spd_generation, mark_mask, found);
+	struct xi_flow_under under = xi_flow_under(cfg, flow);
+	bool hit = xi_flow_look(flow, dir, under.generation, under.mark, found);
 
 	xi_count(hit ? XI_FLOW_HIT : XI_FLOW_MISS);
 	return hit;
