@@ -8,6 +8,7 @@
 #define XI_FLOW_BPF_H
 
 #include <xipsec/flow_key.h>
+#include <xipsec/origin.h>
 
 #include "encap.bpf.h"
 #include "guard.bpf.h"
@@ -197,6 +198,19 @@ static __always_inline enum xi_reason xi_protect(struct xdp_md *ctx, const struc
 	return xi_to_worker(ctx, port, v, &meta);
 }
 
+/* Mark and if_id, which tc_host has left in the frame. */
+static __always_inline void xi_flow_origin(struct xdp_md *ctx, struct xi_flow *flow)
+{
+	const __u8 *eth = (void *)(long)ctx->data;
+	struct xi_origin origin;
+
+	if ((void *)(eth + XI_ORIGIN_LEN) > (void *)(long)ctx->data_end)
+		return;
+	origin = xi_origin_read(eth);
+	flow->mark = origin.mark;
+	flow->if_id = origin.if_id;
+}
+
 /*
  * Cleartext on its way out. Behind a plain port the kernel forwards what passes; behind xipsec0
  * (role HOST) there is no other way than the worker, who also knows what is exempt there.
@@ -207,7 +221,9 @@ static __always_inline enum xi_reason xi_judge_out(struct xdp_md *ctx, const str
 	bool host = port->role == XI_ROLE_HOST;
 	union xi_flow_found found = {};
 
-	if (!xi_guard_hit(cfg, &v->flow, XI_OUT) && !host)
+	if (host)
+		xi_flow_origin(ctx, &v->flow);
+	else if (!xi_guard_hit(cfg, &v->flow, XI_OUT))
 		return XI_PASS_FOREIGN;
 	if (v->vague)
 		return XI_DROP_MALFORMED;
@@ -255,9 +271,11 @@ static __always_inline bool xi_exempt_leaving(const struct xi_config *cfg, const
  * To the workers, by way of xipsec0: they judge it again, and protect or drop it. Behind VLAN tags there
  * are devices above the port that workers do not know.
  */
-static __always_inline enum xi_reason xi_to_hostif(const struct xi_config *cfg,
+static __always_inline enum xi_reason xi_to_hostif(struct __sk_buff *skb,
+						   const struct xi_config *cfg,
 						   const struct xi_view *v)
 {
+	skb->tc_index = XI_TC_GUARD;
 	if (v->tagged || !cfg->host_ifindex ||
 	    bpf_redirect(cfg->host_ifindex, 0) != TC_ACT_REDIRECT)
 		return XI_DROP_CLEAR_OUT;
@@ -279,7 +297,7 @@ xi_judge_leaving(struct __sk_buff *skb, const struct xi_config *cfg, struct xi_v
 	else if (found.verdict.verdict != XI_VERDICT_PROTECT)
 		return found.verdict.verdict == XI_VERDICT_BYPASS ? XI_PASS_BYPASS :
 								    XI_DROP_CLEAR_OUT;
-	return xi_to_hostif(cfg, v);
+	return xi_to_hostif(skb, cfg, v);
 }
 
 #endif

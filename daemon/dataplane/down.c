@@ -15,6 +15,7 @@
 #include <bpf/bpf.h>
 
 #include "dataplane/hostif.h"
+#include "dataplane/interface.h"
 #include "dataplane/park.h"
 #include "dataplane/port.h"
 #include "log.h"
@@ -124,8 +125,10 @@ int xi_down(const char *pin_dir)
 	err = down_check(pin_dir);
 	if (err)
 		return err;
-	/* the guards outlive the routes into xipsec0 */
-	err = xi_hostif_down();
+	/* the guards outlive the routes into xipsec0 and interfaces */
+	err = xi_interfaces_down();
+	one = xi_hostif_down();
+	err = err ? err : one;
 	one = xi_park_remove_all();
 	err = err ? err : one;
 	one = down_devices(pin_dir);

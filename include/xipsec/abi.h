@@ -20,6 +20,7 @@
 #define XI_MAX_PORTS 16      /* port slots, xipsec0's inner end included */
 #define XI_MAX_QUEUES 16     /* queues a port */
 #define XI_MAX_WORKERS 16
+#define XI_MAX_INTERFACES 256 /* devices of an if_id */
 #define XI_MAX_TMPLS 6       /* templates a policy, as XFRM_MAX_DEPTH */
 #define XI_MAX_MASKS 32      /* distinct prefix-length pairs in the policy guard */
 #define XI_FLOW_MASKS 16     /* distinct masks in flow_cache, for each direction and family */
@@ -455,6 +456,8 @@ struct xi_worker_stats {
 #define XI_MAP_LOCAL_ADDRS "local_addrs"
 #define XI_MAP_ENCAP_PORTS "encap_ports"
 #define XI_MAP_PORTS "ports"
+#define XI_MAP_INTERFACES "interfaces"
+#define XI_MAP_IF_IDS "if_ids"
 #define XI_MAP_XSKS "xsks"
 #define XI_MAP_MISSES "misses"
 #define XI_MAP_STATS "stats"
