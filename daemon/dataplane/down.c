@@ -18,6 +18,7 @@
 #include "dataplane/interface.h"
 #include "dataplane/park.h"
 #include "dataplane/port.h"
+#include "dataplane/routes_table.h"
 #include "log.h"
 
 /* A directory that no daemon pinned into keeps its files, whatever was given as --pin-dir. */
@@ -128,6 +129,8 @@ int xi_down(const char *pin_dir)
 	/* the guards outlive the routes into xipsec0 and interfaces */
 	err = xi_interfaces_down();
 	one = xi_hostif_down();
+	err = err ? err : one;
+	one = xi_routes_remove();
 	err = err ? err : one;
 	one = xi_park_remove_all();
 	err = err ? err : one;

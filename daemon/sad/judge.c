@@ -7,6 +7,7 @@
 
 #include <netinet/in.h>
 #include <string.h>
+#include <time.h>
 
 #include "sad/flowmask.h"
 #include "sad/selector.h"
@@ -109,6 +110,21 @@ const struct xi_spd_policy *xi_spd_lookup(const struct xi_spd_snapshot *snap, en
 					  const struct xi_flow *flow)
 {
 	return lookup(snap, dir, flow, NULL);
+}
+
+/* Who asks for the reason has no packet. Workers share the line, so it is written once a second. */
+static const struct xi_spd_policy *policy_used(const struct xi_spd_policy *p,
+					       const struct xi_verdict_why *why)
+{
+	uint64_t *use_time, now;
+
+	if (!p || why)
+		return p;
+	now = time(NULL);
+	use_time = (uint64_t *)&p->policy.use_time;
+	if (__atomic_load_n(use_time, __ATOMIC_RELAXED) != now)
+		__atomic_store_n(use_time, now, __ATOMIC_RELAXED);
+	return p;
 }
 
 static void why_set(struct xi_verdict_why *why, enum xi_why code, const struct xi_spd_policy *p,
@@ -247,7 +263,7 @@ enum xi_verdict xi_spd_judge_out_mask(const struct xi_spd_snapshot *snap, const 
 		verdict->generation = 0;
 		why_set(why, XI_WHY_IKE, NULL, 0, 0);
 	} else {
-		p = lookup(snap, XI_OUT, flow, mask);
+		p = policy_used(lookup(snap, XI_OUT, flow, mask), why);
 		verdict->verdict = p ? policy_verdict(p, sad, flow, verdict, why, mask)
 				     : default_verdict(snap, XI_OUT, why);
 		if (verdict->verdict == XI_VERDICT_BYPASS &&
@@ -293,7 +309,7 @@ bool xi_spd_allows_clear_mask(const struct xi_spd_snapshot *snap, const struct x
 		why_set(why, XI_WHY_IKE, NULL, 0, 0);
 		return true;
 	}
-	p = lookup(snap, dir, flow, mask);
+	p = policy_used(lookup(snap, dir, flow, mask), why);
 	if (fragment_in_doubt(snap, dir, flow, p, mask)) {
 		why_set(why, XI_WHY_FRAGMENT, p, 0, 0);
 		return false;
@@ -394,7 +410,7 @@ bool xi_spd_allows_protected_why(const struct xi_spd_snapshot *snap, const struc
 		why_set(why, XI_WHY_SA_SELECTOR, NULL, 0, bad->sa_index);
 		return false;
 	}
-	p = xi_spd_lookup(snap, dir, flow);
+	p = policy_used(xi_spd_lookup(snap, dir, flow), why);
 	if (p)
 		return policy_accepts(p, path, flow->if_id, why);
 	bad = path_tunnel(path, 0);

@@ -117,6 +117,8 @@ int xi_sad_alloc_spi(struct xi_sad *sad, const struct xi_sa *sa, uint32_t min, u
  * leaves the window alone.
  */
 int xi_sad_set_replay(struct xi_sad *sad, const struct xi_sa_id *id, const struct xi_replay_init *init);
+/* NEWAE: thresholds of its events, as in struct xi_sa; 0 leaves one alone. -ESRCH; -EINVAL: larval. */
+int xi_sad_set_thresholds(struct xi_sad *sad, const struct xi_sa_id *id, uint32_t replay, uint32_t etimer);
 
 const struct xi_sa_rec *xi_sad_find(const struct xi_sad *sad, const struct xi_sa_id *id);
 /* From any RCU reader, without a lock: the SA that a packet names (RFC 4301 section 4.1); 0 when there is none. */
@@ -151,6 +153,8 @@ unsigned int xi_sad_capacity(const struct xi_sad *sad);
  * end. The control thread only.
  */
 const struct xi_sa_rec *xi_sad_next(const struct xi_sad *sad, uint32_t *slot);
+/* The SA of a slot below xi_sad_capacity(), NULL: none. The control thread only. */
+const struct xi_sa_rec *xi_sad_at(const struct xi_sad *sad, uint32_t slot);
 
 /*
  * Four times a second, from a timer: larval SAs that died, lifetimes, sequence reserves on disk. now: seconds since the

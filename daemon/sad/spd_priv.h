@@ -78,6 +78,9 @@ struct xi_spd_node {
 	uint32_t rank;               /* in the main segment */
 	bool marked;                 /* its SAs may have changed */
 	struct xi_spd_node *marked_prev, *marked_next;
+	uint32_t due_at;             /* in dues.heap, from 1; 0: nothing is due */
+	uint64_t due;                /* seconds since the epoch */
+	uint64_t told;               /* when its soft lifetime was; 0: not yet */
 	struct xi_spd_node *bundle_prev, *bundle_next; /* of those with more than one template */
 	UT_hash_handle hh;
 };
@@ -158,6 +161,12 @@ struct xi_guards {
 
 struct xi_crowd;
 
+/* Policies with a lifetime, the one that is due first at the top. */
+struct xi_spd_dues {
+	struct xi_spd_node **heap;
+	uint32_t n, room;
+};
+
 struct xi_spd {
 	struct xi_sad *sad;
 	struct xi_store store;
@@ -175,6 +184,7 @@ struct xi_spd {
 	struct xi_crowd *crowds;
 	struct xi_spd_node *marked;
 	struct xi_spd_node *bundles;
+	struct xi_spd_dues dues;
 	/* templates of outbound policies whose SAs only a packet tells: all, without reqid, optional */
 	uint32_t npair, npair_any, npair_optional;
 	/* work done, ever: templates resolved, SAs looked at for them; tests watch it */
@@ -197,6 +207,8 @@ struct xi_spd {
 	void *sync_arg;
 	void (*local_changed)(void *arg);
 	void *local_arg;
+	void (*policy_changed)(void *arg, uint32_t index, const struct xi_policy *now);
+	void *policy_arg;
 };
 
 /* Between which addresses an SA works. */
@@ -324,6 +336,15 @@ const struct xi_spd_segment *xi_part_segment(const struct xi_spd_part *part);
 struct xi_spd_part *xi_part_new(void *mem); /* owns mem; NULL: mem was freed */
 struct xi_spd_part *xi_part_get(struct xi_spd_part *part);
 void xi_part_put(struct xi_spd_part *part);
+
+/* policy_due.c */
+/* Room for that many more with a lifetime, so that linking them cannot fail. */
+int xi_spd_dues_reserve(struct xi_spd *spd, uint32_t more);
+/* Its policy is linked, or about to be unlinked. */
+void xi_policy_due_add(struct xi_spd *spd, struct xi_spd_node *node);
+void xi_policy_due_del(struct xi_spd *spd, struct xi_spd_node *node);
+/* Brings use_time up to what its SAs tell. */
+void xi_policy_use(const struct xi_spd *spd, struct xi_spd_node *node);
 
 /* snapshot.c */
 struct xi_spd_snapshot *xi_snapshot_build(struct xi_spd *spd, uint32_t generation);

@@ -267,6 +267,8 @@ static int newsa_get(struct xi_sa_request *req, const struct nlmsghdr *nlh, stru
 		err = dir_check(&info, &req->sa, &req->init, ack);
 	if (!err)
 		err = xi_datapath_check_attrs(&attrs, ack);
+	if (!err)
+		err = xi_xfrm_get_extra(&req->sa, &attrs, ack);
 	if (err)
 		return err;
 	lifetime_get(&req->init, &attrs);
@@ -328,6 +330,8 @@ int xi_xfrm_get_allocspi(struct xi_spi_request *req, const struct nlmsghdr *nlh,
 		err = marks_get(sa, &attrs, ack);
 	if (!err)
 		err = xi_datapath_check_attrs(&attrs, ack);
+	if (!err)
+		err = xi_xfrm_get_pcpu(sa, &attrs, ack);
 	if (err)
 		return err;
 	if (sa->id.proto != XI_ESP && sa->id.proto != XI_AH)
@@ -418,7 +422,9 @@ int xi_xfrm_get_newae(struct xi_ae_request *req, const struct nlmsghdr *nlh, con
 	if (err)
 		return err;
 	lifetime_get(&req->init, &attrs);
-	if (!req->has_replay && !req->init.has_lifetime)
+	xi_xfrm_get_thresholds(&req->thresholds, &attrs);
+	if (!req->has_replay && !req->init.has_lifetime && !req->thresholds.replay &&
+	    !req->thresholds.etimer)
 		return xi_refuse(ack, -EINVAL, "Missing required attribute for AE");
 	if (!(nlh->nlmsg_flags & NLM_F_REPLACE))
 		return xi_refuse(ack, -EINVAL, "NLM_F_REPLACE flag is required");

@@ -160,6 +160,12 @@ struct xi_sa {
 	enum xi_df df;               /* of the outer header, unless XFRM_STATE_NOPMTUDISC clears it */
 	__u64 add_time;              /* seconds since the epoch */
 	struct xi_limits limits;
+	/* what the key manager alone cares about; of those marked +1, 0 is none given and else it is one more than what was */
+	__u8 coaddr[16];             /* care-of address of Mobile IPv6; of id.family */
+	__u32 replay_thresh;         /* +1, packets after which NEWAE tells of them */
+	__u32 etimer_thresh;         /* +1, 100 ms after which it tells of fewer */
+	__u32 mtimer_thresh;         /* seconds before the same MAPPING is told again; 0 the daemon's choice */
+	__u32 pcpu;                  /* +1, the CPU it was made for (RFC 9611); any worker carries it */
 };
 
 #define XI_SA_LARVAL (1U << 0)       /* made by ALLOCSPI, no keys yet */
@@ -469,7 +475,7 @@ XI_ASSERT(sizeof(struct xi_addr) == 20);
 XI_ASSERT(sizeof(struct xi_sa_id) == 28);
 XI_ASSERT(sizeof(struct xi_selector) == 56);
 XI_ASSERT(sizeof(struct xi_limits) == 64);
-XI_ASSERT(sizeof(struct xi_sa) == 288);
+XI_ASSERT(sizeof(struct xi_sa) == 320);
 XI_ASSERT(sizeof(struct xi_sa_key) == 128);
 XI_ASSERT(sizeof(struct xi_sa_state) == 256);
 XI_ASSERT(__builtin_offsetof(struct xi_sa_state, bytes) == 64);

@@ -430,7 +430,7 @@ static void a_reply_is_accepted_back(void **state)
 	l.state.last_use = 1700000000;
 	l.state.bytes = 4242;
 	xi_xfrm_put_sa(&sa, XFRM_MSG_NEWSA, &nobody, &l.rec);
-	xi_xfrm_put_ae(&ae, &nobody, &l.rec, 0);
+	xi_xfrm_put_ae(&ae, &nobody, &l.rec, 0, &(struct xi_ae_defaults){2, 10});
 	assert_false(sa.full || ae.full);
 	assert_true(sa.hdr.nlmsg_len % 4 == 0 && ae.hdr.nlmsg_len % 4 == 0);
 
