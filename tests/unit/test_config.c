@@ -207,11 +207,11 @@ static const struct {
 	{ CIPHER "[daemon] workers = 3\n",
 	  "xipsec.conf:3: text behind a section's heading: put it on a line of its own" },
 	{ CIPHER "[deamon]\nworkers = x\n",
-	  "xipsec.conf:3: [deamon]: unknown section: there are [daemon], [cache] and [port "
-	  "IFNAME]" },
+	  "xipsec.conf:3: [deamon]: unknown section: there are [daemon], [cache], [port "
+	  "IFNAME] and [interface NAME]" },
 	{ CIPHER "[portal]\n",
-	  "xipsec.conf:3: [portal]: unknown section: there are [daemon], [cache] and [port "
-	  "IFNAME]" },
+	  "xipsec.conf:3: [portal]: unknown section: there are [daemon], [cache], [port "
+	  "IFNAME] and [interface NAME]" },
 	{ CIPHER "[port wan0]\nrole = plain\n",
 	  "xipsec.conf:3: [port wan0] was given in line 1 already: keep one of the two" },
 	{ CIPHER "[port]\nrole = plain\n",

@@ -219,9 +219,11 @@ static int fake_each_cached_flow(void *arg, xi_cached_flow_fn fn, void *ctx)
 				   .daddr = { 10, 2, 0, 7 },
 				   .dport = 0x5000,
 				   .proto = 6,
-				   .dir = XI_OUT,
-				   .family = XI_IPV4,
-				   .mask = { 16, 32, 0xff, 1, 0, 0xf000 } };
+				   .dport_mask = 0xf000,
+				   .prefixlen_s = 16,
+				   .prefixlen_d = 32,
+				   .bits = XI_OUT | XI_KEY_LOOKS_FRAGMENT | XI_KEY_LOOKS_PROTO,
+				   .mark = 5 };
 	struct xi_flow_verdict verdict = { XI_VERDICT_PROTECT, 0x00100002, 0, 7, XI_NO_SLOT, 9 };
 	struct fake *f = arg;
 	int err = 0;
@@ -667,7 +669,7 @@ static void test_cache_lists_sas_and_flows(void **state)
 		FIGURES " \"cached_sas\": [" CACHED_SA "],"
 		" \"cached_flows\": [{\"dir\": \"out\", \"src\": \"10.1.0.0/16\", \"dst\": "
 		"\"10.2.0.7/32\", \"proto\": 6,"
-		"  \"sport\": null, \"dport\": \"0x5000/0xf000\", \"fragment\": false, "
+		"  \"sport\": null, \"dport\": \"0x5000/0xf000\", \"fragment\": false, \"mark\": 5, \"if_id\": 0, "
 		"\"verdict\": \"protect\","
 		"  \"handle\": \"0x00100002\", \"next_handle\": null, \"slot\": 7, \"next_slot\": "
 		"null}],"
