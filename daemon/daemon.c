@@ -27,6 +27,7 @@
 #include "control/stats.h"
 #include "dataplane/down.h"
 #include "dataplane/hostpath.h"
+#include "fence.h"
 #include "localaddrs.h"
 #include "log.h"
 #include "notify.h"
@@ -170,7 +171,10 @@ static void daemon_acquire(void *arg, const struct xi_flow *flow, const struct x
 {
 	struct xi_daemon *d = arg;
 
-	if (d->server)
+	if (policy->origin & XI_POLICY_FROM_KERNEL) {
+		if (d->mirror)
+			xi_mirror_acquire(d->mirror, flow, policy);
+	} else if (d->server)
 		xi_xfrm_server_acquire(d->server, flow, policy);
 }
 
@@ -431,6 +435,43 @@ static int daemon_control(struct xi_daemon *d)
 	return err;
 }
 
+static void daemon_fence(void *arg, bool up)
+{
+	struct xi_daemon *d = arg;
+
+	if (up)
+		xi_fence_up(d->config);
+	else
+		xi_fence_down(d->config->run_dir);
+}
+
+/* Or what an earlier daemon took over is the kernel's again. */
+static int daemon_mirror(struct xi_daemon *d)
+{
+	const struct xi_mirror_config config = {
+		.base = d->base,
+		.sad = d->sad,
+		.spd = d->spd,
+		.fence = daemon_fence,
+		.arg = d,
+	};
+	unsigned int n;
+	int err;
+
+	if (!d->config->mirror) {
+		n = xi_mirror_forget(d->sad, d->spd);
+		if (n)
+			log_info("SAs and policies that were taken over from the kernel are its own again: %u",
+				 n);
+		xi_fence_down(d->config->run_dir);
+		return 0;
+	}
+	xi_fence_hostif();
+	err = xi_mirror_create(&d->mirror, &config);
+	d->inspect.mirror = d->mirror;
+	return err;
+}
+
 /*
  * From here on packets flow: workers first, then programs, so that nothing is dropped for want of a
  * socket.
@@ -452,6 +493,8 @@ static int daemon_go_live(struct xi_daemon *d)
 		err = xi_ports_attach(d->portset);
 	if (!err)
 		err = xi_esp_sink_open(d->esp_sink);
+	if (!err)
+		err = daemon_mirror(d);
 	if (err)
 		return err;
 	xi_stopwatch_lap(&d->watch, "attach");
@@ -583,6 +626,7 @@ static void daemon_close(struct xi_daemon *d)
 	xi_control_destroy(d->control);
 	xi_xfrm_server_destroy(d->server);
 	xi_workers_stop(&d->workers);
+	xi_mirror_destroy(d->mirror);
 	if (d->on_news)
 		event_free(d->on_news);
 	xi_mailbox_destroy(d->news);
@@ -631,6 +675,8 @@ int xi_daemon_run(const struct xi_config_file *config)
 	xi_notify("STOPPING=1");
 	daemon_close(d);
 	status = d->status;
+	if (d->down)
+		xi_fence_down(config->run_dir);
 	if (d->down && xi_down(config->pin_dir))
 		status = 1;
 	/* `xipsec down` waits for this */

@@ -18,6 +18,7 @@ struct xi_inspect {
 	struct xi_port_dev *const *ports; /* by slot */
 	struct xi_worker *const *workers; /* XI_MAX_WORKERS, NULL = none */
 	struct xi_dummy *dummy;
+	const struct xi_mirror *mirror; /* NULL: none */
 	uint32_t flow_entries;       /* in effect */
 };
 
