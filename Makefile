@@ -2,6 +2,7 @@
 #
 #   make            build everything into build/
 #   make demo       packages, build, and a two-gateway demonstration (root)
+#   make demo-ike   the same with strongSwan on both gateways
 #   make check      packages, build, and every test (root); check-unit, check-prog ... one layer
 #   make fuzz       libFuzzer on packets and XFRM messages, FUZZ_SECONDS (300) each
 #   make bench      what a gateway carries (root, two CPUs): doc/benchmarks.md; BENCH_ARGS="-r ROUNDS ..."
@@ -80,10 +81,11 @@ $(B)/xipsecd: $(B)/daemon/main.o $(B)/libxipsec.a
 $(B)/xipsec: $(CLI_OBJ) $(B)/libxipsec.a
 	$(CC) $(SAN) $(LDFLAGS) -o $@ $^ $(XI_LIBS)
 
-$(B)/libxipsec-xfrm.so: $(PRELOAD_SRC)
+$(B)/libxipsec-xfrm.so: $(PRELOAD_SRC) $(wildcard daemon/source/preload/*.h) daemon/source/proto.h
 	@mkdir -p $(@D)
-	$(CC) $(XI_CPPFLAGS) -std=gnu11 -O2 -g $(WARN) -fPIC -shared -fno-builtin -fvisibility=hidden \
-		-Wl,-z,now $(LDFLAGS) -o $@ $^ -ldl
+	$(CC) $(XI_CPPFLAGS) -std=gnu11 -O2 -g $(WARN) -fPIC -shared -fno-builtin -fexceptions \
+		-fvisibility=hidden -fno-strict-aliasing -fstack-protector-strong \
+		-Wl,-z,now $(LDFLAGS) -o $@ $(PRELOAD_SRC) -ldl
 
 $(B)/tests/unit/% $(B)/tests/prog/%: tests/*/%.c
 # gcc writes one source's dependencies over another's when it is given several
@@ -158,6 +160,9 @@ check-%:
 demo: deps
 	$(MAKE) all
 	tests/net/demo.sh
+demo-ike: deps
+	$(MAKE) all
+	tests/net/demo_ike.sh
 vmtest: check-vm
 bench: deps
 	$(MAKE) all $(BENCH)
@@ -186,5 +191,5 @@ clean:
 	rm -rf $(B)
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
-.PHONY: all tests asan fuzz fuzz-merge deps check demo vmtest bench bench-peers bench-scale bench-check bench-baseline install clean
+.PHONY: all tests asan fuzz fuzz-merge deps check demo demo-ike vmtest bench bench-peers bench-scale bench-check bench-baseline install clean
 .SECONDARY:

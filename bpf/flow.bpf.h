@@ -56,7 +56,7 @@ static __always_inline void xi_flow_mask_read(struct xi_flow_mask *mask,
  * xi_guard_hit().
  */
 __noinline int xi_flow_look(const struct xi_flow *flow, __u32 dir, __u32 generation,
-			    union xi_flow_found *found)
+			    __u32 mark_mask, union xi_flow_found *found)
 {
 	struct xi_flow_key key __attribute__((aligned(8)));
 	const struct xi_flow_verdict *verdict;
@@ -76,7 +76,7 @@ __noinline int xi_flow_look(const struct xi_flow *flow, __u32 dir, __u32 generat
 		if (i >= masks->n)
 			break;
 		xi_flow_mask_read(&key.mask, &masks->rows[i]);
-		xi_flow_key_make(&key, flow, dir, &key.mask);
+		xi_flow_key_make(&key, flow, dir, &key.mask, mark_mask);
 		verdict = bpf_map_lookup_elem(&flow_cache, &key);
 		if (!verdict || verdict->generation != generation)
 			continue;
@@ -96,7 +96,7 @@ __noinline int xi_flow_look(const struct xi_flow *flow, __u32 dir, __u32 generat
 		return true;
 	}
 miss:
-	xi_flow_key_make(&found->key, flow, dir, &said);
+	xi_flow_key_make(&found->key, flow, dir, &said, mark_mask);
 	return false;
 }
 
@@ -104,7 +104,8 @@ miss:
 static __always_inline bool xi_flow_find(const struct xi_config *cfg, const struct xi_flow *flow,
 					 enum xi_dir dir, union xi_flow_found *found)
 {
-	bool hit = xi_flow_look(flow, dir, cfg->spd_generation, found);
+	__u32 mark_mask = dir == XI_OUT ? cfg->mark_mask : 0;
+	bool hit = xi_flow_look(flow, dir, cfg->spd_generation, mark_mask, found);
 
 	xi_count(hit ? XI_FLOW_HIT : XI_FLOW_MISS);
 	return hit;

@@ -198,6 +198,7 @@ enum xi_miss_source { XI_SOURCE_SA, XI_SOURCE_FLOW_IN, XI_SOURCE_FLOW_OUT, XI_SO
 struct xi_bucket {
 	__u64 credit; /* ns times messages a second; a message costs 10^9, at most one second's worth */
 	__u64 last;   /* CLOCK_MONOTONIC, ns */
+	struct xi_miss miss; /* room to write one: programs have no stack to spare */
 };
 
 struct {

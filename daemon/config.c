@@ -11,14 +11,18 @@
 #include <string.h>
 
 #include "cache/admit.h"
+#include "dataplane/await.h"
 #include "dataplane/hostif.h"
 #include "dataplane/park.h"
+#include "dataplane/routes_table.h"
 #include "log.h"
 
 #define ERRORS_SHOWN 50
 #define PATH_MAX_BYTES 255
 #define RUN_DIR_MAX 90               /* a socket's name below it must fit sockaddr_un.sun_path */
 #define SPIN_MAX_US 10000
+#define HOLD_DEFAULT 64
+#define HOLD_MAX_S 3600
 #define SAD_SIZE_MAX XI_SAS_MAX
 #define SPD_SIZE_MAX 131072
 #define FLOW_ENTRIES_MAX (1U << 22)
@@ -131,8 +135,27 @@ static const char *set_number(struct parser *p, const struct key *key, void *fie
 	return NULL;
 }
 
-static const char *set_workers(struct parser *p, const struct key *key, void *field,
-			       const char *value)
+/* The kernel's own tables, and strongSwan's, have routes that are not ours to judge. */
+static const char *set_routes(struct parser *p, const struct key *key, void *field,
+			      const char *value)
+{
+	static const uint32_t others[] = { 220, 253, 254, 255 };
+	uint32_t table = XI_ROUTES_TABLE;
+
+	if (!strcmp(value, "no"))
+		table = 0;
+	else if (strcmp(value, "yes") && set_number(p, key, &table, value))
+		return key->remedy;
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		if (table == others[i])
+			return key->remedy;
+	*(uint32_t *)field = table;
+	return NULL;
+}
+
+/* A number, or auto, which is 0. */
+static const char *set_auto(struct parser *p, const struct key *key, void *field,
+			    const char *value)
 {
 	if (strcmp(value, "auto"))
 		return set_number(p, key, field, value);
@@ -240,14 +263,20 @@ static const struct key keys[] = {
 	{ DAEMON("group", group), set_string, .max = 32, .remedy = "give the name of a group" },
 	{ DAEMON("engine", engine), set_engine, .choices = engines,
 	  .remedy = "an engine is auto, ipsec-mb or openssl" },
-	{ DAEMON("workers", workers), set_workers, .min = 0, .max = XI_MAX_WORKERS,
+	{ DAEMON("workers", workers), set_auto, .min = 0, .max = XI_MAX_WORKERS,
 	  .remedy = "give auto, or 1 to 16" },
 	{ DAEMON("spin", spin_us), set_number, .min = 0, .max = SPIN_MAX_US,
 	  .remedy = "give microseconds, 0 to 10000" },
+	{ DAEMON("hold", hold), set_number, .min = 0, .max = XI_AWAIT_SHARE,
+	  .remedy = "give packets of one flow, 0 to 256" },
+	{ DAEMON("hold-time", hold_s), set_auto, .min = 1, .max = HOLD_MAX_S,
+	  .remedy = "give auto, or seconds, 1 to 3600" },
 	{ DAEMON("max-sas", max_sas), set_number, .min = 16, .max = SAD_SIZE_MAX,
 	  .remedy = "give a number of SAs, 16 to 1048576" },
 	{ DAEMON("max-policies", max_policies), set_number, .min = 16, .max = SPD_SIZE_MAX,
 	  .remedy = "give a number of policies, 16 to 131072" },
+	{ DAEMON("routes", routes_table), set_routes, .min = 1, .max = UINT32_MAX,
+	  .remedy = "give no, yes, or the number of a routing table that nobody else uses, not 220 or 253 to 255" },
 	{ DAEMON("df", df), set_choice, .choices = dfs, .remedy = "df is copy, set or clear" },
 	{ DAEMON("fragment", fragment), set_choice, .choices = fragments,
 	  .remedy = "fragment before or after" },
@@ -271,6 +300,7 @@ static const struct key keys[] = {
 XI_ASSERT(NKEYS <= 32);
 /* the remedies above say so */
 XI_ASSERT(XI_MAX_WORKERS == 16 && SPIN_MAX_US == 10000);
+XI_ASSERT(XI_AWAIT_SHARE == 256 && HOLD_MAX_S == 3600);
 XI_ASSERT(SAD_SIZE_MAX == 1048576 && SPD_SIZE_MAX == 131072 &&
 	  FLOW_ENTRIES_MAX == 4194304);
 
@@ -526,6 +556,7 @@ static struct xi_config_file *config_new(void)
 	config->state_dir = strdup(XI_STATE_DIR);
 	config->group = strdup(XI_GROUP);
 	config->engine = "auto";
+	config->hold = HOLD_DEFAULT;
 	config->max_sas = 65536;
 	config->max_policies = 16384;
 	config->flow_entries = 65536;

@@ -23,6 +23,7 @@
 #include "control/cachecmd.h"
 #include "control/dummycmd.h"
 #include "control/portcmd.h"
+#include "control/routescmd.h"
 #include "control/show.h"
 #include "control/stats.h"
 #include "dataplane/down.h"
@@ -36,6 +37,8 @@
 
 #define TIDY_SAS 1000           /* up to so many are freed at the end */
 #define TICK_MS 250              /* a busy SA from a file needs new numbers from disk in time */
+#define HOLD_MAX_S 3600
+#define ASKS_A_ROUND 64
 #define LOADING_S 3 /* between signs of life while SAs are loaded */
 
 static void daemon_stop(struct xi_daemon *d, int status)
@@ -70,6 +73,14 @@ static void daemon_still_loading(struct xi_daemon *d)
 		  10 * LOADING_S * 1000000, d->config->sas, held);
 }
 
+/* The default is the time for which key managers are asked once: charon sets it. */
+static void daemon_hold_time(struct xi_daemon *d)
+{
+	uint32_t s = d->config->hold_s ? d->config->hold_s : xi_acquire_ttl();
+
+	d->hold_ms = (s < HOLD_MAX_S ? s : HOLD_MAX_S) * 1000;
+}
+
 static void daemon_on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct xi_daemon *d = arg;
@@ -77,7 +88,11 @@ static void daemon_on_tick(evutil_socket_t fd, short what, void *arg)
 
 	daemon_still_loading(d);
 	xi_sad_tick(d->sad, time(NULL));
+	if (d->server)
+		xi_xfrm_server_tick(d->server, time(NULL));
 	xi_mailbox_renew(d->news);
+	xi_mailbox_renew(d->asks);
+	daemon_hold_time(d);
 	for (i = 0; i < XI_MAX_WORKERS; i++)
 		if (d->workers.list[i])
 			xi_worker_report(d->workers.list[i]);
@@ -163,6 +178,11 @@ static int daemon_server(struct xi_daemon *d)
 	} else if (err) {
 		errno = -err;
 		log_warn("cannot open the XFRM socket");
+	} else {
+		/* the kernel asks its key managers, if it has any */
+		atomic_store(&d->acquiring, d->config->mirror);
+		if (!d->config->mirror)
+			xi_xfrm_server_on_acquiring(d->server, &d->acquiring);
 	}
 	return err;
 }
@@ -170,12 +190,17 @@ static int daemon_server(struct xi_daemon *d)
 static void daemon_acquire(void *arg, const struct xi_flow *flow, const struct xi_policy *policy)
 {
 	struct xi_daemon *d = arg;
+	uint64_t *counts = xi_bpfobj_counts(d->bpf, XI_CONTROL_ROW);
+	int err = -ESRCH;
 
-	if (policy->origin & XI_POLICY_FROM_KERNEL) {
-		if (d->mirror)
-			xi_mirror_acquire(d->mirror, flow, policy);
-	} else if (d->server)
-		xi_xfrm_server_acquire(d->server, flow, policy);
+	if (policy->origin & XI_POLICY_FROM_KERNEL)
+		err = d->mirror ? xi_mirror_acquire(d->mirror, flow, policy) : -ESRCH;
+	else if (d->server)
+		err = xi_xfrm_server_acquire(d->server, flow, policy);
+	if (!err)
+		__atomic_fetch_add(&counts[XI_ACQUIRE_SENT], 1, __ATOMIC_RELAXED);
+	else if (err == -ENOBUFS)
+		__atomic_fetch_add(&counts[XI_ACQUIRE_FULL], 1, __ATOMIC_RELAXED);
 }
 
 static int daemon_cache(struct xi_daemon *d)
@@ -223,6 +248,31 @@ static void daemon_on_expired(void *arg, uint32_t sa_index)
 	xi_sad_expire_now(d->sad, sa_index);
 }
 
+static void daemon_on_asks(evutil_socket_t fd, short what, void *arg)
+{
+	struct xi_daemon *d = arg;
+	struct xi_flow flow;
+	unsigned int i;
+
+	xi_mailbox_ack(d->asks);
+	for (i = 0; i < ASKS_A_ROUND && xi_mailbox_pop(d->asks, &flow); i++)
+		xi_cache_ask(d->cache, &flow);
+	if (i == ASKS_A_ROUND)
+		event_active(d->on_asks, EV_READ, 0);
+}
+
+static int daemon_asks(struct xi_daemon *d)
+{
+	int err = xi_mailbox_create(&d->asks, d->nworkers, sizeof(struct xi_flow));
+
+	if (err)
+		return err;
+	daemon_hold_time(d);
+	d->on_asks = event_new(d->base, xi_mailbox_fd(d->asks), EV_READ | EV_PERSIST,
+			       daemon_on_asks, d);
+	return d->on_asks && !event_add(d->on_asks, NULL) ? 0 : -ENOMEM;
+}
+
 static int daemon_news(struct xi_daemon *d)
 {
 	int err = xi_mailbox_create(&d->news, d->nworkers, sizeof(struct xi_news));
@@ -256,6 +306,9 @@ static struct xi_worker_config daemon_worker_config(const struct xi_daemon *d)
 		.ports = d->ports,
 		.xsks_fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_XSKS),
 		.engine = d->engine,
+		.hold = d->config->hold,
+		.hold_ms = &d->hold_ms,
+		.acquiring = &d->acquiring,
 		.adopting = &d->adopting,
 		.fragment_after = d->config->fragment == XI_FRAGMENT_AFTER,
 		.host_mtu = d->hostif.mtu,
@@ -290,6 +343,7 @@ static int daemon_start_workers(struct xi_daemon *d)
 		.cache = d->cache,
 		.nexthops = d->nexthops,
 		.news = d->news,
+		.asks = d->asks,
 	};
 
 	if (config.forward_only)
@@ -314,6 +368,8 @@ static void daemon_on_links(void *arg)
 		err = xi_ports_reopen(d->portset, again);
 		if (!err)
 			err = xi_daemon_write_hostif(d);
+		if (!err && d->routes)
+			xi_routes_device(d->routes, d->hostif.ifindex);
 		if (!err && d->live)
 			err = daemon_start_workers(d);
 	}
@@ -337,6 +393,8 @@ static void daemon_on_addrs(void *arg, const struct xi_addr *addrs, uint32_t n)
 	xi_localaddrs_set(xi_bpfobj_map_fd(d->bpf, XI_MAP_LOCAL_ADDRS), addrs, n);
 	if (xi_spd_set_local(d->spd, addrs, n))
 		log_warnx("SPD: cannot take over the host's addresses");
+	if (d->routes)
+		xi_routes_addrs(d->routes, addrs, n);
 }
 
 static void daemon_sync(void *arg)
@@ -355,10 +413,30 @@ static int daemon_nexthops(struct xi_daemon *d)
 		.addrs = daemon_on_addrs,
 		.links = daemon_on_links,
 		.sync = daemon_sync,
+		.mark = d->config->routes_table ? XI_ROUTES_MARK : 0,
+		.foreign_table = d->config->routes_table,
 		.arg = d,
 	};
 
 	return xi_nexthops_create(&d->nexthops, &config);
+}
+
+static int daemon_routes(struct xi_daemon *d)
+{
+	const struct xi_routes_config config = {
+		.base = d->base,
+		.spd = d->spd,
+		.table = d->config->routes_table,
+		.ifindex = d->hostif.ifindex,
+	};
+	int err;
+
+	if (config.table)
+		return xi_routes_create(&d->routes, &config);
+	err = xi_routes_remove();
+	if (err)
+		log_warnx("routes: those of an earlier daemon cannot be removed: %s", strerror(-err));
+	return 0;
 }
 
 static int daemon_pathmtu(struct xi_daemon *d)
@@ -408,6 +486,7 @@ static int daemon_control(struct xi_daemon *d)
 	d->sources.pin_dir = d->config->pin_dir;
 	d->sources.engine = d->engine->name;
 	d->sources.workers = d->nworkers;
+	d->sources.routes = d->routes;
 	d->sources.max_sas = xi_bpfobj_map_size(d->bpf, XI_MAP_SAD);
 	d->sources.max_policies = xi_bpfobj_map_size(d->bpf, XI_MAP_SPD);
 	d->inspect = (struct xi_inspect){
@@ -415,6 +494,8 @@ static int daemon_control(struct xi_daemon *d)
 		.cache = d->cache,
 		.ports = d->ports,
 		.workers = d->workers.list,
+		.server = d->server,
+		.acquiring = &d->acquiring,
 		.dummy = d->dummy,
 		.flow_entries = xi_bpfobj_flow_entries(d->bpf),
 	};
@@ -428,6 +509,8 @@ static int daemon_control(struct xi_daemon *d)
 		err = xi_cachecmd_register(d->control, &d->sources);
 	if (!err)
 		err = xi_portcmd_register(d->control, &d->sources);
+	if (!err)
+		err = xi_routescmd_register(d->control, &d->sources);
 	if (!err)
 		err = xi_dummycmd_register(d->control, &d->sources);
 	if (!err)
@@ -582,7 +665,9 @@ static const struct daemon_step {
 	{ xi_daemon_adopt, "policies" },
 	{ daemon_cache, "cache" },
 	{ daemon_news, NULL },
+	{ daemon_asks, NULL },
 	{ daemon_nexthops, "next hops" },
+	{ daemon_routes, "routes" },
 	{ daemon_pathmtu, NULL },
 	{ daemon_dummy, NULL },
 	{ daemon_control, "control" },
@@ -629,9 +714,13 @@ static void daemon_close(struct xi_daemon *d)
 	xi_mirror_destroy(d->mirror);
 	if (d->on_news)
 		event_free(d->on_news);
+	if (d->on_asks)
+		event_free(d->on_asks);
 	xi_mailbox_destroy(d->news);
+	xi_mailbox_destroy(d->asks);
 	xi_pathmtu_destroy(d->pathmtu);
 	xi_dummy_destroy(d->dummy);
+	xi_routes_destroy(d->routes);
 	xi_nexthops_destroy(d->nexthops);
 	daemon_close_databases(d);
 	xi_encap_ports_destroy(d->encap_ports);

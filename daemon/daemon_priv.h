@@ -18,6 +18,7 @@
 #include "dataplane/news.h"
 #include "dataplane/nexthop.h"
 #include "dataplane/pathmtu.h"
+#include "dataplane/routes.h"
 #include "inspect.h"
 #include "ports.h"
 #include "sad/encap_ports.h"
@@ -49,11 +50,16 @@ struct xi_daemon {
 	struct xi_encap_ports *encap_ports;
 	struct xi_cache *cache;
 	struct xi_nexthops *nexthops;
+	struct xi_routes *routes;    /* NULL: not configured */
 	struct xi_pathmtu *pathmtu;
 	struct xi_dummy *dummy;
 	struct xi_mailbox *news;
 	struct event *on_news;
 	struct xi_news_desk desk;
+	struct xi_mailbox *asks;     /* flows of which workers hold packets */
+	struct event *on_asks;
+	atomic_bool acquiring;       /* a key manager listens */
+	atomic_uint hold_ms;         /* for how long they do */
 	struct xi_hostif hostif;
 	struct xi_ports *portset;
 	struct xi_port_dev *const *ports; /* of portset, by slot */

@@ -31,19 +31,20 @@ void xi_flows_bypass(const struct xi_flows *flows, const struct xi_spd_snapshot 
 	if (verdict.verdict != XI_VERDICT_BYPASS || !verdict.generation)
 		return;
 	mask = xi_masks_find(&flows->masks, XI_FLOW_TABLE(XI_OUT, flow->family), &want);
-	xi_flow_key_make(&key, flow, XI_OUT, &mask);
+	xi_flow_key_make(&key, flow, XI_OUT, &mask, snap->mark_mask);
 	bpf_map_update_elem(flows->flow_cache_fd, &key, &verdict, BPF_ANY);
 }
 
 bool xi_flows_forget(const struct xi_flows *flows, const struct xi_flow *flow, uint32_t handle)
 {
 	uint32_t table = XI_FLOW_TABLE(XI_OUT, flow->family), i;
+	uint32_t mark_mask = xi_spd_snapshot(flows->spd)->mark_mask;
 	struct xi_flow_verdict verdict;
 	struct xi_flow_mask mask;
 	struct xi_flow_key key;
 
 	for (i = 0; xi_masks_row(&flows->masks, table, i, &mask); i++) {
-		xi_flow_key_make(&key, flow, XI_OUT, &mask);
+		xi_flow_key_make(&key, flow, XI_OUT, &mask, mark_mask);
 		if (!bpf_map_lookup_elem(flows->flow_cache_fd, &key, &verdict) &&
 		    verdict.verdict == XI_VERDICT_PROTECT && verdict.handle == handle)
 			return !bpf_map_delete_elem(flows->flow_cache_fd, &key);
@@ -68,13 +69,14 @@ static void flows_put(struct xi_flows *flows, const struct xi_flow *flow,
 		      const struct xi_flow_mask *want, const struct xi_flow_verdict *verdict)
 {
 	uint32_t table = XI_FLOW_TABLE(flow->dir, flow->family);
+	uint32_t marks = flow->dir == XI_OUT ? xi_spd_snapshot(flows->spd)->mark_mask : 0;
 	struct xi_flow_mask mask;
 	struct xi_flow_key key;
 
 	if (flows->swept != verdict->generation && xi_masks_full(&flows->masks, table, want))
 		xi_flows_sweep(flows);
 	mask = xi_masks_get(&flows->masks, table, want);
-	xi_flow_key_make(&key, flow, flow->dir, &mask);
+	xi_flow_key_make(&key, flow, flow->dir, &mask, marks);
 	if (bpf_map_update_elem(flows->flow_cache_fd, &key, verdict, BPF_ANY))
 		log_warn("flow_cache: cannot insert");
 	else if (verdict->verdict != XI_VERDICT_NONE)
@@ -123,14 +125,16 @@ static void flows_acquire(const struct xi_flows *flows, const struct xi_flow *fl
 	flows->acquire(flows->arg, flow, &shown);
 }
 
-static void flows_miss_out(struct xi_flows *flows, const struct xi_flow *flow)
+static void flows_miss_out(struct xi_flows *flows, struct xi_flow seen)
 {
+	const struct xi_flow *flow = &seen;
 	const struct xi_spd_snapshot *snap = xi_spd_snapshot(flows->spd);
 	const struct xi_spd_policy *policy = NULL;
 	struct xi_flow_verdict verdict = {0};
 	struct xi_verdict_why why = {0};
 	struct xi_flow_mask want = {0};
 
+	seen.mark &= snap->mark_mask; /* key managers are asked once, whatever else is in it */
 	xi_spd_judge_out_mask(snap, flows->sad, flow, &verdict, &policy, &why, &want);
 	if (!verdict.generation)
 		return;              /* holds for this packet alone */
@@ -155,7 +159,7 @@ void xi_flows_miss(struct xi_flows *flows, const struct xi_flow *flow)
 	if (flow->family != XI_IPV4 && flow->family != XI_IPV6)
 		return;
 	if (flow->dir == XI_OUT)
-		flows_miss_out(flows, flow);
+		flows_miss_out(flows, *flow);
 	else if (flow->dir == XI_IN || flow->dir == XI_FWD)
 		flows_miss_in(flows, flow);
 }

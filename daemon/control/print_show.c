@@ -44,6 +44,7 @@ static void print_daemon(FILE *out, const json_t *reply)
 		print_port(out, port);
 	xi_print_held(out, reply, "  ");
 	print_mirror(out, json_object_get(reply, "mirror"));
+	xi_print_waiting(out, reply, "  ");
 	fputs("  sa cache: ", out);
 	xi_print_usage(out, json_object_get(reply, "cache"), "SAs");
 	fputs("  flow cache: ", out);
@@ -200,6 +201,24 @@ static void print_policy(FILE *out, const json_t *policy)
 		print_tmpl(out, tmpl);
 }
 
+static void print_acquire(FILE *out, const json_t *acquire)
+{
+	const json_t *flow = json_object_get(acquire, "flow");
+	uint64_t reqid = xi_member_u64(acquire, "reqid");
+	char text[XI_TEXT_MAX];
+
+	fprintf(out, "\nacquire: %s %s, %s -> %s", xi_member_string(acquire, "proto"),
+		xi_member_string(acquire, "mode"), xi_member_string(acquire, "src"),
+		xi_member_string(acquire, "dst"));
+	if (reqid)
+		fprintf(out, ", reqid %" PRIu64, reqid);
+	fprintf(out, "\n  for: %s -> %s, %s\n", xi_member_string(flow, "src"),
+		xi_member_string(flow, "dst"),
+		xi_text_ip_proto(text, xi_member_u64(flow, "proto")));
+	fprintf(out, "  asked: %s ago", xi_text_duration(text, xi_member_u64(acquire, "age")));
+	fprintf(out, ", again in %s\n", xi_text_duration(text, xi_member_u64(acquire, "left")));
+}
+
 void xi_print_show(FILE *out, const json_t *reply)
 {
 	const json_t *item;
@@ -210,4 +229,6 @@ void xi_print_show(FILE *out, const json_t *reply)
 		print_sa(out, item);
 	json_array_foreach(json_object_get(reply, "policies"), i, item)
 		print_policy(out, item);
+	json_array_foreach(json_object_get(reply, "acquires"), i, item)
+		print_acquire(out, item);
 }

@@ -284,6 +284,40 @@ static json_t *mirror_json(const struct xi_control_sources *src)
 	return out;
 }
 
+static json_t *acquire_json(const struct xi_acquire *a, uint64_t now)
+{
+	const struct xi_flow *flow = &a->flow;
+	json_t *out = json_object();
+
+	put_u64(out, "seq", a->seq);
+	put(out, "src", xi_json_addr(a->key.saddr, a->key.family));
+	put(out, "dst", xi_json_addr(a->key.daddr, a->key.family));
+	put_string(out, "proto", xi_proto_name(a->key.proto));
+	put_string(out, "mode", xi_mode_name(a->key.mode));
+	put_u64(out, "reqid", a->key.reqid);
+	put_u64(out, "policy", a->policy_index);
+	put(out, "flow", json_pack("{s:o s:o s:i s:i s:i}", "src",
+				   xi_json_addr(flow->saddr, flow->family), "dst",
+				   xi_json_addr(flow->daddr, flow->family), "proto", flow->proto,
+				   "sport", flow->sport, "dport", flow->dport));
+	put_u64(out, "age", now - a->since);
+	put_u64(out, "left", a->until > now ? a->until - now : 0);
+	return out;
+}
+
+static json_t *acquires_json(const struct xi_control_sources *src)
+{
+	struct xi_waiting waiting = { 0 };
+	json_t *acquires = json_array();
+	const struct xi_acquire *a;
+
+	src->waiting(src->arg, &waiting);
+	if (waiting.acquires)
+		TAILQ_FOREACH (a, waiting.acquires, age)
+			json_array_append_new(acquires, acquire_json(a, waiting.now));
+	return acquires;
+}
+
 static bool read_cursor(struct cursor *cursor, const json_t *from, const char *name)
 {
 	const json_t *value = json_object_get(from, name);
@@ -332,6 +366,9 @@ static json_t *show(void *arg, const json_t *req, const char **error)
 	put(out, "mirror", mirror_json(src));
 	put(out, "sas", sas_json(src, &sa));
 	put(out, "policies", policies_json(src, &policy));
+	put(out, "waiting", xi_waiting_json(src));
+	if (!from)
+		put(out, "acquires", acquires_json(src));
 	put(out, "cache", xi_usage_json(src, XI_TABLE_SA));
 	put(out, "flows", xi_usage_json(src, XI_TABLE_FLOW));
 	put(out, "next", next_json(&sa, &policy));

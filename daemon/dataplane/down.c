@@ -17,6 +17,7 @@
 #include "dataplane/hostif.h"
 #include "dataplane/park.h"
 #include "dataplane/port.h"
+#include "dataplane/routes_table.h"
 #include "log.h"
 
 /* A directory that no daemon pinned into keeps its files, whatever was given as --pin-dir. */
@@ -126,6 +127,8 @@ int xi_down(const char *pin_dir)
 		return err;
 	/* the guards outlive the routes into xipsec0 */
 	err = xi_hostif_down();
+	one = xi_routes_remove();
+	err = err ? err : one;
 	one = xi_park_remove_all();
 	err = err ? err : one;
 	one = down_devices(pin_dir);

@@ -79,12 +79,15 @@ struct hostif_sysctl {
 };
 
 /*
- * rp_filter: decrypted packets come from where the routing table does not expect them. The IPv6
+ * disable_xfrm, disable_policy: policies of the kernel's own XFRM have no say in what goes to the
+ * workers or comes from them. IPv6 has no such settings. rp_filter: decrypted packets come from where the routing table does not expect them. The IPv6
  * lines keep the kernel from talking on the link (router solicitations, duplicate address
  * detection, an address of its own), and addr_gen_mode 1 is "none". The inner end is no interface
  * of the host at all.
  */
 static const struct hostif_sysctl hostif_sysctls[] = {
+	{XI_HOSTIF_NAME, "ipv4", "disable_xfrm", '1'},
+	{XI_HOSTIF_NAME, "ipv4", "disable_policy", '1'},
 	{XI_HOSTIF_NAME, "ipv4", "rp_filter", '0'},
 	{XI_HOSTIF_NAME, "ipv4", "send_redirects", '0'},
 	{XI_HOSTIF_NAME, "ipv4", "accept_redirects", '0'},

@@ -361,13 +361,21 @@ static int refresh_check(const struct xi_sad_node *node, const struct xi_sa *sa,
 	return 0;
 }
 
+static bool addr_given(const uint8_t addr[16])
+{
+	static const uint8_t none[16];
+
+	return memcmp(addr, none, sizeof(none));
+}
+
 /*
- * What it changes of an SA in use: lifetimes, output mark, if_id, encapsulation. Key, algorithm,
+ * What it changes of an SA in use: lifetimes, output mark, if_id, encapsulation, care-of address. Key, algorithm,
  * sequence number and window are those of before, whatever the request says.
  */
 static int sa_refresh(struct xi_sad *sad, struct xi_sad_node *node, const struct xi_sa *sa)
 {
 	struct xi_sa merged = node->rec->sa;
+	int err;
 
 	merged.limits = sa->limits;
 	merged.life &= ~XI_SA_SOFT_EXPIRED;
@@ -380,7 +388,14 @@ static int sa_refresh(struct xi_sad *sad, struct xi_sad_node *node, const struct
 	}
 	if (sa->if_id)
 		merged.if_id = sa->if_id;
-	return xi_sad_replace(sad, node, &merged);
+	if (addr_given(sa->coaddr) && addr_given(merged.coaddr))
+		memcpy(merged.coaddr, sa->coaddr, sizeof(merged.coaddr));
+	if (merged.if_id == node->rec->sa.if_id)
+		return xi_sad_replace(sad, node, &merged);
+	err = xi_sad_replace(sad, node, &merged);
+	if (!err)
+		xi_pair_changed(sad, node);
+	return err;
 }
 
 static int sa_update(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_key *key,
@@ -391,8 +406,9 @@ static int sa_update(struct xi_sad *sad, const struct xi_sa *sa, const struct xi
 	bool larval = known && known->life & XI_SA_LARVAL;
 	int err;
 
-	if (!known || (sa->sa_dir != known->sa_dir && (sa->sa_dir || !larval))) {
-		*why = "no SA with this destination, SPI, protocol and direction; add it";
+	if (!known || (sa->mark_v & sa->mark_m & known->mark_m) != known->mark_v ||
+	    (sa->sa_dir != known->sa_dir && (sa->sa_dir || !larval))) {
+		*why = "no SA with this destination, SPI, protocol, mark and direction; add it";
 		return -ESRCH;
 	}
 	err = sa_check(sad, sa, init, why);
@@ -417,6 +433,26 @@ int xi_sad_update(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa
 
 	xi_sad_hold(sad);
 	err = sa_update(sad, sa, key, init, why);
+	xi_sad_release(sad);
+	return err;
+}
+
+int xi_sad_set_thresholds(struct xi_sad *sad, const struct xi_sa_id *id, uint32_t replay,
+			  uint32_t etimer)
+{
+	struct xi_sad_node *node = xi_sad_node(sad, id);
+	struct xi_sa sa;
+	int err;
+
+	if (!node)
+		return -ESRCH;
+	if (node->rec->sa.life & XI_SA_LARVAL)
+		return -EINVAL;
+	sa = node->rec->sa;
+	sa.replay_thresh = replay ? replay : sa.replay_thresh;
+	sa.etimer_thresh = etimer ? etimer : sa.etimer_thresh;
+	xi_sad_hold(sad);
+	err = xi_sad_replace(sad, node, &sa);
 	xi_sad_release(sad);
 	return err;
 }

@@ -7,6 +7,7 @@
 
 #include <netinet/in.h>
 #include <string.h>
+#include <time.h>
 
 #include "sad/flowmask.h"
 #include "sad/selector.h"
@@ -109,6 +110,21 @@ const struct xi_spd_policy *xi_spd_lookup(const struct xi_spd_snapshot *snap, en
 					  const struct xi_flow *flow)
 {
 	return lookup(snap, dir, flow, NULL);
+}
+
+/* Who asks for the reason has no packet. Workers share the line, so it is written once a second. */
+static const struct xi_spd_policy *policy_used(const struct xi_spd_policy *p,
+					       const struct xi_verdict_why *why)
+{
+	uint64_t *use_time, now;
+
+	if (!p || why)
+		return p;
+	now = time(NULL);
+	use_time = (uint64_t *)&p->policy.use_time;
+	if (__atomic_load_n(use_time, __ATOMIC_RELAXED) != now)
+		__atomic_store_n(use_time, now, __ATOMIC_RELAXED);
+	return p;
 }
 
 static void why_set(struct xi_verdict_why *why, enum xi_why code, const struct xi_spd_policy *p,
@@ -251,7 +267,7 @@ enum xi_verdict xi_spd_judge_out_mask(const struct xi_spd_snapshot *snap, const 
 		verdict->generation = 0;
 		why_set(why, XI_WHY_IKE, NULL, 0, 0);
 	} else {
-		p = lookup(snap, XI_OUT, flow, mask);
+		p = policy_used(lookup(snap, XI_OUT, flow, mask), why);
 		verdict->verdict = p ? policy_verdict(p, sad, flow, verdict, why, mask)
 				     : default_verdict(snap, XI_OUT, why);
 		if (verdict->verdict == XI_VERDICT_BYPASS &&
@@ -297,7 +313,7 @@ bool xi_spd_allows_clear_mask(const struct xi_spd_snapshot *snap, const struct x
 		why_set(why, XI_WHY_IKE, NULL, 0, 0);
 		return true;
 	}
-	p = lookup(snap, dir, flow, mask);
+	p = policy_used(lookup(snap, dir, flow, mask), why);
 	if (fragment_in_doubt(snap, dir, flow, p, mask)) {
 		why_set(why, XI_WHY_FRAGMENT, p, 0, 0);
 		return false;
@@ -308,9 +324,9 @@ bool xi_spd_allows_clear_mask(const struct xi_spd_snapshot *snap, const struct x
 }
 
 /* The kernel's xfrm_state_ok(); the addresses of a template in transport mode mean nothing. */
-static bool tmpl_accepts(const struct xi_tmpl *tmpl, const struct xi_sa *sa)
+static bool tmpl_accepts(const struct xi_tmpl *tmpl, const struct xi_sa *sa, uint32_t if_id)
 {
-	return sa->id.proto == tmpl->id.proto && sa->mode == tmpl->mode &&
+	return (!if_id || if_id == sa->if_id) && sa->id.proto == tmpl->id.proto && sa->mode == tmpl->mode &&
 	       (!tmpl->id.spi || tmpl->id.spi == sa->id.spi) &&
 	       (!tmpl->reqid || tmpl->reqid == sa->reqid) &&
 	       (sa->mode == XI_TRANSPORT ||
@@ -322,14 +338,15 @@ static bool tmpl_accepts(const struct xi_tmpl *tmpl, const struct xi_sa *sa)
  * The kernel's xfrm_policy_ok(): meets tmpl with an SA of the path, from the k-th on. True: *k is
  * the next one to meet. SAs in transport mode may be passed over, one in tunnel mode may not.
  */
-static bool tmpl_met(const struct xi_tmpl *tmpl, const struct xi_sa_path *path, uint32_t *k)
+static bool tmpl_met(const struct xi_tmpl *tmpl, const struct xi_sa_path *path, uint32_t if_id,
+		     uint32_t *k)
 {
 	uint32_t i;
 
 	if (tmpl->optional && tmpl->mode == XI_TRANSPORT)
 		return true;
 	for (i = *k; i < path->n; i++) {
-		if (tmpl_accepts(tmpl, path->sas[i])) {
+		if (tmpl_accepts(tmpl, path->sas[i], if_id)) {
 			*k = i + 1;
 			return true;
 		}
@@ -351,7 +368,7 @@ static const struct xi_sa *path_tunnel(const struct xi_sa_path *path, uint32_t k
 	return NULL;
 }
 
-static bool policy_accepts(const struct xi_spd_policy *p, const struct xi_sa_path *path,
+static bool policy_accepts(const struct xi_spd_policy *p, const struct xi_sa_path *path, uint32_t if_id,
 			   struct xi_verdict_why *why)
 {
 	const struct xi_sa *tunnel;
@@ -362,7 +379,7 @@ static bool policy_accepts(const struct xi_spd_policy *p, const struct xi_sa_pat
 		return false;
 	}
 	for (i = p->policy.ntmpls; i-- > 0;) {
-		if (!tmpl_met(&p->policy.tmpls[i], path, &k)) {
+		if (!tmpl_met(&p->policy.tmpls[i], path, if_id, &k)) {
 			why_set(why, XI_WHY_TEMPLATE, p, i, 0);
 			return false;
 		}
@@ -397,9 +414,9 @@ bool xi_spd_allows_protected_why(const struct xi_spd_snapshot *snap, const struc
 		why_set(why, XI_WHY_SA_SELECTOR, NULL, 0, bad->sa_index);
 		return false;
 	}
-	p = xi_spd_lookup(snap, dir, flow);
+	p = policy_used(xi_spd_lookup(snap, dir, flow), why);
 	if (p)
-		return policy_accepts(p, path, why);
+		return policy_accepts(p, path, flow->if_id, why);
 	bad = path_tunnel(path, 0);
 	if (default_verdict(snap, dir, why) == XI_VERDICT_DISCARD || !bad)
 		return snap->default_action[dir] == XI_ALLOW;

@@ -90,10 +90,10 @@ bool xi_sad_is_hot(const struct xi_sad *sad, uint32_t sa_index);
 int xi_sad_adopt_first(struct xi_sad *sad, unsigned int *n);
 void xi_sad_adopt_rest(struct xi_sad *sad);
 
-/* -EEXIST when {daddr, spi, proto} exists. sa_index, add_time, generation, window_slot are filled in here. */
+/* -EEXIST when {daddr, spi, proto} exists, whatever its mark: a packet that arrives has none. sa_index, add_time, generation, window_slot are filled in here. */
 int xi_sad_add(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_key *key,
 	       const struct xi_replay_init *init, const char **why);
-/* UPDSA: -ESRCH when there is none. A larval SA becomes a real one; the rules of the kernel's xfrm_state_update() otherwise. */
+/* UPDSA: -ESRCH when there is none, or its mark is another. A larval SA becomes a real one; the rules of the kernel's xfrm_state_update() otherwise. */
 int xi_sad_update(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_key *key,
 		  const struct xi_replay_init *init, const char **why);
 int xi_sad_delete(struct xi_sad *sad, const struct xi_sa_id *id);
@@ -127,6 +127,8 @@ int xi_sad_alloc_spi(struct xi_sad *sad, const struct xi_sa *sa, uint32_t min, u
  * leaves the window alone.
  */
 int xi_sad_set_replay(struct xi_sad *sad, const struct xi_sa_id *id, const struct xi_replay_init *init);
+/* NEWAE: thresholds of its events, as in struct xi_sa; 0 leaves one alone. -ESRCH; -EINVAL: larval. */
+int xi_sad_set_thresholds(struct xi_sad *sad, const struct xi_sa_id *id, uint32_t replay, uint32_t etimer);
 
 /*
  * Of an SA from the kernel: the numbers up to oseq are given up, those up to limit may be used. Neither goes back: a limit
@@ -167,6 +169,8 @@ unsigned int xi_sad_capacity(const struct xi_sad *sad);
  * end. The control thread only.
  */
 const struct xi_sa_rec *xi_sad_next(const struct xi_sad *sad, uint32_t *slot);
+/* The SA of a slot below xi_sad_capacity(), NULL: none. The control thread only. */
+const struct xi_sa_rec *xi_sad_at(const struct xi_sad *sad, uint32_t slot);
 
 /*
  * Four times a second, from a timer: larval SAs that died, lifetimes, sequence reserves on disk. now: seconds since the

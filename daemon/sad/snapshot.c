@@ -68,6 +68,7 @@ struct xi_spd_snapshot *xi_snapshot_build(struct xi_spd *spd, uint32_t generatio
 	mem->s.bundles = spd->bundles != NULL;
 	mem->s.generation = generation;
 	mem->s.flow_mask = xi_spd_flow_mask(spd);
+	mem->s.mark_mask = xi_spd_mark_mask(spd);
 	return &mem->s;
 }
 

@@ -528,20 +528,19 @@ static bool acquired_lately(struct xi_mirror *m, uint32_t index, const uint8_t p
 }
 
 /* XDP took the packet before the kernel could miss the SA, so it is told to ask for one. */
-void xi_mirror_acquire(struct xi_mirror *m, const struct xi_flow *flow, const struct xi_policy *policy)
+int xi_mirror_acquire(struct xi_mirror *m, const struct xi_flow *flow, const struct xi_policy *policy)
 {
 	static const uint8_t none[16];
 	const uint8_t *peer = policy->ntmpls ? policy->tmpls[0].id.daddr : none;
 	struct xi_nlmsg msg;
 
 	if (!TAILQ_EMPTY(&m->dirty_sas)) /* its SA may be among those */
-		return;
+		return -EALREADY;
 	if (acquired_lately(m, policy->index, memcmp(peer, none, sizeof(none)) ? peer : flow->daddr))
-		return;
+		return -EALREADY;
 	xi_xfrm_put_acquire(&msg, flow, policy, 1);
 	msg.hdr.nlmsg_flags |= NLM_F_ACK;
-	if (xi_mirror_ask(m, &msg))
-		log_debug("mirror: the kernel did not take an ACQUIRE");
+	return xi_mirror_ask(m, &msg);
 }
 
 void xi_mirror_figures(const struct xi_mirror *m, struct xi_mirror_figures *figures)

@@ -58,7 +58,8 @@ void xi_mirror_destroy(struct xi_mirror *mirror);
 unsigned int xi_mirror_forget(struct xi_sad *sad, struct xi_spd *spd);
 
 /* A flow of a policy of the kernel's has no SA: the kernel tells its key managers, once in a while for each. */
-void xi_mirror_acquire(struct xi_mirror *mirror, const struct xi_flow *flow, const struct xi_policy *policy);
+/* 0: it was; -EALREADY: it was asked of late, or the SA may be on its way; or -errno. */
+int xi_mirror_acquire(struct xi_mirror *mirror, const struct xi_flow *flow, const struct xi_policy *policy);
 void xi_mirror_figures(const struct xi_mirror *mirror, struct xi_mirror_figures *figures);
 
 #endif

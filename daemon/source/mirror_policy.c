@@ -244,6 +244,8 @@ static int spd_put(struct xi_mirror *m, struct xi_mirror_policy *policy, struct 
 	const struct xi_policy *there;
 	int err;
 
+	/* the kernel's clock ends it */
+	p->limits = (struct xi_limits){ XFRM_INF, XFRM_INF, XFRM_INF, XFRM_INF, 0, 0, 0, 0 };
 	p->origin |= XI_POLICY_FROM_KERNEL;
 	policy->sel = p->sel;
 	there = spd_find(m, policy);

@@ -18,6 +18,7 @@ struct seen {
 	struct xi_extack ack;
 	uint64_t asked;              /* when */
 	int err;                     /* of reading it as an SA that is carried */
+	bool elsewhere;              /* of an interface: it serves no policy that is known here */
 };
 
 static struct xi_mirror_sa *sa_find(const struct xi_mirror *m, const struct xi_sa_id *id)
@@ -128,6 +129,27 @@ static bool answer_has_algorithm(const struct xi_attrs *attrs)
 	       xi_attr_has(attrs, XFRMA_ALG_COMP);
 }
 
+/* What the kernel alone can do, though the codec knows it. */
+static int sa_refused(const struct xi_attrs *attrs, struct xi_extack *ack)
+{
+	static const struct {
+		int type;
+		const char *why;
+	} refused[] = {
+		{ XFRMA_OFFLOAD_DEV, "it is offloaded to a device" },
+		{ XFRMA_IF_ID, "it belongs to an XFRM interface" },
+		{ XFRMA_MARK, "it is chosen by a mark" },
+		{ XFRMA_SEC_CTX, "it has a security context" },
+		{ XFRMA_COADDR, "it has a care-of address" },
+		{ XI_XFRMA_SA_PCPU, "it is of one CPU" },
+	};
+
+	for (unsigned int i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
+		if (xi_attr_has(attrs, refused[i].type))
+			return xi_refuse(ack, -EOPNOTSUPP, "%s", refused[i].why);
+	return 0;
+}
+
 /*
  * 0: there is one, carried or not (seen->err). -ESRCH: none, or a larval one, which says nothing yet. What cannot be
  * read at all is not carried.
@@ -138,6 +160,7 @@ static int sa_look(struct xi_mirror *m, const struct xi_mirror_sa *sa, struct se
 	int err;
 
 	memset(&seen->ack, 0, sizeof(seen->ack));
+	seen->elsewhere = false;
 	seen->asked = xi_mirror_clock();
 	err = xi_mirror_ask_sa(m, &sa->id);
 	if (err)
@@ -151,9 +174,9 @@ static int sa_look(struct xi_mirror *m, const struct xi_mirror_sa *sa, struct se
 		return 0;
 	if (!answer_has_algorithm(&attrs))
 		return -ESRCH;
-	if (xi_attr_has(&attrs, XFRMA_OFFLOAD_DEV))
-		seen->err = xi_refuse(&seen->ack, -EOPNOTSUPP, "it is offloaded to a device");
-	else
+	seen->elsewhere = xi_attr_u32(&attrs, XFRMA_IF_ID);
+	seen->err = sa_refused(&attrs, &seen->ack);
+	if (!seen->err)
 		seen->err = xi_xfrm_get_newsa(&seen->req, &m->answer.hdr, &seen->ack);
 	return 0;
 }
@@ -208,14 +231,14 @@ static void sa_keep(struct xi_mirror *m, struct xi_mirror_sa *sa, bool on)
 	xi_group_keep(m, &sa->pattern, on);
 }
 
-static void sa_kept(struct xi_mirror *m, struct xi_mirror_sa *sa, const char *why)
+static void sa_kept(struct xi_mirror *m, struct xi_mirror_sa *sa, const char *why, bool elsewhere)
 {
 	if (!sa->why || strcmp(sa->why, why)) {
 		log_info("mirror: SA with SPI 0x%08x stays with the kernel: %s", sa->id.spi, why);
 		free(sa->why);
 		sa->why = strdup(why);
 	}
-	sa_keep(m, sa, true);
+	sa_keep(m, sa, !elsewhere);
 	sa_goes(m, sa, XI_MIRROR_KEPT);
 	sa_give(m, sa);
 }
@@ -359,7 +382,7 @@ static void sa_carry(struct xi_mirror *m, struct xi_mirror_sa *sa, struct seen *
 	if (err == -ESRCH)
 		xi_mirror_sa_touch(m, sa); /* it went meanwhile */
 	else if (err)
-		sa_kept(m, sa, why);
+		sa_kept(m, sa, why, false);
 	else
 		sa_goes(m, sa, XI_MIRROR_OURS);
 }
@@ -402,11 +425,12 @@ static void sa_settle(struct xi_mirror *m, struct xi_mirror_sa *sa, struct seen 
 		return;
 	}
 	if (seen->err) {
-		sa_kept(m, sa, seen->ack.text);
+		sa_kept(m, sa, seen->ack.text, seen->elsewhere);
 		return;
 	}
 	if (sa->strays > STRAYS_MAX) {
-		sa_kept(m, sa, "the kernel goes on sending with it: its packets do not come by a port");
+		sa_kept(m, sa, "the kernel goes on sending with it: its packets do not come by a port",
+			false);
 		return;
 	}
 	sa_keep(m, sa, false);

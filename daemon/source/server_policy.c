@@ -100,6 +100,30 @@ int xi_handle_polexpire(struct xi_client *c, const struct nlmsghdr *nlh, struct 
 	return err;
 }
 
+/*
+ * A program asks on behalf of packets of its own: the key managers hear of each template, as of an
+ * ACQUIRE of ours. Neither the policy nor an SA comes of it.
+ */
+int xi_handle_acquire(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack)
+{
+	struct xi_xfrm_server *server = c->server;
+	struct xi_acquire_request req;
+	struct xi_nlmsg msg;
+	uint32_t i;
+	int err;
+
+	err = xi_xfrm_get_acquire(&req, nlh, ack);
+	if (err)
+		return err;
+	for (i = 0; i < req.policy.ntmpls; i++) {
+		if (!++server->acquires->seq)
+			server->acquires->seq = 1;
+		xi_xfrm_put_acquire_again(&msg, &req, i, server->acquires->seq);
+		xi_server_multicast(server, XFRMNLGRP_ACQUIRE, &msg);
+	}
+	return 0;
+}
+
 static int info_request(const struct nlmsghdr *nlh, uint32_t *flags, struct xi_extack *ack)
 {
 	if (nlh->nlmsg_len < NLMSG_HDRLEN + sizeof(*flags))
@@ -222,7 +246,7 @@ static int default_set(struct xi_spd *spd, enum xi_dir dir, uint8_t value)
 
 int xi_handle_setdefault(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack)
 {
-	struct xi_nl_to to = xi_nl_answer(c, nlh);
+	static const struct xi_nl_to nobody;
 	struct xi_spd *spd = c->server->spd;
 	struct xfrm_userpolicy_default def;
 	struct xi_nlmsg msg;
@@ -241,7 +265,7 @@ int xi_handle_setdefault(struct xi_client *c, const struct nlmsghdr *nlh, struct
 		err = default_set(spd, XI_OUT, def.out);
 	if (err)
 		return err;
-	defaults_put(&msg, &to, spd);
+	defaults_put(&msg, &nobody, spd);
 	xi_server_multicast(c->server, XFRMNLGRP_POLICY, &msg);
 	return 0;
 }

@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "source/acquire.h"
+
 /* Low three bits of an index are the direction, as in the kernel. */
 #define INDEX_DIR(index) ((index)&7)
 
@@ -23,14 +25,13 @@ static int type_get(struct xi_policy *policy, const struct xi_attrs *attrs, stru
 	return 0;
 }
 
-/* Part of the key of a policy: refused where one is made, simply not found where one is looked up.
- */
+/* Part of the key of a policy. */
 static void marks_get(struct xi_policy *policy, const struct xi_attrs *attrs)
 {
 	struct xfrm_mark mark;
 
 	if (xi_attr_copy(attrs, XFRMA_MARK, &mark, sizeof(mark))) {
-		policy->mark_v = mark.v & mark.m;
+		policy->mark_v = mark.v;
 		policy->mark_m = mark.m;
 	}
 	policy->if_id = xi_attr_u32(attrs, XFRMA_IF_ID);
@@ -138,11 +139,6 @@ static int tmpls_get(struct xi_policy *policy, const struct xi_attrs *attrs, str
 
 static int carries_check(const struct xi_policy *policy, struct xi_extack *ack)
 {
-	if (policy->mark_v || policy->mark_m)
-		return xi_refuse(ack, -EOPNOTSUPP, "policies chosen by a mark are not carried");
-	if (policy->if_id)
-		return xi_refuse(ack, -EOPNOTSUPP,
-				 "policies of an XFRM interface (if_id) are not carried");
 	if (policy->sel.ifindex)
 		return xi_refuse(ack, -EOPNOTSUPP, "selectors with a device are not carried");
 	return 0;
@@ -166,6 +162,8 @@ static int newpolicy_get(struct xi_policy *policy, const struct nlmsghdr *nlh,
 		err = tmpls_get(policy, &attrs, ack);
 	if (!err)
 		err = xi_datapath_check_attrs(&attrs, ack);
+	if (!err)
+		err = xi_xfrm_check_policy_extra(&attrs, ack);
 	if (err)
 		return err;
 	marks_get(policy, &attrs);
@@ -181,6 +179,50 @@ int xi_xfrm_get_newpolicy(struct xi_policy *policy, const struct nlmsghdr *nlh,
 	err = newpolicy_get(policy, nlh, ack);
 	if (err)
 		memset(policy, 0, sizeof(*policy));
+	return err;
+}
+
+static int acquire_get(struct xi_acquire_request *req, const struct nlmsghdr *nlh,
+		       struct xi_extack *ack)
+{
+	struct xfrm_user_acquire in;
+	struct xi_attrs attrs;
+	uint32_t i;
+	int err;
+
+	err = xi_attrs_parse(&attrs, nlh, sizeof(in), ack);
+	if (err)
+		return err;
+	memcpy(&in, (const uint8_t *)nlh + NLMSG_HDRLEN, sizeof(in));
+	err = info_get(&req->policy, &in.policy, ack);
+	if (!err)
+		err = type_get(&req->policy, &attrs, ack);
+	if (!err)
+		err = tmpls_get(&req->policy, &attrs, ack);
+	if (!err)
+		err = xi_xfrm_check_policy_extra(&attrs, ack);
+	if (err)
+		return err;
+	marks_get(&req->policy, &attrs);
+	req->saddr = in.saddr;
+	req->sel = in.sel;
+	for (i = 0; i < req->policy.ntmpls; i++) {
+		req->policy.tmpls[i].aalgos = in.aalgos;
+		req->policy.tmpls[i].ealgos = in.ealgos;
+		req->policy.tmpls[i].calgos = in.calgos;
+	}
+	return 0;
+}
+
+int xi_xfrm_get_acquire(struct xi_acquire_request *req, const struct nlmsghdr *nlh,
+			struct xi_extack *ack)
+{
+	int err;
+
+	memset(req, 0, sizeof(*req));
+	err = acquire_get(req, nlh, ack);
+	if (err)
+		memset(req, 0, sizeof(*req));
 	return err;
 }
 
@@ -338,18 +380,15 @@ static void flow_selector(struct xfrm_selector *sel, const struct xi_flow *flow)
 	sel->sport_mask = sel->dport_mask = 0xffff;
 }
 
-/*
- * The endpoints are the template's; a template without any (libreswan's traps) has those of the
- * flow, as in the kernel's xfrm_tmpl_resolve_one().
- */
+/* Of the flow where the template has none, as libreswan's traps. */
 static void acquire_endpoints(struct xfrm_user_acquire *acq, const struct xi_flow *flow,
 			      const struct xi_tmpl *tmpl)
 {
-	static const uint8_t none[16];
-	bool given = tmpl && memcmp(tmpl->id.daddr, none, sizeof(none));
+	uint8_t saddr[16], daddr[16];
 
-	xi_addr_to_xfrm(&acq->id.daddr, given ? tmpl->id.daddr : flow->daddr);
-	xi_addr_to_xfrm(&acq->saddr, given ? tmpl->saddr : flow->saddr);
+	xi_acquire_ends(flow, tmpl, saddr, daddr);
+	xi_addr_to_xfrm(&acq->id.daddr, daddr);
+	xi_addr_to_xfrm(&acq->saddr, saddr);
 	acq->id.proto = tmpl ? tmpl->id.proto : XI_ESP;
 }
 
@@ -368,4 +407,26 @@ void xi_xfrm_put_acquire(struct xi_nlmsg *msg, const struct xi_flow *flow,
 	acq->calgos = tmpl ? tmpl->calgos : ~0U;
 	acq->seq = seq;
 	extra_put(msg, policy);
+}
+
+/* build_acquire(): the policy is always said to be an outbound one. */
+void xi_xfrm_put_acquire_again(struct xi_nlmsg *msg, const struct xi_acquire_request *req,
+			       unsigned int t, uint32_t seq)
+{
+	const struct xi_tmpl *tmpl = &req->policy.tmpls[t];
+	struct xfrm_user_acquire *acq;
+
+	acq = xi_nlmsg_begin(msg, XFRM_MSG_ACQUIRE, 0, 0, 0, sizeof(*acq));
+	xi_addr_to_xfrm(&acq->id.daddr, tmpl->id.daddr);
+	acq->id.spi = htonl(tmpl->id.spi);
+	acq->id.proto = tmpl->id.proto;
+	acq->saddr = req->saddr;
+	acq->sel = req->sel;
+	info_fill(&acq->policy, &req->policy);
+	acq->policy.dir = XI_OUT;
+	acq->aalgos = tmpl->aalgos;
+	acq->ealgos = tmpl->ealgos;
+	acq->calgos = tmpl->calgos;
+	acq->seq = seq;
+	extra_put(msg, &req->policy);
 }

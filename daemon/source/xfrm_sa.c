@@ -193,7 +193,7 @@ static int marks_get(struct xi_sa *sa, const struct xi_attrs *attrs, struct xi_e
 	uint8_t dir;
 
 	if (xi_attr_copy(attrs, XFRMA_MARK, &mark, sizeof(mark))) {
-		sa->mark_v = mark.v & mark.m;
+		sa->mark_v = mark.v;
 		sa->mark_m = mark.m;
 	}
 	if (xi_attr_has(attrs, XFRMA_SET_MARK)) {
@@ -267,6 +267,8 @@ static int newsa_get(struct xi_sa_request *req, const struct nlmsghdr *nlh, stru
 		err = dir_check(&info, &req->sa, &req->init, ack);
 	if (!err)
 		err = xi_datapath_check_attrs(&attrs, ack);
+	if (!err)
+		err = xi_xfrm_get_extra(&req->sa, &attrs, ack);
 	if (err)
 		return err;
 	lifetime_get(&req->init, &attrs);
@@ -298,6 +300,18 @@ int xi_xfrm_get_sa_id(struct xi_sa_id *id, const struct nlmsghdr *nlh, struct xi
 	return id_from_xfrm(id, &in.daddr, in.spi, in.proto, in.family, ack);
 }
 
+uint32_t xi_xfrm_get_mark(const struct nlmsghdr *nlh, size_t fixed)
+{
+	struct xi_extack ack = { 0 };
+	struct xfrm_mark mark;
+	struct xi_attrs attrs;
+
+	if (xi_attrs_parse(&attrs, nlh, fixed, &ack) ||
+	    !xi_attr_copy(&attrs, XFRMA_MARK, &mark, sizeof(mark)))
+		return 0;
+	return mark.v & mark.m;
+}
+
 int xi_xfrm_get_allocspi(struct xi_spi_request *req, const struct nlmsghdr *nlh, uint32_t ttl,
 			 struct xi_extack *ack)
 {
@@ -316,6 +330,8 @@ int xi_xfrm_get_allocspi(struct xi_spi_request *req, const struct nlmsghdr *nlh,
 		err = marks_get(sa, &attrs, ack);
 	if (!err)
 		err = xi_datapath_check_attrs(&attrs, ack);
+	if (!err)
+		err = xi_xfrm_get_pcpu(sa, &attrs, ack);
 	if (err)
 		return err;
 	if (sa->id.proto != XI_ESP && sa->id.proto != XI_AH)
@@ -406,7 +422,9 @@ int xi_xfrm_get_newae(struct xi_ae_request *req, const struct nlmsghdr *nlh, con
 	if (err)
 		return err;
 	lifetime_get(&req->init, &attrs);
-	if (!req->has_replay && !req->init.has_lifetime)
+	xi_xfrm_get_thresholds(&req->thresholds, &attrs);
+	if (!req->has_replay && !req->init.has_lifetime && !req->thresholds.replay &&
+	    !req->thresholds.etimer)
 		return xi_refuse(ack, -EINVAL, "Missing required attribute for AE");
 	if (!(nlh->nlmsg_flags & NLM_F_REPLACE))
 		return xi_refuse(ack, -EINVAL, "NLM_F_REPLACE flag is required");

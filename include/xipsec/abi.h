@@ -15,7 +15,7 @@
 
 #include <xipsec/reasons.h>
 
-#define XI_ABI_VERSION 6
+#define XI_ABI_VERSION 7
 
 #define XI_MAX_PORTS 16      /* port slots, xipsec0's inner end included */
 #define XI_MAX_QUEUES 16     /* queues a port */
@@ -160,6 +160,12 @@ struct xi_sa {
 	enum xi_df df;               /* of the outer header, unless XFRM_STATE_NOPMTUDISC clears it */
 	__u64 add_time;              /* seconds since the epoch */
 	struct xi_limits limits;
+	/* what the key manager alone cares about; of those marked +1, 0 is none given and else it is one more than what was */
+	__u8 coaddr[16];             /* care-of address of Mobile IPv6; of id.family */
+	__u32 replay_thresh;         /* +1, packets after which NEWAE tells of them */
+	__u32 etimer_thresh;         /* +1, 100 ms after which it tells of fewer */
+	__u32 mtimer_thresh;         /* seconds before the same MAPPING is told again; 0 the daemon's choice */
+	__u32 pcpu;                  /* +1, the CPU it was made for (RFC 9611); any worker carries it */
 };
 
 #define XI_SA_LARVAL (1U << 0)       /* made by ALLOCSPI, no keys yet */
@@ -245,6 +251,8 @@ struct xi_flow {
 	__u8 fragment;               /* 1: non-initial fragment, has no ports */
 	__u8 pad;
 	enum xi_family family;
+	__u32 mark;                  /* of the host's packet buffer; 0 on a port, where there is none yet */
+	__u32 if_id;                 /* out: of the interface it was routed to; in: of the SA it came through; 0 none */
 };
 
 /* The part of a flow that its verdict was made by: every flow that agrees in it gets the same. */
@@ -257,7 +265,8 @@ struct xi_flow_mask {
 
 /*
  * Key of `flow_cache` and `miss_flow`: a flow with everything outside its mask zero, and the mask, so that no packet
- * mistakes an element for one under another mask, whatever it read of `flow_masks`. Made by xi_flow_key_make() alone.
+ * mistakes an element for one under another mask, whatever it read of `flow_masks` and `config`. Made by
+ * xi_flow_key_make() alone. if_id is always looked at, for there are few; of the mark what policies look at, all of them.
  */
 struct xi_flow_key {
 	__u8 saddr[16];
@@ -268,6 +277,8 @@ struct xi_flow_key {
 	__u8 fragment;
 	__u8 family;                 /* enum xi_family */
 	struct xi_flow_mask mask;
+	__u32 mark, mark_mask;
+	__u32 if_id;
 };
 
 /* Value of `flow_masks`, by XI_FLOW_TABLE: under which masks a packet looks for its flow, in this order. */
@@ -389,6 +400,7 @@ struct xi_config {
 	__u32 miss_dedup_ms;
 	__u32 flags;                 /* XI_CONFIG_* */
 	__u32 host_ifindex;          /* of xipsec0; 0: leaving packets that want protection are dropped */
+	__u32 mark_mask;             /* bits of a mark that some outbound policy looks at, under spd_generation */
 };
 
 #define XI_META_MAGIC 0x58495031U    /* "XIP1" */
@@ -459,16 +471,16 @@ XI_ASSERT(sizeof(struct xi_addr) == 20);
 XI_ASSERT(sizeof(struct xi_sa_id) == 28);
 XI_ASSERT(sizeof(struct xi_selector) == 56);
 XI_ASSERT(sizeof(struct xi_limits) == 64);
-XI_ASSERT(sizeof(struct xi_sa) == 288);
+XI_ASSERT(sizeof(struct xi_sa) == 320);
 XI_ASSERT(sizeof(struct xi_sa_key) == 128);
 XI_ASSERT(sizeof(struct xi_sa_state) == 256);
 XI_ASSERT(__builtin_offsetof(struct xi_sa_state, bytes) == 64);
 XI_ASSERT(__builtin_offsetof(struct xi_sa_state, words) == 128);
 XI_ASSERT(sizeof(struct xi_window) == 2048);
 XI_ASSERT(sizeof(struct xi_sa_cached) == 16);
-XI_ASSERT(sizeof(struct xi_flow) == 44);
+XI_ASSERT(sizeof(struct xi_flow) == 52);
 XI_ASSERT(sizeof(struct xi_flow_mask) == 8);
-XI_ASSERT(sizeof(struct xi_flow_key) == 48);
+XI_ASSERT(sizeof(struct xi_flow_key) == 60);
 XI_ASSERT(sizeof(struct xi_flow_masks) == 8 + 8 * XI_FLOW_MASKS);
 XI_ASSERT(sizeof(struct xi_flow_verdict) == 24);
 XI_ASSERT(sizeof(struct xi_tmpl) == 76);
@@ -476,9 +488,9 @@ XI_ASSERT(sizeof(struct xi_policy) == 648);
 XI_ASSERT(sizeof(struct xi_guard_key) == 12);
 XI_ASSERT(sizeof(struct xi_guard_mask) == 8);
 XI_ASSERT(sizeof(struct xi_guard_masks) == 256);
-XI_ASSERT(sizeof(struct xi_config) == 56);
+XI_ASSERT(sizeof(struct xi_config) == 60);
 XI_ASSERT(sizeof(struct xi_meta) == 32);
-XI_ASSERT(sizeof(struct xi_miss) == 96);
+XI_ASSERT(sizeof(struct xi_miss) == 104);
 XI_ASSERT(XI_WINDOW_MAX <= 32 * (XI_WINDOW_WORDS * XI_WINDOW_RUN - 1));
 
 #endif

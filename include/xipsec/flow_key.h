@@ -6,10 +6,13 @@
 #include <xipsec/abi.h>
 #include <xipsec/guard.h>
 
-/* Both aligned to 8 bytes in the programs: addresses are masked in two halves. */
+/*
+ * Both aligned to 8 bytes in the programs: addresses are masked in two halves. mark_mask: bits of the mark that policies
+ * look at, 0 for flows that arrive, which have none where they are looked for.
+ */
 static inline __attribute__((always_inline)) void
 xi_flow_key_make(struct xi_flow_key *key, const struct xi_flow *flow, __u32 dir,
-		 const struct xi_flow_mask *mask)
+		 const struct xi_flow_mask *mask, __u32 mark_mask)
 {
 	__u32 plen_s = mask->prefixlen_s, plen_d = mask->prefixlen_d;
 	__u64 words[4];
@@ -31,6 +34,9 @@ xi_flow_key_make(struct xi_flow_key *key, const struct xi_flow *flow, __u32 dir,
 	key->fragment = flow->fragment & mask->fragment;
 	key->family = flow->family;
 	key->mask = *mask;
+	key->mark = flow->mark & mark_mask;
+	key->mark_mask = mark_mask;
+	key->if_id = flow->if_id;
 }
 
 /* The mask that leaves nothing out. */

@@ -109,7 +109,15 @@
 	/* control thread: more events */ \
 	X(141, PATH_MTU, "path_mtu", EVENT, "path MTU of an SA lowered by ICMP") \
 	/* worker: more events */ \
-	X(142, FLOW_FORGOTTEN, "flow_forgotten", EVENT, "verdict taken out of flow_cache: its SA is gone, or a newer one took over")
+	X(142, FLOW_FORGOTTEN, "flow_forgotten", EVENT, "verdict taken out of flow_cache: its SA is gone, or a newer one took over") \
+	X(143, HELD, "held", EVENT, "packet held: a key manager is asked for its SA") \
+	X(144, HELD_DONE, "held_done", EVENT, "packet no longer held: the SA came, or policy changed") \
+	/* control thread: more events */ \
+	X(145, ACQUIRE_SENT, "acquire_sent", EVENT, "ACQUIRE sent to the key managers") \
+	X(146, ACQUIRE_FULL, "acquire_full", EVENT, "ACQUIRE not sent: as many are pending as there may be") \
+	/* worker: more drops */ \
+	X(160, DROP_HOLD_FULL, "hold_full", DROP, "no SA yet, and as many packets are held as there may be") \
+	X(161, DROP_HOLD_TIMEOUT, "hold_timeout", DROP, "held, and no SA came in time, or the daemon ended")
 
 #define XI_REASON_MAX 192
 

@@ -324,7 +324,7 @@ void xi_bed_flow_masked(struct xi_bed *bed, const struct xi_spec *spec, enum xi_
 		value.next_slot = 22;
 	}
 	whole = xi_flow_mask_whole(flow.family);
-	xi_flow_key_make(&key, &flow, dir, mask ? mask : &whole);
+	xi_flow_key_make(&key, &flow, dir, mask ? mask : &whole, 0);
 	bed_put(bed->skel->maps.flow_cache, &key, &value);
 }
 

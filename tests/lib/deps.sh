@@ -11,12 +11,12 @@ build="build-essential pkg-config clang-14 llvm-14 clang-19 bpftool linux-libc-d
 	libipsec-mb-dev liburcu-dev libevent-dev libjansson-dev libinih-dev libcmocka-dev uthash-dev
 	libclang-rt-14-dev"
 net="iproute2 ethtool iputils-ping tcpdump iperf3 tshark python3-scapy python3-cryptography
-	procps util-linux kmod jq mandoc strace netcat-openbsd nftables strongswan-swanctl
-	charon-systemd"
+	procps util-linux kmod jq mandoc strace netcat-openbsd nftables openssl
+	strongswan-swanctl charon-systemd libstrongswan-standard-plugins libstrongswan-extra-plugins
+	libcharon-extra-plugins"
 vm="user-mode-linux qemu-system-x86 linux-image-amd64 busybox-static cpio xz-utils"
 # other people's gateways, which only the benchmark runs; testpmd is in dpdk-dev
-peers="dpdk-dev librte-net-af-xdp23 libcharon-extra-plugins libstrongswan-standard-plugins
-	libstrongswan-extra-plugins wireguard-go wireguard-tools"
+peers="dpdk-dev librte-net-af-xdp23 wireguard-go wireguard-tools"
 
 list=
 want="$build $net $vm"

@@ -92,6 +92,8 @@ static void test_every_key_is_read(void **state)
 				   "engine = openssl\n"
 				   "workers = 4\r\n"
 				   "spin = 10000\n"
+				   "hold = 256\n"
+				   "hold-time = 3600\n"
 				   "df = clear\n"
 				   "fragment = after\n"
 				   "max-sas = 1048576\n"
@@ -121,6 +123,8 @@ static void test_every_key_is_read(void **state)
 	assert_string_equal(c->engine, "openssl");
 	assert_int_equal(c->workers, 4);
 	assert_int_equal(c->spin_us, 10000);
+	assert_int_equal(c->hold, 256);
+	assert_int_equal(c->hold_s, 3600);
 	assert_int_equal(c->df, XI_DF_CLEAR);
 	assert_int_equal(c->fragment, XI_FRAGMENT_AFTER);
 	assert_int_equal(c->max_sas, 1048576);
@@ -215,6 +219,9 @@ static const struct {
 	{ CIPHER "[daemon]\nworkers = 4 # four\n",
 	  "xipsec.conf:4: workers = 4 # four: give auto, or 1 to 16" },
 	{ CIPHER "[daemon]\nspin = 10001\n", "xipsec.conf:4: spin = 10001: give microseconds, 0 to 10000" },
+	{ CIPHER "[daemon]\nhold = 257\n", "xipsec.conf:4: hold = 257: give packets of one flow, 0 to 256" },
+	{ CIPHER "[daemon]\nhold-time = 0\n",
+	  "xipsec.conf:4: hold-time = 0: give auto, or seconds, 1 to 3600" },
 	{ CIPHER "[port xipsec-tx3]\nrole = plain\n",
 	  "xipsec.conf:3: [port xipsec-tx3]: this device is the daemon's own: name a network card" },
 	{ CIPHER "[daemon]\nmax-sas = 1048577\n",

@@ -139,6 +139,28 @@ static uint64_t fake_reason(void *arg, unsigned int reason)
 	return 0;
 }
 
+/* One ACQUIRE, asked for two seconds ago, and three packets that wait. */
+static void fake_waiting(void *arg, struct xi_waiting *waiting)
+{
+	static struct xi_acquire_list list;
+	static struct xi_acquire a = {
+		.key = { .family = XI_IPV4, .proto = XI_ESP, .mode = XI_TUNNEL, .reqid = 7,
+			 .saddr = { 192, 0, 2, 1 }, .daddr = { 192, 0, 2, 2 } },
+		.flow = { .family = XI_IPV4, .saddr = { 10, 1, 1, 2 }, .daddr = { 10, 1, 2, 2 },
+			  .proto = 17, .sport = 5000, .dport = 53 },
+		.policy_index = 9,
+		.seq = 4,
+		.since = 100,
+		.until = 130,
+	};
+
+	TAILQ_INIT(&list);
+	TAILQ_INSERT_TAIL(&list, &a, age);
+	*waiting = (struct xi_waiting){
+		.packets = 3, .key_manager = true, .now = 102, .acquires = &list,
+	};
+}
+
 static void fake_usage(void *arg, enum xi_table table, struct xi_table_usage *usage)
 {
 	*usage = table == XI_TABLE_SA ? (struct xi_table_usage){ 1, 1024, 3 }
@@ -355,6 +377,7 @@ static int start(void **state, unsigned int request_ms, unsigned int reply_ms)
 		.port_xmit = fake_port_xmit,
 		.reason = fake_reason,
 		.usage = fake_usage,
+		.waiting = fake_waiting,
 		.sa_figures = fake_sa_figures,
 		.sa_cached = fake_sa_cached,
 		.each_cached_sa = fake_each_cached_sa,

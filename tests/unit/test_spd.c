@@ -327,7 +327,7 @@ static void priority_decides_then_age(void **state)
 	assert_int_equal(first_index(f, &fl), 17);
 }
 
-static void policies_for_marks_and_interfaces_match_no_flow(void **state)
+static void policies_for_marks_and_interfaces_match_their_flows(void **state)
 {
 	struct fixture *f = *state;
 	struct xi_policy mark = tunnel(XI_OUT, "0.0.0.0/0", "0.0.0.0/0", 1), if_id = mark;
@@ -338,7 +338,56 @@ static void policies_for_marks_and_interfaces_match_no_flow(void **state)
 	assert_int_equal(add(f, &mark), 0);
 	assert_int_equal(add(f, &if_id), 0);
 	assert_int_equal(judge(f, &fl, NULL), XI_VERDICT_BYPASS);
+	assert_int_equal(f->m->config.mark_mask, 1);
+	fl.mark = 3;
+	assert_int_equal(judge(f, &fl, NULL), XI_VERDICT_NONE);
+	fl.if_id = 42;               /* another policy's, whatever the mark */
+	assert_int_equal(judge(f, &fl, NULL), XI_VERDICT_NONE);
+	fl.if_id = 43;
+	assert_int_equal(judge(f, &fl, NULL), XI_VERDICT_BYPASS);
+	/* what leaves a port may have the mark, and nothing on a port has an if_id */
+	assert_int_equal(mem_store_count_guards(f->m), 1);
+	assert_int_equal(xi_spd_delete(f->spd, &mark), 0);
+	assert_int_equal(f->m->config.mark_mask, 0);
 	assert_int_equal(mem_store_count_guards(f->m), 0);
+}
+
+/* As the kernel has it: kept and shown, and of no effect. */
+static void a_mark_outside_of_its_mask_matches_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_policy p = tunnel(XI_OUT, "0.0.0.0/0", "0.0.0.0/0", 1);
+	struct xi_flow fl = flow("10.0.0.1", "10.9.9.9", 6, 1, 2);
+
+	p.mark_v = 0x11;
+	p.mark_m = 0x01;
+	assert_int_equal(add(f, &p), 0);
+	assert_int_equal(xi_spd_find(f->spd, &p)->mark_v, 0x11);
+	for (fl.mark = 0; fl.mark < 0x20; fl.mark++)
+		assert_int_equal(judge(f, &fl, NULL), XI_VERDICT_BYPASS);
+}
+
+/* Packets that came through an SA of an interface are for that interface's policies, and the other way round. */
+static void what_came_through_an_interface_is_judged_by_its_policies(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_policy p = tunnel(XI_IN, "10.1.0.0/16", LOCAL "/32", 1);
+	struct xi_flow fl = flow("10.1.0.1", LOCAL, 6, 1, 2);
+	struct xi_sa sa = sample_sa(PEER, LOCAL, 0x1000);
+	struct xi_sa_path path = { .n = 1, .sas = { &sa } };
+
+	sa.reqid = 1;
+	sa.if_id = p.if_id = 42;
+	memcpy(p.tmpls[0].saddr, sa.saddr, 16);
+	memcpy(p.tmpls[0].id.daddr, sa.id.daddr, 16);
+	assert_int_equal(add(f, &p), 0);
+	fl.if_id = 42;
+	assert_true(xi_spd_allows_protected(xi_spd_snapshot(f->spd), &fl, &path));
+	fl.if_id = 0;
+	assert_false(xi_spd_allows_protected(xi_spd_snapshot(f->spd), &fl, &path));
+	fl.if_id = 42;
+	sa.if_id = 43;               /* no SA of that interface */
+	assert_false(xi_spd_allows_protected(xi_spd_snapshot(f->spd), &fl, &path));
 }
 
 /* The index against a walk in order of priority, over many random policies and flows. */
@@ -1881,7 +1930,9 @@ int main(void)
 		T(indexes_are_unique_and_show_direction),
 		T(bad_policies_change_nothing),
 		T(priority_decides_then_age),
-		T(policies_for_marks_and_interfaces_match_no_flow),
+		T(policies_for_marks_and_interfaces_match_their_flows),
+		T(a_mark_outside_of_its_mask_matches_nothing),
+		T(what_came_through_an_interface_is_judged_by_its_policies),
 		T(lookup_agrees_with_a_walk),
 		T(change_undone_at_every_failing_write),
 		T(delete_undone_when_the_store_keeps_the_policy),

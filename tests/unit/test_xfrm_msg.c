@@ -324,14 +324,13 @@ static void spoil_auth(struct message *m)
 
 static void spoil_mark(struct message *m)
 {
-	struct xfrm_mark mark = { .v = 1, .m = 1 };
+	struct xfrm_mark mark = { .v = 3, .m = 1 };
 
 	append(m, XFRMA_MARK, &mark, sizeof(mark));
 }
 
 /* clang-format off */
 static void spoil_tfc(struct message *m) { info_of(m)->mode = 0, append_u32(m, XFRMA_TFCPAD, 100); }
-static void spoil_if_id(struct message *m) { append_u32(m, XFRMA_IF_ID, 1); }
 static void spoil_wrap(struct message *m) { append_u32(m, XFRMA_SA_EXTRA_FLAGS, 2); }
 static void spoil_xflag(struct message *m) { append_u32(m, XFRMA_SA_EXTRA_FLAGS, 1U << 30); }
 static void spoil_pcpu(struct message *m) { append_u32(m, XI_XFRMA_SA_PCPU, 1); }
@@ -380,9 +379,8 @@ static const struct refusal refusals[] = {
 	{ "encapsulation to port 0", -EINVAL, spoil_encap_dport },
 	{ "offload", -EOPNOTSUPP, spoil_offload },
 	{ "AEAD and AUTH", -EINVAL, spoil_auth },
-	{ "mark", -EOPNOTSUPP, spoil_mark },
+	{ "a mark that no packet has", -EOPNOTSUPP, spoil_mark },
 	{ "TFC padding in transport mode", -EINVAL, spoil_tfc },
-	{ "if_id", -EOPNOTSUPP, spoil_if_id },
 	{ "oseq-may-wrap", -EOPNOTSUPP, spoil_wrap },
 	{ "unknown extra flag", -EINVAL, spoil_xflag },
 	{ "one CPU's SA", -EOPNOTSUPP, spoil_pcpu },
@@ -432,7 +430,7 @@ static void a_reply_is_accepted_back(void **state)
 	l.state.last_use = 1700000000;
 	l.state.bytes = 4242;
 	xi_xfrm_put_sa(&sa, XFRM_MSG_NEWSA, &nobody, &l.rec);
-	xi_xfrm_put_ae(&ae, &nobody, &l.rec, 0);
+	xi_xfrm_put_ae(&ae, &nobody, &l.rec, 0, &(struct xi_ae_defaults){2, 10});
 	assert_false(sa.full || ae.full);
 	assert_true(sa.hdr.nlmsg_len % 4 == 0 && ae.hdr.nlmsg_len % 4 == 0);
 
@@ -663,7 +661,6 @@ static void policies_that_make_no_sense(void **state)
 	REFUSED(-EINVAL, (tmpl->mode = 0, tmpl->family = AF_INET6));
 	REFUSED(-EOPNOTSUPP, append(&m, XFRMA_POLICY_TYPE, "\1\0\0\0\0\0", 6));
 	REFUSED(-EINVAL, append(&m, XFRMA_POLICY_TYPE, "\7\0\0\0\0\0", 6));
-	REFUSED(-EOPNOTSUPP, append_u32(&m, XFRMA_IF_ID, 5));
 	REFUSED(-EOPNOTSUPP, info->sel.ifindex = 5);
 #undef REFUSED
 }

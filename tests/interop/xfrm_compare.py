@@ -1,0 +1,429 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""A script of XFRM commands, run against whatever answers XFRM netlink here, and two such runs compared.
+
+    xfrm_compare.py run SCRIPT NO_EXTACK.SO    prints, as JSON, what came of each command
+    xfrm_compare.py compare SCRIPT LINUX XIPSEC DOC    two such files, in TAP: a result a section of the script
+
+The form of the script is told in tests/interop/xfrm_script.txt.
+"""
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import xfrm_messages as xfrm  # pylint: disable=wrong-import-position
+
+ALL_GROUPS = 0xff
+SECONDS = 20
+NEWS_END = re.compile(r"Default policies:\n in:.*\n fwd:.*\n out:.*\n")
+
+
+# the script -------------------------------------------------------------------------------------------------------------
+
+class Command:
+    def __init__(self, number, section, kind, words):
+        self.number, self.section, self.kind, self.words = number, section, kind, words
+        self.differs = []       # (name of a reason, how)
+
+
+class Script:
+    def __init__(self, path):
+        self.path, self.reasons, self.commands, self.names, self.section = path, {}, [], {}, ""
+        with open(path, encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                self.take(number, line.strip())
+
+    def take(self, number, line):
+        kind, _, rest = line.partition(" ")
+        if line.startswith("# == "):
+            self.section = line[5:]
+        elif not kind or kind[0] == "#":
+            return
+        elif kind == "let":
+            name, _, value = rest.partition(" ")
+            self.names[name] = self.expand(value.strip())
+        elif kind == "reason":
+            name, _, text = rest.partition(": ")
+            self.reasons[name] = text
+        elif kind == "differs":
+            name, _, how = rest.partition(": ")
+            if name not in self.reasons:
+                sys.exit("%s:%d: no reason %s" % (self.path, number, name))
+            self.commands[-1].differs.append((name, how))
+        elif kind in ("ip", "try", "raw", "batch", "await"):
+            words = self.expand(rest).replace("@", "%08x" % number)
+            self.commands.append(Command(number, self.section, kind, words))
+        else:
+            sys.exit("%s:%d: not understood: %s" % (self.path, number, line))
+
+    def expand(self, text):
+        return re.sub(r"\$(\w+)", lambda match: self.names[match.group(1)], text)
+
+
+# a run ------------------------------------------------------------------------------------------------------------------
+
+class Monitor:
+    """`ip xfrm monitor all`, and a socket of our own in all groups. Behind each command the defaults are turned over and
+    back, of which both hear: what came before are the news of that command."""
+
+    def __init__(self):
+        self.asker, self.text = xfrm.Socket(), ""
+        # pylint: disable=consider-using-with
+        self.process = subprocess.Popen(["/bin/ip", "xfrm", "monitor", "all"], stdout=subprocess.PIPE,
+                                        stderr=subprocess.STDOUT)
+        os.set_blocking(self.process.stdout.fileno(), False)
+        self.wait(self.hears)
+        self.listener = xfrm.Socket(ALL_GROUPS)
+        self.settle()
+
+    def settle(self):
+        """Which of the marks that looked for it it has heard cannot be told: until as many come as are sent."""
+        last = -1
+        while len(self.text) != last:
+            last = len(self.text)
+            time.sleep(0.1)
+            self.read()
+        self.text = ""
+
+    @staticmethod
+    def wait(condition):
+        end = time.monotonic() + SECONDS
+        while not condition():
+            if time.monotonic() > end:
+                sys.exit("ip xfrm monitor hears nothing")
+            time.sleep(0.005)
+
+    def mark(self):
+        """Returns the first of the two messages that come of it."""
+        body = b""
+        self.asker.send(xfrm.NUMBERS["GETDEFAULT"], xfrm.F_REQUEST, bytes(3))
+        for _, _, _, body in self.asker.receive():
+            pass
+        other = bytes(xfrm.ACCEPT + xfrm.BLOCK - value for value in body[:3])
+        for values in (other, body[:3]):
+            told = self.asker.ask(xfrm.NUMBERS["SETDEFAULT"], xfrm.F_REQUEST | xfrm.F_ACK, values)
+            if told != ["ACK"]:
+                sys.exit("SETDEFAULT: %s" % told)
+        return xfrm.describe(xfrm.NUMBERS["GETDEFAULT"], 0, other + b"\0")
+
+    def hears(self):
+        self.mark()
+        time.sleep(0.02)
+        self.read()
+        return self.text
+
+    def read(self):
+        while True:
+            try:
+                data = os.read(self.process.stdout.fileno(), 65536)
+            except BlockingIOError:
+                return
+            if not data:
+                sys.exit("ip xfrm monitor has ended: " + self.text)
+            self.text += data.decode()
+
+    def messages(self, end):
+        """In words, those before the mark."""
+        told = []
+        while end not in told[:-1]:
+            told += [xfrm.describe(kind, flags, body) for kind, flags, _, body in self.listener.receive()]
+        return told[:told.index(end)]
+
+    def news(self):
+        """What both heard since the last call: a list of messages, and the text."""
+        told = self.messages(self.mark())
+        marks = 2 + sum(message.startswith("GETDEFAULT") for message in told)
+
+        def complete():
+            self.read()
+            return len(NEWS_END.findall(self.text)) >= marks
+        self.wait(complete)
+        ends = list(NEWS_END.finditer(self.text))
+        text, self.text = self.text[:ends[marks - 2].start()], self.text[ends[marks - 1].end():]
+        return told, text
+
+    def expect(self, kind, count):
+        """So many news of a kind come by themselves; returns all that come until then."""
+        told = []
+        while sum(message.startswith(kind) for message in told) < int(count):
+            told += [xfrm.describe(k, flags, body) for k, flags, _, body in self.listener.receive()]
+        return told
+
+
+class Runner:
+    def __init__(self, no_extack):
+        self.monitor = Monitor()
+        self.asker = xfrm.Socket()
+        self.no_extack = no_extack
+
+    @staticmethod
+    def execute(words, stdin="", preload=""):
+        env = dict(os.environ, LD_PRELOAD=":".join(filter(None, (preload, os.environ.get("LD_PRELOAD")))))
+        done = subprocess.run(words, input=stdin, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                              timeout=SECONDS, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    def ip(self, words, stdin=""):
+        """A command that failed with words of the server is run again without them: ip then tells the error number."""
+        words = ["/bin/ip"] + words
+        status, out, err = self.execute(words, stdin)
+        result = {"status": status, "out": out, "err": err}
+        if status and "Error: " in err and not stdin:
+            result["errno"] = self.execute(words, stdin, self.no_extack)[2]
+        return result
+
+    def run(self, command):
+        told = []
+        if command.kind in ("ip", "try"):
+            result = self.ip(shlex.split(command.words))
+        elif command.kind == "batch":
+            options, _, lines = command.words.partition(": ")
+            result = self.ip(shlex.split(options) + ["-batch", "-"], lines.replace(" ; ", "\n") + "\n")
+        elif command.kind == "raw":
+            result = {"answers": self.asker.ask(*xfrm.message(command.words))}
+        else:
+            kind, count, words = command.words.split(" ", 2)
+            result = self.ip(shlex.split(words))
+            told = self.monitor.expect(kind, count)
+        messages, result["news"] = self.monitor.news()
+        result["messages"] = told + messages
+        if command.kind == "try":
+            self.flush()
+        return result
+
+    def flush(self):
+        self.asker.ask(xfrm.NUMBERS["FLUSHSA"], xfrm.F_REQUEST | xfrm.F_ACK, bytes(4))
+        for kind in (0, 1):
+            self.asker.ask(xfrm.NUMBERS["FLUSHPOLICY"], xfrm.F_REQUEST | xfrm.F_ACK, xfrm.ptype(kind))
+        self.monitor.news()
+
+
+def run(path, no_extack):
+    runner = Runner(no_extack)
+    results = []
+    try:
+        for command in Script(path).commands:
+            result = runner.run(command)
+            result["number"] = command.number
+            results.append(result)
+    finally:
+        runner.monitor.process.kill()
+    json.dump(results, sys.stdout, indent=1)
+
+
+# what can be compared ---------------------------------------------------------------------------------------------------
+
+TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
+INDEX = re.compile(r"index \d{1,3}\b")
+
+
+def records(text):
+    """What a dump prints, in an order of its own: none is promised, and Linux has the newest first."""
+    return "".join(sorted(re.split(r"^(?=src )", text, flags=re.M)))
+
+
+def normal(command, result):
+    """Times are not those of another moment; SPIs out of a range are random, indices of policies that name none are counted;
+    dumps have no order."""
+    result = dict(result)
+    words = command.words
+    for key in ("out", "err", "news", "errno"):
+        if key in result:
+            result[key] = INDEX.sub("index ANY", TIME.sub("TIME", result[key]))
+    given = re.search(r"allocspi .*min (\w+) max (\w+)", words)
+    if given and result.get("out") and given.group(1) != given.group(2):
+        low, high = (int(n, 0) for n in given.groups())
+
+        def hide(match):
+            return "spi RANDOM" if low <= int(match.group(1), 16) <= high else match.group(0)
+        result["out"] = re.sub(r"spi (0x[0-9a-f]{8})", hide, result["out"])
+    if re.search(r"xfrm (state|policy) (list|deleteall)", words):
+        result["out"], result["news"] = records(result["out"]), re.sub("^Deleted ", "", result["news"], flags=re.M)
+        result["news"] = records(result["news"])
+        result["messages"] = sorted(result["messages"])
+    if "|DUMP" in words:
+        result["answers"] = sorted(result["answers"])
+    return result
+
+
+def error_name(text):
+    match = re.search(r"RTNETLINK answers: (.*)", text)
+    return match.group(1) if match else text
+
+
+def said_more(linux, ours):
+    """The words of an error: ours are Linux's, with more behind a colon or not; where Linux has none, ours are free."""
+    if linux == ours:
+        return True
+    if linux.startswith("RTNETLINK answers: "):
+        return ours.startswith("Error: ")
+    if not linux.startswith("Error: "):
+        return False
+    return ours.startswith(linux.rstrip(".\n") + ": ")
+
+
+def errors_equal(linux, ours):
+    if linux["err"] == ours["err"]:
+        return True
+    if error_name(linux.get("errno", linux["err"])) != error_name(ours.get("errno", ours["err"])):
+        return False
+    return said_more(linux["err"], ours["err"])
+
+
+def answers_equal(linux, ours):
+    if len(linux) != len(ours):
+        return False
+    for theirs, mine in zip(linux, ours):
+        head = theirs.split(" ")[:2]
+        if theirs == mine:
+            continue
+        if head[0] != "ERROR" or mine.split(" ")[:2] != head:
+            return False
+        text = theirs.partition(head[1])[2].strip()
+        if text and not mine.partition(head[1])[2].strip().startswith(text + ":"):
+            return False
+    return True
+
+
+def differences(linux, ours):
+    """Names of the parts that are not equal."""
+    found = [key for key in ("status", "out", "news", "messages") if linux.get(key) != ours.get(key)]
+    if "err" in linux and not errors_equal(linux, ours):
+        found.append("err")
+    if "answers" in linux and not answers_equal(linux["answers"], ours["answers"]):
+        found.append("answers")
+    return found
+
+
+# deliberate differences -------------------------------------------------------------------------------------------------
+
+def refused_so(ours, how):
+    """`refused ERRNO TEXT`: without other effect."""
+    code, _, text = how.partition(" ")
+    if "answers" in ours:
+        return ours["answers"] == ["ERROR %s %s" % (code, text)] and not ours["messages"]
+    name = os.strerror(getattr(xfrm.errno, code))
+    said = ours["err"].strip()
+    return ours["status"] == 2 and said == "Error: %s." % text.rstrip(".") and \
+        error_name(ours.get("errno", "")).strip() == name and not ours["messages"]
+
+
+def substituted(value, how):
+    """s/pattern/text/ on every string of a result."""
+    _, pattern, text, *_ = re.split(r"(?<!\\)" + re.escape(how[1]), how)
+    if isinstance(value, dict):
+        return {key: substituted(item, how) for key, item in value.items()}
+    if isinstance(value, list):
+        return [substituted(item, how) for item in value]
+    return re.sub(pattern, text, value, flags=re.M) if isinstance(value, str) else value
+
+
+def judge(command, linux, ours):
+    """None, or what is wrong."""
+    linux, ours = normal(command, linux), normal(command, ours)
+    if command.differs and not differences(linux, ours):
+        return "no difference any more: take `differs` away"
+    for name, how in command.differs:
+        if how.startswith("refused "):
+            return None if refused_so(ours, how[8:]) else "not so refused: " + how[8:]
+        if how == "taken":
+            return None if not ours["status"] and not ours["err"] else "not taken"
+        if how[:1] != "s":
+            sys.exit("line %d: not understood: %s" % (command.number, how))
+        changed = substituted(linux, how)
+        if changed == linux:
+            return "nothing of Linux's for %s (%s)" % (how, name)
+        linux = changed
+    found = differences(linux, ours)
+    return ", ".join(found) if found else None
+
+
+# the report -------------------------------------------------------------------------------------------------------------
+
+def show(result):
+    for key in ("status", "out", "err", "errno", "answers", "news", "messages"):
+        value = result.get(key)
+        if value in (None, "", [], 0):
+            continue
+        for line in value if isinstance(value, list) else str(value).rstrip("\n").split("\n"):
+            yield from ("%-8s| %s" % (key, part) for part in (show_message(line) if key in RAW else (line,)))
+
+
+RAW = ("answers", "messages")
+
+
+def show_message(line):
+    """Sixteen bytes a line, so that few of them differ."""
+    if line.startswith("ERROR"):
+        yield line
+        return
+    for word in line.split(" "):
+        name, _, data = word.rpartition("=")
+        for at in range(0, max(len(data), 1), 32):
+            yield "%s %s%03x %s" % (line.split(" ")[0], name + "=" if name else "", at // 2, data[at:at + 32])
+
+
+def complain(command, why, linux, ours):
+    print("# line %d: %s %s: %s" % (command.number, command.kind, command.words, why))
+    theirs, mine = list(show(normal(command, linux))), list(show(normal(command, ours)))
+    for line in theirs:
+        print("#  %s %s" % (" " if line in mine else "-", line))
+    for line in mine:
+        if line not in theirs:
+            print("#  + " + line)
+
+
+def documented(script, path):
+    """The names in the table of the documentation: `name` in the first column."""
+    with open(path, encoding="utf-8") as file:
+        text = file.read().partition("<!-- deliberate differences -->")[2].partition("<!-- end -->")[0]
+    return set(re.findall(r"^\| `([\w-]+)` \|", text, re.M)) == set(script.reasons)
+
+
+def compare(path, linux_path, ours_path, doc):
+    script = Script(path)
+    with open(linux_path, encoding="utf-8") as file:
+        linux = json.load(file)
+    with open(ours_path, encoding="utf-8") as file:
+        ours = json.load(file)
+    results = []
+    for section in dict.fromkeys(command.section for command in script.commands):
+        mine = [i for i, command in enumerate(script.commands) if command.section == section]
+        bad = [(i, judge(script.commands[i], linux[i], ours[i])) for i in mine]
+        bad = [(i, why) for i, why in bad if why]
+        differ = sum(bool(script.commands[i].differs) for i in mine)
+        results.append(("%s: %d commands, %d deliberate differences" % (section, len(mine), differ), not bad))
+        print("%s %d - %s" % ("not ok" if bad else "ok", len(results), results[-1][0]))
+        for i, why in bad:
+            complain(script.commands[i], why, linux[i], ours[i])
+    used = {name for command in script.commands for name, _ in command.differs}
+    results.append(("each reason for a difference has one", used == set(script.reasons)))
+    print("%s %d - %s" % ("ok" if results[-1][1] else "not ok", len(results), results[-1][0]))
+    for name in sorted(set(script.reasons) - used):
+        print("# %s has none" % name)
+    results.append(("%s lists the same reasons" % doc, documented(script, doc)))
+    print("%s %d - %s" % ("ok" if results[-1][1] else "not ok", len(results), results[-1][0]))
+    results.append(("all of %d commands were run twice" % len(script.commands),
+                    len(linux) == len(ours) == len(script.commands)))
+    print("%s %d - %s" % ("ok" if results[-1][1] else "not ok", len(results), results[-1][0]))
+    print("1..%d" % len(results))
+    return 0 if all(good for _, good in results) else 1
+
+
+def main():
+    if sys.argv[1:2] == ["run"] and len(sys.argv) == 4:
+        run(*sys.argv[2:])
+    elif sys.argv[1:2] == ["compare"] and len(sys.argv) == 6:
+        sys.exit(compare(*sys.argv[2:]))
+    else:
+        sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main()
