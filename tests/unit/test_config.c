@@ -286,7 +286,7 @@ static const struct {
 	  "xipsec.conf:4: role: not a key of this section: put it below [port IFNAME]" },
 	{ CIPHER "[daemon]\nspeed = 3\n",
 	  "xipsec.conf:4: speed: unknown key: here are run-dir, pin-dir, state-dir, sas, group, "
-	  "engine, workers, spin, max-sas, max-policies, routes, df, fragment, unknown-spi" },
+	  "engine, workers, spin, hold, hold-time, max-sas, max-policies, routes, df, fragment, unknown-spi" },
 };
 
 static void test_each_error_names_file_line_and_remedy(void **state)
@@ -326,7 +326,7 @@ static void test_all_errors_are_reported_at_once(void **state)
 	assert_string_equal(
 		m.text[1],
 		"xipsec.conf:3: speed: unknown key: here are run-dir, pin-dir, state-dir, "
-		"sas, group, engine, workers, spin, max-sas, max-policies, routes, df, fragment, unknown-spi");
+		"sas, group, engine, workers, spin, hold, hold-time, max-sas, max-policies, routes, df, fragment, unknown-spi");
 	assert_string_equal(m.text[2], "xipsec.conf:6: role = c: a port is cipher or plain");
 	assert_string_equal(
 		m.text[3],
