@@ -66,7 +66,7 @@ static void key_make(struct xi_acquire_key *key, const struct xi_flow *flow,
 		.mark_m = policy->mark_m,
 		.if_id = policy->if_id,
 	};
-	xi_acquire_ends(flow, tmpl, key->saddr, key->daddr);
+	xi_xfrm_acquire_ends(flow, tmpl, key->saddr, key->daddr);
 }
 
 static struct xi_acquire *find_key(const struct xi_acquires *as, const struct xi_acquire_key *key)
@@ -210,17 +210,26 @@ static uint64_t now_seconds(void)
 	return ts.tv_sec;
 }
 
+/* Read once a second: a flood of flows asks far more often. */
+static uint32_t server_ttl(struct xi_xfrm_server *server, uint64_t now)
+{
+	if (server->ttl_read != now)
+		server->ttl = xi_acquire_ttl();
+	server->ttl_read = now;
+	return server->ttl;
+}
+
 int xi_xfrm_server_acquire(struct xi_xfrm_server *server, const struct xi_flow *flow,
 			   const struct xi_policy *policy)
 {
+	uint64_t now = now_seconds();
 	struct xi_nlmsg msg;
 	uint32_t seq;
 	int err;
 
 	if (!xi_server_listened(server, XFRMNLGRP_ACQUIRE))
 		return -ESRCH;
-	err = xi_acquires_begin(server->acquires, flow, policy, now_seconds(), xi_acquire_ttl(),
-				&seq);
+	err = xi_acquires_begin(server->acquires, flow, policy, now, server_ttl(server, now), &seq);
 	if (err)
 		return err;
 	xi_xfrm_put_acquire(&msg, flow, policy, seq);

@@ -54,8 +54,7 @@ struct xi_acquires {
 /* NULL: no memory. */
 struct xi_acquires *xi_acquires_new(void);
 void xi_acquires_free(struct xi_acquires *as);
-
-/* A number for an ACQUIRE that none pending has; not 0. */
+/* A number for an ACQUIRE, never 0, that none pending has. */
 uint32_t xi_acquires_seq(struct xi_acquires *as);
 
 /*

@@ -154,8 +154,8 @@ void xi_xfrm_put_polexpire(struct xi_nlmsg *msg, const struct xi_nl_to *to,
  * Addresses of the SA that template tmpl (NULL: of nothing known) wants for a flow, as the kernel's xfrm_init_tempstate():
  * the template's, as far as it has any, else the flow's.
  */
-void xi_acquire_ends(const struct xi_flow *flow, const struct xi_tmpl *tmpl, uint8_t saddr[16],
-		     uint8_t daddr[16]);
+void xi_xfrm_acquire_ends(const struct xi_flow *flow, const struct xi_tmpl *tmpl, uint8_t saddr[16],
+			  uint8_t daddr[16]);
 /* ACQUIRE for a flow that `policy` wants protected (RFC 2367 section 3.1.6). seq is not 0. */
 void xi_xfrm_put_acquire(struct xi_nlmsg *msg, const struct xi_flow *flow,
 			 const struct xi_policy *policy, uint32_t seq);
