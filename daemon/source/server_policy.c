@@ -116,9 +116,7 @@ int xi_handle_acquire(struct xi_client *c, const struct nlmsghdr *nlh, struct xi
 	if (err)
 		return err;
 	for (i = 0; i < req.policy.ntmpls; i++) {
-		if (!++server->acquire_seq)
-			server->acquire_seq = 1;
-		xi_xfrm_put_acquire_again(&msg, &req, i, server->acquire_seq);
+		xi_xfrm_put_acquire_again(&msg, &req, i, xi_acquires_seq(server->acquires));
 		xi_server_multicast(server, XFRMNLGRP_ACQUIRE, &msg);
 	}
 	return 0;

@@ -6,8 +6,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "source/acquire.h"
-
 /* Low three bits of an index are the direction, as in the kernel. */
 #define INDEX_DIR(index) ((index)&7)
 
@@ -188,7 +186,6 @@ static int acquire_get(struct xi_acquire_request *req, const struct nlmsghdr *nl
 {
 	struct xfrm_user_acquire in;
 	struct xi_attrs attrs;
-	uint32_t i;
 	int err;
 
 	err = xi_attrs_parse(&attrs, nlh, sizeof(in), ack);
@@ -207,11 +204,9 @@ static int acquire_get(struct xi_acquire_request *req, const struct nlmsghdr *nl
 	marks_get(&req->policy, &attrs);
 	req->saddr = in.saddr;
 	req->sel = in.sel;
-	for (i = 0; i < req->policy.ntmpls; i++) {
-		req->policy.tmpls[i].aalgos = in.aalgos;
-		req->policy.tmpls[i].ealgos = in.ealgos;
-		req->policy.tmpls[i].calgos = in.calgos;
-	}
+	req->aalgos = in.aalgos;
+	req->ealgos = in.ealgos;
+	req->calgos = in.calgos;
 	return 0;
 }
 
@@ -391,13 +386,28 @@ static void flow_selector(struct xfrm_selector *sel, const struct xi_flow *flow)
 	sel->sport_mask = sel->dport_mask = 0xffff;
 }
 
+void xi_xfrm_acquire_ends(const struct xi_flow *flow, const struct xi_tmpl *tmpl,
+			  uint8_t saddr[16], uint8_t daddr[16])
+{
+	static const uint8_t none[16];
+	bool src = tmpl && memcmp(tmpl->saddr, none, 16);
+	bool dst = tmpl && memcmp(tmpl->id.daddr, none, 16);
+
+	/* behind a tunnel the flow's own address is not the source: the key manager knows it */
+	if (!src && dst && tmpl->mode == XI_TUNNEL)
+		memcpy(saddr, none, 16);
+	else
+		memcpy(saddr, src ? tmpl->saddr : flow->saddr, 16);
+	memcpy(daddr, dst ? tmpl->id.daddr : flow->daddr, 16);
+}
+
 /* Of the flow where the template has none, as libreswan's traps. */
 static void acquire_endpoints(struct xfrm_user_acquire *acq, const struct xi_flow *flow,
 			      const struct xi_tmpl *tmpl)
 {
 	uint8_t saddr[16], daddr[16];
 
-	xi_acquire_ends(flow, tmpl, saddr, daddr);
+	xi_xfrm_acquire_ends(flow, tmpl, saddr, daddr);
 	xi_addr_to_xfrm(&acq->id.daddr, daddr);
 	xi_addr_to_xfrm(&acq->saddr, saddr);
 	acq->id.proto = tmpl ? tmpl->id.proto : XI_ESP;
@@ -421,12 +431,15 @@ void xi_xfrm_put_acquire(struct xi_nlmsg *msg, const struct xi_flow *flow,
 }
 
 /* build_acquire(): the policy is always said to be an outbound one. */
-void xi_xfrm_put_acquire_again(struct xi_nlmsg *msg, const struct xi_acquire_request *req,
-			       unsigned int t, uint32_t seq)
+void xi_xfrm_put_acquire_again(struct xi_nlmsg *msg, struct xi_acquire_request *req, unsigned int t,
+			       uint32_t seq)
 {
-	const struct xi_tmpl *tmpl = &req->policy.tmpls[t];
+	struct xi_tmpl *tmpl = &req->policy.tmpls[t];
 	struct xfrm_user_acquire *acq;
 
+	tmpl->aalgos = req->aalgos;
+	tmpl->ealgos = req->ealgos;
+	tmpl->calgos = req->calgos;
 	acq = xi_nlmsg_begin(msg, XFRM_MSG_ACQUIRE, 0, 0, 0, sizeof(*acq));
 	xi_addr_to_xfrm(&acq->id.daddr, tmpl->id.daddr);
 	acq->id.spi = htonl(tmpl->id.spi);
