@@ -58,7 +58,7 @@ class Script:
             self.commands[-1].differs.append((name, how))
         elif kind in ("ip", "try", "raw", "batch", "await"):
             words = self.expand(rest).replace("@", "%08x" % number)
-            self.commands.append(Command(number, self.section, kind, words))
+            self.commands.append(Command(number, self.section, kind, ("raw " if kind == "raw" else "") + words))
         else:
             sys.exit("%s:%d: not understood: %s" % (self.path, number, line))
 
@@ -150,13 +150,13 @@ class Runner:
 
     def run(self, command):
         told = []
-        if command.kind in ("ip", "try"):
+        if command.words.startswith("raw "):
+            result = {"answers": self.asker.ask(*xfrm.message(command.words[4:]))}
+        elif command.kind in ("ip", "try"):
             result = self.ip(shlex.split(command.words))
         elif command.kind == "batch":
             options, _, lines = command.words.partition(": ")
             result = self.ip(shlex.split(options) + ["-batch", "-"], lines.replace(" ; ", "\n") + "\n")
-        elif command.kind == "raw":
-            result = {"answers": self.asker.ask(*xfrm.message(command.words))}
         else:
             kind, count, words = command.words.split(" ", 2)
             result = self.ip(shlex.split(words))
@@ -176,7 +176,7 @@ class Runner:
 
 
 # Nobody hears of these; if somebody did, it would be among the news of the command behind.
-READS = re.compile(r"(-\w+ )*xfrm (state|policy) (list|get|count|getdefault)|GET")
+READS = re.compile(r"(-\w+ )*xfrm (state|policy) (list|get|count|getdefault)|raw GET")
 
 
 def run(path, tell_errno):
@@ -299,7 +299,8 @@ def judge(command, linux, ours):
         if how.startswith("refused "):
             return None if refused_so(ours, how[8:]) else "not so refused: " + how[8:]
         if how == "taken":
-            return None if not ours["status"] and not ours["err"] else "not taken"
+            good = ours["answers"] == ["ACK"] if "answers" in ours else not ours["status"] and not ours["err"]
+            return None if good else "not taken"
         if how[:1] != "s":
             sys.exit("line %d: not understood: %s" % (command.number, how))
         changed = substituted(linux, how)
@@ -336,7 +337,7 @@ def show_message(line):
 
 
 def complain(command, why, linux, ours):
-    print("# line %d: %s %s: %s" % (command.number, command.kind, command.words, why))
+    print("# line %d: %s: %s" % (command.number, command.words, why))
     theirs, mine = list(show(normal(command, linux))), list(show(normal(command, ours)))
     for line in theirs:
         print("#  %s %s" % (" " if line in mine else "-", line))
