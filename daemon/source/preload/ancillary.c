@@ -53,23 +53,27 @@ static uint32_t group_of(const struct nlmsghdr *nlh)
 	return 0;
 }
 
-static bool is_answer(const struct shim_sock *s, const struct nlmsghdr *nlh)
+static bool is_answer(struct shim_sock *s, const struct nlmsghdr *nlh)
 {
-	for (unsigned int i = 0; i < s->npending; i++) {
-		if (s->pending[i].hdr.nlmsg_seq == nlh->nlmsg_seq)
-			return true;
-	}
-	return false;
+	struct shim_hold hold = shim_lock(s);
+	bool found = false;
+
+	for (unsigned int i = 0; i < s->npending; i++)
+		found |= s->pending[i].hdr.nlmsg_seq == nlh->nlmsg_seq;
+	shim_unlock(&hold);
+	return found;
 }
 
-void shim_ancillary(const struct shim_sock *s, struct msghdr *msg, size_t room, size_t native,
+void shim_ancillary(struct shim_sock *s, struct msghdr *msg, size_t room, size_t native,
 		    const struct nlmsghdr *nlh)
 {
-	struct nl_pktinfo info = { .group = is_answer(s, nlh) ? 0 : group_of(nlh) };
+	struct nl_pktinfo info = { 0 };
 	struct ucred kernel = { 0 };
 
-	if (s->opts & (1U << NETLINK_PKTINFO))
+	if (s->opts & (1U << NETLINK_PKTINFO)) {
+		info.group = is_answer(s, nlh) ? 0 : group_of(nlh);
 		native = put(msg, room, native, SOL_NETLINK, NETLINK_PKTINFO, &info, sizeof(info));
+	}
 	if (s->passcred)
 		native = put(msg, room, native, SOL_SOCKET, SCM_CREDENTIALS, &kernel,
 			     sizeof(kernel));
