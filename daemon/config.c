@@ -394,7 +394,7 @@ static const char *home_of(const char *name)
 static void unknown_key(struct parser *p, const char *name)
 {
 	const char *home = home_of(name);
-	char known[160] = "";
+	char known[256] = "";
 
 	if (home) {
 		report(p, p->lineno, "%s: not a key of this section: put it below %s", name, home);
