@@ -5,19 +5,26 @@
 #include <linux/xfrm.h>
 #include <string.h>
 
-/* Appends after the `used` bytes that are there; returns what is used then. */
+/*
+ * Appends after the `used` bytes that are there; returns what is used then. What does not fit is
+ * cut as by put_cmsg() of the kernel: libnl doubles what was used until it fits.
+ */
 static size_t put(struct msghdr *msg, size_t room, size_t used, int level, int type,
 		  const void *data, size_t len)
 {
 	struct cmsghdr hdr = { .cmsg_len = CMSG_LEN(len), .cmsg_level = level, .cmsg_type = type };
 	char *at = (char *)msg->msg_control + used;
 
-	if (!msg->msg_control || used > room || room - used < CMSG_LEN(len)) {
+	if (!msg->msg_control || used > room || room - used < sizeof(hdr)) {
 		msg->msg_flags |= MSG_CTRUNC;
 		return used;
 	}
+	if (room - used < hdr.cmsg_len) {
+		msg->msg_flags |= MSG_CTRUNC;
+		hdr.cmsg_len = room - used;
+	}
 	memcpy(at, &hdr, sizeof(hdr));
-	memcpy(at + CMSG_LEN(0), data, len);
+	memcpy(at + sizeof(hdr), data, hdr.cmsg_len - sizeof(hdr));
 	used += CMSG_SPACE(len);
 	return used < room ? used : room;
 }
