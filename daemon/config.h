@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include <xipsec/abi.h>
+#include "dataplane/interface.h"
 #include "dataplane/port.h"
 
 #define XI_CONFIG_PATH "/etc/xipsec/xipsec.conf"
@@ -47,6 +48,8 @@ struct xi_config_file {
 	int mirror;                  /* take over what the kernel's XFRM has */
 	uint32_t nports;
 	struct xi_port_config ports[XI_CONFIG_PORTS];
+	uint32_t ninterfaces;
+	struct xi_interface_config interfaces[XI_MAX_INTERFACES];
 };
 
 /* Told of each error, whole line without newline. */

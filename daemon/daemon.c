@@ -261,6 +261,8 @@ static void daemon_on_asks(evutil_socket_t fd, short what, void *arg)
 		event_active(d->on_asks, EV_READ, 0);
 }
 
+XI_ASSERT(sizeof(struct xi_flow) <= XI_MAILBOX_RECORD_MAX);
+
 static int daemon_asks(struct xi_daemon *d)
 {
 	int err = xi_mailbox_create(&d->asks, d->nworkers, sizeof(struct xi_flow));
@@ -421,6 +423,7 @@ static int daemon_nexthops(struct xi_daemon *d)
 	return xi_nexthops_create(&d->nexthops, &config);
 }
 
+/* After all that packets wait for. */
 static int daemon_routes(struct xi_daemon *d)
 {
 	const struct xi_routes_config config = {
@@ -431,8 +434,11 @@ static int daemon_routes(struct xi_daemon *d)
 	};
 	int err;
 
-	if (config.table)
-		return xi_routes_create(&d->routes, &config);
+	if (config.table) {
+		err = xi_routes_create(&d->routes, &config);
+		d->sources.routes = d->routes;
+		return err;
+	}
 	err = xi_routes_remove();
 	if (err)
 		log_warnx("routes: those of an earlier daemon cannot be removed: %s", strerror(-err));
@@ -486,7 +492,6 @@ static int daemon_control(struct xi_daemon *d)
 	d->sources.pin_dir = d->config->pin_dir;
 	d->sources.engine = d->engine->name;
 	d->sources.workers = d->nworkers;
-	d->sources.routes = d->routes;
 	d->sources.max_sas = xi_bpfobj_map_size(d->bpf, XI_MAP_SAD);
 	d->sources.max_policies = xi_bpfobj_map_size(d->bpf, XI_MAP_SPD);
 	d->inspect = (struct xi_inspect){
@@ -666,11 +671,11 @@ static const struct daemon_step {
 	{ daemon_news, NULL },
 	{ daemon_asks, NULL },
 	{ daemon_nexthops, "next hops" },
-	{ daemon_routes, "routes" },
 	{ daemon_pathmtu, NULL },
 	{ daemon_dummy, NULL },
 	{ daemon_control, "control" },
 	{ daemon_load, NULL },
+	{ daemon_routes, NULL },
 };
 
 static int daemon_open(struct xi_daemon *d)

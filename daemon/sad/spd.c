@@ -51,7 +51,9 @@ static void selector_count(struct xi_spd *spd, const struct xi_policy *policy, i
 
 	if (!xi_policy_sees_flows(policy))
 		return;
-	for (; bits; bits &= bits - 1)
+	if (bits && policy->if_id)
+		spd->nif_marks += by;
+	for (; bits && !policy->if_id; bits &= bits - 1)
 		spd->nmarks[__builtin_ctz(bits)] += by;
 	if (policy->sel.proto)
 		spd->nproto += by;

@@ -51,20 +51,6 @@ static uint32_t key_hash(const struct xi_acquire_key *key)
 	return (hash ^ hash >> 32) % XI_ACQUIRE_HASH;
 }
 
-void xi_acquire_ends(const struct xi_flow *flow, const struct xi_tmpl *tmpl, uint8_t saddr[16],
-		     uint8_t daddr[16])
-{
-	bool src = tmpl && memcmp(tmpl->saddr, none, 16);
-	bool dst = tmpl && memcmp(tmpl->id.daddr, none, 16);
-
-	/* behind a tunnel the flow's own address is not the source: the key manager knows it */
-	if (!src && dst && tmpl->mode == XI_TUNNEL)
-		memcpy(saddr, none, 16);
-	else
-		memcpy(saddr, src ? tmpl->saddr : flow->saddr, 16);
-	memcpy(daddr, dst ? tmpl->id.daddr : flow->daddr, 16);
-}
-
 static void key_make(struct xi_acquire_key *key, const struct xi_flow *flow,
 		     const struct xi_policy *policy)
 {
@@ -80,7 +66,7 @@ static void key_make(struct xi_acquire_key *key, const struct xi_flow *flow,
 		.mark_m = policy->mark_m,
 		.if_id = policy->if_id,
 	};
-	xi_acquire_ends(flow, tmpl, key->saddr, key->daddr);
+	xi_xfrm_acquire_ends(flow, tmpl, key->saddr, key->daddr);
 }
 
 static struct xi_acquire *find_key(const struct xi_acquires *as, const struct xi_acquire_key *key)
@@ -121,6 +107,14 @@ void xi_acquires_expire(struct xi_acquires *as, uint64_t now)
 		acquire_end(as, a);
 }
 
+uint32_t xi_acquires_seq(struct xi_acquires *as)
+{
+	do {
+		as->seq++;
+	} while (!as->seq || find_seq(as, as->seq));
+	return as->seq;
+}
+
 int xi_acquires_begin(struct xi_acquires *as, const struct xi_flow *flow,
 		      const struct xi_policy *policy, uint64_t now, uint32_t ttl, uint32_t *seq)
 {
@@ -138,14 +132,11 @@ int xi_acquires_begin(struct xi_acquires *as, const struct xi_flow *flow,
 	a = TAILQ_FIRST(&as->free);
 	if (!a)
 		return -ENOBUFS;
-	do {
-		as->seq++;
-	} while (!as->seq || find_seq(as, as->seq));
 	TAILQ_REMOVE(&as->free, a, age);
 	a->key = key;
 	a->flow = *flow;
 	a->policy_index = policy->index;
-	a->seq = *seq = as->seq;
+	a->seq = *seq = xi_acquires_seq(as);
 	a->since = now;
 	a->until = now + ttl;
 	TAILQ_INSERT_TAIL(&as->pending, a, age);
@@ -219,17 +210,26 @@ static uint64_t now_seconds(void)
 	return ts.tv_sec;
 }
 
+/* Read once a second: a flood of flows asks far more often. */
+static uint32_t server_ttl(struct xi_xfrm_server *server, uint64_t now)
+{
+	if (server->ttl_read != now)
+		server->ttl = xi_acquire_ttl();
+	server->ttl_read = now;
+	return server->ttl;
+}
+
 int xi_xfrm_server_acquire(struct xi_xfrm_server *server, const struct xi_flow *flow,
 			   const struct xi_policy *policy)
 {
+	uint64_t now = now_seconds();
 	struct xi_nlmsg msg;
 	uint32_t seq;
 	int err;
 
 	if (!xi_server_listened(server, XFRMNLGRP_ACQUIRE))
 		return -ESRCH;
-	err = xi_acquires_begin(server->acquires, flow, policy, now_seconds(), xi_acquire_ttl(),
-				&seq);
+	err = xi_acquires_begin(server->acquires, flow, policy, now, server_ttl(server, now), &seq);
 	if (err)
 		return err;
 	xi_xfrm_put_acquire(&msg, flow, policy, seq);

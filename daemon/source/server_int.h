@@ -86,6 +86,8 @@ struct xi_xfrm_server {
 	bool held;                   /* what is sent is queued: the round is not over */
 	unsigned int requests;       /* of the round */
 	struct xi_acquires *acquires;
+	uint64_t ttl_read;           /* CLOCK_MONOTONIC, seconds: when */
+	uint32_t ttl;                /* was read */
 	atomic_bool *acquiring;      /* NULL, or where it says that somebody listens to ACQUIREs */
 	struct xi_mapping mappings[XI_MAPPINGS_MAX];
 	struct xi_aevents *aevents;

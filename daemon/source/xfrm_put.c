@@ -36,6 +36,8 @@ static void info_fill(struct xfrm_usersa_info *info, const struct xi_sa_rec *rec
 
 	memset(info, 0, sizeof(*info));
 	xi_selector_to_xfrm(&info->sel, &sa->sel);
+	if (sa->life & XI_SA_LARVAL)
+		info->sel.family = 0; /* as xfrm_init_tempstate() leaves it */
 	xi_addr_to_xfrm(&info->id.daddr, sa->id.daddr);
 	info->id.spi = htonl(sa->id.spi);
 	info->id.proto = sa->id.proto;

@@ -10,6 +10,7 @@ The form of the script is told in tests/interop/xfrm_script.txt.
 import json
 import os
 import re
+import select
 import shlex
 import subprocess
 import sys
@@ -20,7 +21,6 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import xfrm_messages as xfrm  # pylint: disable=wrong-import-position
 
 ALL_GROUPS = 0xff
-SECONDS = 20
 NEWS_END = re.compile(r"Default policies:\n in:.*\n fwd:.*\n out:.*\n")
 
 
@@ -47,7 +47,7 @@ class Script:
             return
         elif kind == "let":
             name, _, value = rest.partition(" ")
-            self.names[name] = self.expand(value.strip())
+            self.names[name] = self.expand(value.strip()).replace("%", "%08x" % number)
         elif kind == "reason":
             name, _, text = rest.partition(": ")
             self.reasons[name] = text
@@ -69,90 +69,64 @@ class Script:
 # a run ------------------------------------------------------------------------------------------------------------------
 
 class Monitor:
-    """`ip xfrm monitor all`, and a socket of our own in all groups. Behind each command the defaults are turned over and
-    back, of which both hear: what came before are the news of that command."""
+    """`ip xfrm monitor all`, and a socket of our own in all groups. Behind a command the defaults are turned over and back,
+    of which both hear: what came before are the news of that command."""
 
     def __init__(self):
         self.asker, self.text = xfrm.Socket(), ""
         # pylint: disable=consider-using-with
         self.process = subprocess.Popen(["/bin/ip", "xfrm", "monitor", "all"], stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT)
-        os.set_blocking(self.process.stdout.fileno(), False)
-        self.wait(self.hears)
-        self.listener = xfrm.Socket(ALL_GROUPS)
-        self.settle()
-
-    def settle(self):
-        """Which of the marks that looked for it it has heard cannot be told: until as many come as are sent."""
-        last = -1
-        while len(self.text) != last:
-            last = len(self.text)
-            time.sleep(0.1)
-            self.read()
-        self.text = ""
-
-    @staticmethod
-    def wait(condition):
-        end = time.monotonic() + SECONDS
-        while not condition():
+        self.defaults = self.asker.defaults()
+        end = time.monotonic() + xfrm.SECONDS
+        while not self.read(0.02):
+            self.mark()
             if time.monotonic() > end:
                 sys.exit("ip xfrm monitor hears nothing")
-            time.sleep(0.005)
+        while self.read(0.2):   # which of the marks it has heard cannot be told
+            pass
+        self.listener, self.text = xfrm.Socket(ALL_GROUPS), ""
+
+    def read(self, seconds):
+        """False: nothing came in this time."""
+        if not select.select([self.process.stdout], [], [], seconds)[0]:
+            return False
+        data = os.read(self.process.stdout.fileno(), 65536)
+        if not data:
+            sys.exit("ip xfrm monitor has ended: " + self.text)
+        self.text += data.decode()
+        return True
 
     def mark(self):
-        """Returns the first of the two messages that come of it."""
-        body = b""
-        self.asker.send(xfrm.NUMBERS["GETDEFAULT"], xfrm.F_REQUEST, bytes(3))
-        for _, _, _, body in self.asker.receive():
-            pass
-        other = bytes(xfrm.ACCEPT + xfrm.BLOCK - value for value in body[:3])
-        for values in (other, body[:3]):
-            told = self.asker.ask(xfrm.NUMBERS["SETDEFAULT"], xfrm.F_REQUEST | xfrm.F_ACK, values)
-            if told != ["ACK"]:
-                sys.exit("SETDEFAULT: %s" % told)
+        """Returns the first of the two messages that come of it, in words."""
+        other = bytes(xfrm.ACCEPT + xfrm.BLOCK - value for value in self.defaults)
+        for values in (other, self.defaults):
+            self.asker.send(xfrm.NUMBERS["SETDEFAULT"], xfrm.F_REQUEST, values)
         return xfrm.describe(xfrm.NUMBERS["GETDEFAULT"], 0, other + b"\0")
 
-    def hears(self):
-        self.mark()
-        time.sleep(0.02)
-        self.read()
-        return self.text
-
-    def read(self):
-        while True:
-            try:
-                data = os.read(self.process.stdout.fileno(), 65536)
-            except BlockingIOError:
-                return
-            if not data:
-                sys.exit("ip xfrm monitor has ended: " + self.text)
-            self.text += data.decode()
-
-    def messages(self, end):
-        """In words, those before the mark."""
-        told = []
-        while end not in told[:-1]:
-            told += [xfrm.describe(kind, flags, body) for kind, flags, _, body in self.listener.receive()]
-        return told[:told.index(end)]
-
-    def news(self):
-        """What both heard since the last call: a list of messages, and the text."""
-        told = self.messages(self.mark())
+    def news(self, messages=()):
+        """What both heard since the last call, of which the socket has given us these already: a list and a text."""
+        told = list(messages)
+        end = self.mark()
+        while end not in told[len(messages):-1]:
+            told += self.heard()
+        told = told[:told.index(end)]
         marks = 2 + sum(message.startswith("GETDEFAULT") for message in told)
-
-        def complete():
-            self.read()
-            return len(NEWS_END.findall(self.text)) >= marks
-        self.wait(complete)
+        while len(NEWS_END.findall(self.text)) < marks:
+            if not self.read(xfrm.SECONDS):
+                sys.exit("ip xfrm monitor did not print all: " + self.text)
         ends = list(NEWS_END.finditer(self.text))
         text, self.text = self.text[:ends[marks - 2].start()], self.text[ends[marks - 1].end():]
         return told, text
+
+    def heard(self):
+        return [xfrm.describe(kind, flags, body) for kind, flags, _, body in self.listener.receive()]
 
     def expect(self, kind, count):
         """So many news of a kind come by themselves; returns all that come until then."""
         told = []
         while sum(message.startswith(kind) for message in told) < int(count):
-            told += [xfrm.describe(k, flags, body) for k, flags, _, body in self.listener.receive()]
+            told += self.heard()
         return told
 
 
@@ -166,7 +140,7 @@ class Runner:
     def execute(words, stdin="", preload=""):
         env = dict(os.environ, LD_PRELOAD=":".join(filter(None, (preload, os.environ.get("LD_PRELOAD")))))
         done = subprocess.run(words, input=stdin, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                              timeout=SECONDS, check=False)
+                              timeout=xfrm.SECONDS, check=False)
         return done.returncode, done.stdout, done.stderr
 
     def ip(self, words, stdin=""):
@@ -191,17 +165,22 @@ class Runner:
             kind, count, words = command.words.split(" ", 2)
             result = self.ip(shlex.split(words))
             told = self.monitor.expect(kind, count)
-        messages, result["news"] = self.monitor.news()
-        result["messages"] = told + messages
         if command.kind == "try":
             self.flush()
+        if "default" in command.words.lower():
+            self.monitor.defaults = self.asker.defaults()
+        if not READS.match(command.words):
+            result["messages"], result["news"] = self.monitor.news(told)
         return result
 
     def flush(self):
         self.asker.ask(xfrm.NUMBERS["FLUSHSA"], xfrm.F_REQUEST | xfrm.F_ACK, bytes(4))
         for kind in (0, 1):
             self.asker.ask(xfrm.NUMBERS["FLUSHPOLICY"], xfrm.F_REQUEST | xfrm.F_ACK, xfrm.ptype(kind))
-        self.monitor.news()
+
+
+# Nobody hears of these; if somebody did, it would be among the news of the command behind.
+READS = re.compile(r"(-\w+ )*xfrm (state|policy) (list|get|count|getdefault)|GET")
 
 
 def run(path, no_extack):
@@ -244,9 +223,9 @@ def normal(command, result):
             return "spi RANDOM" if low <= int(match.group(1), 16) <= high else match.group(0)
         result["out"] = re.sub(r"spi (0x[0-9a-f]{8})", hide, result["out"])
     if re.search(r"xfrm (state|policy) (list|deleteall)", words):
-        result["out"], result["news"] = records(result["out"]), re.sub("^Deleted ", "", result["news"], flags=re.M)
-        result["news"] = records(result["news"])
-        result["messages"] = sorted(result["messages"])
+        result["out"] = records(result["out"])
+        result["news"] = records(re.sub("^Deleted ", "", result.get("news", ""), flags=re.M))
+        result["messages"] = sorted(result.get("messages", []))
     if "|DUMP" in words:
         result["answers"] = sorted(result["answers"])
     return result
@@ -257,36 +236,35 @@ def error_name(text):
     return match.group(1) if match else text
 
 
-def said_more(linux, ours):
+# Words that do not say what is wrong with a request.
+EMPTY_WORDS = ("", "Kernel was unable to initialize cryptographic operations", "bytes leftover after parsing attributes")
+
+
+def said_as_much(linux, ours):
     """The words of an error: ours are Linux's, with more behind a colon or not; where Linux has none, ours are free."""
-    if linux == ours:
-        return True
-    if linux.startswith("RTNETLINK answers: "):
-        return ours.startswith("Error: ")
-    if not linux.startswith("Error: "):
-        return False
-    return ours.startswith(linux.rstrip(".\n") + ": ")
+    return linux == ours or linux in EMPTY_WORDS or ours.startswith(linux + ": ")
+
+
+def words_of(text):
+    return text[len("Error: "):].rstrip(".\n") if text.startswith("Error: ") else ""
 
 
 def errors_equal(linux, ours):
     if linux["err"] == ours["err"]:
         return True
-    if error_name(linux.get("errno", linux["err"])) != error_name(ours.get("errno", ours["err"])):
+    if not linux["err"].startswith(("Error: ", "RTNETLINK ")) or not ours["err"].startswith(("Error: ", "RTNETLINK ")):
         return False
-    return said_more(linux["err"], ours["err"])
+    return error_name(linux.get("errno", linux["err"])) == error_name(ours.get("errno", ours["err"])) and \
+        said_as_much(words_of(linux["err"]), words_of(ours["err"]))
 
 
 def answers_equal(linux, ours):
     if len(linux) != len(ours):
         return False
     for theirs, mine in zip(linux, ours):
-        head = theirs.split(" ")[:2]
-        if theirs == mine:
-            continue
-        if head[0] != "ERROR" or mine.split(" ")[:2] != head:
-            return False
-        text = theirs.partition(head[1])[2].strip()
-        if text and not mine.partition(head[1])[2].strip().startswith(text + ":"):
+        (kind, *code, words), (our_kind, *our_code, our_words) = (line.split(" ", 2) if line.startswith("ERROR ") else
+                                                                  (line, "") for line in (theirs, mine))
+        if (kind, code) != (our_kind, our_code) or not said_as_much(words, our_words):
             return False
     return True
 
@@ -307,11 +285,11 @@ def refused_so(ours, how):
     """`refused ERRNO TEXT`: without other effect."""
     code, _, text = how.partition(" ")
     if "answers" in ours:
-        return ours["answers"] == ["ERROR %s %s" % (code, text)] and not ours["messages"]
+        return ours["answers"] == ["ERROR %s %s" % (code, text)] and not ours.get("messages")
     name = os.strerror(getattr(xfrm.errno, code))
     said = ours["err"].strip()
     return ours["status"] == 2 and said == "Error: %s." % text.rstrip(".") and \
-        error_name(ours.get("errno", "")).strip() == name and not ours["messages"]
+        error_name(ours.get("errno", "")).strip() == name and not ours.get("messages")
 
 
 def substituted(value, how):

@@ -7,6 +7,7 @@ import struct
 NETLINK_XFRM = 6
 SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK = 270, 10, 11
 ERROR, DONE = 2, 3
+SECONDS = 20
 BLOCK, ACCEPT = 1, 2
 F_REQUEST, F_MULTI, F_ACK = 1, 2, 4
 F_CAPPED, F_ACK_TLVS = 0x100, 0x200
@@ -184,7 +185,7 @@ class Socket:
         self.sock.setsockopt(SOL_NETLINK, NETLINK_EXT_ACK, 1)
         self.sock.setsockopt(SOL_NETLINK, NETLINK_CAP_ACK, 1)
         self.sock.bind((0, groups))
-        self.sock.settimeout(10)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", SECONDS, 0))
         self.seq = 0
 
     def send(self, kind, flags, payload, length=None):
@@ -201,6 +202,10 @@ class Socket:
             found.append((kind, flags, seq, data[16:length]))
             data = data[(length + 3) & ~3:]
         return found
+
+    def defaults(self):
+        self.send(NUMBERS["GETDEFAULT"], F_REQUEST, bytes(3))
+        return self.receive()[0][3][:3]
 
     def ask(self, kind, flags, payload):
         """The answers, in words. Behind a request goes one that is always answered, for it may have no answer itself; a dump
@@ -251,7 +256,8 @@ def describe(kind, flags, data):
     if kind == ERROR:
         return describe_error(flags, data)
     if kind == DONE:
-        return "DONE"
+        code = -struct.unpack_from("i", data)[0]
+        return "DONE" + (" " + errno.errorcode.get(code, str(code)) if code else "")
     name = TYPES.get(kind, "type %d" % kind)
     size, times = BODIES.get(name, (0, ()))
     body = data[:size]

@@ -142,7 +142,7 @@ ike_cert() {
 	cp "$XI_TMP/ca.pem" "$dir/x509ca/" && ike_key "$dir/private/$1.pem" &&
 		openssl req -new -key "$dir/private/$1.pem" -subj "/O=xipsec test/CN=$1" -out "$XI_TMP/$1.csr" &&
 		openssl x509 -req -in "$XI_TMP/$1.csr" -CA "$XI_TMP/ca.pem" -CAkey "$XI_TMP/ca.key" -CAcreateserial -days 1 \
-			-extfile <(echo "subjectAltName = email:$1@xipsec.test") -out "$dir/x509/$1.pem"
+			-extfile <(echo "subjectAltName = email:$1@xipsec.test,email:all@xipsec.test") -out "$dir/x509/$1.pem"
 }
 
 ike_up() {

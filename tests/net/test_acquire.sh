@@ -120,6 +120,15 @@ tap_check "fragments wait" wait_for 5 at_least held 9
 bring_sa
 tap_check "and arrive" wait_for 10 grep -q ' 0% packet loss' "$XI_TMP/large.log"
 
+v6_lines() { tunnel_lines "$1" 6 6; }
+v6_lines gw2 | load_lines gw2
+v6_lines gw1 | grep -v 'spi 0x1031 ' | load_lines gw1
+mark
+net_bg v6 h1 ping -q -c 5 -i 0.1 -W 10 fd00:2::2
+tap_check "IPv6 packets wait" wait_for 5 at_least held 3
+v6_lines gw1 | grep 'spi 0x1031 ' | load_lines gw1
+tap_check "and arrive" wait_for 10 grep -q ' 0% packet loss' "$XI_TMP/v6.log"
+
 # policy changes while packets wait
 policy() { gwctl gw1 xipsec xfrm policy "$1" src 10.1.1.0/24 dst 10.1.2.0/24 dir out "${@:2}"; }
 trap_tmpl=(tmpl src 192.0.2.1 dst 192.0.2.2 proto esp reqid $((0x1001)) mode tunnel)

@@ -71,6 +71,7 @@ static void test_smallest_file_gets_the_documented_defaults(void **state)
 	assert_int_equal(c->misses, 5000);
 	assert_int_equal(c->unknown_spi, XI_METHOD_DROP);
 	assert_int_equal(c->mirror, 0);
+	assert_int_equal(c->routes_table, 0);
 	assert_int_equal(c->nports, 1);
 	assert_string_equal(c->ports[0].name, "wan0");
 	assert_int_equal(c->ports[0].role, XI_ROLE_CIPHER);
@@ -79,6 +80,27 @@ static void test_smallest_file_gets_the_documented_defaults(void **state)
 	assert_int_equal(c->ports[0].tx, XI_PORT_TX_AUTO);
 	assert_int_equal(c->ports[0].line, 1);
 	xi_config_free(c);
+}
+
+static void test_routes_go_to_a_table_that_nobody_else_has(void **state)
+{
+	static const char *const bad[] = {"0", "220", "253", "254", "255", "4294967296", "-1", "main", ""};
+	struct xi_config_file *c;
+	struct messages m;
+	char text[128];
+
+	assert_int_equal(parse(&c, "[daemon]\nroutes = yes\n[port a]\nrole = cipher\n", &m), 0);
+	assert_int_equal(c->routes_table, 50051);
+	xi_config_free(c);
+	assert_int_equal(parse(&c, "[daemon]\nroutes = no\n[port a]\nrole = cipher\n", &m), 0);
+	assert_int_equal(c->routes_table, 0);
+	xi_config_free(c);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		snprintf(text, sizeof(text), "[daemon]\nroutes = %s\n[port a]\nrole = cipher\n", bad[i]);
+		assert_int_equal(parse(&c, text, &m), -EINVAL);
+		assert_int_equal(m.n, 1);
+		assert_non_null(strstr(m.text[0], "xipsec.conf:2: routes = "));
+	}
 }
 
 static void test_every_key_is_read(void **state)
@@ -93,6 +115,7 @@ static void test_every_key_is_read(void **state)
 				   "engine = openssl\n"
 				   "workers = 4\r\n"
 				   "spin = 10000\n"
+				   "routes = 4294967295\n"
 				   "hold = 256\n"
 				   "hold-time = 3600\n"
 				   "df = clear\n"
@@ -122,6 +145,7 @@ static void test_every_key_is_read(void **state)
 	assert_string_equal(c->state_dir, "/var/lib/a");
 	assert_string_equal(c->sas, "/etc/xipsec/sas");
 	assert_string_equal(c->group, "net");
+	assert_int_equal(c->routes_table, 4294967295U);
 	assert_string_equal(c->engine, "openssl");
 	assert_int_equal(c->workers, 4);
 	assert_int_equal(c->spin_us, 10000);
@@ -186,11 +210,11 @@ static const struct {
 	{ CIPHER "[daemon] workers = 3\n",
 	  "xipsec.conf:3: text behind a section's heading: put it on a line of its own" },
 	{ CIPHER "[deamon]\nworkers = x\n",
-	  "xipsec.conf:3: [deamon]: unknown section: there are [daemon], [cache] and [port "
-	  "IFNAME]" },
+	  "xipsec.conf:3: [deamon]: unknown section: there are [daemon], [cache], [port "
+	  "IFNAME] and [interface NAME]" },
 	{ CIPHER "[portal]\n",
-	  "xipsec.conf:3: [portal]: unknown section: there are [daemon], [cache] and [port "
-	  "IFNAME]" },
+	  "xipsec.conf:3: [portal]: unknown section: there are [daemon], [cache], [port "
+	  "IFNAME] and [interface NAME]" },
 	{ CIPHER "[port wan0]\nrole = plain\n",
 	  "xipsec.conf:3: [port wan0] was given in line 1 already: keep one of the two" },
 	{ CIPHER "[port]\nrole = plain\n",
@@ -422,6 +446,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_smallest_file_gets_the_documented_defaults),
+		cmocka_unit_test(test_routes_go_to_a_table_that_nobody_else_has),
 		cmocka_unit_test(test_every_key_is_read),
 		cmocka_unit_test(test_few_sas_may_all_be_fast),
 		cmocka_unit_test(test_each_error_names_file_line_and_remedy),

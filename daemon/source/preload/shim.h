@@ -32,7 +32,6 @@
 
 struct shim_request {
 	uint32_t serial;             /* of sending, in this process */
-	bool started;                /* parts of a dump have come */
 	struct nlmsghdr hdr;
 };
 
@@ -142,7 +141,8 @@ uint32_t shim_requests_add(struct shim_sock *s, const struct msghdr *msg, bool *
 /* They were not sent. */
 void shim_requests_drop(struct shim_sock *s, uint32_t serial);
 void shim_requests_done(struct shim_sock *s, const struct nlmsghdr *answer);
-bool shim_requests_dump(struct shim_sock *s);
+/* They will not be answered. */
+void shim_requests_forget(struct shim_sock *s);
 /* Under the lock. */
 void shim_requests_fail(struct shim_sock *s);
 /* NLMSG_ERROR in place of an answer that a dead server cannot give. -1: there is none. */
