@@ -224,7 +224,7 @@ static const struct {
 	  "xipsec.conf:3: [port a b]: a device name has no '/', ':' or space" },
 	{ CIPHER "[port ..]\n", "xipsec.conf:3: [port ..]: this is no device name" },
 	{ CIPHER "[port xipsec0]\nrole = plain\n",
-	  "xipsec.conf:3: [port xipsec0]: this device is the daemon's own: name a network card" },
+	  "xipsec.conf:3: [port xipsec0]: this device is the daemon's own: name a network card, or an interface to make" },
 	{ CIPHER "\n[port lan0]\n",
 	  "xipsec.conf:4: [port lan0] has no role: add role = cipher or role = plain" },
 	{ "[port lan0]\nrole = plain\n",
@@ -247,7 +247,7 @@ static const struct {
 	{ CIPHER "[daemon]\nhold-time = 0\n",
 	  "xipsec.conf:4: hold-time = 0: give auto, or seconds, 1 to 3600" },
 	{ CIPHER "[port xipsec-tx3]\nrole = plain\n",
-	  "xipsec.conf:3: [port xipsec-tx3]: this device is the daemon's own: name a network card" },
+	  "xipsec.conf:3: [port xipsec-tx3]: this device is the daemon's own: name a network card, or an interface to make" },
 	{ CIPHER "[daemon]\nmax-sas = 1048577\n",
 	  "xipsec.conf:4: max-sas = 1048577: give a number of SAs, 16 to 1048576" },
 	{ CIPHER "[daemon]\nmax-sas = 18446744073709551632\n",
@@ -286,7 +286,7 @@ static const struct {
 	  "xipsec.conf:4: role: not a key of this section: put it below [port IFNAME]" },
 	{ CIPHER "[daemon]\nspeed = 3\n",
 	  "xipsec.conf:4: speed: unknown key: here are run-dir, pin-dir, state-dir, sas, group, "
-	  "engine, workers, spin, max-sas, max-policies, routes, df, fragment, unknown-spi" },
+	  "engine, workers, spin, hold, hold-time, max-sas, max-policies, routes, df, fragment, unknown-spi, mirror" },
 };
 
 static void test_each_error_names_file_line_and_remedy(void **state)
@@ -326,7 +326,7 @@ static void test_all_errors_are_reported_at_once(void **state)
 	assert_string_equal(
 		m.text[1],
 		"xipsec.conf:3: speed: unknown key: here are run-dir, pin-dir, state-dir, "
-		"sas, group, engine, workers, spin, max-sas, max-policies, routes, df, fragment, unknown-spi");
+		"sas, group, engine, workers, spin, hold, hold-time, max-sas, max-policies, routes, df, fragment, unknown-spi, mirror");
 	assert_string_equal(m.text[2], "xipsec.conf:6: role = c: a port is cipher or plain");
 	assert_string_equal(
 		m.text[3],
