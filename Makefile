@@ -94,6 +94,13 @@ $(B)/tests/%: tests/%.c $(TEST_LIB) $(B)/libxipsec.a $(SKEL) $(wildcard tests/li
 	$(CC) $(XI_CPPFLAGS) -Itests/lib $(XI_CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $< $(TEST_LIB) \
 		$(B)/libxipsec.a $(XI_LIBS) -lcmocka -lm
 
+# the preload library inside a program, under ThreadSanitizer
+$(B)/tests/interop/preload_tsan: tests/interop/preload_requests.c $(PRELOAD_SRC) $(wildcard daemon/source/preload/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(XI_CPPFLAGS) -std=gnu11 -O1 -g $(WARN) -fsanitize=thread -fexceptions -fno-builtin -o $@ \
+		$(filter %.c,$^) -ldl -lpthread
+$(B)/tests/interop/preload_libnl: XI_LIBS += -lnl-xfrm-3
+
 $(B)/tests/%.bpf.o: tests/%.bpf.c $(HDRS)
 	@mkdir -p $(@D)
 	$(BPF_CLANG) $(BPF_CFLAGS) -c $< -o $@
@@ -186,10 +193,16 @@ install: all
 	install -Dm644 $(B)/libxipsec-xfrm.so $(DESTDIR)$(PREFIX)/lib/xipsec/libxipsec-xfrm.so
 	for m in doc/*.8; do install -Dm644 $$m $(DESTDIR)$(PREFIX)/share/man/man8/$${m##*/} || exit; done
 	for m in doc/*.5; do install -Dm644 $$m $(DESTDIR)$(PREFIX)/share/man/man5/$${m##*/} || exit; done
+	for f in dist/*.service.d/*.conf; do \
+		install -Dm644 $$f $(DESTDIR)$(PREFIX)/share/xipsec/systemd/$${f#dist/} || exit; done
+	for f in dist/apparmor/*; do \
+		install -Dm644 $$f $(DESTDIR)$(PREFIX)/share/xipsec/apparmor/$${f##*/} || exit; done
+	sed -i 's|/usr/lib/xipsec/|$(PREFIX)/lib/xipsec/|' $(DESTDIR)$(PREFIX)/share/xipsec/*/*.d/*.conf \
+		$(DESTDIR)$(PREFIX)/share/xipsec/apparmor/*
 
 clean:
 	rm -rf $(B)
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B) -name '*.d' -type f 2>/dev/null)
 .PHONY: all tests asan fuzz fuzz-merge deps check demo demo-ike vmtest bench bench-peers bench-scale bench-check bench-baseline install clean
 .SECONDARY:

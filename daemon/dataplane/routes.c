@@ -19,6 +19,7 @@
 #define ROUTES_REPAIR_S 1        /* and before what was refused, or removed by others, is tried again */
 #define ROUTES_REFUSED 1024      /* remembered one by one */
 #define ROUTES_LOG_S 10
+#define ROUTES_FEED 1024         /* policies of before taken in one turn */
 
 struct xi_routes {
 	struct xi_routes_config config;
@@ -29,6 +30,8 @@ struct xi_routes {
 	struct event *on_notify, *on_work, *on_repair;
 	bool up;                     /* xipsec0 is; routes to a device that is not are refused */
 	bool repair_rules, repair_all;
+	bool feeding;                /* policies with a higher index than fed are not known yet */
+	uint32_t fed;
 	struct xi_prefix refused[ROUTES_REFUSED];
 	uint32_t nrefused;
 	struct xi_addr plain[XI_ROUTES_PLAIN];
@@ -115,6 +118,47 @@ static void routes_rules(struct xi_routes *r)
 	routes_repair_later(r);
 }
 
+static void routes_take_policy(struct xi_routes *r, uint32_t index, const struct xi_policy *now)
+{
+	if (xi_plan_policy(r->plan, index, now))
+		log_warnx("routes: no memory for the policy with index %u: its route is missing until it changes",
+			  index);
+}
+
+/* Until all are known, no route is known to be stale. */
+static void routes_feed(struct xi_routes *r)
+{
+	const struct xi_policy *policy;
+
+	for (int i = 0; i < ROUTES_FEED; i++) {
+		policy = xi_spd_next(r->config.spd, &r->fed);
+		if (!policy) {
+			r->feeding = false;
+			return;
+		}
+		routes_take_policy(r, r->fed, policy);
+	}
+}
+
+static void routes_plain(struct xi_routes *r)
+{
+	struct xi_addr plain[XI_ROUTES_PLAIN + 1];
+	uint32_t n;
+
+	if (!xi_plan_plain(r->plan, plain, XI_ROUTES_PLAIN + 1, &n))
+		return;
+	if (n > XI_ROUTES_PLAIN) {
+		n = XI_ROUTES_PLAIN;
+		log_warnx("routes: more than %d addresses of this host are in no policy's source: what the others send where a route leads to %s is dropped there; add routes by hand in place of routes = yes",
+			  XI_ROUTES_PLAIN, XI_HOSTIF_NAME);
+	}
+	if (!r->repair_rules && n == r->nplain && !memcmp(plain, r->plain, n * sizeof(plain[0])))
+		return;
+	memcpy(r->plain, plain, n * sizeof(plain[0]));
+	r->nplain = n;
+	routes_rules(r);
+}
+
 static void routes_on_work(evutil_socket_t fd, short what, void *arg)
 {
 	static const struct timeval pause = { .tv_usec = ROUTES_PAUSE_US };
@@ -125,11 +169,13 @@ static void routes_on_work(evutil_socket_t fd, short what, void *arg)
 
 	if (!r->up)
 		return;
-	/* before routes that could catch what is from these addresses */
-	if (xi_plan_plain(r->plan, r->plain, XI_ROUTES_PLAIN, &n)) {
-		r->nplain = n;
-		routes_rules(r);
+	if (r->feeding) {
+		routes_feed(r);
+		evtimer_add(r->on_work, &pause);
+		return;
 	}
+	/* before routes that could catch what is from these addresses */
+	routes_plain(r);
 	more = xi_plan_step(r->plan, changes, XI_RTNL_BATCH, &n);
 	if (n)
 		routes_make(r, changes, n);
@@ -256,9 +302,7 @@ static void routes_on_policy(void *arg, uint32_t index, const struct xi_policy *
 {
 	struct xi_routes *r = arg;
 
-	if (xi_plan_policy(r->plan, index, now))
-		log_warnx("routes: no memory for the policy with index %u: its route is missing until it changes",
-			  index);
+	routes_take_policy(r, index, now);
 	routes_work_soon(r);
 }
 
@@ -348,21 +392,6 @@ static int routes_open(struct xi_routes *r)
 	return 0;
 }
 
-static int routes_take_policies(struct xi_routes *r)
-{
-	const struct xi_policy *policy;
-	uint32_t index = 0;
-	int err;
-
-	while ((policy = xi_spd_next(r->config.spd, &index))) {
-		err = xi_plan_policy(r->plan, index, policy);
-		if (err)
-			return err;
-	}
-	xi_spd_on_policy(r->config.spd, routes_on_policy, r);
-	return 0;
-}
-
 /* The host's addresses are known to the SPD by now. */
 static int routes_take_addrs(struct xi_routes *r)
 {
@@ -383,16 +412,15 @@ int xi_routes_create(struct xi_routes **out, const struct xi_routes_config *conf
 	err = routes_open(r);
 	if (!err)
 		err = routes_take_addrs(r);
-	if (!err)
-		err = routes_take_policies(r);
 	if (err) {
 		log_warnx("routes: cannot be set up in table %u: %s: set routes = no to go without",
 			  config->table, strerror(-err));
 		xi_routes_destroy(r);
 		return err;
 	}
-	xi_plan_plain(r->plan, r->plain, XI_ROUTES_PLAIN, &r->nplain);
-	routes_rules(r);
+	r->feeding = true;
+	xi_spd_on_policy(r->config.spd, routes_on_policy, r);
+	r->repair_rules = true;
 	routes_work_soon(r);
 	*out = r;
 	return 0;

@@ -22,8 +22,8 @@ struct xi_routes_config {
 };
 
 /*
- * Takes over the routes that are there, the SPD's policies of now, and listens to it. 0 or -errno, logged. Without
- * routes configured, xi_routes_remove() in its place.
+ * Takes over the routes that are there, and in turns the SPD's policies of now; listens to it. 0 or -errno, logged.
+ * Without routes configured, xi_routes_remove() in its place.
  */
 int xi_routes_create(struct xi_routes **out, const struct xi_routes_config *config);
 /* Leaves the routes where they are. */

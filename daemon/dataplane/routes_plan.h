@@ -54,7 +54,7 @@ int xi_plan_addrs(struct xi_plan *plan, const struct xi_addr *addrs, uint32_t n)
 
 /* The table has this route, put there by an earlier daemon. 0 or -ENOMEM. */
 int xi_plan_found(struct xi_plan *plan, const struct xi_route *route);
-/* The table has lost its route to this prefix, or refused the change. True: it is wanted, and will be asked for again. */
+/* The table lost its route to this prefix, or refused the change. True: one is wanted, and will be asked for again. */
 bool xi_plan_lost(struct xi_plan *plan, const struct xi_prefix *dst);
 /* It may have lost any; src not NULL: of those with this preferred source. */
 void xi_plan_lost_all(struct xi_plan *plan, const struct xi_addr *src);

@@ -51,20 +51,6 @@ static uint32_t key_hash(const struct xi_acquire_key *key)
 	return (hash ^ hash >> 32) % XI_ACQUIRE_HASH;
 }
 
-void xi_acquire_ends(const struct xi_flow *flow, const struct xi_tmpl *tmpl, uint8_t saddr[16],
-		     uint8_t daddr[16])
-{
-	bool src = tmpl && memcmp(tmpl->saddr, none, 16);
-	bool dst = tmpl && memcmp(tmpl->id.daddr, none, 16);
-
-	/* behind a tunnel the flow's own address is not the source: the key manager knows it */
-	if (!src && dst && tmpl->mode == XI_TUNNEL)
-		memcpy(saddr, none, 16);
-	else
-		memcpy(saddr, src ? tmpl->saddr : flow->saddr, 16);
-	memcpy(daddr, dst ? tmpl->id.daddr : flow->daddr, 16);
-}
-
 static void key_make(struct xi_acquire_key *key, const struct xi_flow *flow,
 		     const struct xi_policy *policy)
 {
@@ -80,7 +66,7 @@ static void key_make(struct xi_acquire_key *key, const struct xi_flow *flow,
 		.mark_m = policy->mark_m,
 		.if_id = policy->if_id,
 	};
-	xi_acquire_ends(flow, tmpl, key->saddr, key->daddr);
+	xi_xfrm_acquire_ends(flow, tmpl, key->saddr, key->daddr);
 }
 
 static struct xi_acquire *find_key(const struct xi_acquires *as, const struct xi_acquire_key *key)
@@ -121,6 +107,14 @@ void xi_acquires_expire(struct xi_acquires *as, uint64_t now)
 		acquire_end(as, a);
 }
 
+uint32_t xi_acquires_seq(struct xi_acquires *as)
+{
+	do {
+		as->seq++;
+	} while (!as->seq || find_seq(as, as->seq));
+	return as->seq;
+}
+
 int xi_acquires_begin(struct xi_acquires *as, const struct xi_flow *flow,
 		      const struct xi_policy *policy, uint64_t now, uint32_t ttl, uint32_t *seq)
 {
@@ -150,14 +144,6 @@ int xi_acquires_begin(struct xi_acquires *as, const struct xi_flow *flow,
 	LIST_INSERT_HEAD(&as->by_seq[a->seq % XI_ACQUIRE_HASH], a, by_seq);
 	as->n++;
 	return 0;
-}
-
-uint32_t xi_acquires_seq(struct xi_acquires *as)
-{
-	do {
-		as->seq++;
-	} while (!as->seq || find_seq(as, as->seq));
-	return as->seq;
 }
 
 static void settle_key(struct xi_acquires *as, const struct xi_acquire_key *key)

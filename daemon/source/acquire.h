@@ -54,16 +54,9 @@ struct xi_acquires {
 /* NULL: no memory. */
 struct xi_acquires *xi_acquires_new(void);
 void xi_acquires_free(struct xi_acquires *as);
-
-/*
- * Addresses of the SA that template tmpl (NULL: of nothing known) wants for a flow, as the kernel's xfrm_init_tempstate():
- * the template's, as far as it has any, else the flow's.
- */
-void xi_acquire_ends(const struct xi_flow *flow, const struct xi_tmpl *tmpl, uint8_t saddr[16],
-		     uint8_t daddr[16]);
-
-/* A number that no pending one has; not 0. */
+/* A number for an ACQUIRE, never 0, that none pending has. */
 uint32_t xi_acquires_seq(struct xi_acquires *as);
+
 /*
  * The first template of policy lacks its SA. 0: *seq is the number of a new ACQUIRE, pending for ttl seconds; -EALREADY:
  * one is pending; -ENOBUFS: as many are pending as there may be.

@@ -67,9 +67,10 @@ static const struct xi_policy *policy_find(const struct xi_spd *spd, const struc
 		.proto = key->sel.proto,
 		.dir = key->dir,
 		.family = key->sel.family,
+		.if_id = key->if_id,
 	};
 
-	if (policy || key->mark_m || key->if_id)
+	if (policy || key->mark_m)
 		return policy;
 	memcpy(flow.saddr, key->sel.saddr, 16);
 	memcpy(flow.daddr, key->sel.daddr, 16);

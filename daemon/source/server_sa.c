@@ -188,9 +188,8 @@ int xi_handle_flushsa(struct xi_client *c, const struct nlmsghdr *nlh, struct xi
 	if (err)
 		return err;
 	memcpy(&flush, (const uint8_t *)nlh + NLMSG_HDRLEN, sizeof(flush));
-	if (flush.proto && flush.proto != 255 && flush.proto != XI_ESP && flush.proto != XI_AH &&
-	    flush.proto != XI_COMP)
-		return xi_refuse(ack, -EINVAL, "Unsupported protocol");
+	if (flush.proto && flush.proto != 255 && flush.proto != XI_ESP && flush.proto != XI_AH)
+		return 0; /* there are none */
 	c->flush = (struct xi_flush){ .request = *nlh, .proto = flush.proto };
 	c->flush.request.nlmsg_len = sizeof(*nlh); /* what an error echoes */
 	xi_sad_flush_begin(c->server->sad, &c->flush.sas,
@@ -311,7 +310,7 @@ int xi_handle_expire(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_
 		return err;
 	rec = sa_find(c, nlh, sizeof(struct xfrm_user_expire), &req.id);
 	if (!rec)
-		return -ESRCH;
+		return -ENOENT;
 	if (rec->sa.life & XI_SA_LARVAL)
 		return xi_refuse(ack, -EINVAL, "SA has no keys yet");
 	expire_notify(c->server, &to, rec, req.hard);

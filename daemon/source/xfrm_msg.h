@@ -114,14 +114,12 @@ int xi_xfrm_get_policy_id(struct xi_policy *key, const struct nlmsghdr *nlh, str
 int xi_xfrm_get_polexpire(struct xi_policy *key, bool *hard, const struct nlmsghdr *nlh,
 			  struct xi_extack *ack);
 
-/*
- * ACQUIRE of a program: for what, and the policy that wants it, whose templates have the algorithms asked for. `saddr`
- * and `sel` go out as they came in.
- */
+/* ACQUIRE of a program: for what, and the policy that wants it. All but the policy goes out as it came in. */
 struct xi_acquire_request {
 	struct xi_policy policy;
 	xfrm_address_t saddr;
 	struct xfrm_selector sel;
+	uint32_t aalgos, ealgos, calgos;
 };
 
 int xi_xfrm_get_acquire(struct xi_acquire_request *req, const struct nlmsghdr *nlh,
@@ -137,6 +135,8 @@ struct xi_nl_to {
 /* type: NEWSA or UPDSA. Counters and window are read live. */
 void xi_xfrm_put_sa(struct xi_nlmsg *msg, uint16_t type, const struct xi_nl_to *to,
 		    const struct xi_sa_rec *rec);
+/* Counters and window as they are: XFRMA_REPLAY_VAL or XFRMA_REPLAY_ESN_VAL, whichever the SA has. */
+void xi_xfrm_put_replay(struct xi_nlmsg *msg, const struct xi_sa_rec *rec);
 void xi_xfrm_put_delsa(struct xi_nlmsg *msg, const struct xi_nl_to *to,
 		       const struct xi_sa_rec *rec);
 void xi_xfrm_put_expire(struct xi_nlmsg *msg, const struct xi_nl_to *to,
@@ -152,12 +152,21 @@ void xi_xfrm_put_delpolicy(struct xi_nlmsg *msg, const struct xi_nl_to *to,
 			   const struct xi_policy *policy, bool by_index);
 void xi_xfrm_put_polexpire(struct xi_nlmsg *msg, const struct xi_nl_to *to,
 			   const struct xi_policy *policy, bool hard);
+/*
+ * Addresses of the SA that template tmpl (NULL: of nothing known) wants for a flow, as the kernel's xfrm_init_tempstate():
+ * the template's, as far as it has any, else the flow's.
+ */
+void xi_xfrm_acquire_ends(const struct xi_flow *flow, const struct xi_tmpl *tmpl, uint8_t saddr[16],
+			  uint8_t daddr[16]);
 /* ACQUIRE for a flow that `policy` wants protected (RFC 2367 section 3.1.6). seq is not 0. */
 void xi_xfrm_put_acquire(struct xi_nlmsg *msg, const struct xi_flow *flow,
 			 const struct xi_policy *policy, uint32_t seq);
 
-/* The same as a program asked for it, for one of its templates (the kernel's xfrm_add_acquire()). */
-void xi_xfrm_put_acquire_again(struct xi_nlmsg *msg, const struct xi_acquire_request *req,
+/*
+ * The same as a program asked for it, for one of its templates, which gets the algorithms asked for (the kernel's
+ * xfrm_add_acquire()). One template after the other, from 0 on.
+ */
+void xi_xfrm_put_acquire_again(struct xi_nlmsg *msg, struct xi_acquire_request *req,
 			       unsigned int tmpl, uint32_t seq);
 
 /*

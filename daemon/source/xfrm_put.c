@@ -36,6 +36,8 @@ static void info_fill(struct xfrm_usersa_info *info, const struct xi_sa_rec *rec
 
 	memset(info, 0, sizeof(*info));
 	xi_selector_to_xfrm(&info->sel, &sa->sel);
+	if (sa->life & XI_SA_LARVAL)
+		info->sel.family = 0; /* as xfrm_init_tempstate() leaves it */
 	xi_addr_to_xfrm(&info->id.daddr, sa->id.daddr);
 	info->id.spi = htonl(sa->id.spi);
 	info->id.proto = sa->id.proto;
@@ -112,7 +114,7 @@ static void legacy_put(struct xi_nlmsg *msg, const struct xi_sa_rec *rec)
 	xi_nlmsg_put(msg, XFRMA_REPLAY_VAL, &rs, sizeof(rs));
 }
 
-static void replay_put(struct xi_nlmsg *msg, const struct xi_sa_rec *rec)
+void xi_xfrm_put_replay(struct xi_nlmsg *msg, const struct xi_sa_rec *rec)
 {
 	if (has_ring(&rec->sa))
 		esn_put(msg, rec);
@@ -177,7 +179,7 @@ static void extra_put(struct xi_nlmsg *msg, const struct xi_sa_rec *rec)
 		xi_nlmsg_put_u32(msg, XFRMA_SET_MARK, sa->output_mark);
 		xi_nlmsg_put_u32(msg, XFRMA_SET_MARK_MASK, sa->output_mark_mask);
 	}
-	replay_put(msg, rec);
+	xi_xfrm_put_replay(msg, rec);
 	if (sa->if_id)
 		xi_nlmsg_put_u32(msg, XFRMA_IF_ID, sa->if_id);
 	if (sa->mtimer_thresh)
@@ -254,7 +256,7 @@ void xi_xfrm_put_ae(struct xi_nlmsg *msg, const struct xi_nl_to *to, const struc
 	xi_addr_to_xfrm(&ae->saddr, rec->sa.saddr);
 	ae->reqid = rec->sa.reqid;
 	ae->flags = flags;
-	replay_put(msg, rec);
+	xi_xfrm_put_replay(msg, rec);
 	curlft_fill(&cur, rec);
 	xi_nlmsg_put(msg, XFRMA_LTIME_VAL, &cur, sizeof(cur));
 	thresholds_put(msg, &rec->sa, flags, defaults);

@@ -176,7 +176,8 @@ ok "BEET mode" has "$(no esp beet "${gcm[@]}")" "Error: only tunnel and transpor
 ok "any destination" has "$(no esp transport flag wildrecv "${gcm[@]}")" "(wildrecv) are not carried"
 ok "numbers that wrap" has "$(no esp transport extra-flag oseq-may-wrap "${gcm[@]}")" "Error: oseq-may-wrap would"
 ok "a mark outside of its mask" has "$(no esp tunnel mark 0x11 mask 1 "${gcm[@]}")" "Error: the mark has bits outside of its mask"
-ok "offload" has "$(no esp tunnel offload dev lo dir in "${gcm[@]}")" "Error: hardware offload is not carried"
+ok "offload of UDP encapsulation" has "$(no esp tunnel encap espinudp 4500 4500 0.0.0.0 offload dev lo dir in "${gcm[@]}")" \
+	"Error: Encapsulation and TFC padding can't be offloaded"
 ok "IPComp" has "$(no comp tunnel comp deflate)" "Error: IPComp is not carried"
 ok "reserved SPI" has "$(sa 0xff)" "SPI 255 is reserved"
 ok "nothing of it was taken" is "$(ip xfrm state count)" "	 SAD count 3"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """A script of XFRM commands, run against whatever answers XFRM netlink here, and two such runs compared.
 
-    xfrm_compare.py run SCRIPT NO_EXTACK.SO    prints, as JSON, what came of each command
+    xfrm_compare.py run SCRIPT TELL_ERRNO.SO    prints, as JSON, what came of each command
     xfrm_compare.py compare SCRIPT LINUX XIPSEC DOC    two such files, in TAP: a result a section of the script
 
 The form of the script is told in tests/interop/xfrm_script.txt.
@@ -10,6 +10,7 @@ The form of the script is told in tests/interop/xfrm_script.txt.
 import json
 import os
 import re
+import select
 import shlex
 import subprocess
 import sys
@@ -20,7 +21,6 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import xfrm_messages as xfrm  # pylint: disable=wrong-import-position
 
 ALL_GROUPS = 0xff
-SECONDS = 20
 NEWS_END = re.compile(r"Default policies:\n in:.*\n fwd:.*\n out:.*\n")
 
 
@@ -47,7 +47,7 @@ class Script:
             return
         elif kind == "let":
             name, _, value = rest.partition(" ")
-            self.names[name] = self.expand(value.strip())
+            self.names[name] = self.expand(value.strip()).replace("%", "%08x" % number)
         elif kind == "reason":
             name, _, text = rest.partition(": ")
             self.reasons[name] = text
@@ -58,7 +58,7 @@ class Script:
             self.commands[-1].differs.append((name, how))
         elif kind in ("ip", "try", "raw", "batch", "await"):
             words = self.expand(rest).replace("@", "%08x" % number)
-            self.commands.append(Command(number, self.section, kind, words))
+            self.commands.append(Command(number, self.section, kind, ("raw " if kind == "raw" else "") + words))
         else:
             sys.exit("%s:%d: not understood: %s" % (self.path, number, line))
 
@@ -69,143 +69,118 @@ class Script:
 # a run ------------------------------------------------------------------------------------------------------------------
 
 class Monitor:
-    """`ip xfrm monitor all`, and a socket of our own in all groups. Behind each command the defaults are turned over and
-    back, of which both hear: what came before are the news of that command."""
+    """`ip xfrm monitor all`, and a socket of our own in all groups. Behind a command the defaults are turned over and back,
+    of which both hear: what came before are the news of that command."""
 
     def __init__(self):
         self.asker, self.text = xfrm.Socket(), ""
         # pylint: disable=consider-using-with
         self.process = subprocess.Popen(["/bin/ip", "xfrm", "monitor", "all"], stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT)
-        os.set_blocking(self.process.stdout.fileno(), False)
-        self.wait(self.hears)
-        self.listener = xfrm.Socket(ALL_GROUPS)
-        self.settle()
-
-    def settle(self):
-        """Which of the marks that looked for it it has heard cannot be told: until as many come as are sent."""
-        last = -1
-        while len(self.text) != last:
-            last = len(self.text)
-            time.sleep(0.1)
-            self.read()
-        self.text = ""
-
-    @staticmethod
-    def wait(condition):
-        end = time.monotonic() + SECONDS
-        while not condition():
+        self.defaults = self.asker.defaults()
+        end = time.monotonic() + xfrm.SECONDS
+        while not self.read(0.02):
+            self.mark()
             if time.monotonic() > end:
                 sys.exit("ip xfrm monitor hears nothing")
-            time.sleep(0.005)
+        while self.read(0.2):   # which of the marks it has heard cannot be told
+            pass
+        self.listener, self.text = xfrm.Socket(ALL_GROUPS), ""
+
+    def read(self, seconds):
+        """False: nothing came in this time."""
+        if not select.select([self.process.stdout], [], [], seconds)[0]:
+            return False
+        data = os.read(self.process.stdout.fileno(), 65536)
+        if not data:
+            sys.exit("ip xfrm monitor has ended: " + self.text)
+        self.text += data.decode()
+        return True
 
     def mark(self):
-        """Returns the first of the two messages that come of it."""
-        body = b""
-        self.asker.send(xfrm.NUMBERS["GETDEFAULT"], xfrm.F_REQUEST, bytes(3))
-        for _, _, _, body in self.asker.receive():
-            pass
-        other = bytes(xfrm.ACCEPT + xfrm.BLOCK - value for value in body[:3])
-        for values in (other, body[:3]):
-            told = self.asker.ask(xfrm.NUMBERS["SETDEFAULT"], xfrm.F_REQUEST | xfrm.F_ACK, values)
-            if told != ["ACK"]:
-                sys.exit("SETDEFAULT: %s" % told)
+        """Returns the first of the two messages that come of it, in words."""
+        other = bytes(xfrm.ACCEPT + xfrm.BLOCK - value for value in self.defaults)
+        for values in (other, self.defaults):
+            self.asker.order(xfrm.NUMBERS["SETDEFAULT"], values)
         return xfrm.describe(xfrm.NUMBERS["GETDEFAULT"], 0, other + b"\0")
 
-    def hears(self):
-        self.mark()
-        time.sleep(0.02)
-        self.read()
-        return self.text
-
-    def read(self):
-        while True:
-            try:
-                data = os.read(self.process.stdout.fileno(), 65536)
-            except BlockingIOError:
-                return
-            if not data:
-                sys.exit("ip xfrm monitor has ended: " + self.text)
-            self.text += data.decode()
-
-    def messages(self, end):
-        """In words, those before the mark."""
-        told = []
-        while end not in told[:-1]:
-            told += [xfrm.describe(kind, flags, body) for kind, flags, _, body in self.listener.receive()]
-        return told[:told.index(end)]
-
-    def news(self):
-        """What both heard since the last call: a list of messages, and the text."""
-        told = self.messages(self.mark())
+    def news(self, messages=()):
+        """What both heard since the last call, of which the socket has given us these already: a list and a text."""
+        told = list(messages)
+        end = self.mark()
+        while end not in told[len(messages):-1]:
+            told += self.heard()
+        told = told[:told.index(end)]
         marks = 2 + sum(message.startswith("GETDEFAULT") for message in told)
-
-        def complete():
-            self.read()
-            return len(NEWS_END.findall(self.text)) >= marks
-        self.wait(complete)
+        while len(NEWS_END.findall(self.text)) < marks:
+            if not self.read(xfrm.SECONDS):
+                sys.exit("ip xfrm monitor did not print all: " + self.text)
         ends = list(NEWS_END.finditer(self.text))
         text, self.text = self.text[:ends[marks - 2].start()], self.text[ends[marks - 1].end():]
         return told, text
+
+    def heard(self):
+        return [xfrm.describe(kind, flags, body) for kind, flags, _, body in self.listener.receive()]
 
     def expect(self, kind, count):
         """So many news of a kind come by themselves; returns all that come until then."""
         told = []
         while sum(message.startswith(kind) for message in told) < int(count):
-            told += [xfrm.describe(k, flags, body) for k, flags, _, body in self.listener.receive()]
+            told += self.heard()
         return told
 
 
 class Runner:
-    def __init__(self, no_extack):
+    def __init__(self, tell_errno):
         self.monitor = Monitor()
         self.asker = xfrm.Socket()
-        self.no_extack = no_extack
-
-    @staticmethod
-    def execute(words, stdin="", preload=""):
-        env = dict(os.environ, LD_PRELOAD=":".join(filter(None, (preload, os.environ.get("LD_PRELOAD")))))
-        done = subprocess.run(words, input=stdin, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                              timeout=SECONDS, check=False)
-        return done.returncode, done.stdout, done.stderr
+        self.tell_errno = tell_errno
 
     def ip(self, words, stdin=""):
-        """A command that failed with words of the server is run again without them: ip then tells the error number."""
-        words = ["/bin/ip"] + words
-        status, out, err = self.execute(words, stdin)
-        result = {"status": status, "out": out, "err": err}
-        if status and "Error: " in err and not stdin:
-            result["errno"] = self.execute(words, stdin, self.no_extack)[2]
-        return result
+        """Runs it, with a pipe to which the library writes the error numbers."""
+        told, to = os.pipe()
+        env = dict(os.environ, TELL_ERRNO=str(to),
+                   LD_PRELOAD=":".join(filter(None, (self.tell_errno, os.environ.get("LD_PRELOAD")))))
+        done = subprocess.run(["/bin/ip"] + words, input=stdin, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              text=True, timeout=xfrm.SECONDS, pass_fds=(to,), check=False)
+        os.close(to)
+        with os.fdopen(told) as numbers:
+            errors = [xfrm.errno.errorcode.get(int(number), number) for number in numbers]
+        return {"status": done.returncode, "out": done.stdout, "err": done.stderr, "errno": errors}
 
     def run(self, command):
         told = []
-        if command.kind in ("ip", "try"):
+        if command.words.startswith("raw "):
+            result = {"answers": self.asker.ask(*xfrm.message(command.words[4:]))}
+        elif command.kind in ("ip", "try"):
             result = self.ip(shlex.split(command.words))
         elif command.kind == "batch":
             options, _, lines = command.words.partition(": ")
             result = self.ip(shlex.split(options) + ["-batch", "-"], lines.replace(" ; ", "\n") + "\n")
-        elif command.kind == "raw":
-            result = {"answers": self.asker.ask(*xfrm.message(command.words))}
         else:
             kind, count, words = command.words.split(" ", 2)
             result = self.ip(shlex.split(words))
             told = self.monitor.expect(kind, count)
-        messages, result["news"] = self.monitor.news()
-        result["messages"] = told + messages
         if command.kind == "try":
             self.flush()
+        if "default" in command.words.lower():
+            self.monitor.defaults = self.asker.defaults()
+        if not READS.match(command.words):
+            result["messages"], result["news"] = self.monitor.news(told)
         return result
 
     def flush(self):
-        self.asker.ask(xfrm.NUMBERS["FLUSHSA"], xfrm.F_REQUEST | xfrm.F_ACK, bytes(4))
+        self.asker.order(xfrm.NUMBERS["FLUSHSA"], bytes(4))
         for kind in (0, 1):
-            self.asker.ask(xfrm.NUMBERS["FLUSHPOLICY"], xfrm.F_REQUEST | xfrm.F_ACK, xfrm.ptype(kind))
-        self.monitor.news()
+            self.asker.order(xfrm.NUMBERS["FLUSHPOLICY"], xfrm.ptype(kind))
 
 
-def run(path, no_extack):
-    runner = Runner(no_extack)
+# Nobody hears of these; if somebody did, it would be among the news of the command behind.
+READS = re.compile(r"(-\w+ )*xfrm (state|policy) (list|get|count|getdefault)|raw GET")
+
+
+def run(path, tell_errno):
+    runner = Runner(tell_errno)
     results = []
     try:
         for command in Script(path).commands:
@@ -220,6 +195,7 @@ def run(path, no_extack):
 # what can be compared ---------------------------------------------------------------------------------------------------
 
 TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
+BUCKETS = re.compile(r"buckets:? count \d+ Max \d+")
 INDEX = re.compile(r"index \d{1,3}\b")
 
 
@@ -233,9 +209,9 @@ def normal(command, result):
     dumps have no order."""
     result = dict(result)
     words = command.words
-    for key in ("out", "err", "news", "errno"):
+    for key in ("out", "err", "news"):
         if key in result:
-            result[key] = INDEX.sub("index ANY", TIME.sub("TIME", result[key]))
+            result[key] = BUCKETS.sub("buckets", INDEX.sub("index ANY", TIME.sub("TIME", result[key])))
     given = re.search(r"allocspi .*min (\w+) max (\w+)", words)
     if given and result.get("out") and given.group(1) != given.group(2):
         low, high = (int(n, 0) for n in given.groups())
@@ -244,49 +220,42 @@ def normal(command, result):
             return "spi RANDOM" if low <= int(match.group(1), 16) <= high else match.group(0)
         result["out"] = re.sub(r"spi (0x[0-9a-f]{8})", hide, result["out"])
     if re.search(r"xfrm (state|policy) (list|deleteall)", words):
-        result["out"], result["news"] = records(result["out"]), re.sub("^Deleted ", "", result["news"], flags=re.M)
-        result["news"] = records(result["news"])
-        result["messages"] = sorted(result["messages"])
+        result["out"] = records(result["out"])
+        result["news"] = records(re.sub("^Deleted ", "", result.get("news", ""), flags=re.M))
+        result["messages"] = sorted(result.get("messages", []))
     if "|DUMP" in words:
         result["answers"] = sorted(result["answers"])
     return result
 
 
-def error_name(text):
-    match = re.search(r"RTNETLINK answers: (.*)", text)
-    return match.group(1) if match else text
+# Words that do not say what is wrong with a request.
+EMPTY_WORDS = ("", "Kernel was unable to initialize cryptographic operations", "bytes leftover after parsing attributes")
 
 
-def said_more(linux, ours):
+def said_as_much(linux, ours):
     """The words of an error: ours are Linux's, with more behind a colon or not; where Linux has none, ours are free."""
-    if linux == ours:
-        return True
-    if linux.startswith("RTNETLINK answers: "):
-        return ours.startswith("Error: ")
-    if not linux.startswith("Error: "):
-        return False
-    return ours.startswith(linux.rstrip(".\n") + ": ")
+    return linux == ours or linux in EMPTY_WORDS or ours.startswith(linux + ": ")
+
+
+def words_of(text):
+    return text[len("Error: "):].rstrip(".\n") if text.startswith("Error: ") else ""
 
 
 def errors_equal(linux, ours):
     if linux["err"] == ours["err"]:
         return True
-    if error_name(linux.get("errno", linux["err"])) != error_name(ours.get("errno", ours["err"])):
+    if not linux["err"].startswith(("Error: ", "RTNETLINK ")) or not ours["err"].startswith(("Error: ", "RTNETLINK ")):
         return False
-    return said_more(linux["err"], ours["err"])
+    return linux["errno"] == ours["errno"] and said_as_much(words_of(linux["err"]), words_of(ours["err"]))
 
 
 def answers_equal(linux, ours):
     if len(linux) != len(ours):
         return False
     for theirs, mine in zip(linux, ours):
-        head = theirs.split(" ")[:2]
-        if theirs == mine:
-            continue
-        if head[0] != "ERROR" or mine.split(" ")[:2] != head:
-            return False
-        text = theirs.partition(head[1])[2].strip()
-        if text and not mine.partition(head[1])[2].strip().startswith(text + ":"):
+        (kind, *code, words), (our_kind, *our_code, our_words) = (line.split(" ", 2) if line.startswith("ERROR ") else
+                                                                  (line, "") for line in (theirs, mine))
+        if (kind, code) != (our_kind, our_code) or not said_as_much(words, our_words):
             return False
     return True
 
@@ -307,11 +276,8 @@ def refused_so(ours, how):
     """`refused ERRNO TEXT`: without other effect."""
     code, _, text = how.partition(" ")
     if "answers" in ours:
-        return ours["answers"] == ["ERROR %s %s" % (code, text)] and not ours["messages"]
-    name = os.strerror(getattr(xfrm.errno, code))
-    said = ours["err"].strip()
-    return ours["status"] == 2 and said == "Error: %s." % text.rstrip(".") and \
-        error_name(ours.get("errno", "")).strip() == name and not ours["messages"]
+        return ours["answers"] == ["ERROR %s %s" % (code, text)] and not ours.get("messages")
+    return ours["status"] == 2 and words_of(ours["err"]) == text and ours["errno"] == [code] and not ours.get("messages")
 
 
 def substituted(value, how):
@@ -333,7 +299,8 @@ def judge(command, linux, ours):
         if how.startswith("refused "):
             return None if refused_so(ours, how[8:]) else "not so refused: " + how[8:]
         if how == "taken":
-            return None if not ours["status"] and not ours["err"] else "not taken"
+            good = ours["answers"] == ["ACK"] if "answers" in ours else not ours["status"] and not ours["err"]
+            return None if good else "not taken"
         if how[:1] != "s":
             sys.exit("line %d: not understood: %s" % (command.number, how))
         changed = substituted(linux, how)
@@ -370,7 +337,7 @@ def show_message(line):
 
 
 def complain(command, why, linux, ours):
-    print("# line %d: %s %s: %s" % (command.number, command.kind, command.words, why))
+    print("# line %d: %s: %s" % (command.number, command.words, why))
     theirs, mine = list(show(normal(command, linux))), list(show(normal(command, ours)))
     for line in theirs:
         print("#  %s %s" % (" " if line in mine else "-", line))

@@ -7,6 +7,7 @@ import struct
 NETLINK_XFRM = 6
 SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK = 270, 10, 11
 ERROR, DONE = 2, 3
+SECONDS = 20
 BLOCK, ACCEPT = 1, 2
 F_REQUEST, F_MULTI, F_ACK = 1, 2, 4
 F_CAPPED, F_ACK_TLVS = 0x100, 0x200
@@ -28,6 +29,7 @@ BODIES = {"NEWSA": (224, (176,)), "UPDSA": (224, (176,)), "DELSA": (24, ()), "GE
           "ACQUIRE": (280, ()), "FLUSHSA": (4, ()), "FLUSHPOLICY": (0, ()), "NEWAE": (48, ()), "GETAE": (48, ()),
           "MIGRATE": (64, ()), "NEWSADINFO": (4, ()), "NEWSPDINFO": (4, ()), "GETDEFAULT": (4, ()), "MAPPING": (64, ())}
 INDICES = {"NEWPOLICY": 156, "UPDPOLICY": 156, "POLEXPIRE": 156, "DELPOLICY": 56}
+ANY_VALUE = ("LASTUSED", "SAD_HINFO", "SPD_HINFO")     # a time; sizes of hash tables
 FIRST_INDEX = 0x1000    # that the script asks for
 TIMES_IN_ATTRS = {"SA": 176, "POLICY": 136, "LTIME_VAL": 16}
 INFO_ATTRS = {"NEWSADINFO": ("UNSPEC", "SAD_CNT", "SAD_HINFO"),
@@ -184,7 +186,7 @@ class Socket:
         self.sock.setsockopt(SOL_NETLINK, NETLINK_EXT_ACK, 1)
         self.sock.setsockopt(SOL_NETLINK, NETLINK_CAP_ACK, 1)
         self.sock.bind((0, groups))
-        self.sock.settimeout(10)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", SECONDS, 0))
         self.seq = 0
 
     def send(self, kind, flags, payload, length=None):
@@ -201,6 +203,17 @@ class Socket:
             found.append((kind, flags, seq, data[16:length]))
             data = data[(length + 3) & ~3:]
         return found
+
+    def defaults(self):
+        self.send(NUMBERS["GETDEFAULT"], F_REQUEST, bytes(3))
+        return self.receive()[0][3][:3]
+
+    def order(self, kind, payload):
+        """A request that is acknowledged, or nothing more can be compared."""
+        self.send(kind, F_REQUEST | F_ACK, payload)
+        answer, flags, _, body = self.receive()[0]
+        if describe(answer, flags, body) != "ACK":
+            raise OSError("%s: %s" % (TYPES[kind], describe(answer, flags, body)))
 
     def ask(self, kind, flags, payload):
         """The answers, in words. Behind a request goes one that is always answered, for it may have no answer itself; a dump
@@ -251,7 +264,8 @@ def describe(kind, flags, data):
     if kind == ERROR:
         return describe_error(flags, data)
     if kind == DONE:
-        return "DONE"
+        code = -struct.unpack_from("i", data)[0]
+        return "DONE" + (" " + errno.errorcode.get(code, str(code)) if code else "")
     name = TYPES.get(kind, "type %d" % kind)
     size, times = BODIES.get(name, (0, ()))
     body = data[:size]
@@ -269,7 +283,7 @@ def describe(kind, flags, data):
             value = hide_time(value, TIMES_IN_ATTRS[label])
         if label == "POLICY":
             value = hide_index(value, INDICES["NEWPOLICY"])
-        words.append(label + ("" if label == "LASTUSED" else "=" + value.hex()))
+        words.append(label + ("" if label in ANY_VALUE else "=" + value.hex()))
     return " ".join(words)
 
 

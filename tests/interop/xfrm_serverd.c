@@ -166,6 +166,7 @@ static void do_tick(struct daemon *d, unsigned int seconds)
 {
 	d->now += seconds;
 	xi_sad_tick(d->sad, d->now);
+	xi_xfrm_server_tick(d->server, d->now);
 }
 
 static void do_groups(struct daemon *d)

@@ -7,7 +7,7 @@
 set -eu
 
 build="build-essential pkg-config clang-14 llvm-14 clang-19 bpftool linux-libc-dev
-	libbpf-dev libxdp-dev libelf-dev zlib1g-dev libnl-3-dev libnl-route-3-dev libssl-dev
+	libbpf-dev libxdp-dev libelf-dev zlib1g-dev libnl-3-dev libnl-route-3-dev libnl-xfrm-3-dev libssl-dev
 	libipsec-mb-dev liburcu-dev libevent-dev libjansson-dev libinih-dev libcmocka-dev uthash-dev
 	libclang-rt-14-dev"
 net="iproute2 ethtool iputils-ping tcpdump iperf3 tshark python3-scapy python3-cryptography

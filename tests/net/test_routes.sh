@@ -131,6 +131,7 @@ tap_check "only ESP on the wire" only_esp "$XI_TMP/wan-br.pcap"
 
 # ESP itself, IKE, the peer, and what is asked of an address that no policy has
 tap_check "the peer is reached by the route that was there" sh -c "nsenter --net=/run/netns/$XI_NS-gw1 ip route get 192.0.2.2 | grep -q 'dev wan0'"
+net_in gw1 sh -c 'echo 1 > /proc/sys/net/ipv4/conf/wan0/rp_filter'
 capture_start wan br
 ike() { printf '%s' "$1" | net_in gw1 nc -u -w 1 -p "$2" -s "$3" 192.0.2.254 500; }
 tap_check "IKE of the virtual IP" ike "ike of the virtual ip" 500 10.3.0.5
@@ -174,6 +175,18 @@ kill "${xi_pids["bg flood"]}"
 grows "and carry on" $spi4 pings 198.51.100.1
 capture_stop wan br
 tap_is "nothing of it went in clear" "$(pcap_count "$XI_TMP/wan-br.pcap" 'host 198.51.100.1 or host 10.3.0.5 or host 2001:db8:ffff::1 or host fd00:3::5')" 0
+
+# Whatever is in the table, workers do not see it: neither for their next hops, nor what they send through the stack.
+net_in gw1 ip route add 192.0.2.2 dev xipsec0 table 50051
+tap_check "somebody leads the way to the peer to xipsec0" sh -c "nsenter --net=/run/netns/$XI_NS-gw1 ip route get 192.0.2.2 | grep -q 'dev xipsec0'"
+net_in gw1 ip neigh flush dev wan0
+grows "it makes no loop while the neighbour is not known" $spi4 pings 198.51.100.1
+stop_daemon gw1
+net_in gw1 ip neigh flush dev wan0
+tap_check "start again" start_daemon gw1 "$XI_TMP/gw1.conf"
+grows "nor for a daemon that knows nothing yet" $spi4 pings 198.51.100.1
+tap_is "nothing came back" "$(gwctl gw1 xipsec stats | grep -c loop)" 0
+net_in gw1 ip route del 192.0.2.2 dev xipsec0 table 50051
 
 # the end
 tap_check "policies go" gwctl gw1 xipsec xfrm policy flush

@@ -570,7 +570,7 @@ static void model_expect(const struct model *m, struct table *t)
 
 static void test_any_sequence_of_changes_gives_what_the_rules_say(void **state)
 {
-	static const char *const nets[] = { "0.0.0.0/0", "10.0.0.0/8", "10.1.0.0/16", "10.1.1.0/24", "10.1.1.1/32", "10.1.1.9/32" };
+	static const char *const nets[] = { "0.0.0.0/0", "10.0.0.0/8", "10.1.0.0/16", "10.1.1.0/24", "10.1.1.1/32", "10.1.1.9/32", "10.2.0.0/16", "20.0.0.0/8" };
 	static const char *const hosts[] = { "10.1.1.1", "10.1.1.9", "10.2.0.1", "192.0.2.1" };
 	struct table *t = *state;
 	struct model m = { 0 };
@@ -594,7 +594,7 @@ static void test_any_sequence_of_changes_gives_what_the_rules_say(void **state)
 			drop(t, i + 1);
 		} else {
 			m.there[i] = true;
-			m.policies[i] = policy(nets[random() % 6], nets[random() % 6], (uint32_t)random() % 4,
+			m.policies[i] = policy(nets[random() % 8], nets[random() % 8], (uint32_t)random() % 4,
 					       random() % 3 ? hosts[random() % 4] : NULL);
 			set(t, i + 1, m.policies[i]);
 		}

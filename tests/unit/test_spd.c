@@ -1780,6 +1780,68 @@ static void verdicts_tell_why(void **state)
 
 /* ---- life ---- */
 
+struct told {
+	unsigned int n, gone;
+	uint32_t index;
+	struct xi_policy now;
+};
+
+static void policy_told(void *arg, uint32_t index, const struct xi_policy *now)
+{
+	struct told *told = arg;
+
+	told->n++;
+	told->index = index;
+	told->gone += !now;
+	if (now)
+		told->now = *now;
+}
+
+static void a_listener_is_told_of_each_policy(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_policy a = tunnel(XI_OUT, "10.0.1.0/24", "10.1.0.0/16", 1);
+	struct xi_policy b = tunnel(XI_IN, "10.1.0.0/16", "10.0.1.0/24", 1);
+	struct told told = { 0 };
+	const char *why;
+	unsigned int n;
+	uint32_t index;
+
+	xi_spd_on_policy(f->spd, policy_told, &told);
+	assert_int_equal(add(f, &a), 0);
+	assert_int_equal(told.n, 1);
+	index = xi_spd_find(f->spd, &a)->index;
+	assert_int_equal(told.index, index);
+	assert_int_equal(told.now.index, index);
+	assert_memory_equal(&told.now.sel, &a.sel, sizeof(a.sel));
+	/* refused: nothing to tell */
+	assert_int_equal(xi_spd_add(f->spd, &a, false, &why), -EEXIST);
+	assert_int_equal(told.n, 1);
+	a.priority = 7;
+	assert_int_equal(xi_spd_add(f->spd, &a, true, &why), 0);
+	assert_int_equal(told.n, 2);
+	assert_int_equal(told.index, index);
+	assert_int_equal(told.now.priority, 7);
+	/* within a round as well, and not again at its end */
+	xi_spd_hold(f->spd);
+	assert_int_equal(add(f, &b), 0);
+	assert_int_equal(told.n, 3);
+	assert_int_equal(xi_spd_delete(f->spd, &a), 0);
+	assert_int_equal(told.n, 4);
+	assert_int_equal(told.gone, 1);
+	assert_int_equal(told.index, index);
+	assert_int_equal(xi_spd_release(f->spd), 0);
+	assert_int_equal(told.n, 4);
+	index = xi_spd_find(f->spd, &b)->index;
+	assert_int_equal(xi_spd_flush(f->spd, &n), 0);
+	assert_int_equal(told.n, 5);
+	assert_int_equal(told.gone, 2);
+	assert_int_equal(told.index, index);
+	xi_spd_on_policy(f->spd, NULL, NULL);
+	assert_int_equal(add(f, &a), 0);
+	assert_int_equal(told.n, 5);
+}
+
 static void flush_waits_once(void **state)
 {
 	struct fixture *f = *state;
@@ -1966,6 +2028,7 @@ int main(void)
 		T(transport_sas_are_no_tunnel_too_many),
 		T(bundles_are_met_from_the_outermost_in),
 		T(verdicts_tell_why),
+		T(a_listener_is_told_of_each_policy),
 		T(flush_waits_once),
 		T(adoption_finds_everything_as_it_was),
 		T(adoption_keeps_the_order_among_equals),

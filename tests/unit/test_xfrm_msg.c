@@ -310,7 +310,7 @@ static void spoil_encap_dport(struct message *m) { encap(m, 2, 4500, 0); }
 
 static void spoil_offload(struct message *m)
 {
-	struct xfrm_user_offload offload = { .ifindex = 1 };
+	struct xfrm_user_offload offload = { .ifindex = 1, .flags = 4 };
 
 	append(m, XFRMA_OFFLOAD_DEV, &offload, sizeof(offload));
 }
@@ -377,13 +377,13 @@ static const struct refusal refusals[] = {
 	{ "encapsulation in TCP", -EINVAL, spoil_encap_tcp },
 	{ "encapsulation from port 0", -EINVAL, spoil_encap_sport },
 	{ "encapsulation to port 0", -EINVAL, spoil_encap_dport },
-	{ "offload", -EOPNOTSUPP, spoil_offload },
+	{ "packet offload", -EINVAL, spoil_offload },
 	{ "AEAD and AUTH", -EINVAL, spoil_auth },
 	{ "a mark that no packet has", -EOPNOTSUPP, spoil_mark },
 	{ "TFC padding in transport mode", -EINVAL, spoil_tfc },
 	{ "oseq-may-wrap", -EOPNOTSUPP, spoil_wrap },
 	{ "unknown extra flag", -EINVAL, spoil_xflag },
-	{ "one CPU's SA", -EOPNOTSUPP, spoil_pcpu },
+	{ "one CPU's SA without a direction", -EINVAL, spoil_pcpu },
 	{ "IP-TFS", -EOPNOTSUPP, spoil_iptfs },
 	{ "attribute 42", -EINVAL, spoil_unknown },
 	{ "attribute 0x3fff", -EINVAL, spoil_unknown_high },

@@ -20,7 +20,7 @@ static const char usage[] =
 	"  dummy [-n COUNT] [-s SIZE] SPI [DST]\n"
 	"                    send ESP dummy packets on an outbound SA\n"
 	"  xfrm ...          ip xfrm against the daemon of this network namespace: xfrm state list\n"
-	"  run CMD ...       any program that speaks XFRM netlink, as an IKE daemon, likewise\n"
+	"  run [--] CMD ...  any program that speaks XFRM netlink, as an IKE daemon, likewise\n"
 	"  down              end the daemon and remove programs, maps and xipsec0\n"
 	"  help              print this\n"
 	"-j prints JSON. See xipsec(8).\n";

@@ -8,8 +8,11 @@
 #include <time.h>
 
 #define RETRY_MS 1000
-/* For the next part of a dump, which netlink makes while it is read. */
-#define PART_MS 1000
+/*
+ * Netlink's answers are there when a request was sent, and the rest of a dump is made while it is
+ * read. So what does not want to wait waits all the same for what was asked for.
+ */
+#define ANSWER_MS 1000
 #define NAP_NS 100000000
 
 struct control {
@@ -26,6 +29,7 @@ struct reading {
 	bool waited;                 /* nothing was there when the program came */
 	bool lost;                   /* the server, during this call */
 	int64_t until;               /* ms; -1: for ever */
+	int64_t answer_until;        /* ms; 0: did not wait for one yet */
 };
 
 static int fail(int err)
@@ -134,13 +138,27 @@ static ssize_t recv_raw(struct reading *r, struct msghdr *msg, int flags, struct
 	return n;
 }
 
+static bool answer_wait(struct reading *r)
+{
+	struct pollfd p = { .fd = r->fd, .events = POLLIN };
+	int64_t now = shim_now();
+
+	if (!r->s->npending)
+		return false;
+	if (!r->answer_until)
+		r->answer_until = now + ANSWER_MS;
+	if (now < r->answer_until && poll(&p, 1, (int)(r->answer_until - now)))
+		return true; /* EINTR as well */
+	shim_requests_forget(r->s);
+	return false;
+}
+
 /*
  * Looks first whether the server is gone already, as a program that came by poll would have been
  * told: then it must not wait. Who waits for an answer does not need it.
  */
 static ssize_t recv_wait(struct reading *r, struct msghdr *msg, struct control *c)
 {
-	struct pollfd p = { .fd = r->fd, .events = POLLIN };
 	ssize_t n;
 
 	if (!r->dontwait && (r->waited || r->s->npending))
@@ -152,10 +170,7 @@ static ssize_t recv_wait(struct reading *r, struct msghdr *msg, struct control *
 		r->waited = true;
 		return recv_raw(r, msg, r->flags, c);
 	}
-	if (!shim_requests_dump(r->s))
-		return fail(EAGAIN);
-	poll(&p, 1, PART_MS);
-	return recv_raw(r, msg, r->flags | MSG_DONTWAIT, c);
+	return answer_wait(r) ? recv_raw(r, msg, r->flags | MSG_DONTWAIT, c) : fail(EAGAIN);
 }
 
 /* 1: done, *n is the result; 0: again. */

@@ -55,11 +55,11 @@ static bool is_get(unsigned int type)
 	       type == XFRM_MSG_GETSPDINFO || type == XFRM_MSG_GETDEFAULT;
 }
 
-/* The bits of NLM_F_DUMP mean something else in a request that changes something. */
-static bool is_dump(const struct nlmsghdr *nlh)
+/* Even when it succeeds. */
+static bool is_answered(const struct nlmsghdr *nlh)
 {
-	return (nlh->nlmsg_type == XFRM_MSG_GETSA || nlh->nlmsg_type == XFRM_MSG_GETPOLICY) &&
-	       (nlh->nlmsg_flags & NLM_F_DUMP);
+	return nlh->nlmsg_type >= NLMSG_MIN_TYPE && (nlh->nlmsg_flags & NLM_F_REQUEST) &&
+	       ((nlh->nlmsg_flags & NLM_F_ACK) || is_get(nlh->nlmsg_type));
 }
 
 static void append(struct shim_sock *s, const struct nlmsghdr *nlh)
@@ -75,19 +75,18 @@ uint32_t shim_requests_add(struct shim_sock *s, const struct msghdr *msg, bool *
 	struct shim_hold hold = shim_lock(s);
 	uint32_t first = s->serial;
 	struct nlmsghdr nlh;
+	size_t at = 0;
 
 	*answered = false;
-	for (size_t at = 0; len - at >= sizeof(nlh); at += NLMSG_ALIGN(nlh.nlmsg_len)) {
-		shim_iov_copy(&nlh, sizeof(nlh), msg->msg_iov, msg->msg_iovlen, at);
+	while (shim_iov_copy(&nlh, sizeof(nlh), msg->msg_iov, msg->msg_iovlen, at) == sizeof(nlh)) {
 		if (nlh.nlmsg_len < sizeof(nlh) || nlh.nlmsg_len > len - at)
 			break;
-		if (nlh.nlmsg_type < NLMSG_MIN_TYPE || !(nlh.nlmsg_flags & NLM_F_REQUEST))
-			continue;
-		if (!(nlh.nlmsg_flags & NLM_F_ACK) && !is_get(nlh.nlmsg_type))
-			continue;
-		append(s, &nlh);
-		*answered = true;
-		if (NLMSG_ALIGN(nlh.nlmsg_len) > len - at)
+		if (is_answered(&nlh)) {
+			append(s, &nlh);
+			*answered = true;
+		}
+		at += NLMSG_ALIGN(nlh.nlmsg_len);
+		if (at >= len)
 			break;
 	}
 	shim_unlock(&hold);
@@ -116,33 +115,28 @@ void shim_requests_drop(struct shim_sock *s, uint32_t serial)
 
 void shim_requests_done(struct shim_sock *s, const struct nlmsghdr *answer)
 {
-	bool part = (answer->nlmsg_flags & NLM_F_MULTI) && answer->nlmsg_type != NLMSG_DONE;
-	struct shim_hold hold = shim_lock(s);
+	struct shim_hold hold;
 
+	if ((answer->nlmsg_flags & NLM_F_MULTI) && answer->nlmsg_type != NLMSG_DONE)
+		return;
+	hold = shim_lock(s);
 	for (unsigned int i = 0; i < s->npending; i++) {
 		if (s->pending[i].hdr.nlmsg_seq != answer->nlmsg_seq)
 			continue;
-		if (part) {
-			s->pending[i].started = true;
-		} else {
-			s->npending--;
-			memmove(&s->pending[i], &s->pending[i + 1],
-				(s->npending - i) * sizeof(s->pending[0]));
-		}
+		s->npending--;
+		memmove(&s->pending[i], &s->pending[i + 1],
+			(s->npending - i) * sizeof(s->pending[0]));
 		break;
 	}
 	shim_unlock(&hold);
 }
 
-bool shim_requests_dump(struct shim_sock *s)
+void shim_requests_forget(struct shim_sock *s)
 {
 	struct shim_hold hold = shim_lock(s);
-	bool found = false;
 
-	for (unsigned int i = 0; i < s->npending; i++)
-		found |= s->pending[i].started && is_dump(&s->pending[i].hdr);
+	s->npending = 0;
 	shim_unlock(&hold);
-	return found;
 }
 
 void shim_requests_fail(struct shim_sock *s)
