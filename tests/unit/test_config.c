@@ -265,7 +265,7 @@ static const struct {
 	  "xipsec.conf:1: sa-entries stands before the first section: put it below [cache]" },
 	{ "speed = 3\n" CIPHER,
 	  "xipsec.conf:1: speed stands before the first section: put it below [daemon], "
-	  "[cache] or [port IFNAME]" },
+	  "[cache], [port IFNAME] or [interface NAME]" },
 	{ CIPHER "[daemon]\nworkers = 17\n", "xipsec.conf:4: workers = 17: give auto, or 1 to 16" },
 	{ CIPHER "[daemon]\nworkers = -1\n", "xipsec.conf:4: workers = -1: give auto, or 1 to 16" },
 	{ CIPHER "[daemon]\nworkers =\n", "xipsec.conf:4: workers = : give auto, or 1 to 16" },
