@@ -554,7 +554,6 @@ static int daemon_mirror(struct xi_daemon *d)
 		xi_fence_down(d->config->run_dir);
 		return 0;
 	}
-	xi_fence_hostif();
 	err = xi_mirror_create(&d->mirror, &config);
 	d->inspect.mirror = d->mirror;
 	return err;

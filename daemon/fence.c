@@ -9,7 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "dataplane/hostif.h"
 #include "log.h"
 
 static int sysctl_open(unsigned int version, const char *device, const char *name, int flags)
@@ -103,11 +102,4 @@ void xi_fence_down(const char *run_dir)
 	}
 	fclose(file);
 	unlink(path);
-}
-
-void xi_fence_hostif(void)
-{
-	sysctl_set(4, XI_HOSTIF_NAME, "disable_policy", true);
-	sysctl_set(4, XI_HOSTIF_NAME, "disable_xfrm", true);
-	sysctl_set(6, XI_HOSTIF_NAME, "disable_policy", true);
 }

@@ -15,7 +15,5 @@
 void xi_fence_up(const struct xi_config_file *config);
 /* As it was before; nothing if it was not up. Before guards are removed. */
 void xi_fence_down(const char *run_dir);
-/* What workers hand to the host through xipsec0 has been judged. */
-void xi_fence_hostif(void);
 
 #endif

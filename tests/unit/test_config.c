@@ -70,6 +70,7 @@ static void test_smallest_file_gets_the_documented_defaults(void **state)
 	assert_null(c->admission);
 	assert_int_equal(c->misses, 5000);
 	assert_int_equal(c->unknown_spi, XI_METHOD_DROP);
+	assert_int_equal(c->mirror, 0);
 	assert_int_equal(c->routes_table, 0);
 	assert_int_equal(c->nports, 1);
 	assert_string_equal(c->ports[0].name, "wan0");
@@ -122,6 +123,7 @@ static void test_every_key_is_read(void **state)
 				   "max-sas = 1048576\n"
 				   "max-policies = 131072\n"
 				   "unknown-spi = pass\n"
+				   "mirror = yes\n"
 				   "[cache]\n"
 				   "sa-entries = 16\n"
 				   "flow-entries = 4194304\n"
@@ -156,6 +158,7 @@ static void test_every_key_is_read(void **state)
 	assert_int_equal(c->max_sas, 1048576);
 	assert_int_equal(c->max_policies, 131072);
 	assert_int_equal(c->unknown_spi, XI_METHOD_KERNEL);
+	assert_int_equal(c->mirror, 1);
 	assert_int_equal(c->sa_entries, 16);
 	assert_int_equal(c->flow_entries, 4194304);
 	assert_string_equal(c->admission, "lru");
@@ -298,6 +301,7 @@ static const struct {
 	  "max-sas" },
 	{ CIPHER "[daemon]\nengine = qat\n",
 	  "xipsec.conf:4: engine = qat: an engine is auto, ipsec-mb or openssl" },
+	{ CIPHER "[daemon]\nmirror = 1\n", "xipsec.conf:4: mirror = 1: mirror is yes or no" },
 	{ CIPHER "[daemon]\nunknown-spi = maybe\n",
 	  "xipsec.conf:4: unknown-spi = maybe: ESP of an unknown SPI is drop or pass" },
 	{ CIPHER "[daemon]\nrun-dir = run\n",

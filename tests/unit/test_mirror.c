@@ -56,6 +56,7 @@ struct kernel {
 	unsigned int delay_us;       /* before a NEWAE is done, */
 	uint64_t sends;              /* while so many packets go by each SA, */
 	bool vanish;                 /* and the SA is deleted */
+	bool receives;               /* packet 5, when it has told of an SA */
 	uint64_t sent_first, sent_last; /* numbers of those packets, of the first time */
 	struct xfrm_userpolicy_default def;
 };
@@ -262,7 +263,7 @@ static void answer(struct kernel *k, int fd, const struct nlmsghdr *req)
 {
 	const struct xfrm_usersa_id *id = NLMSG_DATA(req);
 	const struct kernel_policy *p;
-	const struct kernel_sa *sa;
+	struct kernel_sa *sa;
 	struct xi_nlmsg msg;
 
 	if (req->nlmsg_flags & NLM_F_DUMP && (req->nlmsg_type == XFRM_MSG_GETSA || req->nlmsg_type == XFRM_MSG_GETPOLICY)) {
@@ -275,6 +276,10 @@ static void answer(struct kernel *k, int fd, const struct nlmsghdr *req)
 		}
 		put_sa(&msg, XFRM_MSG_NEWSA, req->nlmsg_seq, 0, sa);
 		say(fd, &msg);
+		if (k->receives) {
+			sa->esn.seq = 5;
+			sa->bmp[0] = 1U << 4; /* (5 - 1) % 128 */
+		}
 	} else if (req->nlmsg_type == XFRM_MSG_GETPOLICY) {
 		p = policy_by(k, NLMSG_DATA(req));
 		if (!p) {
@@ -647,6 +652,8 @@ static void test_takes_over_what_a_dump_names(void **state)
 	assert_int_equal(ours(f, in)->state->top, 77);
 	assert_int_equal(ours(f, in)->state->packets, 9);
 	assert_int_equal(in->esn.seq, 77);
+	/* it is not to send with */
+	assert_int_equal(ours(f, in)->state->oseq_limit, ours(f, in)->state->oseq);
 	assert_int_equal(verdict(f), XI_VERDICT_PROTECT);
 	assert_int_equal(f->fenced, 1);
 	assert_int_equal(figures(f).policies, 2);
@@ -778,20 +785,26 @@ static void test_larval_sas_say_nothing(void **state)
 static void test_lost_news_are_made_up_for(void **state)
 {
 	struct fixture *f = *state;
-	struct kernel_sa *out = sa_out(f, 0x1001), *late;
+	struct kernel_sa *out = sa_out(f, 0x1001), *in = sa_in(f, 0x1002), *late;
+	struct kernel_policy *fwd = policy_add(f, XFRM_POLICY_FWD, "10.1.2.0", "10.1.1.0", true);
 
 	policy_out(f);
 	mirror_start(f);
 	settle(f);
 	assert_non_null(ours(f, out));
+	assert_non_null(ours(f, in));
 	late = sa_add_key(f, LOCAL, PEER, 0x1005, 1, 5, false);
-	sa_del(f, out, false);
 	policy_add(f, XFRM_POLICY_OUT, "10.1.1.0", "10.1.3.0", false);
+	sa_del(f, out, false);
+	sa_del(f, in, false);
+	fwd->used = false;
 	settle(f);
 	assert_non_null(ours(f, out));
 	news_lost(f);
 	settle(f);
 	assert_null(ours(f, out));
+	assert_null(ours(f, in));
+	assert_int_equal(xi_spd_count(f->spd, XI_FWD), 0);
 	assert_non_null(ours(f, late));
 	assert_int_equal(xi_spd_count(f->spd, XI_OUT), 2);
 	assert_int_equal(figures(f).lost, 1);
@@ -942,6 +955,19 @@ static void test_usage_and_window_are_told(void **state)
 	assert_int_equal(in->esn.seq, 33);
 	assert_int_equal(in->bmp[1], 1); /* (33 - 1) % 128 = 32 */
 	assert_int_equal(in->esn.oseq, 0);
+}
+
+/* Until XDP knew of the SA; nobody is to get the packet a second time. */
+static void test_packets_received_meanwhile_count(void **state)
+{
+	struct fixture *f = *state;
+	struct kernel_sa *in = sa_in(f, 0x1002);
+
+	f->k.receives = true;
+	mirror_start(f);
+	settle(f);
+	assert_int_equal(ours(f, in)->state->top, 5);
+	assert_int_equal(ours(f, in)->words[0], 1 << 5);
 }
 
 static void test_window_goes_back_with_the_sa(void **state)
@@ -1202,6 +1228,7 @@ int main(void)
 		TEST(test_numbers_are_reserved_ahead),
 		TEST(test_numbers_end),
 		TEST(test_usage_and_window_are_told),
+		TEST(test_packets_received_meanwhile_count),
 		TEST(test_window_goes_back_with_the_sa),
 		TEST(test_byte_limits_are_ours),
 		TEST(test_hard_expire_without_delsa),
