@@ -7,6 +7,8 @@
 #ifndef XI_MISS_BPF_H
 #define XI_MISS_BPF_H
 
+#include <xipsec/flow_key.h>
+
 #include "maps.bpf.h"
 #include "stats.bpf.h"
 
@@ -97,7 +99,8 @@ static __always_inline void xi_miss_flow(void *ctx, const struct xi_config *cfg,
 					 const struct xi_flow *flow,
 					 const struct xi_flow_key *key, __u32 ifindex, __u32 queue)
 {
-	enum xi_miss_source source = key->dir == XI_OUT ? XI_SOURCE_FLOW_OUT : XI_SOURCE_FLOW_IN;
+	__u32 dir = xi_flow_key_dir(key);
+	enum xi_miss_source source = dir == XI_OUT ? XI_SOURCE_FLOW_OUT : XI_SOURCE_FLOW_IN;
 	__u64 now = bpf_ktime_get_ns(), *seen;
 	struct xi_bucket *bucket = xi_bucket_open(source, cfg->miss_per_second, now);
 
@@ -112,7 +115,7 @@ static __always_inline void xi_miss_flow(void *ctx, const struct xi_config *cfg,
 	}
 	bucket->miss.kind = XI_MISS_FLOW;
 	bucket->miss.flow = *flow;
-	bucket->miss.flow.dir = key->dir;
+	bucket->miss.flow.dir = dir;
 	bucket->miss.ktime = now;
 	bucket->miss.ifindex = ifindex;
 	bucket->miss.queue = queue;

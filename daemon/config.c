@@ -29,7 +29,14 @@
 #define MISSES_MAX 1000000
 #define SA_ENTRIES_DEFAULT 1024U
 
-enum section { SECTION_NONE, SECTION_BAD, SECTION_DAEMON, SECTION_CACHE, SECTION_PORT };
+enum section {
+	SECTION_NONE,
+	SECTION_BAD,
+	SECTION_DAEMON,
+	SECTION_CACHE,
+	SECTION_PORT,
+	SECTION_INTERFACE
+};
 
 struct parser {
 	struct xi_config_file *config;
@@ -44,8 +51,10 @@ struct parser {
 	int err;                     /* -ENOMEM, -EIO */
 	enum section section;
 	struct xi_port_config *port;
+	struct xi_interface_config *interface;
 	uint32_t seen;               /* bit n: keys[n] was given */
 	uint32_t seen_port[XI_CONFIG_PORTS];
+	uint32_t seen_interface[XI_MAX_INTERFACES];
 };
 
 struct choice {
@@ -135,6 +144,27 @@ static const char *set_number(struct parser *p, const struct key *key, void *fie
 	return NULL;
 }
 
+/* Decimal, or hexadecimal behind 0x, as ip and IKE daemons write them. */
+static const char *set_if_id(struct parser *p, const struct key *key, void *field,
+			     const char *value)
+{
+	bool hex = !strncmp(value, "0x", 2);
+	unsigned long n;
+	char *end;
+
+	if (!isxdigit((unsigned char)value[hex ? 2 : 0]))
+		return key->remedy;
+	errno = 0;
+	n = strtoul(value, &end, hex ? 16 : 10);
+	if (*end || errno || !n || n > UINT32_MAX)
+		return key->remedy;
+	for (uint32_t i = 0; i < p->config->ninterfaces; i++)
+		if (p->config->interfaces[i].if_id == n)
+			return "another interface has this number: give each its own";
+	*(uint32_t *)field = (uint32_t)n;
+	return NULL;
+}
+
 /* The kernel's own tables, and strongSwan's, have routes that are not ours to judge. */
 static const char *set_routes(struct parser *p, const struct key *key, void *field,
 			      const char *value)
@@ -210,6 +240,7 @@ static const struct choice engines[] = {
 static const struct choice unknown_spi[] = {
 	{ "drop", XI_METHOD_DROP }, { "pass", XI_METHOD_KERNEL }, { NULL, 0 },
 };
+static const struct choice yes_no[] = { { "no", 0 }, { "yes", 1 }, { NULL, 0 } };
 static const struct choice roles[] = {
 	{ "cipher", XI_ROLE_CIPHER }, { "plain", XI_ROLE_PLAIN }, { NULL, 0 },
 };
@@ -249,6 +280,7 @@ XI_ASSERT(sizeof(enum xi_role) == sizeof(int) && sizeof(enum xi_port_mode) == si
 #define DAEMON(name, field) SECTION_DAEMON, name, offsetof(struct xi_config_file, field)
 #define CACHE(name, field) SECTION_CACHE, name, offsetof(struct xi_config_file, field)
 #define PORT(name, field) SECTION_PORT, name, offsetof(struct xi_port_config, field)
+#define INTERFACE(name, field) SECTION_INTERFACE, name, offsetof(struct xi_interface_config, field)
 
 static const struct key keys[] = {
 	{ DAEMON("run-dir", run_dir), set_path, .max = RUN_DIR_MAX,
@@ -281,6 +313,7 @@ static const struct key keys[] = {
 	  .remedy = "fragment before or after" },
 	{ DAEMON("unknown-spi", unknown_spi), set_choice, .choices = unknown_spi,
 	  .remedy = "ESP of an unknown SPI is drop or pass" },
+	{ DAEMON("mirror", mirror), set_choice, .choices = yes_no, .remedy = "mirror is yes or no" },
 	{ CACHE("sa-entries", sa_entries), set_number, .min = 1, .max = SAD_SIZE_MAX,
 	  .remedy = "give a number of SAs, 1 to 1048576" },
 	{ CACHE("flow-entries", flow_entries), set_number, .min = 1, .max = FLOW_ENTRIES_MAX,
@@ -293,6 +326,7 @@ static const struct key keys[] = {
 	{ PORT("attach", attach), set_choice, .choices = attaches,
 	  .remedy = "attach by netlink, link or none" },
 	{ PORT("tx", tx), set_choice, .choices = txs, .remedy = "tx is auto, burst or xsk" },
+	{ INTERFACE("if-id", if_id), set_if_id, .remedy = "an if-id is a number from 1 to 0xffffffff" },
 };
 #define NKEYS (sizeof(keys) / sizeof(keys[0]))
 XI_ASSERT(NKEYS <= 32);
@@ -303,7 +337,7 @@ XI_ASSERT(SAD_SIZE_MAX == 1048576 && SPD_SIZE_MAX == 131072 &&
 	  FLOW_ENTRIES_MAX == 4194304);
 
 /* As the kernel's dev_valid_name(), and none of our own devices. NULL, or what is wrong. */
-static const char *port_name_error(const char *name)
+static const char *device_name_error(const char *name)
 {
 	if (!*name)
 		return "give the device's name: [port IFNAME]";
@@ -315,7 +349,7 @@ static const char *port_name_error(const char *name)
 		if (*c == '/' || *c == ':' || isspace((unsigned char)*c))
 			return "a device name has no '/', ':' or space";
 	if (!strcmp(name, XI_HOSTIF_NAME) || !strcmp(name, XI_HOSTIF_PEER) ||
-	    !strncmp(name, XI_PARK_NAME, strlen(XI_PARK_NAME)))
+	    !strncmp(name, XI_PARK_NAME, strlen(XI_PARK_NAME)) || xi_interface_is_peer(name))
 		return "this device is the daemon's own: name a network card";
 	return NULL;
 }
@@ -330,7 +364,7 @@ static struct xi_port_config *find_port(struct xi_config_file *config, const cha
 
 static enum section open_port(struct parser *p, const char *name)
 {
-	const char *why = port_name_error(name);
+	const char *why = device_name_error(name);
 	struct xi_port_config *port;
 
 	if (why) {
@@ -356,19 +390,56 @@ static enum section open_port(struct parser *p, const char *name)
 	return SECTION_PORT;
 }
 
+static enum section open_interface(struct parser *p, const char *name)
+{
+	const char *why = *name ? device_name_error(name) : "give it a name: [interface NAME]";
+	struct xi_interface_config *interface;
+
+	for (uint32_t i = 0; i < p->config->ninterfaces && !why; i++)
+		if (!strcmp(p->config->interfaces[i].name, name))
+			why = "given already: keep one of the two";
+	if (!why && p->config->ninterfaces == XI_MAX_INTERFACES)
+		why = "more than 256 interfaces: remove one";
+	if (why) {
+		report(p, p->lineno, "[interface %s]: %s", name, why);
+		return SECTION_BAD;
+	}
+	interface = &p->config->interfaces[p->config->ninterfaces++];
+	memset(interface, 0, sizeof(*interface));
+	memcpy(interface->name, name, strlen(name) + 1);
+	interface->line = p->lineno;
+	p->interface = interface;
+	return SECTION_INTERFACE;
+}
+
+/* What stands behind the word that a heading begins with; NULL: it begins otherwise. */
+static const char *heading_rest(const char *heading, const char *word)
+{
+	size_t len = strlen(word);
+
+	if (strncmp(heading, word, len) || (heading[len] && !isspace((unsigned char)heading[len])))
+		return NULL;
+	for (heading += len; isspace((unsigned char)*heading);)
+		heading++;
+	return heading;
+}
+
 static enum section open_section(struct parser *p, const char *heading)
 {
+	const char *name;
+
 	if (!strcmp(heading, "daemon"))
 		return SECTION_DAEMON;
 	if (!strcmp(heading, "cache"))
 		return SECTION_CACHE;
-	if (!strncmp(heading, "port", 4) && (!heading[4] || isspace((unsigned char)heading[4]))) {
-		heading += 4;
-		while (isspace((unsigned char)*heading))
-			heading++;
-		return open_port(p, heading);
-	}
-	report(p, p->lineno, "[%s]: unknown section: there are [daemon], [cache] and [port IFNAME]",
+	name = heading_rest(heading, "port");
+	if (name)
+		return open_port(p, name);
+	name = heading_rest(heading, "interface");
+	if (name)
+		return open_interface(p, name);
+	report(p, p->lineno,
+	       "[%s]: unknown section: there are [daemon], [cache], [port IFNAME] and [interface NAME]",
 	       heading);
 	return SECTION_BAD;
 }
@@ -388,6 +459,8 @@ static const char *home_of(const char *name)
 		return "[daemon]";
 	if (find_key(SECTION_CACHE, name))
 		return "[cache]";
+	if (find_key(SECTION_INTERFACE, name))
+		return "[interface NAME]";
 	return find_key(SECTION_PORT, name) ? "[port IFNAME]" : NULL;
 }
 
@@ -410,11 +483,26 @@ static void unknown_key(struct parser *p, const char *name)
 	report(p, p->lineno, "%s: unknown key: here are %s", name, known);
 }
 
+/* The struct that a section's keys fill, and which of them it has. */
+static char *section_base(struct parser *p, enum section section, uint32_t **seen)
+{
+	switch (section) {
+	case SECTION_PORT:
+		*seen = &p->seen_port[p->port - p->config->ports];
+		return (char *)p->port;
+	case SECTION_INTERFACE:
+		*seen = &p->seen_interface[p->interface - p->config->interfaces];
+		return (char *)p->interface;
+	default:
+		*seen = &p->seen;
+		return (char *)p->config;
+	}
+}
+
 static void set_key(struct parser *p, const struct key *key, const char *value)
 {
-	bool of_port = key->section == SECTION_PORT;
-	uint32_t *seen = of_port ? &p->seen_port[p->port - p->config->ports] : &p->seen;
-	char *base = of_port ? (char *)p->port : (char *)p->config;
+	uint32_t *seen;
+	char *base = section_base(p, key->section, &seen);
 	uint32_t bit = 1U << (key - keys);
 	const char *why;
 
@@ -440,7 +528,7 @@ static int on_pair(void *arg, const char *section, const char *name, const char 
 		const char *home = home_of(name);
 
 		report(p, p->lineno, "%s stands before the first section: put it below %s", name,
-		       home ? home : "[daemon], [cache] or [port IFNAME]");
+		       home ? home : "[daemon], [cache], [port IFNAME] or [interface NAME]");
 		return 1;
 	}
 	key = find_key(p->section, name);
@@ -531,6 +619,18 @@ static void check_whole(struct parser *p)
 			continue; /* its value was reported */
 		report(p, port->line,
 		       "[port %s] has no role: add role = cipher or role = plain", port->name);
+	}
+	for (uint32_t i = 0; i < config->ninterfaces; i++) {
+		const struct xi_interface_config *interface = &config->interfaces[i];
+
+		if (!interface->if_id && !p->seen_interface[i])
+			report(p, interface->line,
+			       "[interface %s] has no number: add if-id, as SAs and policies have it",
+			       interface->name);
+		if (find_port(config, interface->name))
+			report(p, interface->line,
+			       "[interface %s]: this is a port: give the interface a name of its own",
+			       interface->name);
 	}
 	if (!ncipher && !norole)
 		report(p, 0, "no cipher port: add a [port IFNAME] with role = cipher");

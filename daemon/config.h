@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include <xipsec/abi.h>
+#include "dataplane/interface.h"
 #include "dataplane/port.h"
 
 #define XI_CONFIG_PATH "/etc/xipsec/xipsec.conf"
@@ -44,8 +45,11 @@ struct xi_config_file {
 	enum xi_df df;               /* of outer headers, unless an SA says otherwise */
 	enum xi_fragment fragment;
 	enum xi_method unknown_spi;  /* XI_METHOD_DROP, or XI_METHOD_KERNEL: pass */
+	int mirror;                  /* take over what the kernel's XFRM has */
 	uint32_t nports;
 	struct xi_port_config ports[XI_CONFIG_PORTS];
+	uint32_t ninterfaces;
+	struct xi_interface_config interfaces[XI_MAX_INTERFACES];
 };
 
 /* Told of each error, whole line without newline. */

@@ -6,6 +6,8 @@
 
 #include <linux/if_ether.h>
 
+#include <xipsec/origin.h>
+#include "dataplane/hostif.h"
 #include "sad/selector.h"
 
 #define WANTS_PER_MS 20
@@ -32,12 +34,10 @@ static bool resolve_tell_bypass(struct xi_worker *w, const struct xi_spd_snapsho
 	return true;
 }
 
-/* The host's stack made the frame for xipsec0; the guard's come as they would have left a port. */
-static bool resolve_routed_here(const struct xi_worker *w, const struct xi_item *item)
+/* By the host's routes, to xipsec0 or an interface; not by the guard of a port that it was to leave by. */
+static bool resolve_routed_here(const struct xi_item *item)
 {
-	const uint8_t *source = item->pkt.data - ETH_HLEN + ETH_ALEN;
-
-	return !memcmp(source, w->config.host_mac, ETH_ALEN);
+	return xi_origin_read(item->pkt.data - ETH_HLEN).kind != XI_ORIGIN_GUARD;
 }
 
 /*
@@ -52,7 +52,7 @@ static void resolve_bypass_host(struct xi_worker *w, struct xi_item *item,
 	const struct xi_nexthop *nh = xi_emit_nexthop(w, flow->daddr, flow->family);
 	bool goes;
 
-	if (resolve_routed_here(w, item))
+	if (resolve_routed_here(item))
 		goes = false;
 	else if (nh)
 		goes = nh->kind == XI_NEXTHOP_PORT && w->by_port[nh->port] &&
@@ -84,6 +84,19 @@ static void resolve_bypass(struct xi_worker *w, struct xi_item *item,
 	} else {
 		xi_item_drop(w, item, XI_DROP_WORKER_POLICY);
 	}
+}
+
+/*
+ * The host's stack protects it, unless it came from there: then the stack has passed it over, and would do so again.
+ */
+static void resolve_kernel(struct xi_worker *w, struct xi_item *item)
+{
+	if (w->config.ports[item->port]->config.role == XI_ROLE_HOST) {
+		xi_item_drop(w, item, XI_DROP_WORKER_POLICY);
+		return;
+	}
+	xi_worker_count(w, XI_WORKER_BYPASS);
+	xi_emit_host(w, item, XI_CRYPTO_NOT_DONE);
 }
 
 /*
@@ -145,6 +158,8 @@ static bool resolve_follow(struct xi_worker *w, struct xi_item *item,
 	}
 	if (verdict->verdict == XI_VERDICT_BYPASS)
 		resolve_bypass(w, item, snap, flow, verdict->generation);
+	else if (verdict->verdict == XI_VERDICT_KERNEL)
+		resolve_kernel(w, item);
 	else
 		xi_item_drop(w, item, XI_DROP_WORKER_POLICY);
 	return false;
@@ -167,6 +182,8 @@ static bool resolve_judge(struct xi_worker *w, struct xi_item *item)
 		return false;
 	}
 	flow.dir = XI_OUT;
+	if (w->config.ports[item->port]->config.role == XI_ROLE_HOST)
+		xi_hostif_origin(&flow, item->pkt.data);
 	if (item->handle && !(item->flags & XI_META_MISS))
 		resolve_forget(w, &flow, item->handle);
 	xi_spd_judge_out(snap, w->config.sad, &flow, &verdict, &policy);

@@ -15,6 +15,7 @@
 #include <bpf/bpf.h>
 
 #include "dataplane/hostif.h"
+#include "dataplane/interface.h"
 #include "dataplane/park.h"
 #include "dataplane/port.h"
 #include "dataplane/routes_table.h"
@@ -125,8 +126,10 @@ int xi_down(const char *pin_dir)
 	err = down_check(pin_dir);
 	if (err)
 		return err;
-	/* the guards outlive the routes into xipsec0 */
-	err = xi_hostif_down();
+	/* the guards outlive the routes into xipsec0 and interfaces */
+	err = xi_interfaces_down();
+	one = xi_hostif_down();
+	err = err ? err : one;
 	one = xi_routes_remove();
 	err = err ? err : one;
 	one = xi_park_remove_all();

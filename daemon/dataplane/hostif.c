@@ -3,8 +3,11 @@
 
 #include <errno.h>
 #include <string.h>
+#include <linux/if_ether.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
+
+#include <xipsec/origin.h>
 
 #include "dataplane/veth.h"
 #include "log.h"
@@ -209,6 +212,14 @@ int xi_hostif_down(void)
 	err = xi_veth_remove(&rt, XI_HOSTIF_NAME, XI_HOSTIF_PEER);
 	xi_rtnl_close(&rt);
 	return err == -ENODEV ? 0 : err;
+}
+
+void xi_hostif_origin(struct xi_flow *flow, const uint8_t *l3)
+{
+	const struct xi_origin origin = xi_origin_read(l3 - ETH_HLEN);
+
+	flow->mark = origin.mark;
+	flow->if_id = origin.if_id;
 }
 
 void xi_hostif_record(uint8_t mac[6], uint32_t sa_index, uint8_t status)

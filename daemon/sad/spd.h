@@ -56,7 +56,8 @@ struct xi_spd_segment {
 struct xi_spd_snapshot {
 	uint32_t generation;         /* equals xi_config.spd_generation of its time */
 	uint32_t flow_mask;          /* XI_FLOW_*: what policies and SAs look at */
-	uint32_t mark_mask;          /* xi_config.mark_mask of that time */
+	uint32_t mark_mask;          /* xi_config.mark_mask of its time */
+	bool if_marks;               /* some outbound policy looks at both an if_id and a mark */
 	enum xi_action default_action[XI_DIR_MAX];
 	struct xi_spd_segment segments[XI_DIR_MAX][XI_SPD_SEGMENTS];
 	uint32_t nlocal;

@@ -201,7 +201,8 @@ struct xi_spd {
 	struct xi_spd_part *local_part; /* the same for snapshots; NULL: out of date */
 	uint32_t nlocal;
 	unsigned int nproto, nports; /* policies that look at protocol, at ports */
-	unsigned int nmarks[32];     /* outbound ones that look at this bit of the mark */
+	unsigned int nmarks[32];     /* outbound ones without if_id that look at this bit of the mark */
+	unsigned int nif_marks;      /* and those with one that look at any */
 	void (*sync)(void *arg);
 	void *sync_arg;
 	void (*local_changed)(void *arg);

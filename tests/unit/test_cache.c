@@ -340,13 +340,13 @@ static struct xi_flow_verdict find_flow(struct bed *bed, const struct xi_flow *f
 {
 	struct xi_flow_verdict verdict, none = { .verdict = XI_VERDICT_NONE };
 	uint32_t table = XI_FLOW_TABLE(flow->dir, flow->family);
-	uint32_t marks = flow->dir == XI_OUT ? bed->m->config.mark_mask : 0;
+	uint32_t mark = xi_flow_key_mark(flow, bed->m->config.mark_mask);
 	struct xi_flow_masks masks;
 	struct xi_flow_key key;
 
 	assert_int_equal(bpf_map_lookup_elem(bed->flow_masks, &table, &masks), 0);
 	for (uint32_t i = 0; i < masks.n; i++) {
-		xi_flow_key_make(&key, flow, flow->dir, &masks.rows[i], marks);
+		xi_flow_key_make(&key, flow, flow->dir, &masks.rows[i], mark);
 		if (!bpf_map_lookup_elem(bed->flow_cache, &key, &verdict) &&
 		    verdict.generation == bed->m->config.spd_generation &&
 		    verdict.verdict != XI_VERDICT_NONE)
@@ -520,6 +520,8 @@ static void changes_are_counted(void **state)
 	assert_int_equal(*changes, before);
 	id = rec->sa.id;
 	COUNTS(xi_sad_delete(bed->sad, &id));
+	/* one that no policy lists: those in transport mode without addresses find theirs in the SAD */
+	COUNTS(add_sa(bed, LOCAL, "192.0.2.3", SPI + 1));
 	COUNTS(xi_spd_delete(bed->spd, &p));
 #undef COUNTS
 }

@@ -219,9 +219,11 @@ static int fake_each_cached_flow(void *arg, xi_cached_flow_fn fn, void *ctx)
 				   .daddr = { 10, 2, 0, 7 },
 				   .dport = 0x5000,
 				   .proto = 6,
-				   .dir = XI_OUT,
-				   .family = XI_IPV4,
-				   .mask = { 16, 32, 0xff, 1, 0, 0xf000 } };
+				   .dport_mask = 0xf000,
+				   .prefixlen_s = 16,
+				   .prefixlen_d = 32,
+				   .bits = XI_OUT | XI_KEY_LOOKS_FRAGMENT | XI_KEY_LOOKS_PROTO,
+				   .mark = 5 };
 	struct xi_flow_verdict verdict = { XI_VERDICT_PROTECT, 0x00100002, 0, 7, XI_NO_SLOT, 9 };
 	struct fake *f = arg;
 	int err = 0;
@@ -542,6 +544,11 @@ static void test_show_has_the_documented_shape(void **state)
 		"\"queues\": 2,"
 		"  \"mtu\": 1500, \"packet_max\": 3500, \"mac\": \"02:00:00:00:00:aa\"}]},"
 		" \"held\": {\"sas\": 2, \"max_sas\": 64, \"policies\": 1, \"max_policies\": 32},"
+		" \"waiting\": {\"packets\": 3, \"key_manager\": true},"
+		" \"acquires\": [{\"seq\": 4, \"src\": \"192.0.2.1\", \"dst\": \"192.0.2.2\","
+		"  \"proto\": \"esp\", \"mode\": \"tunnel\", \"reqid\": 7, \"policy\": 9,"
+		"  \"flow\": {\"src\": \"10.1.1.2\", \"dst\": \"10.1.2.2\", \"proto\": 17,"
+		"  \"sport\": 5000, \"dport\": 53}, \"age\": 2, \"left\": 28}],"
 		" \"sas\": [{\"spi\": \"0x00001001\", \"src\": \"198.51.100.2\", \"dst\": "
 		"\"192.0.2.1\","
 		"  \"proto\": \"esp\", \"mode\": \"tunnel\", \"dir\": \"in\", \"handle\": "
@@ -667,7 +674,7 @@ static void test_cache_lists_sas_and_flows(void **state)
 		FIGURES " \"cached_sas\": [" CACHED_SA "],"
 		" \"cached_flows\": [{\"dir\": \"out\", \"src\": \"10.1.0.0/16\", \"dst\": "
 		"\"10.2.0.7/32\", \"proto\": 6,"
-		"  \"sport\": null, \"dport\": \"0x5000/0xf000\", \"fragment\": false, "
+		"  \"sport\": null, \"dport\": \"0x5000/0xf000\", \"fragment\": false, \"mark\": 5, \"if_id\": 0, "
 		"\"verdict\": \"protect\","
 		"  \"handle\": \"0x00100002\", \"next_handle\": null, \"slot\": 7, \"next_slot\": "
 		"null}],"
@@ -1257,6 +1264,12 @@ static void assert_printed(void (*print)(FILE *, const json_t *), const char *js
 	json_decref(reply);
 }
 
+static void print_what_waits(FILE *out, const json_t *reply)
+{
+	xi_print_waiting(out, reply, "");
+	xi_print_acquires(out, reply);
+}
+
 static void test_show_for_people(void **state)
 {
 	assert_printed(
@@ -1361,6 +1374,25 @@ static void test_show_for_people(void **state)
 		"  protect: esp tunnel, 192.0.2.1 -> 198.51.100.2, reqid 42\n"
 		"\n"
 		"policy: in, any -> any: block, priority 0\n");
+}
+
+static void test_what_waits_for_people(void **state)
+{
+	assert_printed(
+		print_what_waits,
+		"{\"waiting\": {\"packets\": 1, \"key_manager\": true}, \"acquires\": [{\"seq\": 4,"
+		"  \"src\": \"192.0.2.1\", \"dst\": \"192.0.2.2\", \"proto\": \"esp\","
+		"  \"mode\": \"tunnel\", \"reqid\": 7, \"policy\": 9, \"flow\": {"
+		"  \"src\": \"10.1.1.2\", \"dst\": \"10.1.2.2\", \"proto\": 17,"
+		"  \"sport\": 5000, \"dport\": 53}, \"age\": 2, \"left\": 28}]}",
+		"waiting: 1 packet for an SA; a key manager listens\n"
+		"\n"
+		"acquire: esp tunnel, 192.0.2.1 -> 192.0.2.2, reqid 7\n"
+		"  for: 10.1.1.2 -> 10.1.2.2, udp\n"
+		"  asked: 2 seconds ago, again in 28 seconds\n");
+	assert_printed(print_what_waits,
+		       "{\"waiting\": {\"packets\": 0, \"key_manager\": false}, \"acquires\": []}",
+		       "waiting: 0 packets for an SA; no key manager listens\n");
 }
 
 static void test_stats_for_people_lists_only_what_happened(void **state)
@@ -1595,6 +1627,7 @@ int main(void)
 		WITH_SERVER(test_a_call_to_something_else_fails),
 		cmocka_unit_test(test_a_failed_call_says_what_to_do),
 		cmocka_unit_test(test_show_for_people),
+		cmocka_unit_test(test_what_waits_for_people),
 		cmocka_unit_test(test_stats_for_people_lists_only_what_happened),
 		cmocka_unit_test(test_cache_for_people),
 		cmocka_unit_test(test_port_for_people),

@@ -640,8 +640,9 @@ static bool is_possible(const struct world *w, const struct xi_flow *flow)
 
 static void check_flow(const struct world *w, uint64_t *agreed, uint64_t kinds[4])
 {
-	uint32_t marks = xi_spd_snapshot(w->spd)->mark_mask;
+	const struct xi_spd_snapshot *snap = xi_spd_snapshot(w->spd);
 	struct xi_flow flow = random_flow(w), other;
+	uint32_t marks = !flow.if_id ? snap->mark_mask : snap->if_marks ? UINT32_MAX : 0;
 	struct answer want, got, others;
 	struct xi_flow_mask mask;
 
@@ -989,13 +990,13 @@ static bool sim_find(struct sim *sim, const struct xi_flow *flow, struct answer 
 {
 	uint32_t table = XI_FLOW_TABLE(flow->dir, flow->family);
 	struct xi_flow_verdict verdict;
-	uint32_t marks = flow->dir == XI_OUT ? sim->w.m->config.mark_mask : 0;
+	uint32_t mark = xi_flow_key_mark(flow, sim->w.m->config.mark_mask);
 	struct xi_flow_masks masks;
 	struct xi_flow_key key;
 
 	assert_int_equal(bpf_map_lookup_elem(sim->flow_masks, &table, &masks), 0);
 	for (uint32_t i = 0; i < masks.n; i++) {
-		xi_flow_key_make(&key, flow, flow->dir, &masks.rows[i], marks);
+		xi_flow_key_make(&key, flow, flow->dir, &masks.rows[i], mark);
 		if (bpf_map_lookup_elem(sim->flow_cache, &key, &verdict) ||
 		    verdict.generation != sim->w.m->config.spd_generation ||
 		    verdict.verdict == XI_VERDICT_NONE)
