@@ -493,6 +493,14 @@ static void in_transport_mode_flows_are_judged_again(void **state)
 	assert_int_equal(xi_spd_judge_out(xi_spd_snapshot(b->spd), b->sad, &flow, &verdict, NULL),
 			 XI_VERDICT_PROTECT);
 	assert_int_equal(xi_spd_find(b->spd, &policy)->tmpls[0].id.daddr[0], 0);
+	/* a rekey there takes its flows over, as if it had always been there */
+	before = verdict.handle;
+	assert_false(xi_sad_superseded(b->sad, before));
+	sample_addr(sa.id.daddr, "192.0.2.99");
+	sa.id.spi = 0x3002;
+	key = sample_key(2);
+	assert_int_equal(xi_sad_add(b->sad, &sa, &key, NULL, &why), 0);
+	assert_true(xi_sad_superseded(b->sad, before));
 }
 
 #define SAS 16
