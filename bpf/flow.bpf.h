@@ -242,6 +242,8 @@ static __always_inline enum xi_reason xi_judge_out(struct xdp_md *ctx, const str
 		return xi_protect(ctx, port, v, &found.verdict);
 	else if (found.verdict.verdict == XI_VERDICT_DISCARD)
 		return XI_DROP_POLICY;
+	else if (!host && found.verdict.verdict == XI_VERDICT_KERNEL)
+		return XI_PASS_KERNEL;
 	else if (!host && found.verdict.verdict == XI_VERDICT_BYPASS)
 		return XI_PASS_BYPASS;
 	return xi_clear_to_worker(ctx, port, v, XI_OUT);

@@ -240,6 +240,7 @@ static const struct choice engines[] = {
 static const struct choice unknown_spi[] = {
 	{ "drop", XI_METHOD_DROP }, { "pass", XI_METHOD_KERNEL }, { NULL, 0 },
 };
+static const struct choice yes_no[] = { { "no", 0 }, { "yes", 1 }, { NULL, 0 } };
 static const struct choice roles[] = {
 	{ "cipher", XI_ROLE_CIPHER }, { "plain", XI_ROLE_PLAIN }, { NULL, 0 },
 };
@@ -312,6 +313,7 @@ static const struct key keys[] = {
 	  .remedy = "fragment before or after" },
 	{ DAEMON("unknown-spi", unknown_spi), set_choice, .choices = unknown_spi,
 	  .remedy = "ESP of an unknown SPI is drop or pass" },
+	{ DAEMON("mirror", mirror), set_choice, .choices = yes_no, .remedy = "mirror is yes or no" },
 	{ CACHE("sa-entries", sa_entries), set_number, .min = 1, .max = SAD_SIZE_MAX,
 	  .remedy = "give a number of SAs, 1 to 1048576" },
 	{ CACHE("flow-entries", flow_entries), set_number, .min = 1, .max = FLOW_ENTRIES_MAX,
@@ -348,7 +350,7 @@ static const char *device_name_error(const char *name)
 			return "a device name has no '/', ':' or space";
 	if (!strcmp(name, XI_HOSTIF_NAME) || !strcmp(name, XI_HOSTIF_PEER) ||
 	    !strncmp(name, XI_PARK_NAME, strlen(XI_PARK_NAME)) || xi_interface_is_peer(name))
-		return "this device is the daemon's own: name a network card, or an interface to make";
+		return "this device is the daemon's own: name a network card";
 	return NULL;
 }
 

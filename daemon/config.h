@@ -45,6 +45,7 @@ struct xi_config_file {
 	enum xi_df df;               /* of outer headers, unless an SA says otherwise */
 	enum xi_fragment fragment;
 	enum xi_method unknown_spi;  /* XI_METHOD_DROP, or XI_METHOD_KERNEL: pass */
+	int mirror;                  /* take over what the kernel's XFRM has */
 	uint32_t nports;
 	struct xi_port_config ports[XI_CONFIG_PORTS];
 	uint32_t ninterfaces;

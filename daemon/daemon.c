@@ -28,6 +28,7 @@
 #include "control/stats.h"
 #include "dataplane/down.h"
 #include "dataplane/hostpath.h"
+#include "fence.h"
 #include "localaddrs.h"
 #include "log.h"
 #include "notify.h"
@@ -178,7 +179,10 @@ static int daemon_server(struct xi_daemon *d)
 		errno = -err;
 		log_warn("cannot open the XFRM socket");
 	} else {
-		xi_xfrm_server_on_acquiring(d->server, &d->acquiring);
+		/* the kernel asks its key managers, if it has any */
+		atomic_store(&d->acquiring, d->config->mirror);
+		if (!d->config->mirror)
+			xi_xfrm_server_on_acquiring(d->server, &d->acquiring);
 	}
 	return err;
 }
@@ -186,10 +190,13 @@ static int daemon_server(struct xi_daemon *d)
 static void daemon_acquire(void *arg, const struct xi_flow *flow, const struct xi_policy *policy)
 {
 	struct xi_daemon *d = arg;
-
-	int err = d->server ? xi_xfrm_server_acquire(d->server, flow, policy) : -ESRCH;
 	uint64_t *counts = xi_bpfobj_counts(d->bpf, XI_CONTROL_ROW);
+	int err = -ESRCH;
 
+	if (policy->origin & XI_POLICY_FROM_KERNEL)
+		err = d->mirror ? xi_mirror_acquire(d->mirror, flow, policy) : -ESRCH;
+	else if (d->server)
+		err = xi_xfrm_server_acquire(d->server, flow, policy);
 	if (!err)
 		__atomic_fetch_add(&counts[XI_ACQUIRE_SENT], 1, __ATOMIC_RELAXED);
 	else if (err == -ENOBUFS)
@@ -516,6 +523,42 @@ static int daemon_control(struct xi_daemon *d)
 	return err;
 }
 
+static void daemon_fence(void *arg, bool up)
+{
+	struct xi_daemon *d = arg;
+
+	if (up)
+		xi_fence_up(d->config);
+	else
+		xi_fence_down(d->config->run_dir);
+}
+
+/* Or what an earlier daemon took over is the kernel's again. */
+static int daemon_mirror(struct xi_daemon *d)
+{
+	const struct xi_mirror_config config = {
+		.base = d->base,
+		.sad = d->sad,
+		.spd = d->spd,
+		.fence = daemon_fence,
+		.arg = d,
+	};
+	unsigned int n;
+	int err;
+
+	if (!d->config->mirror) {
+		n = xi_mirror_forget(d->sad, d->spd);
+		if (n)
+			log_info("SAs and policies that were taken over from the kernel are its own again: %u",
+				 n);
+		xi_fence_down(d->config->run_dir);
+		return 0;
+	}
+	err = xi_mirror_create(&d->mirror, &config);
+	d->inspect.mirror = d->mirror;
+	return err;
+}
+
 /*
  * From here on packets flow: workers first, then programs, so that nothing is dropped for want of a
  * socket.
@@ -537,6 +580,8 @@ static int daemon_go_live(struct xi_daemon *d)
 		err = xi_ports_attach(d->portset);
 	if (!err)
 		err = xi_esp_sink_open(d->esp_sink);
+	if (!err)
+		err = daemon_mirror(d);
 	if (err)
 		return err;
 	xi_stopwatch_lap(&d->watch, "attach");
@@ -670,6 +715,7 @@ static void daemon_close(struct xi_daemon *d)
 	xi_control_destroy(d->control);
 	xi_xfrm_server_destroy(d->server);
 	xi_workers_stop(&d->workers);
+	xi_mirror_destroy(d->mirror);
 	if (d->on_news)
 		event_free(d->on_news);
 	if (d->on_asks)
@@ -722,6 +768,8 @@ int xi_daemon_run(const struct xi_config_file *config)
 	xi_notify("STOPPING=1");
 	daemon_close(d);
 	status = d->status;
+	if (d->down)
+		xi_fence_down(config->run_dir);
 	if (d->down && xi_down(config->pin_dir))
 		status = 1;
 	/* `xipsec down` waits for this */

@@ -25,6 +25,7 @@
 #include "sad/sad.h"
 #include "sad/spd.h"
 #include "source/batch.h"
+#include "source/mirror.h"
 #include "source/server.h"
 #include "stopwatch.h"
 #include "workers.h"
@@ -68,6 +69,7 @@ struct xi_daemon {
 	bool attached;               /* some programs, at least */
 	struct xi_xfrm_server *server;
 	struct xi_batch *batch;
+	struct xi_mirror *mirror;
 	struct xi_control *control;
 	struct xi_control_sources sources;
 	struct xi_inspect inspect;

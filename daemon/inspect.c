@@ -245,6 +245,15 @@ static unsigned int inspect_dummy(void *arg, const struct xi_sa_rec *rec, unsign
 	return xi_dummy_send(inspect->dummy, rec, count, size, why);
 }
 
+static bool inspect_mirror(void *arg, struct xi_mirror_figures *figures)
+{
+	const struct xi_inspect *inspect = arg;
+
+	if (inspect->mirror)
+		xi_mirror_figures(inspect->mirror, figures);
+	return inspect->mirror;
+}
+
 void xi_inspect_fill(struct xi_control_sources *src, struct xi_inspect *inspect)
 {
 	src->port = inspect_port;
@@ -258,5 +267,6 @@ void xi_inspect_fill(struct xi_control_sources *src, struct xi_inspect *inspect)
 	src->each_cached_flow = inspect_each_flow;
 	src->waiting = inspect_waiting;
 	src->dummy = inspect_dummy;
+	src->mirror = inspect_mirror;
 	src->arg = inspect;
 }

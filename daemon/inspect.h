@@ -19,6 +19,7 @@ struct xi_inspect {
 	struct xi_port_dev *const *ports; /* by slot */
 	struct xi_worker *const *workers; /* XI_MAX_WORKERS, NULL = none */
 	struct xi_dummy *dummy;
+	const struct xi_mirror *mirror; /* NULL: none */
 	struct xi_xfrm_server *server;
 	const atomic_bool *acquiring; /* a key manager listens */
 	uint32_t flow_entries;       /* in effect */

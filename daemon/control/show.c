@@ -174,6 +174,8 @@ static json_t *sa_json(const struct xi_control_sources *src, const struct xi_sa_
 		put_string(out, "integrity", xi_auth_name(sa->auth));
 	put_u64(out, "icv_bits", (uint64_t)sa->icv_len * 8);
 	put(out, "esn", json_boolean(sa->flags & XFRM_STATE_ESN));
+	if (sa->life & XI_SA_FROM_KERNEL)
+		put(out, "kernel", json_true());
 	put(out, "larval", json_boolean(sa->life & XI_SA_LARVAL));
 	put_u64(out, "replay_window", sa->replay_window);
 	put_outer(out, sa);
@@ -239,6 +241,10 @@ static json_t *policy_json(const struct xi_policy *policy)
 	put_u64(out, "proto", sel->proto);
 	put(out, "sport", xi_json_match(sel->sport, sel->sport_mask));
 	put(out, "dport", xi_json_match(sel->dport, sel->dport_mask));
+	if (policy->origin & XI_POLICY_FROM_KERNEL)
+		put(out, "kernel", json_true());
+	if (policy->origin & XI_POLICY_IN_KERNEL)
+		put(out, "left_to_kernel", json_true());
 	put(out, "templates", tmpls_json(policy));
 	return out;
 }
@@ -255,6 +261,25 @@ static json_t *policies_json(const struct xi_control_sources *src, struct cursor
 		cursor->end = !policy;
 	}
 	return policies;
+}
+
+static json_t *mirror_json(const struct xi_mirror_figures *m)
+{
+	json_t *out = json_object();
+
+	put(out, "synced", json_boolean(m->synced));
+	put_u64(out, "sas", m->sas);
+	put_u64(out, "sas_idle", m->sas_idle);
+	put_u64(out, "sas_kept", m->sas_kept);
+	put_u64(out, "policies", m->policies);
+	put_u64(out, "policies_kept", m->policies_kept);
+	put_u64(out, "taken", m->taken);
+	put_u64(out, "given", m->given);
+	put_u64(out, "written", m->written);
+	put_u64(out, "strays", m->strays);
+	put_u64(out, "resyncs", m->resyncs);
+	put_u64(out, "lost", m->lost);
+	return out;
 }
 
 static json_t *acquire_json(const struct xi_acquire *a, uint64_t now)
@@ -327,6 +352,7 @@ static json_t *show(void *arg, const json_t *req, const char **error)
 	const struct xi_control_sources *src = arg;
 	const json_t *from = json_object_get(req, "from");
 	struct cursor sa = { 0 }, policy = { 0 };
+	struct xi_mirror_figures mirror;
 	json_t *out;
 
 	if (!read_cursor(&sa, from, "sa") || !read_cursor(&policy, from, "policy")) {
@@ -336,6 +362,8 @@ static json_t *show(void *arg, const json_t *req, const char **error)
 	out = json_object();
 	put(out, "daemon", daemon_json(src));
 	put(out, "held", xi_held_json(src));
+	if (src->mirror && src->mirror(src->arg, &mirror))
+		put(out, "mirror", mirror_json(&mirror));
 	put(out, "sas", sas_json(src, &sa));
 	put(out, "policies", policies_json(src, &policy));
 	put(out, "waiting", xi_waiting_json(src));

@@ -19,6 +19,7 @@
 #include "sad/sad.h"
 #include "sad/spd.h"
 #include "source/acquire.h"
+#include "source/mirror.h"
 
 enum xi_table { XI_TABLE_SA, XI_TABLE_FLOW }; /* sa_cache, flow_cache */
 
@@ -107,6 +108,8 @@ struct xi_control_sources {
 	/* sends dummy packets on an outbound SA of ESP: how many; fewer than asked for set *why */
 	unsigned int (*dummy)(void *arg, const struct xi_sa_rec *rec, unsigned int count,
 			      uint32_t size, const char **why);
+	/* NULL, or false: the kernel's XFRM is not followed */
+	bool (*mirror)(void *arg, struct xi_mirror_figures *figures);
 	/* does a policy put another SA around what this one protects? */
 	bool (*wraps)(const struct xi_control_sources *src, const struct xi_sa *sa);
 	void *arg;

@@ -87,6 +87,19 @@ static void resolve_bypass(struct xi_worker *w, struct xi_item *item,
 }
 
 /*
+ * The host's stack protects it, unless it came from there: then the stack has passed it over, and would do so again.
+ */
+static void resolve_kernel(struct xi_worker *w, struct xi_item *item)
+{
+	if (w->config.ports[item->port]->config.role == XI_ROLE_HOST) {
+		xi_item_drop(w, item, XI_DROP_WORKER_POLICY);
+		return;
+	}
+	xi_worker_count(w, XI_WORKER_BYPASS);
+	xi_emit_host(w, item, XI_CRYPTO_NOT_DONE);
+}
+
+/*
  * flow_cache has an SA for this flow, and all others of its element, that is gone or superseded: each
  * of their packets would be judged again, and no miss bring in the new one.
  */
@@ -145,6 +158,8 @@ static bool resolve_follow(struct xi_worker *w, struct xi_item *item,
 	}
 	if (verdict->verdict == XI_VERDICT_BYPASS)
 		resolve_bypass(w, item, snap, flow, verdict->generation);
+	else if (verdict->verdict == XI_VERDICT_KERNEL)
+		resolve_kernel(w, item);
 	else
 		xi_item_drop(w, item, XI_DROP_WORKER_POLICY);
 	return false;

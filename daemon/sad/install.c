@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "crypto/algs.h"
+#include "log.h"
 
 #define SPI_MIN 256             /* RFC 4303 section 2.1: 1 to 255 are reserved, 0 is local */
 
@@ -79,6 +80,12 @@ static int seq_start(struct xi_sad *sad, struct xi_sad_node *node, const struct 
 	if (*oseq > seq_max)
 		*oseq = seq_max;
 	*limit = seq_max;
+	if (rec->sa.life & XI_SA_FROM_KERNEL) {
+		*limit = init && init->oseq_limit < seq_max ? init->oseq_limit : seq_max;
+		if (!init || *limit < *oseq)
+			*limit = *oseq;
+		return 0;
+	}
 	if (!(rec->sa.life & XI_SA_FROM_FILE) || rec->sa.sa_dir == XI_SA_DIR_IN)
 		return 0;
 	return xi_reserve_open(&node->reserve, sad->state_dir, &rec->key, seq_max, oseq, limit,
@@ -160,7 +167,8 @@ static int sa_install(struct xi_sad *sad, struct xi_sad_node *node, const struct
 	if (!rec)
 		return err;
 	rec->sa.life &= ~(XI_SA_LARVAL | XI_SA_SOFT_EXPIRED);
-	rec->sa.add_time = time(NULL);
+	if (!(sa->life & XI_SA_FROM_KERNEL))
+		rec->sa.add_time = time(NULL);
 	rec->sa.df = sad->df;
 	rec->sa.generation = larval ? larval->sa.generation + 1 : 1;
 	err = xi_window_take(sad, sa->replay_window, &rec->sa.window_slot, why);
@@ -257,6 +265,16 @@ static int sa_claim(struct xi_sad *sad, struct xi_sad_node *node, const struct x
 	return err;
 }
 
+/* What a key manager gives to xipsec itself goes before what it gave to the kernel. */
+static bool sa_yields(const struct xi_sad_node *node, const struct xi_sa *sa)
+{
+	if (!node->rec || !(node->rec->sa.life & ~sa->life & XI_SA_FROM_KERNEL))
+		return false;
+	log_warnx("SA with SPI 0x%08x: the kernel has one with this destination, SPI and protocol, too, which gives way",
+		  sa->id.spi);
+	return true;
+}
+
 static int sa_add(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_key *key,
 		  const struct xi_replay_init *init, const char **why)
 {
@@ -267,6 +285,12 @@ static int sa_add(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa
 	if (err)
 		return err;
 	node = xi_sad_node(sad, &sa->id);
+	if (node && sa_yields(node, sa)) {
+		err = xi_sad_detach(sad, node);
+		if (err)
+			return err;
+		node = NULL;
+	}
 	if (node) {
 		err = sa_claim(sad, node, sa, key, why);
 		if (err)

@@ -224,6 +224,10 @@ static enum xi_verdict policy_verdict(const struct xi_spd_policy *p, const struc
 		why_set(why, XI_WHY_BLOCK, p, 0, 0);
 		return XI_VERDICT_DISCARD;
 	}
+	if (p->policy.origin & XI_POLICY_IN_KERNEL) {
+		why_set(why, XI_WHY_IN_KERNEL, p, 0, 0);
+		return XI_VERDICT_KERNEL;
+	}
 	if (!tmpls_serve(p, sad, flow, verdict, &t, mask)) {
 		why_set(why, (t ? p->nnext : p->nsas) ? XI_WHY_NO_SA_SELECTOR : XI_WHY_NO_SA, p, t,
 			0);

@@ -108,7 +108,8 @@ bool xi_policy_guarded(const struct xi_policy *policy)
 {
 	return xi_policy_sees_flows(policy) && !policy->if_id &&
 	       (policy->dir == XI_OUT || !policy->mark_v) &&
-	       (policy->action == XI_BLOCK || policy->ntmpls > 0);
+	       (policy->action == XI_BLOCK || policy->ntmpls > 0 ||
+		policy->origin & XI_POLICY_IN_KERNEL);
 }
 
 static bool selector_is_pair(const struct xi_selector *sel)
@@ -158,7 +159,7 @@ bool xi_policy_judges_alike(const struct xi_policy *a, const struct xi_policy *b
 	x.use_time = b->use_time;
 	x.order = b->order;
 	x.limits = b->limits;
-	x.from_file = b->from_file;
+	x.origin = (b->origin & ~XI_POLICY_IN_KERNEL) | (a->origin & XI_POLICY_IN_KERNEL);
 	/* on the way in a template's SPI says which SA a packet may have come through */
 	for (i = 0; i < b->ntmpls && b->dir == XI_OUT; i++)
 		if (xi_tmpl_with_ends(b, i, &tmpl))

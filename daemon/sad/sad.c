@@ -87,9 +87,24 @@ void xi_sad_listen(struct xi_sad *sad, const struct xi_sad_listener *listener)
 		abort();
 }
 
+void xi_sad_unlisten(struct xi_sad *sad, const void *arg)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < sad->nlisteners; i++)
+		if (sad->listeners[i].arg != arg)
+			sad->listeners[n++] = sad->listeners[i];
+	sad->nlisteners = n;
+}
+
 void xi_sad_on_event(struct xi_sad *sad, const struct xi_sad_events *events)
 {
 	sad->events = *events;
+}
+
+void xi_sad_on_kernel_event(struct xi_sad *sad, const struct xi_sad_events *events)
+{
+	sad->kernel_events = *events;
 }
 
 uint32_t xi_selector_flow_mask(const struct xi_selector *sel)

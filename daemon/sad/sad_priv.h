@@ -169,7 +169,7 @@ struct xi_sad {
 	enum xi_df df;
 	struct xi_sad_listener listeners[XI_SAD_LISTENERS];
 	unsigned int nlisteners;
-	struct xi_sad_events events;
+	struct xi_sad_events events, kernel_events;
 	struct xi_sad_slots slots;
 	struct xi_sad_windows windows;
 	struct xi_recs recs;

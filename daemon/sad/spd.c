@@ -504,6 +504,12 @@ static int policy_replace(struct xi_spd *spd, struct xi_spd_node *node,
 	return node_change(spd, node, pub, order);
 }
 
+/* What a key manager gives to xipsec itself goes before what it gave to the kernel. */
+static bool policy_yields(const struct xi_spd_node *node, const struct xi_policy *policy)
+{
+	return node->pub->p.policy.origin & ~policy->origin & XI_POLICY_FROM_KERNEL;
+}
+
 int xi_spd_change(struct xi_spd *spd, const struct xi_policy *policy, const char **why)
 {
 	struct xi_spd_node *node = xi_spd_rows_find(&spd->by_index, policy->index);
@@ -534,7 +540,7 @@ int xi_spd_add(struct xi_spd *spd, const struct xi_policy *policy, bool replace,
 		return err;
 	key.index = 0;
 	node = node_find(spd, &key);
-	if (node && !replace) {
+	if (node && !replace && !policy_yields(node, policy)) {
 		*why = "a policy with this direction and selector exists; delete or update it";
 		return -EEXIST;
 	}

@@ -18,7 +18,7 @@ int xi_handle_newpolicy(struct xi_client *c, const struct nlmsghdr *nlh, struct 
 	err = xi_xfrm_get_newpolicy(&policy, nlh, ack);
 	if (err)
 		return err;
-	policy.from_file = xi_client_is_file(c);
+	policy.origin = xi_client_is_file(c) ? XI_POLICY_FROM_FILE : 0;
 	err = xi_spd_add(c->server->spd, &policy, replace, &why);
 	if (err)
 		return why && err != -EEXIST ? xi_refuse(ack, err, "%s", why) : err;

@@ -135,6 +135,8 @@ struct xi_nl_to {
 /* type: NEWSA or UPDSA. Counters and window are read live. */
 void xi_xfrm_put_sa(struct xi_nlmsg *msg, uint16_t type, const struct xi_nl_to *to,
 		    const struct xi_sa_rec *rec);
+/* Counters and window as they are: XFRMA_REPLAY_VAL or XFRMA_REPLAY_ESN_VAL, whichever the SA has. */
+void xi_xfrm_put_replay(struct xi_nlmsg *msg, const struct xi_sa_rec *rec);
 void xi_xfrm_put_delsa(struct xi_nlmsg *msg, const struct xi_nl_to *to,
 		       const struct xi_sa_rec *rec);
 void xi_xfrm_put_expire(struct xi_nlmsg *msg, const struct xi_nl_to *to,

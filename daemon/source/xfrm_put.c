@@ -114,7 +114,7 @@ static void legacy_put(struct xi_nlmsg *msg, const struct xi_sa_rec *rec)
 	xi_nlmsg_put(msg, XFRMA_REPLAY_VAL, &rs, sizeof(rs));
 }
 
-static void replay_put(struct xi_nlmsg *msg, const struct xi_sa_rec *rec)
+void xi_xfrm_put_replay(struct xi_nlmsg *msg, const struct xi_sa_rec *rec)
 {
 	if (has_ring(&rec->sa))
 		esn_put(msg, rec);
@@ -179,7 +179,7 @@ static void extra_put(struct xi_nlmsg *msg, const struct xi_sa_rec *rec)
 		xi_nlmsg_put_u32(msg, XFRMA_SET_MARK, sa->output_mark);
 		xi_nlmsg_put_u32(msg, XFRMA_SET_MARK_MASK, sa->output_mark_mask);
 	}
-	replay_put(msg, rec);
+	xi_xfrm_put_replay(msg, rec);
 	if (sa->if_id)
 		xi_nlmsg_put_u32(msg, XFRMA_IF_ID, sa->if_id);
 	if (sa->mtimer_thresh)
@@ -256,7 +256,7 @@ void xi_xfrm_put_ae(struct xi_nlmsg *msg, const struct xi_nl_to *to, const struc
 	xi_addr_to_xfrm(&ae->saddr, rec->sa.saddr);
 	ae->reqid = rec->sa.reqid;
 	ae->flags = flags;
-	replay_put(msg, rec);
+	xi_xfrm_put_replay(msg, rec);
 	curlft_fill(&cur, rec);
 	xi_nlmsg_put(msg, XFRMA_LTIME_VAL, &cur, sizeof(cur));
 	thresholds_put(msg, &rec->sa, flags, defaults);

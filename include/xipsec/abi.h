@@ -43,7 +43,8 @@ enum xi_mode { XI_TRANSPORT = 0, XI_TUNNEL = 1 };
 enum xi_dir { XI_IN = 0, XI_OUT = 1, XI_FWD = 2, XI_DIR_MAX = 3 };          /* values of XFRM_POLICY_* */
 enum xi_action { XI_ALLOW = 0, XI_BLOCK = 1 };                             /* values of XFRM_POLICY_ALLOW, _BLOCK */
 enum xi_method { XI_METHOD_NONE, XI_METHOD_FAST, XI_METHOD_SLOW, XI_METHOD_KERNEL, XI_METHOD_DROP };
-enum xi_verdict { XI_VERDICT_NONE, XI_VERDICT_PROTECT, XI_VERDICT_BYPASS, XI_VERDICT_DISCARD };
+/* KERNEL: the host's stack protects it by a policy of its own; it never passes the guard in clear. */
+enum xi_verdict { XI_VERDICT_NONE, XI_VERDICT_PROTECT, XI_VERDICT_BYPASS, XI_VERDICT_DISCARD, XI_VERDICT_KERNEL };
 enum xi_role { XI_ROLE_NONE, XI_ROLE_CIPHER, XI_ROLE_PLAIN, XI_ROLE_HOST };
 enum xi_encap { XI_ENCAP_NONE = 0, XI_ENCAP_ESPINUDP = 2 };                /* values of UDP_ENCAP_* */
 enum xi_df { XI_DF_COPY, XI_DF_SET, XI_DF_CLEAR };                         /* RFC 4301 section 8.1 */
@@ -171,6 +172,7 @@ struct xi_sa {
 #define XI_SA_LARVAL (1U << 0)       /* made by ALLOCSPI, no keys yet */
 #define XI_SA_SOFT_EXPIRED (1U << 1) /* EXPIRE hard=0 was sent */
 #define XI_SA_FROM_FILE (1U << 2)    /* sequence numbers are reserved on disk */
+#define XI_SA_FROM_KERNEL (1U << 3)  /* taken over from the kernel's XFRM, whose counter its numbers are reserved in */
 
 #define XI_KEY_MAX 112
 
@@ -329,13 +331,17 @@ struct xi_policy {
 	__u32 mark_v, mark_m;
 	__u32 if_id;
 	__u32 ntmpls;
-	__u32 from_file;
+	__u32 origin;                /* XI_POLICY_FROM_FILE ... */
 	__u64 add_time;
 	__u64 use_time;
 	__u64 order;                 /* among equal priorities the lower one is asked first */
 	struct xi_limits limits;
 	struct xi_tmpl tmpls[XI_MAX_TMPLS];
 };
+
+#define XI_POLICY_FROM_FILE (1U << 0)
+#define XI_POLICY_FROM_KERNEL (1U << 1) /* mirrored */
+#define XI_POLICY_IN_KERNEL (1U << 2)   /* outbound, and left to the kernel (XI_VERDICT_KERNEL): has no templates here */
 
 /* Value of `ports`, by ifindex. */
 struct xi_port {

@@ -22,7 +22,7 @@
 	X(8, MISS_LOST, "miss_lost", EVENT, "miss message lost: perf ring full") \
 	X(9, PASS_FOREIGN, "pass_foreign", EVENT, "left to the kernel: nothing for IPsec") \
 	X(10, PASS_BYPASS, "pass_bypass", EVENT, "left to the kernel: policy says bypass") \
-	X(11, PASS_KERNEL, "pass_kernel", EVENT, "left to the kernel: the SA's method is KERNEL") \
+	X(11, PASS_KERNEL, "pass_kernel", EVENT, "left to the kernel: it has the SA, or a policy that is not carried") \
 	X(12, PASS_UNKNOWN_SPI, "pass_unknown_spi", EVENT, "ESP or AH of an unknown SPI left to the kernel") \
 	X(13, PASS_IKE, "pass_ike", EVENT, "IKE or NAT keepalive for the host itself, exempt from policy") \
 	X(14, META_STRIPPED, "meta_stripped", EVENT, "metadata that a packet arrived with was discarded") \

@@ -70,6 +70,7 @@ static void test_smallest_file_gets_the_documented_defaults(void **state)
 	assert_null(c->admission);
 	assert_int_equal(c->misses, 5000);
 	assert_int_equal(c->unknown_spi, XI_METHOD_DROP);
+	assert_int_equal(c->mirror, 0);
 	assert_int_equal(c->routes_table, 0);
 	assert_int_equal(c->nports, 1);
 	assert_string_equal(c->ports[0].name, "wan0");
@@ -122,6 +123,7 @@ static void test_every_key_is_read(void **state)
 				   "max-sas = 1048576\n"
 				   "max-policies = 131072\n"
 				   "unknown-spi = pass\n"
+				   "mirror = yes\n"
 				   "[cache]\n"
 				   "sa-entries = 16\n"
 				   "flow-entries = 4194304\n"
@@ -154,6 +156,7 @@ static void test_every_key_is_read(void **state)
 	assert_int_equal(c->max_sas, 1048576);
 	assert_int_equal(c->max_policies, 131072);
 	assert_int_equal(c->unknown_spi, XI_METHOD_KERNEL);
+	assert_int_equal(c->mirror, 1);
 	assert_int_equal(c->sa_entries, 16);
 	assert_int_equal(c->flow_entries, 4194304);
 	assert_string_equal(c->admission, "lru");
@@ -224,7 +227,7 @@ static const struct {
 	  "xipsec.conf:3: [port a b]: a device name has no '/', ':' or space" },
 	{ CIPHER "[port ..]\n", "xipsec.conf:3: [port ..]: this is no device name" },
 	{ CIPHER "[port xipsec0]\nrole = plain\n",
-	  "xipsec.conf:3: [port xipsec0]: this device is the daemon's own: name a network card" },
+	  "xipsec.conf:3: [port xipsec0]: this device is the daemon's own: name a network card, or an interface to make" },
 	{ CIPHER "\n[port lan0]\n",
 	  "xipsec.conf:4: [port lan0] has no role: add role = cipher or role = plain" },
 	{ "[port lan0]\nrole = plain\n",
@@ -247,7 +250,7 @@ static const struct {
 	{ CIPHER "[daemon]\nhold-time = 0\n",
 	  "xipsec.conf:4: hold-time = 0: give auto, or seconds, 1 to 3600" },
 	{ CIPHER "[port xipsec-tx3]\nrole = plain\n",
-	  "xipsec.conf:3: [port xipsec-tx3]: this device is the daemon's own: name a network card" },
+	  "xipsec.conf:3: [port xipsec-tx3]: this device is the daemon's own: name a network card, or an interface to make" },
 	{ CIPHER "[daemon]\nmax-sas = 1048577\n",
 	  "xipsec.conf:4: max-sas = 1048577: give a number of SAs, 16 to 1048576" },
 	{ CIPHER "[daemon]\nmax-sas = 18446744073709551632\n",
@@ -269,6 +272,7 @@ static const struct {
 	  "max-sas" },
 	{ CIPHER "[daemon]\nengine = qat\n",
 	  "xipsec.conf:4: engine = qat: an engine is auto, ipsec-mb or openssl" },
+	{ CIPHER "[daemon]\nmirror = 1\n", "xipsec.conf:4: mirror = 1: mirror is yes or no" },
 	{ CIPHER "[daemon]\nunknown-spi = maybe\n",
 	  "xipsec.conf:4: unknown-spi = maybe: ESP of an unknown SPI is drop or pass" },
 	{ CIPHER "[daemon]\nrun-dir = run\n",
@@ -286,7 +290,7 @@ static const struct {
 	  "xipsec.conf:4: role: not a key of this section: put it below [port IFNAME]" },
 	{ CIPHER "[daemon]\nspeed = 3\n",
 	  "xipsec.conf:4: speed: unknown key: here are run-dir, pin-dir, state-dir, sas, group, "
-	  "engine, workers, spin, max-sas, max-policies, routes, df, fragment, unknown-spi" },
+	  "engine, workers, spin, hold, hold-time, max-sas, max-policies, routes, df, fragment, unknown-spi, mirror" },
 };
 
 static void test_each_error_names_file_line_and_remedy(void **state)
@@ -326,7 +330,7 @@ static void test_all_errors_are_reported_at_once(void **state)
 	assert_string_equal(
 		m.text[1],
 		"xipsec.conf:3: speed: unknown key: here are run-dir, pin-dir, state-dir, "
-		"sas, group, engine, workers, spin, max-sas, max-policies, routes, df, fragment, unknown-spi");
+		"sas, group, engine, workers, spin, hold, hold-time, max-sas, max-policies, routes, df, fragment, unknown-spi, mirror");
 	assert_string_equal(m.text[2], "xipsec.conf:6: role = c: a port is cipher or plain");
 	assert_string_equal(
 		m.text[3],
