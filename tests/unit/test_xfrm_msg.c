@@ -354,7 +354,7 @@ static const struct refusal refusals[] = {
 	{ "TCP", -EINVAL, spoil_proto_tcp },
 	{ "no family", -EINVAL, spoil_family },
 	{ "family with a high byte", -EINVAL, spoil_family_high },
-	{ "transport mode between families", -EINVAL, spoil_sel_other },
+	{ "transport mode between families", -EPROTONOSUPPORT, spoil_sel_other },
 	{ "IP-TFS mode", -EOPNOTSUPP, spoil_iptfs_mode },
 	{ "any destination", -EOPNOTSUPP, spoil_wildrecv },
 	{ "BEET mode", -EOPNOTSUPP, spoil_beet },
