@@ -232,7 +232,8 @@ static void sa_keep(struct xi_mirror *m, struct xi_mirror_sa *sa, bool on)
 	xi_group_keep(m, &sa->pattern, on);
 }
 
-static void sa_kept(struct xi_mirror *m, struct xi_mirror_sa *sa, const char *why, bool elsewhere)
+__attribute__((nonnull)) static void sa_kept(struct xi_mirror *m, struct xi_mirror_sa *sa,
+					     const char *why, bool elsewhere)
 {
 	if (!sa->why || strcmp(sa->why, why)) {
 		log_info("mirror: SA with SPI 0x%08x stays with the kernel: %s", sa->id.spi, why);
