@@ -762,6 +762,34 @@ static void test_policy_that_is_not_carried(void **state)
 	assert_int_equal(mem_store_count_guards(f->store), 2);
 }
 
+/* By SPD and SAD alone: what they refuse is not tried over and over. */
+static void test_refused_policy_and_sa_stay(void **state)
+{
+	struct fixture *f = *state;
+	struct kernel_sa *out = sa_out(f, 0x1001), *same;
+	struct kernel_policy *p = policy_out(f);
+
+	p->tmpl.id.proto = IPPROTO_COMP;
+	mirror_start(f);
+	settle(f);
+	assert_int_equal(verdict(f), XI_VERDICT_KERNEL);
+	assert_null(ours(f, out));
+	policy_del(f, p);
+	settle(f);
+	p = policy_out(f);
+	settle(f);
+	assert_non_null(ours(f, out));
+	/* another SA of this sender with the same key would use nonces twice */
+	same = sa_add_key(f, LOCAL, PEER, 0x1003, 1, (uint8_t)0x1001, true);
+	settle(f);
+	assert_null(ours(f, same));
+	assert_null(ours(f, out));
+	assert_int_equal(verdict(f), XI_VERDICT_KERNEL);
+	sa_del(f, same, true);
+	settle(f);
+	assert_non_null(ours(f, out));
+}
+
 static void test_marked_policy_is_no_matter_of_xdp(void **state)
 {
 	struct fixture *f = *state;
@@ -1254,6 +1282,7 @@ int main(void)
 		TEST(test_policy_stays_when_an_sa_is_not_carried),
 		TEST(test_offloaded_sa_stays),
 		TEST(test_policy_that_is_not_carried),
+		TEST(test_refused_policy_and_sa_stay),
 		TEST(test_marked_policy_is_no_matter_of_xdp),
 		TEST(test_larval_sas_say_nothing),
 		TEST(test_lost_news_are_made_up_for),
