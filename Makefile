@@ -94,6 +94,11 @@ $(B)/tests/%: tests/%.c $(TEST_LIB) $(B)/libxipsec.a $(SKEL) $(wildcard tests/li
 	$(CC) $(XI_CPPFLAGS) -Itests/lib $(XI_CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $< $(TEST_LIB) \
 		$(B)/libxipsec.a $(XI_LIBS) -lcmocka -lm
 
+# the preload library inside a program, under ThreadSanitizer
+$(B)/tests/interop/preload_tsan: tests/interop/preload_requests.c $(PRELOAD_SRC) $(wildcard daemon/source/preload/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(XI_CPPFLAGS) -std=gnu11 -O1 -g $(WARN) -fsanitize=thread -fexceptions -fno-builtin -o $@ \
+		$(filter %.c,$^) -ldl -lpthread
 $(B)/tests/interop/preload_libnl: XI_LIBS += -lnl-xfrm-3
 
 $(B)/tests/%.bpf.o: tests/%.bpf.c $(HDRS)

@@ -219,6 +219,15 @@ static void print_acquire(FILE *out, const json_t *acquire)
 	fprintf(out, ", again in %s\n", xi_text_duration(text, xi_member_u64(acquire, "left")));
 }
 
+void xi_print_acquires(FILE *out, const json_t *reply)
+{
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach(json_object_get(reply, "acquires"), i, item)
+		print_acquire(out, item);
+}
+
 void xi_print_show(FILE *out, const json_t *reply)
 {
 	const json_t *item;
@@ -229,6 +238,5 @@ void xi_print_show(FILE *out, const json_t *reply)
 		print_sa(out, item);
 	json_array_foreach(json_object_get(reply, "policies"), i, item)
 		print_policy(out, item);
-	json_array_foreach(json_object_get(reply, "acquires"), i, item)
-		print_acquire(out, item);
+	xi_print_acquires(out, reply);
 }

@@ -365,7 +365,7 @@ static int sa_take(struct xi_mirror *m, struct xi_mirror_sa *sa, struct seen *se
 static void sa_carry(struct xi_mirror *m, struct xi_mirror_sa *sa, struct seen *seen)
 {
 	const struct xi_sa_rec *rec = xi_sad_find(m->sad, &sa->id);
-	const char *why = "it could not be taken over";
+	const char *why = NULL;
 	int err;
 
 	if (rec && !(rec->sa.life & XI_SA_FROM_KERNEL)) {
@@ -387,7 +387,7 @@ static void sa_carry(struct xi_mirror *m, struct xi_mirror_sa *sa, struct seen *
 	if (err == -ESRCH)
 		xi_mirror_sa_touch(m, sa); /* it went meanwhile */
 	else if (err)
-		sa_kept(m, sa, why, false);
+		sa_kept(m, sa, why ? why : "it could not be taken over", false);
 	else
 		sa_goes(m, sa, XI_MIRROR_OURS);
 }

@@ -237,8 +237,8 @@ static void received(const char *what, int fd, int flags, size_t room, size_t co
 		SAY(what, n);
 		return;
 	}
-	printf("%s: %zd bytes, flags %x, from len %u family %d id %u groups %x", what, n,
-	       msg.msg_flags & ~MSG_CMSG_CLOEXEC, msg.msg_namelen, from.nl_family, from.nl_pid,
+	printf("%s: %zd bytes, flags %x, control %zu, from len %u family %d id %u groups %x", what, n,
+	       msg.msg_flags & ~MSG_CMSG_CLOEXEC, msg.msg_controllen, msg.msg_namelen, from.nl_family, from.nl_pid,
 	       from.nl_groups);
 	if (room >= sizeof(*hdr))
 		printf(" type %d seq %u id %s", hdr->nlmsg_type, hdr->nlmsg_seq, id_kind(hdr->nlmsg_pid));
@@ -278,6 +278,10 @@ static void receiving(void)
 	SAY("pktinfo", setsockopt(fd, SOL_NETLINK, NETLINK_PKTINFO, &on, sizeof(on)));
 	sent("send", fd, NULL, 0);
 	received("both", fd, 0, 8192, 256);
+	for (size_t room = 16; room <= 64; room += 8) {
+		sent("send", fd, NULL, 0);
+		received("control cut", fd, 0, 8192, room);
+	}
 	close(fd);
 }
 

@@ -61,7 +61,7 @@ listens() { grep -q "listening for IKE" "$DIR/pluto.log"; }
 tap_check "and listens" wait_for 30 listens
 tap_is "its policies let neighbour discovery pass" \
 	"$(xfrm policy list | grep -c 'proto ipv6-icmp type 13[56]')" 6
-tap_is "in each direction" "$(xfrm policy list | grep -o 'dir [a-z]*' | sort | uniq -c | tr -s ' ')" \
+tap_is "in each direction" "$(xfrm policy list | grep -A 1 'proto ipv6-icmp' | grep -o 'dir [a-z]*' | sort | uniq -c | tr -s ' ')" \
 	" 2 dir fwd
  2 dir in
  2 dir out"

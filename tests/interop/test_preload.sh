@@ -83,6 +83,23 @@ for ((i = 0; i < 300; i++)); do
 done > "$XS_DIR/batch"
 tap_is "ip -batch" "$(xs_preloaded ip -batch "$XS_DIR/batch" 2>&1; xs_preloaded ip xfrm state count)" "	 SAD count 301"
 
+echo "# network namespaces"
+if [ "$(id -u)" = 0 ] && ip netns add xi-pre-$$ 2> /dev/null; then
+	trap 'ip netns del xi-pre-$$; xs_end' EXIT
+	in_ns() { XIPSEC_XFRM_SOCK='' xs_preloaded ip -n xi-pre-$$ xfrm "$@" 2>&1; }
+	tap_has "ip -n NS, where no server is" "$(in_ns state count)" "Protocol not supported"
+	mkdir "$XS_DIR/ns"
+	mkfifo "$XS_DIR/ns/in"
+	exec {ns_in}<> "$XS_DIR/ns/in"
+	XIPSEC_XFRM_SOCK='' nsenter --net=/run/netns/xi-pre-$$ "$T/xfrm_serverd" "$XS_DIR/ns" <&"$ns_in" > "$XS_DIR/ns/out" &
+	ns_ready() { grep -q ready "$XS_DIR/ns/out"; }
+	wait_for 10 ns_ready
+	tap_is "ip -n NS, where one is" "$(in_ns state count)" "	 SAD count 0"
+	tap_is "which is not this one" "$(xs_preloaded ip xfrm state count)" "	 SAD count 301"
+else
+	tap_skip "ip -n NS" "needs root and network namespaces"
+fi
+
 echo "# xipsec run"
 run() { "$B/xipsec" run "$@" 2>&1; }
 status() {

@@ -52,6 +52,24 @@ tap_is "no descriptor is lost or left over" "$(value requests left-over)" 0
 tap_check "many are answered" test "$(value requests answered)" -gt 1000
 tap_check "some have met no server" test "$(($(value requests refused) + $(value requests failed)))" -gt 20
 
+echo "# the same under ThreadSanitizer, which finds what threads do not agree on"
+if make -s B="$B" "$B/tests/interop/preload_tsan" > "$XS_DIR/make" 2>&1 && setarch -R true 2> /dev/null; then
+	XS_PRELOAD='' client tsan setarch -R "$B/tests/interop/preload_tsan" 4
+	tap_check "the program runs" wait_for 20 is_ready tsan
+	for ((i = 0; i < 10; i++)); do
+		read -r -t 0.3 -u "$tap_pause"
+		xs_stop
+		xs_start
+	done
+	wait_for 1 false
+	tap_check "10 restarts" end tsan
+	tap_is "no race" "$(grep -A 12 "WARNING: ThreadSanitizer" "$XS_DIR/tsan")" ""
+	tap_check "many are answered" test "$(value tsan answered)" -gt 100
+	tap_is "no descriptor is lost or left over" "$(value tsan left-over)" 0
+else
+	tap_skip "races of threads" "this compiler has no ThreadSanitizer"
+fi
+
 echo "# news"
 ways="poll block level edge libevent"
 has_news() { [ "$(grep -c "^news $2" "$XS_DIR/$1")" -ge "$3" ]; }

@@ -29,6 +29,7 @@ BODIES = {"NEWSA": (224, (176,)), "UPDSA": (224, (176,)), "DELSA": (24, ()), "GE
           "ACQUIRE": (280, ()), "FLUSHSA": (4, ()), "FLUSHPOLICY": (0, ()), "NEWAE": (48, ()), "GETAE": (48, ()),
           "MIGRATE": (64, ()), "NEWSADINFO": (4, ()), "NEWSPDINFO": (4, ()), "GETDEFAULT": (4, ()), "MAPPING": (64, ())}
 INDICES = {"NEWPOLICY": 156, "UPDPOLICY": 156, "POLEXPIRE": 156, "DELPOLICY": 56}
+ANY_VALUE = ("LASTUSED", "SAD_HINFO", "SPD_HINFO")     # a time; sizes of hash tables
 FIRST_INDEX = 0x1000    # that the script asks for
 TIMES_IN_ATTRS = {"SA": 176, "POLICY": 136, "LTIME_VAL": 16}
 INFO_ATTRS = {"NEWSADINFO": ("UNSPEC", "SAD_CNT", "SAD_HINFO"),
@@ -207,6 +208,13 @@ class Socket:
         self.send(NUMBERS["GETDEFAULT"], F_REQUEST, bytes(3))
         return self.receive()[0][3][:3]
 
+    def order(self, kind, payload):
+        """A request that is acknowledged, or nothing more can be compared."""
+        self.send(kind, F_REQUEST | F_ACK, payload)
+        answer, flags, _, body = self.receive()[0]
+        if describe(answer, flags, body) != "ACK":
+            raise OSError("%s: %s" % (TYPES[kind], describe(answer, flags, body)))
+
     def ask(self, kind, flags, payload):
         """The answers, in words. Behind a request goes one that is always answered, for it may have no answer itself; a dump
         ends with DONE, and not before it is read."""
@@ -275,7 +283,7 @@ def describe(kind, flags, data):
             value = hide_time(value, TIMES_IN_ATTRS[label])
         if label == "POLICY":
             value = hide_index(value, INDICES["NEWPOLICY"])
-        words.append(label + ("" if label == "LASTUSED" else "=" + value.hex()))
+        words.append(label + ("" if label in ANY_VALUE else "=" + value.hex()))
     return " ".join(words)
 
 

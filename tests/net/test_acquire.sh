@@ -12,7 +12,7 @@ cd "$(dirname "$0")/../.." || exit 1
 need_root
 need_tools tcpdump ping jq
 
-XI_LAN_MTU=1500
+
 net_up || tap_skip_all "cannot make network namespaces"
 
 reason() { gwctl gw1 xipsec stats -j | jq -r ".reasons.$1"; }
@@ -21,7 +21,6 @@ mark() { gwctl gw1 xipsec stats -j > "$XI_TMP/mark"; }
 since() { echo $(($(reason "$1") - $(jq -r ".reasons.$1" "$XI_TMP/mark"))); }
 at_least() { [ "$(since "$1")" -ge "$2" ]; }
 held_now() { gwctl gw1 xipsec show -j | jq -r '.waiting.packets'; }
-held_is() { [ "$(held_now)" = "$1" ]; }
 drops() { gwctl gw1 xipsec stats -j | jq -r .drops; }
 
 # The lines of gw1: SA out (0x1001), the rest

@@ -520,6 +520,8 @@ static void changes_are_counted(void **state)
 	assert_int_equal(*changes, before);
 	id = rec->sa.id;
 	COUNTS(xi_sad_delete(bed->sad, &id));
+	/* one that no policy lists: those in transport mode without addresses find theirs in the SAD */
+	COUNTS(add_sa(bed, LOCAL, "192.0.2.3", SPI + 1));
 	COUNTS(xi_spd_delete(bed->spd, &p));
 #undef COUNTS
 }

@@ -544,6 +544,11 @@ static void test_show_has_the_documented_shape(void **state)
 		"\"queues\": 2,"
 		"  \"mtu\": 1500, \"packet_max\": 3500, \"mac\": \"02:00:00:00:00:aa\"}]},"
 		" \"held\": {\"sas\": 2, \"max_sas\": 64, \"policies\": 1, \"max_policies\": 32},"
+		" \"waiting\": {\"packets\": 3, \"key_manager\": true},"
+		" \"acquires\": [{\"seq\": 4, \"src\": \"192.0.2.1\", \"dst\": \"192.0.2.2\","
+		"  \"proto\": \"esp\", \"mode\": \"tunnel\", \"reqid\": 7, \"policy\": 9,"
+		"  \"flow\": {\"src\": \"10.1.1.2\", \"dst\": \"10.1.2.2\", \"proto\": 17,"
+		"  \"sport\": 5000, \"dport\": 53}, \"age\": 2, \"left\": 28}],"
 		" \"sas\": [{\"spi\": \"0x00001001\", \"src\": \"198.51.100.2\", \"dst\": "
 		"\"192.0.2.1\","
 		"  \"proto\": \"esp\", \"mode\": \"tunnel\", \"dir\": \"in\", \"handle\": "
@@ -1259,6 +1264,12 @@ static void assert_printed(void (*print)(FILE *, const json_t *), const char *js
 	json_decref(reply);
 }
 
+static void print_what_waits(FILE *out, const json_t *reply)
+{
+	xi_print_waiting(out, reply, "");
+	xi_print_acquires(out, reply);
+}
+
 static void test_show_for_people(void **state)
 {
 	assert_printed(
@@ -1363,6 +1374,25 @@ static void test_show_for_people(void **state)
 		"  protect: esp tunnel, 192.0.2.1 -> 198.51.100.2, reqid 42\n"
 		"\n"
 		"policy: in, any -> any: block, priority 0\n");
+}
+
+static void test_what_waits_for_people(void **state)
+{
+	assert_printed(
+		print_what_waits,
+		"{\"waiting\": {\"packets\": 1, \"key_manager\": true}, \"acquires\": [{\"seq\": 4,"
+		"  \"src\": \"192.0.2.1\", \"dst\": \"192.0.2.2\", \"proto\": \"esp\","
+		"  \"mode\": \"tunnel\", \"reqid\": 7, \"policy\": 9, \"flow\": {"
+		"  \"src\": \"10.1.1.2\", \"dst\": \"10.1.2.2\", \"proto\": 17,"
+		"  \"sport\": 5000, \"dport\": 53}, \"age\": 2, \"left\": 28}]}",
+		"waiting: 1 packet for an SA; a key manager listens\n"
+		"\n"
+		"acquire: esp tunnel, 192.0.2.1 -> 192.0.2.2, reqid 7\n"
+		"  for: 10.1.1.2 -> 10.1.2.2, udp\n"
+		"  asked: 2 seconds ago, again in 28 seconds\n");
+	assert_printed(print_what_waits,
+		       "{\"waiting\": {\"packets\": 0, \"key_manager\": false}, \"acquires\": []}",
+		       "waiting: 0 packets for an SA; no key manager listens\n");
 }
 
 static void test_stats_for_people_lists_only_what_happened(void **state)
@@ -1597,6 +1627,7 @@ int main(void)
 		WITH_SERVER(test_a_call_to_something_else_fails),
 		cmocka_unit_test(test_a_failed_call_says_what_to_do),
 		cmocka_unit_test(test_show_for_people),
+		cmocka_unit_test(test_what_waits_for_people),
 		cmocka_unit_test(test_stats_for_people_lists_only_what_happened),
 		cmocka_unit_test(test_cache_for_people),
 		cmocka_unit_test(test_port_for_people),

@@ -5,19 +5,26 @@
 #include <linux/xfrm.h>
 #include <string.h>
 
-/* Appends after the `used` bytes that are there; returns what is used then. */
+/*
+ * Appends after the `used` bytes that are there; returns what is used then. What does not fit is
+ * cut as by put_cmsg() of the kernel: libnl doubles what was used until it fits.
+ */
 static size_t put(struct msghdr *msg, size_t room, size_t used, int level, int type,
 		  const void *data, size_t len)
 {
 	struct cmsghdr hdr = { .cmsg_len = CMSG_LEN(len), .cmsg_level = level, .cmsg_type = type };
 	char *at = (char *)msg->msg_control + used;
 
-	if (!msg->msg_control || used > room || room - used < CMSG_LEN(len)) {
+	if (!msg->msg_control || used > room || room - used < sizeof(hdr)) {
 		msg->msg_flags |= MSG_CTRUNC;
 		return used;
 	}
+	if (room - used < hdr.cmsg_len) {
+		msg->msg_flags |= MSG_CTRUNC;
+		hdr.cmsg_len = room - used;
+	}
 	memcpy(at, &hdr, sizeof(hdr));
-	memcpy(at + CMSG_LEN(0), data, len);
+	memcpy(at + sizeof(hdr), data, hdr.cmsg_len - sizeof(hdr));
 	used += CMSG_SPACE(len);
 	return used < room ? used : room;
 }
@@ -53,23 +60,27 @@ static uint32_t group_of(const struct nlmsghdr *nlh)
 	return 0;
 }
 
-static bool is_answer(const struct shim_sock *s, const struct nlmsghdr *nlh)
+static bool is_answer(struct shim_sock *s, const struct nlmsghdr *nlh)
 {
-	for (unsigned int i = 0; i < s->npending; i++) {
-		if (s->pending[i].hdr.nlmsg_seq == nlh->nlmsg_seq)
-			return true;
-	}
-	return false;
+	struct shim_hold hold = shim_lock(s);
+	bool found = false;
+
+	for (unsigned int i = 0; i < s->npending; i++)
+		found |= s->pending[i].hdr.nlmsg_seq == nlh->nlmsg_seq;
+	shim_unlock(&hold);
+	return found;
 }
 
-void shim_ancillary(const struct shim_sock *s, struct msghdr *msg, size_t room, size_t native,
+void shim_ancillary(struct shim_sock *s, struct msghdr *msg, size_t room, size_t native,
 		    const struct nlmsghdr *nlh)
 {
-	struct nl_pktinfo info = { .group = is_answer(s, nlh) ? 0 : group_of(nlh) };
+	struct nl_pktinfo info = { 0 };
 	struct ucred kernel = { 0 };
 
-	if (s->opts & (1U << NETLINK_PKTINFO))
+	if (s->opts & (1U << NETLINK_PKTINFO)) {
+		info.group = is_answer(s, nlh) ? 0 : group_of(nlh);
 		native = put(msg, room, native, SOL_NETLINK, NETLINK_PKTINFO, &info, sizeof(info));
+	}
 	if (s->passcred)
 		native = put(msg, room, native, SOL_SOCKET, SCM_CREDENTIALS, &kernel,
 			     sizeof(kernel));

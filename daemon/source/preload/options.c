@@ -156,10 +156,12 @@ static int int_out(void *val, socklen_t *len, int value)
 
 static int netlink_getopt(struct shim_sock *s, int opt, void *val, socklen_t *len)
 {
+	uint32_t groups = s->groups;
+
 	if (opt == NETLINK_LIST_MEMBERSHIPS) {
-		if (*len >= sizeof(s->groups))
-			memcpy(val, &s->groups, sizeof(s->groups));
-		*len = sizeof(s->groups);
+		if (*len >= sizeof(groups))
+			memcpy(val, &groups, sizeof(groups));
+		*len = sizeof(groups);
 		return 0;
 	}
 	if (!is_settable(opt) || opt == NETLINK_LISTEN_ALL_NSID)

@@ -54,28 +54,28 @@ struct shim_sock {
 	atomic_uint refs;            /* descriptors */
 	atomic_uint users;           /* calls under way: until they end nobody else gets it */
 	pthread_mutex_t lock;
-	/* from here on zero in a new one */
+	/* from here on zero in a new one; what is read without the lock is atomic */
 	int type;                    /* SOCK_RAW or SOCK_DGRAM, as the program asked */
 	atomic_bool nonblock;        /* the program's O_NONBLOCK */
-	bool inherited;              /* over exec: the server knows more of it than we do */
-	bool asked;                  /* and was asked */
-	bool connected;              /* by connect(), to peer */
-	uint32_t peer;
+	atomic_bool inherited;       /* over exec: the server knows more of it than we do */
+	atomic_bool asked;           /* and was asked */
+	atomic_bool connected;       /* by connect(), to peer */
+	_Atomic(uint32_t) peer;
 	uint32_t peer_group;         /* as a mask */
 	_Atomic(uint32_t) portid;    /* 0: not bound */
-	uint32_t groups;
-	uint32_t opts;               /* bit n: NETLINK_* option n is on */
-	bool passcred;
-	unsigned int nkept;
+	_Atomic(uint32_t) groups;
+	_Atomic(uint32_t) opts;      /* bit n: NETLINK_* option n is on */
+	atomic_bool passcred;
+	atomic_uint nkept;
 	struct shim_kept kept[SHIM_KEPT];
 	unsigned int nepolls;
 	struct shim_epoll epolls[SHIM_EPOLLS];
 	atomic_bool down;            /* no server: the descriptors are timers */
-	int64_t found;               /* CLOCK_MONOTONIC, ms: when the server was last found again */
+	_Atomic(int64_t) found;      /* CLOCK_MONOTONIC, ms: when the server was last found again */
 	int64_t dying;               /* ms: since when it is gone, with answers of it still unread */
-	bool lost;                   /* news may have been missed: the next recv says ENOBUFS */
+	atomic_bool lost;            /* news may have been missed: the next recv says ENOBUFS */
 	uint32_t serial;
-	unsigned int npending;       /* requests without an answer yet, oldest first */
+	atomic_uint npending;        /* requests without an answer yet, oldest first */
 	struct shim_request pending[SHIM_PENDING];
 	atomic_uint nfailed;         /* requests whose server died: answered by us */
 	struct shim_request failed[SHIM_PENDING];
@@ -153,7 +153,7 @@ ssize_t shim_send(int fd, const struct msghdr *msg, int flags);
 ssize_t shim_recv(int fd, struct msghdr *msg, int flags);
 
 /* ancillary.c: what netlink would say in msg_control. native: bytes of it that are there. */
-void shim_ancillary(const struct shim_sock *s, struct msghdr *msg, size_t room, size_t native,
+void shim_ancillary(struct shim_sock *s, struct msghdr *msg, size_t room, size_t native,
 		    const struct nlmsghdr *nlh);
 
 /* options.c */
