@@ -26,8 +26,8 @@
 #   esp_unique PCAP              no ESP sequence number occurs twice in an SA: prints how many packets of how many SAs
 
 CHARON=/usr/sbin/charon-systemd
-# only_esp (netns.sh) does not mind IKE
-XI_LINK_FILTER+=' or udp port 500'
+# only_esp (netns.sh) does not mind IKE, nor what a host says of a packet that was seen before, such as IKE without a charon
+XI_LINK_FILTER+=' or udp port 500 or icmp[0] = 3 or icmp[0] = 5 or (icmp6 and ip6[40] < 128)'
 
 # connections: wan, wan6 (addresses), psk, cert (authentication); children: nets, nets6 (what they protect)
 ike_sections='

@@ -70,6 +70,8 @@ struct fixture {
 	struct xi_mirror *mirror;
 	int fenced;
 	unsigned int sent_ours, sent_kernel;
+	bool strict;
+	unsigned int early, late;    /* inbound SAs that were here without their policy */
 };
 
 static uint64_t oseq_of(const struct kernel_sa *sa)
@@ -381,6 +383,10 @@ static void sad_changed(void *arg, const struct xi_sa_rec *old, const struct xi_
 {
 	struct fixture *f = arg;
 
+	f->early += f->strict && new && xi_spd_is_local(xi_spd_snapshot(f->spd), new->sa.id.daddr, XI_IPV4) &&
+		    !xi_spd_count(f->spd, XI_IN);
+	f->late += f->strict && old && xi_spd_is_local(xi_spd_snapshot(f->spd), old->sa.id.daddr, XI_IPV4) &&
+		   !xi_spd_count(f->spd, XI_IN);
 	if (old)
 		xi_spd_sa_changed(f->spd, &old->sa);
 	if (new)
@@ -1109,6 +1115,36 @@ static void test_another_daemon_carries_on(void **state)
 	assert_int_equal(xi_sad_count(f->sad) + xi_spd_count(f->spd, XI_OUT), 0);
 }
 
+static void test_all_is_given_back(void **state)
+{
+	struct fixture *f = *state;
+	struct kernel_sa *out = sa_out(f, 0x1001), *in = sa_in(f, 0x1002);
+	uint64_t last;
+
+	f->strict = true;
+	policy_out(f);
+	policy_add(f, XFRM_POLICY_IN, "10.1.2.0", "10.1.1.0", true);
+	mirror_start(f);
+	settle(f);
+	assert_non_null(ours(f, in));
+	last = ++ours(f, out)->state->oseq;
+	ours(f, in)->state->packets = 7;
+	ours(f, in)->state->top = 33;
+	ours(f, in)->words[1] = 1ULL << 32 | 2;
+	xi_mirror_leave(f->mirror);
+	event_base_loop(f->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+	assert_int_equal(xi_sad_count(f->sad), 0);
+	assert_int_equal(xi_spd_count(f->spd, XI_OUT) + xi_spd_count(f->spd, XI_IN), 0);
+	assert_true(oseq_of(out) >= last);
+	assert_int_equal(in->esn.seq, 33);
+	assert_int_equal(in->bmp[1], 1);
+	assert_int_equal(in->info.curlft.packets, 7);
+	assert_int_equal(f->fenced, 0);
+	/* no packet came in by a tunnel that no policy wanted */
+	assert_int_equal(f->early, 0);
+	assert_int_equal(f->late, 0);
+}
+
 static void test_acquire_is_asked_of_the_kernel(void **state)
 {
 	struct fixture *f = *state;
@@ -1235,6 +1271,7 @@ int main(void)
 		TEST(test_flush),
 		TEST(test_what_xipsec_was_given_wins),
 		TEST(test_another_daemon_carries_on),
+		TEST(test_all_is_given_back),
 		TEST(test_acquire_is_asked_of_the_kernel),
 		TEST(test_numbers_ascend_whatever_happens),
 	};
