@@ -350,7 +350,7 @@ static const char *device_name_error(const char *name)
 			return "a device name has no '/', ':' or space";
 	if (!strcmp(name, XI_HOSTIF_NAME) || !strcmp(name, XI_HOSTIF_PEER) ||
 	    !strncmp(name, XI_PARK_NAME, strlen(XI_PARK_NAME)) || xi_interface_is_peer(name))
-		return "this device is the daemon's own: name a network card";
+		return "this device is the daemon's own: name a network card, or an interface to make";
 	return NULL;
 }
 

@@ -474,6 +474,7 @@ static json_t *daemon_cmd_down(void *arg, const json_t *req, const char **error)
 
 	log_info("down: stopping; SAs, policies, programs and maps are removed, and traffic is no longer protected");
 	d->down = true;
+	xi_mirror_leave(d->mirror);
 	daemon_stop(d, 0);
 	return json_pack("{s:b}", "down", 1);
 }

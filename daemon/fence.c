@@ -82,7 +82,8 @@ void xi_fence_up(const struct xi_config_file *config)
 		if (config->ports[i].role == XI_ROLE_CIPHER)
 			err = sysctl_set(4, config->ports[i].name, "disable_xfrm", true);
 	if (err)
-		log_warnx("mirror: disable_xfrm cannot be set on the cipher ports: %s; packets of the host itself stay with the kernel",
+		log_warnx("mirror: disable_xfrm cannot be set on the cipher ports: %s; packets of "
+			  "the host itself stay with the kernel",
 			  strerror(-err));
 }
 

@@ -323,13 +323,17 @@ bool xi_spd_allows_clear_mask(const struct xi_spd_snapshot *snap, const struct x
 	return policy_allows_clear(p, why);
 }
 
-/* The kernel's xfrm_state_ok(); the addresses of a template in transport mode mean nothing. */
-static bool tmpl_accepts(const struct xi_tmpl *tmpl, const struct xi_sa *sa, uint32_t if_id)
+/*
+ * The kernel's xfrm_state_ok(); the addresses of a template in transport mode mean nothing. Nor do those of an SA that
+ * has just moved: workers see it there before they see the policies of after it.
+ */
+static bool tmpl_accepts(const struct xi_tmpl *tmpl, const struct xi_sa *sa, uint32_t if_id,
+			 uint32_t generation)
 {
 	return (!if_id || if_id == sa->if_id) && sa->id.proto == tmpl->id.proto && sa->mode == tmpl->mode &&
 	       (!tmpl->id.spi || tmpl->id.spi == sa->id.spi) &&
 	       (!tmpl->reqid || tmpl->reqid == sa->reqid) &&
-	       (sa->mode == XI_TRANSPORT ||
+	       (sa->mode == XI_TRANSPORT || sa->moved_under == generation ||
 		((!memcmp(tmpl->saddr, zero, 16) || !memcmp(tmpl->saddr, sa->saddr, 16)) &&
 		 (!memcmp(tmpl->id.daddr, zero, 16) || !memcmp(tmpl->id.daddr, sa->id.daddr, 16))));
 }
@@ -339,14 +343,14 @@ static bool tmpl_accepts(const struct xi_tmpl *tmpl, const struct xi_sa *sa, uin
  * the next one to meet. SAs in transport mode may be passed over, one in tunnel mode may not.
  */
 static bool tmpl_met(const struct xi_tmpl *tmpl, const struct xi_sa_path *path, uint32_t if_id,
-		     uint32_t *k)
+		     uint32_t generation, uint32_t *k)
 {
 	uint32_t i;
 
 	if (tmpl->optional && tmpl->mode == XI_TRANSPORT)
 		return true;
 	for (i = *k; i < path->n; i++) {
-		if (tmpl_accepts(tmpl, path->sas[i], if_id)) {
+		if (tmpl_accepts(tmpl, path->sas[i], if_id, generation)) {
 			*k = i + 1;
 			return true;
 		}
@@ -368,8 +372,8 @@ static const struct xi_sa *path_tunnel(const struct xi_sa_path *path, uint32_t k
 	return NULL;
 }
 
-static bool policy_accepts(const struct xi_spd_policy *p, const struct xi_sa_path *path, uint32_t if_id,
-			   struct xi_verdict_why *why)
+static bool policy_accepts(const struct xi_spd_policy *p, const struct xi_sa_path *path,
+			   uint32_t if_id, uint32_t generation, struct xi_verdict_why *why)
 {
 	const struct xi_sa *tunnel;
 	uint32_t i, k = 0;
@@ -379,7 +383,7 @@ static bool policy_accepts(const struct xi_spd_policy *p, const struct xi_sa_pat
 		return false;
 	}
 	for (i = p->policy.ntmpls; i-- > 0;) {
-		if (!tmpl_met(&p->policy.tmpls[i], path, if_id, &k)) {
+		if (!tmpl_met(&p->policy.tmpls[i], path, if_id, generation, &k)) {
 			why_set(why, XI_WHY_TEMPLATE, p, i, 0);
 			return false;
 		}
@@ -416,7 +420,7 @@ bool xi_spd_allows_protected_why(const struct xi_spd_snapshot *snap, const struc
 	}
 	p = policy_used(xi_spd_lookup(snap, dir, flow), why);
 	if (p)
-		return policy_accepts(p, path, flow->if_id, why);
+		return policy_accepts(p, path, flow->if_id, snap->generation, why);
 	bad = path_tunnel(path, 0);
 	if (default_verdict(snap, dir, why) == XI_VERDICT_DISCARD || !bad)
 		return snap->default_action[dir] == XI_ALLOW;

@@ -116,7 +116,7 @@ static struct xi_sad_node *node_copy(const struct xi_sad_node *old, const struct
 }
 
 static struct xi_sa_rec *rec_copy(struct xi_sad *sad, const struct xi_sa_rec *old,
-				  const struct xi_sa *to)
+				  const struct xi_sa *to, uint32_t under)
 {
 	struct xi_sa_rec *rec = xi_rec_new(sad);
 
@@ -124,6 +124,7 @@ static struct xi_sa_rec *rec_copy(struct xi_sad *sad, const struct xi_sa_rec *ol
 		return NULL;
 	*rec = *old;
 	rec->sa = *to;
+	rec->sa.moved_under = under;
 	rec->sa.generation = old->sa.generation + 1;
 	xi_rec_ready(rec);
 	return rec;
@@ -152,10 +153,11 @@ static void node_replace(struct xi_sad *sad, struct xi_sad_node *old, struct xi_
 	xi_sad_changed(sad, old->rec, rec);
 }
 
-static int move(struct xi_sad *sad, struct xi_sad_node *old, const struct xi_sa *to)
+static int move(struct xi_sad *sad, struct xi_sad_node *old, const struct xi_sa *to,
+		uint32_t under)
 {
 	struct xi_sad_node *node = node_copy(old, to);
-	struct xi_sa_rec *rec = rec_copy(sad, old->rec, to);
+	struct xi_sa_rec *rec = rec_copy(sad, old->rec, to, under);
 	int err = node && rec ? xi_sad_round_reserve(sad) : -ENOMEM;
 
 	if (err)
@@ -178,7 +180,8 @@ fail:
 	return err;
 }
 
-int xi_sad_move(struct xi_sad *sad, uint32_t sa_index, const struct xi_sa *to, const char **why)
+int xi_sad_move(struct xi_sad *sad, uint32_t sa_index, const struct xi_sa *to, uint32_t under,
+		const char **why)
 {
 	struct xi_sad_node *node;
 	int err;
@@ -191,7 +194,7 @@ int xi_sad_move(struct xi_sad *sad, uint32_t sa_index, const struct xi_sa *to, c
 	err = move_check(sad, node, to, why);
 	if (!err) {
 		*why = "the SA could not be stored; see the log";
-		err = move(sad, node, to);
+		err = move(sad, node, to, under);
 	}
 	xi_sad_release(sad);
 	return err;

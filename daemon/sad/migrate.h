@@ -35,9 +35,10 @@ void xi_sa_migrate(struct xi_sa *sa, const struct xi_migrate *m, const struct xi
 /*
  * The SA of sa_index has the addresses and the encapsulation of `to` from now on, which is a copy of it but for those. Its
  * record is another, its handle, key, counters, window, lifetimes and reserve are the same. -EEXIST: the new id is
- * another SA's. On failure nothing was changed.
+ * another SA's. On failure nothing was changed. under: generation of the SPD's snapshot of now; policies of that one accept the
+ * SA by whatever addresses, so those of after the move must be of another (xi_spd_disturb).
  */
-int xi_sad_move(struct xi_sad *sad, uint32_t sa_index, const struct xi_sa *to, const char **why);
+int xi_sad_move(struct xi_sad *sad, uint32_t sa_index, const struct xi_sa *to, uint32_t under, const char **why);
 
 /* How many of the policy's templates are meant; those in tunnel mode get the new addresses. */
 unsigned int xi_policy_migrate(struct xi_policy *policy, const struct xi_migrate *m, unsigned int n);

@@ -35,11 +35,12 @@ static int combination_check(const struct xi_sa *sa, const char **why)
 		*why = "TFC padding can only be used in tunnel mode";
 	else if (sa->tfcpad && sa->id.proto != XI_ESP)
 		*why = "TFC padding can only be used in ESP";
-	else if (sa->mode != XI_TUNNEL && sa->sel.family && sa->sel.family != sa->id.family)
-		*why = "Only tunnel modes can accommodate a change of family";
-	else
+	else if (sa->mode == XI_TUNNEL || !sa->sel.family || sa->sel.family == sa->id.family)
 		return 0;
-	return -EINVAL;
+	if (*why)
+		return -EINVAL;
+	*why = "Only tunnel modes can accommodate a change of family";
+	return -EPROTONOSUPPORT;
 }
 
 static int features_check(const struct xi_sa *sa, const char **why)

@@ -1,221 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The mirror as a whole: news, dumps, and turns of work. */
+/* The mirror as a whole, and its turns of work. */
 #include "source/mirror_int.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "log.h"
 
 #define TICK_MS 250
-#define RESYNC_SECONDS 1         /* between two */
+#define RESYNC_SECONDS 1 /* between two */
 
 static uint64_t seconds(void)
 {
 	return xi_mirror_clock() / 1000000000ULL;
 }
 
-static void resync(struct xi_mirror *m)
+void xi_mirror_resync(struct xi_mirror *m)
 {
 	m->resync = true;
 	event_active(m->work, EV_TIMEOUT, 0);
-}
-
-static bool id_read(struct xi_sa_id *id, const xfrm_address_t *daddr, uint32_t spi, unsigned int proto,
-		    unsigned int family)
-{
-	memset(id, 0, sizeof(*id));
-	if (!xi_family_known(family) || (proto != XI_ESP && proto != XI_AH && proto != XI_COMP) || !spi)
-		return false;
-	xi_addr_from_xfrm(id->daddr, daddr, family);
-	id->spi = ntohl(spi);
-	id->proto = (enum xi_proto)proto;
-	id->family = (enum xi_family)family;
-	return true;
-}
-
-static void sa_news(struct xi_mirror *m, const struct nlmsghdr *nlh)
-{
-	const void *body = (const uint8_t *)nlh + NLMSG_HDRLEN;
-	struct xfrm_usersa_info info;
-	struct xfrm_usersa_id key;
-	struct xi_sa_id id;
-	size_t len = nlh->nlmsg_len - NLMSG_HDRLEN;
-
-	if (nlh->nlmsg_type == XFRM_MSG_DELSA && len >= sizeof(key)) {
-		memcpy(&key, body, sizeof(key));
-		if (id_read(&id, &key.daddr, key.spi, key.proto, key.family))
-			xi_mirror_sa_dirty(m, &id);
-	} else if (nlh->nlmsg_type != XFRM_MSG_DELSA && len >= sizeof(info)) {
-		/* that of EXPIRE begins with it, too */
-		memcpy(&info, body, sizeof(info));
-		if (id_read(&id, &info.id.daddr, info.id.spi, info.id.proto, info.family))
-			xi_mirror_sa_dirty(m, &id);
-	}
-}
-
-static void all_sas_touch(struct xi_mirror *m)
-{
-	struct xi_mirror_sa *sa;
-
-	TAILQ_FOREACH (sa, &m->all_sas, all)
-		xi_mirror_sa_touch(m, sa);
-}
-
-static void all_policies_touch(struct xi_mirror *m)
-{
-	struct xi_mirror_policy *policy, *next;
-
-	HASH_ITER (hh, m->policies, policy, next)
-		xi_mirror_policy_touch(m, policy);
-}
-
-static void policy_news(struct xi_mirror *m, const struct nlmsghdr *nlh, bool dumped)
-{
-	struct xi_mirror_policy_key key;
-
-	if (xi_mirror_policy_key(&key, nlh))
-		xi_mirror_policy_dirty(m, &key, dumped);
-}
-
-static void news(struct xi_mirror *m, const struct nlmsghdr *nlh)
-{
-	switch (nlh->nlmsg_type) {
-	case XFRM_MSG_NEWSA:
-	case XFRM_MSG_UPDSA:
-	case XFRM_MSG_DELSA:
-	case XFRM_MSG_EXPIRE:
-		sa_news(m, nlh);
-		break;
-	case XFRM_MSG_FLUSHSA:
-		all_sas_touch(m);
-		break;
-	case XFRM_MSG_NEWPOLICY:
-	case XFRM_MSG_UPDPOLICY:
-	case XFRM_MSG_DELPOLICY:
-	case XFRM_MSG_POLEXPIRE:
-		policy_news(m, nlh, false);
-		break;
-	case XFRM_MSG_FLUSHPOLICY:
-		all_policies_touch(m);
-		break;
-	case XFRM_MSG_GETDEFAULT:
-	case XFRM_MSG_SETDEFAULT:
-		m->defaults = true;
-		break;
-	case XFRM_MSG_MIGRATE:
-		resync(m);
-		break;
-	default:
-		break;
-	}
-}
-
-static void dumped(struct xi_mirror *m, const struct nlmsghdr *nlh)
-{
-	if (nlh->nlmsg_type == XFRM_MSG_NEWSA)
-		sa_news(m, nlh);
-	else if (nlh->nlmsg_type == XFRM_MSG_NEWPOLICY)
-		policy_news(m, nlh, true);
-}
-
-static void dump_failed(struct xi_mirror *m, int err)
-{
-	log_warnx("mirror: the kernel's SAs and policies cannot be listed: %s; trying again",
-		  strerror(-err));
-	m->dump = XI_MIRROR_DUMP_NONE;
-	resync(m);
-}
-
-/* SAs come first: so when a policy comes into force here it is known whether all that it may use is carried. */
-static void dump_next(struct xi_mirror *m)
-{
-	int err;
-
-	if (m->dump == XI_MIRROR_DUMP_SAS) {
-		m->dump = XI_MIRROR_DUMP_POLICIES;
-		err = xi_mirror_ask_dump(m, XFRM_MSG_GETPOLICY);
-		if (err)
-			dump_failed(m, err);
-		return;
-	}
-	m->dump = XI_MIRROR_DUMP_NONE;
-	event_active(m->work, EV_TIMEOUT, 0);
-}
-
-static void datagram(struct xi_mirror *m, size_t len, bool dump)
-{
-	const uint8_t *at = m->datagram.buf;
-
-	while (len >= NLMSG_HDRLEN) {
-		const struct nlmsghdr *nlh = (const struct nlmsghdr *)at;
-		size_t step;
-		int error = 0;
-
-		if (nlh->nlmsg_len < NLMSG_HDRLEN || nlh->nlmsg_len > len)
-			break;
-		if (!dump) {
-			news(m, nlh);
-		} else if (nlh->nlmsg_type == NLMSG_DONE) {
-			dump_next(m);
-		} else if (nlh->nlmsg_type == NLMSG_ERROR) {
-			if (nlh->nlmsg_len >= NLMSG_HDRLEN + sizeof(error))
-				memcpy(&error, at + NLMSG_HDRLEN, sizeof(error));
-			dump_failed(m, error);
-		} else {
-			dumped(m, nlh);
-		}
-		step = NLMSG_ALIGN(nlh->nlmsg_len);
-		if (step >= len)
-			break;
-		at += step;
-		len -= step;
-	}
-	explicit_bzero(m->datagram.buf, sizeof(m->datagram.buf)); /* keys */
-}
-
-static void socket_lost(struct xi_mirror *m, struct event *ev, int err)
-{
-	if (err == -ENOBUFS) {
-		m->figures.lost++;
-		resync(m);
-		return;
-	}
-	log_warnx("mirror: the kernel's XFRM cannot be read: %s; what was taken over stays as it is",
-		  strerror(-err));
-	event_del(ev);
-}
-
-static void on_news(evutil_socket_t fd, short what, void *arg)
-{
-	struct xi_mirror *m = arg;
-	int n;
-
-	for (unsigned int i = 0; i < XI_MIRROR_TURN; i++) {
-		n = xi_mirror_read(m, fd);
-		if (n < 0)
-			socket_lost(m, m->on_news, n);
-		if (n == -ENOBUFS)
-			continue;
-		if (n <= 0)
-			return;
-		datagram(m, n, false);
-	}
-}
-
-static void on_dump(evutil_socket_t fd, short what, void *arg)
-{
-	struct xi_mirror *m = arg;
-	int n = xi_mirror_read(m, fd);
-
-	if (n > 0)
-		datagram(m, n, true);
-	else if (n < 0)
-		socket_lost(m, m->on_dump, n);
 }
 
 /* What is here of the kernel's and is not known: an earlier daemon took it over. */
@@ -235,8 +39,8 @@ static void known_touch(struct xi_mirror *m)
 			key = xi_mirror_policy_key_of(policy);
 			xi_mirror_policy_dirty(m, &key, false);
 		}
-	all_sas_touch(m);
-	all_policies_touch(m);
+	xi_mirror_touch_sas(m);
+	xi_mirror_touch_policies(m);
 }
 
 static void resync_start(struct xi_mirror *m)
@@ -252,7 +56,7 @@ static void resync_start(struct xi_mirror *m)
 	m->dump = XI_MIRROR_DUMP_SAS;
 	err = xi_mirror_ask_dump(m, XFRM_MSG_GETSA);
 	if (err)
-		dump_failed(m, err);
+		xi_mirror_dump_failed(m, err);
 }
 
 static void default_set(struct xi_mirror *m, enum xi_dir dir, uint8_t value)
@@ -298,7 +102,8 @@ static int release(struct xi_mirror *m)
 	xi_sad_release(m->sad);
 	err = xi_spd_release(m->spd);
 	if (err)
-		log_warnx("mirror: policies of the kernel could not be put in force: %s; trying again",
+		log_warnx("mirror: policies of the kernel could not be put in force: %s; trying "
+			  "again",
 			  strerror(-err));
 	if (err)
 		m->resync = true;
@@ -320,7 +125,7 @@ static bool policies_work(struct xi_mirror *m)
 		xi_mirror_policy_settle(m, policy);
 	err = release(m);
 	if (m->touch_policies)
-		all_policies_touch(m);
+		xi_mirror_touch_policies(m);
 	m->touch_policies = false;
 	fence(m);
 	return !err;
@@ -340,14 +145,17 @@ static void sas_work(struct xi_mirror *m)
 }
 
 /*
- * Policies first, and in force, before an SA changes hands: from then on the kernel sees no packet that would take a number
- * of it. But at the start SAs first, for it must be known what is not carried.
+ * Policies first, and in force, before an SA changes hands: from then on the kernel sees no packet
+ * that would take a number of it. But at the start SAs first, for it must be known what is not
+ * carried.
  */
 static void on_work(evutil_socket_t fd, short what, void *arg)
 {
 	struct xi_mirror *m = arg;
 	bool sound = true, sas, policies;
 
+	if (m->leaving)
+		return;
 	if (m->resync && m->dump == XI_MIRROR_DUMP_NONE && seconds() >= m->resync_after)
 		resync_start(m);
 	if (m->starting && m->dump != XI_MIRROR_DUMP_NONE)
@@ -360,6 +168,11 @@ static void on_work(evutil_socket_t fd, short what, void *arg)
 		sas_work(m);
 	sas = !TAILQ_EMPTY(&m->dirty_sas);
 	policies = m->defaults || m->touch_policies || !TAILQ_EMPTY(&m->dirty_policies);
+	if (m->sas_first && !sas && !policies) {
+		m->sas_first = false;
+		xi_mirror_touch_sas(m); /* those that come in */
+		sas = !TAILQ_EMPTY(&m->dirty_sas);
+	}
 	if (sas || policies)
 		event_active(m->work, EV_TIMEOUT, 0);
 	else if (!m->resync)
@@ -371,6 +184,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct xi_mirror *m = arg;
 
+	if (m->leaving)
+		return;
 	if (m->resync)
 		event_active(m->work, EV_TIMEOUT, 0);
 	xi_mirror_count_tick(m);
@@ -389,7 +204,7 @@ static void sa_changed(void *arg, const struct xi_sa_rec *old, const struct xi_s
 		if (sa)
 			xi_mirror_sa_touch(m, sa);
 	} else if (!m->giving->gone && m->ngiven < XI_MIRROR_TURN) {
-		m->given[m->ngiven++] = (struct xi_mirror_given){ .rec = old, .sa = m->giving };
+		m->given[m->ngiven++] = (struct xi_mirror_given){.rec = old, .sa = m->giving};
 	}
 }
 
@@ -406,22 +221,24 @@ static void sas_synced(void *arg)
 
 static int events_create(struct xi_mirror *m)
 {
-	const struct timeval tick = { .tv_usec = TICK_MS * 1000 };
+	const struct timeval tick = {.tv_usec = TICK_MS * 1000};
 	struct event_base *base = m->config.base;
 
 	m->work = event_new(base, -1, 0, on_work, m);
 	m->tick = event_new(base, -1, EV_PERSIST, on_tick, m);
-	m->on_news = event_new(base, m->news_fd, EV_READ | EV_PERSIST, on_news, m);
-	m->on_dump = event_new(base, m->dump_fd, EV_READ | EV_PERSIST, on_dump, m);
+	m->on_news = event_new(base, m->news_fd, EV_READ | EV_PERSIST, xi_mirror_on_news, m);
+	m->on_dump = event_new(base, m->dump_fd, EV_READ | EV_PERSIST, xi_mirror_on_dump, m);
 	if (!m->work || !m->tick || !m->on_news || !m->on_dump)
 		return -ENOMEM;
-	return event_add(m->tick, &tick) || event_add(m->on_news, NULL) || event_add(m->on_dump, NULL) ?
-		       -ENOMEM : 0;
+	return event_add(m->tick, &tick) || event_add(m->on_news, NULL) ||
+			       event_add(m->on_dump, NULL)
+		       ? -ENOMEM
+		       : 0;
 }
 
 static void mirror_free(struct xi_mirror *m)
 {
-	struct event *events[] = { m->work, m->tick, m->on_news, m->on_dump };
+	struct event *events[] = {m->work, m->tick, m->on_news, m->on_dump};
 
 	for (unsigned int i = 0; i < sizeof(events) / sizeof(events[0]); i++)
 		if (events[i])
@@ -456,14 +273,14 @@ int xi_mirror_create(struct xi_mirror **out, const struct xi_mirror_config *conf
 		return err;
 	}
 	xi_sad_listen(m->sad, &(struct xi_sad_listener){
-				      .changed = sa_changed, .sync = sas_synced, .arg = m });
+				      .changed = sa_changed, .sync = sas_synced, .arg = m});
 	xi_sad_on_kernel_event(m->sad,
-			       &(struct xi_sad_events){ .expire = xi_mirror_expired, .arg = m });
+			       &(struct xi_sad_events){.expire = xi_mirror_expired, .arg = m});
 	m->starting = true;
 	m->fenced = -1;
 	known_touch(m);
 	m->sas_first = TAILQ_EMPTY(&m->dirty_policies);
-	resync(m);
+	xi_mirror_resync(m);
 	*out = m;
 	return 0;
 }
@@ -473,30 +290,61 @@ void xi_mirror_destroy(struct xi_mirror *m)
 	if (!m)
 		return;
 	xi_mirror_count_all(m);
-	xi_sad_on_kernel_event(m->sad, &(struct xi_sad_events){ 0 });
+	xi_sad_on_kernel_event(m->sad, &(struct xi_sad_events){0});
 	xi_sad_unlisten(m->sad, m);
 	xi_mirror_policies_free(m);
 	xi_mirror_sas_free(m);
 	mirror_free(m);
 }
 
-unsigned int xi_mirror_forget(struct xi_sad *sad, struct xi_spd *spd)
+static unsigned int policies_forget(struct xi_spd *spd, bool out)
 {
 	const struct xi_policy *policy;
-	const struct xi_sa_rec *rec;
 	struct xi_policy key;
-	struct xi_sa_id id;
 	unsigned int n = 0;
 	uint32_t at = 0;
 
 	xi_spd_hold(spd);
 	while ((policy = xi_spd_next(spd, &at)))
-		if (policy->origin & XI_POLICY_FROM_KERNEL) {
+		if (policy->origin & XI_POLICY_FROM_KERNEL && (policy->dir == XI_OUT) == out) {
 			key = *policy;
 			n += !xi_spd_delete(spd, &key);
 		}
 	xi_spd_release(spd);
-	at = 0;
+	return n;
+}
+
+/*
+ * What leaves goes by the kernel first, behind the numbers used here; then what comes in; only then
+ * the policies that what came in by xipsec has to meet.
+ */
+void xi_mirror_leave(struct xi_mirror *m)
+{
+	struct xi_mirror_sa *sa;
+	unsigned int n;
+
+	if (!m)
+		return;
+	m->leaving = true;
+	if (m->config.fence)
+		m->config.fence(m->config.arg, false);
+	policies_forget(m->spd, true);
+	for (sa = TAILQ_FIRST(&m->all_sas); sa;) {
+		xi_sad_hold(m->sad);
+		for (n = 0; sa && n < XI_MIRROR_TURN; n++, sa = TAILQ_NEXT(sa, all))
+			xi_mirror_sa_give(m, sa);
+		xi_sad_release(m->sad);
+	}
+	policies_forget(m->spd, false);
+}
+
+unsigned int xi_mirror_forget(struct xi_sad *sad, struct xi_spd *spd)
+{
+	unsigned int n = policies_forget(spd, true);
+	const struct xi_sa_rec *rec;
+	struct xi_sa_id id;
+	uint32_t at = 0;
+
 	xi_sad_hold(sad);
 	while ((rec = xi_sad_next(sad, &at)))
 		if (rec->sa.life & XI_SA_FROM_KERNEL) {
@@ -504,7 +352,7 @@ unsigned int xi_mirror_forget(struct xi_sad *sad, struct xi_spd *spd)
 			n += !xi_sad_delete(sad, &id);
 		}
 	xi_sad_release(sad);
-	return n;
+	return n + policies_forget(spd, false);
 }
 
 static bool acquired_lately(struct xi_mirror *m, uint32_t index, const uint8_t peer[16])
@@ -528,7 +376,8 @@ static bool acquired_lately(struct xi_mirror *m, uint32_t index, const uint8_t p
 }
 
 /* XDP took the packet before the kernel could miss the SA, so it is told to ask for one. */
-int xi_mirror_acquire(struct xi_mirror *m, const struct xi_flow *flow, const struct xi_policy *policy)
+int xi_mirror_acquire(struct xi_mirror *m, const struct xi_flow *flow,
+		      const struct xi_policy *policy)
 {
 	static const uint8_t none[16];
 	const uint8_t *peer = policy->ntmpls ? policy->tmpls[0].id.daddr : none;
@@ -536,7 +385,8 @@ int xi_mirror_acquire(struct xi_mirror *m, const struct xi_flow *flow, const str
 
 	if (!TAILQ_EMPTY(&m->dirty_sas)) /* its SA may be among those */
 		return -EALREADY;
-	if (acquired_lately(m, policy->index, memcmp(peer, none, sizeof(none)) ? peer : flow->daddr))
+	if (acquired_lately(m, policy->index,
+			    memcmp(peer, none, sizeof(none)) ? peer : flow->daddr))
 		return -EALREADY;
 	xi_xfrm_put_acquire(&msg, flow, policy, 1);
 	msg.hdr.nlmsg_flags |= NLM_F_ACK;
@@ -546,6 +396,7 @@ int xi_mirror_acquire(struct xi_mirror *m, const struct xi_flow *flow, const str
 void xi_mirror_figures(const struct xi_mirror *m, struct xi_mirror_figures *figures)
 {
 	*figures = m->figures;
-	figures->synced = m->dump == XI_MIRROR_DUMP_NONE && !m->resync && !m->starting && !m->defaults &&
-			  TAILQ_EMPTY(&m->dirty_sas) && TAILQ_EMPTY(&m->dirty_policies);
+	figures->synced = m->dump == XI_MIRROR_DUMP_NONE && !m->resync && !m->starting &&
+			  !m->defaults && TAILQ_EMPTY(&m->dirty_sas) &&
+			  TAILQ_EMPTY(&m->dirty_policies);
 }

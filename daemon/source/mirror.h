@@ -54,6 +54,8 @@ int xi_mirror_create(struct xi_mirror **out, const struct xi_mirror_config *conf
  * there, and is not changed afterwards.
  */
 void xi_mirror_destroy(struct xi_mirror *mirror);
+/* Gives everything back, while workers run: no packet is lost by it. Only xi_mirror_destroy() may follow. */
+void xi_mirror_leave(struct xi_mirror *mirror);
 /* Without a mirror: removes what an earlier daemon's took over, so that it is the kernel's again. How many. */
 unsigned int xi_mirror_forget(struct xi_sad *sad, struct xi_spd *spd);
 

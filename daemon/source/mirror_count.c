@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Numbers and usage. The kernel's counter of an SA that is ours stands at the end of what is reserved for us, always:
- * it is moved on before a number is used. What the kernel itself may have sent between the look at its counter and its
- * being moved lies in a gap that nobody uses; the time between the two bounds it.
+ * Numbers and usage. The kernel's counter of an SA that is ours stands at the end of what is
+ * reserved for us, always: it is moved on before a number is used. What the kernel itself may have
+ * sent between the look at its counter and its being moved lies in a gap that nobody uses; the time
+ * between the two bounds it.
  */
 #include "source/mirror_int.h"
 
@@ -14,10 +15,10 @@
 
 #define GAP (1ULL << 16)
 #define GAP_MAX (1ULL << 22)
-#define NS_A_PACKET 50           /* no kernel sends faster with one SA */
+#define NS_A_PACKET 50 /* no kernel sends faster with one SA */
 #define TELL_SECONDS 2
-#define LOOKS 65536              /* SAs a tick, of which there are four a second */
-#define TELLS 512                /* of them to be told of */
+#define LOOKS 65536 /* SAs a tick, of which there are four a second */
+#define TELLS 512   /* of them to be told of */
 
 static uint32_t seconds(void)
 {
@@ -40,7 +41,7 @@ static void ae_begin(struct xi_nlmsg *msg, const struct xi_sa *sa)
 /* The kernel's own replay state, as it answered last. -ENOENT: it told none. */
 static int replay_copy(const struct xi_mirror *m, struct xi_nlmsg *msg)
 {
-	static const int types[] = { XFRMA_REPLAY_ESN_VAL, XFRMA_REPLAY_VAL };
+	static const int types[] = {XFRMA_REPLAY_ESN_VAL, XFRMA_REPLAY_VAL};
 	struct xi_extack ack;
 	struct xi_attrs attrs;
 
@@ -112,7 +113,8 @@ int xi_mirror_reserve(struct xi_mirror *m, const struct xi_sa *sa, uint64_t k, u
 		err = xi_mirror_ask(m, &msg);
 		if (err || xi_mirror_clock() - asked <= gap * NS_A_PACKET)
 			return err;
-		/* it took so long that the kernel may have used the gap up; it stands at the limit now */
+		/* it took so long that the kernel may have used the gap up; it stands at the limit
+		 * now */
 		k = *limit;
 		asked = from;
 	}
@@ -165,7 +167,8 @@ static bool runs_out(const struct xi_mirror_sa *sa, const struct xi_sa_rec *rec)
 }
 
 /* An outbound SA is looked at first: the kernel may have used it, which it should not. */
-static unsigned int count_look(struct xi_mirror *m, struct xi_mirror_sa *sa, uint32_t now, bool tell)
+static unsigned int count_look(struct xi_mirror *m, struct xi_mirror_sa *sa, uint32_t now,
+			       bool tell)
 {
 	const struct xi_sa_rec *rec =
 		sa->where == XI_MIRROR_OURS ? xi_sad_find(m->sad, &sa->id) : NULL;
@@ -207,7 +210,8 @@ void xi_mirror_count_all(struct xi_mirror *m)
 	const struct xi_sa_rec *rec;
 	struct xi_mirror_sa *sa;
 
-	TAILQ_FOREACH (sa, &m->all_sas, all) {
+	TAILQ_FOREACH(sa, &m->all_sas, all)
+	{
 		rec = sa->where == XI_MIRROR_OURS ? xi_sad_find(m->sad, &sa->id) : NULL;
 		if (rec && moved(sa, rec) && xi_mirror_tell(m, sa, rec) == -ETIMEDOUT)
 			return;
@@ -235,6 +239,7 @@ void xi_mirror_expired(void *arg, const struct xi_sa_rec *rec, bool hard)
 	expire->hard = hard;
 	err = xi_mirror_ask(m, &msg);
 	if (err && err != -ESRCH)
-		log_warnx("mirror: SA with SPI 0x%08x reached a limit, and the kernel would not hear of it: %s",
+		log_warnx("mirror: SA with SPI 0x%08x reached a limit, and the kernel would not "
+			  "hear of it: %s",
 			  rec->sa.id.spi, strerror(-err));
 }

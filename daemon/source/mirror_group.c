@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Which SAs and policies hang together: by destination and reqid. One SA of the kernel's that is not carried may serve a
- * policy as well as one that is, and a policy that is not carried may be served by an SA that is. So with either, all of
- * that pattern stay with the kernel, and no SA has two senders.
+ * Which SAs and policies hang together: by destination and reqid. One SA of the kernel's that is
+ * not carried may serve a policy as well as one that is, and a policy that is not carried may be
+ * served by an SA that is. So with either, all of that pattern stay with the kernel, and no SA has
+ * two senders.
  */
 #include "source/mirror_int.h"
 
@@ -114,7 +115,7 @@ int xi_group_link_tmpl(struct xi_mirror *m, struct xi_mirror_policy *policy,
 {
 	struct xi_tmpl_link *link = &policy->tmpls[policy->ntmpls];
 	struct xi_pattern wider[XI_PATTERN_WIDER];
-	struct xi_group *held[XI_PATTERN_WIDER] = { NULL };
+	struct xi_group *held[XI_PATTERN_WIDER] = {NULL};
 	unsigned int i;
 
 	xi_pattern_widen(wider, p);
@@ -152,16 +153,16 @@ static void group_touch_sas(struct xi_mirror *m, const struct xi_group *group)
 {
 	struct xi_sa_link *link;
 
-	LIST_FOREACH (link, &group->sas, next)
-		xi_mirror_sa_touch(m, link->sa);
+	LIST_FOREACH(link, &group->sas, next)
+	xi_mirror_sa_touch(m, link->sa);
 }
 
 static void group_touch_policies(struct xi_mirror *m, const struct xi_group *group)
 {
 	struct xi_tmpl_link *link;
 
-	LIST_FOREACH (link, &group->tmpls, next)
-		xi_mirror_policy_touch(m, link->policy);
+	LIST_FOREACH(link, &group->tmpls, next)
+	xi_mirror_policy_touch(m, link->policy);
 }
 
 /* Counts, and says whether that changed anything. */

@@ -65,6 +65,7 @@ struct xi_mirror_sa {
 	struct xi_pattern pattern;
 	enum xi_mirror_where where;
 	bool dirty, outbound, keeps;
+	bool refused;                /* by the SAD: not tried again before it is another */
 	bool gone;                   /* from the kernel: there is nobody to tell of it */
 	bool check;                  /* its usage is to be told, and the kernel's counter looked at */
 	uint8_t strays;              /* times the kernel was found to send with it, though it is ours */
@@ -89,6 +90,7 @@ struct xi_mirror_policy {
 	struct xi_mirror_policy_key key;
 	enum xi_mirror_where where;  /* OURS: carried; KEPT: known to XDP, left to the kernel; IDLE: no matter of XDP */
 	bool dirty, in_spd, keeps, asks;
+	bool refused;                /* by the SPD: not tried again before it is another */
 	bool out_kept;               /* outbound, and not in force here */
 	struct xi_selector sel;      /* in the SPD */
 	uint32_t ntmpls;
@@ -125,6 +127,7 @@ struct xi_mirror {
 	bool resync, defaults, out_blocked;
 	bool starting;               /* until all that the first dump named were looked at */
 	bool sas_first;              /* at the start; not when an earlier daemon's policies are in force */
+	bool leaving;                /* nothing is taken any more */
 	bool touch_policies;         /* all of them, at the end of this turn */
 	uint64_t resync_after;       /* CLOCK_MONOTONIC, seconds */
 	struct xi_group *groups;
@@ -171,6 +174,16 @@ int xi_mirror_ask_policy(struct xi_mirror *m, const struct xi_mirror_policy_key 
 int xi_mirror_read(struct xi_mirror *m, int fd);
 uint64_t xi_mirror_clock(void);  /* CLOCK_MONOTONIC, ns */
 
+/* mirror.c: all is to be looked at anew */
+void xi_mirror_resync(struct xi_mirror *m);
+
+/* mirror_news.c */
+void xi_mirror_on_news(evutil_socket_t fd, short what, void *mirror);
+void xi_mirror_on_dump(evutil_socket_t fd, short what, void *mirror);
+void xi_mirror_dump_failed(struct xi_mirror *m, int err);
+void xi_mirror_touch_sas(struct xi_mirror *m);
+void xi_mirror_touch_policies(struct xi_mirror *m);
+
 /* mirror_group.c: what hangs together by destination and reqid */
 void xi_pattern_widen(struct xi_pattern out[XI_PATTERN_WIDER], const struct xi_pattern *p);
 int xi_group_link_sa(struct xi_mirror *m, struct xi_mirror_sa *sa);
@@ -193,6 +206,8 @@ void xi_mirror_sa_settle(struct xi_mirror *m, struct xi_mirror_sa *sa);
 /* After the round: what the kernel took in meanwhile counts. */
 void xi_mirror_sa_merge(struct xi_mirror *m);
 /* All entries. */
+/* Out of the SAD, if it is ours; within a round of at most XI_MIRROR_TURN. */
+void xi_mirror_sa_give(struct xi_mirror *m, struct xi_mirror_sa *sa);
 void xi_mirror_sas_free(struct xi_mirror *m);
 bool xi_mirror_sa_is_in(const struct xi_mirror *m, const struct xi_sa *sa);
 

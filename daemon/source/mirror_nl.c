@@ -29,7 +29,7 @@ uint64_t xi_mirror_clock(void)
 
 static int kernel_open(uint32_t groups)
 {
-	struct sockaddr_nl addr = { .nl_family = AF_NETLINK, .nl_groups = groups };
+	struct sockaddr_nl addr = {.nl_family = AF_NETLINK, .nl_groups = groups};
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_XFRM);
 	int bytes = NEWS_BYTES, one = 1, err;
 
@@ -65,7 +65,7 @@ int xi_mirror_open(struct xi_mirror *m)
 
 void xi_mirror_close(struct xi_mirror *m)
 {
-	int *fds[] = { &m->news_fd, &m->ask_fd, &m->dump_fd };
+	int *fds[] = {&m->news_fd, &m->ask_fd, &m->dump_fd};
 
 	for (unsigned int i = 0; i < 3; i++) {
 		if (*fds[i] >= 0)
@@ -76,7 +76,7 @@ void xi_mirror_close(struct xi_mirror *m)
 
 static int answer_wait(int fd)
 {
-	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	struct pollfd pfd = {.fd = fd, .events = POLLIN};
 	int n;
 
 	do {
@@ -152,7 +152,7 @@ int xi_mirror_ask_sa(struct xi_mirror *m, const struct xi_sa_id *id)
 
 int xi_mirror_ask_policy(struct xi_mirror *m, const struct xi_mirror_policy_key *key)
 {
-	const struct xfrm_mark mark = { .v = key->mark_v, .m = key->mark_m };
+	const struct xfrm_mark mark = {.v = key->mark_v, .m = key->mark_m};
 	struct xfrm_userpolicy_id *body;
 	struct xi_nlmsg msg;
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * One policy of the kernel's. What is carried is in the SPD as it is. An outbound one that is not, or whose SAs are not,
- * is there without templates, and its packets are left to the kernel; an inbound one blocks what the ports bring, as the
- * kernel would, which opens what is protected by it behind them. Policies of marks, of XFRM interfaces and of sockets XDP
- * cannot tell: they are no matter of the SPD.
+ * One policy of the kernel's. What is carried is in the SPD as it is. An outbound one that is not,
+ * or whose SAs are not, is there without templates, and its packets are left to the kernel; an
+ * inbound one blocks what the ports bring, as the kernel would, which opens what is protected by it
+ * behind them. Policies of marks, of XFRM interfaces and of sockets XDP cannot tell: they are no
+ * matter of the SPD.
  */
 #include "source/mirror_int.h"
 
@@ -16,12 +17,12 @@
 /* What the kernel answered to GETPOLICY. */
 struct seen {
 	struct xfrm_userpolicy_info info;
-	struct xi_policy policy;     /* carried as it is, if there is no err */
+	struct xi_policy policy; /* carried as it is, if there is no err */
 	struct xi_extack ack;
 	int err;
-	bool elsewhere;              /* not told by what a packet shows */
+	bool elsewhere; /* not told by what a packet shows */
 	unsigned int ntmpls;
-	bool wants;                  /* some template is not optional */
+	bool wants; /* some template is not optional */
 	struct xfrm_user_tmpl tmpls[XI_MAX_TMPLS];
 };
 
@@ -128,7 +129,8 @@ static void seen_tmpls(struct seen *seen, const struct xi_attrs *attrs)
 }
 
 /* 0, or -errno: -ENOENT when there is none. */
-static int policy_look(struct xi_mirror *m, const struct xi_mirror_policy *policy, struct seen *seen)
+static int policy_look(struct xi_mirror *m, const struct xi_mirror_policy *policy,
+		       struct seen *seen)
 {
 	struct xi_attrs attrs;
 	int err;
@@ -149,7 +151,8 @@ static int policy_look(struct xi_mirror *m, const struct xi_mirror_policy *polic
 	return 0;
 }
 
-/* Which SAs a template means. In transport mode their ends are the packet's, or the tunnel's inside. */
+/* Which SAs a template means. In transport mode their ends are the packet's, or the tunnel's
+ * inside. */
 static void tmpl_pattern(struct xi_pattern *p, const struct seen *seen, unsigned int t)
 {
 	const struct xfrm_user_tmpl *tmpl = &seen->tmpls[t];
@@ -206,7 +209,7 @@ static void goes(struct xi_mirror *m, struct xi_mirror_policy *policy, enum xi_m
 static const struct xi_policy *spd_find(const struct xi_mirror *m,
 					const struct xi_mirror_policy *policy)
 {
-	struct xi_policy key = { .sel = policy->sel, .dir = (enum xi_dir)policy->key.dir };
+	struct xi_policy key = {.sel = policy->sel, .dir = (enum xi_dir)policy->key.dir};
 
 	return xi_spd_find(m->spd, &key);
 }
@@ -245,7 +248,7 @@ static int spd_put(struct xi_mirror *m, struct xi_mirror_policy *policy, struct 
 	int err;
 
 	/* the kernel's clock ends it */
-	p->limits = (struct xi_limits){ XFRM_INF, XFRM_INF, XFRM_INF, XFRM_INF, 0, 0, 0, 0 };
+	p->limits = (struct xi_limits){XFRM_INF, XFRM_INF, XFRM_INF, XFRM_INF, 0, 0, 0, 0};
 	p->origin |= XI_POLICY_FROM_KERNEL;
 	policy->sel = p->sel;
 	there = spd_find(m, policy);
@@ -310,8 +313,9 @@ static bool tmpls_kept(const struct xi_mirror *m, const struct xi_mirror_policy 
 }
 
 /*
- * With several templates, all their SAs stay with the kernel when those of one do, and the policy with them until its
- * templates change: policies that have one another's SAs would otherwise turn round and round.
+ * With several templates, all their SAs stay with the kernel when those of one do, and the policy
+ * with them until its templates change: policies that have one another's SAs would otherwise turn
+ * round and round.
  */
 static void policy_carry(struct xi_mirror *m, struct xi_mirror_policy *policy, struct seen *seen)
 {
@@ -326,13 +330,15 @@ static void policy_carry(struct xi_mirror *m, struct xi_mirror_policy *policy, s
 	err = spd_put(m, policy, &seen->policy, &why);
 	if (err == -EEXIST) {
 		if (policy->where != XI_MIRROR_SHADOWED)
-			log_warnx("mirror: a policy of the kernel (index %u) is not taken over: xipsec was given one with this direction and selector",
+			log_warnx("mirror: a policy of the kernel (index %u) is not taken over: "
+				  "xipsec was given one with this direction and selector",
 				  seen->info.index);
 		out_kept(m, policy, false);
 		goes(m, policy, XI_MIRROR_SHADOWED);
 		return;
 	}
 	if (err) {
+		policy->refused = true;
 		keeps(m, policy, true);
 		policy_keep(m, policy, seen, why);
 		return;
@@ -349,7 +355,8 @@ static void policy_unlink(struct xi_mirror *m, struct xi_mirror_policy *policy)
 	xi_group_unlink_tmpls(m, policy);
 }
 
-static int policy_place(struct xi_mirror *m, struct xi_mirror_policy *policy, const struct seen *seen)
+static int policy_place(struct xi_mirror *m, struct xi_mirror_policy *policy,
+			const struct seen *seen)
 {
 	struct xi_pattern p;
 	unsigned int i;
@@ -362,6 +369,7 @@ static int policy_place(struct xi_mirror *m, struct xi_mirror_policy *policy, co
 	if (i == seen->ntmpls && i == policy->ntmpls)
 		return 0;
 	policy_unlink(m, policy);
+	policy->refused = false;
 	for (i = 0; i < seen->ntmpls; i++) {
 		tmpl_pattern(&p, seen, i);
 		if (xi_group_link_tmpl(m, policy, &p))
@@ -385,8 +393,8 @@ void xi_mirror_policies_free(struct xi_mirror *m)
 {
 	struct xi_mirror_policy *policy, *next;
 
-	HASH_ITER (hh, m->policies, policy, next)
-		policy_free(m, policy);
+	HASH_ITER(hh, m->policies, policy, next)
+	policy_free(m, policy);
 }
 
 static void policy_settle(struct xi_mirror *m, struct xi_mirror_policy *policy, struct seen *seen)
@@ -404,10 +412,12 @@ static void policy_settle(struct xi_mirror *m, struct xi_mirror_policy *policy, 
 		return;
 	}
 	if (seen->elsewhere) {
-		/* an SA without a mark serves a policy that has one; one without if_id none that has */
+		/* an SA without a mark serves a policy that has one; one without if_id none that
+		 * has */
 		keeps(m, policy, policy->key.dir == XI_OUT && !policy->key.if_id);
-		policy_keep(m, policy, seen, "what a packet shows does not tell whether it applies");
-	} else if (seen->err) {
+		policy_keep(m, policy, seen,
+			    "what a packet shows does not tell whether it applies");
+	} else if (seen->err || policy->refused) {
 		keeps(m, policy, true);
 		policy_keep(m, policy, seen, seen->ack.text);
 	} else {

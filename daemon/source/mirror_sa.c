@@ -16,9 +16,9 @@ struct seen {
 	struct xfrm_usersa_info info;
 	struct xi_sa_request req;
 	struct xi_extack ack;
-	uint64_t asked;              /* when */
-	int err;                     /* of reading it as an SA that is carried */
-	bool elsewhere;              /* of an interface: it serves no policy that is known here */
+	uint64_t asked; /* when */
+	int err;	/* of reading it as an SA that is carried */
+	bool elsewhere; /* of an interface: it serves no policy that is known here */
 };
 
 static struct xi_mirror_sa *sa_find(const struct xi_mirror *m, const struct xi_sa_id *id)
@@ -114,7 +114,8 @@ static void sa_goes(struct xi_mirror *m, struct xi_mirror_sa *sa, enum xi_mirror
 	sa->where = where;
 }
 
-/* An SA whose destination is this host comes in, if nobody says otherwise (XFRMA_SA_DIR, Linux 6.10). */
+/* An SA whose destination is this host comes in, if nobody says otherwise (XFRMA_SA_DIR,
+ * Linux 6.10). */
 bool xi_mirror_sa_is_in(const struct xi_mirror *m, const struct xi_sa *sa)
 {
 	if (sa->sa_dir)
@@ -136,12 +137,12 @@ static int sa_refused(const struct xi_attrs *attrs, struct xi_extack *ack)
 		int type;
 		const char *why;
 	} refused[] = {
-		{ XFRMA_OFFLOAD_DEV, "it is offloaded to a device" },
-		{ XFRMA_IF_ID, "it belongs to an XFRM interface" },
-		{ XFRMA_MARK, "it is chosen by a mark" },
-		{ XFRMA_SEC_CTX, "it has a security context" },
-		{ XFRMA_COADDR, "it has a care-of address" },
-		{ XI_XFRMA_SA_PCPU, "it is of one CPU" },
+		{XFRMA_OFFLOAD_DEV, "it is offloaded to a device"},
+		{XFRMA_IF_ID, "it belongs to an XFRM interface"},
+		{XFRMA_MARK, "it is chosen by a mark"},
+		{XFRMA_SEC_CTX, "it has a security context"},
+		{XFRMA_COADDR, "it has a care-of address"},
+		{XI_XFRMA_SA_PCPU, "it is of one CPU"},
 	};
 
 	for (unsigned int i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
@@ -151,8 +152,8 @@ static int sa_refused(const struct xi_attrs *attrs, struct xi_extack *ack)
 }
 
 /*
- * 0: there is one, carried or not (seen->err). -ESRCH: none, or a larval one, which says nothing yet. What cannot be
- * read at all is not carried.
+ * 0: there is one, carried or not (seen->err). -ESRCH: none, or a larval one, which says nothing
+ * yet. What cannot be read at all is not carried.
  */
 static int sa_look(struct xi_mirror *m, const struct xi_mirror_sa *sa, struct seen *seen)
 {
@@ -210,7 +211,7 @@ static const struct xi_sa_rec *sa_ours(const struct xi_mirror *m, const struct x
 }
 
 /* The listener of the SAD writes usage and window back, after the last packet. */
-static void sa_give(struct xi_mirror *m, struct xi_mirror_sa *sa)
+void xi_mirror_sa_give(struct xi_mirror *m, struct xi_mirror_sa *sa)
 {
 	if (!sa_ours(m, sa))
 		return;
@@ -231,7 +232,8 @@ static void sa_keep(struct xi_mirror *m, struct xi_mirror_sa *sa, bool on)
 	xi_group_keep(m, &sa->pattern, on);
 }
 
-static void sa_kept(struct xi_mirror *m, struct xi_mirror_sa *sa, const char *why, bool elsewhere)
+__attribute__((nonnull)) static void sa_kept(struct xi_mirror *m, struct xi_mirror_sa *sa,
+					     const char *why, bool elsewhere)
 {
 	if (!sa->why || strcmp(sa->why, why)) {
 		log_info("mirror: SA with SPI 0x%08x stays with the kernel: %s", sa->id.spi, why);
@@ -240,7 +242,7 @@ static void sa_kept(struct xi_mirror *m, struct xi_mirror_sa *sa, const char *wh
 	}
 	sa_keep(m, sa, !elsewhere);
 	sa_goes(m, sa, XI_MIRROR_KEPT);
-	sa_give(m, sa);
+	xi_mirror_sa_give(m, sa);
 }
 
 /* What an update cannot change: then it is another SA. */
@@ -285,7 +287,8 @@ static int sa_extend(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct 
 static int sa_follow(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct xi_sa_rec *rec,
 		     const struct seen *seen)
 {
-	uint64_t ours = __atomic_load_n(&rec->state->oseq, __ATOMIC_RELAXED), k = seen->req.init.oseq;
+	uint64_t ours = __atomic_load_n(&rec->state->oseq, __ATOMIC_RELAXED),
+		 k = seen->req.init.oseq;
 	uint64_t limit, first;
 	bool check = sa->check;
 	int err;
@@ -332,7 +335,8 @@ static void seen_usage(struct seen *seen)
 	seen->req.sa.life |= XI_SA_FROM_KERNEL;
 }
 
-static int sa_take(struct xi_mirror *m, struct xi_mirror_sa *sa, struct seen *seen, const char **why)
+static int sa_take(struct xi_mirror *m, struct xi_mirror_sa *sa, struct seen *seen,
+		   const char **why)
 {
 	struct xi_replay_init *init = &seen->req.init;
 	int err;
@@ -362,43 +366,48 @@ static int sa_take(struct xi_mirror *m, struct xi_mirror_sa *sa, struct seen *se
 static void sa_carry(struct xi_mirror *m, struct xi_mirror_sa *sa, struct seen *seen)
 {
 	const struct xi_sa_rec *rec = xi_sad_find(m->sad, &sa->id);
-	const char *why = "it could not be taken over";
+	const char *why = NULL;
 	int err;
 
 	if (rec && !(rec->sa.life & XI_SA_FROM_KERNEL)) {
 		if (sa->where != XI_MIRROR_SHADOWED)
-			log_warnx("mirror: SA with SPI 0x%08x of the kernel is not taken over: xipsec was given one with this destination, SPI and protocol",
+			log_warnx("mirror: SA with SPI 0x%08x of the kernel is not taken over: "
+				  "xipsec was given one with this destination, SPI and protocol",
 				  sa->id.spi);
 		sa_goes(m, sa, XI_MIRROR_SHADOWED);
 		return;
 	}
 	if (rec && !sa_same(rec, &seen->req)) {
-		sa->gone = true;     /* what is told of it now is not of the one the kernel has */
-		sa_give(m, sa);
+		sa->gone = true; /* what is told of it now is not of the one the kernel has */
+		xi_mirror_sa_give(m, sa);
 		rec = NULL;
 	}
 	err = rec ? sa_refresh(m, sa, rec, seen, &why) : sa_take(m, sa, seen, &why);
 	sa->gone = false;
+	sa->refused = err && err != -ESRCH && err != -EAGAIN;
 	if (err == -ESRCH)
 		xi_mirror_sa_touch(m, sa); /* it went meanwhile */
 	else if (err)
-		sa_kept(m, sa, why, false);
+		sa_kept(m, sa, why ? why : "it could not be taken over", false);
 	else
 		sa_goes(m, sa, XI_MIRROR_OURS);
 }
 
-/* The kernel's: another SA, or the policy, is not carried; or nobody asks for it. */
+/*
+ * The kernel's: another SA, or the policy, is not carried; or nobody asks for it. What comes in by
+ * a tunnel is not let in before a policy wants it.
+ */
 static bool sa_leave(struct xi_mirror *m, struct xi_mirror_sa *sa)
 {
 	enum xi_mirror_where where = XI_MIRROR_UNKNOWN;
 
 	if (xi_group_kept(m, &sa->pattern))
 		where = XI_MIRROR_BLOCKED;
-	else if (sa->outbound && !xi_group_asked(m, &sa->pattern))
+	else if (sa->outbound ? !xi_group_asked(m, &sa->pattern) : m->sas_first)
 		where = XI_MIRROR_IDLE;
 	if (where == XI_MIRROR_UNKNOWN)
 		return false;
-	sa_give(m, sa);
+	xi_mirror_sa_give(m, sa);
 	sa_goes(m, sa, where);
 	return true;
 }
@@ -406,7 +415,7 @@ static bool sa_leave(struct xi_mirror *m, struct xi_mirror_sa *sa)
 static void sa_gone(struct xi_mirror *m, struct xi_mirror_sa *sa)
 {
 	sa->gone = true;
-	sa_give(m, sa);
+	xi_mirror_sa_give(m, sa);
 	sa_goes(m, sa, XI_MIRROR_UNKNOWN);
 	if (!sa_ours(m, sa))
 		sa_free(m, sa);
@@ -428,8 +437,11 @@ static void sa_settle(struct xi_mirror *m, struct xi_mirror_sa *sa, struct seen 
 		sa_kept(m, sa, seen->ack.text, seen->elsewhere);
 		return;
 	}
+	if (sa->refused)
+		return;
 	if (sa->strays > STRAYS_MAX) {
-		sa_kept(m, sa, "the kernel goes on sending with it: its packets do not come by a port",
+		sa_kept(m, sa,
+			"the kernel goes on sending with it: its packets do not come by a port",
 			false);
 		return;
 	}
@@ -451,8 +463,8 @@ void xi_mirror_sa_settle(struct xi_mirror *m, struct xi_mirror_sa *sa)
 }
 
 /*
- * Until XDP knew of an inbound SA the kernel took in its packets, and noted them after it was asked: they are not to be
- * accepted a second time.
+ * Until XDP knew of an inbound SA the kernel took in its packets, and noted them after it was
+ * asked: they are not to be accepted a second time.
  */
 void xi_mirror_sa_merge(struct xi_mirror *m)
 {

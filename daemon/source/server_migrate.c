@@ -14,7 +14,12 @@ struct moves {
 	unsigned int n;
 };
 
-static void moves_undo(struct xi_sad *sad, struct moves *moves)
+static uint32_t generation_of(const struct xi_xfrm_server *server)
+{
+	return xi_spd_snapshot(server->spd)->generation;
+}
+
+static void moves_undo(struct xi_xfrm_server *server, struct moves *moves)
 {
 	const char *why;
 	int err;
@@ -22,7 +27,7 @@ static void moves_undo(struct xi_sad *sad, struct moves *moves)
 	while (moves->n) {
 		const struct xi_sa *old = &moves->old[--moves->n];
 
-		err = xi_sad_move(sad, old->sa_index, old, &why);
+		err = xi_sad_move(server->sad, old->sa_index, old, generation_of(server), &why);
 		if (err)
 			log_warnx("SA with SPI 0x%08x could not be moved back when MIGRATE failed: %s; delete it",
 				  old->id.spi, why);
@@ -30,22 +35,22 @@ static void moves_undo(struct xi_sad *sad, struct moves *moves)
 }
 
 /* An item without an SA is about the policy alone. */
-static int sas_move(struct xi_sad *sad, const struct xi_migrate_request *req, struct moves *moves,
-		    struct xi_extack *ack)
+static int sas_move(struct xi_xfrm_server *server, const struct xi_migrate_request *req,
+		    struct moves *moves, struct xi_extack *ack)
 {
 	const char *why = NULL;
 	unsigned int i;
 
 	for (i = 0; i < req->n; i++) {
 		const struct xi_sa_rec *rec =
-			xi_sad_migrate_find(sad, &req->items[i], req->key.if_id);
+			xi_sad_migrate_find(server->sad, &req->items[i], req->key.if_id);
 		struct xi_sa to;
 
 		if (!rec)
 			continue;
 		to = moves->old[moves->n] = rec->sa;
 		xi_sa_migrate(&to, &req->items[i], &req->encap);
-		if (xi_sad_move(sad, to.sa_index, &to, &why))
+		if (xi_sad_move(server->sad, to.sa_index, &to, generation_of(server), &why))
 			return xi_refuse(ack, -ENODATA, "SA with SPI 0x%08x cannot be migrated: %s",
 					 to.id.spi, why);
 		moves->n++;
@@ -95,7 +100,7 @@ static int migrate(struct xi_client *c, const struct xi_migrate_request *req,
 	policy = *found;
 	if (!xi_policy_migrate(&policy, req->items, req->n))
 		return xi_refuse(ack, -ENODATA, "no template of the policy is what is to be migrated");
-	err = sas_move(server->sad, req, &moves, ack);
+	err = sas_move(server, req, &moves, ack);
 	if (!err) {
 		err = xi_spd_change(server->spd, &policy, &why);
 		if (err)
@@ -104,7 +109,7 @@ static int migrate(struct xi_client *c, const struct xi_migrate_request *req,
 	if (moves.n)
 		xi_spd_disturb(server->spd);
 	if (err)
-		moves_undo(server->sad, &moves);
+		moves_undo(server, &moves);
 	return err;
 }
 

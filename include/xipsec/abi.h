@@ -167,6 +167,8 @@ struct xi_sa {
 	__u32 etimer_thresh;         /* +1, 100 ms after which it tells of fewer */
 	__u32 mtimer_thresh;         /* seconds before the same MAPPING is told again; 0 the daemon's choice */
 	__u32 pcpu;                  /* +1, the CPU it was made for (RFC 9611); any worker carries it */
+	__u32 moved_under;           /* spd_generation when its addresses last changed, 0 never: templates of that one have the old ones */
+	__u32 pad;
 };
 
 #define XI_SA_LARVAL (1U << 0)       /* made by ALLOCSPI, no keys yet */
@@ -481,7 +483,7 @@ XI_ASSERT(sizeof(struct xi_addr) == 20);
 XI_ASSERT(sizeof(struct xi_sa_id) == 28);
 XI_ASSERT(sizeof(struct xi_selector) == 56);
 XI_ASSERT(sizeof(struct xi_limits) == 64);
-XI_ASSERT(sizeof(struct xi_sa) == 320);
+XI_ASSERT(sizeof(struct xi_sa) == 328);
 XI_ASSERT(sizeof(struct xi_sa_key) == 128);
 XI_ASSERT(sizeof(struct xi_sa_state) == 256);
 XI_ASSERT(__builtin_offsetof(struct xi_sa_state, bytes) == 64);

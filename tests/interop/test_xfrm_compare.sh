@@ -25,7 +25,6 @@ linux() {
 	END
 }
 
-# What runs beside it reads its clock.
 daemon_run() {
 	start_daemon gw1 && gwip gw1 /usr/bin/python3 -ES $RUN run $SCRIPT "$UML_DIR/tell_errno.so"
 }
@@ -34,13 +33,12 @@ server_run() {
 	XIPSEC_XFRM_SOCK=t$$ unshare -rn bash -c '
 		coproc SERVER { exec "$1/tests/interop/xfrm_serverd" "$2" 2>&1; }
 		read -r -t 10 -u "${SERVER[0]}" line && [ "$line" = ready ] || exit 1
-		{
-			trap "kill \$!" EXIT
-			while echo clock; do sleep 1 & wait $!; done >&"${SERVER[1]}"
-		} &
+		exec {to}>&"${SERVER[1]}"
+		while echo clock; do sleep 1; done >&"$to" &
+		clock=$!
 		LD_PRELOAD=$1/libxipsec-xfrm.so /usr/bin/python3 -ES "${@:3}"
 		status=$?
-		kill $! $SERVER_PID
+		kill $clock $SERVER_PID
 		exit $status' bash "$PWD/$XI_BUILD" "$XI_TMP" $RUN run $SCRIPT "$UML_DIR/tell_errno.so"
 }
 

@@ -242,11 +242,13 @@ def words_of(text):
 
 
 def errors_equal(linux, ours):
+    if linux["errno"] != ours["errno"]:
+        return False
     if linux["err"] == ours["err"]:
         return True
     if not linux["err"].startswith(("Error: ", "RTNETLINK ")) or not ours["err"].startswith(("Error: ", "RTNETLINK ")):
         return False
-    return linux["errno"] == ours["errno"] and said_as_much(words_of(linux["err"]), words_of(ours["err"]))
+    return said_as_much(words_of(linux["err"]), words_of(ours["err"]))
 
 
 def answers_equal(linux, ours):

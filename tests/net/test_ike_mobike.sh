@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# MOBIKE (RFC 4555): a gateway changes its address under traffic. charon deletes each
+# MOBIKE (RFC 4555): a gateway changes its address under traffic, in the end to one of IPv6. charon deletes each
 # SA and installs it anew with the same key, and no number of it is used twice.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
@@ -16,6 +16,8 @@ net_up || tap_skip_all "cannot make network namespaces"
 # a second address, which stays when the first goes
 net_in gw1 sh -c 'echo 1 > /proc/sys/net/ipv4/conf/wan0/promote_secondaries'
 net_addr gw1 wan0 192.0.2.11/24
+# charon tries all there are, and takes what answers first
+net_in gw1 ip addr del 2001:db8::1/64 dev wan0
 ike_gateways
 connections() {
 	ike_load_pair <<- END
@@ -53,10 +55,11 @@ carried() {
 		done
 	done
 }
+sas_from() { [ "$(gwip "$1" ip xfrm state list | grep -c "^src $2 ")" = 2 ]; }
 # moves FROM TO: gw1's address
 moves() {
 	net_in gw1 ip addr del "$1" dev wan0 && wait_for 20 at gw1 local "$2" && wait_for 10 at gw2 remote "$2" &&
-		[ "$(gwip gw2 ip xfrm state list | grep -c "^src $2")" = 2 ] && [ "$(gwip gw1 ip xfrm state list | grep -c "^src $2")" = 2 ]
+		wait_for 10 sas_from gw1 "$2" && wait_for 10 sas_from gw2 "$2"
 }
 tap_check "traffic" carried
 n=$(out)
@@ -64,6 +67,9 @@ tap_check "the address goes: MOBIKE moves both SAs to the other" moves 192.0.2.1
 tap_check "traffic goes on" carried
 net_addr gw1 wan0 192.0.2.1/24
 tap_check "and back" moves 192.0.2.11/24 192.0.2.1
+tap_check "traffic goes on" carried
+net_addr gw1 wan0 2001:db8::1/64
+tap_check "and to IPv6" moves 192.0.2.1/24 2001:db8::1
 tap_check "traffic goes on" carried
 tap_is "the SAs are the same" "$(spis)" "$before"
 tap_check "and count on" test "$(out)" -gt $((n + RATE / 4))

@@ -17,7 +17,8 @@ cat > "$XI_TMP/updown" <<- 'END'
 	{
 		echo "$PLUTO_VERB $PLUTO_MY_CLIENT $PLUTO_PEER_CLIENT sas $(ip xfrm state list | grep -c '^src')"
 		case $PLUTO_VERB in
-		up-client) ip xfrm policy add src 10.66.0.0/16 dst 10.67.0.0/16 dir out action block && echo added ;;
+		up-client) ip xfrm policy add src 10.66.0.0/16 dst 10.67.0.0/16 dir out action block && echo added
+			echo "with LD_PRELOAD= $(LD_PRELOAD='' ip xfrm policy list | grep -c '^src 10.66')" ;;
 		down-client) ip xfrm policy delete src 10.66.0.0/16 dst 10.67.0.0/16 dir out && echo deleted ;;
 		esac
 	} >> "$0.log" 2>&1
@@ -40,6 +41,7 @@ tap_check "it carries" carries net 10 h1 10.1.2.2
 for n in 1 2; do
 	tap_check "gw$n's script ran, and saw both SAs" wait_for 5 grep -qx "up-client 10.1.$n.0/24 10.1.$((3 - n)).0/24 sas 2" "$XI_TMP/updown-$n.log"
 	tap_check "gw$n's script added a policy" wait_for 5 grep -qx added "$XI_TMP/updown-$n.log"
+	tap_check "which is not there where it asks the kernel on purpose" wait_for 5 grep -qx "with LD_PRELOAD= 0" "$XI_TMP/updown-$n.log"
 	tap_is "to gw$n's xipsecd" "$(extra gw$n)" 1
 done
 tap_is "and not to the kernel" "$(net_in gw1 ip xfrm policy list | grep -c '^src 10.66')" 0

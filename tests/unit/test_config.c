@@ -134,6 +134,8 @@ static void test_every_key_is_read(void **state)
 				   "role = cipher\nmode = skb\nattach = none\ntx = xsk\n"
 				   "[port lan-of-15-bytes]\n"
 				   "role = plain\ntx = burst\nattach = link\n"
+				   "[interface ipsec-of-15-chr]\nif-id = 0xFFFFFFFF\n"
+				   "[ interface ipsec2]\nif-id = 42\n"
 				   "[port lan1]\n"
 				   "role = plain\ntx = auto";
 	struct xi_config_file *c;
@@ -171,6 +173,11 @@ static void test_every_key_is_read(void **state)
 	assert_int_equal(c->ports[1].attach, XI_ATTACH_LINK);
 	assert_int_equal(c->ports[1].tx, XI_PORT_TX_BURST);
 	assert_int_equal(c->ports[2].tx, XI_PORT_TX_AUTO);
+	assert_int_equal(c->ninterfaces, 2);
+	assert_string_equal(c->interfaces[0].name, "ipsec-of-15-chr");
+	assert_int_equal(c->interfaces[0].if_id, 0xffffffff);
+	assert_string_equal(c->interfaces[1].name, "ipsec2");
+	assert_int_equal(c->interfaces[1].if_id, 42);
 	xi_config_free(c);
 }
 
@@ -212,6 +219,28 @@ static const struct {
 	{ CIPHER "[deamon]\nworkers = x\n",
 	  "xipsec.conf:3: [deamon]: unknown section: there are [daemon], [cache], [port "
 	  "IFNAME] and [interface NAME]" },
+	{ CIPHER "[interface a]\n",
+	  "xipsec.conf:3: [interface a] has no number: add if-id, as SAs and policies have it" },
+	{ CIPHER "[interface a]\nif-id = 0\n",
+	  "xipsec.conf:4: if-id = 0: an if-id is a number from 1 to 0xffffffff" },
+	{ CIPHER "[interface a]\nif-id = 0x100000000\n",
+	  "xipsec.conf:4: if-id = 0x100000000: an if-id is a number from 1 to 0xffffffff" },
+	{ CIPHER "[interface a]\nif-id = 0x\n",
+	  "xipsec.conf:4: if-id = 0x: an if-id is a number from 1 to 0xffffffff" },
+	{ CIPHER "[interface a]\nif-id = -1\n",
+	  "xipsec.conf:4: if-id = -1: an if-id is a number from 1 to 0xffffffff" },
+	{ CIPHER "[interface a]\nif-id = 7\n[interface b]\nif-id = 0x7\n",
+	  "xipsec.conf:6: if-id = 0x7: another interface has this number: give each its own" },
+	{ CIPHER "[interface a]\nif-id = 7\n[interface a]\nif-id = 8\n",
+	  "xipsec.conf:5: [interface a]: given already: keep one of the two" },
+	{ CIPHER "[interface wan0]\nif-id = 7\n",
+	  "xipsec.conf:3: [interface wan0]: this is a port: give the interface a name of its own" },
+	{ CIPHER "[interface xipsec0]\nif-id = 7\n",
+	  "xipsec.conf:3: [interface xipsec0]: this device is the daemon's own: name a network card, or an interface to make" },
+	{ CIPHER "[interface xipsec-2a]\nif-id = 7\n",
+	  "xipsec.conf:3: [interface xipsec-2a]: this device is the daemon's own: name a network card, or an interface to make" },
+	{ CIPHER "[interface]\nif-id = 7\n",
+	  "xipsec.conf:3: [interface ]: give it a name: [interface NAME]" },
 	{ CIPHER "[portal]\n",
 	  "xipsec.conf:3: [portal]: unknown section: there are [daemon], [cache], [port "
 	  "IFNAME] and [interface NAME]" },
@@ -239,7 +268,7 @@ static const struct {
 	  "xipsec.conf:1: sa-entries stands before the first section: put it below [cache]" },
 	{ "speed = 3\n" CIPHER,
 	  "xipsec.conf:1: speed stands before the first section: put it below [daemon], "
-	  "[cache] or [port IFNAME]" },
+	  "[cache], [port IFNAME] or [interface NAME]" },
 	{ CIPHER "[daemon]\nworkers = 17\n", "xipsec.conf:4: workers = 17: give auto, or 1 to 16" },
 	{ CIPHER "[daemon]\nworkers = -1\n", "xipsec.conf:4: workers = -1: give auto, or 1 to 16" },
 	{ CIPHER "[daemon]\nworkers =\n", "xipsec.conf:4: workers = : give auto, or 1 to 16" },

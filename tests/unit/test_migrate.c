@@ -97,7 +97,7 @@ static void an_sa_that_moves_keeps_all_but_its_addresses(void **state)
 	struct xi_sa_state *counters = rec->state;
 	struct xi_sa_key key = rec->key;
 	struct xi_sa expected = was;
-	uint32_t handle;
+	uint32_t handle, generation = xi_spd_snapshot(b->spd)->generation;
 
 	counters->oseq = 4711;
 	counters->packets = 4711;
@@ -111,6 +111,7 @@ static void an_sa_that_moves_keeps_all_but_its_addresses(void **state)
 	rec = by_id(b, PEER, 0x1001);
 	sample_addr(expected.saddr, NEW);
 	expected.generation++;
+	expected.moved_under = generation;
 	assert_memory_equal(&rec->sa, &expected, sizeof(expected));
 	assert_memory_equal(&rec->key, &key, sizeof(key));
 	assert_ptr_equal(rec->state, counters);
@@ -421,6 +422,45 @@ static void another_daemon_finds_it_whole(void **state)
 	}
 }
 
+static bool accepts(struct bed *b, const struct xi_sa *sa)
+{
+	const struct xi_sa_path path = {.n = 1, .sas = {sa}};
+	struct xi_flow flow = {.dir = XI_FWD, .proto = 17};
+
+	flow.family = sample_addr(flow.saddr, "10.2.0.5");
+	sample_addr(flow.daddr, "10.1.0.5");
+	return xi_spd_allows_protected(xi_spd_snapshot(b->spd), &flow, &path);
+}
+
+/*
+ * Workers meet the SA at its new place while they still have the policies of before: no packet is lost. Once they have those
+ * of after, an SA at another place than the policy says is refused as ever.
+ */
+static void policies_of_before_take_an_sa_that_moved(void **state)
+{
+	struct bed *b = *state;
+	struct xi_policy policy = bed_policy(XI_FWD, "10.2.0.0", "10.1.0.0", 16);
+	struct xi_sa was = bed_add(b, PEER, OLD, 0x2001, 7), to = was;
+	const char *why;
+
+	bed_tmpl(&policy, PEER, OLD, XI_TUNNEL, 7);
+	bed_policy_add(b, &policy);
+	assert_true(accepts(b, &was));
+	xi_sad_hold(b->sad);
+	xi_spd_hold(b->spd);
+	sample_addr(to.id.daddr, NEW);
+	assert_int_equal(xi_sad_move(b->sad, was.sa_index, &to, xi_spd_snapshot(b->spd)->generation, &why), 0);
+	assert_true(accepts(b, &was)); /* who has it as it was */
+	assert_true(accepts(b, &by_id(b, NEW, 0x2001)->sa));
+	to.reqid = 8;
+	assert_false(accepts(b, &to));
+	xi_spd_disturb(b->spd);
+	xi_sad_release(b->sad);
+	assert_int_equal(xi_spd_release(b->spd), 0);
+	assert_false(accepts(b, &by_id(b, NEW, 0x2001)->sa));
+	assert_true(accepts(b, &was));
+}
+
 /* In transport mode the policy has no addresses; packets to the old address have no SA any more. */
 static void in_transport_mode_flows_are_judged_again(void **state)
 {
@@ -453,6 +493,14 @@ static void in_transport_mode_flows_are_judged_again(void **state)
 	assert_int_equal(xi_spd_judge_out(xi_spd_snapshot(b->spd), b->sad, &flow, &verdict, NULL),
 			 XI_VERDICT_PROTECT);
 	assert_int_equal(xi_spd_find(b->spd, &policy)->tmpls[0].id.daddr[0], 0);
+	/* a rekey there takes its flows over, as if it had always been there */
+	before = verdict.handle;
+	assert_false(xi_sad_superseded(b->sad, before));
+	sample_addr(sa.id.daddr, "192.0.2.99");
+	sa.id.spi = 0x3002;
+	key = sample_key(2);
+	assert_int_equal(xi_sad_add(b->sad, &sa, &key, NULL, &why), 0);
+	assert_true(xi_sad_superseded(b->sad, before));
 }
 
 #define SAS 16
@@ -504,7 +552,7 @@ static void many_moves_against_a_list(void **state)
 			uint64_t oseq = ++xi_sad_find(b->sad, &m->sa.id)->state->oseq;
 
 			to.id.family = sample_addr(to.id.daddr, places[place]);
-			assert_int_equal(xi_sad_move(b->sad, to.sa_index, &to, &why),
+			assert_int_equal(xi_sad_move(b->sad, to.sa_index, &to, 0, &why),
 					 taken ? -EEXIST : 0);
 			moved += !taken;
 			refused += taken;
@@ -538,6 +586,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(two_senders_with_one_key_do_not_meet, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(a_store_that_fails_changes_nothing, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(another_daemon_finds_it_whole, bed_setup, bed_teardown),
+		cmocka_unit_test_setup_teardown(policies_of_before_take_an_sa_that_moved, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(in_transport_mode_flows_are_judged_again, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(many_moves_against_a_list, bed_setup, bed_teardown),
 	};
