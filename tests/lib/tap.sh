@@ -10,7 +10,7 @@
 #   tap_is NAME GOT WANT           passed when the two strings are equal
 #   tap_skip_all WHY               nothing in this file can run: says so and ends it
 #   tap_done                       the last call: prints the plan, exits 1 when something failed
-#   wait_for SECONDS CMD ARG...    poll CMD every 20 ms until it returns 0; 1 when time is up
+#   wait_for SECONDS CMD ARG...    poll CMD every 20 ms until it returns 0; 1 when time is up (XIPSEC_SLOW times as long)
 
 tap_count=0
 tap_failed=0
@@ -74,7 +74,7 @@ tap_done() {
 # A read from a pipe that nobody writes to: a pause without a process.
 exec {tap_pause}<> <(:)
 wait_for() {
-	local deadline=$((${EPOCHREALTIME/[.,]/} + $1 * 1000000))
+	local deadline=$((${EPOCHREALTIME/[.,]/} + $1 * 1000000 * ${XIPSEC_SLOW:-1}))
 	shift
 	until "$@" > /dev/null 2>&1; do
 		((${EPOCHREALTIME/[.,]/} < deadline)) || return 1
