@@ -2,6 +2,7 @@
 #
 #   make            build everything into build/
 #   make demo       packages, build, and a two-gateway demonstration (root)
+#   make demo-ike   the same with strongSwan on both gateways
 #   make check      packages, build, and every test (root); check-unit, check-prog ... one layer
 #   make fuzz       libFuzzer on packets and XFRM messages, FUZZ_SECONDS (300) each
 #   make bench      what a gateway carries (root, two CPUs): doc/benchmarks.md; BENCH_ARGS="-r ROUNDS ..."
@@ -80,10 +81,11 @@ $(B)/xipsecd: $(B)/daemon/main.o $(B)/libxipsec.a
 $(B)/xipsec: $(CLI_OBJ) $(B)/libxipsec.a
 	$(CC) $(SAN) $(LDFLAGS) -o $@ $^ $(XI_LIBS)
 
-$(B)/libxipsec-xfrm.so: $(PRELOAD_SRC)
+$(B)/libxipsec-xfrm.so: $(PRELOAD_SRC) $(wildcard daemon/source/preload/*.h) daemon/source/proto.h
 	@mkdir -p $(@D)
-	$(CC) $(XI_CPPFLAGS) -std=gnu11 -O2 -g $(WARN) -fPIC -shared -fno-builtin -fvisibility=hidden \
-		-Wl,-z,now $(LDFLAGS) -o $@ $^ -ldl
+	$(CC) $(XI_CPPFLAGS) -std=gnu11 -O2 -g $(WARN) -fPIC -shared -fno-builtin -fexceptions \
+		-fvisibility=hidden -fno-strict-aliasing -fstack-protector-strong \
+		-Wl,-z,now $(LDFLAGS) -o $@ $(PRELOAD_SRC) -ldl
 
 $(B)/tests/unit/% $(B)/tests/prog/%: tests/*/%.c
 # gcc writes one source's dependencies over another's when it is given several
@@ -91,6 +93,13 @@ $(B)/tests/%: tests/%.c $(TEST_LIB) $(B)/libxipsec.a $(SKEL) $(wildcard tests/li
 	@mkdir -p $(@D)
 	$(CC) $(XI_CPPFLAGS) -Itests/lib $(XI_CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $< $(TEST_LIB) \
 		$(B)/libxipsec.a $(XI_LIBS) -lcmocka -lm
+
+# the preload library inside a program, under ThreadSanitizer
+$(B)/tests/interop/preload_tsan: tests/interop/preload_requests.c $(PRELOAD_SRC) $(wildcard daemon/source/preload/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(XI_CPPFLAGS) -std=gnu11 -O1 -g $(WARN) -fsanitize=thread -fexceptions -fno-builtin -o $@ \
+		$(filter %.c,$^) -ldl -lpthread
+$(B)/tests/interop/preload_libnl: XI_LIBS += -lnl-xfrm-3
 
 $(B)/tests/%.bpf.o: tests/%.bpf.c $(HDRS)
 	@mkdir -p $(@D)
@@ -158,6 +167,9 @@ check-%:
 demo: deps
 	$(MAKE) all
 	tests/net/demo.sh
+demo-ike: deps
+	$(MAKE) all
+	tests/net/demo_ike.sh
 vmtest: check-vm
 bench: deps
 	$(MAKE) all $(BENCH)
@@ -181,10 +193,16 @@ install: all
 	install -Dm644 $(B)/libxipsec-xfrm.so $(DESTDIR)$(PREFIX)/lib/xipsec/libxipsec-xfrm.so
 	for m in doc/*.8; do install -Dm644 $$m $(DESTDIR)$(PREFIX)/share/man/man8/$${m##*/} || exit; done
 	for m in doc/*.5; do install -Dm644 $$m $(DESTDIR)$(PREFIX)/share/man/man5/$${m##*/} || exit; done
+	for f in dist/*.service.d/*.conf; do \
+		install -Dm644 $$f $(DESTDIR)$(PREFIX)/share/xipsec/systemd/$${f#dist/} || exit; done
+	for f in dist/apparmor/*; do \
+		install -Dm644 $$f $(DESTDIR)$(PREFIX)/share/xipsec/apparmor/$${f##*/} || exit; done
+	sed -i 's|/usr/lib/xipsec/|$(PREFIX)/lib/xipsec/|' $(DESTDIR)$(PREFIX)/share/xipsec/*/*.d/*.conf \
+		$(DESTDIR)$(PREFIX)/share/xipsec/apparmor/*
 
 clean:
 	rm -rf $(B)
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
-.PHONY: all tests asan fuzz fuzz-merge deps check demo vmtest bench bench-peers bench-scale bench-check bench-baseline install clean
+-include $(shell find $(B) -name '*.d' -type f 2>/dev/null)
+.PHONY: all tests asan fuzz fuzz-merge deps check demo demo-ike vmtest bench bench-peers bench-scale bench-check bench-baseline install clean
 .SECONDARY:

@@ -8,6 +8,7 @@
 #define XI_FLOW_BPF_H
 
 #include <xipsec/flow_key.h>
+#include <xipsec/origin.h>
 
 #include "encap.bpf.h"
 #include "guard.bpf.h"
@@ -50,18 +51,34 @@ static __always_inline void xi_flow_mask_read(struct xi_flow_mask *mask,
 	__builtin_memcpy(mask, &word, sizeof(word));
 }
 
+/* What a search is made under: config's generation and mark_mask, which belong together. */
+struct xi_flow_under {
+	__u32 generation;
+	__u32 mark; /* of the key */
+};
+
+static __always_inline struct xi_flow_under
+xi_flow_under(const struct xi_config *cfg, const struct xi_flow *flow)
+{
+	__u64 word = *(const volatile __u64 *)&cfg->spd_generation;
+	__u32 pair[2];
+
+	__builtin_memcpy(pair, &word, sizeof(word));
+	return (struct xi_flow_under){ pair[0], xi_flow_key_mark(flow, pair[1]) };
+}
+
 /*
  * Looks for the flow under one mask after the other. Of what the present generation says, all that
  * matches agrees, so the first will do; that there is no SA yet is no verdict. A global function: see
  * xi_guard_hit().
  */
-__noinline int xi_flow_look(const struct xi_flow *flow, __u32 dir, __u32 generation,
+__noinline int xi_flow_look(const struct xi_flow *flow, __u32 dir, __u32 generation, __u32 mark,
 			    union xi_flow_found *found)
 {
 	struct xi_flow_key key __attribute__((aligned(8)));
 	const struct xi_flow_verdict *verdict;
 	const struct xi_flow_masks *masks;
-	struct xi_flow_mask said;
+	struct xi_flow_mask said, mask;
 	__u32 table;
 
 	if (!flow || !found)
@@ -75,13 +92,13 @@ __noinline int xi_flow_look(const struct xi_flow *flow, __u32 dir, __u32 generat
 	for (__u32 i = 0; i < XI_FLOW_MASKS; i++) {
 		if (i >= masks->n)
 			break;
-		xi_flow_mask_read(&key.mask, &masks->rows[i]);
-		xi_flow_key_make(&key, flow, dir, &key.mask);
+		xi_flow_mask_read(&mask, &masks->rows[i]);
+		xi_flow_key_make(&key, flow, dir, &mask, mark);
 		verdict = bpf_map_lookup_elem(&flow_cache, &key);
 		if (!verdict || verdict->generation != generation)
 			continue;
 		if (verdict->verdict == XI_VERDICT_NONE) {
-			said = key.mask;
+			said = mask;
 			continue;
 		}
 		found->verdict = *verdict;
@@ -96,7 +113,7 @@ __noinline int xi_flow_look(const struct xi_flow *flow, __u32 dir, __u32 generat
 		return true;
 	}
 miss:
-	xi_flow_key_make(&found->key, flow, dir, &said);
+	xi_flow_key_make(&found->key, flow, dir, &said, mark);
 	return false;
 }
 
@@ -104,7 +121,8 @@ miss:
 static __always_inline bool xi_flow_find(const struct xi_config *cfg, const struct xi_flow *flow,
 					 enum xi_dir dir, union xi_flow_found *found)
 {
-	bool hit = xi_flow_look(flow, dir, cfg->spd_generation, found);
+	struct xi_flow_under under = xi_flow_under(cfg, flow);
+	bool hit = xi_flow_look(flow, dir, under.generation, under.mark, found);
 
 	xi_count(hit ? XI_FLOW_HIT : XI_FLOW_MISS);
 	return hit;
@@ -180,6 +198,19 @@ static __always_inline enum xi_reason xi_protect(struct xdp_md *ctx, const struc
 	return xi_to_worker(ctx, port, v, &meta);
 }
 
+/* Mark and if_id, which tc_host has left in the frame. */
+static __always_inline void xi_flow_origin(struct xdp_md *ctx, struct xi_flow *flow)
+{
+	const __u8 *eth = (void *)(long)ctx->data;
+	struct xi_origin origin;
+
+	if ((void *)(eth + XI_ORIGIN_LEN) > (void *)(long)ctx->data_end)
+		return;
+	origin = xi_origin_read(eth);
+	flow->mark = origin.mark;
+	flow->if_id = origin.if_id;
+}
+
 /*
  * Cleartext on its way out. Behind a plain port the kernel forwards what passes; behind xipsec0
  * (role HOST) there is no other way than the worker, who also knows what is exempt there.
@@ -190,7 +221,9 @@ static __always_inline enum xi_reason xi_judge_out(struct xdp_md *ctx, const str
 	bool host = port->role == XI_ROLE_HOST;
 	union xi_flow_found found = {};
 
-	if (!xi_guard_hit(cfg, &v->flow, XI_OUT) && !host)
+	if (host)
+		xi_flow_origin(ctx, &v->flow);
+	else if (!xi_guard_hit(cfg, &v->flow, XI_OUT))
 		return XI_PASS_FOREIGN;
 	if (v->vague)
 		return XI_DROP_MALFORMED;
@@ -209,6 +242,8 @@ static __always_inline enum xi_reason xi_judge_out(struct xdp_md *ctx, const str
 		return xi_protect(ctx, port, v, &found.verdict);
 	else if (found.verdict.verdict == XI_VERDICT_DISCARD)
 		return XI_DROP_POLICY;
+	else if (!host && found.verdict.verdict == XI_VERDICT_KERNEL)
+		return XI_PASS_KERNEL;
 	else if (!host && found.verdict.verdict == XI_VERDICT_BYPASS)
 		return XI_PASS_BYPASS;
 	return xi_clear_to_worker(ctx, port, v, XI_OUT);
@@ -238,9 +273,11 @@ static __always_inline bool xi_exempt_leaving(const struct xi_config *cfg, const
  * To the workers, by way of xipsec0: they judge it again, and protect or drop it. Behind VLAN tags there
  * are devices above the port that workers do not know.
  */
-static __always_inline enum xi_reason xi_to_hostif(const struct xi_config *cfg,
+static __always_inline enum xi_reason xi_to_hostif(struct __sk_buff *skb,
+						   const struct xi_config *cfg,
 						   const struct xi_view *v)
 {
+	skb->tc_index = XI_TC_GUARD;
 	if (v->tagged || !cfg->host_ifindex ||
 	    bpf_redirect(cfg->host_ifindex, 0) != TC_ACT_REDIRECT)
 		return XI_DROP_CLEAR_OUT;
@@ -262,7 +299,7 @@ xi_judge_leaving(struct __sk_buff *skb, const struct xi_config *cfg, struct xi_v
 	else if (found.verdict.verdict != XI_VERDICT_PROTECT)
 		return found.verdict.verdict == XI_VERDICT_BYPASS ? XI_PASS_BYPASS :
 								    XI_DROP_CLEAR_OUT;
-	return xi_to_hostif(cfg, v);
+	return xi_to_hostif(skb, cfg, v);
 }
 
 #endif

@@ -129,6 +129,23 @@ struct {
 	__type(value, struct xi_port);
 } ports SEC(".maps");
 
+/* Devices of an if_id: ifindex -> if_id, and the other way round. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, XI_MAX_INTERFACES);
+	__type(key, __u32);
+	__type(value, __u32);
+} interfaces SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, XI_MAX_INTERFACES);
+	__type(key, __u32);
+	__type(value, __u32);
+} if_ids SEC(".maps");
+
 /* Port slot * XI_MAX_QUEUES + queue. */
 struct {
 	__uint(type, BPF_MAP_TYPE_XSKMAP);
@@ -198,6 +215,7 @@ enum xi_miss_source { XI_SOURCE_SA, XI_SOURCE_FLOW_IN, XI_SOURCE_FLOW_OUT, XI_SO
 struct xi_bucket {
 	__u64 credit; /* ns times messages a second; a message costs 10^9, at most one second's worth */
 	__u64 last;   /* CLOCK_MONOTONIC, ns */
+	struct xi_miss miss; /* room to write one: programs have no stack to spare */
 };
 
 struct {

@@ -7,8 +7,6 @@
 #ifndef XI_META_BPF_H
 #define XI_META_BPF_H
 
-#include <linux/if_ether.h>
-
 #include "maps.bpf.h"
 #include "parse.bpf.h"
 #include "stats.bpf.h"
@@ -85,30 +83,6 @@ static __always_inline enum xi_reason xi_to_worker(struct xdp_md *ctx, const str
 	if (bpf_redirect_map(&xsks, port->slot * XI_MAX_QUEUES + queue, XDP_DROP) != XDP_REDIRECT)
 		return XI_DROP_NO_WORKER;
 	return XI_TO_WORKER;
-}
-
-/*
- * Output mark of the SA a packet came through (XFRMA_SET_MARK), on the host's side of xipsec0. The
- * worker's record is in the source MAC; it is not turned into metadata, which would travel on with
- * a packet that the host forwards.
- */
-static __always_inline void xi_meta_mark(struct __sk_buff *skb)
-{
-	struct ethhdr *eth = (void *)(long)skb->data;
-	struct xi_sa *sa;
-	const __u8 *mac;
-	__u32 handle;
-
-	if ((void *)(eth + 1) > (void *)(long)skb->data_end)
-		return;
-	mac = eth->h_source;
-	if (mac[0] != XI_RECORD_MAC || (mac[1] & XI_RECORD_STATUS) != XI_CRYPTO_SUCCESS)
-		return;
-	handle = (__u32)mac[2] << 24 | mac[3] << 16 | mac[4] << 8 | mac[5];
-	sa = bpf_map_lookup_elem(&sad, &handle);
-	if (sa && sa->output_mark_mask)
-		skb->mark = (skb->mark & ~sa->output_mark_mask) |
-			    (sa->output_mark & sa->output_mark_mask);
 }
 
 #endif

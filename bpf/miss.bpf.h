@@ -7,6 +7,8 @@
 #ifndef XI_MISS_BPF_H
 #define XI_MISS_BPF_H
 
+#include <xipsec/flow_key.h>
+
 #include "maps.bpf.h"
 #include "stats.bpf.h"
 
@@ -34,8 +36,9 @@ static __always_inline struct xi_bucket *xi_bucket_open(enum xi_miss_source sour
 }
 
 /* ctx: of XDP or tc. */
-static __always_inline bool xi_miss_send(void *ctx, struct xi_miss *miss, struct xi_bucket *bucket)
+static __always_inline bool xi_miss_send(void *ctx, struct xi_bucket *bucket)
 {
+	struct xi_miss *miss = &bucket->miss;
 	bool sent =
 		bpf_perf_event_output(ctx, &misses, BPF_F_CURRENT_CPU, miss, sizeof(*miss)) == 0;
 
@@ -68,7 +71,6 @@ static __always_inline void xi_miss_sa(struct xdp_md *ctx, const struct xi_confi
 	__u64 now = bpf_ktime_get_ns(), *seen;
 	__u32 row = xi_miss_row(handle);
 	struct xi_bucket *bucket = xi_bucket_open(XI_SOURCE_SA, cfg->miss_per_second, now);
-	struct xi_miss miss;
 
 	if (!bucket) {
 		xi_count(XI_MISS_LIMITED);
@@ -79,15 +81,13 @@ static __always_inline void xi_miss_sa(struct xdp_md *ctx, const struct xi_confi
 		xi_count(XI_MISS_DEDUP);
 		return;
 	}
-	miss = (struct xi_miss){
-		.kind = XI_MISS_SA,
-		.handle = handle,
-		.id = *id,
-		.ktime = now,
-		.ifindex = ctx->ingress_ifindex,
-		.queue = ctx->rx_queue_index,
-	};
-	if (xi_miss_send(ctx, &miss, bucket))
+	bucket->miss.kind = XI_MISS_SA;
+	bucket->miss.handle = handle;
+	bucket->miss.id = *id;
+	bucket->miss.ktime = now;
+	bucket->miss.ifindex = ctx->ingress_ifindex;
+	bucket->miss.queue = ctx->rx_queue_index;
+	if (xi_miss_send(ctx, bucket))
 		*seen = (__u64)handle << 32 | (__u32)(now >> 10);
 }
 
@@ -99,10 +99,10 @@ static __always_inline void xi_miss_flow(void *ctx, const struct xi_config *cfg,
 					 const struct xi_flow *flow,
 					 const struct xi_flow_key *key, __u32 ifindex, __u32 queue)
 {
-	enum xi_miss_source source = key->dir == XI_OUT ? XI_SOURCE_FLOW_OUT : XI_SOURCE_FLOW_IN;
+	__u32 dir = xi_flow_key_dir(key);
+	enum xi_miss_source source = dir == XI_OUT ? XI_SOURCE_FLOW_OUT : XI_SOURCE_FLOW_IN;
 	__u64 now = bpf_ktime_get_ns(), *seen;
 	struct xi_bucket *bucket = xi_bucket_open(source, cfg->miss_per_second, now);
-	struct xi_miss miss;
 
 	if (!bucket) {
 		xi_count(XI_MISS_LIMITED);
@@ -113,15 +113,13 @@ static __always_inline void xi_miss_flow(void *ctx, const struct xi_config *cfg,
 		xi_count(XI_MISS_DEDUP);
 		return;
 	}
-	miss = (struct xi_miss){
-		.kind = XI_MISS_FLOW,
-		.flow = *flow,
-		.ktime = now,
-		.ifindex = ifindex,
-		.queue = queue,
-	};
-	miss.flow.dir = key->dir;
-	if (xi_miss_send(ctx, &miss, bucket))
+	bucket->miss.kind = XI_MISS_FLOW;
+	bucket->miss.flow = *flow;
+	bucket->miss.flow.dir = dir;
+	bucket->miss.ktime = now;
+	bucket->miss.ifindex = ifindex;
+	bucket->miss.queue = queue;
+	if (xi_miss_send(ctx, bucket))
 		bpf_map_update_elem(&miss_flow, key, &now, BPF_ANY);
 }
 

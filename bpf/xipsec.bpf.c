@@ -11,6 +11,7 @@
 
 #include "encap.bpf.h"
 #include "flow.bpf.h"
+#include "host.bpf.h"
 #include "maps.bpf.h"
 #include "meta.bpf.h"
 #include "parse.bpf.h"
@@ -82,8 +83,23 @@ int xdp_plain(struct xdp_md *ctx)
 SEC("tc")
 int tc_mark(struct __sk_buff *skb)
 {
-	xi_meta_mark(skb);
-	return TC_ACT_UNSPEC;
+	return xi_host_receive(skb);
+}
+
+/* clsact egress of xipsec0. */
+SEC("tc")
+int tc_host(struct __sk_buff *skb)
+{
+	enum xi_reason reason = xi_host_send(skb);
+
+	return reason == XI_NONE ? TC_ACT_UNSPEC : xi_exit_tc(reason);
+}
+
+/* clsact egress of interfaces of an if_id. */
+SEC("tc")
+int tc_interface(struct __sk_buff *skb)
+{
+	return xi_exit_tc(xi_interface_send(skb));
 }
 
 static __always_inline enum xi_reason xi_leaving(struct __sk_buff *skb)
@@ -97,6 +113,7 @@ static __always_inline enum xi_reason xi_leaving(struct __sk_buff *skb)
 	parsed = xi_parse_skb(skb, &v);
 	if (parsed != XI_PARSED_IP)
 		return parsed == XI_PARSED_BAD ? XI_DROP_MALFORMED : XI_PASS_FOREIGN;
+	v.flow.mark = skb->mark;
 	return xi_judge_leaving(skb, cfg, &v);
 }
 

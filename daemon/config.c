@@ -11,21 +11,32 @@
 #include <string.h>
 
 #include "cache/admit.h"
+#include "dataplane/await.h"
 #include "dataplane/hostif.h"
 #include "dataplane/park.h"
+#include "dataplane/routes_table.h"
 #include "log.h"
 
 #define ERRORS_SHOWN 50
 #define PATH_MAX_BYTES 255
 #define RUN_DIR_MAX 90               /* a socket's name below it must fit sockaddr_un.sun_path */
 #define SPIN_MAX_US 10000
+#define HOLD_DEFAULT 64
+#define HOLD_MAX_S 3600
 #define SAD_SIZE_MAX XI_SAS_MAX
 #define SPD_SIZE_MAX 131072
 #define FLOW_ENTRIES_MAX (1U << 22)
 #define MISSES_MAX 1000000
 #define SA_ENTRIES_DEFAULT 1024U
 
-enum section { SECTION_NONE, SECTION_BAD, SECTION_DAEMON, SECTION_CACHE, SECTION_PORT };
+enum section {
+	SECTION_NONE,
+	SECTION_BAD,
+	SECTION_DAEMON,
+	SECTION_CACHE,
+	SECTION_PORT,
+	SECTION_INTERFACE
+};
 
 struct parser {
 	struct xi_config_file *config;
@@ -40,8 +51,10 @@ struct parser {
 	int err;                     /* -ENOMEM, -EIO */
 	enum section section;
 	struct xi_port_config *port;
+	struct xi_interface_config *interface;
 	uint32_t seen;               /* bit n: keys[n] was given */
 	uint32_t seen_port[XI_CONFIG_PORTS];
+	uint32_t seen_interface[XI_MAX_INTERFACES];
 };
 
 struct choice {
@@ -131,8 +144,48 @@ static const char *set_number(struct parser *p, const struct key *key, void *fie
 	return NULL;
 }
 
-static const char *set_workers(struct parser *p, const struct key *key, void *field,
-			       const char *value)
+/* Decimal, or hexadecimal behind 0x, as ip and IKE daemons write them. */
+static const char *set_if_id(struct parser *p, const struct key *key, void *field,
+			     const char *value)
+{
+	bool hex = !strncmp(value, "0x", 2);
+	unsigned long n;
+	char *end;
+
+	if (!isxdigit((unsigned char)value[hex ? 2 : 0]))
+		return key->remedy;
+	errno = 0;
+	n = strtoul(value, &end, hex ? 16 : 10);
+	if (*end || errno || !n || n > UINT32_MAX)
+		return key->remedy;
+	for (uint32_t i = 0; i < p->config->ninterfaces; i++)
+		if (p->config->interfaces[i].if_id == n)
+			return "another interface has this number: give each its own";
+	*(uint32_t *)field = (uint32_t)n;
+	return NULL;
+}
+
+/* The kernel's own tables, and strongSwan's, have routes that are not ours to judge. */
+static const char *set_routes(struct parser *p, const struct key *key, void *field,
+			      const char *value)
+{
+	static const uint32_t others[] = { 220, 253, 254, 255 };
+	uint32_t table = XI_ROUTES_TABLE;
+
+	if (!strcmp(value, "no"))
+		table = 0;
+	else if (strcmp(value, "yes") && set_number(p, key, &table, value))
+		return key->remedy;
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		if (table == others[i])
+			return key->remedy;
+	*(uint32_t *)field = table;
+	return NULL;
+}
+
+/* A number, or auto, which is 0. */
+static const char *set_auto(struct parser *p, const struct key *key, void *field,
+			    const char *value)
 {
 	if (strcmp(value, "auto"))
 		return set_number(p, key, field, value);
@@ -187,6 +240,7 @@ static const struct choice engines[] = {
 static const struct choice unknown_spi[] = {
 	{ "drop", XI_METHOD_DROP }, { "pass", XI_METHOD_KERNEL }, { NULL, 0 },
 };
+static const struct choice yes_no[] = { { "no", 0 }, { "yes", 1 }, { NULL, 0 } };
 static const struct choice roles[] = {
 	{ "cipher", XI_ROLE_CIPHER }, { "plain", XI_ROLE_PLAIN }, { NULL, 0 },
 };
@@ -226,6 +280,7 @@ XI_ASSERT(sizeof(enum xi_role) == sizeof(int) && sizeof(enum xi_port_mode) == si
 #define DAEMON(name, field) SECTION_DAEMON, name, offsetof(struct xi_config_file, field)
 #define CACHE(name, field) SECTION_CACHE, name, offsetof(struct xi_config_file, field)
 #define PORT(name, field) SECTION_PORT, name, offsetof(struct xi_port_config, field)
+#define INTERFACE(name, field) SECTION_INTERFACE, name, offsetof(struct xi_interface_config, field)
 
 static const struct key keys[] = {
 	{ DAEMON("run-dir", run_dir), set_path, .max = RUN_DIR_MAX,
@@ -239,19 +294,26 @@ static const struct key keys[] = {
 	{ DAEMON("group", group), set_string, .max = 32, .remedy = "give the name of a group" },
 	{ DAEMON("engine", engine), set_engine, .choices = engines,
 	  .remedy = "an engine is auto, ipsec-mb or openssl" },
-	{ DAEMON("workers", workers), set_workers, .min = 0, .max = XI_MAX_WORKERS,
+	{ DAEMON("workers", workers), set_auto, .min = 0, .max = XI_MAX_WORKERS,
 	  .remedy = "give auto, or 1 to 16" },
 	{ DAEMON("spin", spin_us), set_number, .min = 0, .max = SPIN_MAX_US,
 	  .remedy = "give microseconds, 0 to 10000" },
+	{ DAEMON("hold", hold), set_number, .min = 0, .max = XI_AWAIT_SHARE,
+	  .remedy = "give packets of one flow, 0 to 256" },
+	{ DAEMON("hold-time", hold_s), set_auto, .min = 1, .max = HOLD_MAX_S,
+	  .remedy = "give auto, or seconds, 1 to 3600" },
 	{ DAEMON("max-sas", max_sas), set_number, .min = 16, .max = SAD_SIZE_MAX,
 	  .remedy = "give a number of SAs, 16 to 1048576" },
 	{ DAEMON("max-policies", max_policies), set_number, .min = 16, .max = SPD_SIZE_MAX,
 	  .remedy = "give a number of policies, 16 to 131072" },
+	{ DAEMON("routes", routes_table), set_routes, .min = 1, .max = UINT32_MAX,
+	  .remedy = "give no, yes, or the number of a routing table that nobody else uses, not 220 or 253 to 255" },
 	{ DAEMON("df", df), set_choice, .choices = dfs, .remedy = "df is copy, set or clear" },
 	{ DAEMON("fragment", fragment), set_choice, .choices = fragments,
 	  .remedy = "fragment before or after" },
 	{ DAEMON("unknown-spi", unknown_spi), set_choice, .choices = unknown_spi,
 	  .remedy = "ESP of an unknown SPI is drop or pass" },
+	{ DAEMON("mirror", mirror), set_choice, .choices = yes_no, .remedy = "mirror is yes or no" },
 	{ CACHE("sa-entries", sa_entries), set_number, .min = 1, .max = SAD_SIZE_MAX,
 	  .remedy = "give a number of SAs, 1 to 1048576" },
 	{ CACHE("flow-entries", flow_entries), set_number, .min = 1, .max = FLOW_ENTRIES_MAX,
@@ -264,16 +326,18 @@ static const struct key keys[] = {
 	{ PORT("attach", attach), set_choice, .choices = attaches,
 	  .remedy = "attach by netlink, link or none" },
 	{ PORT("tx", tx), set_choice, .choices = txs, .remedy = "tx is auto, burst or xsk" },
+	{ INTERFACE("if-id", if_id), set_if_id, .remedy = "an if-id is a number from 1 to 0xffffffff" },
 };
 #define NKEYS (sizeof(keys) / sizeof(keys[0]))
 XI_ASSERT(NKEYS <= 32);
 /* the remedies above say so */
 XI_ASSERT(XI_MAX_WORKERS == 16 && SPIN_MAX_US == 10000);
+XI_ASSERT(XI_AWAIT_SHARE == 256 && HOLD_MAX_S == 3600);
 XI_ASSERT(SAD_SIZE_MAX == 1048576 && SPD_SIZE_MAX == 131072 &&
 	  FLOW_ENTRIES_MAX == 4194304);
 
 /* As the kernel's dev_valid_name(), and none of our own devices. NULL, or what is wrong. */
-static const char *port_name_error(const char *name)
+static const char *device_name_error(const char *name)
 {
 	if (!*name)
 		return "give the device's name: [port IFNAME]";
@@ -285,8 +349,8 @@ static const char *port_name_error(const char *name)
 		if (*c == '/' || *c == ':' || isspace((unsigned char)*c))
 			return "a device name has no '/', ':' or space";
 	if (!strcmp(name, XI_HOSTIF_NAME) || !strcmp(name, XI_HOSTIF_PEER) ||
-	    !strncmp(name, XI_PARK_NAME, strlen(XI_PARK_NAME)))
-		return "this device is the daemon's own: name a network card";
+	    !strncmp(name, XI_PARK_NAME, strlen(XI_PARK_NAME)) || xi_interface_is_peer(name))
+		return "this device is the daemon's own: name a network card, or an interface to make";
 	return NULL;
 }
 
@@ -300,7 +364,7 @@ static struct xi_port_config *find_port(struct xi_config_file *config, const cha
 
 static enum section open_port(struct parser *p, const char *name)
 {
-	const char *why = port_name_error(name);
+	const char *why = device_name_error(name);
 	struct xi_port_config *port;
 
 	if (why) {
@@ -326,19 +390,56 @@ static enum section open_port(struct parser *p, const char *name)
 	return SECTION_PORT;
 }
 
+static enum section open_interface(struct parser *p, const char *name)
+{
+	const char *why = *name ? device_name_error(name) : "give it a name: [interface NAME]";
+	struct xi_interface_config *interface;
+
+	for (uint32_t i = 0; i < p->config->ninterfaces && !why; i++)
+		if (!strcmp(p->config->interfaces[i].name, name))
+			why = "given already: keep one of the two";
+	if (!why && p->config->ninterfaces == XI_MAX_INTERFACES)
+		why = "more than 256 interfaces: remove one";
+	if (why) {
+		report(p, p->lineno, "[interface %s]: %s", name, why);
+		return SECTION_BAD;
+	}
+	interface = &p->config->interfaces[p->config->ninterfaces++];
+	memset(interface, 0, sizeof(*interface));
+	memcpy(interface->name, name, strlen(name) + 1);
+	interface->line = p->lineno;
+	p->interface = interface;
+	return SECTION_INTERFACE;
+}
+
+/* What stands behind the word that a heading begins with; NULL: it begins otherwise. */
+static const char *heading_rest(const char *heading, const char *word)
+{
+	size_t len = strlen(word);
+
+	if (strncmp(heading, word, len) || (heading[len] && !isspace((unsigned char)heading[len])))
+		return NULL;
+	for (heading += len; isspace((unsigned char)*heading);)
+		heading++;
+	return heading;
+}
+
 static enum section open_section(struct parser *p, const char *heading)
 {
+	const char *name;
+
 	if (!strcmp(heading, "daemon"))
 		return SECTION_DAEMON;
 	if (!strcmp(heading, "cache"))
 		return SECTION_CACHE;
-	if (!strncmp(heading, "port", 4) && (!heading[4] || isspace((unsigned char)heading[4]))) {
-		heading += 4;
-		while (isspace((unsigned char)*heading))
-			heading++;
-		return open_port(p, heading);
-	}
-	report(p, p->lineno, "[%s]: unknown section: there are [daemon], [cache] and [port IFNAME]",
+	name = heading_rest(heading, "port");
+	if (name)
+		return open_port(p, name);
+	name = heading_rest(heading, "interface");
+	if (name)
+		return open_interface(p, name);
+	report(p, p->lineno,
+	       "[%s]: unknown section: there are [daemon], [cache], [port IFNAME] and [interface NAME]",
 	       heading);
 	return SECTION_BAD;
 }
@@ -358,13 +459,15 @@ static const char *home_of(const char *name)
 		return "[daemon]";
 	if (find_key(SECTION_CACHE, name))
 		return "[cache]";
+	if (find_key(SECTION_INTERFACE, name))
+		return "[interface NAME]";
 	return find_key(SECTION_PORT, name) ? "[port IFNAME]" : NULL;
 }
 
 static void unknown_key(struct parser *p, const char *name)
 {
 	const char *home = home_of(name);
-	char known[160] = "";
+	char known[256] = "";
 
 	if (home) {
 		report(p, p->lineno, "%s: not a key of this section: put it below %s", name, home);
@@ -380,11 +483,26 @@ static void unknown_key(struct parser *p, const char *name)
 	report(p, p->lineno, "%s: unknown key: here are %s", name, known);
 }
 
+/* The struct that a section's keys fill, and which of them it has. */
+static char *section_base(struct parser *p, enum section section, uint32_t **seen)
+{
+	switch (section) {
+	case SECTION_PORT:
+		*seen = &p->seen_port[p->port - p->config->ports];
+		return (char *)p->port;
+	case SECTION_INTERFACE:
+		*seen = &p->seen_interface[p->interface - p->config->interfaces];
+		return (char *)p->interface;
+	default:
+		*seen = &p->seen;
+		return (char *)p->config;
+	}
+}
+
 static void set_key(struct parser *p, const struct key *key, const char *value)
 {
-	bool of_port = key->section == SECTION_PORT;
-	uint32_t *seen = of_port ? &p->seen_port[p->port - p->config->ports] : &p->seen;
-	char *base = of_port ? (char *)p->port : (char *)p->config;
+	uint32_t *seen;
+	char *base = section_base(p, key->section, &seen);
 	uint32_t bit = 1U << (key - keys);
 	const char *why;
 
@@ -410,7 +528,7 @@ static int on_pair(void *arg, const char *section, const char *name, const char 
 		const char *home = home_of(name);
 
 		report(p, p->lineno, "%s stands before the first section: put it below %s", name,
-		       home ? home : "[daemon], [cache] or [port IFNAME]");
+		       home ? home : "[daemon], [cache], [port IFNAME] or [interface NAME]");
 		return 1;
 	}
 	key = find_key(p->section, name);
@@ -502,6 +620,18 @@ static void check_whole(struct parser *p)
 		report(p, port->line,
 		       "[port %s] has no role: add role = cipher or role = plain", port->name);
 	}
+	for (uint32_t i = 0; i < config->ninterfaces; i++) {
+		const struct xi_interface_config *interface = &config->interfaces[i];
+
+		if (!interface->if_id && !p->seen_interface[i])
+			report(p, interface->line,
+			       "[interface %s] has no number: add if-id, as SAs and policies have it",
+			       interface->name);
+		if (find_port(config, interface->name))
+			report(p, interface->line,
+			       "[interface %s]: this is a port: give the interface a name of its own",
+			       interface->name);
+	}
 	if (!ncipher && !norole)
 		report(p, 0, "no cipher port: add a [port IFNAME] with role = cipher");
 	if (!config->sa_entries)
@@ -524,6 +654,7 @@ static struct xi_config_file *config_new(void)
 	config->state_dir = strdup(XI_STATE_DIR);
 	config->group = strdup(XI_GROUP);
 	config->engine = "auto";
+	config->hold = HOLD_DEFAULT;
 	config->max_sas = 65536;
 	config->max_policies = 16384;
 	config->flow_entries = 65536;

@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include <xipsec/abi.h>
+#include "dataplane/interface.h"
 #include "dataplane/port.h"
 
 #define XI_CONFIG_PATH "/etc/xipsec/xipsec.conf"
@@ -32,17 +33,23 @@ struct xi_config_file {
 	const char *engine;          /* for xi_engine_find(): "auto", "ipsec-mb", "openssl" */
 	uint32_t workers;            /* 0: one a queue */
 	uint32_t spin_us;            /* how long a worker looks for more packets before it sleeps */
+	uint32_t hold;               /* packets of one flow held until its SA comes; 0: none */
+	uint32_t hold_s;             /* for how long; 0: as long as an ACQUIRE is pending */
 	uint32_t max_sas;           /* SAs */
 	uint32_t max_policies;           /* policies */
 	uint32_t sa_entries;         /* SAs that sa_cache must hold */
 	uint32_t flow_entries;       /* flows that flow_cache must hold */
 	const char *admission;       /* for xi_admit_create(); NULL: the default */
 	uint32_t misses;             /* messages a second and CPU, of each source */
+	uint32_t routes_table;       /* where routes for policies go; 0: none are made */
 	enum xi_df df;               /* of outer headers, unless an SA says otherwise */
 	enum xi_fragment fragment;
 	enum xi_method unknown_spi;  /* XI_METHOD_DROP, or XI_METHOD_KERNEL: pass */
+	int mirror;                  /* take over what the kernel's XFRM has */
 	uint32_t nports;
 	struct xi_port_config ports[XI_CONFIG_PORTS];
+	uint32_t ninterfaces;
+	struct xi_interface_config interfaces[XI_MAX_INTERFACES];
 };
 
 /* Told of each error, whole line without newline. */

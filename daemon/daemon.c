@@ -23,10 +23,12 @@
 #include "control/cachecmd.h"
 #include "control/dummycmd.h"
 #include "control/portcmd.h"
+#include "control/routescmd.h"
 #include "control/show.h"
 #include "control/stats.h"
 #include "dataplane/down.h"
 #include "dataplane/hostpath.h"
+#include "fence.h"
 #include "localaddrs.h"
 #include "log.h"
 #include "notify.h"
@@ -35,6 +37,8 @@
 
 #define TIDY_SAS 1000           /* up to so many are freed at the end */
 #define TICK_MS 250              /* a busy SA from a file needs new numbers from disk in time */
+#define HOLD_MAX_S 3600
+#define ASKS_A_ROUND 64
 #define LOADING_S 3 /* between signs of life while SAs are loaded */
 
 static void daemon_stop(struct xi_daemon *d, int status)
@@ -69,6 +73,14 @@ static void daemon_still_loading(struct xi_daemon *d)
 		  10 * LOADING_S * 1000000, d->config->sas, held);
 }
 
+/* The default is the time for which key managers are asked once: charon sets it. */
+static void daemon_hold_time(struct xi_daemon *d)
+{
+	uint32_t s = d->config->hold_s ? d->config->hold_s : xi_acquire_ttl();
+
+	d->hold_ms = (s < HOLD_MAX_S ? s : HOLD_MAX_S) * 1000;
+}
+
 static void daemon_on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct xi_daemon *d = arg;
@@ -76,7 +88,11 @@ static void daemon_on_tick(evutil_socket_t fd, short what, void *arg)
 
 	daemon_still_loading(d);
 	xi_sad_tick(d->sad, time(NULL));
+	if (d->server)
+		xi_xfrm_server_tick(d->server, time(NULL));
 	xi_mailbox_renew(d->news);
+	xi_mailbox_renew(d->asks);
+	daemon_hold_time(d);
 	for (i = 0; i < XI_MAX_WORKERS; i++)
 		if (d->workers.list[i])
 			xi_worker_report(d->workers.list[i]);
@@ -162,6 +178,11 @@ static int daemon_server(struct xi_daemon *d)
 	} else if (err) {
 		errno = -err;
 		log_warn("cannot open the XFRM socket");
+	} else {
+		/* the kernel asks its key managers, if it has any */
+		atomic_store(&d->acquiring, d->config->mirror);
+		if (!d->config->mirror)
+			xi_xfrm_server_on_acquiring(d->server, &d->acquiring);
 	}
 	return err;
 }
@@ -169,9 +190,17 @@ static int daemon_server(struct xi_daemon *d)
 static void daemon_acquire(void *arg, const struct xi_flow *flow, const struct xi_policy *policy)
 {
 	struct xi_daemon *d = arg;
+	uint64_t *counts = xi_bpfobj_counts(d->bpf, XI_CONTROL_ROW);
+	int err = -ESRCH;
 
-	if (d->server)
-		xi_xfrm_server_acquire(d->server, flow, policy);
+	if (policy->origin & XI_POLICY_FROM_KERNEL)
+		err = d->mirror ? xi_mirror_acquire(d->mirror, flow, policy) : -ESRCH;
+	else if (d->server)
+		err = xi_xfrm_server_acquire(d->server, flow, policy);
+	if (!err)
+		__atomic_fetch_add(&counts[XI_ACQUIRE_SENT], 1, __ATOMIC_RELAXED);
+	else if (err == -ENOBUFS)
+		__atomic_fetch_add(&counts[XI_ACQUIRE_FULL], 1, __ATOMIC_RELAXED);
 }
 
 static int daemon_cache(struct xi_daemon *d)
@@ -219,6 +248,33 @@ static void daemon_on_expired(void *arg, uint32_t sa_index)
 	xi_sad_expire_now(d->sad, sa_index);
 }
 
+static void daemon_on_asks(evutil_socket_t fd, short what, void *arg)
+{
+	struct xi_daemon *d = arg;
+	struct xi_flow flow;
+	unsigned int i;
+
+	xi_mailbox_ack(d->asks);
+	for (i = 0; i < ASKS_A_ROUND && xi_mailbox_pop(d->asks, &flow); i++)
+		xi_cache_ask(d->cache, &flow);
+	if (i == ASKS_A_ROUND)
+		event_active(d->on_asks, EV_READ, 0);
+}
+
+XI_ASSERT(sizeof(struct xi_flow) <= XI_MAILBOX_RECORD_MAX);
+
+static int daemon_asks(struct xi_daemon *d)
+{
+	int err = xi_mailbox_create(&d->asks, d->nworkers, sizeof(struct xi_flow));
+
+	if (err)
+		return err;
+	daemon_hold_time(d);
+	d->on_asks = event_new(d->base, xi_mailbox_fd(d->asks), EV_READ | EV_PERSIST,
+			       daemon_on_asks, d);
+	return d->on_asks && !event_add(d->on_asks, NULL) ? 0 : -ENOMEM;
+}
+
 static int daemon_news(struct xi_daemon *d)
 {
 	int err = xi_mailbox_create(&d->news, d->nworkers, sizeof(struct xi_news));
@@ -252,6 +308,9 @@ static struct xi_worker_config daemon_worker_config(const struct xi_daemon *d)
 		.ports = d->ports,
 		.xsks_fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_XSKS),
 		.engine = d->engine,
+		.hold = d->config->hold,
+		.hold_ms = &d->hold_ms,
+		.acquiring = &d->acquiring,
 		.adopting = &d->adopting,
 		.fragment_after = d->config->fragment == XI_FRAGMENT_AFTER,
 		.host_mtu = d->hostif.mtu,
@@ -286,6 +345,7 @@ static int daemon_start_workers(struct xi_daemon *d)
 		.cache = d->cache,
 		.nexthops = d->nexthops,
 		.news = d->news,
+		.asks = d->asks,
 	};
 
 	if (config.forward_only)
@@ -310,6 +370,8 @@ static void daemon_on_links(void *arg)
 		err = xi_ports_reopen(d->portset, again);
 		if (!err)
 			err = xi_daemon_write_hostif(d);
+		if (!err && d->routes)
+			xi_routes_device(d->routes, d->hostif.ifindex);
 		if (!err && d->live)
 			err = daemon_start_workers(d);
 	}
@@ -333,6 +395,8 @@ static void daemon_on_addrs(void *arg, const struct xi_addr *addrs, uint32_t n)
 	xi_localaddrs_set(xi_bpfobj_map_fd(d->bpf, XI_MAP_LOCAL_ADDRS), addrs, n);
 	if (xi_spd_set_local(d->spd, addrs, n))
 		log_warnx("SPD: cannot take over the host's addresses");
+	if (d->routes)
+		xi_routes_addrs(d->routes, addrs, n);
 }
 
 static void daemon_sync(void *arg)
@@ -351,10 +415,34 @@ static int daemon_nexthops(struct xi_daemon *d)
 		.addrs = daemon_on_addrs,
 		.links = daemon_on_links,
 		.sync = daemon_sync,
+		.mark = d->config->routes_table ? XI_ROUTES_MARK : 0,
+		.foreign_table = d->config->routes_table,
 		.arg = d,
 	};
 
 	return xi_nexthops_create(&d->nexthops, &config);
+}
+
+/* After all that packets wait for. */
+static int daemon_routes(struct xi_daemon *d)
+{
+	const struct xi_routes_config config = {
+		.base = d->base,
+		.spd = d->spd,
+		.table = d->config->routes_table,
+		.ifindex = d->hostif.ifindex,
+	};
+	int err;
+
+	if (config.table) {
+		err = xi_routes_create(&d->routes, &config);
+		d->sources.routes = d->routes;
+		return err;
+	}
+	err = xi_routes_remove();
+	if (err)
+		log_warnx("routes: those of an earlier daemon cannot be removed: %s", strerror(-err));
+	return 0;
 }
 
 static int daemon_pathmtu(struct xi_daemon *d)
@@ -386,6 +474,7 @@ static json_t *daemon_cmd_down(void *arg, const json_t *req, const char **error)
 
 	log_info("down: stopping; SAs, policies, programs and maps are removed, and traffic is no longer protected");
 	d->down = true;
+	xi_mirror_leave(d->mirror);
 	daemon_stop(d, 0);
 	return json_pack("{s:b}", "down", 1);
 }
@@ -411,6 +500,8 @@ static int daemon_control(struct xi_daemon *d)
 		.cache = d->cache,
 		.ports = d->ports,
 		.workers = d->workers.list,
+		.server = d->server,
+		.acquiring = &d->acquiring,
 		.dummy = d->dummy,
 		.flow_entries = xi_bpfobj_flow_entries(d->bpf),
 	};
@@ -425,9 +516,47 @@ static int daemon_control(struct xi_daemon *d)
 	if (!err)
 		err = xi_portcmd_register(d->control, &d->sources);
 	if (!err)
+		err = xi_routescmd_register(d->control, &d->sources);
+	if (!err)
 		err = xi_dummycmd_register(d->control, &d->sources);
 	if (!err)
 		err = xi_control_register_admin(d->control, "down", daemon_cmd_down, d);
+	return err;
+}
+
+static void daemon_fence(void *arg, bool up)
+{
+	struct xi_daemon *d = arg;
+
+	if (up)
+		xi_fence_up(d->config);
+	else
+		xi_fence_down(d->config->run_dir);
+}
+
+/* Or what an earlier daemon took over is the kernel's again. */
+static int daemon_mirror(struct xi_daemon *d)
+{
+	const struct xi_mirror_config config = {
+		.base = d->base,
+		.sad = d->sad,
+		.spd = d->spd,
+		.fence = daemon_fence,
+		.arg = d,
+	};
+	unsigned int n;
+	int err;
+
+	if (!d->config->mirror) {
+		n = xi_mirror_forget(d->sad, d->spd);
+		if (n)
+			log_info("SAs and policies that were taken over from the kernel are its own again: %u",
+				 n);
+		xi_fence_down(d->config->run_dir);
+		return 0;
+	}
+	err = xi_mirror_create(&d->mirror, &config);
+	d->inspect.mirror = d->mirror;
 	return err;
 }
 
@@ -452,6 +581,8 @@ static int daemon_go_live(struct xi_daemon *d)
 		err = xi_ports_attach(d->portset);
 	if (!err)
 		err = xi_esp_sink_open(d->esp_sink);
+	if (!err)
+		err = daemon_mirror(d);
 	if (err)
 		return err;
 	xi_stopwatch_lap(&d->watch, "attach");
@@ -539,11 +670,13 @@ static const struct daemon_step {
 	{ xi_daemon_adopt, "policies" },
 	{ daemon_cache, "cache" },
 	{ daemon_news, NULL },
+	{ daemon_asks, NULL },
 	{ daemon_nexthops, "next hops" },
 	{ daemon_pathmtu, NULL },
 	{ daemon_dummy, NULL },
 	{ daemon_control, "control" },
 	{ daemon_load, NULL },
+	{ daemon_routes, NULL },
 };
 
 static int daemon_open(struct xi_daemon *d)
@@ -583,11 +716,16 @@ static void daemon_close(struct xi_daemon *d)
 	xi_control_destroy(d->control);
 	xi_xfrm_server_destroy(d->server);
 	xi_workers_stop(&d->workers);
+	xi_mirror_destroy(d->mirror);
 	if (d->on_news)
 		event_free(d->on_news);
+	if (d->on_asks)
+		event_free(d->on_asks);
 	xi_mailbox_destroy(d->news);
+	xi_mailbox_destroy(d->asks);
 	xi_pathmtu_destroy(d->pathmtu);
 	xi_dummy_destroy(d->dummy);
+	xi_routes_destroy(d->routes);
 	xi_nexthops_destroy(d->nexthops);
 	daemon_close_databases(d);
 	xi_encap_ports_destroy(d->encap_ports);
@@ -631,6 +769,8 @@ int xi_daemon_run(const struct xi_config_file *config)
 	xi_notify("STOPPING=1");
 	daemon_close(d);
 	status = d->status;
+	if (d->down)
+		xi_fence_down(config->run_dir);
 	if (d->down && xi_down(config->pin_dir))
 		status = 1;
 	/* `xipsec down` waits for this */

@@ -18,12 +18,14 @@
 #include "dataplane/news.h"
 #include "dataplane/nexthop.h"
 #include "dataplane/pathmtu.h"
+#include "dataplane/routes.h"
 #include "inspect.h"
 #include "ports.h"
 #include "sad/encap_ports.h"
 #include "sad/sad.h"
 #include "sad/spd.h"
 #include "source/batch.h"
+#include "source/mirror.h"
 #include "source/server.h"
 #include "stopwatch.h"
 #include "workers.h"
@@ -48,11 +50,16 @@ struct xi_daemon {
 	struct xi_encap_ports *encap_ports;
 	struct xi_cache *cache;
 	struct xi_nexthops *nexthops;
+	struct xi_routes *routes;    /* NULL: not configured */
 	struct xi_pathmtu *pathmtu;
 	struct xi_dummy *dummy;
 	struct xi_mailbox *news;
 	struct event *on_news;
 	struct xi_news_desk desk;
+	struct xi_mailbox *asks;     /* flows of which workers hold packets */
+	struct event *on_asks;
+	atomic_bool acquiring;       /* a key manager listens */
+	atomic_uint hold_ms;         /* for how long they do */
 	struct xi_hostif hostif;
 	struct xi_ports *portset;
 	struct xi_port_dev *const *ports; /* of portset, by slot */
@@ -62,6 +69,7 @@ struct xi_daemon {
 	bool attached;               /* some programs, at least */
 	struct xi_xfrm_server *server;
 	struct xi_batch *batch;
+	struct xi_mirror *mirror;
 	struct xi_control *control;
 	struct xi_control_sources sources;
 	struct xi_inspect inspect;

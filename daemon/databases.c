@@ -54,7 +54,8 @@ static int daemon_write_config(struct xi_daemon *d)
 	if (err)
 		return err;
 	config.abi_version = XI_ABI_VERSION;
-	config.unknown_spi = d->config->unknown_spi;
+	/* the kernel has SAs that are not carried, and those that are not taken over yet */
+	config.unknown_spi = d->config->mirror ? XI_METHOD_KERNEL : d->config->unknown_spi;
 	config.miss_per_second = d->config->misses;
 	config.miss_dedup_ms = MISS_DEDUP_MS;
 	return d->store->ops->config_put(d->store->s, &config);

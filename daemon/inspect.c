@@ -222,12 +222,36 @@ static int inspect_each_flow(void *arg, xi_cached_flow_fn fn, void *ctx)
 			    inspect_flow_one, &walk);
 }
 
+static void inspect_waiting(void *arg, struct xi_waiting *waiting)
+{
+	const struct xi_inspect *inspect = arg;
+	unsigned int i;
+
+	*waiting = (struct xi_waiting){
+		.key_manager = *inspect->acquiring,
+		.now = inspect_clock() / 1000000000,
+		.acquires = &xi_xfrm_server_acquires(inspect->server)->pending,
+	};
+	for (i = 0; i < XI_MAX_WORKERS; i++)
+		if (inspect->workers[i])
+			waiting->packets += xi_worker_held(inspect->workers[i]);
+}
+
 static unsigned int inspect_dummy(void *arg, const struct xi_sa_rec *rec, unsigned int count,
 				  uint32_t size, const char **why)
 {
 	const struct xi_inspect *inspect = arg;
 
 	return xi_dummy_send(inspect->dummy, rec, count, size, why);
+}
+
+static bool inspect_mirror(void *arg, struct xi_mirror_figures *figures)
+{
+	const struct xi_inspect *inspect = arg;
+
+	if (inspect->mirror)
+		xi_mirror_figures(inspect->mirror, figures);
+	return inspect->mirror;
 }
 
 void xi_inspect_fill(struct xi_control_sources *src, struct xi_inspect *inspect)
@@ -241,6 +265,8 @@ void xi_inspect_fill(struct xi_control_sources *src, struct xi_inspect *inspect)
 	src->sa_cached = inspect_sa_cached;
 	src->each_cached_sa = inspect_each_sa;
 	src->each_cached_flow = inspect_each_flow;
+	src->waiting = inspect_waiting;
 	src->dummy = inspect_dummy;
+	src->mirror = inspect_mirror;
 	src->arg = inspect;
 }

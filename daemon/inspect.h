@@ -11,6 +11,7 @@
 #include "control/sources.h"
 #include "dataplane/dummy.h"
 #include "dataplane/worker.h"
+#include "source/server.h"
 
 struct xi_inspect {
 	const struct xi_bpfobj *bpf;
@@ -18,6 +19,9 @@ struct xi_inspect {
 	struct xi_port_dev *const *ports; /* by slot */
 	struct xi_worker *const *workers; /* XI_MAX_WORKERS, NULL = none */
 	struct xi_dummy *dummy;
+	const struct xi_mirror *mirror; /* NULL: none */
+	struct xi_xfrm_server *server;
+	const atomic_bool *acquiring; /* a key manager listens */
 	uint32_t flow_entries;       /* in effect */
 };
 

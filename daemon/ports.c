@@ -10,6 +10,7 @@
 
 #include <bpf/bpf.h>
 
+#include "dataplane/interface.h"
 #include "dataplane/link.h"
 #include "dataplane/xsk.h"
 #include "log.h"
@@ -182,27 +183,50 @@ int xi_ports_slot(const struct xi_ports *ports, uint32_t ifindex)
 	return -1;
 }
 
-/* On xipsec0: the output mark of the SA that the worker's record names becomes the packet's. */
+static int ports_interfaces(const struct xi_ports *ports)
+{
+	const struct xi_interfaces interfaces = {
+		.configs = ports->config->interfaces,
+		.n = ports->config->ninterfaces,
+		.hostif = ports->hostif,
+		.interfaces_fd = xi_bpfobj_map_fd(ports->bpf, XI_MAP_INTERFACES),
+		.if_ids_fd = xi_bpfobj_map_fd(ports->bpf, XI_MAP_IF_IDS),
+		.prog_fd = xi_bpfobj_prog_fd(ports->bpf, "tc_interface"),
+	};
+
+	return xi_interfaces_up(&interfaces);
+}
+
+/*
+ * On xipsec0: marks of the SA that the worker's record names become the packet's; and what goes to the
+ * workers says where it comes from.
+ */
 static int ports_attach_host(const struct xi_ports *ports)
 {
 	struct xi_port_dev dev = { .config = { .name = XI_HOSTIF_NAME, .role = XI_ROLE_HOST },
 				   .ifindex = ports->hostif->ifindex };
 
-	return xi_port_mark_attach(&dev, xi_bpfobj_prog_fd(ports->bpf, "tc_mark"));
+	int err;
+
+	err = xi_port_mark_attach(&dev, xi_bpfobj_prog_fd(ports->bpf, "tc_mark"));
+	if (!err)
+		err = xi_port_guard_attach(&dev, xi_bpfobj_prog_fd(ports->bpf, "tc_host"));
+	return err;
 }
 
 static int ports_attach_one(const struct xi_ports *ports, struct xi_port_dev *dev)
 {
-	bool cipher = dev->config.role == XI_ROLE_CIPHER;
-	int err;
+	bool cipher = dev->config.role == XI_ROLE_CIPHER, host = dev->config.role == XI_ROLE_HOST;
+	int err = 0;
 
-	err = xi_port_attach(dev,
-			     xi_bpfobj_prog_fd(ports->bpf, cipher ? "xdp_cipher" : "xdp_plain"),
-			     ports->config->pin_dir);
+	/* before the program that reads what these write */
+	if (host)
+		err = ports_attach_host(ports);
+	if (!err)
+		err = xi_port_attach(dev, xi_bpfobj_prog_fd(ports->bpf, cipher ? "xdp_cipher" : "xdp_plain"),
+				     ports->config->pin_dir);
 	if (!err && cipher)
 		err = xi_port_guard_attach(dev, xi_bpfobj_prog_fd(ports->bpf, "tc_guard"));
-	if (!err && dev->config.role == XI_ROLE_HOST)
-		err = ports_attach_host(ports);
 	return err;
 }
 
@@ -213,6 +237,8 @@ int xi_ports_attach(struct xi_ports *ports)
 
 	for (slot = 0; slot < XI_MAX_PORTS && !err; slot++)
 		err = ports->by_slot[slot] ? ports_attach_one(ports, ports->by_slot[slot]) : 0;
+	if (!err)
+		err = ports_interfaces(ports);
 	ports->attached = !err;
 	return err;
 }

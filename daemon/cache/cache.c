@@ -2,6 +2,7 @@
 #include "cache/cache.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -41,6 +42,7 @@ struct xi_cache {
 	size_t ring;                 /* whose turn it is */
 	struct xi_cache_misses figures;
 	bool sas_changed;            /* the SPD has not been told yet */
+	atomic_uint changes;
 };
 
 static uint64_t cache_clock(void)
@@ -56,9 +58,16 @@ void xi_cache_sync(struct xi_cache *cache)
 	xi_sa_table_sync(&cache->table);
 }
 
+/* Before the grace period: a round of a worker that begins after it knows. */
+static void cache_changed(struct xi_cache *cache)
+{
+	atomic_fetch_add_explicit(&cache->changes, 1, memory_order_release);
+	xi_cache_sync(cache);
+}
+
 static void cache_spd_sync(void *arg)
 {
-	xi_cache_sync(arg);
+	cache_changed(arg);
 }
 
 static void cache_sa_changed(void *arg, const struct xi_sa_rec *old, const struct xi_sa_rec *new)
@@ -85,7 +94,7 @@ static void cache_sad_sync(void *arg)
 		cache->sas_changed = false;
 		xi_spd_sas_changed(cache->config.spd);
 	}
-	xi_cache_sync(cache);
+	cache_changed(cache);
 }
 
 static void cache_tick_later(struct xi_cache *cache)
@@ -388,6 +397,16 @@ int xi_cache_create(struct xi_cache **out, const struct xi_cache_config *config)
 	xi_spd_on_sync(config->spd, cache_spd_sync, cache);
 	*out = cache;
 	return 0;
+}
+
+const atomic_uint *xi_cache_changes(const struct xi_cache *cache)
+{
+	return &cache->changes;
+}
+
+void xi_cache_ask(struct xi_cache *cache, const struct xi_flow *flow)
+{
+	xi_flows_miss(&cache->flows, flow);
 }
 
 void xi_cache_destroy(struct xi_cache *cache)

@@ -8,6 +8,7 @@
 #ifndef XI_CACHE_H
 #define XI_CACHE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -51,6 +52,17 @@ const struct xi_flows *xi_cache_flows(const struct xi_cache *cache);
 const struct xi_slots *xi_cache_slots(const struct xi_cache *cache);
 /* One miss message. len may exceed the struct: the kernel rounds record sizes up. */
 void xi_cache_miss(struct xi_cache *cache, const void *record, uint32_t len);
+
+/*
+ * A worker holds packets of this outbound flow, which had no SA: as a miss message of one, and not lost with it. Control
+ * thread.
+ */
+void xi_cache_ask(struct xi_cache *cache, const struct xi_flow *flow);
+/*
+ * Counts changes of SAs and policies. What a worker found out at one count holds as long as that stays; one that counts a
+ * change at the beginning of a round does so before XDP knows of it.
+ */
+const atomic_uint *xi_cache_changes(const struct xi_cache *cache);
 
 /*
  * Worker: a flow names an SA that has no slot (taken away for another). Asks for one again; never blocks; a full

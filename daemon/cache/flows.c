@@ -28,22 +28,24 @@ void xi_flows_bypass(const struct xi_flows *flows, const struct xi_spd_snapshot 
 	struct xi_flow_key key;
 
 	xi_spd_judge_out_mask(snap, flows->sad, flow, &verdict, NULL, NULL, &want);
-	if (verdict.verdict != XI_VERDICT_BYPASS || !verdict.generation)
+	if (verdict.verdict != XI_VERDICT_BYPASS || !verdict.generation ||
+	    (flow->if_id && snap->if_marks))
 		return;
 	mask = xi_masks_find(&flows->masks, XI_FLOW_TABLE(XI_OUT, flow->family), &want);
-	xi_flow_key_make(&key, flow, XI_OUT, &mask);
+	xi_flow_key_make(&key, flow, XI_OUT, &mask, xi_flow_key_mark(flow, snap->mark_mask));
 	bpf_map_update_elem(flows->flow_cache_fd, &key, &verdict, BPF_ANY);
 }
 
 bool xi_flows_forget(const struct xi_flows *flows, const struct xi_flow *flow, uint32_t handle)
 {
 	uint32_t table = XI_FLOW_TABLE(XI_OUT, flow->family), i;
+	uint32_t mark = xi_flow_key_mark(flow, xi_spd_snapshot(flows->spd)->mark_mask);
 	struct xi_flow_verdict verdict;
 	struct xi_flow_mask mask;
 	struct xi_flow_key key;
 
 	for (i = 0; xi_masks_row(&flows->masks, table, i, &mask); i++) {
-		xi_flow_key_make(&key, flow, XI_OUT, &mask);
+		xi_flow_key_make(&key, flow, XI_OUT, &mask, mark);
 		if (!bpf_map_lookup_elem(flows->flow_cache_fd, &key, &verdict) &&
 		    verdict.verdict == XI_VERDICT_PROTECT && verdict.handle == handle)
 			return !bpf_map_delete_elem(flows->flow_cache_fd, &key);
@@ -68,13 +70,16 @@ static void flows_put(struct xi_flows *flows, const struct xi_flow *flow,
 		      const struct xi_flow_mask *want, const struct xi_flow_verdict *verdict)
 {
 	uint32_t table = XI_FLOW_TABLE(flow->dir, flow->family);
+	const struct xi_spd_snapshot *snap = xi_spd_snapshot(flows->spd);
 	struct xi_flow_mask mask;
 	struct xi_flow_key key;
 
+	if (flow->if_id && snap->if_marks)
+		return;
 	if (flows->swept != verdict->generation && xi_masks_full(&flows->masks, table, want))
 		xi_flows_sweep(flows);
 	mask = xi_masks_get(&flows->masks, table, want);
-	xi_flow_key_make(&key, flow, flow->dir, &mask);
+	xi_flow_key_make(&key, flow, flow->dir, &mask, xi_flow_key_mark(flow, snap->mark_mask));
 	if (bpf_map_update_elem(flows->flow_cache_fd, &key, verdict, BPF_ANY))
 		log_warn("flow_cache: cannot insert");
 	else if (verdict->verdict != XI_VERDICT_NONE)
@@ -123,14 +128,17 @@ static void flows_acquire(const struct xi_flows *flows, const struct xi_flow *fl
 	flows->acquire(flows->arg, flow, &shown);
 }
 
-static void flows_miss_out(struct xi_flows *flows, const struct xi_flow *flow)
+static void flows_miss_out(struct xi_flows *flows, struct xi_flow seen)
 {
+	const struct xi_flow *flow = &seen;
 	const struct xi_spd_snapshot *snap = xi_spd_snapshot(flows->spd);
 	const struct xi_spd_policy *policy = NULL;
 	struct xi_flow_verdict verdict = {0};
 	struct xi_verdict_why why = {0};
 	struct xi_flow_mask want = {0};
 
+	if (!flow->if_id)
+		seen.mark &= snap->mark_mask; /* key managers are asked once, whatever else is in it */
 	xi_spd_judge_out_mask(snap, flows->sad, flow, &verdict, &policy, &why, &want);
 	if (!verdict.generation)
 		return;              /* holds for this packet alone */
@@ -155,7 +163,7 @@ void xi_flows_miss(struct xi_flows *flows, const struct xi_flow *flow)
 	if (flow->family != XI_IPV4 && flow->family != XI_IPV6)
 		return;
 	if (flow->dir == XI_OUT)
-		flows_miss_out(flows, flow);
+		flows_miss_out(flows, *flow);
 	else if (flow->dir == XI_IN || flow->dir == XI_FWD)
 		flows_miss_in(flows, flow);
 }
@@ -165,13 +173,13 @@ static bool flows_alive(const struct xi_flows *flows, uint32_t generation,
 			const struct xi_flow_key *key, const struct xi_flow_verdict *verdict,
 			uint32_t used[XI_FLOW_TABLES])
 {
-	uint32_t table = XI_FLOW_TABLE(key->dir, key->family), i;
-	struct xi_flow_mask mask;
+	uint32_t table = XI_FLOW_TABLE(xi_flow_key_dir(key), xi_flow_key_family(key)), i;
+	struct xi_flow_mask want = xi_flow_key_mask(key), mask;
 
 	if (verdict->generation != generation || table >= XI_FLOW_TABLES)
 		return false;
 	for (i = 0; xi_masks_row(&flows->masks, table, i, &mask); i++) {
-		if (memcmp(&mask, &key->mask, sizeof(mask)))
+		if (memcmp(&mask, &want, sizeof(mask)))
 			continue;
 		used[table] |= 1U << i;
 		return true;

@@ -436,8 +436,10 @@ void xi_sa_table_changed(struct xi_sa_table *table, const struct xi_sa_rec *old,
 	else if (sa->cached || sa->list == XI_SHADOW_SEATED)
 		table->figures.evicted_deleted++;
 	table_unseat(table, sa);
-	if (stays)
+	if (stays) {
+		sa->id = new->sa.id; /* it may have moved */
 		return;
+	}
 	if (sa->list == XI_SHADOW_SEATED)
 		xi_admit_remove(table->admit, sa_index);
 	xi_shadow_remove(&table->shadow, sa);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "control/cachecmd.h"
 
+#include <xipsec/flow_key.h>
+
 #include "control/names.h"
 #include "control/stats.h"
 
@@ -58,17 +60,20 @@ static int append_sa(void *ctx, const struct xi_cached_sa *sa)
 /* What the mask leaves out is null, the protocol 0. */
 static json_t *flow_json(const struct xi_flow_key *key)
 {
-	const struct xi_flow_mask *mask = &key->mask;
+	const struct xi_flow_mask mask = xi_flow_key_mask(key);
+	uint32_t family = xi_flow_key_family(key);
 	json_t *out = json_object();
 
-	json_object_set_new(out, "dir", json_string(xi_dir_name(key->dir)));
-	json_object_set_new(out, "src", xi_json_prefix(key->saddr, key->family, mask->prefixlen_s));
-	json_object_set_new(out, "dst", xi_json_prefix(key->daddr, key->family, mask->prefixlen_d));
+	json_object_set_new(out, "dir", json_string(xi_dir_name(xi_flow_key_dir(key))));
+	json_object_set_new(out, "src", xi_json_prefix(key->saddr, family, mask.prefixlen_s));
+	json_object_set_new(out, "dst", xi_json_prefix(key->daddr, family, mask.prefixlen_d));
 	json_object_set_new(out, "proto", json_integer(key->proto));
-	json_object_set_new(out, "sport", xi_json_match(key->sport, mask->sport));
-	json_object_set_new(out, "dport", xi_json_match(key->dport, mask->dport));
+	json_object_set_new(out, "sport", xi_json_match(key->sport, mask.sport));
+	json_object_set_new(out, "dport", xi_json_match(key->dport, mask.dport));
 	json_object_set_new(out, "fragment",
-			    mask->fragment ? json_boolean(key->fragment) : json_null());
+			    mask.fragment ? json_boolean(key->bits & XI_KEY_FRAGMENT) : json_null());
+	json_object_set_new(out, "mark", json_integer(key->bits & XI_KEY_IF_ID ? 0 : key->mark));
+	json_object_set_new(out, "if_id", json_integer(key->bits & XI_KEY_IF_ID ? key->mark : 0));
 	return out;
 }
 

@@ -67,6 +67,7 @@ const char *xi_verdict_name(enum xi_verdict verdict)
 		[XI_VERDICT_PROTECT] = "protect",
 		[XI_VERDICT_BYPASS] = "bypass",
 		[XI_VERDICT_DISCARD] = "discard",
+		[XI_VERDICT_KERNEL] = "kernel",
 	};
 
 	return NAME(names, verdict);

@@ -2,6 +2,7 @@
 #include "control/print.h"
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <xipsec/reasons.h>
@@ -97,6 +98,18 @@ void xi_print_held(FILE *out, const json_t *reply, const char *indent)
 		xi_member_u64(held, "policies"), xi_member_u64(held, "max_policies"));
 }
 
+void xi_print_waiting(FILE *out, const json_t *reply, const char *indent)
+{
+	const json_t *waiting = json_object_get(reply, "waiting");
+	uint64_t n = xi_member_u64(waiting, "packets");
+	bool listens = json_is_true(json_object_get(waiting, "key_manager"));
+
+	if (json_is_object(waiting))
+		fprintf(out, "%swaiting: %" PRIu64 " %s for an SA; %s\n", indent, n,
+			n == 1 ? "packet" : "packets",
+			listens ? "a key manager listens" : "no key manager listens");
+}
+
 void xi_print_usage(FILE *out, const json_t *usage, const char *what)
 {
 	uint64_t hits = xi_member_u64(usage, "hits");
@@ -153,6 +166,7 @@ void xi_print_stats(FILE *out, const json_t *reply)
 	const json_t *reasons = json_object_get(reply, "reasons");
 
 	xi_print_held(out, reply, "");
+	xi_print_waiting(out, reply, "");
 	fputs("sa cache: ", out);
 	xi_print_usage(out, json_object_get(reply, "cache"), "SAs");
 	fputs("flow cache: ", out);

@@ -14,6 +14,7 @@ void xi_print_show(FILE *out, const json_t *reply);
 void xi_print_stats(FILE *out, const json_t *reply);
 void xi_print_cache(FILE *out, const json_t *reply);
 void xi_print_port(FILE *out, const json_t *reply);
+void xi_print_routes(FILE *out, const json_t *reply);
 
 #define XI_TEXT_MAX 64
 
@@ -32,6 +33,10 @@ const char *xi_text_ip_proto(char text[XI_TEXT_MAX], uint64_t proto);
 void xi_print_sa_table(FILE *out, const json_t *reply);
 /* ", sport 53", or nothing for any. */
 void xi_print_match(FILE *out, const json_t *object, const char *name);
+/* "waiting: 3 packets for SAs", of a reply that has "waiting". */
+void xi_print_waiting(FILE *out, const json_t *reply, const char *indent);
+/* ACQUIREs that are pending, of a reply that has "acquires". */
+void xi_print_acquires(FILE *out, const json_t *reply);
 /* "held: 8000 of 65536 SAs, 12000 of 16384 policies", of a reply that has "held". */
 void xi_print_held(FILE *out, const json_t *reply, const char *indent);
 /* "2 of 1024 SAs, 312 hits, 2 misses, 0 evictions" */

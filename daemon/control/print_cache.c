@@ -111,6 +111,10 @@ static void print_cached_flow(FILE *out, const json_t *flow)
 		fputs(", fragment", out);
 	xi_print_match(out, flow, "sport");
 	xi_print_match(out, flow, "dport");
+	if (xi_member_u64(flow, "mark"))
+		fprintf(out, ", mark 0x%" PRIx64, xi_member_u64(flow, "mark"));
+	if (xi_member_u64(flow, "if_id"))
+		fprintf(out, ", if_id 0x%" PRIx64, xi_member_u64(flow, "if_id"));
 	fprintf(out, ": %s", xi_member_string(flow, "verdict"));
 	if (handle) {
 		fprintf(out, " by %s", handle);

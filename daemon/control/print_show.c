@@ -14,6 +14,19 @@ static void print_port(FILE *out, const json_t *port)
 		queues == 1 ? "queue" : "queues");
 }
 
+static void print_mirror(FILE *out, const json_t *mirror)
+{
+	if (!json_is_object(mirror))
+		return;
+	fprintf(out,
+		"  mirror: %" PRIu64 " SAs and %" PRIu64 " policies of the kernel taken over; %" PRIu64
+		" SAs and %" PRIu64 " policies stay with it%s\n",
+		xi_member_u64(mirror, "sas"), xi_member_u64(mirror, "policies"),
+		xi_member_u64(mirror, "sas_idle") + xi_member_u64(mirror, "sas_kept"),
+		xi_member_u64(mirror, "policies_kept"),
+		json_is_true(json_object_get(mirror, "synced")) ? "" : "; more are looked at");
+}
+
 static void print_daemon(FILE *out, const json_t *reply)
 {
 	const json_t *daemon = json_object_get(reply, "daemon");
@@ -30,6 +43,8 @@ static void print_daemon(FILE *out, const json_t *reply)
 	json_array_foreach(json_object_get(daemon, "ports"), i, port)
 		print_port(out, port);
 	xi_print_held(out, reply, "  ");
+	print_mirror(out, json_object_get(reply, "mirror"));
+	xi_print_waiting(out, reply, "  ");
 	fputs("  sa cache: ", out);
 	xi_print_usage(out, json_object_get(reply, "cache"), "SAs");
 	fputs("  flow cache: ", out);
@@ -140,6 +155,8 @@ static void print_sa(FILE *out, const json_t *sa)
 		fputs("  larval: SPI allotted, no keys yet\n", out);
 		return;
 	}
+	if (json_is_true(json_object_get(sa, "kernel")))
+		fputs("  taken over from the kernel\n", out);
 	print_algorithm(out, sa);
 	print_age(out, sa);
 	print_traffic(out, sa);
@@ -176,8 +193,39 @@ static void print_policy(FILE *out, const json_t *policy)
 	xi_print_match(out, policy, "dport");
 	fprintf(out, ": %s, priority %" PRIu64 "\n", xi_member_string(policy, "action"),
 		xi_member_u64(policy, "priority"));
+	if (json_is_true(json_object_get(policy, "left_to_kernel")))
+		fputs("  left to the kernel\n", out);
+	else if (json_is_true(json_object_get(policy, "kernel")))
+		fputs("  of the kernel\n", out);
 	json_array_foreach(json_object_get(policy, "templates"), i, tmpl)
 		print_tmpl(out, tmpl);
+}
+
+static void print_acquire(FILE *out, const json_t *acquire)
+{
+	const json_t *flow = json_object_get(acquire, "flow");
+	uint64_t reqid = xi_member_u64(acquire, "reqid");
+	char text[XI_TEXT_MAX];
+
+	fprintf(out, "\nacquire: %s %s, %s -> %s", xi_member_string(acquire, "proto"),
+		xi_member_string(acquire, "mode"), xi_member_string(acquire, "src"),
+		xi_member_string(acquire, "dst"));
+	if (reqid)
+		fprintf(out, ", reqid %" PRIu64, reqid);
+	fprintf(out, "\n  for: %s -> %s, %s\n", xi_member_string(flow, "src"),
+		xi_member_string(flow, "dst"),
+		xi_text_ip_proto(text, xi_member_u64(flow, "proto")));
+	fprintf(out, "  asked: %s ago", xi_text_duration(text, xi_member_u64(acquire, "age")));
+	fprintf(out, ", again in %s\n", xi_text_duration(text, xi_member_u64(acquire, "left")));
+}
+
+void xi_print_acquires(FILE *out, const json_t *reply)
+{
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach(json_object_get(reply, "acquires"), i, item)
+		print_acquire(out, item);
 }
 
 void xi_print_show(FILE *out, const json_t *reply)
@@ -190,4 +238,5 @@ void xi_print_show(FILE *out, const json_t *reply)
 		print_sa(out, item);
 	json_array_foreach(json_object_get(reply, "policies"), i, item)
 		print_policy(out, item);
+	xi_print_acquires(out, reply);
 }

@@ -174,6 +174,8 @@ static json_t *sa_json(const struct xi_control_sources *src, const struct xi_sa_
 		put_string(out, "integrity", xi_auth_name(sa->auth));
 	put_u64(out, "icv_bits", (uint64_t)sa->icv_len * 8);
 	put(out, "esn", json_boolean(sa->flags & XFRM_STATE_ESN));
+	if (sa->life & XI_SA_FROM_KERNEL)
+		put(out, "kernel", json_true());
 	put(out, "larval", json_boolean(sa->life & XI_SA_LARVAL));
 	put_u64(out, "replay_window", sa->replay_window);
 	put_outer(out, sa);
@@ -239,6 +241,10 @@ static json_t *policy_json(const struct xi_policy *policy)
 	put_u64(out, "proto", sel->proto);
 	put(out, "sport", xi_json_match(sel->sport, sel->sport_mask));
 	put(out, "dport", xi_json_match(sel->dport, sel->dport_mask));
+	if (policy->origin & XI_POLICY_FROM_KERNEL)
+		put(out, "kernel", json_true());
+	if (policy->origin & XI_POLICY_IN_KERNEL)
+		put(out, "left_to_kernel", json_true());
 	put(out, "templates", tmpls_json(policy));
 	return out;
 }
@@ -255,6 +261,59 @@ static json_t *policies_json(const struct xi_control_sources *src, struct cursor
 		cursor->end = !policy;
 	}
 	return policies;
+}
+
+static json_t *mirror_json(const struct xi_mirror_figures *m)
+{
+	json_t *out = json_object();
+
+	put(out, "synced", json_boolean(m->synced));
+	put_u64(out, "sas", m->sas);
+	put_u64(out, "sas_idle", m->sas_idle);
+	put_u64(out, "sas_kept", m->sas_kept);
+	put_u64(out, "policies", m->policies);
+	put_u64(out, "policies_kept", m->policies_kept);
+	put_u64(out, "taken", m->taken);
+	put_u64(out, "given", m->given);
+	put_u64(out, "written", m->written);
+	put_u64(out, "strays", m->strays);
+	put_u64(out, "resyncs", m->resyncs);
+	put_u64(out, "lost", m->lost);
+	return out;
+}
+
+static json_t *acquire_json(const struct xi_acquire *a, uint64_t now)
+{
+	const struct xi_flow *flow = &a->flow;
+	json_t *out = json_object();
+
+	put_u64(out, "seq", a->seq);
+	put(out, "src", xi_json_addr(a->key.saddr, a->key.family));
+	put(out, "dst", xi_json_addr(a->key.daddr, a->key.family));
+	put_string(out, "proto", xi_proto_name(a->key.proto));
+	put_string(out, "mode", xi_mode_name(a->key.mode));
+	put_u64(out, "reqid", a->key.reqid);
+	put_u64(out, "policy", a->policy_index);
+	put(out, "flow", json_pack("{s:o s:o s:i s:i s:i}", "src",
+				   xi_json_addr(flow->saddr, flow->family), "dst",
+				   xi_json_addr(flow->daddr, flow->family), "proto", flow->proto,
+				   "sport", flow->sport, "dport", flow->dport));
+	put_u64(out, "age", now - a->since);
+	put_u64(out, "left", a->until > now ? a->until - now : 0);
+	return out;
+}
+
+static json_t *acquires_json(const struct xi_control_sources *src)
+{
+	struct xi_waiting waiting = { 0 };
+	json_t *acquires = json_array();
+	const struct xi_acquire *a;
+
+	src->waiting(src->arg, &waiting);
+	if (waiting.acquires)
+		TAILQ_FOREACH (a, waiting.acquires, age)
+			json_array_append_new(acquires, acquire_json(a, waiting.now));
+	return acquires;
 }
 
 static bool read_cursor(struct cursor *cursor, const json_t *from, const char *name)
@@ -293,6 +352,7 @@ static json_t *show(void *arg, const json_t *req, const char **error)
 	const struct xi_control_sources *src = arg;
 	const json_t *from = json_object_get(req, "from");
 	struct cursor sa = { 0 }, policy = { 0 };
+	struct xi_mirror_figures mirror;
 	json_t *out;
 
 	if (!read_cursor(&sa, from, "sa") || !read_cursor(&policy, from, "policy")) {
@@ -302,8 +362,13 @@ static json_t *show(void *arg, const json_t *req, const char **error)
 	out = json_object();
 	put(out, "daemon", daemon_json(src));
 	put(out, "held", xi_held_json(src));
+	if (src->mirror && src->mirror(src->arg, &mirror))
+		put(out, "mirror", mirror_json(&mirror));
 	put(out, "sas", sas_json(src, &sa));
 	put(out, "policies", policies_json(src, &policy));
+	put(out, "waiting", xi_waiting_json(src));
+	if (!from)
+		put(out, "acquires", acquires_json(src));
 	put(out, "cache", xi_usage_json(src, XI_TABLE_SA));
 	put(out, "flows", xi_usage_json(src, XI_TABLE_FLOW));
 	put(out, "next", next_json(&sa, &policy));

@@ -14,9 +14,12 @@
 #include "cache/cache.h"
 #include "dataplane/link.h"
 #include "dataplane/port.h"
+#include "dataplane/routes.h"
 #include "dataplane/tx.h"
 #include "sad/sad.h"
 #include "sad/spd.h"
+#include "source/acquire.h"
+#include "source/mirror.h"
 
 enum xi_table { XI_TABLE_SA, XI_TABLE_FLOW }; /* sa_cache, flow_cache */
 
@@ -30,6 +33,14 @@ struct xi_table_usage {
 struct xi_held {
 	uint64_t sas, max_sas;
 	uint64_t policies, max_policies;
+};
+
+/* Packets that workers hold for want of an SA, and what key managers were asked for. */
+struct xi_waiting {
+	uint64_t packets;
+	bool key_manager;            /* somebody listens to ACQUIREs */
+	uint64_t now;                /* as in the list */
+	const struct xi_acquire_list *acquires; /* oldest first */
 };
 
 #define XI_NO_AGE UINT64_MAX
@@ -66,6 +77,8 @@ struct xi_control_sources {
 	unsigned int workers;
 	uint64_t started;            /* CLOCK_MONOTONIC, seconds */
 
+	const struct xi_routes *routes; /* NULL: none are made */
+
 	/* SAD and SPD: xi_control_sources_init() */
 	const struct xi_sad *sad;
 	const struct xi_spd *spd;
@@ -91,9 +104,12 @@ struct xi_control_sources {
 	int (*each_cached_sa)(void *arg, xi_cached_sa_fn fn, void *ctx);
 	/* those that packets may still find */
 	int (*each_cached_flow)(void *arg, xi_cached_flow_fn fn, void *ctx);
+	void (*waiting)(void *arg, struct xi_waiting *waiting);
 	/* sends dummy packets on an outbound SA of ESP: how many; fewer than asked for set *why */
 	unsigned int (*dummy)(void *arg, const struct xi_sa_rec *rec, unsigned int count,
 			      uint32_t size, const char **why);
+	/* NULL, or false: the kernel's XFRM is not followed */
+	bool (*mirror)(void *arg, struct xi_mirror_figures *figures);
 	/* does a policy put another SA around what this one protects? */
 	bool (*wraps)(const struct xi_control_sources *src, const struct xi_sa *sa);
 	void *arg;

@@ -48,6 +48,15 @@ json_t *xi_usage_json(const struct xi_control_sources *src, enum xi_table table)
 	return out;
 }
 
+json_t *xi_waiting_json(const struct xi_control_sources *src)
+{
+	struct xi_waiting waiting = { 0 };
+
+	src->waiting(src->arg, &waiting);
+	return json_pack("{s:o s:b}", "packets", xi_json_u64(waiting.packets), "key_manager",
+			 waiting.key_manager);
+}
+
 static void put_u64(json_t *object, const char *name, uint64_t value)
 {
 	json_object_set_new(object, name, xi_json_u64(value));
@@ -171,6 +180,7 @@ static json_t *stats(void *arg, const json_t *req, const char **error)
 	json_object_set_new(out, "reasons", counts);
 	json_object_set_new(out, "drops", xi_json_u64(drops));
 	json_object_set_new(out, "held", xi_held_json(src));
+	json_object_set_new(out, "waiting", xi_waiting_json(src));
 	json_object_set_new(out, "cache", xi_usage_json(src, XI_TABLE_SA));
 	json_object_set_new(out, "flows", xi_usage_json(src, XI_TABLE_FLOW));
 	src->sa_figures(src->arg, &figures);

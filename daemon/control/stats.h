@@ -11,6 +11,8 @@ int xi_stats_register(struct xi_control *ctl, const struct xi_control_sources *s
 
 /* {"sas", "max_sas", "policies", "max_policies"} */
 json_t *xi_held_json(const struct xi_control_sources *src);
+/* {"packets", "key_manager"}: packets held for want of an SA, and whether anybody may bring one. */
+json_t *xi_waiting_json(const struct xi_control_sources *src);
 /* {"hits", "misses", "evictions", "entries", "capacity"} of one table. */
 json_t *xi_usage_json(const struct xi_control_sources *src, enum xi_table table);
 /* {"methods", "hits_per_million", "slow_packets", "filled", "evicted", ...}: what the table of SAs did. */

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "dataplane/await.h"
 #include "dataplane/burst.h"
 #include "dataplane/hold.h"
 #include "dataplane/hostpath.h"
@@ -51,7 +52,6 @@ struct xi_allowed {
 	uint32_t sa_index;
 	uint32_t next_index;         /* 0: there is none around it */
 	uint32_t generation;
-	uint8_t fill[8];
 };
 XI_ASSERT(sizeof(struct xi_allowed) == 64);
 
@@ -115,6 +115,12 @@ struct xi_worker {
 	uint32_t fragment_id;        /* IPv6 identification of the next packet of ours that is cut */
 	struct xi_allowed_set *allowed;
 
+	struct xi_await await;
+	const atomic_uint *changes;  /* of SAs and policies (cache.h); */
+	unsigned int looked;         /* as it was when the held packets' flows were last judged, */
+	uint64_t looked_second;
+	bool look;                   /* that must be done again */
+
 	struct xi_hold hold;
 	bool adopting;               /* as config.adopting was at the start of this round */
 
@@ -173,6 +179,9 @@ void xi_item_prefetch(struct xi_worker *w, const struct xi_item *item, bool out)
 /* Fetches the contexts of the items whose metadata names no slot; xi_item_prefetch() has begun it. */
 void xi_batch_prefetch_contexts(struct xi_worker *w);
 
+/* Sends what was put into transmit rings and lists. */
+void xi_worker_send(struct xi_worker *w);
+
 /* Tells the control thread of an SA that a flush found at a limit. */
 void xi_batch_tell(struct xi_worker *w, struct xi_esp_tally *tally);
 
@@ -200,6 +209,18 @@ static inline bool xi_item_is_framed(const struct xi_item *item)
  * or their SA is gone.
  */
 uint32_t xi_batch_resolve(struct xi_worker *w);
+
+/*
+ * Packets held for want of an SA: judges their flows anew if something may have changed, and sends, hands on or drops
+ * those of each that is not to wait any longer, in their order; gives up those whose time is over. Between batches.
+ */
+void xi_batch_look(struct xi_worker *w);
+
+static inline void xi_batch_look_again(struct xi_worker *w)
+{
+	if (__builtin_expect(w->await.n, 0))
+		xi_batch_look(w);
+}
 
 /* Each takes the items collected so far, and sends, hands on or drops every one of them. */
 void xi_batch_out(struct xi_worker *w);

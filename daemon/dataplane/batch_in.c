@@ -23,7 +23,7 @@ static void in_drop(struct xi_worker *w, struct xi_item *item, enum xi_reason re
 /* What policy will ask of a cold SA, once its packet is verified. */
 static void in_prefetch_sa(const struct xi_sa *sa)
 {
-	const uint8_t *from = (const uint8_t *)sa, *end = (const uint8_t *)&sa->reqid;
+	const uint8_t *from = (const uint8_t *)sa, *end = (const uint8_t *)&sa->if_id;
 
 	for (; from <= end; from += 64)
 		__builtin_prefetch(from);
@@ -77,16 +77,14 @@ static uint32_t in_prepare_all(struct xi_worker *w)
 /* Multiplications that do not wait for each other. */
 static uint32_t flow_hash(const struct xi_flow *flow, uint32_t sa_index)
 {
-	uint64_t w[5], hash;
-	uint32_t rest;
+	uint64_t w[5], marks = (uint64_t)flow->mark << 32 | flow->if_id, hash;
 
 	memcpy(w, flow, sizeof(w));
-	memcpy(&rest, (const uint8_t *)flow + sizeof(w), sizeof(rest));
 	hash = w[0] * 0x9e3779b97f4a7c15 + w[1] * 0xc2b2ae3d27d4eb4f + w[2] * 0x165667b19e3779f9 +
-	       w[3] * 0xd6e8feb86659fd93 + (w[4] ^ rest) * 0xff51afd7ed558ccd;
+	       w[3] * 0xd6e8feb86659fd93 + (w[4] ^ flow->family) * 0xff51afd7ed558ccd + marks * 0xc4ceb9fe1a85ec53;
 	return (hash ^ (uint64_t)sa_index * 0x9e3779b97f4a7c15) >> 40;
 }
-XI_ASSERT(sizeof(struct xi_flow) == 44);
+XI_ASSERT(__builtin_offsetof(struct xi_flow, family) == 40 && sizeof(struct xi_flow) == 52);
 
 static bool allowed_is(const struct xi_allowed *allowed, const struct xi_flow *flow,
 		       uint32_t sa_index, uint32_t next_index, uint32_t generation)
@@ -141,15 +139,15 @@ static bool in_allowed(struct xi_worker *w, const struct xi_flow *flow, const st
 
 /*
  * Where verified packets of this flow go: straight out of a plain port when the way is known;
- * else, NULL, to the host; always to the host when their SA sets a mark, which only the host's
- * stack knows what to do with.
+ * else, NULL, to the host; always to the host when their SA gives them a mark or a device, which only
+ * the host's stack knows what to do with.
  */
 static const struct xi_nexthop *in_way(struct xi_worker *w, const struct xi_flow *flow,
 				       const struct xi_sa_ctx *ctx)
 {
 	const struct xi_nexthop *nh = xi_emit_nexthop(w, flow->daddr, flow->family);
 
-	if (nh && nh->kind == XI_NEXTHOP_PORT && w->by_port[nh->port] && !ctx->output_marked &&
+	if (nh && nh->kind == XI_NEXTHOP_PORT && w->by_port[nh->port] && !ctx->to_host &&
 	    w->config.ports[nh->port]->config.role == XI_ROLE_PLAIN)
 		return nh;
 	return NULL;
@@ -178,6 +176,10 @@ static enum xi_reason in_judge(struct xi_worker *w, const struct xi_item *item, 
 	if (xi_flow_parse(&flow, item->pkt.data, item->pkt.len))
 		return XI_DROP_INNER;
 	flow.dir = XI_IN;
+	if (item->ctx->to_host) {
+		flow.mark = xi_sa_mark_in(item->ctx->sa);
+		flow.if_id = item->ctx->sa->if_id;
+	}
 	if (!in_allowed(w, &flow, item))
 		return XI_DROP_IN_POLICY;
 	run->ctx = item->ctx;

@@ -6,6 +6,8 @@
 
 #include <linux/if_ether.h>
 
+#include <xipsec/origin.h>
+#include "dataplane/hostif.h"
 #include "sad/selector.h"
 
 #define WANTS_PER_MS 20
@@ -32,12 +34,10 @@ static bool resolve_tell_bypass(struct xi_worker *w, const struct xi_spd_snapsho
 	return true;
 }
 
-/* The host's stack made the frame for xipsec0; the guard's come as they would have left a port. */
-static bool resolve_routed_here(const struct xi_worker *w, const struct xi_item *item)
+/* By the host's routes, to xipsec0 or an interface; not by the guard of a port that it was to leave by. */
+static bool resolve_routed_here(const struct xi_item *item)
 {
-	const uint8_t *source = item->pkt.data - ETH_HLEN + ETH_ALEN;
-
-	return !memcmp(source, w->config.host_mac, ETH_ALEN);
+	return xi_origin_read(item->pkt.data - ETH_HLEN).kind != XI_ORIGIN_GUARD;
 }
 
 /*
@@ -52,7 +52,7 @@ static void resolve_bypass_host(struct xi_worker *w, struct xi_item *item,
 	const struct xi_nexthop *nh = xi_emit_nexthop(w, flow->daddr, flow->family);
 	bool goes;
 
-	if (resolve_routed_here(w, item))
+	if (resolve_routed_here(item))
 		goes = false;
 	else if (nh)
 		goes = nh->kind == XI_NEXTHOP_PORT && w->by_port[nh->port] &&
@@ -87,6 +87,19 @@ static void resolve_bypass(struct xi_worker *w, struct xi_item *item,
 }
 
 /*
+ * The host's stack protects it, unless it came from there: then the stack has passed it over, and would do so again.
+ */
+static void resolve_kernel(struct xi_worker *w, struct xi_item *item)
+{
+	if (w->config.ports[item->port]->config.role == XI_ROLE_HOST) {
+		xi_item_drop(w, item, XI_DROP_WORKER_POLICY);
+		return;
+	}
+	xi_worker_count(w, XI_WORKER_BYPASS);
+	xi_emit_host(w, item, XI_CRYPTO_NOT_DONE);
+}
+
+/*
  * flow_cache has an SA for this flow, and all others of its element, that is gone or superseded: each
  * of their packets would be judged again, and no miss bring in the new one.
  */
@@ -97,14 +110,70 @@ static void resolve_forget(struct xi_worker *w, const struct xi_flow *flow, uint
 		xi_worker_count(w, XI_FLOW_FORGOTTEN);
 }
 
+/* The control thread is to raise an ACQUIRE: XDP's miss message may have been lost, or never sent. */
+static void resolve_ask(struct xi_worker *w, const struct xi_await_flow *f)
+{
+	if (w->config.asks)
+		xi_mailbox_push(w->config.asks, w->config.index, f->hash, &f->flow);
+}
+
+/* A packet without an SA waits for it, if there is somebody who may bring it. Consumes the item. */
+static void resolve_hold(struct xi_worker *w, struct xi_item *item, const struct xi_flow *flow,
+			 uint32_t policy)
+{
+	const struct xi_awaited packet = {
+		.pkt = item->pkt,
+		.frame = item->frame,
+		.since_ms = w->now_ms,
+		.port = item->port,
+		.is_long = xi_frame_is_long(&w->frames, item->frame),
+	};
+	bool began;
+
+	if (!w->await.per_flow ||
+	    !atomic_load_explicit(w->config.acquiring, memory_order_relaxed)) {
+		xi_item_drop(w, item, XI_DROP_NO_SA);
+		return;
+	}
+	if (!w->await.n)
+		w->look = true;      /* since when there was no change is not known */
+	if (!xi_await_put(&w->await, flow, policy, &packet, &began)) {
+		xi_item_drop(w, item, XI_DROP_HOLD_FULL);
+		return;
+	}
+	xi_worker_count(w, XI_HELD);
+	if (began)
+		resolve_ask(w, xi_await_find(&w->await, flow));
+}
+
+/* Any verdict but NONE. True: item->handle names the SA. False: the item was consumed. */
+static bool resolve_follow(struct xi_worker *w, struct xi_item *item,
+			   const struct xi_spd_snapshot *snap, const struct xi_flow *flow,
+			   const struct xi_flow_verdict *verdict)
+{
+	if (verdict->verdict == XI_VERDICT_PROTECT) {
+		item->handle = verdict->handle;
+		item->next_handle = verdict->next_handle;
+		return true;
+	}
+	if (verdict->verdict == XI_VERDICT_BYPASS)
+		resolve_bypass(w, item, snap, flow, verdict->generation);
+	else if (verdict->verdict == XI_VERDICT_KERNEL)
+		resolve_kernel(w, item);
+	else
+		xi_item_drop(w, item, XI_DROP_WORKER_POLICY);
+	return false;
+}
+
 /*
  * What to do with a packet whose flow XDP did not find, or found with an SA that is gone or has
- * been superseded: the SPD decides. True: item->handle names the SA. False: the item was
- * consumed.
+ * been superseded: the SPD decides. A packet whose flow has some held gets in line, though its SA
+ * may have come in this moment. True: item->handle names the SA. False: the item was consumed.
  */
 static bool resolve_judge(struct xi_worker *w, struct xi_item *item)
 {
 	const struct xi_spd_snapshot *snap = xi_spd_snapshot(w->config.spd);
+	const struct xi_spd_policy *policy = NULL;
 	struct xi_flow_verdict verdict = { 0 };
 	struct xi_flow flow;
 
@@ -113,24 +182,91 @@ static bool resolve_judge(struct xi_worker *w, struct xi_item *item)
 		return false;
 	}
 	flow.dir = XI_OUT;
+	if (w->config.ports[item->port]->config.role == XI_ROLE_HOST)
+		xi_hostif_origin(&flow, item->pkt.data);
 	if (item->handle && !(item->flags & XI_META_MISS))
 		resolve_forget(w, &flow, item->handle);
-	switch (xi_spd_judge_out(snap, w->config.sad, &flow, &verdict, NULL)) {
-	case XI_VERDICT_PROTECT:
-		item->handle = verdict.handle;
-		item->next_handle = verdict.next_handle;
-		return true;
-	case XI_VERDICT_BYPASS:
-		resolve_bypass(w, item, snap, &flow, verdict.generation);
-		return false;
-	case XI_VERDICT_DISCARD:
-		xi_item_drop(w, item, XI_DROP_WORKER_POLICY);
-		return false;
-	case XI_VERDICT_NONE:
-		break;
-	}
-	xi_item_drop(w, item, XI_DROP_NO_SA);
+	xi_spd_judge_out(snap, w->config.sad, &flow, &verdict, &policy);
+	if (verdict.verdict != XI_VERDICT_NONE && !xi_await_find(&w->await, &flow))
+		return resolve_follow(w, item, snap, &flow, &verdict);
+	w->look |= verdict.verdict != XI_VERDICT_NONE;
+	resolve_hold(w, item, &flow, policy ? policy->policy.index : 0);
 	return false;
+}
+
+static void look_send(struct xi_worker *w)
+{
+	if (!w->nout)
+		return;
+	xi_batch_out(w);
+	xi_worker_send(w);
+}
+
+/* Judges a flow of which packets are held. True: they are gone, and so is it. */
+static bool look_flow(struct xi_worker *w, struct xi_await_flow *f)
+{
+	const struct xi_spd_snapshot *snap = xi_spd_snapshot(w->config.spd);
+	const struct xi_flow flow = f->flow;
+	struct xi_flow_verdict verdict = { 0 };
+	struct xi_awaited packet;
+	bool last;
+
+	if (xi_spd_judge_out(snap, w->config.sad, &flow, &verdict, NULL) == XI_VERDICT_NONE)
+		return false;
+	do {
+		struct xi_item *item = &w->out[w->nout];
+
+		last = xi_await_take(&w->await, f, &packet);
+		xi_worker_count(w, XI_HELD_DONE);
+		*item = (struct xi_item){
+			.pkt = packet.pkt,
+			.frame = packet.frame,
+			.port = packet.port,
+			.slot = XI_NO_SLOT,
+			.next_slot = XI_NO_SLOT,
+			.flags = XI_META_MISS,
+			.judged = true,
+		};
+		w->nout += resolve_follow(w, item, snap, &flow, &verdict);
+		if (w->nout == XI_BATCH)
+			look_send(w);
+	} while (!last);
+	return true;
+}
+
+static void look_expire(struct xi_worker *w, struct xi_await_flow *f, uint64_t then_ms)
+{
+	struct xi_awaited packet;
+	bool last = false;
+
+	while (!last && xi_await_is_late(&w->await, f, then_ms)) {
+		last = xi_await_take(&w->await, f, &packet);
+		xi_worker_count(w, XI_DROP_HOLD_TIMEOUT);
+		xi_frame_put(&w->frames, packet.frame);
+	}
+	if (!last)
+		resolve_ask(w, f);
+}
+
+void xi_batch_look(struct xi_worker *w)
+{
+	unsigned int changes = atomic_load_explicit(w->changes, memory_order_acquire);
+	bool late = w->looked_second != w->now_ms / 1000;
+	struct xi_await_flow *f, *next;
+	uint64_t ms;
+
+	if (changes == w->looked && !w->look && !late)
+		return;
+	w->looked = changes;
+	w->looked_second = w->now_ms / 1000;
+	w->look = false;
+	ms = atomic_load_explicit(w->config.hold_ms, memory_order_relaxed);
+	for (f = xi_await_first(&w->await); f; f = next) {
+		next = xi_await_next(&w->await, f);
+		if (!look_flow(w, f) && late)
+			look_expire(w, f, w->now_ms > ms ? w->now_ms - ms : 0);
+	}
+	look_send(w);
 }
 
 /* As many SAs ask from here as from XDP by default: some 20,000 a second. */

@@ -15,8 +15,10 @@
 #include <bpf/bpf.h>
 
 #include "dataplane/hostif.h"
+#include "dataplane/interface.h"
 #include "dataplane/park.h"
 #include "dataplane/port.h"
+#include "dataplane/routes_table.h"
 #include "log.h"
 
 /* A directory that no daemon pinned into keeps its files, whatever was given as --pin-dir. */
@@ -124,8 +126,12 @@ int xi_down(const char *pin_dir)
 	err = down_check(pin_dir);
 	if (err)
 		return err;
-	/* the guards outlive the routes into xipsec0 */
-	err = xi_hostif_down();
+	/* the guards outlive the routes into xipsec0 and interfaces */
+	err = xi_interfaces_down();
+	one = xi_hostif_down();
+	err = err ? err : one;
+	one = xi_routes_remove();
+	err = err ? err : one;
 	one = xi_park_remove_all();
 	err = err ? err : one;
 	one = down_devices(pin_dir);

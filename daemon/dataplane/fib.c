@@ -91,7 +91,7 @@ static int route_take(void *arg, const struct nlmsghdr *nlh)
 	return 0;
 }
 
-int xi_fib_route(struct xi_rtnl *rt, const uint8_t dst[16], enum xi_family family,
+int xi_fib_route(struct xi_rtnl *rt, const uint8_t dst[16], enum xi_family family, uint32_t mark,
 		 struct xi_fib_route *route)
 {
 	struct rtmsg rtm = {.rtm_family = family,
@@ -100,6 +100,8 @@ int xi_fib_route(struct xi_rtnl *rt, const uint8_t dst[16], enum xi_family famil
 
 	*route = (struct xi_fib_route){0};
 	xi_rtnl_put(msg, RTA_DST, dst, addr_len(family));
+	if (mark)
+		xi_rtnl_put_u32(msg, RTA_MARK, mark);
 	return xi_rtnl_request(rt, msg, route_take, route);
 }
 

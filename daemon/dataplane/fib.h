@@ -38,7 +38,7 @@ struct xi_neigh_state {
  * How a packet of this host to dst would go. -ENETUNREACH, -EHOSTUNREACH, -EACCES, -EINVAL: it
  * would not.
  */
-int xi_fib_route(struct xi_rtnl *rt, const uint8_t dst[16], enum xi_family family,
+int xi_fib_route(struct xi_rtnl *rt, const uint8_t dst[16], enum xi_family family, uint32_t mark,
 		 struct xi_fib_route *route);
 
 /* A neighbour that the kernel does not know is not valid, and no error. */

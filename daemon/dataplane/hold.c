@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "dataplane/batch.h"
+#include "dataplane/hostif.h"
 #include "sad/selector.h"
 
 #define FRAMES_LEFT (4 * XI_BATCH)
@@ -41,7 +42,8 @@ static bool hold_knows(const struct xi_worker *w, uint32_t handle)
  * Policies are known; of their SAs perhaps not all. The answer stands only when each template has
  * found one: an optional one that seems to have none would be passed over.
  */
-static bool hold_decided(const struct xi_worker *w, const uint8_t *pkt, uint32_t len)
+static bool hold_decided(const struct xi_worker *w, uint16_t port, const uint8_t *pkt,
+			 uint32_t len)
 {
 	const struct xi_spd_policy *policy = NULL;
 	struct xi_flow_verdict verdict = { 0 };
@@ -50,6 +52,8 @@ static bool hold_decided(const struct xi_worker *w, const uint8_t *pkt, uint32_t
 	if (xi_flow_parse(&flow, pkt, len))
 		return true;         /* it will be dropped */
 	flow.dir = XI_OUT;
+	if (w->config.ports[port]->config.role == XI_ROLE_HOST)
+		xi_hostif_origin(&flow, pkt);
 	xi_spd_judge_out(xi_spd_snapshot(w->config.spd), w->config.sad, &flow, &verdict, &policy);
 	if (!policy)
 		return true;
@@ -72,7 +76,8 @@ static bool hold_may_nest(const struct xi_worker *w, const struct xi_meta *meta)
 static bool hold_ready(const struct xi_worker *w, const struct xi_meta *meta, const uint8_t *data,
 		       uint32_t len)
 {
-	if (meta->magic != XI_META_MAGIC || meta->l3_offset >= len)
+	if (meta->magic != XI_META_MAGIC || meta->l3_offset >= len ||
+	    meta->port >= XI_MAX_PORTS || !w->config.ports[meta->port])
 		return true;         /* it will be dropped */
 	if (meta->flags & XI_META_FRAGMENT)
 		return false;        /* its SA shows when it is whole */
@@ -83,7 +88,7 @@ static bool hold_ready(const struct xi_worker *w, const struct xi_meta *meta, co
 	if (meta->next_handle && !hold_knows(w, meta->next_handle))
 		return false;
 	return meta->handle || meta->dir != XI_OUT ||
-	       hold_decided(w, data + meta->l3_offset, len - meta->l3_offset);
+	       hold_decided(w, meta->port, data + meta->l3_offset, len - meta->l3_offset);
 }
 
 void xi_hold_or_take(struct xi_worker *w, uint64_t addr, uint32_t len)

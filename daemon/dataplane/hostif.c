@@ -3,8 +3,11 @@
 
 #include <errno.h>
 #include <string.h>
+#include <linux/if_ether.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
+
+#include <xipsec/origin.h>
 
 #include "dataplane/veth.h"
 #include "log.h"
@@ -79,12 +82,15 @@ struct hostif_sysctl {
 };
 
 /*
- * rp_filter: decrypted packets come from where the routing table does not expect them. The IPv6
+ * disable_xfrm, disable_policy: policies of the kernel's own XFRM have no say in what goes to the
+ * workers or comes from them. IPv6 has no such settings. rp_filter: decrypted packets come from where the routing table does not expect them. The IPv6
  * lines keep the kernel from talking on the link (router solicitations, duplicate address
  * detection, an address of its own), and addr_gen_mode 1 is "none". The inner end is no interface
  * of the host at all.
  */
 static const struct hostif_sysctl hostif_sysctls[] = {
+	{XI_HOSTIF_NAME, "ipv4", "disable_xfrm", '1'},
+	{XI_HOSTIF_NAME, "ipv4", "disable_policy", '1'},
 	{XI_HOSTIF_NAME, "ipv4", "rp_filter", '0'},
 	{XI_HOSTIF_NAME, "ipv4", "send_redirects", '0'},
 	{XI_HOSTIF_NAME, "ipv4", "accept_redirects", '0'},
@@ -206,6 +212,14 @@ int xi_hostif_down(void)
 	err = xi_veth_remove(&rt, XI_HOSTIF_NAME, XI_HOSTIF_PEER);
 	xi_rtnl_close(&rt);
 	return err == -ENODEV ? 0 : err;
+}
+
+void xi_hostif_origin(struct xi_flow *flow, const uint8_t *l3)
+{
+	const struct xi_origin origin = xi_origin_read(l3 - ETH_HLEN);
+
+	flow->mark = origin.mark;
+	flow->if_id = origin.if_id;
 }
 
 void xi_hostif_record(uint8_t mac[6], uint32_t sa_index, uint8_t status)

@@ -31,6 +31,8 @@ int xi_hostif_up(struct xi_hostif *hostif, uint32_t slot, uint32_t queues, uint3
 /* `xipsec down`: removes the pair. */
 int xi_hostif_down(void);
 
+/* Where a packet of the inner end comes from (xipsec/origin.h), in front of which its frame's header is: for its flow. */
+void xi_hostif_origin(struct xi_flow *flow, const uint8_t *l3);
 /* The receive record (abi.h): flags and status come in one byte. */
 void xi_hostif_record(uint8_t mac[6], uint32_t sa_index, uint8_t status);
 

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define XI_MAILBOX_RECORD_MAX 32
+#define XI_MAILBOX_RECORD_MAX 64
 
 struct xi_mailbox;
 

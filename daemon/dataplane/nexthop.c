@@ -18,6 +18,7 @@
 #include "dataplane/devices.h"
 #include "dataplane/fib.h"
 #include "dataplane/mailbox.h"
+#include "dataplane/routes_table.h"
 #include "log.h"
 
 #define HASH_NONFATAL_OOM 1
@@ -317,7 +318,7 @@ static bool hop_route(struct xi_nexthops *nh, const struct xi_addr *dst, struct 
 	base->kind = XI_NEXTHOP_HOST;
 	base->mtu = NEXTHOP_MTU_ANY;
 	/* No route: the host's stack says so to whoever has to know. */
-	if (xi_fib_route(&nh->ask, dst->addr, dst->family, &route))
+	if (xi_fib_route(&nh->ask, dst->addr, dst->family, nh->config.mark, &route))
 		return false;
 	base->ifindex = route.ifindex;
 	link = xi_devices_find(&nh->devices, route.ifindex);
@@ -541,11 +542,15 @@ static int nexthops_event(void *arg, const struct nlmsghdr *nlh)
 	case RTM_DELNEIGH:
 		neigh_event(nh, nlh);
 		break;
+	case RTM_NEWROUTE:
+	case RTM_DELROUTE:
+		if (nh->config.foreign_table && xi_table_of(nlh) == nh->config.foreign_table)
+			break;
+		/* Which destinations it touches is not worth finding out. */
+		nexthops_new_round(nh);
+		break;
 	default:
-		/*
-		 * Routes, rules and next-hop objects: which destinations they touch is not worth
-		 * finding out.
-		 */
+		/* Rules and next-hop objects. */
 		nexthops_new_round(nh);
 	}
 	return 0;

@@ -45,6 +45,8 @@ struct xi_nexthop_config {
 	xi_nexthop_port_fn port;
 	xi_nexthop_addrs_fn addrs;
 	xi_nexthop_links_fn links;   /* NULL: nobody wants to know */
+	uint32_t mark;               /* of questions about routes; 0: none */
+	uint32_t foreign_table;      /* which such a question never comes to; 0: none */
 	void (*sync)(void *arg);     /* waits for all workers' quiescent states before memory is freed */
 	void *arg;
 };

@@ -182,6 +182,53 @@ int xi_rtnl_request(struct xi_rtnl *rt, struct nl_msg *msg, xi_rtnl_fn fn, void 
 	return disturbed ? -EAGAIN : 0;
 }
 
+/* The kernel has dealt with all of them when they are sent: errors are there, and nothing else comes. */
+static void rtnl_take_errors(struct xi_rtnl *rt, uint32_t first, int *errs, size_t n)
+{
+	ssize_t len;
+
+	while ((len = recv(rt->fd, rt->buf, XI_RTNL_BUF, MSG_DONTWAIT)) > 0) {
+		int left = (int)len;
+
+		for (struct nlmsghdr *nlh = (void *)rt->buf; nlmsg_ok(nlh, left);
+		     nlh = nlmsg_next(nlh, &left)) {
+			const struct nlmsgerr *e = nlmsg_data(nlh);
+
+			if (nlh->nlmsg_type == NLMSG_ERROR &&
+			    nlh->nlmsg_len >= NLMSG_LENGTH(sizeof(*e)) && nlh->nlmsg_seq - first < n)
+				errs[nlh->nlmsg_seq - first] = e->error;
+		}
+	}
+}
+
+int xi_rtnl_batch(struct xi_rtnl *rt, struct nl_msg *const *msgs, int *errs, size_t n)
+{
+	struct iovec iov[XI_RTNL_BATCH];
+	struct msghdr mh = {.msg_iov = iov, .msg_iovlen = n};
+	uint32_t first = rt->seq + 1;
+	int err = n > XI_RTNL_BATCH ? -E2BIG : 0;
+
+	for (size_t i = 0; i < n && !err; i++) {
+		struct nlmsghdr *nlh = msgs[i] ? nlmsg_hdr(msgs[i]) : NULL;
+
+		errs[i] = 0;
+		if (!nlh) {
+			err = -ENOMEM;
+			break;
+		}
+		nlh->nlmsg_seq = ++rt->seq;
+		iov[i] = (struct iovec){.iov_base = nlh, .iov_len = NLMSG_ALIGN(nlh->nlmsg_len)};
+	}
+	if (!err && sendmsg(rt->fd, &mh, 0) < 0)
+		err = -errno;
+	for (size_t i = 0; i < n; i++)
+		if (msgs[i])
+			nlmsg_free(msgs[i]);
+	if (!err)
+		rtnl_take_errors(rt, first, errs, n);
+	return err;
+}
+
 int xi_rtnl_dump(struct xi_rtnl *rt, int type, unsigned char family, xi_rtnl_fn fn,
 		 void (*restart)(void *arg), void *arg)
 {

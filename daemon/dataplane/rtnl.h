@@ -11,6 +11,8 @@
 #include <linux/netlink.h>
 #include <netlink/msg.h>
 
+#define XI_RTNL_BATCH 128        /* messages of one datagram */
+
 struct xi_rtnl {
 	int fd;
 	uint32_t seq;
@@ -46,6 +48,11 @@ void xi_rtnl_put_str(struct nl_msg *msg, int type, const char *value);
  * again.
  */
 int xi_rtnl_request(struct xi_rtnl *rt, struct nl_msg *msg, xi_rtnl_fn fn, void *arg);
+/*
+ * Sends n messages (and frees them) as one datagram; errs[i]: 0, or what the kernel answered to the i-th as -errno. For a
+ * socket of its own, which waits for nothing. 0, or -errno when the datagram as a whole could not be sent.
+ */
+int xi_rtnl_batch(struct xi_rtnl *rt, struct nl_msg *const *msgs, int *errs, size_t n);
 /*
  * The same for a dump, asked again when disturbed; restart (may be NULL) forgets what fn has
  * collected.

@@ -13,7 +13,6 @@ void xi_veth_put_end(struct nl_msg *msg, const struct xi_veth_end *end)
 {
 	static const uint8_t none[6];
 
-	xi_rtnl_put_str(msg, IFLA_IFNAME, end->name);
 	if (memcmp(end->mac, none, sizeof(none)))
 		xi_rtnl_put(msg, IFLA_ADDRESS, end->mac, sizeof(end->mac));
 	xi_rtnl_put_u32(msg, IFLA_MTU, end->mtu);
@@ -21,6 +20,7 @@ void xi_veth_put_end(struct nl_msg *msg, const struct xi_veth_end *end)
 
 static void veth_put_new(struct nl_msg *msg, const struct xi_veth_end *end)
 {
+	xi_rtnl_put_str(msg, IFLA_IFNAME, end->name);
 	xi_veth_put_end(msg, end);
 	xi_rtnl_put_u32(msg, IFLA_NUM_TX_QUEUES, end->queues);
 	xi_rtnl_put_u32(msg, IFLA_NUM_RX_QUEUES, end->queues);

@@ -24,7 +24,10 @@ int xi_veth_find(struct xi_rtnl *rt, const char *name, const char *peer, struct 
 /* Both ends go. -ENODEV: there was no such pair. */
 int xi_veth_remove(struct xi_rtnl *rt, const char *name, const char *peer);
 
-/* Name, MAC (unless zero) and MTU, as part of a message about a device. */
+/*
+ * MAC (unless zero) and MTU, as part of a message about a device. Not its name: before Linux 6.2 none that is up takes
+ * one, even its own.
+ */
 void xi_veth_put_end(struct nl_msg *msg, const struct xi_veth_end *end);
 
 #endif

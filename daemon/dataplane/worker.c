@@ -25,6 +25,7 @@
 #define LONG_BUFFERS (XI_XSK_RING / XI_LONG_FRAMES + 43)
 #define SLEEP_MS 1000
 #define SLEEP_ADOPTING_MS 2
+#define SLEEP_HELD_MS 5          /* while packets wait for their SA */
 #define SLEEP_TX_MS 20           /* while frames are out with the kernel */
 
 static void worker_clock(struct xi_worker *w)
@@ -117,7 +118,7 @@ static void worker_count_lost(struct xi_worker *w)
 	}
 }
 
-static void worker_send(struct xi_worker *w)
+void xi_worker_send(struct xi_worker *w)
 {
 	uint32_t i;
 
@@ -158,7 +159,7 @@ static void worker_release(struct xi_worker *w)
 		if ((i + 1) % XI_BATCH && i + 1 < w->hold.n)
 			continue;
 		worker_batch(w);
-		worker_send(w);
+		xi_worker_send(w);
 	}
 	xi_hold_destroy(&w->hold);
 }
@@ -178,8 +179,9 @@ static uint32_t worker_round(struct xi_worker *w)
 	worker_clock(w);
 	if (w->adopting)
 		worker_look_adopting(w);
+	xi_batch_look_again(w);
 	n = worker_receive_all(w);
-	worker_send(w);
+	xi_worker_send(w);
 	for (i = 0; i < w->nsocks; i++)
 		xi_xsk_refill(&w->socks[i]);
 	if (w->now != w->lost_second) {
@@ -198,6 +200,8 @@ static void worker_sleep(struct xi_worker *w, struct pollfd *fds)
 	for (i = 0; i < w->nsocks; i++)
 		if (w->socks[i].outstanding)
 			timeout = SLEEP_TX_MS;
+	if (w->await.n)
+		timeout = SLEEP_HELD_MS;
 	if (w->adopting)
 		timeout = SLEEP_ADOPTING_MS;
 	if (w->busy) {
@@ -419,12 +423,12 @@ static uint32_t worker_count_longs(const struct xi_worker *w)
 			if (worker_serves(w, queue) &&
 			    w->config.ports[slot]->packet_max > XI_PACKET_ONE)
 				n += LONG_BUFFERS;
-	return n;
+	return n ? n + xi_await_longs(w->config.hold) : 0;
 }
 
 static int worker_open(struct xi_worker *w)
 {
-	uint32_t n = worker_count_socks(w);
+	uint32_t n = worker_count_socks(w), frames;
 	int err;
 
 	if (!n)
@@ -436,10 +440,10 @@ static int worker_open(struct xi_worker *w)
 		return -ENOMEM;
 	/*
 	 * every socket may hold a full fill ring, a full receive ring and a full transmit ring; and
-	 * the burst list may be full, and so may that of pieces
+	 * the burst list may be full, and so may that of pieces, and of what is held
 	 */
-	err = xi_frames_create(&w->frames, n * 3 * XI_XSK_RING + XI_BURST_RING + XI_PIECES,
-			       worker_count_longs(w));
+	frames = n * 3 * XI_XSK_RING + XI_BURST_RING + XI_PIECES + xi_await_frames(w->config.hold);
+	err = xi_frames_create(&w->frames, frames, worker_count_longs(w));
 	return err ? err : worker_open_socks(w);
 }
 
@@ -447,6 +451,8 @@ int xi_worker_equip(struct xi_worker *w)
 {
 	int err = xi_batch_fragments_create(w);
 
+	if (!err)
+		err = xi_await_create(&w->await, w->config.hold);
 	if (!err && w->config.adopting && *w->config.adopting) {
 		w->adopting = true;
 		err = xi_hold_create(&w->hold, w->frames.n);
@@ -529,6 +535,8 @@ int xi_worker_start(struct xi_worker *w, const struct xi_worker_bases *bases)
 	w->config.cache = bases->cache;
 	w->config.nexthops = bases->nexthops;
 	w->config.news = bases->news;
+	w->config.asks = bases->asks;
+	w->changes = xi_cache_changes(bases->cache);
 	w->slots = xi_cache_slots(bases->cache);
 	/* signals are the control thread's: here they would only interrupt calls */
 	sigfillset(&all);
@@ -556,6 +564,11 @@ void xi_worker_tx_status(const struct xi_worker *w, uint32_t slot, struct xi_tx_
 		snprintf(status->why, sizeof(status->why), "%s", w->why[slot]);
 }
 
+uint32_t xi_worker_held(const struct xi_worker *w)
+{
+	return __atomic_load_n(&w->await.n, __ATOMIC_RELAXED);
+}
+
 void xi_worker_destroy(struct xi_worker *w)
 {
 	uint32_t i;
@@ -567,6 +580,7 @@ void xi_worker_destroy(struct xi_worker *w)
 		eventfd_write(w->stop_fd, 1);
 		pthread_join(w->thread, NULL);
 	}
+	xi_worker_count_n(w, XI_DROP_HOLD_TIMEOUT, w->await.n);
 	xi_burst_close(w->burst);
 	for (i = 0; i < w->nsocks; i++)
 		xi_xsk_close(&w->socks[i]);
@@ -574,6 +588,7 @@ void xi_worker_destroy(struct xi_worker *w)
 		xi_umem_destroy(&w->umems[i]);
 	xi_frames_destroy(&w->frames);
 	xi_hold_destroy(&w->hold);
+	xi_await_destroy(&w->await);
 	xi_batch_fragments_destroy(w);
 	xi_rawout_close(&w->rawout);
 	if (w->crypto)

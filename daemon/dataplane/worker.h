@@ -31,13 +31,17 @@ struct xi_worker_config {
 	int xsks_fd;
 	uint8_t host_mac[6];         /* of xipsec0 */
 	const struct xi_engine *engine;
+	uint32_t hold;               /* packets of one flow that are held until a key manager brings its SA; 0: none */
+	const atomic_uint *hold_ms;  /* for how long; these two may be NULL when hold is 0 */
+	const atomic_bool *acquiring; /* a key manager listens; else nothing is held */
 	const atomic_bool *adopting; /* NULL, or while it is true not all SAs are known yet; never again once false */
-	/* these five come with xi_worker_start() */
+	/* these six come with xi_worker_start() */
 	const struct xi_sad *sad;
 	const struct xi_spd *spd;
 	struct xi_cache *cache;
 	struct xi_nexthops *nexthops;
 	struct xi_mailbox *news;   /* NULL: nobody listens */
+	struct xi_mailbox *asks;   /* struct xi_flow: those that want an SA; NULL: nobody listens */
 	bool fragment_after;         /* too long packets are cut after ESP, not before it */
 	uint32_t host_mtu;           /* of xipsec0 */
 	uint64_t *counts;            /* this worker's row of worker_stats */
@@ -53,6 +57,7 @@ struct xi_worker_bases {
 	struct xi_cache *cache;
 	struct xi_nexthops *nexthops;
 	struct xi_mailbox *news;     /* NULL: nobody listens */
+	struct xi_mailbox *asks;     /* the same */
 };
 
 /*
@@ -68,6 +73,9 @@ void xi_worker_destroy(struct xi_worker *worker);
 
 /* Any thread; counters are a moment's. slot < XI_MAX_PORTS. */
 void xi_worker_tx_status(const struct xi_worker *worker, uint32_t slot, struct xi_tx_status *status);
+
+/* Packets held for want of an SA. Any thread; a moment's. */
+uint32_t xi_worker_held(const struct xi_worker *worker);
 
 /*
  * Control thread, a few times a second: logs ports that changed between burst and AF_XDP, each at most

@@ -110,7 +110,7 @@ int xi_sa_ctx_init(struct xi_sa_ctx *ctx, const struct xi_sa *sa, const struct x
 		.encap = sa->encap != XI_ENCAP_NONE,
 		.limited = is_limited(&sa->limits),
 		.tfcpad = tfcpad(sa),
-		.output_marked = !!sa->output_mark_mask,
+		.to_host = sa->output_mark_mask || sa->mark_v || sa->if_id,
 		.replay =
 			{
 				.top = (uint64_t *)&state->top,

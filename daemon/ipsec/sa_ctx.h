@@ -50,7 +50,7 @@ struct xi_sa_ctx {
 	uint8_t fill1[10];
 	/* line 2, inbound */
 	struct xi_replay replay;
-	uint8_t output_marked;       /* what comes out of it gets a mark from the host's stack */
+	uint8_t to_host;             /* what comes out of it has a mark, or a device, of the host's stack */
 	uint8_t fill2[31];
 } __attribute__((aligned(64)));
 
@@ -58,7 +58,7 @@ XI_ASSERT(sizeof(struct xi_replay) == 32);
 XI_ASSERT(__builtin_offsetof(struct xi_sa_ctx, salt) == 44);
 XI_ASSERT(__builtin_offsetof(struct xi_sa_ctx, hdr) == 64);
 XI_ASSERT(__builtin_offsetof(struct xi_sa_ctx, replay) == 128);
-XI_ASSERT(__builtin_offsetof(struct xi_sa_ctx, output_marked) == 160);
+XI_ASSERT(__builtin_offsetof(struct xi_sa_ctx, to_host) == 160);
 XI_ASSERT(sizeof(struct xi_sa_ctx) == 192);
 
 /* Fetches what a packet of this direction wants of a context. */

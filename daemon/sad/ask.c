@@ -21,9 +21,15 @@ static unsigned int tmpl_class(const struct xi_tmpl *tmpl)
 }
 
 static struct xi_ask_key ask_key(unsigned int class, const struct xi_sa_id *id,
-				 enum xi_family family, enum xi_mode mode, uint32_t reqid)
+				 enum xi_family family, enum xi_mode mode, uint32_t reqid,
+				 uint32_t if_id)
 {
-	struct xi_ask_key key = {.family = family, .proto = id->proto, .mode = mode};
+	struct xi_ask_key key = {
+		.family = family,
+		.proto = id->proto,
+		.mode = mode,
+		.if_id = if_id,
+	};
 
 	if (class & XI_ASK_DADDR)
 		memcpy(key.daddr, id->daddr, 16);
@@ -74,7 +80,8 @@ static int ask_add(struct xi_spd *spd, struct xi_ask *ask, struct xi_spd_node *n
 	if (!xi_tmpl_with_ends(policy, t, &ask->tmpl))
 		return 0;
 	class = tmpl_class(&ask->tmpl);
-	key = ask_key(class, &ask->tmpl.id, ask->tmpl.family, ask->tmpl.mode, ask->tmpl.reqid);
+	key = ask_key(class, &ask->tmpl.id, ask->tmpl.family, ask->tmpl.mode, ask->tmpl.reqid,
+		      policy->if_id);
 	group = group_get(spd, &key);
 	if (!group)
 		return -ENOMEM;
@@ -188,7 +195,7 @@ void xi_spd_sa_changed(struct xi_spd *spd, const struct xi_sa *sa)
 	for (class = 0; class < XI_ASK_CLASSES; class++) {
 		if (!spd->nasks[class])
 			continue;
-		key = ask_key(class, &sa->id, sa->id.family, sa->mode, sa->reqid);
+		key = ask_key(class, &sa->id, sa->id.family, sa->mode, sa->reqid, sa->if_id);
 		group = group_find(spd, &key);
 		if (group)
 			xi_selset_each(&spd->selsets, &group->policies, &sa->sel, ask_mark, &marking);

@@ -58,6 +58,8 @@ static uint64_t node_due(const struct xi_sad_node *node)
 
 	if (sa->life & XI_SA_LARVAL)
 		return node->dies;
+	if (sa->life & XI_SA_FROM_KERNEL)
+		return NO_LIMIT;
 	earlier(&due, sa->add_time, sa->limits.hard_add);
 	if (!(sa->life & XI_SA_SOFT_EXPIRED))
 		earlier(&due, sa->add_time, sa->limits.soft_add);

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "crypto/algs.h"
+#include "log.h"
 
 #define SPI_MIN 256             /* RFC 4303 section 2.1: 1 to 255 are reserved, 0 is local */
 
@@ -79,6 +80,12 @@ static int seq_start(struct xi_sad *sad, struct xi_sad_node *node, const struct 
 	if (*oseq > seq_max)
 		*oseq = seq_max;
 	*limit = seq_max;
+	if (rec->sa.life & XI_SA_FROM_KERNEL) {
+		*limit = init && init->oseq_limit < seq_max ? init->oseq_limit : seq_max;
+		if (!init || *limit < *oseq)
+			*limit = *oseq;
+		return 0;
+	}
 	if (!(rec->sa.life & XI_SA_FROM_FILE) || rec->sa.sa_dir == XI_SA_DIR_IN)
 		return 0;
 	return xi_reserve_open(&node->reserve, sad->state_dir, &rec->key, seq_max, oseq, limit,
@@ -160,7 +167,8 @@ static int sa_install(struct xi_sad *sad, struct xi_sad_node *node, const struct
 	if (!rec)
 		return err;
 	rec->sa.life &= ~(XI_SA_LARVAL | XI_SA_SOFT_EXPIRED);
-	rec->sa.add_time = time(NULL);
+	if (!(sa->life & XI_SA_FROM_KERNEL))
+		rec->sa.add_time = time(NULL);
 	rec->sa.df = sad->df;
 	rec->sa.generation = larval ? larval->sa.generation + 1 : 1;
 	err = xi_window_take(sad, sa->replay_window, &rec->sa.window_slot, why);
@@ -257,6 +265,16 @@ static int sa_claim(struct xi_sad *sad, struct xi_sad_node *node, const struct x
 	return err;
 }
 
+/* What a key manager gives to xipsec itself goes before what it gave to the kernel. */
+static bool sa_yields(const struct xi_sad_node *node, const struct xi_sa *sa)
+{
+	if (!node->rec || !(node->rec->sa.life & ~sa->life & XI_SA_FROM_KERNEL))
+		return false;
+	log_warnx("SA with SPI 0x%08x: the kernel has one with this destination, SPI and protocol, too, which gives way",
+		  sa->id.spi);
+	return true;
+}
+
 static int sa_add(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_key *key,
 		  const struct xi_replay_init *init, const char **why)
 {
@@ -267,6 +285,12 @@ static int sa_add(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa
 	if (err)
 		return err;
 	node = xi_sad_node(sad, &sa->id);
+	if (node && sa_yields(node, sa)) {
+		err = xi_sad_detach(sad, node);
+		if (err)
+			return err;
+		node = NULL;
+	}
 	if (node) {
 		err = sa_claim(sad, node, sa, key, why);
 		if (err)
@@ -337,13 +361,21 @@ static int refresh_check(const struct xi_sad_node *node, const struct xi_sa *sa,
 	return 0;
 }
 
+static bool addr_given(const uint8_t addr[16])
+{
+	static const uint8_t none[16];
+
+	return memcmp(addr, none, sizeof(none));
+}
+
 /*
- * What it changes of an SA in use: lifetimes, output mark, if_id, encapsulation. Key, algorithm,
+ * What it changes of an SA in use: lifetimes, output mark, if_id, encapsulation, care-of address. Key, algorithm,
  * sequence number and window are those of before, whatever the request says.
  */
 static int sa_refresh(struct xi_sad *sad, struct xi_sad_node *node, const struct xi_sa *sa)
 {
 	struct xi_sa merged = node->rec->sa;
+	int err;
 
 	merged.limits = sa->limits;
 	merged.life &= ~XI_SA_SOFT_EXPIRED;
@@ -356,7 +388,14 @@ static int sa_refresh(struct xi_sad *sad, struct xi_sad_node *node, const struct
 	}
 	if (sa->if_id)
 		merged.if_id = sa->if_id;
-	return xi_sad_replace(sad, node, &merged);
+	if (addr_given(sa->coaddr) && addr_given(merged.coaddr))
+		memcpy(merged.coaddr, sa->coaddr, sizeof(merged.coaddr));
+	if (merged.if_id == node->rec->sa.if_id)
+		return xi_sad_replace(sad, node, &merged);
+	err = xi_sad_replace(sad, node, &merged);
+	if (!err)
+		xi_pair_changed(sad, node);
+	return err;
 }
 
 static int sa_update(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_key *key,
@@ -367,8 +406,9 @@ static int sa_update(struct xi_sad *sad, const struct xi_sa *sa, const struct xi
 	bool larval = known && known->life & XI_SA_LARVAL;
 	int err;
 
-	if (!known || (sa->sa_dir != known->sa_dir && (sa->sa_dir || !larval))) {
-		*why = "no SA with this destination, SPI, protocol and direction; add it";
+	if (!known || (sa->mark_v & sa->mark_m & known->mark_m) != known->mark_v ||
+	    (sa->sa_dir != known->sa_dir && (sa->sa_dir || !larval))) {
+		*why = "no SA with this destination, SPI, protocol, mark and direction; add it";
 		return -ESRCH;
 	}
 	err = sa_check(sad, sa, init, why);
@@ -393,6 +433,26 @@ int xi_sad_update(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa
 
 	xi_sad_hold(sad);
 	err = sa_update(sad, sa, key, init, why);
+	xi_sad_release(sad);
+	return err;
+}
+
+int xi_sad_set_thresholds(struct xi_sad *sad, const struct xi_sa_id *id, uint32_t replay,
+			  uint32_t etimer)
+{
+	struct xi_sad_node *node = xi_sad_node(sad, id);
+	struct xi_sa sa;
+	int err;
+
+	if (!node)
+		return -ESRCH;
+	if (node->rec->sa.life & XI_SA_LARVAL)
+		return -EINVAL;
+	sa = node->rec->sa;
+	sa.replay_thresh = replay ? replay : sa.replay_thresh;
+	sa.etimer_thresh = etimer ? etimer : sa.etimer_thresh;
+	xi_sad_hold(sad);
+	err = xi_sad_replace(sad, node, &sa);
 	xi_sad_release(sad);
 	return err;
 }

@@ -7,6 +7,7 @@
 
 #include <netinet/in.h>
 #include <string.h>
+#include <time.h>
 
 #include "sad/flowmask.h"
 #include "sad/selector.h"
@@ -111,6 +112,21 @@ const struct xi_spd_policy *xi_spd_lookup(const struct xi_spd_snapshot *snap, en
 	return lookup(snap, dir, flow, NULL);
 }
 
+/* Who asks for the reason has no packet. Workers share the line, so it is written once a second. */
+static const struct xi_spd_policy *policy_used(const struct xi_spd_policy *p,
+					       const struct xi_verdict_why *why)
+{
+	uint64_t *use_time, now;
+
+	if (!p || why)
+		return p;
+	now = time(NULL);
+	use_time = (uint64_t *)&p->policy.use_time;
+	if (__atomic_load_n(use_time, __ATOMIC_RELAXED) != now)
+		__atomic_store_n(use_time, now, __ATOMIC_RELAXED);
+	return p;
+}
+
 static void why_set(struct xi_verdict_why *why, enum xi_why code, const struct xi_spd_policy *p,
 		    uint32_t tmpl, uint32_t sa_index)
 {
@@ -208,6 +224,10 @@ static enum xi_verdict policy_verdict(const struct xi_spd_policy *p, const struc
 		why_set(why, XI_WHY_BLOCK, p, 0, 0);
 		return XI_VERDICT_DISCARD;
 	}
+	if (p->policy.origin & XI_POLICY_IN_KERNEL) {
+		why_set(why, XI_WHY_IN_KERNEL, p, 0, 0);
+		return XI_VERDICT_KERNEL;
+	}
 	if (!tmpls_serve(p, sad, flow, verdict, &t, mask)) {
 		why_set(why, (t ? p->nnext : p->nsas) ? XI_WHY_NO_SA_SELECTOR : XI_WHY_NO_SA, p, t,
 			0);
@@ -247,7 +267,7 @@ enum xi_verdict xi_spd_judge_out_mask(const struct xi_spd_snapshot *snap, const 
 		verdict->generation = 0;
 		why_set(why, XI_WHY_IKE, NULL, 0, 0);
 	} else {
-		p = lookup(snap, XI_OUT, flow, mask);
+		p = policy_used(lookup(snap, XI_OUT, flow, mask), why);
 		verdict->verdict = p ? policy_verdict(p, sad, flow, verdict, why, mask)
 				     : default_verdict(snap, XI_OUT, why);
 		if (verdict->verdict == XI_VERDICT_BYPASS &&
@@ -293,7 +313,7 @@ bool xi_spd_allows_clear_mask(const struct xi_spd_snapshot *snap, const struct x
 		why_set(why, XI_WHY_IKE, NULL, 0, 0);
 		return true;
 	}
-	p = lookup(snap, dir, flow, mask);
+	p = policy_used(lookup(snap, dir, flow, mask), why);
 	if (fragment_in_doubt(snap, dir, flow, p, mask)) {
 		why_set(why, XI_WHY_FRAGMENT, p, 0, 0);
 		return false;
@@ -303,13 +323,17 @@ bool xi_spd_allows_clear_mask(const struct xi_spd_snapshot *snap, const struct x
 	return policy_allows_clear(p, why);
 }
 
-/* The kernel's xfrm_state_ok(); the addresses of a template in transport mode mean nothing. */
-static bool tmpl_accepts(const struct xi_tmpl *tmpl, const struct xi_sa *sa)
+/*
+ * The kernel's xfrm_state_ok(); the addresses of a template in transport mode mean nothing. Nor do those of an SA that
+ * has just moved: workers see it there before they see the policies of after it.
+ */
+static bool tmpl_accepts(const struct xi_tmpl *tmpl, const struct xi_sa *sa, uint32_t if_id,
+			 uint32_t generation)
 {
-	return sa->id.proto == tmpl->id.proto && sa->mode == tmpl->mode &&
+	return (!if_id || if_id == sa->if_id) && sa->id.proto == tmpl->id.proto && sa->mode == tmpl->mode &&
 	       (!tmpl->id.spi || tmpl->id.spi == sa->id.spi) &&
 	       (!tmpl->reqid || tmpl->reqid == sa->reqid) &&
-	       (sa->mode == XI_TRANSPORT ||
+	       (sa->mode == XI_TRANSPORT || sa->moved_under == generation ||
 		((!memcmp(tmpl->saddr, zero, 16) || !memcmp(tmpl->saddr, sa->saddr, 16)) &&
 		 (!memcmp(tmpl->id.daddr, zero, 16) || !memcmp(tmpl->id.daddr, sa->id.daddr, 16))));
 }
@@ -318,14 +342,15 @@ static bool tmpl_accepts(const struct xi_tmpl *tmpl, const struct xi_sa *sa)
  * The kernel's xfrm_policy_ok(): meets tmpl with an SA of the path, from the k-th on. True: *k is
  * the next one to meet. SAs in transport mode may be passed over, one in tunnel mode may not.
  */
-static bool tmpl_met(const struct xi_tmpl *tmpl, const struct xi_sa_path *path, uint32_t *k)
+static bool tmpl_met(const struct xi_tmpl *tmpl, const struct xi_sa_path *path, uint32_t if_id,
+		     uint32_t generation, uint32_t *k)
 {
 	uint32_t i;
 
 	if (tmpl->optional && tmpl->mode == XI_TRANSPORT)
 		return true;
 	for (i = *k; i < path->n; i++) {
-		if (tmpl_accepts(tmpl, path->sas[i])) {
+		if (tmpl_accepts(tmpl, path->sas[i], if_id, generation)) {
 			*k = i + 1;
 			return true;
 		}
@@ -347,8 +372,8 @@ static const struct xi_sa *path_tunnel(const struct xi_sa_path *path, uint32_t k
 	return NULL;
 }
 
-static bool policy_accepts(const struct xi_spd_policy *p, const struct xi_sa_path *path,
-			   struct xi_verdict_why *why)
+static bool policy_accepts(const struct xi_spd_policy *p, const struct xi_sa_path *path, uint32_t if_id,
+			   uint32_t generation, struct xi_verdict_why *why)
 {
 	const struct xi_sa *tunnel;
 	uint32_t i, k = 0;
@@ -358,7 +383,7 @@ static bool policy_accepts(const struct xi_spd_policy *p, const struct xi_sa_pat
 		return false;
 	}
 	for (i = p->policy.ntmpls; i-- > 0;) {
-		if (!tmpl_met(&p->policy.tmpls[i], path, &k)) {
+		if (!tmpl_met(&p->policy.tmpls[i], path, if_id, generation, &k)) {
 			why_set(why, XI_WHY_TEMPLATE, p, i, 0);
 			return false;
 		}
@@ -393,9 +418,9 @@ bool xi_spd_allows_protected_why(const struct xi_spd_snapshot *snap, const struc
 		why_set(why, XI_WHY_SA_SELECTOR, NULL, 0, bad->sa_index);
 		return false;
 	}
-	p = xi_spd_lookup(snap, dir, flow);
+	p = policy_used(xi_spd_lookup(snap, dir, flow), why);
 	if (p)
-		return policy_accepts(p, path, why);
+		return policy_accepts(p, path, flow->if_id, snap->generation, why);
 	bad = path_tunnel(path, 0);
 	if (default_verdict(snap, dir, why) == XI_VERDICT_DISCARD || !bad)
 		return snap->default_action[dir] == XI_ALLOW;

@@ -44,13 +44,15 @@ static bool limit_reached(const struct xi_sa_rec *rec, uint64_t now, bool hard)
 {
 	const struct xi_limits *l = &rec->sa.limits;
 	uint64_t use_time = __atomic_load_n(&rec->state->use_time, __ATOMIC_RELAXED);
+	bool clock = !(rec->sa.life & XI_SA_FROM_KERNEL);
 
-	if (numbers_used(rec, hard) ||
-	    age_reached(now, rec->sa.add_time, hard ? l->hard_add : l->soft_add))
+	if (numbers_used(rec, hard))
+		return true;
+	if (clock && age_reached(now, rec->sa.add_time, hard ? l->hard_add : l->soft_add))
 		return true;
 	if (!use_time)
 		return false;
-	return age_reached(now, use_time, hard ? l->hard_use : l->soft_use) ||
+	return (clock && age_reached(now, use_time, hard ? l->hard_use : l->soft_use)) ||
 	       volume_reached(__atomic_load_n(&rec->state->bytes, __ATOMIC_RELAXED),
 			      hard ? l->hard_bytes : l->soft_bytes) ||
 	       volume_reached(__atomic_load_n(&rec->state->packets, __ATOMIC_RELAXED),
@@ -59,8 +61,11 @@ static bool limit_reached(const struct xi_sa_rec *rec, uint64_t now, bool hard)
 
 static void event_expire(struct xi_sad *sad, const struct xi_sa_rec *rec, bool hard)
 {
-	if (sad->events.expire)
-		sad->events.expire(sad->events.arg, rec, hard);
+	const struct xi_sad_events *events =
+		rec->sa.life & XI_SA_FROM_KERNEL ? &sad->kernel_events : &sad->events;
+
+	if (events->expire)
+		events->expire(events->arg, rec, hard);
 }
 
 /* The flag goes to the store first: an event is sent once, also across a restart. */
@@ -167,7 +172,8 @@ static struct xi_sad_node *node_mate(const struct xi_sad *sad, const struct xi_s
  */
 static void hard_expire(struct xi_sad *sad, struct xi_sad_node *node)
 {
-	struct xi_sad_node *mate = node->rec->sa.life & XI_SA_LARVAL ? NULL : node_mate(sad, node);
+	bool alone = node->rec->sa.life & (XI_SA_LARVAL | XI_SA_FROM_KERNEL);
+	struct xi_sad_node *mate = alone ? NULL : node_mate(sad, node);
 
 	node_expire(sad, node);
 	if (mate)

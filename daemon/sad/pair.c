@@ -114,6 +114,12 @@ static bool choice_matters(const struct xi_spd *spd, uint32_t reqid_a, uint32_t 
 	return reqid_a == reqid_b ? spd->npair : spd->npair_any;
 }
 
+/* To the same policies, as far as mark and if_id go. */
+static bool serve_alike(const struct xi_sa *a, const struct xi_sa *b)
+{
+	return a->if_id == b->if_id && a->mark_v == b->mark_v && a->mark_m == b->mark_m;
+}
+
 /* Does a newer one of the same reqid, itself chosen, take all flows of the i-th? */
 static bool member_covered(const struct members *m, const bool *chosen, uint32_t i)
 {
@@ -122,6 +128,7 @@ static bool member_covered(const struct members *m, const bool *chosen, uint32_t
 
 	for (j = 0; j < i; j++)
 		if (chosen[j] && member_sa(m, j)->reqid == sa->reqid &&
+		    serve_alike(member_sa(m, j), sa) &&
 		    xi_selector_covers(&member_sa(m, j)->sel, &sa->sel))
 			return true;
 	return false;

@@ -92,7 +92,7 @@ int xi_policy_check(const struct xi_policy *policy, const char **why)
 
 bool xi_policy_sees_flows(const struct xi_policy *policy)
 {
-	return !policy->if_id && !policy->mark_v;
+	return !(policy->mark_v & ~policy->mark_m);
 }
 
 bool xi_policy_protects(const struct xi_policy *policy)
@@ -100,9 +100,16 @@ bool xi_policy_protects(const struct xi_policy *policy)
 	return policy->action == XI_ALLOW && policy->ntmpls > 0;
 }
 
+/*
+ * The guard is asked on ports, where no packet has an if_id, and what arrives has no mark; what leaves one
+ * may have any. Behind xipsec0 it is not asked.
+ */
 bool xi_policy_guarded(const struct xi_policy *policy)
 {
-	return xi_policy_sees_flows(policy) && (policy->action == XI_BLOCK || policy->ntmpls > 0);
+	return xi_policy_sees_flows(policy) && !policy->if_id &&
+	       (policy->dir == XI_OUT || !policy->mark_v) &&
+	       (policy->action == XI_BLOCK || policy->ntmpls > 0 ||
+		policy->origin & XI_POLICY_IN_KERNEL);
 }
 
 static bool selector_is_pair(const struct xi_selector *sel)
@@ -152,7 +159,7 @@ bool xi_policy_judges_alike(const struct xi_policy *a, const struct xi_policy *b
 	x.use_time = b->use_time;
 	x.order = b->order;
 	x.limits = b->limits;
-	x.from_file = b->from_file;
+	x.origin = (b->origin & ~XI_POLICY_IN_KERNEL) | (a->origin & XI_POLICY_IN_KERNEL);
 	/* on the way in a template's SPI says which SA a packet may have come through */
 	for (i = 0; i < b->ntmpls && b->dir == XI_OUT; i++)
 		if (xi_tmpl_with_ends(b, i, &tmpl))

@@ -117,7 +117,9 @@ void xi_sad_bury(struct xi_sad *sad, struct xi_sad_node *doomed)
 
 	while ((node = doomed)) {
 		doomed = node->doomed;
-		if (rec_bury(sad, node))
+		if (node->moved)
+			free(node);
+		else if (rec_bury(sad, node))
 			stored[n++] = node;
 		else
 			node_forgotten(sad, node);

@@ -93,6 +93,19 @@ void xi_state_limit(struct xi_sa_state *state, uint64_t oseq, uint64_t limit)
 	__atomic_store_n(&state->oseq_limit, limit, __ATOMIC_SEQ_CST);
 }
 
+int xi_sad_set_limit(struct xi_sad *sad, const struct xi_sa_id *id, uint64_t oseq, uint64_t limit)
+{
+	struct xi_sad_node *node = xi_sad_node(sad, id);
+	struct xi_sa_state *state = node && node->rec ? node->rec->state : NULL;
+
+	if (!state || !(node->rec->sa.life & XI_SA_FROM_KERNEL))
+		return -ESRCH;
+	if (limit < __atomic_load_n(&state->oseq_limit, __ATOMIC_RELAXED))
+		limit = state->oseq_limit;
+	xi_state_limit(state, oseq, limit);
+	return 0;
+}
+
 /*
  * A window that went back would let packets in a second time, so it is refused, and what was received
  * stays so. seq 0 without bitmap: no window given.

@@ -87,9 +87,24 @@ void xi_sad_listen(struct xi_sad *sad, const struct xi_sad_listener *listener)
 		abort();
 }
 
+void xi_sad_unlisten(struct xi_sad *sad, const void *arg)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < sad->nlisteners; i++)
+		if (sad->listeners[i].arg != arg)
+			sad->listeners[n++] = sad->listeners[i];
+	sad->nlisteners = n;
+}
+
 void xi_sad_on_event(struct xi_sad *sad, const struct xi_sad_events *events)
 {
 	sad->events = *events;
+}
+
+void xi_sad_on_kernel_event(struct xi_sad *sad, const struct xi_sad_events *events)
+{
+	sad->kernel_events = *events;
 }
 
 uint32_t xi_selector_flow_mask(const struct xi_selector *sel)
@@ -138,6 +153,22 @@ void xi_sad_publish(struct xi_sad *sad, struct xi_sad_node *node, struct xi_sa_r
 	else
 		xi_due_del(sad, node);
 	__atomic_store_n(&node->known, rec && !(rec->sa.life & XI_SA_LARVAL), __ATOMIC_RELEASE);
+}
+
+void xi_sad_supplant(struct xi_sad *sad, struct xi_sad_node *old, struct xi_sad_node *node,
+		     struct xi_sa_rec *rec)
+{
+	uint32_t slot = XI_SA_SLOT(old->sa_index);
+
+	flow_mask_count(sad, old->rec, -1);
+	flow_mask_count(sad, rec, 1);
+	xi_sender_del(sad, old);
+	xi_due_del(sad, old);
+	sad->slots.nodes[slot] = node;
+	rcu_assign_pointer(sad->slots.recs[slot], rec);
+	xi_sender_add(sad, node);
+	xi_due_update(sad, node);
+	__atomic_store_n(&node->known, true, __ATOMIC_RELEASE);
 }
 
 void xi_sad_changed(struct xi_sad *sad, const struct xi_sa_rec *old, const struct xi_sa_rec *new)
@@ -196,6 +227,11 @@ const struct xi_sa_rec *xi_sad_next(const struct xi_sad *sad, uint32_t *slot)
 			return rec;
 	}
 	return NULL;
+}
+
+const struct xi_sa_rec *xi_sad_at(const struct xi_sad *sad, uint32_t slot)
+{
+	return slot < sad->slots.n ? sad->slots.recs[slot] : NULL;
 }
 
 bool xi_sad_superseded(const struct xi_sad *sad, uint32_t sa_index)

@@ -42,12 +42,19 @@ struct xi_sad_events {
 	void *arg;
 };
 
+/*
+ * SAs from the kernel (XI_SA_FROM_KERNEL) are not like others: the kernel ends them by the clock, here only volume and
+ * numbers do; no mate goes with them; their events are somebody else's (xi_sad_on_kernel_event); their add_time is
+ * given; and one that comes by another way takes the place of one with the same id.
+ */
+
 /* Counters and window an SA starts from (XFRMA_REPLAY_VAL, XFRMA_REPLAY_ESN_VAL, XFRMA_LTIME_VAL). */
 struct xi_replay_init {
 	uint64_t oseq;
 	uint64_t seq;
 	const uint32_t *bmp;         /* as struct xfrm_replay_state_esn; NULL = empty */
 	uint32_t bmp_len;            /* 32-bit words */
+	uint64_t oseq_limit;         /* of an SA from the kernel: the last number it may use as yet */
 	bool has_lifetime;
 	uint64_t bytes, packets, use_time;
 };
@@ -65,7 +72,10 @@ void xi_sad_destroy(struct xi_sad *sad);     /* frees memory, wipes keys; the st
 void xi_sad_wipe(struct xi_sad *sad);
 /* Up to four listeners, told in the order in which they came. Copied. */
 void xi_sad_listen(struct xi_sad *sad, const struct xi_sad_listener *listener);
+/* The listener with this arg hears of nothing any more. */
+void xi_sad_unlisten(struct xi_sad *sad, const void *arg);
 void xi_sad_on_event(struct xi_sad *sad, const struct xi_sad_events *events);
+void xi_sad_on_kernel_event(struct xi_sad *sad, const struct xi_sad_events *events);
 
 /* Takes over what the store holds. Counts go to *n. An SA that does not make sense is dropped and logged. */
 int xi_sad_adopt(struct xi_sad *sad, unsigned int *n);
@@ -80,10 +90,10 @@ bool xi_sad_is_hot(const struct xi_sad *sad, uint32_t sa_index);
 int xi_sad_adopt_first(struct xi_sad *sad, unsigned int *n);
 void xi_sad_adopt_rest(struct xi_sad *sad);
 
-/* -EEXIST when {daddr, spi, proto} exists. sa_index, add_time, generation, window_slot are filled in here. */
+/* -EEXIST when {daddr, spi, proto} exists, whatever its mark: a packet that arrives has none. sa_index, add_time, generation, window_slot are filled in here. */
 int xi_sad_add(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_key *key,
 	       const struct xi_replay_init *init, const char **why);
-/* UPDSA: -ESRCH when there is none. A larval SA becomes a real one; the rules of the kernel's xfrm_state_update() otherwise. */
+/* UPDSA: -ESRCH when there is none, or its mark is another. A larval SA becomes a real one; the rules of the kernel's xfrm_state_update() otherwise. */
 int xi_sad_update(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_key *key,
 		  const struct xi_replay_init *init, const char **why);
 int xi_sad_delete(struct xi_sad *sad, const struct xi_sa_id *id);
@@ -117,6 +127,14 @@ int xi_sad_alloc_spi(struct xi_sad *sad, const struct xi_sa *sa, uint32_t min, u
  * leaves the window alone.
  */
 int xi_sad_set_replay(struct xi_sad *sad, const struct xi_sa_id *id, const struct xi_replay_init *init);
+/* NEWAE: thresholds of its events, as in struct xi_sa; 0 leaves one alone. -ESRCH; -EINVAL: larval. */
+int xi_sad_set_thresholds(struct xi_sad *sad, const struct xi_sa_id *id, uint32_t replay, uint32_t etimer);
+
+/*
+ * Of an SA from the kernel: the numbers up to oseq are given up, those up to limit may be used. Neither goes back: a limit
+ * below the present one is ignored. -ESRCH.
+ */
+int xi_sad_set_limit(struct xi_sad *sad, const struct xi_sa_id *id, uint64_t oseq, uint64_t limit);
 
 const struct xi_sa_rec *xi_sad_find(const struct xi_sad *sad, const struct xi_sa_id *id);
 /* From any RCU reader, without a lock: the SA that a packet names (RFC 4301 section 4.1); 0 when there is none. */
@@ -151,6 +169,8 @@ unsigned int xi_sad_capacity(const struct xi_sad *sad);
  * end. The control thread only.
  */
 const struct xi_sa_rec *xi_sad_next(const struct xi_sad *sad, uint32_t *slot);
+/* The SA of a slot below xi_sad_capacity(), NULL: none. The control thread only. */
+const struct xi_sa_rec *xi_sad_at(const struct xi_sad *sad, uint32_t slot);
 
 /*
  * Four times a second, from a timer: larval SAs that died, lifetimes, sequence reserves on disk. now: seconds since the

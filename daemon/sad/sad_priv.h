@@ -85,6 +85,7 @@ struct xi_sad_node {
 	bool chosen;                 /* of its pair: it counts in the SPD's choices; xi_pairs_update() */
 	bool is_news;
 	bool key_named;
+	bool moved;                  /* its slot and its state are another node's by now */
 	struct xi_sad_node *news_prev, *news_next;
 	struct xi_key_name key_name; /* if key_named */
 	struct xi_sad_node *same_newer, *same_older; /* of the same sender; senders.heads has the newest */
@@ -168,7 +169,7 @@ struct xi_sad {
 	enum xi_df df;
 	struct xi_sad_listener listeners[XI_SAD_LISTENERS];
 	unsigned int nlisteners;
-	struct xi_sad_events events;
+	struct xi_sad_events events, kernel_events;
 	struct xi_sad_slots slots;
 	struct xi_sad_windows windows;
 	struct xi_recs recs;
@@ -255,6 +256,8 @@ struct xi_sad_node *xi_sad_node(const struct xi_sad *sad, const struct xi_sa_id 
 /* SAs in transport mode; others are left alone. */
 void xi_pair_add(struct xi_sad *sad, struct xi_sad_node *node);
 void xi_pair_del(struct xi_sad *sad, struct xi_sad_node *node);
+/* It serves other policies now. */
+void xi_pair_changed(struct xi_sad *sad, struct xi_sad_node *node);
 /*
  * SAs in transport mode with exactly these addresses, in no order; for workers too. The record is as published when
  * it was looked at.
@@ -310,6 +313,9 @@ void xi_sender_del(struct xi_sad *sad, struct xi_sad_node *node);
 
 /* install.c, remove.c, round.c */
 void xi_sad_publish(struct xi_sad *sad, struct xi_sad_node *node, struct xi_sa_rec *rec);
+/* rec, of the same slot, in the place of old's, in one step for workers. */
+void xi_sad_supplant(struct xi_sad *sad, struct xi_sad_node *old, struct xi_sad_node *node,
+		     struct xi_sa_rec *rec);
 void xi_sad_changed(struct xi_sad *sad, const struct xi_sa_rec *old, const struct xi_sa_rec *new);
 void xi_sad_sync(struct xi_sad *sad);
 /*

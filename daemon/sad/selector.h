@@ -15,6 +15,15 @@ bool xi_prefix_equal(const uint8_t a[16], const uint8_t b[16], unsigned int plen
 void xi_prefix_mask(uint8_t out[16], const uint8_t addr[16], unsigned int plen);
 
 /*
+ * The mark of what came out of an SA: the one that the kernel would have wanted of the packet before, with the output
+ * mark (XFRMA_SET_MARK) in it. Nothing gives packets a mark before they come to the SA.
+ */
+static inline uint32_t xi_sa_mark_in(const struct xi_sa *sa)
+{
+	return (sa->mark_v & ~sa->output_mark_mask) | (sa->output_mark & sa->output_mark_mask);
+}
+
+/*
  * Reads the flow of an IP packet: addresses, protocol behind IPv6 extension headers, ports or ICMP type and code.
  * 0, or -EINVAL for a packet cut short. dir is left to the caller.
  */

@@ -68,6 +68,8 @@ struct xi_spd_snapshot *xi_snapshot_build(struct xi_spd *spd, uint32_t generatio
 	mem->s.bundles = spd->bundles != NULL;
 	mem->s.generation = generation;
 	mem->s.flow_mask = xi_spd_flow_mask(spd);
+	mem->s.mark_mask = xi_spd_mark_mask(spd);
+	mem->s.if_marks = spd->nif_marks > 0;
 	return &mem->s;
 }
 

@@ -36,10 +36,25 @@ uint32_t xi_spd_flow_mask(const struct xi_spd *spd)
 	return mask;
 }
 
+uint32_t xi_spd_mark_mask(const struct xi_spd *spd)
+{
+	uint32_t mask = 0, bit;
+
+	for (bit = 0; bit < 32; bit++)
+		mask |= spd->nmarks[bit] ? 1U << bit : 0;
+	return mask;
+}
+
 static void selector_count(struct xi_spd *spd, const struct xi_policy *policy, int by)
 {
+	uint32_t bits = policy->dir == XI_OUT ? policy->mark_m : 0;
+
 	if (!xi_policy_sees_flows(policy))
 		return;
+	if (bits && policy->if_id)
+		spd->nif_marks += by;
+	for (; bits && !policy->if_id; bits &= bits - 1)
+		spd->nmarks[__builtin_ctz(bits)] += by;
 	if (policy->sel.proto)
 		spd->nproto += by;
 	if (policy->sel.sport_mask || policy->sel.dport_mask)
@@ -75,6 +90,7 @@ int xi_spd_config_write(struct xi_spd *spd, uint32_t generation, bool exact_guar
 		config.default_action[dir] = spd->default_action[dir];
 	}
 	config.spd_generation = generation;
+	config.mark_mask = xi_spd_mark_mask(spd);
 	if (memcmp(&config, &before, sizeof(config)))
 		err = spd->store.ops->config_put(spd->store.s, &config);
 	if (!err) {
@@ -138,6 +154,7 @@ void xi_spd_destroy(struct xi_spd *spd)
 	for (dir = 0; dir < XI_DIR_MAX; dir++)
 		xi_side_free(&spd->sides[dir]);
 	free(spd->by_index.rows);
+	free(spd->dues.heap);
 	xi_crowds_free(spd);
 	xi_guards_free(spd);
 	xi_garbage_free(spd);
@@ -184,6 +201,8 @@ int xi_spd_room(struct xi_spd *spd, enum xi_dir dir, uint32_t more)
 {
 	int err = xi_spd_list_reserve(&spd->sides[dir].recent, more);
 
+	if (!err)
+		err = xi_spd_dues_reserve(spd, more);
 	return err ? err : xi_spd_rows_reserve(&spd->by_index, more);
 }
 
@@ -194,6 +213,7 @@ static void node_count(struct xi_spd *spd, struct xi_spd_node *node, int by)
 
 	selector_count(spd, &p->policy, by);
 	xi_pairs_count(spd, p, by);
+	(by > 0 ? xi_policy_due_add : xi_policy_due_del)(spd, node);
 	if (p->policy.dir != XI_OUT || p->policy.ntmpls < 2)
 		return;
 	if (by > 0)
@@ -381,6 +401,12 @@ static void node_undo(struct xi_spd *spd, struct xi_spd_node *node, struct xi_sp
 		log_warnx("policies could not be published again; flows are not cached until the next change");
 }
 
+static void policy_tell(const struct xi_spd *spd, uint32_t index, const struct xi_policy *now)
+{
+	if (spd->policy_changed)
+		spd->policy_changed(spd->policy_arg, index, now);
+}
+
 /* node->pub NULL: a new policy; pub NULL: it goes. What is not used any more is freed. */
 static int node_change(struct xi_spd *spd, struct xi_spd_node *node, struct xi_spd_pub *pub,
 		       uint64_t order)
@@ -389,6 +415,7 @@ static int node_change(struct xi_spd *spd, struct xi_spd_node *node, struct xi_s
 	struct xi_spd_pub *old = node->pub;
 	uint64_t old_order = node->order;
 	uint32_t generation = spd->generation, npair = spd->npair;
+	uint32_t index = (old ? old : pub)->p.policy.index;
 	int err = xi_spd_room(spd, node->key.dir, 1);
 
 	if (!err && pub)
@@ -410,6 +437,7 @@ static int node_change(struct xi_spd *spd, struct xi_spd_node *node, struct xi_s
 	xi_asks_free(spd, old_asks);
 	if (!pub)
 		xi_node_unmark(spd, node);
+	policy_tell(spd, index, pub ? &pub->p.policy : NULL);
 	return 0;
 fail:
 	xi_asks_free(spd, asks);
@@ -457,8 +485,9 @@ static int policy_insert(struct xi_spd *spd, const struct xi_policy *policy)
 	return err;
 }
 
+/* kept: it goes on as the same policy, else its lifetime begins anew. */
 static int policy_replace(struct xi_spd *spd, struct xi_spd_node *node,
-			  const struct xi_policy *policy)
+			  const struct xi_policy *policy, bool kept)
 {
 	const struct xi_policy *old = &node->pub->p.policy;
 	uint64_t order = policy->priority == old->priority ? node->order : spd->order_next++;
@@ -466,7 +495,38 @@ static int policy_replace(struct xi_spd *spd, struct xi_spd_node *node,
 
 	if (!pub)
 		return -ENOMEM;
+	if (kept) {
+		pub->p.policy.add_time = old->add_time;
+		pub->p.policy.use_time = __atomic_load_n(&old->use_time, __ATOMIC_RELAXED);
+	} else {
+		node->told = 0;
+	}
 	return node_change(spd, node, pub, order);
+}
+
+/* What a key manager gives to xipsec itself goes before what it gave to the kernel. */
+static bool policy_yields(const struct xi_spd_node *node, const struct xi_policy *policy)
+{
+	return node->pub->p.policy.origin & ~policy->origin & XI_POLICY_FROM_KERNEL;
+}
+
+int xi_spd_change(struct xi_spd *spd, const struct xi_policy *policy, const char **why)
+{
+	struct xi_spd_node *node = xi_spd_rows_find(&spd->by_index, policy->index);
+	int err = xi_policy_check(policy, why);
+
+	if (err)
+		return err;
+	*why = "there is no policy with this index";
+	if (!node)
+		return -ENOENT;
+	*why = "the policy could not be stored; see the log";
+	return policy_replace(spd, node, policy, true);
+}
+
+void xi_spd_disturb(struct xi_spd *spd)
+{
+	spd->disturbed = true;
 }
 
 int xi_spd_add(struct xi_spd *spd, const struct xi_policy *policy, bool replace, const char **why)
@@ -480,12 +540,12 @@ int xi_spd_add(struct xi_spd *spd, const struct xi_policy *policy, bool replace,
 		return err;
 	key.index = 0;
 	node = node_find(spd, &key);
-	if (node && !replace) {
+	if (node && !replace && !policy_yields(node, policy)) {
 		*why = "a policy with this direction and selector exists; delete or update it";
 		return -EEXIST;
 	}
 	*why = "the policy could not be stored; see the log";
-	err = node ? policy_replace(spd, node, policy) : policy_insert(spd, policy);
+	err = node ? policy_replace(spd, node, policy, false) : policy_insert(spd, policy);
 	if (err == -E2BIG || err == -ENOSPC)
 		*why = "the policy table is full; delete policies that are no longer needed, or raise max-policies";
 	return err;
@@ -526,6 +586,7 @@ static int flush_nodes(struct xi_spd *spd, struct xi_spd_node **nodes, uint32_t 
 		xi_guard_drop(spd, &pub->p.policy);
 		xi_node_unmark(spd, nodes[i]);
 		xi_asks_free(spd, nodes[i]->asks);
+		policy_tell(spd, pub->p.policy.index, NULL);
 		xi_spd_discard(spd, pub);
 		free(nodes[i]);
 		++*gone;
@@ -585,20 +646,24 @@ int xi_spd_flush(struct xi_spd *spd, unsigned int *gone)
 
 const struct xi_policy *xi_spd_find(const struct xi_spd *spd, const struct xi_policy *key)
 {
-	const struct xi_spd_node *node = node_find(spd, key);
+	struct xi_spd_node *node = node_find(spd, key);
 
-	return node ? &node->pub->p.policy : NULL;
+	if (!node)
+		return NULL;
+	xi_policy_use(spd, node);
+	return &node->pub->p.policy;
 }
 
 const struct xi_policy *xi_spd_next(const struct xi_spd *spd, uint32_t *index)
 {
-	const struct xi_spd_node *node;
+	struct xi_spd_node *node;
 
 	if (*index == UINT32_MAX)
 		return NULL;
 	node = xi_spd_rows_seek(&spd->by_index, *index + 1);
 	if (!node)
 		return NULL;
+	xi_policy_use(spd, node);
 	*index = node->pub->p.policy.index;
 	return &node->pub->p.policy;
 }

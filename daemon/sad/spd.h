@@ -56,6 +56,8 @@ struct xi_spd_segment {
 struct xi_spd_snapshot {
 	uint32_t generation;         /* equals xi_config.spd_generation of its time */
 	uint32_t flow_mask;          /* XI_FLOW_*: what policies and SAs look at */
+	uint32_t mark_mask;          /* xi_config.mark_mask of its time */
+	bool if_marks;               /* some outbound policy looks at both an if_id and a mark */
 	enum xi_action default_action[XI_DIR_MAX];
 	struct xi_spd_segment segments[XI_DIR_MAX][XI_SPD_SEGMENTS];
 	uint32_t nlocal;
@@ -76,6 +78,8 @@ int xi_spd_adopt(struct xi_spd *spd, unsigned int *n);
  * -EINVAL as the kernel; -EOPNOTSUPP for more than two templates, and for others than ESP and AH.
  */
 int xi_spd_add(struct xi_spd *spd, const struct xi_policy *policy, bool replace, const char **why); /* -EEXIST */
+/* The policy of this index as it is to be; its key, and since when it is there and in use, stay. -ENOENT. */
+int xi_spd_change(struct xi_spd *spd, const struct xi_policy *policy, const char **why);
 int xi_spd_delete(struct xi_spd *spd, const struct xi_policy *key); /* by index when key->index != 0; -ENOENT */
 int xi_spd_flush(struct xi_spd *spd, unsigned int *n);
 const struct xi_policy *xi_spd_find(const struct xi_spd *spd, const struct xi_policy *key);
@@ -103,10 +107,27 @@ void xi_spd_sa_changed(struct xi_spd *spd, const struct xi_sa *sa);
  * judged again.
  */
 void xi_spd_sas_changed(struct xi_spd *spd);
+/* SAs changed in a way that those marks do not tell of: all flows are judged again, with the next xi_spd_sas_changed(). */
+void xi_spd_disturb(struct xi_spd *spd);
+/*
+ * Lifetimes of policies, as the kernel's xfrm_policy_timer(): hard ones take the policy away; soft ones are told again
+ * every 30 seconds as long as nobody acts. now: seconds since the epoch. At most XI_POLICIES_DUE a call. Since when a
+ * policy is in use is known to the second in which it last judged a flow that no cache knew, or its SAs last carried a
+ * packet.
+ */
+#define XI_POLICIES_DUE 1024
+typedef void (*xi_policy_expired)(void *arg, const struct xi_policy *policy, bool hard);
+void xi_spd_tick(struct xi_spd *spd, uint64_t now, xi_policy_expired expired, void *arg);
 /* The host's own addresses changed. addrs is copied. */
 int xi_spd_set_local(struct xi_spd *spd, const struct xi_addr *addrs, uint32_t n);
 /* Called after they did; one listener. */
 void xi_spd_on_local(struct xi_spd *spd, void (*changed)(void *arg), void *arg);
+/*
+ * Called for each policy that came, was replaced or went (then now is NULL), within the request: quick work only. It is for
+ * those of now; who comes later asks for what is there. One listener.
+ */
+void xi_spd_on_policy(struct xi_spd *spd,
+		      void (*changed)(void *arg, uint32_t index, const struct xi_policy *now), void *arg);
 /* Called before old snapshots are freed, in place of synchronize_rcu; tests set none. */
 void xi_spd_on_sync(struct xi_spd *spd, void (*sync)(void *arg), void *arg);
 

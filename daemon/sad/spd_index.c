@@ -12,6 +12,7 @@ static struct xi_index_words flow_words(const struct xi_flow *flow)
 
 	memcpy(words.w, flow->saddr, 16);
 	memcpy(words.w + 2, flow->daddr, 16);
+	words.w[4] = xi_index_word_of(flow->mark, flow->if_id);
 	return words;
 }
 
@@ -238,7 +239,8 @@ static void node_rule_out(const struct xi_spd_index *ix, const struct xi_index_n
 }
 
 /*
- * None of the tuple's pairs of prefixes is the flow's. Either address alone may tell, in a few bits;
+ * None of the tuple's pairs of prefixes is the flow's, or none with its mark and if_id, which are looked at
+ * anyhow: the mask holds for flows that agree in them. Either address alone may tell, in a few bits;
  * if both occur in other pairs, only all bits do.
  */
 static void tuple_rule_out(const struct xi_spd_index *ix, const struct xi_index_tuple *t,

@@ -42,9 +42,9 @@ static void hash_put(struct xi_index_hash *hash, uint32_t value, uint32_t at)
 	hash->slots[i & hash->mask] = (struct xi_index_slot){value, at};
 }
 
-static const struct xi_selector *build_sel(const struct build *b, uint32_t i)
+static const struct xi_policy *build_policy(const struct build *b, uint32_t i)
 {
-	return &b->policies[b->ranks[i]]->policy.sel;
+	return &b->policies[b->ranks[i]]->policy;
 }
 
 static void tuple_masks(struct xi_index_tuple *tuple)
@@ -54,13 +54,15 @@ static void tuple_masks(struct xi_index_tuple *tuple)
 	memset(ones, 0xff, sizeof(ones));
 	xi_prefix_mask(masks, ones, tuple->prefixlen_s);
 	xi_prefix_mask(masks + 16, ones, tuple->prefixlen_d);
-	memcpy(tuple->masks, masks, sizeof(tuple->masks));
+	memcpy(tuple->masks, masks, sizeof(masks));
+	tuple->masks[4] = xi_index_word_of(tuple->mark_m, UINT32_MAX);
 }
 
-static uint32_t tuple_get(struct build *b, const struct xi_selector *sel, uint32_t rank)
+static uint32_t tuple_get(struct build *b, const struct xi_policy *policy, uint32_t rank)
 {
+	const struct xi_selector *sel = &policy->sel;
 	uint64_t key = sel->family << 16 | sel->prefixlen_s << 8 | sel->prefixlen_d;
-	uint32_t hash = xi_index_mix(0, key) >> 32, i;
+	uint32_t hash = xi_index_mix(policy->mark_m, key) >> 32, i;
 	struct xi_spd_index *ix = b->ix;
 	struct xi_index_tuple *tuple;
 
@@ -71,7 +73,7 @@ static uint32_t tuple_get(struct build *b, const struct xi_selector *sel, uint32
 			break;
 		tuple = &ix->tuples[slot->at];
 		if (tuple->family == sel->family && tuple->prefixlen_s == sel->prefixlen_s &&
-		    tuple->prefixlen_d == sel->prefixlen_d)
+		    tuple->prefixlen_d == sel->prefixlen_d && tuple->mark_m == policy->mark_m)
 			return slot->at;
 	}
 	hash_put(&b->tuples, hash, ix->ntuples);
@@ -80,13 +82,14 @@ static uint32_t tuple_get(struct build *b, const struct xi_selector *sel, uint32
 		.family = sel->family,
 		.prefixlen_s = sel->prefixlen_s,
 		.prefixlen_d = sel->prefixlen_d,
+		.mark_m = policy->mark_m,
 		.first = rank,
 	};
 	tuple_masks(tuple);
 	return ix->ntuples++;
 }
 
-static uint32_t node_get(struct build *b, uint32_t tuple, const struct xi_selector *sel,
+static uint32_t node_get(struct build *b, uint32_t tuple, const struct xi_policy *policy,
 			 uint32_t rank)
 {
 	struct xi_spd_index *ix = b->ix;
@@ -94,8 +97,9 @@ static uint32_t node_get(struct build *b, uint32_t tuple, const struct xi_select
 	struct xi_index_words words;
 	struct xi_index_node *node;
 
-	memcpy(words.w, sel->saddr, 16);
-	memcpy(words.w + 2, sel->daddr, 16);
+	memcpy(words.w, policy->sel.saddr, 16);
+	memcpy(words.w + 2, policy->sel.daddr, 16);
+	words.w[4] = xi_index_word_of(policy->mark_v, policy->if_id);
 	words = xi_index_masked(&ix->tuples[tuple], &words);
 	found = xi_index_node(ix, tuple, &words);
 	if (found)
@@ -130,13 +134,13 @@ static void build_rules(struct build *b)
 	uint32_t i, at = 0;
 
 	for (i = 0; i < b->n; i++) {
-		const struct xi_selector *sel = build_sel(b, i);
+		const struct xi_policy *policy = build_policy(b, i);
 		uint32_t rank = b->ranks[i];
 
 		b->node_of[i] = XI_INDEX_NONE;
-		if (sel->ifindex)
+		if (policy->sel.ifindex)
 			continue;
-		b->node_of[i] = node_get(b, tuple_get(b, sel, rank), sel, rank);
+		b->node_of[i] = node_get(b, tuple_get(b, policy, rank), policy, rank);
 		ix->nodes[b->node_of[i]].nrules++;
 	}
 	for (i = 0; i < ix->nnodes; i++) {
@@ -150,8 +154,8 @@ static void build_rules(struct build *b)
 		if (b->node_of[i] == XI_INDEX_NONE)
 			continue;
 		node = &ix->nodes[b->node_of[i]];
-		rule_fill(&ix->rules[node->rule + node->nrules++], build_sel(b, i), b->ranks[i],
-			  b->portless);
+		rule_fill(&ix->rules[node->rule + node->nrules++], &build_policy(b, i)->sel,
+			  b->ranks[i], b->portless);
 	}
 	ix->nrules = at;
 }

@@ -13,18 +13,19 @@ struct xi_index_prefix {
 	uint64_t hi, lo;
 };
 
-/* A pair of prefix lengths. */
+/* A pair of prefix lengths, and a mask of marks. */
 struct xi_index_tuple {
-	uint64_t masks[4];           /* of both addresses, in network order */
+	uint64_t masks[5];           /* of both addresses, in network order; of the mark and if_id */
 	enum xi_family family;
+	uint32_t mark_m;
 	uint8_t prefixlen_s, prefixlen_d;
 	uint32_t first;              /* rank of its first policy: tuples are in this order */
 	uint32_t src, nsrc, dst, ndst; /* in prefixes: those that occur, ascending */
 };
 
-/* A pair of prefixes. */
+/* A pair of prefixes, with mark and if_id. */
 struct xi_index_node {
-	uint64_t words[4];
+	uint64_t words[5];
 	uint32_t hash, tuple;
 	uint32_t first;
 	uint32_t rule, nrules;       /* ascending rank */
@@ -79,9 +80,15 @@ struct xi_spd_index {
 	struct xi_spd_index *doubts; /* NULL: none */
 };
 
+/* Addresses, source first; then the mark with the if_id above it, which are 0 in most. */
 struct xi_index_words {
-	uint64_t w[4];
+	uint64_t w[5];
 };
+
+static inline uint64_t xi_index_word_of(uint32_t mark, uint32_t if_id)
+{
+	return (uint64_t)if_id << 32 | mark;
+}
 
 static inline uint64_t xi_index_mix(uint64_t h, uint64_t v)
 {
@@ -96,6 +103,8 @@ static inline uint32_t xi_index_hash_words(uint32_t tuple, const struct xi_index
 	h = xi_index_mix(h, words->w[2]);
 	if (words->w[1] | words->w[3])
 		h = xi_index_mix(h, words->w[1] ^ (words->w[3] << 32 | words->w[3] >> 32));
+	if (words->w[4])
+		h = xi_index_mix(h, words->w[4]);
 	return h >> 32;
 }
 
@@ -116,6 +125,7 @@ static inline struct xi_index_words xi_index_masked(const struct xi_index_tuple 
 		words->w[1] & tuple->masks[1],
 		words->w[2] & tuple->masks[2],
 		words->w[3] & tuple->masks[3],
+		words->w[4] & tuple->masks[4],
 	}};
 }
 

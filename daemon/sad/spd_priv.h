@@ -40,6 +40,7 @@ struct xi_ask_key {
 	uint32_t reqid, spi;
 	enum xi_proto proto;
 	enum xi_mode mode;
+	uint32_t if_id;              /* always given: none is one, too */
 };
 
 #define XI_ASK_DADDR (1U << 0)
@@ -77,6 +78,9 @@ struct xi_spd_node {
 	uint32_t rank;               /* in the main segment */
 	bool marked;                 /* its SAs may have changed */
 	struct xi_spd_node *marked_prev, *marked_next;
+	uint32_t due_at;             /* in dues.heap, from 1; 0: nothing is due */
+	uint64_t due;                /* seconds since the epoch */
+	uint64_t told;               /* when its soft lifetime was; 0: not yet */
 	struct xi_spd_node *bundle_prev, *bundle_next; /* of those with more than one template */
 	UT_hash_handle hh;
 };
@@ -157,6 +161,12 @@ struct xi_guards {
 
 struct xi_crowd;
 
+/* Policies with a lifetime, the one that is due first at the top. */
+struct xi_spd_dues {
+	struct xi_spd_node **heap;
+	uint32_t n, room;
+};
+
 struct xi_spd {
 	struct xi_sad *sad;
 	struct xi_store store;
@@ -174,6 +184,7 @@ struct xi_spd {
 	struct xi_crowd *crowds;
 	struct xi_spd_node *marked;
 	struct xi_spd_node *bundles;
+	struct xi_spd_dues dues;
 	/* templates of outbound policies whose SAs only a packet tells: all, without reqid, optional */
 	uint32_t npair, npair_any, npair_optional;
 	/* work done, ever: templates resolved, SAs looked at for them; tests watch it */
@@ -190,10 +201,14 @@ struct xi_spd {
 	struct xi_spd_part *local_part; /* the same for snapshots; NULL: out of date */
 	uint32_t nlocal;
 	unsigned int nproto, nports; /* policies that look at protocol, at ports */
+	unsigned int nmarks[32];     /* outbound ones without if_id that look at this bit of the mark */
+	unsigned int nif_marks;      /* and those with one that look at any */
 	void (*sync)(void *arg);
 	void *sync_arg;
 	void (*local_changed)(void *arg);
 	void *local_arg;
+	void (*policy_changed)(void *arg, uint32_t index, const struct xi_policy *now);
+	void *policy_arg;
 };
 
 /* Between which addresses an SA works. */
@@ -204,8 +219,7 @@ struct xi_ends {
 
 /* policy.c */
 int xi_policy_check(const struct xi_policy *policy, const char **why);
-/* Flows carry neither mark nor if_id: policies that want one match none of them, as in the kernel.
- */
+/* Is there a mark that it matches? Not when it wants bits that are outside of its mask. */
 bool xi_policy_sees_flows(const struct xi_policy *policy);
 bool xi_policy_protects(const struct xi_policy *policy);
 bool xi_policy_guarded(const struct xi_policy *policy);
@@ -323,6 +337,15 @@ struct xi_spd_part *xi_part_new(void *mem); /* owns mem; NULL: mem was freed */
 struct xi_spd_part *xi_part_get(struct xi_spd_part *part);
 void xi_part_put(struct xi_spd_part *part);
 
+/* policy_due.c */
+/* Room for that many more with a lifetime, so that linking them cannot fail. */
+int xi_spd_dues_reserve(struct xi_spd *spd, uint32_t more);
+/* Its policy is linked, or about to be unlinked. */
+void xi_policy_due_add(struct xi_spd *spd, struct xi_spd_node *node);
+void xi_policy_due_del(struct xi_spd *spd, struct xi_spd_node *node);
+/* Brings use_time up to what its SAs tell. */
+void xi_policy_use(const struct xi_spd *spd, struct xi_spd_node *node);
+
 /* snapshot.c */
 struct xi_spd_snapshot *xi_snapshot_build(struct xi_spd *spd, uint32_t generation);
 void xi_snapshot_publish(struct xi_spd *spd, struct xi_spd_snapshot *snap);
@@ -336,6 +359,7 @@ int xi_spd_renew(struct xi_spd *spd);
 int xi_spd_config_write(struct xi_spd *spd, uint32_t generation, bool exact_guard);
 uint32_t xi_spd_generation_new(const struct xi_spd *spd);
 uint32_t xi_spd_flow_mask(const struct xi_spd *spd);
+uint32_t xi_spd_mark_mask(const struct xi_spd *spd);
 void xi_spd_discard(struct xi_spd *spd, struct xi_spd_pub *pub);
 /* Publishes what there is now, or leaves that to xi_spd_release(). */
 int xi_spd_publish(struct xi_spd *spd);

@@ -214,6 +214,13 @@ void xi_spd_on_local(struct xi_spd *spd, void (*changed)(void *arg), void *arg)
 	spd->local_arg = arg;
 }
 
+void xi_spd_on_policy(struct xi_spd *spd,
+		      void (*changed)(void *arg, uint32_t index, const struct xi_policy *now), void *arg)
+{
+	spd->policy_changed = changed;
+	spd->policy_arg = arg;
+}
+
 void xi_spd_on_sync(struct xi_spd *spd, void (*sync)(void *arg), void *arg)
 {
 	spd->sync = sync;

@@ -174,6 +174,12 @@ static void news_add(struct xi_sad *sad, struct xi_sad_node *node)
 	DL_APPEND2(sad->tables.news, node, news_prev, news_next);
 }
 
+void xi_pair_changed(struct xi_sad *sad, struct xi_sad_node *node)
+{
+	if (node->paired)
+		news_add(sad, node);
+}
+
 void xi_pair_news_del(struct xi_sad *sad, struct xi_sad_node *node)
 {
 	if (!node->is_news)

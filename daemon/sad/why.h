@@ -13,6 +13,7 @@
 	X(XI_WHY_ALLOW, "the policy lets it pass in clear") \
 	X(XI_WHY_OPTIONAL, "the policy's templates are all optional, and no SA serves them") \
 	X(XI_WHY_BLOCK, "the policy blocks it") \
+	X(XI_WHY_IN_KERNEL, "the policy is left to the kernel, which protects it") \
 	X(XI_WHY_DEFAULT_ALLOW, "no policy matches, and the default is to allow") \
 	X(XI_WHY_DEFAULT_BLOCK, "no policy matches, and the default is to block") \
 	X(XI_WHY_FRAGMENT, "a later fragment shows no ports, and a policy with ports may want its packet protected or blocked") \

@@ -1,13 +1,193 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* ACQUIREs that are pending: a packet flood asks the key manager once. */
-#include "source/server_int.h"
+#include "source/acquire.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "source/server_int.h"
+
 #define ACQ_EXPIRES "/proc/sys/net/core/xfrm_acq_expires"
 #define ACQ_EXPIRES_DEFAULT 30
+#define FNV_BASIS 0xcbf29ce484222325ULL
+#define FNV_PRIME 0x100000001b3ULL
+
+static const uint8_t none[16];
+
+struct xi_acquires *xi_acquires_new(void)
+{
+	struct xi_acquires *as = calloc(1, sizeof(*as));
+	uint32_t i;
+
+	if (!as)
+		return NULL;
+	TAILQ_INIT(&as->pending);
+	TAILQ_INIT(&as->free);
+	for (i = 0; i < XI_ACQUIRE_HASH; i++) {
+		LIST_INIT(&as->by_key[i]);
+		LIST_INIT(&as->by_seq[i]);
+	}
+	for (i = 0; i < XI_ACQUIRES_MAX; i++)
+		TAILQ_INSERT_TAIL(&as->free, &as->all[i], age);
+	return as;
+}
+
+void xi_acquires_free(struct xi_acquires *as)
+{
+	free(as);
+}
+
+/* Chains are as long as there are ACQUIREs at most, whoever chooses the addresses. */
+static uint32_t key_hash(const struct xi_acquire_key *key)
+{
+	const uint8_t *bytes = (const uint8_t *)key;
+	uint64_t hash = FNV_BASIS;
+	size_t i;
+
+	for (i = 0; i < sizeof(*key); i++)
+		hash = (hash ^ bytes[i]) * FNV_PRIME;
+	return (hash ^ hash >> 32) % XI_ACQUIRE_HASH;
+}
+
+static void key_make(struct xi_acquire_key *key, const struct xi_flow *flow,
+		     const struct xi_policy *policy)
+{
+	const struct xi_tmpl *tmpl = policy->ntmpls ? &policy->tmpls[0] : NULL;
+	bool given = tmpl && memcmp(tmpl->id.daddr, none, 16);
+
+	*key = (struct xi_acquire_key){
+		.family = given ? tmpl->family : flow->family,
+		.proto = tmpl ? tmpl->id.proto : XI_ESP,
+		.mode = tmpl ? tmpl->mode : XI_TRANSPORT,
+		.reqid = tmpl ? tmpl->reqid : 0,
+		.mark_v = policy->mark_v & policy->mark_m,
+		.mark_m = policy->mark_m,
+		.if_id = policy->if_id,
+	};
+	xi_xfrm_acquire_ends(flow, tmpl, key->saddr, key->daddr);
+}
+
+static struct xi_acquire *find_key(const struct xi_acquires *as, const struct xi_acquire_key *key)
+{
+	struct xi_acquire *a;
+
+	LIST_FOREACH (a, &as->by_key[key_hash(key)], by_key)
+		if (!memcmp(&a->key, key, sizeof(*key)))
+			return a;
+	return NULL;
+}
+
+static struct xi_acquire *find_seq(const struct xi_acquires *as, uint32_t seq)
+{
+	struct xi_acquire *a;
+
+	LIST_FOREACH (a, &as->by_seq[seq % XI_ACQUIRE_HASH], by_seq)
+		if (a->seq == seq)
+			return a;
+	return NULL;
+}
+
+static void acquire_end(struct xi_acquires *as, struct xi_acquire *a)
+{
+	LIST_REMOVE(a, by_key);
+	LIST_REMOVE(a, by_seq);
+	TAILQ_REMOVE(&as->pending, a, age);
+	TAILQ_INSERT_HEAD(&as->free, a, age);
+	as->n--;
+}
+
+/* Almost in the order in which they end: of those begun before the sysctl was lowered, some wait longer. */
+void xi_acquires_expire(struct xi_acquires *as, uint64_t now)
+{
+	struct xi_acquire *a;
+
+	while ((a = TAILQ_FIRST(&as->pending)) && a->until <= now)
+		acquire_end(as, a);
+}
+
+uint32_t xi_acquires_seq(struct xi_acquires *as)
+{
+	do {
+		as->seq++;
+	} while (!as->seq || find_seq(as, as->seq));
+	return as->seq;
+}
+
+int xi_acquires_begin(struct xi_acquires *as, const struct xi_flow *flow,
+		      const struct xi_policy *policy, uint64_t now, uint32_t ttl, uint32_t *seq)
+{
+	struct xi_acquire_key key;
+	struct xi_acquire *a;
+
+	key_make(&key, flow, policy);
+	a = find_key(as, &key);
+	if (a && a->until > now)
+		return -EALREADY;
+	if (a)
+		acquire_end(as, a);
+	else
+		xi_acquires_expire(as, now);
+	a = TAILQ_FIRST(&as->free);
+	if (!a)
+		return -ENOBUFS;
+	TAILQ_REMOVE(&as->free, a, age);
+	a->key = key;
+	a->flow = *flow;
+	a->policy_index = policy->index;
+	a->seq = *seq = xi_acquires_seq(as);
+	a->since = now;
+	a->until = now + ttl;
+	TAILQ_INSERT_TAIL(&as->pending, a, age);
+	LIST_INSERT_HEAD(&as->by_key[key_hash(&key)], a, by_key);
+	LIST_INSERT_HEAD(&as->by_seq[a->seq % XI_ACQUIRE_HASH], a, by_seq);
+	as->n++;
+	return 0;
+}
+
+static void settle_key(struct xi_acquires *as, const struct xi_acquire_key *key)
+{
+	struct xi_acquire *a = find_key(as, key);
+
+	if (a)
+		acquire_end(as, a);
+}
+
+/* A template may leave open what an SA has: reqid, source. */
+static void settle_open(struct xi_acquires *as, const struct xi_sa *sa)
+{
+	struct xi_acquire_key key = {
+		.family = sa->id.family,
+		.proto = sa->id.proto,
+		.mode = sa->mode,
+		.mark_v = sa->mark_v & sa->mark_m,
+		.mark_m = sa->mark_m,
+		.if_id = sa->if_id,
+	};
+	unsigned int i;
+
+	memcpy(key.daddr, sa->id.daddr, 16);
+	for (i = 0; i < 4; i++) {
+		key.reqid = i & 1 ? 0 : sa->reqid;
+		memcpy(key.saddr, i & 2 ? none : sa->saddr, 16);
+		settle_key(as, &key);
+	}
+}
+
+/* The kernel's xfrm_state_add(). */
+void xi_acquires_settle(struct xi_acquires *as, const struct xi_sa *sa, uint64_t now)
+{
+	struct xi_acquire *a;
+
+	if (!as->n)
+		return;
+	xi_acquires_expire(as, now);
+	a = sa->seq ? find_seq(as, sa->seq) : NULL;
+	if (a && a->key.proto == sa->id.proto && !memcmp(a->key.daddr, sa->id.daddr, 16))
+		acquire_end(as, a);
+	settle_open(as, sa);
+}
 
 uint32_t xi_acquire_ttl(void)
 {
@@ -30,60 +210,53 @@ static uint64_t now_seconds(void)
 	return ts.tv_sec;
 }
 
-/* The slot to note it in; NULL: pending already, or as many pending as there may be. */
-static struct xi_acquire *acquire_slot(struct xi_xfrm_server *server, const struct xi_flow *flow,
-				       uint32_t index, uint64_t now)
+/* Read once a second: a flood of flows asks far more often. */
+static uint32_t server_ttl(struct xi_xfrm_server *server, uint64_t now)
 {
-	struct xi_acquire *free_slot = NULL;
-
-	for (size_t i = 0; i < XI_ACQUIRES_MAX; i++) {
-		struct xi_acquire *a = &server->acquires[i];
-
-		if (a->until <= now)
-			free_slot = free_slot ? free_slot : a;
-		else if (a->policy_index == index && !memcmp(&a->flow, flow, sizeof(*flow)))
-			return NULL;
-	}
-	return free_slot;
+	if (server->ttl_read != now)
+		server->ttl = xi_acquire_ttl();
+	server->ttl_read = now;
+	return server->ttl;
 }
 
-void xi_xfrm_server_acquire(struct xi_xfrm_server *server, const struct xi_flow *flow,
-			    const struct xi_policy *policy)
+int xi_xfrm_server_acquire(struct xi_xfrm_server *server, const struct xi_flow *flow,
+			   const struct xi_policy *policy)
 {
-	static const uint8_t none[16];
 	uint64_t now = now_seconds();
-	struct xi_acquire *slot;
-	const uint8_t *peer;
 	struct xi_nlmsg msg;
+	uint32_t seq;
+	int err;
 
 	if (!xi_server_listened(server, XFRMNLGRP_ACQUIRE))
-		return;
-	slot = acquire_slot(server, flow, policy->index, now);
-	if (!slot)
-		return;
-	peer = policy->ntmpls ? policy->tmpls[0].id.daddr : none;
-	slot->flow = *flow;
-	slot->policy_index = policy->index;
-	slot->until = now + xi_acquire_ttl();
-	if (server->acquires_until < slot->until)
-		server->acquires_until = slot->until;
-	memcpy(slot->peer, memcmp(peer, none, sizeof(none)) ? peer : flow->daddr,
-	       sizeof(slot->peer));
-	if (!++server->acquire_seq)
-		server->acquire_seq = 1;
-	xi_xfrm_put_acquire(&msg, flow, policy, server->acquire_seq);
+		return -ESRCH;
+	err = xi_acquires_begin(server->acquires, flow, policy, now, server_ttl(server, now), &seq);
+	if (err)
+		return err;
+	xi_xfrm_put_acquire(&msg, flow, policy, seq);
 	xi_server_multicast(server, XFRMNLGRP_ACQUIRE, &msg);
+	return 0;
 }
 
-/* An SA to the peer came: should it go again, the next packet may ask again at once. */
+/* Should the SA go again, the next packet may ask again at once. */
 void xi_acquire_settled(struct xi_xfrm_server *server, const struct xi_sa *sa)
 {
-	if (!server->acquires_until)
-		return;
-	if (server->acquires_until <= now_seconds())
-		server->acquires_until = 0;
-	for (size_t i = 0; i < XI_ACQUIRES_MAX; i++) {
-		if (!memcmp(server->acquires[i].peer, sa->id.daddr, sizeof(sa->id.daddr)))
-			server->acquires[i].until = 0;
-	}
+	xi_acquires_settle(server->acquires, sa, now_seconds());
+}
+
+const struct xi_acquires *xi_xfrm_server_acquires(struct xi_xfrm_server *server)
+{
+	xi_acquires_expire(server->acquires, now_seconds());
+	return server->acquires;
+}
+
+void xi_acquire_listened(struct xi_xfrm_server *server)
+{
+	if (server->acquiring)
+		atomic_store(server->acquiring, xi_server_listened(server, XFRMNLGRP_ACQUIRE));
+}
+
+void xi_xfrm_server_on_acquiring(struct xi_xfrm_server *server, atomic_bool *acquiring)
+{
+	server->acquiring = acquiring;
+	xi_acquire_listened(server);
 }

@@ -35,11 +35,12 @@ static int combination_check(const struct xi_sa *sa, const char **why)
 		*why = "TFC padding can only be used in tunnel mode";
 	else if (sa->tfcpad && sa->id.proto != XI_ESP)
 		*why = "TFC padding can only be used in ESP";
-	else if (sa->mode != XI_TUNNEL && sa->sel.family && sa->sel.family != sa->id.family)
-		*why = "Only tunnel modes can accommodate a change of family";
-	else
+	else if (sa->mode == XI_TUNNEL || !sa->sel.family || sa->sel.family == sa->id.family)
 		return 0;
-	return -EINVAL;
+	if (*why)
+		return -EINVAL;
+	*why = "Only tunnel modes can accommodate a change of family";
+	return -EPROTONOSUPPORT;
 }
 
 static int features_check(const struct xi_sa *sa, const char **why)
@@ -52,10 +53,8 @@ static int features_check(const struct xi_sa *sa, const char **why)
 		*why = "oseq-may-wrap would use sequence numbers, and with them the IVs of counter modes, again and is not carried";
 	else if (sa->flags & XFRM_STATE_WILDRECV)
 		*why = "SAs for any destination (wildrecv) are not carried";
-	else if (sa->mark_v || sa->mark_m)
-		*why = "SAs chosen by a mark are not carried";
-	else if (sa->if_id)
-		*why = "SAs of an XFRM interface (if_id) are not carried";
+	else if (sa->mark_v & ~sa->mark_m)
+		*why = "the mark has bits outside of its mask, so no packet could have it";
 	else
 		return 0;
 	return -EOPNOTSUPP;
@@ -81,27 +80,12 @@ bool xi_datapath_carries(const struct xi_sa *sa, const char **why)
 	return !xi_datapath_check(sa, why);
 }
 
-static const struct {
-	int type;
-	const char *text;
-} not_carried[] = {
-	{ XFRMA_OFFLOAD_DEV, "hardware offload is not carried" },
-	{ XFRMA_SEC_CTX, "security contexts are not carried" },
-	{ XFRMA_COADDR, "care-of addresses are not carried" },
-	{ XFRMA_REPLAY_THRESH, "replay event thresholds are not carried" },
-	{ XFRMA_ETIMER_THRESH, "event timer thresholds are not carried" },
-	{ XFRMA_MTIMER_THRESH, "mapping timer thresholds are not carried" },
-	{ XI_XFRMA_NAT_KEEPALIVE, "NAT keepalives by the datapath are not carried" },
-	{ XI_XFRMA_SA_PCPU, "SAs of one CPU are not carried" },
-};
-
 int xi_datapath_check_attrs(const struct xi_attrs *attrs, struct xi_extack *ack)
 {
-	for (size_t i = 0; i < sizeof(not_carried) / sizeof(not_carried[0]); i++) {
-		if (xi_attr_has(attrs, not_carried[i].type)) {
-			xi_attr_blame(attrs, not_carried[i].type, ack);
-			return xi_refuse(ack, -EOPNOTSUPP, "%s", not_carried[i].text);
-		}
+	if (xi_attr_has(attrs, XI_XFRMA_NAT_KEEPALIVE)) {
+		xi_attr_blame(attrs, XI_XFRMA_NAT_KEEPALIVE, ack);
+		return xi_refuse(ack, -EOPNOTSUPP,
+				 "NAT keepalives by the datapath are not carried: the key manager sends them");
 	}
 	for (int type = XI_XFRMA_IPTFS_FIRST; type <= XI_XFRMA_IPTFS_LAST; type++) {
 		if (xi_attr_has(attrs, type)) {

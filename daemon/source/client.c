@@ -31,6 +31,7 @@ void xi_client_fail(struct xi_client *c)
 	c->dead = true;
 	c->dump.kind = XI_DUMP_NONE;
 	c->groups = 0;
+	xi_acquire_listened(c->server);
 	shutdown(c->fd, SHUT_RDWR);
 	event_add(c->ev_read, NULL);
 }
@@ -319,6 +320,7 @@ void xi_client_destroy(struct xi_client *c)
 	xi_flush_finish(c);
 	LIST_REMOVE(c, next);
 	c->server->nclients--;
+	xi_acquire_listened(c->server);
 	event_free(c->ev_read);
 	event_free(c->ev_write);
 	close(c->fd);

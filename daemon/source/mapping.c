@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-/* Seconds after which one that nobody has acted upon is told again. */
+/* Seconds after which one that nobody has acted upon is told again, unless XFRMA_MTIMER_THRESH says. */
 #define AGAIN 10
 
 static bool is_told(const struct xi_mapping *m, const uint8_t saddr[16], uint16_t sport)
@@ -55,7 +55,7 @@ void xi_xfrm_server_mapping(struct xi_xfrm_server *server, const struct xi_sa_re
 	m->handle = sa->sa_index;
 	memcpy(m->saddr, saddr, sizeof(m->saddr));
 	m->sport = sport;
-	m->until = (uint64_t)now.tv_sec + AGAIN;
+	m->until = (uint64_t)now.tv_sec + (sa->mtimer_thresh ? sa->mtimer_thresh : AGAIN);
 	xi_xfrm_put_mapping(&msg, rec, saddr, sport);
 	xi_server_multicast(server, XFRMNLGRP_MAPPING, &msg);
 }

@@ -28,11 +28,11 @@
  */
 #define XI_XFRM_REPLY_MAX 12288
 #define XI_XFRM_ERROR_MAX 4096
-#define XI_XFRM_REQUEST_MAX 32768    /* iproute2's largest datagram: many DELSA in one */
+#define XI_XFRM_REQUEST_MAX 212992   /* what netlink takes by default: many messages in one datagram */
 
 /*
  * Control message: nlmsg_type below NLMSG_MIN_TYPE, body struct xi_xfrm_ctl. It travels in order
- * with the requests and has no answer.
+ * with the requests and has no answer, but for an echo.
  */
 #define XI_XFRM_CTL 0x0f
 
@@ -42,7 +42,8 @@ enum xi_xfrm_ctl_op {
 	XI_CTL_ADD = 3,              /* a: group number */
 	XI_CTL_DROP = 4,             /* a: group number */
 	XI_CTL_OPT = 5,              /* a: NETLINK_* option, b: value */
-	XI_CTL_OVERRUN = 6,          /* to the client: multicast messages were lost */
+	XI_CTL_OVERRUN = 6,          /* to the client: multicast messages were lost; to the server: say so */
+	XI_CTL_ECHO = 7,             /* to the server: answer it; the answer is a: port id, b: groups */
 };
 
 struct xi_xfrm_ctl {

@@ -10,17 +10,6 @@
 
 #include "log.h"
 
-static int refuse_acquire(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack)
-{
-	return xi_refuse(ack, -EOPNOTSUPP, "ACQUIRE from a program is not carried");
-}
-
-/* The answer of a kernel without XFRM_MIGRATE, which libreswan probes for. */
-static int refuse_migrate(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack)
-{
-	return xi_refuse(ack, -ENOPROTOOPT, "MIGRATE is not carried");
-}
-
 static const xi_handler handlers[XFRM_NR_MSGTYPES] = {
 	[XFRM_MSG_NEWSA - XFRM_MSG_BASE] = xi_handle_newsa,
 	[XFRM_MSG_UPDSA - XFRM_MSG_BASE] = xi_handle_newsa,
@@ -42,8 +31,8 @@ static const xi_handler handlers[XFRM_NR_MSGTYPES] = {
 	[XFRM_MSG_NEWSPDINFO - XFRM_MSG_BASE] = xi_handle_newspdinfo,
 	[XFRM_MSG_GETDEFAULT - XFRM_MSG_BASE] = xi_handle_getdefault,
 	[XFRM_MSG_SETDEFAULT - XFRM_MSG_BASE] = xi_handle_setdefault,
-	[XFRM_MSG_ACQUIRE - XFRM_MSG_BASE] = refuse_acquire,
-	[XFRM_MSG_MIGRATE - XFRM_MSG_BASE] = refuse_migrate,
+	[XFRM_MSG_ACQUIRE - XFRM_MSG_BASE] = xi_handle_acquire,
+	[XFRM_MSG_MIGRATE - XFRM_MSG_BASE] = xi_handle_migrate,
 };
 
 struct xi_nl_to xi_nl_answer(const struct xi_client *c, const struct nlmsghdr *nlh)
@@ -102,6 +91,15 @@ static uint32_t group_bit(uint32_t group)
 	return group >= 1 && group <= 32 ? 1U << (group - 1) : 0;
 }
 
+static void echo(struct xi_client *c)
+{
+	struct xi_nlmsg msg;
+	struct xi_xfrm_ctl *ctl = xi_nlmsg_begin(&msg, XI_XFRM_CTL, 0, 0, 0, sizeof(*ctl));
+
+	*ctl = (struct xi_xfrm_ctl){ XI_CTL_ECHO, c->portid, c->groups };
+	xi_client_reply(c, &msg);
+}
+
 /* What the library tells about a socket. None of it gives rights. */
 static void control_message(struct xi_client *c, const struct nlmsghdr *nlh)
 {
@@ -122,6 +120,12 @@ static void control_message(struct xi_client *c, const struct nlmsghdr *nlh)
 		c->cap_ack = ctl.b;
 	else if (ctl.op == XI_CTL_OPT && ctl.a == NETLINK_EXT_ACK)
 		c->ext_ack = ctl.b;
+	else if (ctl.op == XI_CTL_OVERRUN)
+		c->overrun = true;
+	else if (ctl.op == XI_CTL_ECHO)
+		echo(c);
+	xi_acquire_listened(c->server);
+	xi_aevents_joined(c->server->aevents);
 }
 
 bool xi_client_is_file(const struct xi_client *c)
@@ -277,8 +281,10 @@ int xi_xfrm_server_create(struct xi_xfrm_server **out, struct event_base *base, 
 	if (!name || !*name)
 		name = XI_XFRM_SOCK_DEFAULT;
 	snprintf(server->name, sizeof(server->name), "%s", name);
-	server->acquires = calloc(XI_ACQUIRES_MAX, sizeof(*server->acquires));
+	server->acquires = xi_acquires_new();
 	if (server->acquires)
+		err = xi_aevents_create(&server->aevents, server);
+	if (!err)
 		err = server_listen(server);
 	if (err) {
 		xi_xfrm_server_destroy(server);
@@ -303,8 +309,24 @@ void xi_xfrm_server_destroy(struct xi_xfrm_server *server)
 		xi_client_destroy(c);
 	if (server->fd >= 0)
 		close(server->fd);
-	free(server->acquires);
+	xi_acquires_free(server->acquires);
+	xi_aevents_destroy(server->aevents);
 	free(server);
+}
+
+static void on_policy_expired(void *arg, const struct xi_policy *policy, bool hard)
+{
+	struct xi_nlmsg msg;
+
+	xi_xfrm_put_polexpire(&msg, &(struct xi_nl_to){0}, policy, hard);
+	xi_server_multicast(arg, XFRMNLGRP_EXPIRE, &msg);
+}
+
+void xi_xfrm_server_tick(struct xi_xfrm_server *server, uint64_t now)
+{
+	xi_server_hold(server);
+	xi_spd_tick(server->spd, now, on_policy_expired, server);
+	xi_server_release(server);
 }
 
 void xi_xfrm_server_set_file_pid(struct xi_xfrm_server *server, pid_t pid)

@@ -8,6 +8,7 @@
 #ifndef XI_SERVER_H
 #define XI_SERVER_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -27,10 +28,17 @@ void xi_xfrm_server_destroy(struct xi_xfrm_server *server);
 
 /*
  * A packet of `flow` needs an SA that nobody has negotiated: tells the key managers (ACQUIRE),
- * once while the acquisition is pending (net.core.xfrm_acq_expires seconds).
+ * once while the acquisition is pending (net.core.xfrm_acq_expires seconds). 0: told; -EALREADY: pending;
+ * -ENOBUFS: as many are pending as there may be; -ESRCH: nobody listens.
  */
-void xi_xfrm_server_acquire(struct xi_xfrm_server *server, const struct xi_flow *flow,
-			    const struct xi_policy *policy);
+int xi_xfrm_server_acquire(struct xi_xfrm_server *server, const struct xi_flow *flow,
+			   const struct xi_policy *policy);
+struct xi_acquires;
+/* Those pending (source/acquire.h). */
+const struct xi_acquires *xi_xfrm_server_acquires(struct xi_xfrm_server *server);
+/* From now on *acquiring says whether anybody listens to ACQUIREs; false when the server is destroyed. */
+void xi_xfrm_server_on_acquiring(struct xi_xfrm_server *server, atomic_bool *acquiring);
+uint32_t xi_acquire_ttl(void); /* net.core.xfrm_acq_expires of this network namespace, seconds */
 
 /*
  * A verified packet of `rec`, an SA of ESP in UDP, came from another address or port (host order)
@@ -38,6 +46,9 @@ void xi_xfrm_server_acquire(struct xi_xfrm_server *server, const struct xi_flow 
  */
 void xi_xfrm_server_mapping(struct xi_xfrm_server *server, const struct xi_sa_rec *rec,
 			    const uint8_t saddr[16], uint16_t sport);
+
+/* Four times a second: lifetimes of policies. now: seconds since the epoch. */
+void xi_xfrm_server_tick(struct xi_xfrm_server *server, uint64_t now);
 
 /*
  * SAs and policies that this process adds are marked as coming from a file, and adding what

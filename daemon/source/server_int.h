@@ -6,6 +6,7 @@
 #include <event2/event.h>
 #include <sys/queue.h>
 
+#include "source/acquire.h"
 #include "source/server.h"
 #include "source/xfrm_msg.h"
 
@@ -16,8 +17,9 @@
 #define XI_QUEUE_REPLIES (64U << 10)
 #define XI_QUEUE_NEWS (1U << 20)
 #define XI_CLIENTS_MAX 256
-#define XI_ACQUIRES_MAX 1024
 #define XI_MAPPINGS_MAX 256
+#define XI_AE_LOOKS 16384        /* slots a tick */
+#define XI_AE_NEWS 1024          /* events a tick */
 
 struct xi_out_msg {
 	STAILQ_ENTRY(xi_out_msg) next;
@@ -61,19 +63,14 @@ struct xi_client {
 	struct xi_flush flush;
 };
 
-struct xi_acquire {
-	struct xi_flow flow;
-	uint32_t policy_index;
-	uint8_t peer[16];            /* whose SA it waits for */
-	uint64_t until;              /* CLOCK_MONOTONIC, seconds; in the past: free */
-};
-
 struct xi_mapping {
 	uint32_t handle;             /* of the SA, 0: none */
 	uint8_t saddr[16];           /* what was told */
 	uint16_t sport;
 	uint64_t until;              /* CLOCK_MONOTONIC, seconds: then it may be told again */
 };
+
+struct xi_aevents;
 
 struct xi_xfrm_server {
 	struct event_base *base;
@@ -88,10 +85,12 @@ struct xi_xfrm_server {
 	unsigned int file_requests, file_refused;
 	bool held;                   /* what is sent is queued: the round is not over */
 	unsigned int requests;       /* of the round */
-	uint32_t acquire_seq;
-	struct xi_acquire *acquires; /* XI_ACQUIRES_MAX */
-	uint64_t acquires_until;     /* of the last of them; then none is pending */
+	struct xi_acquires *acquires;
+	uint64_t ttl_read;           /* CLOCK_MONOTONIC, seconds: when */
+	uint32_t ttl;                /* was read */
+	atomic_bool *acquiring;      /* NULL, or where it says that somebody listens to ACQUIREs */
 	struct xi_mapping mappings[XI_MAPPINGS_MAX];
+	struct xi_aevents *aevents;
 	uint8_t thresholds[2][2];    /* SPD hash: IPv4 and IPv6, local and remote bits */
 	union {
 		uint64_t align;
@@ -135,10 +134,23 @@ void xi_flush_finish(struct xi_client *c);
 /* The next message of a dump; false: that was the last one. */
 bool xi_dump_step(struct xi_client *c, struct xi_nlmsg *msg);
 
-uint32_t xi_acquire_ttl(void); /* net.core.xfrm_acq_expires of this network namespace, seconds */
 void xi_acquire_settled(struct xi_xfrm_server *server, const struct xi_sa *sa);
+/* A client joined or left groups. */
+void xi_acquire_listened(struct xi_xfrm_server *server);
 void xi_server_expired(void *server, const struct xi_sa_rec *rec, bool hard);
 
+/* aevents.c: 0 or -ENOMEM; *out is to be destroyed either way. */
+int xi_aevents_create(struct xi_aevents **out, struct xi_xfrm_server *server);
+void xi_aevents_destroy(struct xi_aevents *ae);
+/* The groups of a client changed. */
+void xi_aevents_joined(struct xi_aevents *ae);
+/* The SA begins, or was set by a key manager: what moves from now on is news. */
+void xi_aevents_start(struct xi_aevents *ae, const struct xi_sa_rec *rec);
+void xi_aevents_tick(struct xi_aevents *ae);
+struct xi_ae_defaults xi_aevents_defaults(void);
+
+int xi_handle_migrate(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack);
+int xi_handle_acquire(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack);
 int xi_handle_newsa(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack);
 int xi_handle_delsa(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack);
 int xi_handle_getsa(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack);

@@ -18,7 +18,7 @@ int xi_handle_newpolicy(struct xi_client *c, const struct nlmsghdr *nlh, struct 
 	err = xi_xfrm_get_newpolicy(&policy, nlh, ack);
 	if (err)
 		return err;
-	policy.from_file = xi_client_is_file(c);
+	policy.origin = xi_client_is_file(c) ? XI_POLICY_FROM_FILE : 0;
 	err = xi_spd_add(c->server->spd, &policy, replace, &why);
 	if (err)
 		return why && err != -EEXIST ? xi_refuse(ack, err, "%s", why) : err;
@@ -67,7 +67,7 @@ int xi_handle_flushpolicy(struct xi_client *c, const struct nlmsghdr *nlh, struc
 	xi_attr_copy(&attrs, XFRMA_POLICY_TYPE, &type, sizeof(type));
 	if (type.type == XFRM_POLICY_TYPE_SUB)
 		return 0; /* there are none */
-	if (type.type != XFRM_POLICY_TYPE_MAIN && type.type != XFRM_POLICY_TYPE_ANY)
+	if (type.type != XFRM_POLICY_TYPE_MAIN)
 		return xi_refuse(ack, -EINVAL, "Invalid policy type");
 	err = xi_spd_flush(c->server->spd, &n);
 	if (err || !n)
@@ -100,10 +100,32 @@ int xi_handle_polexpire(struct xi_client *c, const struct nlmsghdr *nlh, struct 
 	return err;
 }
 
+/*
+ * A program asks on behalf of packets of its own: the key managers hear of each template, as of an
+ * ACQUIRE of ours. Neither the policy nor an SA comes of it.
+ */
+int xi_handle_acquire(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack)
+{
+	struct xi_xfrm_server *server = c->server;
+	struct xi_acquire_request req;
+	struct xi_nlmsg msg;
+	uint32_t i;
+	int err;
+
+	err = xi_xfrm_get_acquire(&req, nlh, ack);
+	if (err)
+		return err;
+	for (i = 0; i < req.policy.ntmpls; i++) {
+		xi_xfrm_put_acquire_again(&msg, &req, i, xi_acquires_seq(server->acquires));
+		xi_server_multicast(server, XFRMNLGRP_ACQUIRE, &msg);
+	}
+	return 0;
+}
+
 static int info_request(const struct nlmsghdr *nlh, uint32_t *flags, struct xi_extack *ack)
 {
 	if (nlh->nlmsg_len < NLMSG_HDRLEN + sizeof(*flags))
-		return xi_refuse(ack, -EINVAL, "message type %u is cut short", nlh->nlmsg_type);
+		return xi_refuse_length(ack, nlh, NLMSG_HDRLEN + sizeof(*flags));
 	memcpy(flags, (const uint8_t *)nlh + NLMSG_HDRLEN, sizeof(*flags));
 	return 0;
 }
@@ -176,7 +198,8 @@ int xi_handle_newspdinfo(struct xi_client *c, const struct nlmsghdr *nlh, struct
 		if (!v6 && nla->nla_type != XFRMA_SPD_IPV4_HTHRESH)
 			return xi_refuse(ack, -EINVAL, "unknown attribute type %u", nla->nla_type);
 		if (xi_attr_len(nla) < 2)
-			return xi_refuse(ack, -EINVAL, "Invalid SPD threshold");
+			return xi_refuse(ack, -ERANGE,
+					 "Attribute failed policy validation: thresholds are two bytes");
 		memcpy(wanted[v6], xi_attr_data(nla), 2);
 		if (wanted[v6][0] > (v6 ? 128 : 32) || wanted[v6][1] > (v6 ? 128 : 32))
 			return xi_refuse(ack, -EINVAL, "Invalid SPD threshold (must be <= %u)",
@@ -208,6 +231,9 @@ int xi_handle_getdefault(struct xi_client *c, const struct nlmsghdr *nlh, struct
 	struct xi_nl_to to = xi_nl_answer(c, nlh);
 	struct xi_nlmsg msg;
 
+	if (nlh->nlmsg_len < NLMSG_HDRLEN + sizeof(struct xfrm_userpolicy_default))
+		return xi_refuse_length(ack, nlh,
+					NLMSG_HDRLEN + sizeof(struct xfrm_userpolicy_default));
 	defaults_put(&msg, &to, c->server->spd);
 	xi_client_reply(c, &msg);
 	return 0;
@@ -222,14 +248,14 @@ static int default_set(struct xi_spd *spd, enum xi_dir dir, uint8_t value)
 
 int xi_handle_setdefault(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack)
 {
-	struct xi_nl_to to = xi_nl_answer(c, nlh);
+	static const struct xi_nl_to nobody;
 	struct xi_spd *spd = c->server->spd;
 	struct xfrm_userpolicy_default def;
 	struct xi_nlmsg msg;
 	int err;
 
 	if (nlh->nlmsg_len < NLMSG_HDRLEN + sizeof(def))
-		return xi_refuse(ack, -EINVAL, "message type %u is cut short", nlh->nlmsg_type);
+		return xi_refuse_length(ack, nlh, NLMSG_HDRLEN + sizeof(def));
 	memcpy(&def, (const uint8_t *)nlh + NLMSG_HDRLEN, sizeof(def));
 	if (def.in > XFRM_USERPOLICY_ACCEPT || def.fwd > XFRM_USERPOLICY_ACCEPT ||
 	    def.out > XFRM_USERPOLICY_ACCEPT)
@@ -241,7 +267,7 @@ int xi_handle_setdefault(struct xi_client *c, const struct nlmsghdr *nlh, struct
 		err = default_set(spd, XI_OUT, def.out);
 	if (err)
 		return err;
-	defaults_put(&msg, &to, spd);
+	defaults_put(&msg, &nobody, spd);
 	xi_server_multicast(c->server, XFRMNLGRP_POLICY, &msg);
 	return 0;
 }

@@ -17,6 +17,16 @@ static int refused(struct xi_extack *ack, int err, const char *why)
 	return err;
 }
 
+/* The SA of an id; NULL: none, or the mark in the request is not one of its own. */
+static const struct xi_sa_rec *sa_find(const struct xi_client *c, const struct nlmsghdr *nlh,
+				       size_t fixed, const struct xi_sa_id *id)
+{
+	const struct xi_sa_rec *rec = xi_sad_find(c->server->sad, id);
+	uint32_t mark = xi_xfrm_get_mark(nlh, fixed);
+
+	return rec && (mark & rec->sa.mark_m) == rec->sa.mark_v ? rec : NULL;
+}
+
 static void sa_notify(struct xi_client *c, const struct nlmsghdr *nlh, const struct xi_sa_rec *rec)
 {
 	struct xi_nl_to to = xi_nl_answer(c, nlh);
@@ -56,6 +66,7 @@ int xi_handle_newsa(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_e
 		err = xi_sad_update(sad, &req.sa, &req.key, &req.init, &why);
 	if (!err) {
 		sa_notify(c, nlh, xi_sad_find(sad, &req.sa.id));
+		xi_aevents_start(c->server->aevents, xi_sad_find(sad, &req.sa.id));
 		xi_acquire_settled(c->server, &req.sa);
 	} else if (err == -EEXIST && xi_client_is_file(c)) {
 		file_key_check(sad, &req);
@@ -75,7 +86,7 @@ int xi_handle_delsa(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_e
 	err = xi_xfrm_get_sa_id(&id, nlh, ack);
 	if (err)
 		return err;
-	rec = xi_sad_find(c->server->sad, &id);
+	rec = sa_find(c, nlh, sizeof(struct xfrm_usersa_id), &id);
 	if (!rec)
 		return -ESRCH;
 	xi_xfrm_put_delsa(&msg, &to, rec);
@@ -119,7 +130,7 @@ int xi_handle_getsa(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_e
 	err = xi_xfrm_get_sa_id(&id, nlh, ack);
 	if (err)
 		return err;
-	rec = xi_sad_find(c->server->sad, &id);
+	rec = sa_find(c, nlh, sizeof(struct xfrm_usersa_id), &id);
 	if (!rec)
 		return -ESRCH;
 	xi_xfrm_put_sa(&msg, XFRM_MSG_NEWSA, &to, rec);
@@ -177,9 +188,8 @@ int xi_handle_flushsa(struct xi_client *c, const struct nlmsghdr *nlh, struct xi
 	if (err)
 		return err;
 	memcpy(&flush, (const uint8_t *)nlh + NLMSG_HDRLEN, sizeof(flush));
-	if (flush.proto && flush.proto != 255 && flush.proto != XI_ESP && flush.proto != XI_AH &&
-	    flush.proto != XI_COMP)
-		return xi_refuse(ack, -EINVAL, "Unsupported protocol");
+	if (flush.proto && flush.proto != 255 && flush.proto != XI_ESP && flush.proto != XI_AH)
+		return 0; /* there are none */
 	c->flush = (struct xi_flush){ .request = *nlh, .proto = flush.proto };
 	c->flush.request.nlmsg_len = sizeof(*nlh); /* what an error echoes */
 	xi_sad_flush_begin(c->server->sad, &c->flush.sas,
@@ -211,10 +221,21 @@ int xi_handle_allocspi(struct xi_client *c, const struct nlmsghdr *nlh, struct x
 	return 0;
 }
 
+static int newae_apply(struct xi_sad *sad, const struct xi_ae_request *req)
+{
+	const struct xi_ae_thresholds *t = &req->thresholds;
+	int err = xi_sad_set_replay(sad, &req->id, &req->init);
+
+	if (err || (!t->replay && !t->etimer))
+		return err;
+	return xi_sad_set_thresholds(sad, &req->id, t->replay, t->etimer);
+}
+
 int xi_handle_newae(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack)
 {
 	struct xi_nl_to to = xi_nl_answer(c, nlh);
 	const struct xi_sa_rec *rec;
+	struct xi_ae_defaults defaults = { 0 };
 	struct xi_ae_request req;
 	struct xi_nlmsg msg;
 	int err;
@@ -222,7 +243,7 @@ int xi_handle_newae(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_e
 	err = xi_xfrm_get_ae_id(&req, nlh, ack);
 	if (err)
 		return err;
-	rec = xi_sad_find(c->server->sad, &req.id);
+	rec = sa_find(c, nlh, sizeof(struct xfrm_aevent_id), &req.id);
 	if (!rec)
 		return -ESRCH;
 	if (rec->sa.life & XI_SA_LARVAL)
@@ -230,7 +251,7 @@ int xi_handle_newae(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_e
 	err = xi_xfrm_get_newae(&req, nlh, &rec->sa, ack);
 	if (err)
 		return err;
-	err = xi_sad_set_replay(c->server->sad, &req.id, &req.init);
+	err = newae_apply(c->server->sad, &req);
 	if (err == -EINVAL)
 		return xi_refuse(
 			ack, err,
@@ -240,7 +261,8 @@ int xi_handle_newae(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_e
 	rec = xi_sad_find(c->server->sad, &req.id);
 	if (!rec)
 		return 0;
-	xi_xfrm_put_ae(&msg, &to, rec, XFRM_AE_CU);
+	xi_aevents_start(c->server->aevents, rec);
+	xi_xfrm_put_ae(&msg, &to, rec, XFRM_AE_CU, &defaults);
 	xi_server_multicast(c->server, XFRMNLGRP_AEVENTS, &msg);
 	return 0;
 }
@@ -249,6 +271,7 @@ int xi_handle_getae(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_e
 {
 	struct xi_nl_to to = xi_nl_answer(c, nlh);
 	const struct xi_sa_rec *rec;
+	struct xi_ae_defaults defaults = { 0 };
 	struct xi_ae_request req;
 	struct xi_nlmsg msg;
 	int err;
@@ -256,10 +279,12 @@ int xi_handle_getae(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_e
 	err = xi_xfrm_get_ae_id(&req, nlh, ack);
 	if (err)
 		return err;
-	rec = xi_sad_find(c->server->sad, &req.id);
+	rec = sa_find(c, nlh, sizeof(struct xfrm_aevent_id), &req.id);
 	if (!rec)
 		return -ESRCH;
-	xi_xfrm_put_ae(&msg, &to, rec, req.flags);
+	if (req.flags & (XFRM_AE_RTHR | XFRM_AE_ETHR))
+		defaults = xi_aevents_defaults();
+	xi_xfrm_put_ae(&msg, &to, rec, req.flags, &defaults);
 	xi_client_reply(c, &msg);
 	return 0;
 }
@@ -283,9 +308,9 @@ int xi_handle_expire(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_
 	err = xi_xfrm_get_expire(&req, nlh, ack);
 	if (err)
 		return err;
-	rec = xi_sad_find(c->server->sad, &req.id);
+	rec = sa_find(c, nlh, sizeof(struct xfrm_user_expire), &req.id);
 	if (!rec)
-		return -ESRCH;
+		return -ENOENT;
 	if (rec->sa.life & XI_SA_LARVAL)
 		return xi_refuse(ack, -EINVAL, "SA has no keys yet");
 	expire_notify(c->server, &to, rec, req.hard);

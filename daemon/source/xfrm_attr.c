@@ -18,7 +18,7 @@ static const struct attr_rule rules[XI_XFRMA_MAX + 1] = {
 	[XFRMA_ALG_CRYPT] = { sizeof(struct xfrm_algo), false },
 	[XFRMA_ALG_COMP] = { sizeof(struct xfrm_algo), false },
 	[XFRMA_ENCAP] = { sizeof(struct xfrm_encap_tmpl), true },
-	[XFRMA_TMPL] = { 0, false },
+	[XFRMA_TMPL] = { sizeof(struct xfrm_user_tmpl), false },
 	[XFRMA_SA] = { sizeof(struct xfrm_usersa_info), true },
 	[XFRMA_POLICY] = { sizeof(struct xfrm_userpolicy_info), true },
 	[XFRMA_SEC_CTX] = { sizeof(struct xfrm_user_sec_ctx), false },
@@ -60,6 +60,13 @@ int xi_refuse(struct xi_extack *ack, int err, const char *fmt, ...)
 	return err;
 }
 
+int xi_refuse_length(struct xi_extack *ack, const struct nlmsghdr *nlh, size_t need)
+{
+	return xi_refuse(ack, -EINVAL,
+			 "Invalid header length: message type %u is %u bytes long, fewer than the %zu it needs",
+			 nlh->nlmsg_type, nlh->nlmsg_len, need);
+}
+
 const void *xi_attr_data(const struct nlattr *nla)
 {
 	return (const uint8_t *)nla + NLA_HDRLEN;
@@ -85,8 +92,8 @@ static int attr_check(const struct nlattr *nla, unsigned int type, struct xi_ext
 		return xi_refuse(ack, -EINVAL, "unknown attribute type %u", type);
 	rule = &rules[type];
 	if (len < rule->len)
-		return xi_refuse(ack, -EINVAL,
-				 "attribute type %u has %zu bytes, fewer than the %u it needs",
+		return xi_refuse(ack, -ERANGE,
+				 "Attribute failed policy validation: type %u has %zu bytes, fewer than the %u it needs",
 				 type, len, rule->len);
 	if (rule->fixed && len > (size_t)NLA_ALIGN(rule->len))
 		return xi_refuse(ack, -EINVAL, "attribute type %u has %zu bytes instead of %u",
@@ -129,9 +136,7 @@ int xi_attrs_parse(struct xi_attrs *attrs, const struct nlmsghdr *nlh, size_t bo
 	memset(attrs, 0, sizeof(*attrs));
 	attrs->nlh = nlh;
 	if (len < NLMSG_HDRLEN + body)
-		return xi_refuse(ack, -EINVAL,
-				 "message type %u is %zu bytes long, fewer than the %zu it needs",
-				 nlh->nlmsg_type, len, NLMSG_HDRLEN + body);
+		return xi_refuse_length(ack, nlh, NLMSG_HDRLEN + body);
 	/* The last body may end unaligned (FLUSHSA: 17 bytes), with nothing behind it. */
 	if (len <= NLMSG_HDRLEN + NLMSG_ALIGN(body))
 		return 0;

@@ -38,6 +38,9 @@ struct xi_extack {
 int xi_refuse(struct xi_extack *ack, int err, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* The message is shorter than `need` bytes. */
+int xi_refuse_length(struct xi_extack *ack, const struct nlmsghdr *nlh, size_t need);
+
 /*
  * Attributes of one request. Duplicates: the last wins. Payloads are aligned to 4 only: copy, do
  * not cast.
@@ -49,8 +52,8 @@ struct xi_attrs {
 
 /*
  * Checks the lengths of header, body and every attribute; nlh->nlmsg_len bytes must be readable.
- * body: size of the fixed struct. -EINVAL for anything cut short, of the wrong size, or of a
- * type that no kernel knows.
+ * body: size of the fixed struct. -ERANGE for an attribute that is too short, -EINVAL for anything
+ * else that is cut short or too long, or of a type that no kernel knows.
  */
 int xi_attrs_parse(struct xi_attrs *attrs, const struct nlmsghdr *nlh, size_t body,
 		   struct xi_extack *ack);

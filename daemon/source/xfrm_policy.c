@@ -9,6 +9,7 @@
 /* Low three bits of an index are the direction, as in the kernel. */
 #define INDEX_DIR(index) ((index)&7)
 
+/* -ENOENT: a sub-policy, of which there are none. */
 static int type_get(struct xi_policy *policy, const struct xi_attrs *attrs, struct xi_extack *ack)
 {
 	struct xfrm_userpolicy_type type;
@@ -16,33 +17,28 @@ static int type_get(struct xi_policy *policy, const struct xi_attrs *attrs, stru
 	if (!xi_attr_copy(attrs, XFRMA_POLICY_TYPE, &type, sizeof(type)))
 		return 0;
 	if (type.type == XFRM_POLICY_TYPE_SUB)
-		return xi_refuse(ack, -EOPNOTSUPP, "sub-policies are not carried");
+		return -ENOENT;
 	if (type.type != XFRM_POLICY_TYPE_MAIN)
 		return xi_refuse(ack, -EINVAL, "Invalid policy type");
 	policy->type = type.type;
 	return 0;
 }
 
-/* Part of the key of a policy: refused where one is made, simply not found where one is looked up.
- */
+/* Part of the key of a policy. */
 static void marks_get(struct xi_policy *policy, const struct xi_attrs *attrs)
 {
 	struct xfrm_mark mark;
 
 	if (xi_attr_copy(attrs, XFRMA_MARK, &mark, sizeof(mark))) {
-		policy->mark_v = mark.v & mark.m;
+		policy->mark_v = mark.v;
 		policy->mark_m = mark.m;
 	}
 	policy->if_id = xi_attr_u32(attrs, XFRMA_IF_ID);
 }
 
-static int dir_check(unsigned int dir, uint32_t index, struct xi_extack *ack)
+static int dir_check(unsigned int dir, struct xi_extack *ack)
 {
-	if (dir >= XI_DIR_MAX)
-		return xi_refuse(ack, -EINVAL, "Invalid policy direction");
-	if (index && INDEX_DIR(index) != dir)
-		return xi_refuse(ack, -EINVAL, "Policy index doesn't match direction");
-	return 0;
+	return dir < XI_DIR_MAX ? 0 : xi_refuse(ack, -EINVAL, "Invalid policy direction");
 }
 
 static int info_get(struct xi_policy *policy, const struct xfrm_userpolicy_info *info,
@@ -56,7 +52,9 @@ static int info_get(struct xi_policy *policy, const struct xfrm_userpolicy_info 
 		return xi_refuse(ack, -EINVAL, "Invalid policy action");
 	if (!xi_family_known(info->sel.family))
 		return xi_refuse(ack, -EINVAL, "Invalid selector family");
-	err = dir_check(info->dir, info->index, ack);
+	err = dir_check(info->dir, ack);
+	if (!err && info->index && INDEX_DIR(info->index) != info->dir)
+		err = xi_refuse(ack, -EINVAL, "Policy index doesn't match direction");
 	if (!err)
 		err = xi_selector_from_xfrm(&policy->sel, &info->sel, 0, ack);
 	if (err)
@@ -78,16 +76,16 @@ static int tmpl_get(struct xi_tmpl *tmpl, const struct xfrm_user_tmpl *in, enum 
 
 	if (!xi_family_known(own))
 		return xi_refuse(ack, -EINVAL, "Invalid family in template");
-	if (in->mode > XFRM_MODE_BEET || in->mode == XFRM_MODE_IN_TRIGGER)
-		return xi_refuse(ack, -EINVAL, "Invalid mode in template");
-	if (in->mode != XFRM_MODE_TRANSPORT && in->mode != XFRM_MODE_TUNNEL)
-		return xi_refuse(ack, -EOPNOTSUPP,
-				 "only transport and tunnel mode are known in a template");
+	if (in->mode > XFRM_MODE_BEET)
+		return xi_refuse(ack, -EINVAL, "Mode in template must be < XFRM_MODE_MAX (5)");
 	if (in->mode == XFRM_MODE_TUNNEL && in->optional && dir == XI_OUT)
 		return xi_refuse(ack, -EINVAL,
 				 "Mode in optional template not allowed in outbound policy");
-	if (in->mode != XFRM_MODE_TUNNEL && own != *family)
+	if (in->mode != XFRM_MODE_TUNNEL && in->mode != XFRM_MODE_BEET && own != *family)
 		return xi_refuse(ack, -EINVAL, "Mode in template doesn't support a family change");
+	if (in->mode != XFRM_MODE_TRANSPORT && in->mode != XFRM_MODE_TUNNEL)
+		return xi_refuse(ack, -EOPNOTSUPP,
+				 "only transport and tunnel mode are known in a template");
 	if (in->id.proto != XI_ESP && in->id.proto != XI_AH && in->id.proto != XI_COMP)
 		return xi_refuse(ack, -EINVAL, "Invalid XFRM protocol in template");
 	*family = own;
@@ -138,11 +136,6 @@ static int tmpls_get(struct xi_policy *policy, const struct xi_attrs *attrs, str
 
 static int carries_check(const struct xi_policy *policy, struct xi_extack *ack)
 {
-	if (policy->mark_v || policy->mark_m)
-		return xi_refuse(ack, -EOPNOTSUPP, "policies chosen by a mark are not carried");
-	if (policy->if_id)
-		return xi_refuse(ack, -EOPNOTSUPP,
-				 "policies of an XFRM interface (if_id) are not carried");
 	if (policy->sel.ifindex)
 		return xi_refuse(ack, -EOPNOTSUPP, "selectors with a device are not carried");
 	return 0;
@@ -162,10 +155,14 @@ static int newpolicy_get(struct xi_policy *policy, const struct nlmsghdr *nlh,
 	err = info_get(policy, &info, ack);
 	if (!err)
 		err = type_get(policy, &attrs, ack);
+	if (err == -ENOENT)
+		return xi_refuse(ack, -EOPNOTSUPP, "sub-policies are not carried");
 	if (!err)
 		err = tmpls_get(policy, &attrs, ack);
 	if (!err)
 		err = xi_datapath_check_attrs(&attrs, ack);
+	if (!err)
+		err = xi_xfrm_check_policy_extra(&attrs, ack);
 	if (err)
 		return err;
 	marks_get(policy, &attrs);
@@ -184,6 +181,57 @@ int xi_xfrm_get_newpolicy(struct xi_policy *policy, const struct nlmsghdr *nlh,
 	return err;
 }
 
+static int acquire_get(struct xi_acquire_request *req, const struct nlmsghdr *nlh,
+		       struct xi_extack *ack)
+{
+	struct xfrm_user_acquire in;
+	struct xi_attrs attrs;
+	int err;
+
+	err = xi_attrs_parse(&attrs, nlh, sizeof(in), ack);
+	if (err)
+		return err;
+	memcpy(&in, (const uint8_t *)nlh + NLMSG_HDRLEN, sizeof(in));
+	err = info_get(&req->policy, &in.policy, ack);
+	if (!err)
+		err = type_get(&req->policy, &attrs, ack);
+	if (!err)
+		err = tmpls_get(&req->policy, &attrs, ack);
+	if (!err)
+		err = xi_xfrm_check_policy_extra(&attrs, ack);
+	if (err)
+		return err;
+	marks_get(&req->policy, &attrs);
+	req->saddr = in.saddr;
+	req->sel = in.sel;
+	req->aalgos = in.aalgos;
+	req->ealgos = in.ealgos;
+	req->calgos = in.calgos;
+	return 0;
+}
+
+int xi_xfrm_get_acquire(struct xi_acquire_request *req, const struct nlmsghdr *nlh,
+			struct xi_extack *ack)
+{
+	int err;
+
+	memset(req, 0, sizeof(*req));
+	err = acquire_get(req, nlh, ack);
+	if (err)
+		memset(req, 0, sizeof(*req));
+	return err;
+}
+
+/* What no policy can have is not found, without a word about it. */
+static int key_get(struct xi_policy *key, const struct xfrm_selector *sel)
+{
+	struct xi_extack unsaid;
+
+	if (key->index)
+		return INDEX_DIR(key->index) == (uint32_t)key->dir ? 0 : -ENOENT;
+	return xi_selector_from_xfrm(&key->sel, sel, 0, &unsaid) ? -ENOENT : 0;
+}
+
 int xi_xfrm_get_policy_id(struct xi_policy *key, const struct nlmsghdr *nlh, struct xi_extack *ack)
 {
 	struct xfrm_userpolicy_id in;
@@ -197,13 +245,13 @@ int xi_xfrm_get_policy_id(struct xi_policy *key, const struct nlmsghdr *nlh, str
 	memcpy(&in, (const uint8_t *)nlh + NLMSG_HDRLEN, sizeof(in));
 	err = type_get(key, &attrs, ack);
 	if (!err)
-		err = dir_check(in.dir, in.index, ack);
+		err = dir_check(in.dir, ack);
 	if (err)
 		return err;
 	marks_get(key, &attrs);
 	key->dir = (enum xi_dir)in.dir;
 	key->index = in.index;
-	return in.index ? 0 : xi_selector_from_xfrm(&key->sel, &in.sel, 0, ack);
+	return key_get(key, &in.sel);
 }
 
 int xi_xfrm_get_polexpire(struct xi_policy *key, bool *hard, const struct nlmsghdr *nlh,
@@ -220,14 +268,14 @@ int xi_xfrm_get_polexpire(struct xi_policy *key, bool *hard, const struct nlmsgh
 	memcpy(&in, (const uint8_t *)nlh + NLMSG_HDRLEN, sizeof(in));
 	err = type_get(key, &attrs, ack);
 	if (!err)
-		err = dir_check(in.pol.dir, in.pol.index, ack);
+		err = dir_check(in.pol.dir, ack);
 	if (err)
 		return err;
 	marks_get(key, &attrs);
 	key->dir = (enum xi_dir)in.pol.dir;
 	key->index = in.pol.index;
 	*hard = in.hard;
-	return in.pol.index ? 0 : xi_selector_from_xfrm(&key->sel, &in.pol.sel, 0, ack);
+	return key_get(key, &in.pol.sel);
 }
 
 static void info_fill(struct xfrm_userpolicy_info *info, const struct xi_policy *policy)
@@ -242,7 +290,7 @@ static void info_fill(struct xfrm_userpolicy_info *info, const struct xi_policy 
 	info->dir = policy->dir;
 	info->action = policy->action;
 	info->flags = policy->flags;
-	info->share = policy->share;
+	info->share = XFRM_SHARE_ANY; /* nor does struct xfrm_policy of the kernel keep it */
 }
 
 static void tmpl_fill(struct xfrm_user_tmpl *out, const struct xi_tmpl *tmpl)
@@ -338,18 +386,30 @@ static void flow_selector(struct xfrm_selector *sel, const struct xi_flow *flow)
 	sel->sport_mask = sel->dport_mask = 0xffff;
 }
 
-/*
- * The endpoints are the template's; a template without any (libreswan's traps) has those of the
- * flow, as in the kernel's xfrm_tmpl_resolve_one().
- */
+void xi_xfrm_acquire_ends(const struct xi_flow *flow, const struct xi_tmpl *tmpl,
+			  uint8_t saddr[16], uint8_t daddr[16])
+{
+	static const uint8_t none[16];
+	bool src = tmpl && memcmp(tmpl->saddr, none, 16);
+	bool dst = tmpl && memcmp(tmpl->id.daddr, none, 16);
+
+	/* behind a tunnel the flow's own address is not the source: the key manager knows it */
+	if (!src && dst && tmpl->mode == XI_TUNNEL)
+		memcpy(saddr, none, 16);
+	else
+		memcpy(saddr, src ? tmpl->saddr : flow->saddr, 16);
+	memcpy(daddr, dst ? tmpl->id.daddr : flow->daddr, 16);
+}
+
+/* Of the flow where the template has none, as libreswan's traps. */
 static void acquire_endpoints(struct xfrm_user_acquire *acq, const struct xi_flow *flow,
 			      const struct xi_tmpl *tmpl)
 {
-	static const uint8_t none[16];
-	bool given = tmpl && memcmp(tmpl->id.daddr, none, sizeof(none));
+	uint8_t saddr[16], daddr[16];
 
-	xi_addr_to_xfrm(&acq->id.daddr, given ? tmpl->id.daddr : flow->daddr);
-	xi_addr_to_xfrm(&acq->saddr, given ? tmpl->saddr : flow->saddr);
+	xi_xfrm_acquire_ends(flow, tmpl, saddr, daddr);
+	xi_addr_to_xfrm(&acq->id.daddr, daddr);
+	xi_addr_to_xfrm(&acq->saddr, saddr);
 	acq->id.proto = tmpl ? tmpl->id.proto : XI_ESP;
 }
 
@@ -368,4 +428,29 @@ void xi_xfrm_put_acquire(struct xi_nlmsg *msg, const struct xi_flow *flow,
 	acq->calgos = tmpl ? tmpl->calgos : ~0U;
 	acq->seq = seq;
 	extra_put(msg, policy);
+}
+
+/* build_acquire(): the policy is always said to be an outbound one. */
+void xi_xfrm_put_acquire_again(struct xi_nlmsg *msg, struct xi_acquire_request *req, unsigned int t,
+			       uint32_t seq)
+{
+	struct xi_tmpl *tmpl = &req->policy.tmpls[t];
+	struct xfrm_user_acquire *acq;
+
+	tmpl->aalgos = req->aalgos;
+	tmpl->ealgos = req->ealgos;
+	tmpl->calgos = req->calgos;
+	acq = xi_nlmsg_begin(msg, XFRM_MSG_ACQUIRE, 0, 0, 0, sizeof(*acq));
+	xi_addr_to_xfrm(&acq->id.daddr, tmpl->id.daddr);
+	acq->id.spi = htonl(tmpl->id.spi);
+	acq->id.proto = tmpl->id.proto;
+	acq->saddr = req->saddr;
+	acq->sel = req->sel;
+	info_fill(&acq->policy, &req->policy);
+	acq->policy.dir = XI_OUT;
+	acq->aalgos = tmpl->aalgos;
+	acq->ealgos = tmpl->ealgos;
+	acq->calgos = tmpl->calgos;
+	acq->seq = seq;
+	extra_put(msg, &req->policy);
 }

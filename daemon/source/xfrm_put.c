@@ -36,6 +36,8 @@ static void info_fill(struct xfrm_usersa_info *info, const struct xi_sa_rec *rec
 
 	memset(info, 0, sizeof(*info));
 	xi_selector_to_xfrm(&info->sel, &sa->sel);
+	if (sa->life & XI_SA_LARVAL)
+		info->sel.family = 0; /* as xfrm_init_tempstate() leaves it */
 	xi_addr_to_xfrm(&info->id.daddr, sa->id.daddr);
 	info->id.spi = htonl(sa->id.spi);
 	info->id.proto = sa->id.proto;
@@ -112,7 +114,7 @@ static void legacy_put(struct xi_nlmsg *msg, const struct xi_sa_rec *rec)
 	xi_nlmsg_put(msg, XFRMA_REPLAY_VAL, &rs, sizeof(rs));
 }
 
-static void replay_put(struct xi_nlmsg *msg, const struct xi_sa_rec *rec)
+void xi_xfrm_put_replay(struct xi_nlmsg *msg, const struct xi_sa_rec *rec)
 {
 	if (has_ring(&rec->sa))
 		esn_put(msg, rec);
@@ -136,6 +138,12 @@ static void dir_put(struct xi_nlmsg *msg, const struct xi_sa *sa)
 		xi_nlmsg_put(msg, XI_XFRMA_SA_DIR, &dir, sizeof(dir));
 }
 
+static void pcpu_put(struct xi_nlmsg *msg, const struct xi_sa *sa)
+{
+	if (sa->pcpu)
+		xi_nlmsg_put_u32(msg, XI_XFRMA_SA_PCPU, sa->pcpu - 1);
+}
+
 static void encap_put(struct xi_nlmsg *msg, const struct xi_sa *sa)
 {
 	struct xfrm_encap_tmpl encap = {
@@ -152,11 +160,14 @@ static void encap_put(struct xi_nlmsg *msg, const struct xi_sa *sa)
 
 static void extra_put(struct xi_nlmsg *msg, const struct xi_sa_rec *rec)
 {
+	static const uint8_t none[16];
 	const struct xi_sa *sa = &rec->sa;
 	uint64_t last_use = rec->state ? load(&rec->state->last_use) : 0;
 
 	if (sa->extra_flags)
 		xi_nlmsg_put_u32(msg, XFRMA_SA_EXTRA_FLAGS, sa->extra_flags);
+	if (memcmp(sa->coaddr, none, sizeof(none)))
+		xi_nlmsg_put(msg, XFRMA_COADDR, sa->coaddr, sizeof(sa->coaddr));
 	if (last_use)
 		xi_nlmsg_put(msg, XFRMA_LASTUSED, &last_use, sizeof(last_use));
 	xi_xfrm_put_algs(msg, rec);
@@ -168,9 +179,12 @@ static void extra_put(struct xi_nlmsg *msg, const struct xi_sa_rec *rec)
 		xi_nlmsg_put_u32(msg, XFRMA_SET_MARK, sa->output_mark);
 		xi_nlmsg_put_u32(msg, XFRMA_SET_MARK_MASK, sa->output_mark_mask);
 	}
-	replay_put(msg, rec);
+	xi_xfrm_put_replay(msg, rec);
 	if (sa->if_id)
 		xi_nlmsg_put_u32(msg, XFRMA_IF_ID, sa->if_id);
+	if (sa->mtimer_thresh)
+		xi_nlmsg_put_u32(msg, XFRMA_MTIMER_THRESH, sa->mtimer_thresh);
+	pcpu_put(msg, sa);
 	dir_put(msg, sa);
 }
 
@@ -220,8 +234,19 @@ void xi_xfrm_put_expire(struct xi_nlmsg *msg, const struct xi_nl_to *to,
 	dir_put(msg, &rec->sa);
 }
 
+static void thresholds_put(struct xi_nlmsg *msg, const struct xi_sa *sa, uint32_t flags,
+			   const struct xi_ae_defaults *defaults)
+{
+	if (flags & XFRM_AE_RTHR)
+		xi_nlmsg_put_u32(msg, XFRMA_REPLAY_THRESH,
+				 sa->replay_thresh ? sa->replay_thresh - 1 : defaults->replay);
+	if (flags & XFRM_AE_ETHR)
+		xi_nlmsg_put_u32(msg, XFRMA_ETIMER_THRESH,
+				 sa->etimer_thresh ? sa->etimer_thresh - 1 : defaults->etimer);
+}
+
 void xi_xfrm_put_ae(struct xi_nlmsg *msg, const struct xi_nl_to *to, const struct xi_sa_rec *rec,
-		    uint32_t flags)
+		    uint32_t flags, const struct xi_ae_defaults *defaults)
 {
 	struct xfrm_lifetime_cur cur;
 	struct xfrm_aevent_id *ae;
@@ -230,13 +255,15 @@ void xi_xfrm_put_ae(struct xi_nlmsg *msg, const struct xi_nl_to *to, const struc
 	sa_id_fill(&ae->sa_id, &rec->sa);
 	xi_addr_to_xfrm(&ae->saddr, rec->sa.saddr);
 	ae->reqid = rec->sa.reqid;
-	ae->flags = flags & ~(uint32_t)(XFRM_AE_RTHR | XFRM_AE_ETHR);
-	replay_put(msg, rec);
+	ae->flags = flags;
+	xi_xfrm_put_replay(msg, rec);
 	curlft_fill(&cur, rec);
 	xi_nlmsg_put(msg, XFRMA_LTIME_VAL, &cur, sizeof(cur));
+	thresholds_put(msg, &rec->sa, flags, defaults);
 	mark_put(msg, rec->sa.mark_v, rec->sa.mark_m);
 	if (rec->sa.if_id)
 		xi_nlmsg_put_u32(msg, XFRMA_IF_ID, rec->sa.if_id);
+	pcpu_put(msg, &rec->sa);
 	dir_put(msg, &rec->sa);
 }
 

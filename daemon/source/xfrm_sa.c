@@ -148,7 +148,7 @@ static int replay_get(struct xi_sa_request *req, const struct xfrm_usersa_info *
 	if (err)
 		return err;
 	if (info->replay_window)
-		return xi_refuse(ack, -EINVAL, "Replay window not compatible with ESN");
+		return xi_refuse(ack, -EINVAL, "ESN not compatible with legacy replay_window");
 	req->sa.replay_window = rs.replay_window;
 	esn_counters(&req->init, &rs, esn);
 	bitmap_given(&req->init, req->bmp, rs.replay_window);
@@ -193,7 +193,7 @@ static int marks_get(struct xi_sa *sa, const struct xi_attrs *attrs, struct xi_e
 	uint8_t dir;
 
 	if (xi_attr_copy(attrs, XFRMA_MARK, &mark, sizeof(mark))) {
-		sa->mark_v = mark.v & mark.m;
+		sa->mark_v = mark.v;
 		sa->mark_m = mark.m;
 	}
 	if (xi_attr_has(attrs, XFRMA_SET_MARK)) {
@@ -228,6 +228,8 @@ static int info_get(struct xi_sa *sa, const struct xfrm_usersa_info *info, struc
 		return err;
 	if (info->mode > XI_XFRM_MODE_IPTFS || info->mode == XFRM_MODE_IN_TRIGGER)
 		return xi_refuse(ack, -EINVAL, "Unsupported mode");
+	if (info->mode == XFRM_MODE_ROUTEOPTIMIZATION) /* Mobile IPv6, neither ESP nor AH */
+		return xi_refuse(ack, -EPROTONOSUPPORT, "Requested mode not found");
 	if (info->mode != XFRM_MODE_TRANSPORT && info->mode != XFRM_MODE_TUNNEL)
 		return xi_refuse(ack, -EOPNOTSUPP, "only tunnel and transport mode are carried");
 	if (sa->id.spi < SPI_FIRST)
@@ -267,6 +269,8 @@ static int newsa_get(struct xi_sa_request *req, const struct nlmsghdr *nlh, stru
 		err = dir_check(&info, &req->sa, &req->init, ack);
 	if (!err)
 		err = xi_datapath_check_attrs(&attrs, ack);
+	if (!err)
+		err = xi_xfrm_get_extra(&req->sa, &attrs, ack);
 	if (err)
 		return err;
 	lifetime_get(&req->init, &attrs);
@@ -295,7 +299,21 @@ int xi_xfrm_get_sa_id(struct xi_sa_id *id, const struct nlmsghdr *nlh, struct xi
 	if (err)
 		return err;
 	memcpy(&in, (const uint8_t *)nlh + NLMSG_HDRLEN, sizeof(in));
+	if (!xi_family_known(in.family) && proto_is_ipsec(in.proto))
+		return -ESRCH;
 	return id_from_xfrm(id, &in.daddr, in.spi, in.proto, in.family, ack);
+}
+
+uint32_t xi_xfrm_get_mark(const struct nlmsghdr *nlh, size_t fixed)
+{
+	struct xi_extack ack = { 0 };
+	struct xfrm_mark mark;
+	struct xi_attrs attrs;
+
+	if (xi_attrs_parse(&attrs, nlh, fixed, &ack) ||
+	    !xi_attr_copy(&attrs, XFRMA_MARK, &mark, sizeof(mark)))
+		return 0;
+	return mark.v & mark.m;
 }
 
 int xi_xfrm_get_allocspi(struct xi_spi_request *req, const struct nlmsghdr *nlh, uint32_t ttl,
@@ -316,11 +334,15 @@ int xi_xfrm_get_allocspi(struct xi_spi_request *req, const struct nlmsghdr *nlh,
 		err = marks_get(sa, &attrs, ack);
 	if (!err)
 		err = xi_datapath_check_attrs(&attrs, ack);
+	if (!err)
+		err = xi_xfrm_get_pcpu(sa, &attrs, ack);
 	if (err)
 		return err;
 	if (sa->id.proto != XI_ESP && sa->id.proto != XI_AH)
 		return xi_refuse(ack, -EPROTONOSUPPORT,
 				 "IPComp is not carried: only ESP and AH are");
+	if (in.info.mode != XFRM_MODE_TRANSPORT && in.info.mode != XFRM_MODE_TUNNEL)
+		return xi_refuse(ack, -EOPNOTSUPP, "only tunnel and transport mode are carried");
 	if (in.min > in.max)
 		return xi_refuse(ack, -EINVAL, "Invalid SPI range: min > max");
 	if (in.max < SPI_FIRST)
@@ -354,6 +376,8 @@ int xi_xfrm_get_ae_id(struct xi_ae_request *req, const struct nlmsghdr *nlh, str
 		return err;
 	memcpy(&in, (const uint8_t *)nlh + NLMSG_HDRLEN, sizeof(in));
 	req->flags = in.flags;
+	if (!xi_family_known(in.sa_id.family) || !proto_is_ipsec(in.sa_id.proto))
+		return -ESRCH;
 	return id_from_xfrm(&req->id, &in.sa_id.daddr, in.sa_id.spi, in.sa_id.proto,
 			    in.sa_id.family, ack);
 }
@@ -406,7 +430,9 @@ int xi_xfrm_get_newae(struct xi_ae_request *req, const struct nlmsghdr *nlh, con
 	if (err)
 		return err;
 	lifetime_get(&req->init, &attrs);
-	if (!req->has_replay && !req->init.has_lifetime)
+	xi_xfrm_get_thresholds(&req->thresholds, &attrs);
+	if (!req->has_replay && !req->init.has_lifetime && !req->thresholds.replay &&
+	    !req->thresholds.etimer)
 		return xi_refuse(ack, -EINVAL, "Missing required attribute for AE");
 	if (!(nlh->nlmsg_flags & NLM_F_REPLACE))
 		return xi_refuse(ack, -EINVAL, "NLM_F_REPLACE flag is required");
@@ -425,6 +451,8 @@ int xi_xfrm_get_expire(struct xi_expire_request *req, const struct nlmsghdr *nlh
 		return err;
 	memcpy(&in, (const uint8_t *)nlh + NLMSG_HDRLEN, sizeof(in));
 	req->hard = in.hard;
+	if (!xi_family_known(in.state.family) || !proto_is_ipsec(in.state.id.proto))
+		return -ENOENT;
 	return id_from_xfrm(&req->id, &in.state.id.daddr, in.state.id.spi, in.state.id.proto,
 			    in.state.family, ack);
 }
@@ -437,11 +465,10 @@ int xi_xfrm_get_sa_filter(struct xi_sa_filter *filter, const struct nlmsghdr *nl
 
 	memset(filter, 0, sizeof(*filter));
 	err = xi_attrs_parse(&attrs, nlh, 0, ack);
-	if (err)
+	if (err == -ERANGE)
 		return err;
+	*ack = (struct xi_extack){ 0 }; /* a body of another kind says: all of them */
 	xi_attr_copy(&attrs, XFRMA_PROTO, &filter->proto, sizeof(filter->proto));
-	if (filter->proto && filter->proto != 255 && !proto_is_ipsec(filter->proto))
-		return xi_refuse(ack, -EINVAL, "Unsupported protocol");
 	filter->has_addr = xi_attr_copy(&attrs, XFRMA_ADDRESS_FILTER, &filter->addr,
 					sizeof(filter->addr));
 	if (filter->has_addr && (filter->addr.splen > 128 || filter->addr.dplen > 128))

@@ -15,11 +15,12 @@
 
 #include <xipsec/reasons.h>
 
-#define XI_ABI_VERSION 6
+#define XI_ABI_VERSION 7
 
 #define XI_MAX_PORTS 16      /* port slots, xipsec0's inner end included */
 #define XI_MAX_QUEUES 16     /* queues a port */
 #define XI_MAX_WORKERS 16
+#define XI_MAX_INTERFACES 256 /* devices of an if_id */
 #define XI_MAX_TMPLS 6       /* templates a policy, as XFRM_MAX_DEPTH */
 #define XI_MAX_MASKS 32      /* distinct prefix-length pairs in the policy guard */
 #define XI_FLOW_MASKS 16     /* distinct masks in flow_cache, for each direction and family */
@@ -42,7 +43,8 @@ enum xi_mode { XI_TRANSPORT = 0, XI_TUNNEL = 1 };
 enum xi_dir { XI_IN = 0, XI_OUT = 1, XI_FWD = 2, XI_DIR_MAX = 3 };          /* values of XFRM_POLICY_* */
 enum xi_action { XI_ALLOW = 0, XI_BLOCK = 1 };                             /* values of XFRM_POLICY_ALLOW, _BLOCK */
 enum xi_method { XI_METHOD_NONE, XI_METHOD_FAST, XI_METHOD_SLOW, XI_METHOD_KERNEL, XI_METHOD_DROP };
-enum xi_verdict { XI_VERDICT_NONE, XI_VERDICT_PROTECT, XI_VERDICT_BYPASS, XI_VERDICT_DISCARD };
+/* KERNEL: the host's stack protects it by a policy of its own; it never passes the guard in clear. */
+enum xi_verdict { XI_VERDICT_NONE, XI_VERDICT_PROTECT, XI_VERDICT_BYPASS, XI_VERDICT_DISCARD, XI_VERDICT_KERNEL };
 enum xi_role { XI_ROLE_NONE, XI_ROLE_CIPHER, XI_ROLE_PLAIN, XI_ROLE_HOST };
 enum xi_encap { XI_ENCAP_NONE = 0, XI_ENCAP_ESPINUDP = 2 };                /* values of UDP_ENCAP_* */
 enum xi_df { XI_DF_COPY, XI_DF_SET, XI_DF_CLEAR };                         /* RFC 4301 section 8.1 */
@@ -159,11 +161,20 @@ struct xi_sa {
 	enum xi_df df;               /* of the outer header, unless XFRM_STATE_NOPMTUDISC clears it */
 	__u64 add_time;              /* seconds since the epoch */
 	struct xi_limits limits;
+	/* what the key manager alone cares about; of those marked +1, 0 is none given and else it is one more than what was */
+	__u8 coaddr[16];             /* care-of address of Mobile IPv6; of id.family */
+	__u32 replay_thresh;         /* +1, packets after which NEWAE tells of them */
+	__u32 etimer_thresh;         /* +1, 100 ms after which it tells of fewer */
+	__u32 mtimer_thresh;         /* seconds before the same MAPPING is told again; 0 the daemon's choice */
+	__u32 pcpu;                  /* +1, the CPU it was made for (RFC 9611); any worker carries it */
+	__u32 moved_under;           /* spd_generation when its addresses last changed, 0 never: templates of that one have the old ones */
+	__u32 pad;
 };
 
 #define XI_SA_LARVAL (1U << 0)       /* made by ALLOCSPI, no keys yet */
 #define XI_SA_SOFT_EXPIRED (1U << 1) /* EXPIRE hard=0 was sent */
 #define XI_SA_FROM_FILE (1U << 2)    /* sequence numbers are reserved on disk */
+#define XI_SA_FROM_KERNEL (1U << 3)  /* taken over from the kernel's XFRM, whose counter its numbers are reserved in */
 
 #define XI_KEY_MAX 112
 
@@ -243,6 +254,8 @@ struct xi_flow {
 	__u8 fragment;               /* 1: non-initial fragment, has no ports */
 	__u8 pad;
 	enum xi_family family;
+	__u32 mark;                  /* of the host's packet buffer; 0 on a port, where there is none yet */
+	__u32 if_id;                 /* out: of the interface it was routed to; in: of the SA it came through; 0 none */
 };
 
 /* The part of a flow that its verdict was made by: every flow that agrees in it gets the same. */
@@ -256,17 +269,26 @@ struct xi_flow_mask {
 /*
  * Key of `flow_cache` and `miss_flow`: a flow with everything outside its mask zero, and the mask, so that no packet
  * mistakes an element for one under another mask, whatever it read of `flow_masks`. Made by xi_flow_key_make() alone.
+ * Every packet pays for hashing it, so it is short: of flows with an if_id the mark has no place, and they are not cached
+ * where a policy looks at both. if_id is always looked at, for there are few; of the mark, xi_config.mark_mask.
  */
 struct xi_flow_key {
 	__u8 saddr[16];
 	__u8 daddr[16];
 	__u16 sport, dport;
+	__u16 sport_mask, dport_mask;
+	__u8 prefixlen_s, prefixlen_d;
 	__u8 proto;
-	__u8 dir;
-	__u8 fragment;
-	__u8 family;                 /* enum xi_family */
-	struct xi_flow_mask mask;
+	__u8 bits;                   /* XI_KEY_* */
+	__u32 mark;                  /* or, XI_KEY_IF_ID, the if_id */
 };
+
+#define XI_KEY_DIR 0x03              /* enum xi_dir */
+#define XI_KEY_IPV6 0x04
+#define XI_KEY_FRAGMENT 0x08
+#define XI_KEY_LOOKS_FRAGMENT 0x10   /* of the mask, */
+#define XI_KEY_LOOKS_PROTO 0x20      /* as this */
+#define XI_KEY_IF_ID 0x40
 
 /* Value of `flow_masks`, by XI_FLOW_TABLE: under which masks a packet looks for its flow, in this order. */
 struct xi_flow_masks {
@@ -311,13 +333,17 @@ struct xi_policy {
 	__u32 mark_v, mark_m;
 	__u32 if_id;
 	__u32 ntmpls;
-	__u32 from_file;
+	__u32 origin;                /* XI_POLICY_FROM_FILE ... */
 	__u64 add_time;
 	__u64 use_time;
 	__u64 order;                 /* among equal priorities the lower one is asked first */
 	struct xi_limits limits;
 	struct xi_tmpl tmpls[XI_MAX_TMPLS];
 };
+
+#define XI_POLICY_FROM_FILE (1U << 0)
+#define XI_POLICY_FROM_KERNEL (1U << 1) /* mirrored */
+#define XI_POLICY_IN_KERNEL (1U << 2)   /* outbound, and left to the kernel (XI_VERDICT_KERNEL): has no templates here */
 
 /* Value of `ports`, by ifindex. */
 struct xi_port {
@@ -374,8 +400,9 @@ struct xi_guard_masks {
 /* Value of `config`[0]. */
 struct xi_config {
 	__u32 abi_version;
-	__u32 spd_generation;        /* flows of another generation are misses */
 	__u32 sad_generation;
+	__u32 spd_generation __attribute__((aligned(8))); /* flows of another generation are misses */
+	__u32 mark_mask;             /* bits of a mark that outbound policies look at; read in one with the generation */
 	__u32 guard_flags[XI_DIR_MAX]; /* XI_GUARD_*, by direction (fwd unused) */
 	enum xi_action default_action[XI_DIR_MAX];
 	enum xi_method unknown_spi;  /* XI_METHOD_DROP or XI_METHOD_KERNEL, for ESP to an address of ours */
@@ -383,6 +410,7 @@ struct xi_config {
 	__u32 miss_dedup_ms;
 	__u32 flags;                 /* XI_CONFIG_* */
 	__u32 host_ifindex;          /* of xipsec0; 0: leaving packets that want protection are dropped */
+	__u32 pad;
 };
 
 #define XI_META_MAGIC 0x58495031U    /* "XIP1" */
@@ -442,6 +470,8 @@ struct xi_worker_stats {
 #define XI_MAP_LOCAL_ADDRS "local_addrs"
 #define XI_MAP_ENCAP_PORTS "encap_ports"
 #define XI_MAP_PORTS "ports"
+#define XI_MAP_INTERFACES "interfaces"
+#define XI_MAP_IF_IDS "if_ids"
 #define XI_MAP_XSKS "xsks"
 #define XI_MAP_MISSES "misses"
 #define XI_MAP_STATS "stats"
@@ -453,14 +483,14 @@ XI_ASSERT(sizeof(struct xi_addr) == 20);
 XI_ASSERT(sizeof(struct xi_sa_id) == 28);
 XI_ASSERT(sizeof(struct xi_selector) == 56);
 XI_ASSERT(sizeof(struct xi_limits) == 64);
-XI_ASSERT(sizeof(struct xi_sa) == 288);
+XI_ASSERT(sizeof(struct xi_sa) == 328);
 XI_ASSERT(sizeof(struct xi_sa_key) == 128);
 XI_ASSERT(sizeof(struct xi_sa_state) == 256);
 XI_ASSERT(__builtin_offsetof(struct xi_sa_state, bytes) == 64);
 XI_ASSERT(__builtin_offsetof(struct xi_sa_state, words) == 128);
 XI_ASSERT(sizeof(struct xi_window) == 2048);
 XI_ASSERT(sizeof(struct xi_sa_cached) == 16);
-XI_ASSERT(sizeof(struct xi_flow) == 44);
+XI_ASSERT(sizeof(struct xi_flow) == 52);
 XI_ASSERT(sizeof(struct xi_flow_mask) == 8);
 XI_ASSERT(sizeof(struct xi_flow_key) == 48);
 XI_ASSERT(sizeof(struct xi_flow_masks) == 8 + 8 * XI_FLOW_MASKS);
@@ -470,9 +500,10 @@ XI_ASSERT(sizeof(struct xi_policy) == 648);
 XI_ASSERT(sizeof(struct xi_guard_key) == 12);
 XI_ASSERT(sizeof(struct xi_guard_mask) == 8);
 XI_ASSERT(sizeof(struct xi_guard_masks) == 256);
-XI_ASSERT(sizeof(struct xi_config) == 56);
+XI_ASSERT(sizeof(struct xi_config) == 64);
+XI_ASSERT(__builtin_offsetof(struct xi_config, mark_mask) == 12);
 XI_ASSERT(sizeof(struct xi_meta) == 32);
-XI_ASSERT(sizeof(struct xi_miss) == 96);
+XI_ASSERT(sizeof(struct xi_miss) == 104);
 XI_ASSERT(XI_WINDOW_MAX <= 32 * (XI_WINDOW_WORDS * XI_WINDOW_RUN - 1));
 
 #endif

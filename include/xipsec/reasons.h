@@ -22,7 +22,7 @@
 	X(8, MISS_LOST, "miss_lost", EVENT, "miss message lost: perf ring full") \
 	X(9, PASS_FOREIGN, "pass_foreign", EVENT, "left to the kernel: nothing for IPsec") \
 	X(10, PASS_BYPASS, "pass_bypass", EVENT, "left to the kernel: policy says bypass") \
-	X(11, PASS_KERNEL, "pass_kernel", EVENT, "left to the kernel: the SA's method is KERNEL") \
+	X(11, PASS_KERNEL, "pass_kernel", EVENT, "left to the kernel: it has the SA, or a policy that is not carried") \
 	X(12, PASS_UNKNOWN_SPI, "pass_unknown_spi", EVENT, "ESP or AH of an unknown SPI left to the kernel") \
 	X(13, PASS_IKE, "pass_ike", EVENT, "IKE or NAT keepalive for the host itself, exempt from policy") \
 	X(14, META_STRIPPED, "meta_stripped", EVENT, "metadata that a packet arrived with was discarded") \
@@ -109,7 +109,15 @@
 	/* control thread: more events */ \
 	X(141, PATH_MTU, "path_mtu", EVENT, "path MTU of an SA lowered by ICMP") \
 	/* worker: more events */ \
-	X(142, FLOW_FORGOTTEN, "flow_forgotten", EVENT, "verdict taken out of flow_cache: its SA is gone, or a newer one took over")
+	X(142, FLOW_FORGOTTEN, "flow_forgotten", EVENT, "verdict taken out of flow_cache: its SA is gone, or a newer one took over") \
+	X(143, HELD, "held", EVENT, "packet held: a key manager is asked for its SA") \
+	X(144, HELD_DONE, "held_done", EVENT, "packet no longer held: the SA came, or policy changed") \
+	/* control thread: more events */ \
+	X(145, ACQUIRE_SENT, "acquire_sent", EVENT, "ACQUIRE sent to the key managers") \
+	X(146, ACQUIRE_FULL, "acquire_full", EVENT, "ACQUIRE not sent: as many are pending as there may be") \
+	/* worker: more drops */ \
+	X(160, DROP_HOLD_FULL, "hold_full", DROP, "no SA yet, and as many packets are held as there may be") \
+	X(161, DROP_HOLD_TIMEOUT, "hold_timeout", DROP, "held, and no SA came in time, or the daemon ended")
 
 #define XI_REASON_MAX 192
 

@@ -175,12 +175,48 @@ ok "encapsulation without a port" has "$(no esp tunnel encap espinudp 4500 0 0.0
 ok "BEET mode" has "$(no esp beet "${gcm[@]}")" "Error: only tunnel and transport mode are carried"
 ok "any destination" has "$(no esp transport flag wildrecv "${gcm[@]}")" "(wildrecv) are not carried"
 ok "numbers that wrap" has "$(no esp transport extra-flag oseq-may-wrap "${gcm[@]}")" "Error: oseq-may-wrap would"
-ok "an SA with a mark" has "$(no esp tunnel mark 1 "${gcm[@]}")" "Error: SAs chosen by a mark are not carried"
-ok "an SA of an interface" has "$(no esp tunnel if_id 1 "${gcm[@]}")" "(if_id) are not carried"
-ok "offload" has "$(no esp tunnel offload dev lo dir in "${gcm[@]}")" "Error: hardware offload is not carried"
+ok "a mark outside of its mask" has "$(no esp tunnel mark 0x11 mask 1 "${gcm[@]}")" "Error: the mark has bits outside of its mask"
+ok "offload of UDP encapsulation" has "$(no esp tunnel encap espinudp 4500 4500 0.0.0.0 offload dev lo dir in "${gcm[@]}")" \
+	"Error: Encapsulation and TFC padding can't be offloaded"
 ok "IPComp" has "$(no comp tunnel comp deflate)" "Error: IPComp is not carried"
 ok "reserved SPI" has "$(sa 0xff)" "SPI 255 is reserved"
 ok "nothing of it was taken" is "$(ip xfrm state count)" "	 SAD count 3"
+
+echo "# marks and interfaces"
+marked="src 192.0.2.5 dst 192.0.2.6 proto esp spi 0x5000"
+add_marked() { ip xfrm state add $marked mode tunnel "$@" aead 'rfc4106(gcm(aes))' $(key_of 0x5000) 128; }
+ok "an SA of a mark and an interface" is "$(add_marked mark 0x11 mask 0xff output-mark 0x7 mask 0xf if_id 0x2a)" ""
+text=$(ip xfrm state list src 192.0.2.5)
+ok "its mark" has "$text" "	mark 0x11/0xff "
+ok "its output mark" has "$text" "output-mark 0x7/0xf"
+ok "its interface" has "$text" "	if_id 0x2a"
+ok "get without the mark: No such process" is "$(ip xfrm state get $marked)" "RTNETLINK answers: No such process"
+ok "get by another mark: No such process" is "$(ip xfrm state get $marked mark 0x12)" "RTNETLINK answers: No such process"
+ok "get by a mark that has its bits" has "$(ip xfrm state get $marked mark 0x311)" "mark 0x11/0xff"
+ok "update by another mark: No such process" has "$(ip xfrm state update $marked mode tunnel mark 0x12 mask 0xff \
+	aead 'rfc4106(gcm(aes))' $(key_of 0x5000) 128)" "No such process"
+ok "update by its own" is "$(ip xfrm state update $marked mode tunnel mark 0x11 mask 0xff output-mark 0x9 if_id 0x2b \
+	aead 'rfc4106(gcm(aes))' $(key_of 0x5000) 128)" ""
+text=$(ip xfrm state list src 192.0.2.5)
+ok "changes output mark and interface" has "$(echo $text)" "output-mark 0x9/0xffffffff"
+ok "and the mark not" has "$text" "mark 0x11/0xff"
+ok "if_id of the update" has "$text" "if_id 0x2b"
+ok "another of the same SPI: File exists" is "$(add_marked mark 0x12 mask 0xff)" "RTNETLINK answers: File exists"
+ok "delete by another mark: No such process" is "$(ip xfrm state delete $marked mark 0x12)" "RTNETLINK answers: No such process"
+ok "delete by its own" is "$(ip xfrm state delete $marked mark 0x11)$(ip xfrm state list src 192.0.2.5)" ""
+pol="src 10.55.0.0/16 dst 10.56.0.0/16 dir out"
+policy_of() { ip xfrm policy add $pol "$@" tmpl src 192.0.2.5 dst 192.0.2.6 proto esp mode tunnel; }
+ok "policies that differ in mark and if_id are others" is \
+	"$(policy_of; policy_of mark 1; policy_of mark 1 mask 0xf; policy_of if_id 1; policy_of mark 1 if_id 1)" ""
+ok "each is there once" is "$(policy_of mark 1 mask 0xf)$(policy_of if_id 1)" \
+	"RTNETLINK answers: File existsRTNETLINK answers: File exists"
+text=$(ip xfrm policy list src 10.55.0.0/16)
+ok "five" is "$(grep -c 'dir out' <<<"$text") $(grep -c 'mark 0x1/0xf ' <<<"$text") $(grep -c 'mark 0x1/0xffffffff' <<<"$text") $(grep -c 'if_id 0x1' <<<"$text")" "5 1 2 2"
+ok "get by mark" has "$(ip xfrm policy get $pol mark 1 mask 0xf)" "mark 0x1/0xf "
+ok "a mark that is no policy's: No such file" is "$(ip xfrm policy get $pol mark 2)" "RTNETLINK answers: No such file or directory"
+ok "delete by mark and if_id" is "$(ip xfrm policy delete $pol mark 1 if_id 1)$(ip xfrm policy list src 10.55.0.0/16 | grep -c 'dir out')" 4
+for of in "" "mark 1" "mark 1 mask 0xf" "if_id 1"; do ip xfrm policy delete $pol $of; done
+ok "all are gone" is "$(ip xfrm policy list src 10.55.0.0/16)" ""
 
 echo "# larval SAs"
 text=$(ip xfrm state allocspi src 192.0.2.3 dst 192.0.2.4 proto esp mode tunnel reqid 5 min 0x3000 max 0x3000)

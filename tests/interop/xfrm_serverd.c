@@ -10,6 +10,7 @@
  *   mapping SPI ADDR PORT   a verified packet came from there
  *   acquire            a packet needs an SA of the first outbound policy
  *   tick SECONDS       time passes
+ *   clock              it is as late as the clock says
  *   batch FILE         loads the file; the answer is "batch STATUS", then the report
  *   groups             which multicast groups have members, as a mask
  */
@@ -165,6 +166,7 @@ static void do_tick(struct daemon *d, unsigned int seconds)
 {
 	d->now += seconds;
 	xi_sad_tick(d->sad, d->now);
+	xi_xfrm_server_tick(d->server, d->now);
 }
 
 static void do_groups(struct daemon *d)
@@ -193,6 +195,8 @@ static void command(struct daemon *d, const char *line)
 		err = do_acquire(d);
 	else if (sscanf(line, "tick %u", &n) == 1)
 		do_tick(d, n);
+	else if (!strcmp(line, "clock"))
+		do_tick(d, time(NULL) - d->now);
 	else if (!strcmp(line, "groups")) {
 		do_groups(d);
 		return;

@@ -305,7 +305,8 @@ void xi_bed_flow_masked(struct xi_bed *bed, const struct xi_spec *spec, enum xi_
 			uint32_t generation)
 {
 	struct xi_flow_verdict value = { .verdict = verdict, .generation = generation };
-	struct xi_flow flow = { .proto = spec->proto, .fragment = spec->frag_off != 0 };
+	struct xi_flow flow = { .proto = spec->proto, .fragment = spec->frag_off != 0,
+				.mark = spec->mark, .if_id = spec->if_id };
 	struct xi_flow_mask whole;
 	struct xi_flow_key key;
 
@@ -324,7 +325,8 @@ void xi_bed_flow_masked(struct xi_bed *bed, const struct xi_spec *spec, enum xi_
 		value.next_slot = 22;
 	}
 	whole = xi_flow_mask_whole(flow.family);
-	xi_flow_key_make(&key, &flow, dir, mask ? mask : &whole);
+	xi_flow_key_make(&key, &flow, dir, mask ? mask : &whole,
+			 xi_flow_key_mark(&flow, UINT32_MAX));
 	bed_put(bed->skel->maps.flow_cache, &key, &value);
 }
 

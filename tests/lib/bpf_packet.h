@@ -35,6 +35,7 @@ struct xi_spec {
 	uint32_t shrink;      /* bytes taken off the length fields, frame left as it is */
 	uint8_t version_ihl;  /* 0: right */
 	int udp_skew;	      /* added to the length in the UDP header */
+	uint32_t mark, if_id; /* of its flow, as flow_cache has it */
 };
 
 void xi_frame_build(struct xi_frame *frame, const struct xi_spec *spec);

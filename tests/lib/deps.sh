@@ -7,16 +7,16 @@
 set -eu
 
 build="build-essential pkg-config clang-14 llvm-14 clang-19 bpftool linux-libc-dev
-	libbpf-dev libxdp-dev libelf-dev zlib1g-dev libnl-3-dev libnl-route-3-dev libssl-dev
+	libbpf-dev libxdp-dev libelf-dev zlib1g-dev libnl-3-dev libnl-route-3-dev libnl-xfrm-3-dev libssl-dev
 	libipsec-mb-dev liburcu-dev libevent-dev libjansson-dev libinih-dev libcmocka-dev uthash-dev
 	libclang-rt-14-dev"
 net="iproute2 ethtool iputils-ping tcpdump iperf3 tshark python3-scapy python3-cryptography
-	procps util-linux kmod jq mandoc strace netcat-openbsd nftables strongswan-swanctl
-	charon-systemd"
+	procps util-linux kmod jq mandoc strace netcat-openbsd nftables openssl
+	strongswan-swanctl charon-systemd libstrongswan-standard-plugins libstrongswan-extra-plugins
+	libcharon-extra-plugins libnss3-tools libldns3 libunbound8 libcurl3-nss libevent-pthreads-2.1-7 dns-root-data"
 vm="user-mode-linux qemu-system-x86 linux-image-amd64 busybox-static cpio xz-utils"
 # other people's gateways, which only the benchmark runs; testpmd is in dpdk-dev
-peers="dpdk-dev librte-net-af-xdp23 libcharon-extra-plugins libstrongswan-standard-plugins
-	libstrongswan-extra-plugins wireguard-go wireguard-tools"
+peers="dpdk-dev librte-net-af-xdp23 wireguard-go wireguard-tools"
 
 list=
 want="$build $net $vm"

@@ -53,7 +53,7 @@ net_cleanup() {
 		kill -TERM "$p" 2> /dev/null
 	done
 	for p in "${xi_pids[@]}"; do
-		wait_for 2 process_gone "$p" || kill -KILL "$p" 2> /dev/null
+		wait_for 2 process_gone "$p" || kill -KILL "$p" "-$p" 2> /dev/null # what leads a group, with it
 	done
 	for n in "${xi_namespaces[@]}"; do
 		ip netns pids "$XI_NS-$n" 2> /dev/null | xargs -r kill -KILL 2> /dev/null

@@ -8,6 +8,7 @@
 #   tap_check NAME CMD ARG...      run CMD, in this shell: passed when it returns 0, else its
 #                                  output is shown
 #   tap_is NAME GOT WANT           passed when the two strings are equal
+#   tap_take                       takes over the results on stdin, in TAP too
 #   tap_skip_all WHY               nothing in this file can run: says so and ends it
 #   tap_done                       the last call: prints the plan, exits 1 when something failed
 #   wait_for SECONDS CMD ARG...    poll CMD every 20 ms until it returns 0; 1 when time is up (XIPSEC_SLOW times as long)
@@ -59,6 +60,19 @@ tap_is() {
 		tap_not_ok "$1" "got:    $2"$'\n'"wanted: $3"
 		return 1
 	fi
+}
+
+# Results of another program, numbered anew; its plan is left out.
+tap_take() {
+	local line
+	while IFS= read -r line; do
+		case $line in
+		"ok "*) tap_ok "${line#ok * - }" ;;
+		"not ok "*) tap_not_ok "${line#not ok * - }" ;;
+		1..*) ;;
+		*) printf '%s\n' "$line" ;;
+		esac
+	done
 }
 
 tap_skip_all() {

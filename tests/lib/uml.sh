@@ -7,6 +7,7 @@
 #
 #   uml_up            after net_up: boots it in a namespace "uml"; vec0 has gw2's addresses. Skips the whole file when there
 #                     is no user-mode Linux or it does not boot
+#   uml_alone         boots it without a network, nor is net_up needed
 #   uml_run           runs a bash script (stdin) in it; prints its output, returns its status. 125: no answer
 
 UML_DIR=$XI_TMP/uml
@@ -31,13 +32,15 @@ uml_net() {
 		net_in uml ip link set dev vu promisc on
 }
 
+# uml_start [NETWORK [COMMAND...]]: with a device of this kind; COMMAND is what runs it
 uml_start() {
-	local net="vec0:transport=raw,ifname=vu,depth=128,gro=0,mtu=$XI_WAN_MTU,mac=02:00:00:00:02:02"
+	local net=${1:-}
+	shift $(($# > 0))
 	mkdir -p "$UML_DIR" && echo 0 > "$UML_DIR/last"
 	cc -O2 -Wall -Werror -fPIC -shared -o "$UML_DIR/xstate.so" vmtest/uml-xstate.c || return 1
-	LD_PRELOAD=$UML_DIR/xstate.so nsenter --net="/run/netns/$XI_NS-uml" -- timeout -k 3 "$UML_LIFE_SECONDS" \
+	LD_PRELOAD=$UML_DIR/xstate.so "$@" timeout -k 3 "$UML_LIFE_SECONDS" \
 		linux.uml mem=256M root=/dev/root rootfstype=hostfs rootflags=/ ro "init=$PWD/vmtest/uml-init" \
-		"umldir=$UML_DIR" "umlsrc=$PWD" con=null con0=null,fd:1 quiet loglevel=3 panic=1 "$net" \
+		"umldir=$UML_DIR" "umlsrc=$PWD" con=null con0=null,fd:1 quiet loglevel=3 panic=1 ${net:+"$net"} \
 		> "$UML_DIR/console" 2>&1 < /dev/null &
 	xi_pids[uml]=$!
 	wait_for "$UML_BOOT_SECONDS" uml_settled "$UML_DIR/ready" && [ -s "$UML_DIR/ready" ]
@@ -59,12 +62,24 @@ uml_up() {
 		tap_not_ok "a namespace for user-mode Linux" "$(< "$XI_TMP/uml.log")"
 		tap_done
 	fi
-	if ! uml_start >> "$XI_TMP/uml.log" 2>&1; then
+	uml_boot "vec0:transport=raw,ifname=vu,depth=128,gro=0,mtu=$XI_WAN_MTU,mac=02:00:00:00:02:02" \
+		nsenter --net="/run/netns/$XI_NS-uml" --
+	tap_check "user-mode Linux $(< "$UML_DIR/ready") on the wire" uml_config || tap_done
+}
+
+uml_alone() {
+	local why
+	why=$(uml_missing) || tap_skip_all "$why"
+	uml_boot
+}
+
+uml_boot() {
+	local why
+	if ! uml_start "$@" >> "$XI_TMP/uml.log" 2>&1; then
 		tap_comment "$(tail -q -n 40 "$XI_TMP/uml.log" "$UML_DIR/console")"
 		why=$(head -n 1 "$UML_DIR/console")
 		tap_skip_all "user-mode Linux does not boot here: ${why:-it ended without a word}"
 	fi
-	tap_check "user-mode Linux $(< "$UML_DIR/ready") on the wire" uml_config || tap_done
 }
 
 uml_config() {

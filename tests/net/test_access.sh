@@ -32,12 +32,13 @@ as_user() {
 is_object() {
 	as_user "$gid" "$@" | jq -e 'type == "object" and (has("error") | not)'
 }
-# refused GROUPS TEXT COMMAND: exit status 1 and this in the output
+# refused GROUPS TEXT COMMAND: exit status 1, of run 125, and this in the output
 refused() {
-	local groups=$1 text=$2 out
+	local groups=$1 text=$2 status=1 out
 	shift 2
+	[ "$1" != run ] || status=125
 	out=$(as_user "$groups" "$@")
-	[ $? = 1 ] && grep -qF -- "$text" <<< "$out" && return
+	[ $? = $status ] && grep -qF -- "$text" <<< "$out" && return
 	echo "$out"
 	return 1
 }

@@ -109,7 +109,7 @@ tap_check "of a flow under policy not even the first packet is lost" \
 	wait_for 5 eval '[ "$(grep -c "to .2 n" "$XI_TMP/udp.log") $(grep -c "to .22 n" "$XI_TMP/udp.log")" = "3 3" ]'
 tap_check "the SA of the one peer" wait_for 5 spi_is gw1 0x3001 3
 tap_check "and that of the other" wait_for 5 spi_is gw1 0x3002 3
-tap_check "to a peer without SA nothing goes" more gw1 no_sa 1 send_udp gw1 192.0.2.3 7001 "to .3"
+tap_check "to a peer without SA nothing goes" more gw1 held 1 send_udp gw1 192.0.2.3 7001 "to .3"
 tap_check "the key manager is asked for one" \
 	wait_for 5 eval 'grep -A 3 "^acquire" "$XI_TMP/monitor-gw1.log" | grep "sel src 192.0.2.1/32 dst 192.0.2.3/32 proto udp"'
 tap_check "what is no matter of policy is as before" pings gw1 192.0.2.3 10
@@ -117,7 +117,7 @@ tap_check "to the peers with SAs, too" pings gw1 192.0.2.2 10
 pair_state 192.0.2.1 192.0.2.3 0x3003 "$GCM" reqid 7 mode transport > "$XI_TMP/third"
 pair_load < "$XI_TMP/third"
 tap_check "with an SA it goes" send_udp gw1 192.0.2.3 7001 "to .3"
-tap_check "by that one" wait_for 5 spi_is gw1 0x3003 1
+tap_check "by that one, after the one that has waited" wait_for 5 spi_is gw1 0x3003 2
 capture_stop wan br
 tap_is "UDP in clear on the wire" "$(pcap_count "$XI_TMP/wan-br.pcap" 'udp port 7001')" 0
 tap_is "the third peer got none" "$(grep -c "to .3" "$XI_TMP/udp3.log")" 0

@@ -733,7 +733,7 @@ static void *recycle(void *arg)
 	xi_addr_parse(flow.saddr, f->spec->src);
 	xi_addr_parse(flow.daddr, f->spec->dst);
 	for (uint32_t i = 0; i < 2; i++, flow.sport++)
-		xi_flow_key_make(&keys[i], &flow, f->dir, &whole);
+		xi_flow_key_make(&keys[i], &flow, f->dir, &whole, 0);
 	for (uint32_t i = 0; !atomic_load(&f->stop); i ^= 1) {
 		verdict.verdict = i ? f->other : XI_VERDICT_DISCARD;
 		bpf_map_update_elem(fd, &keys[i], &verdict, BPF_ANY);

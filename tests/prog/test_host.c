@@ -21,6 +21,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <xipsec/origin.h>
+
 #include "bpf_bed.h"
 
 #ifndef SO_RCVMARK
@@ -154,6 +156,130 @@ static void output_mark_reaches_the_host(void **state)
 	close(out);
 }
 
+/* Of an SA with a mark, as the kernel would have wanted it of the packet before. */
+static void mark_of_the_sa_reaches_the_host(void **state)
+{
+	struct xi_sa sa = { .sa_index = XI_BED_HANDLE, .mark_v = 0x21, .mark_m = 0xff,
+			    .output_mark = 0x300, .output_mark_mask = 0xf01 };
+	uint32_t handle = XI_BED_HANDLE;
+	struct xi_bed *bed = *state;
+	int in, out;
+
+	xi_bed_reset(bed);
+	in = receiver();
+	out = packet_socket("xibed1");
+	attach_tc(bed, bed->skel->progs.tc_mark, BPF_TC_INGRESS);
+	assert_return_code(
+		bpf_map_update_elem(bpf_map__fd(bed->skel->maps.sad), &handle, &sa, BPF_ANY),
+		errno);
+	assert_int_equal(mark_of(bed, out, in, verified), 0x320);
+	close(in);
+	close(out);
+}
+
+static void bed_put_u32(const struct bpf_map *map, uint32_t key, uint32_t value)
+{
+	assert_return_code(bpf_map_update_elem(bpf_map__fd(map), &key, &value, BPF_ANY), errno);
+}
+
+/* What an SA of an interface brought is received by that, if there is one. */
+static void an_interface_receives_what_is_of_its_sas(void **state)
+{
+	struct xi_spec spec = { INNER, .smac = verified };
+	struct xi_sa sa = { .sa_index = XI_BED_HANDLE, .if_id = 42 };
+	uint32_t handle = XI_BED_HANDLE;
+	struct xi_bed *bed = *state;
+	struct timeval patience = { .tv_sec = 5 };
+	uint8_t got[2048];
+	struct xi_frame frame;
+	int out, tap;
+
+	xi_bed_reset(bed);
+	spec.dmac = bed->mac;
+	assert_int_equal(system("ip link add xi42 type veth peer name xi42p && ip link set xi42 up"), 0);
+	bed_put_u32(bed->skel->maps.if_ids, 42, if_nametoindex("xi42"));
+	attach_tc(bed, bed->skel->progs.tc_mark, BPF_TC_INGRESS);
+	assert_return_code(
+		bpf_map_update_elem(bpf_map__fd(bed->skel->maps.sad), &handle, &sa, BPF_ANY),
+		errno);
+	out = packet_socket("xibed1");
+	tap = packet_socket("xi42");
+	assert_return_code(setsockopt(tap, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)), errno);
+	xi_frame_build(&frame, &spec);
+	assert_int_equal(send(out, frame.data, frame.len, 0), frame.len);
+	assert_int_equal(recv(tap, got, sizeof(got), 0), frame.len);
+	assert_memory_equal(got, frame.data, frame.len);
+	sa.if_id = 43;               /* none: it stays where it is */
+	assert_return_code(
+		bpf_map_update_elem(bpf_map__fd(bed->skel->maps.sad), &handle, &sa, BPF_ANY),
+		errno);
+	assert_int_equal(send(out, frame.data, frame.len, 0), frame.len);
+	assert_int_equal(recv(tap, got, sizeof(got), MSG_DONTWAIT), -1);
+	close(out);
+	close(tap);
+	assert_int_equal(system("ip link del xi42"), 0);
+}
+
+/*
+ * xibed0 plays xipsec0: what leaves it says where it comes from, whatever its sender wrote. A guard and an
+ * interface, played by another device, send by it.
+ */
+static void frames_say_where_they_come_from(void **state)
+{
+	static const uint8_t forged[] = { 2, XI_ORIGIN_GUARD, 0, 0, 0, 99 };
+	static const uint8_t forged_if[] = { 2, XI_ORIGIN_TAG, 0, 0, 0, 98 };
+	struct xi_spec spec = { INNER, .dmac = forged, .smac = forged_if };
+	struct xi_config config = xi_bed_config();
+	uint32_t mark = 0x12345678;
+	struct xi_bed *bed = *state;
+	struct timeval patience = { .tv_sec = 5 };
+	struct xi_origin origin;
+	uint8_t got[2048];
+	struct xi_frame frame;
+	int out, tap;
+
+	xi_bed_reset(bed);
+	config.host_ifindex = bed->ifindex;
+	xi_bed_put_config(bed, &config);
+	attach_tc(bed, bed->skel->progs.tc_host, BPF_TC_EGRESS);
+	tap = packet_socket("xibed1");
+	assert_return_code(setsockopt(tap, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)), errno);
+	out = packet_socket("xibed0");
+	assert_return_code(setsockopt(out, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)), errno);
+	xi_frame_build(&frame, &spec);
+	assert_int_equal(send(out, frame.data, frame.len, 0), frame.len);
+	assert_int_equal(recv(tap, got, sizeof(got), 0), frame.len);
+	origin = xi_origin_read(got);
+	assert_int_equal(origin.kind, XI_ORIGIN_ROUTED);
+	assert_int_equal(origin.mark, mark);
+	assert_int_equal(origin.if_id, 0);
+	assert_memory_equal(got + 12, frame.data + 12, frame.len - 12);
+	close(out);
+
+	assert_int_equal(system("ip link add xi42 type veth peer name xi42p && ip link set xi42p up && "
+				"ip link set xi42 up && tc qdisc add dev xi42 clsact"), 0);
+	bed_put_u32(bed->skel->maps.interfaces, if_nametoindex("xi42"), 0xfedcba98);
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = if_nametoindex("xi42"), .attach_point = BPF_TC_EGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = bpf_program__fd(bed->skel->progs.tc_interface));
+	assert_return_code(bpf_tc_attach(&hook, &opts), errno);
+	out = packet_socket("xi42");
+	assert_return_code(setsockopt(out, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)), errno);
+	assert_int_equal(send(out, frame.data, frame.len, 0), frame.len);
+	assert_int_equal(recv(tap, got, sizeof(got), 0), frame.len);
+	origin = xi_origin_read(got);
+	assert_int_equal(origin.kind, XI_ORIGIN_ROUTED);
+	assert_int_equal(origin.mark, mark);
+	assert_int_equal(origin.if_id, 0xfedcba98);
+	/* one that the maps do not know sends nothing */
+	uint32_t ifindex = if_nametoindex("xi42");
+	assert_int_equal(bpf_map_delete_elem(bpf_map__fd(bed->skel->maps.interfaces), &ifindex), 0);
+	send(out, frame.data, frame.len, 0);
+	assert_int_equal(xi_bed_stat(bed, XI_DROP_CLEAR_OUT), 1);
+	close(out);
+	close(tap);
+	assert_int_equal(system("ip link del xi42"), 0);
+}
+
 /* A transmit ring hands the kernel packets with only the Ethernet header in the linear part. */
 struct ring {
 	int fd;
@@ -252,6 +378,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(output_mark_reaches_the_host),
+		cmocka_unit_test(mark_of_the_sa_reaches_the_host),
+		cmocka_unit_test(an_interface_receives_what_is_of_its_sas),
+		cmocka_unit_test(frames_say_where_they_come_from),
 		cmocka_unit_test(guard_reads_non_linear_packets),
 		cmocka_unit_test(guard_drops_cut_headers),
 	};

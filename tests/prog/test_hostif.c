@@ -62,6 +62,8 @@ static void up_makes_the_pair(void **state)
 	assert_int_equal(hostif.port.queues, 3);
 	assert_int_equal(hostif.port.config.role, XI_ROLE_HOST);
 	testns_run("test $(cat /proc/sys/net/ipv4/conf/xipsec0/rp_filter) = 0");
+	testns_run("test $(cat /proc/sys/net/ipv4/conf/xipsec0/disable_xfrm) = 1");
+	testns_run("test $(cat /proc/sys/net/ipv4/conf/xipsec0/disable_policy) = 1");
 	testns_run("test $(cat /proc/sys/net/ipv6/conf/xipsec0/accept_ra) = 0");
 	testns_run("test $(cat /proc/sys/net/ipv6/conf/xipsec0/autoconf) = 0");
 	testns_run("test -z \"$(ip -o addr show dev xipsec0)$(ip -o addr show dev xipsec0-p)\"");

@@ -354,7 +354,7 @@ static void errors_about_esp_teach_the_host_no_path_mtu(void **state)
 	while (unreachables() == before && time(NULL) < deadline)
 		;
 	assert_int_equal(unreachables(), before + 1);
-	assert_int_equal(xi_fib_route(&rt, (uint8_t[16]){10, 5, 0, 1}, XI_IPV4, &route), 0);
+	assert_int_equal(xi_fib_route(&rt, (uint8_t[16]){10, 5, 0, 1}, XI_IPV4, 0, &route), 0);
 	assert_int_not_equal(route.mtu, 900);
 	xi_rtnl_close(&rt);
 	xi_esp_sink_close(fds);

@@ -37,7 +37,7 @@ static void fill(int sas, int flows)
 
 	for (n = 0; n < FLOWS; n++) {
 		memcpy(key.saddr, &n, sizeof(n));
-		memset(&key.mask, 0xff, sizeof(key.mask));
+		key.prefixlen_s = key.prefixlen_d = 32;
 		verdict.verdict = n % 4 ? XI_VERDICT_PROTECT : XI_VERDICT_BYPASS;
 		verdict.handle = XI_SA_SLOT_MASK + 1 + n;
 		assert_int_equal(bpf_map_update_elem(flows, &key, &verdict, BPF_ANY), 0);

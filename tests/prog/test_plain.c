@@ -7,6 +7,8 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <xipsec/origin.h>
+
 #include "bpf_bed.h"
 
 #define OUT4                                                                                       \
@@ -183,8 +185,48 @@ static void local_source(struct xi_bed *bed, const struct xi_spec *spec)
 
 #define IKE4 .src = "10.1.0.9", .dst = "10.2.0.9", .proto = IPPROTO_UDP, .sport = 500, .dport = 500
 
+/* What tc_host writes: mark and if_id of the packet. */
+#define ORIGIN(kind, mark, if_id)                                                                  \
+	.dmac = (const uint8_t[]){ 2, kind, 0, 0, 0, mark },                                       \
+	.smac = (const uint8_t[]){ 2, XI_ORIGIN_TAG, 0, 0, 0, if_id }
+
+static void protect_marked(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	struct xi_config config = xi_bed_config();
+
+	config.mark_mask = 0x0f;
+	xi_bed_put_config(bed, &config);
+	protect(bed, spec);
+}
+
 /* clang-format off */
 static const struct xi_case host_cases[] = {
+	{"a mark", {OUT4, ORIGIN(1, 5, 0), .mark = 5}, protect_marked, XDP_REDIRECT,
+	  {XI_FLOW_HIT, XI_TO_WORKER}, PROTECTED},
+	{"a mark of what the guard redirects", {OUT4, ORIGIN(2, 5, 0), .mark = 5}, protect_marked,
+	  XDP_REDIRECT, {XI_FLOW_HIT, XI_TO_WORKER}, PROTECTED},
+	{"a mark and bits that no policy looks at", {OUT6, ORIGIN(1, 0xf5, 0), .mark = 5},
+	  protect_marked, XDP_REDIRECT, {XI_FLOW_HIT, XI_TO_WORKER}, PROTECTED},
+	{"marks of which no policy looks at any", {OUT4, ORIGIN(1, 5, 0)}, protect, XDP_REDIRECT,
+	  {XI_FLOW_HIT, XI_TO_WORKER}, PROTECTED},
+	{"another mark", {OUT4, ORIGIN(1, 4, 0), .mark = 5}, protect_marked, XDP_REDIRECT, JUDGED, MISS},
+	{"no mark", {OUT4, ORIGIN(1, 0, 0), .mark = 5}, protect_marked, XDP_REDIRECT, JUDGED, MISS},
+	{"a mark, and a verdict on flows without", {OUT4, ORIGIN(1, 5, 0)}, protect_marked,
+	  XDP_REDIRECT, JUDGED, MISS},
+	{"an interface", {OUT4, ORIGIN(1, 0, 7), .if_id = 7}, protect, XDP_REDIRECT,
+	  {XI_FLOW_HIT, XI_TO_WORKER}, PROTECTED},
+	{"an interface, whatever the mark", {OUT6, ORIGIN(1, 3, 7), .if_id = 7}, protect_marked,
+	  XDP_REDIRECT, {XI_FLOW_HIT, XI_TO_WORKER}, PROTECTED},
+	{"another interface", {OUT4, ORIGIN(1, 0, 8), .if_id = 7}, protect, XDP_REDIRECT, JUDGED, MISS},
+	{"no interface", {OUT4, ORIGIN(1, 0, 0), .if_id = 7}, protect, XDP_REDIRECT, JUDGED, MISS},
+	{"an interface of the number of a mark", {OUT4, ORIGIN(1, 0, 5), .mark = 5}, protect_marked,
+	  XDP_REDIRECT, JUDGED, MISS},
+	{"a mark of the number of an interface", {OUT4, ORIGIN(1, 5, 0), .if_id = 5}, protect_marked,
+	  XDP_REDIRECT, JUDGED, MISS},
+	{"an interface that a policy without one would have", {OUT4, ORIGIN(1, 0, 7)}, protect,
+	  XDP_REDIRECT, JUDGED, MISS},
+	{"addresses that nobody wrote", {OUT4, ORIGIN(3, 5, 7)}, protect_marked, XDP_REDIRECT,
+	  {XI_FLOW_HIT, XI_TO_WORKER}, PROTECTED},
 	{"protect", {OUT4}, protect, XDP_REDIRECT, {XI_FLOW_HIT, XI_TO_WORKER}, PROTECTED},
 	{"any destination MAC", {OUT4, .dmac = other_mac}, protect, XDP_REDIRECT,
 	  {XI_FLOW_HIT, XI_TO_WORKER}, PROTECTED},

@@ -340,12 +340,13 @@ static struct xi_flow_verdict find_flow(struct bed *bed, const struct xi_flow *f
 {
 	struct xi_flow_verdict verdict, none = { .verdict = XI_VERDICT_NONE };
 	uint32_t table = XI_FLOW_TABLE(flow->dir, flow->family);
+	uint32_t mark = xi_flow_key_mark(flow, bed->m->config.mark_mask);
 	struct xi_flow_masks masks;
 	struct xi_flow_key key;
 
 	assert_int_equal(bpf_map_lookup_elem(bed->flow_masks, &table, &masks), 0);
 	for (uint32_t i = 0; i < masks.n; i++) {
-		xi_flow_key_make(&key, flow, flow->dir, &masks.rows[i]);
+		xi_flow_key_make(&key, flow, flow->dir, &masks.rows[i], mark);
 		if (!bpf_map_lookup_elem(bed->flow_cache, &key, &verdict) &&
 		    verdict.generation == bed->m->config.spd_generation &&
 		    verdict.verdict != XI_VERDICT_NONE)
@@ -488,6 +489,43 @@ static void a_worker_gets_the_slot_it_wants(void **state)
 	assert_int_equal(xi_cache_slots(bed->cache)->used, 1);
 }
 
+/* Workers judge what waits again by this alone; for what changes nothing they must not. */
+static void changes_are_counted(void **state)
+{
+	struct bed *bed = *state;
+	const struct xi_sa_rec *rec;
+	struct xi_flow flow = flow_of(XI_OUT);
+	struct xi_policy p = policy(XI_OUT, XI_ALLOW, true);
+	const atomic_uint *changes;
+	unsigned int before;
+	struct xi_sa_id id;
+
+	bed_open(bed, 4);
+	changes = xi_cache_changes(bed->cache);
+#define COUNTS(what)                                                                               \
+	before = *changes;                                                                         \
+	what;                                                                                      \
+	assert_int_not_equal(*changes, before)
+	COUNTS(set_policy(bed, p));
+	/* a worker that holds a packet of it asks */
+	before = *changes;
+	xi_cache_ask(bed->cache, &flow);
+	assert_int_equal(bed->acquires, 1);
+	assert_int_equal(miss_flow(bed, XI_OUT).verdict, XI_VERDICT_NONE);
+	assert_int_equal(*changes, before);
+	COUNTS(rec = add_sa(bed, LOCAL, PEER, SPI));
+	before = *changes;
+	xi_cache_ask(bed->cache, &flow);
+	assert_int_equal(find_flow(bed, &flow).verdict, XI_VERDICT_PROTECT);
+	assert_int_equal(*changes, before);
+	id = rec->sa.id;
+	COUNTS(xi_sad_delete(bed->sad, &id));
+	/* one that no policy lists: those in transport mode without addresses find theirs in the SAD */
+	COUNTS(add_sa(bed, LOCAL, "192.0.2.3", SPI + 1));
+	COUNTS(xi_spd_delete(bed->spd, &p));
+#undef COUNTS
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -504,6 +542,7 @@ int main(void)
 		T(bundles_get_two_slots),
 		T(arriving_cleartext_gets_the_policys_verdict),
 		T(a_worker_gets_the_slot_it_wants),
+		T(changes_are_counted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -70,6 +70,8 @@ static void test_smallest_file_gets_the_documented_defaults(void **state)
 	assert_null(c->admission);
 	assert_int_equal(c->misses, 5000);
 	assert_int_equal(c->unknown_spi, XI_METHOD_DROP);
+	assert_int_equal(c->mirror, 0);
+	assert_int_equal(c->routes_table, 0);
 	assert_int_equal(c->nports, 1);
 	assert_string_equal(c->ports[0].name, "wan0");
 	assert_int_equal(c->ports[0].role, XI_ROLE_CIPHER);
@@ -78,6 +80,27 @@ static void test_smallest_file_gets_the_documented_defaults(void **state)
 	assert_int_equal(c->ports[0].tx, XI_PORT_TX_AUTO);
 	assert_int_equal(c->ports[0].line, 1);
 	xi_config_free(c);
+}
+
+static void test_routes_go_to_a_table_that_nobody_else_has(void **state)
+{
+	static const char *const bad[] = {"0", "220", "253", "254", "255", "4294967296", "-1", "main", ""};
+	struct xi_config_file *c;
+	struct messages m;
+	char text[128];
+
+	assert_int_equal(parse(&c, "[daemon]\nroutes = yes\n[port a]\nrole = cipher\n", &m), 0);
+	assert_int_equal(c->routes_table, 50051);
+	xi_config_free(c);
+	assert_int_equal(parse(&c, "[daemon]\nroutes = no\n[port a]\nrole = cipher\n", &m), 0);
+	assert_int_equal(c->routes_table, 0);
+	xi_config_free(c);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		snprintf(text, sizeof(text), "[daemon]\nroutes = %s\n[port a]\nrole = cipher\n", bad[i]);
+		assert_int_equal(parse(&c, text, &m), -EINVAL);
+		assert_int_equal(m.n, 1);
+		assert_non_null(strstr(m.text[0], "xipsec.conf:2: routes = "));
+	}
 }
 
 static void test_every_key_is_read(void **state)
@@ -92,11 +115,15 @@ static void test_every_key_is_read(void **state)
 				   "engine = openssl\n"
 				   "workers = 4\r\n"
 				   "spin = 10000\n"
+				   "routes = 4294967295\n"
+				   "hold = 256\n"
+				   "hold-time = 3600\n"
 				   "df = clear\n"
 				   "fragment = after\n"
 				   "max-sas = 1048576\n"
 				   "max-policies = 131072\n"
 				   "unknown-spi = pass\n"
+				   "mirror = yes\n"
 				   "[cache]\n"
 				   "sa-entries = 16\n"
 				   "flow-entries = 4194304\n"
@@ -107,6 +134,8 @@ static void test_every_key_is_read(void **state)
 				   "role = cipher\nmode = skb\nattach = none\ntx = xsk\n"
 				   "[port lan-of-15-bytes]\n"
 				   "role = plain\ntx = burst\nattach = link\n"
+				   "[interface ipsec-of-15-chr]\nif-id = 0xFFFFFFFF\n"
+				   "[ interface ipsec2]\nif-id = 42\n"
 				   "[port lan1]\n"
 				   "role = plain\ntx = auto";
 	struct xi_config_file *c;
@@ -118,14 +147,18 @@ static void test_every_key_is_read(void **state)
 	assert_string_equal(c->state_dir, "/var/lib/a");
 	assert_string_equal(c->sas, "/etc/xipsec/sas");
 	assert_string_equal(c->group, "net");
+	assert_int_equal(c->routes_table, 4294967295U);
 	assert_string_equal(c->engine, "openssl");
 	assert_int_equal(c->workers, 4);
 	assert_int_equal(c->spin_us, 10000);
+	assert_int_equal(c->hold, 256);
+	assert_int_equal(c->hold_s, 3600);
 	assert_int_equal(c->df, XI_DF_CLEAR);
 	assert_int_equal(c->fragment, XI_FRAGMENT_AFTER);
 	assert_int_equal(c->max_sas, 1048576);
 	assert_int_equal(c->max_policies, 131072);
 	assert_int_equal(c->unknown_spi, XI_METHOD_KERNEL);
+	assert_int_equal(c->mirror, 1);
 	assert_int_equal(c->sa_entries, 16);
 	assert_int_equal(c->flow_entries, 4194304);
 	assert_string_equal(c->admission, "lru");
@@ -140,6 +173,11 @@ static void test_every_key_is_read(void **state)
 	assert_int_equal(c->ports[1].attach, XI_ATTACH_LINK);
 	assert_int_equal(c->ports[1].tx, XI_PORT_TX_BURST);
 	assert_int_equal(c->ports[2].tx, XI_PORT_TX_AUTO);
+	assert_int_equal(c->ninterfaces, 2);
+	assert_string_equal(c->interfaces[0].name, "ipsec-of-15-chr");
+	assert_int_equal(c->interfaces[0].if_id, 0xffffffff);
+	assert_string_equal(c->interfaces[1].name, "ipsec2");
+	assert_int_equal(c->interfaces[1].if_id, 42);
 	xi_config_free(c);
 }
 
@@ -179,11 +217,33 @@ static const struct {
 	{ CIPHER "[daemon] workers = 3\n",
 	  "xipsec.conf:3: text behind a section's heading: put it on a line of its own" },
 	{ CIPHER "[deamon]\nworkers = x\n",
-	  "xipsec.conf:3: [deamon]: unknown section: there are [daemon], [cache] and [port "
-	  "IFNAME]" },
+	  "xipsec.conf:3: [deamon]: unknown section: there are [daemon], [cache], [port "
+	  "IFNAME] and [interface NAME]" },
+	{ CIPHER "[interface a]\n",
+	  "xipsec.conf:3: [interface a] has no number: add if-id, as SAs and policies have it" },
+	{ CIPHER "[interface a]\nif-id = 0\n",
+	  "xipsec.conf:4: if-id = 0: an if-id is a number from 1 to 0xffffffff" },
+	{ CIPHER "[interface a]\nif-id = 0x100000000\n",
+	  "xipsec.conf:4: if-id = 0x100000000: an if-id is a number from 1 to 0xffffffff" },
+	{ CIPHER "[interface a]\nif-id = 0x\n",
+	  "xipsec.conf:4: if-id = 0x: an if-id is a number from 1 to 0xffffffff" },
+	{ CIPHER "[interface a]\nif-id = -1\n",
+	  "xipsec.conf:4: if-id = -1: an if-id is a number from 1 to 0xffffffff" },
+	{ CIPHER "[interface a]\nif-id = 7\n[interface b]\nif-id = 0x7\n",
+	  "xipsec.conf:6: if-id = 0x7: another interface has this number: give each its own" },
+	{ CIPHER "[interface a]\nif-id = 7\n[interface a]\nif-id = 8\n",
+	  "xipsec.conf:5: [interface a]: given already: keep one of the two" },
+	{ CIPHER "[interface wan0]\nif-id = 7\n",
+	  "xipsec.conf:3: [interface wan0]: this is a port: give the interface a name of its own" },
+	{ CIPHER "[interface xipsec0]\nif-id = 7\n",
+	  "xipsec.conf:3: [interface xipsec0]: this device is the daemon's own: name a network card, or an interface to make" },
+	{ CIPHER "[interface xipsec-2a]\nif-id = 7\n",
+	  "xipsec.conf:3: [interface xipsec-2a]: this device is the daemon's own: name a network card, or an interface to make" },
+	{ CIPHER "[interface]\nif-id = 7\n",
+	  "xipsec.conf:3: [interface ]: give it a name: [interface NAME]" },
 	{ CIPHER "[portal]\n",
-	  "xipsec.conf:3: [portal]: unknown section: there are [daemon], [cache] and [port "
-	  "IFNAME]" },
+	  "xipsec.conf:3: [portal]: unknown section: there are [daemon], [cache], [port "
+	  "IFNAME] and [interface NAME]" },
 	{ CIPHER "[port wan0]\nrole = plain\n",
 	  "xipsec.conf:3: [port wan0] was given in line 1 already: keep one of the two" },
 	{ CIPHER "[port]\nrole = plain\n",
@@ -196,7 +256,7 @@ static const struct {
 	  "xipsec.conf:3: [port a b]: a device name has no '/', ':' or space" },
 	{ CIPHER "[port ..]\n", "xipsec.conf:3: [port ..]: this is no device name" },
 	{ CIPHER "[port xipsec0]\nrole = plain\n",
-	  "xipsec.conf:3: [port xipsec0]: this device is the daemon's own: name a network card" },
+	  "xipsec.conf:3: [port xipsec0]: this device is the daemon's own: name a network card, or an interface to make" },
 	{ CIPHER "\n[port lan0]\n",
 	  "xipsec.conf:4: [port lan0] has no role: add role = cipher or role = plain" },
 	{ "[port lan0]\nrole = plain\n",
@@ -208,15 +268,18 @@ static const struct {
 	  "xipsec.conf:1: sa-entries stands before the first section: put it below [cache]" },
 	{ "speed = 3\n" CIPHER,
 	  "xipsec.conf:1: speed stands before the first section: put it below [daemon], "
-	  "[cache] or [port IFNAME]" },
+	  "[cache], [port IFNAME] or [interface NAME]" },
 	{ CIPHER "[daemon]\nworkers = 17\n", "xipsec.conf:4: workers = 17: give auto, or 1 to 16" },
 	{ CIPHER "[daemon]\nworkers = -1\n", "xipsec.conf:4: workers = -1: give auto, or 1 to 16" },
 	{ CIPHER "[daemon]\nworkers =\n", "xipsec.conf:4: workers = : give auto, or 1 to 16" },
 	{ CIPHER "[daemon]\nworkers = 4 # four\n",
 	  "xipsec.conf:4: workers = 4 # four: give auto, or 1 to 16" },
 	{ CIPHER "[daemon]\nspin = 10001\n", "xipsec.conf:4: spin = 10001: give microseconds, 0 to 10000" },
+	{ CIPHER "[daemon]\nhold = 257\n", "xipsec.conf:4: hold = 257: give packets of one flow, 0 to 256" },
+	{ CIPHER "[daemon]\nhold-time = 0\n",
+	  "xipsec.conf:4: hold-time = 0: give auto, or seconds, 1 to 3600" },
 	{ CIPHER "[port xipsec-tx3]\nrole = plain\n",
-	  "xipsec.conf:3: [port xipsec-tx3]: this device is the daemon's own: name a network card" },
+	  "xipsec.conf:3: [port xipsec-tx3]: this device is the daemon's own: name a network card, or an interface to make" },
 	{ CIPHER "[daemon]\nmax-sas = 1048577\n",
 	  "xipsec.conf:4: max-sas = 1048577: give a number of SAs, 16 to 1048576" },
 	{ CIPHER "[daemon]\nmax-sas = 18446744073709551632\n",
@@ -238,6 +301,7 @@ static const struct {
 	  "max-sas" },
 	{ CIPHER "[daemon]\nengine = qat\n",
 	  "xipsec.conf:4: engine = qat: an engine is auto, ipsec-mb or openssl" },
+	{ CIPHER "[daemon]\nmirror = 1\n", "xipsec.conf:4: mirror = 1: mirror is yes or no" },
 	{ CIPHER "[daemon]\nunknown-spi = maybe\n",
 	  "xipsec.conf:4: unknown-spi = maybe: ESP of an unknown SPI is drop or pass" },
 	{ CIPHER "[daemon]\nrun-dir = run\n",
@@ -255,7 +319,7 @@ static const struct {
 	  "xipsec.conf:4: role: not a key of this section: put it below [port IFNAME]" },
 	{ CIPHER "[daemon]\nspeed = 3\n",
 	  "xipsec.conf:4: speed: unknown key: here are run-dir, pin-dir, state-dir, sas, group, "
-	  "engine, workers, spin, max-sas, max-policies, df, fragment, unknown-spi" },
+	  "engine, workers, spin, hold, hold-time, max-sas, max-policies, routes, df, fragment, unknown-spi, mirror" },
 };
 
 static void test_each_error_names_file_line_and_remedy(void **state)
@@ -295,7 +359,7 @@ static void test_all_errors_are_reported_at_once(void **state)
 	assert_string_equal(
 		m.text[1],
 		"xipsec.conf:3: speed: unknown key: here are run-dir, pin-dir, state-dir, "
-		"sas, group, engine, workers, spin, max-sas, max-policies, df, fragment, unknown-spi");
+		"sas, group, engine, workers, spin, hold, hold-time, max-sas, max-policies, routes, df, fragment, unknown-spi, mirror");
 	assert_string_equal(m.text[2], "xipsec.conf:6: role = c: a port is cipher or plain");
 	assert_string_equal(
 		m.text[3],
@@ -411,6 +475,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_smallest_file_gets_the_documented_defaults),
+		cmocka_unit_test(test_routes_go_to_a_table_that_nobody_else_has),
 		cmocka_unit_test(test_every_key_is_read),
 		cmocka_unit_test(test_few_sas_may_all_be_fast),
 		cmocka_unit_test(test_each_error_names_file_line_and_remedy),

@@ -28,6 +28,7 @@
 #include "control/client.h"
 #include "control/control.h"
 #include "control/portcmd.h"
+#include "control/routescmd.h"
 #include "control/print.h"
 #include "control/show.h"
 #include "control/stats.h"
@@ -139,6 +140,28 @@ static uint64_t fake_reason(void *arg, unsigned int reason)
 	return 0;
 }
 
+/* One ACQUIRE, asked for two seconds ago, and three packets that wait. */
+static void fake_waiting(void *arg, struct xi_waiting *waiting)
+{
+	static struct xi_acquire_list list;
+	static struct xi_acquire a = {
+		.key = { .family = XI_IPV4, .proto = XI_ESP, .mode = XI_TUNNEL, .reqid = 7,
+			 .saddr = { 192, 0, 2, 1 }, .daddr = { 192, 0, 2, 2 } },
+		.flow = { .family = XI_IPV4, .saddr = { 10, 1, 1, 2 }, .daddr = { 10, 1, 2, 2 },
+			  .proto = 17, .sport = 5000, .dport = 53 },
+		.policy_index = 9,
+		.seq = 4,
+		.since = 100,
+		.until = 130,
+	};
+
+	TAILQ_INIT(&list);
+	TAILQ_INSERT_TAIL(&list, &a, age);
+	*waiting = (struct xi_waiting){
+		.packets = 3, .key_manager = true, .now = 102, .acquires = &list,
+	};
+}
+
 static void fake_usage(void *arg, enum xi_table table, struct xi_table_usage *usage)
 {
 	*usage = table == XI_TABLE_SA ? (struct xi_table_usage){ 1, 1024, 3 }
@@ -196,9 +219,11 @@ static int fake_each_cached_flow(void *arg, xi_cached_flow_fn fn, void *ctx)
 				   .daddr = { 10, 2, 0, 7 },
 				   .dport = 0x5000,
 				   .proto = 6,
-				   .dir = XI_OUT,
-				   .family = XI_IPV4,
-				   .mask = { 16, 32, 0xff, 1, 0, 0xf000 } };
+				   .dport_mask = 0xf000,
+				   .prefixlen_s = 16,
+				   .prefixlen_d = 32,
+				   .bits = XI_OUT | XI_KEY_LOOKS_FRAGMENT | XI_KEY_LOOKS_PROTO,
+				   .mark = 5 };
 	struct xi_flow_verdict verdict = { XI_VERDICT_PROTECT, 0x00100002, 0, 7, XI_NO_SLOT, 9 };
 	struct fake *f = arg;
 	int err = 0;
@@ -355,6 +380,7 @@ static int start(void **state, unsigned int request_ms, unsigned int reply_ms)
 		.port_xmit = fake_port_xmit,
 		.reason = fake_reason,
 		.usage = fake_usage,
+		.waiting = fake_waiting,
 		.sa_figures = fake_sa_figures,
 		.sa_cached = fake_sa_cached,
 		.each_cached_sa = fake_each_cached_sa,
@@ -365,6 +391,7 @@ static int start(void **state, unsigned int request_ms, unsigned int reply_ms)
 	assert_int_equal(xi_stats_register(f->ctl, &f->src), 0);
 	assert_int_equal(xi_cachecmd_register(f->ctl, &f->src), 0);
 	assert_int_equal(xi_portcmd_register(f->ctl, &f->src), 0);
+	assert_int_equal(xi_routescmd_register(f->ctl, &f->src), 0);
 	assert_int_equal(xi_control_register_admin(f->ctl, "stop", cmd_stop, f->base), 0);
 	assert_int_equal(xi_control_register(f->ctl, "big", cmd_big, NULL), 0);
 	assert_int_equal(xi_control_register(f->ctl, "fail", cmd_fail, NULL), 0);
@@ -517,6 +544,11 @@ static void test_show_has_the_documented_shape(void **state)
 		"\"queues\": 2,"
 		"  \"mtu\": 1500, \"packet_max\": 3500, \"mac\": \"02:00:00:00:00:aa\"}]},"
 		" \"held\": {\"sas\": 2, \"max_sas\": 64, \"policies\": 1, \"max_policies\": 32},"
+		" \"waiting\": {\"packets\": 3, \"key_manager\": true},"
+		" \"acquires\": [{\"seq\": 4, \"src\": \"192.0.2.1\", \"dst\": \"192.0.2.2\","
+		"  \"proto\": \"esp\", \"mode\": \"tunnel\", \"reqid\": 7, \"policy\": 9,"
+		"  \"flow\": {\"src\": \"10.1.1.2\", \"dst\": \"10.1.2.2\", \"proto\": 17,"
+		"  \"sport\": 5000, \"dport\": 53}, \"age\": 2, \"left\": 28}],"
 		" \"sas\": [{\"spi\": \"0x00001001\", \"src\": \"198.51.100.2\", \"dst\": "
 		"\"192.0.2.1\","
 		"  \"proto\": \"esp\", \"mode\": \"tunnel\", \"dir\": \"in\", \"handle\": "
@@ -642,7 +674,7 @@ static void test_cache_lists_sas_and_flows(void **state)
 		FIGURES " \"cached_sas\": [" CACHED_SA "],"
 		" \"cached_flows\": [{\"dir\": \"out\", \"src\": \"10.1.0.0/16\", \"dst\": "
 		"\"10.2.0.7/32\", \"proto\": 6,"
-		"  \"sport\": null, \"dport\": \"0x5000/0xf000\", \"fragment\": false, "
+		"  \"sport\": null, \"dport\": \"0x5000/0xf000\", \"fragment\": false, \"mark\": 5, \"if_id\": 0, "
 		"\"verdict\": \"protect\","
 		"  \"handle\": \"0x00100002\", \"next_handle\": null, \"slot\": 7, \"next_slot\": "
 		"null}],"
@@ -1232,6 +1264,12 @@ static void assert_printed(void (*print)(FILE *, const json_t *), const char *js
 	json_decref(reply);
 }
 
+static void print_what_waits(FILE *out, const json_t *reply)
+{
+	xi_print_waiting(out, reply, "");
+	xi_print_acquires(out, reply);
+}
+
 static void test_show_for_people(void **state)
 {
 	assert_printed(
@@ -1336,6 +1374,25 @@ static void test_show_for_people(void **state)
 		"  protect: esp tunnel, 192.0.2.1 -> 198.51.100.2, reqid 42\n"
 		"\n"
 		"policy: in, any -> any: block, priority 0\n");
+}
+
+static void test_what_waits_for_people(void **state)
+{
+	assert_printed(
+		print_what_waits,
+		"{\"waiting\": {\"packets\": 1, \"key_manager\": true}, \"acquires\": [{\"seq\": 4,"
+		"  \"src\": \"192.0.2.1\", \"dst\": \"192.0.2.2\", \"proto\": \"esp\","
+		"  \"mode\": \"tunnel\", \"reqid\": 7, \"policy\": 9, \"flow\": {"
+		"  \"src\": \"10.1.1.2\", \"dst\": \"10.1.2.2\", \"proto\": 17,"
+		"  \"sport\": 5000, \"dport\": 53}, \"age\": 2, \"left\": 28}]}",
+		"waiting: 1 packet for an SA; a key manager listens\n"
+		"\n"
+		"acquire: esp tunnel, 192.0.2.1 -> 192.0.2.2, reqid 7\n"
+		"  for: 10.1.1.2 -> 10.1.2.2, udp\n"
+		"  asked: 2 seconds ago, again in 28 seconds\n");
+	assert_printed(print_what_waits,
+		       "{\"waiting\": {\"packets\": 0, \"key_manager\": false}, \"acquires\": []}",
+		       "waiting: 0 packets for an SA; no key manager listens\n");
 }
 
 static void test_stats_for_people_lists_only_what_happened(void **state)
@@ -1475,11 +1532,48 @@ static void test_printing_survives_a_reply_of_another_shape(void **state)
 		xi_print_stats(out, reply);
 		xi_print_cache(out, reply);
 		xi_print_port(out, reply);
+		xi_print_routes(out, reply);
 		fclose(out);
 		assert_true(len > 0);
 		free(text);
 		json_decref(reply);
 	}
+}
+
+static void test_routes_for_people(void **state)
+{
+	assert_printed(
+		xi_print_routes,
+		"{\"table\": 50051, \"priority\": 210, \"via\": 2, \"thrown\": 1, \"waiting\": 1, \"changes\": 9,"
+		" \"refused\": 3, \"restored\": 2, \"busy\": true, \"routes\": ["
+		"{\"dst\": \"10.1.2.0/24\", \"type\": \"xipsec0\", \"src\": \"10.1.1.1\"},"
+		"{\"dst\": \"::/0\", \"type\": \"xipsec0\", \"src\": null},"
+		"{\"dst\": \"192.0.2.2/32\", \"type\": \"throw\", \"src\": null},"
+		"{\"dst\": \"10.9.0.0/16\", \"type\": \"waiting\", \"src\": null}]}",
+		"table: 50051, rules of priority 210 to 212\n"
+		"  2 routes to xipsec0, 1 thrown back to other tables, 1 waiting; changes are under way\n"
+		"  3 refused by the kernel and tried again, 2 removed by others and put back\n"
+		"10.1.2.0/24 dev xipsec0 src 10.1.1.1\n"
+		"::/0 dev xipsec0\n"
+		"throw 192.0.2.2/32\n"
+		"10.9.0.0/16 waits: no address of this host is in the source of its policies\n");
+	assert_printed(xi_print_routes, "{\"table\": null, \"routes\": []}",
+		       "none are made: set routes = yes in [daemon]\n");
+}
+
+static void test_routes_that_are_not_made(void **state)
+{
+	struct fake *f = *state;
+	json_t *reply = ask_json(f, "{\"cmd\":\"routes\"}\n");
+
+	assert_json(reply, "{\"table\": null, \"routes\": [], \"next\": null}");
+	json_decref(reply);
+	reply = ask_json(f, "{\"cmd\":\"routes\",\"from\":{\"route\":-1}}\n");
+	assert_non_null(json_object_get(reply, "error"));
+	json_decref(reply);
+	reply = ask_json(f, "{\"cmd\":\"routes\",\"from\":7}\n");
+	assert_non_null(json_object_get(reply, "error"));
+	json_decref(reply);
 }
 
 static void test_durations_and_bytes(void **state)
@@ -1533,9 +1627,12 @@ int main(void)
 		WITH_SERVER(test_a_call_to_something_else_fails),
 		cmocka_unit_test(test_a_failed_call_says_what_to_do),
 		cmocka_unit_test(test_show_for_people),
+		cmocka_unit_test(test_what_waits_for_people),
 		cmocka_unit_test(test_stats_for_people_lists_only_what_happened),
 		cmocka_unit_test(test_cache_for_people),
 		cmocka_unit_test(test_port_for_people),
+		cmocka_unit_test(test_routes_for_people),
+		WITH_SERVER(test_routes_that_are_not_made),
 		cmocka_unit_test(test_printing_survives_a_reply_of_another_shape),
 		cmocka_unit_test(test_durations_and_bytes),
 	};

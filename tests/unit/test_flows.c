@@ -20,7 +20,7 @@
 #include "null_store.h"
 #include "sad/flowmask.h"
 #include "sad/selector.h"
-#include "sad/spd_index.h"
+#include "sad/spd_index_priv.h"
 
 #define N(a) (sizeof(a) / sizeof((a)[0]))
 #define POLICIES_MAX 48
@@ -77,6 +77,12 @@ static bool naive_matches(const struct xi_selector *sel, const struct xi_flow *f
 	       naive_port(flow->dport, sel->dport, sel->dport_mask);
 }
 
+/* The kernel's xfrm_policy_match(). */
+static bool naive_marked(const struct xi_policy *p, const struct xi_flow *flow)
+{
+	return p->if_id == flow->if_id && (flow->mark & p->mark_m) == p->mark_v;
+}
+
 struct world {
 	struct mem_store *m;
 	struct xi_sad *sad;
@@ -102,7 +108,7 @@ static const struct xi_policy *naive_lookup(const struct world *w, enum xi_dir d
 	for (unsigned int i = 0; i < w->npolicies; i++) {
 		const struct xi_policy *p = &w->policies[i];
 
-		if (p->dir == dir && naive_matches(&p->sel, flow, true) &&
+		if (p->dir == dir && naive_marked(p, flow) && naive_matches(&p->sel, flow, true) &&
 		    (!best || p->priority < best->priority))
 			best = p;
 	}
@@ -119,7 +125,7 @@ static bool naive_doubt(const struct world *w, enum xi_dir dir, const struct xi_
 
 		for (uint32_t t = 0; t < p->ntmpls; t++)
 			wants |= !p->tmpls[t].optional;
-		if (p->dir == dir && wants && (p->sel.sport_mask || p->sel.dport_mask) &&
+		if (p->dir == dir && naive_marked(p, flow) && wants && (p->sel.sport_mask || p->sel.dport_mask) &&
 		    (!found || p->priority <= found->priority) &&
 		    naive_matches(&p->sel, flow, false))
 			return true;
@@ -134,15 +140,17 @@ static bool is_zero(const uint8_t addr[16])
 	return !memcmp(addr, zero, 16);
 }
 
-static const struct xi_sa *naive_sa(const struct world *w, const struct xi_tmpl *tmpl,
-				    const struct xi_flow *flow, const uint8_t *saddr,
-				    const uint8_t *daddr, enum xi_family family)
+static const struct xi_sa *naive_sa(const struct world *w, const struct xi_policy *p,
+				    const struct xi_tmpl *tmpl, const struct xi_flow *flow,
+				    const uint8_t *saddr, const uint8_t *daddr,
+				    enum xi_family family)
 {
 	for (unsigned int i = w->nsas; i-- > 0;) {
 		const struct xi_sa *sa = &w->sas[i];
 
 		if (sa->id.proto != tmpl->id.proto || sa->mode != tmpl->mode ||
 		    (tmpl->reqid && tmpl->reqid != sa->reqid) || sa->id.family != family ||
+		    sa->if_id != p->if_id || (p->mark_v & p->mark_m & sa->mark_m) != sa->mark_v ||
 		    memcmp(sa->id.daddr, daddr, 16) ||
 		    (memcmp(sa->saddr, saddr, 16) && !is_zero(saddr) &&
 		     !(sa->mode == XI_TRANSPORT && is_zero(sa->saddr))))
@@ -168,7 +176,7 @@ static struct answer naive_protect(const struct world *w, const struct xi_policy
 	for (uint32_t t = 0; t < p->ntmpls; t++) {
 		const struct xi_tmpl *tmpl = &p->tmpls[t];
 		bool tunnel = tmpl->mode == XI_TUNNEL;
-		const struct xi_sa *sa = naive_sa(w, tmpl, flow, tunnel ? tmpl->saddr : saddr,
+		const struct xi_sa *sa = naive_sa(w, p, tmpl, flow, tunnel ? tmpl->saddr : saddr,
 						  tunnel ? tmpl->id.daddr : daddr,
 						  tunnel ? tmpl->family : family);
 
@@ -222,6 +230,14 @@ static bool same(const struct answer *a, const struct answer *b)
 }
 
 /* ---- random worlds: few bits vary, so that everything overlaps ---- */
+
+/* Of a mark. */
+static uint32_t random_bits(void)
+{
+	static const uint32_t some[] = { 0, 0, 1, 2, 0x10, 0x80000000, 0x80000001, 0x100 };
+
+	return some[pick(N(some))] | some[pick(N(some))];
+}
 
 static void random_addr(uint8_t addr[16], enum xi_family family)
 {
@@ -307,6 +323,19 @@ static struct xi_tmpl random_tmpl(enum xi_mode mode, enum xi_family family)
 	return tmpl;
 }
 
+/* Most have none. */
+static void random_mark(uint32_t *v, uint32_t *m, uint32_t *if_id)
+{
+	static const uint32_t masks[] = { 0x3, 0xf0, 0xffffffff, 0x80000001 };
+
+	if (one_in(3)) {
+		*m = masks[pick(N(masks))];
+		*v = random_bits() & *m;
+	}
+	if (one_in(4))
+		*if_id = 1 + pick(2);
+}
+
 static struct xi_policy random_policy(void)
 {
 	static const enum xi_dir dirs[] = { XI_OUT, XI_OUT, XI_IN, XI_FWD };
@@ -314,6 +343,9 @@ static struct xi_policy random_policy(void)
 	struct xi_policy p = { .dir = dirs[pick(N(dirs))], .priority = pick(12) };
 
 	p.sel = random_selector(family);
+	random_mark(&p.mark_v, &p.mark_m, &p.if_id);
+	if (one_in(30))
+		p.mark_v |= 0x100;   /* perhaps outside of its mask: then it matches nothing */
 	p.action = one_in(4) ? XI_BLOCK : XI_ALLOW;
 	if (one_in(4))
 		return p;
@@ -346,8 +378,9 @@ static void flow_into(struct xi_flow *flow, const struct xi_selector *sel)
 
 static struct xi_flow random_flow(const struct world *w)
 {
-	const struct xi_selector *near =
-		w->npolicies && !one_in(4) ? &w->policies[pick(w->npolicies)].sel : NULL;
+	const struct xi_policy *policy =
+		w->npolicies && !one_in(4) ? &w->policies[pick(w->npolicies)] : NULL;
+	const struct xi_selector *near = policy ? &policy->sel : NULL;
 	enum xi_family family = near ? near->family : one_in(4) ? XI_IPV6 : XI_IPV4;
 	struct xi_flow flow = { .family = family };
 
@@ -362,6 +395,12 @@ static struct xi_flow random_flow(const struct world *w)
 	if (flow.fragment)
 		flow.sport = flow.dport = 0;
 	flow.dir = one_in(2) ? XI_OUT : XI_IN;
+	if (flow.dir == XI_OUT) { /* what arrives in clear has neither */
+		flow.mark = random_bits();
+		if (policy && one_in(2))
+			flow.mark = (flow.mark & ~policy->mark_m) | policy->mark_v;
+		flow.if_id = policy ? policy->if_id : one_in(4);
+	}
 	if (flow.dir == XI_IN && one_in(2)) {
 		const struct xi_addr *local = &w->local[pick(N(w->local))];
 
@@ -401,6 +440,9 @@ static void add_random_sa(struct world *w)
 			sa.alg = XI_ALG_AES_GMAC;
 		}
 	}
+	random_mark(&sa.mark_v, &sa.mark_m, &sa.if_id);
+	if (one_in(2))
+		sa.mark_v = 0;
 	if (one_in(2))
 		sa.sel = random_selector(sa.id.family);
 	if (one_in(2)) {
@@ -598,7 +640,9 @@ static bool is_possible(const struct world *w, const struct xi_flow *flow)
 
 static void check_flow(const struct world *w, uint64_t *agreed, uint64_t kinds[4])
 {
+	const struct xi_spd_snapshot *snap = xi_spd_snapshot(w->spd);
 	struct xi_flow flow = random_flow(w), other;
+	uint32_t marks = !flow.if_id ? snap->mark_mask : snap->if_marks ? UINT32_MAX : 0;
 	struct answer want, got, others;
 	struct xi_flow_mask mask;
 
@@ -613,6 +657,8 @@ static void check_flow(const struct world *w, uint64_t *agreed, uint64_t kinds[4
 		if (other.family != flow.family)
 			continue;
 		other = blend(&flow, &other, &mask);
+		other.mark = flow.dir == XI_OUT ? (other.mark & ~marks) | (flow.mark & marks) : 0;
+		other.if_id = flow.if_id;
 		if (!is_possible(w, &other))
 			continue;
 		others = naive(w, &other);
@@ -644,6 +690,35 @@ static void whatever_agrees_under_the_mask_is_judged_alike(void **state)
 }
 
 /* ---- the index alone, at its size ---- */
+
+/* Policies for everything that differ in if_id, or mark, alone: one look-up finds one of them, not a walk. */
+static void a_thousand_interfaces_are_one_lookup(void **state)
+{
+	static struct xi_spd_policy policies[3000];
+	const struct xi_spd_policy *list[N(policies)];
+	struct xi_flow flow = { .family = XI_IPV4, .dir = XI_OUT, .proto = 6 };
+	struct xi_spd_index *ix;
+
+	for (uint32_t i = 0; i < N(policies); i++) {
+		policies[i].policy.sel.family = XI_IPV4;
+		policies[i].policy.if_id = i % 3 == 0 ? i : 0;
+		policies[i].policy.mark_v = i % 3 == 1 ? i : i % 3 == 2 ? i << 16 : 0;
+		policies[i].policy.mark_m = i % 3 == 1 ? 0xffff : i % 3 == 2 ? 0xffff0000 : 0;
+		list[i] = &policies[i];
+	}
+	policies[0].policy.if_id = 77777;
+	assert_int_equal(xi_spd_index_build(&ix, list, N(list)), 0);
+	assert_int_equal(ix->ntuples, 3);
+	assert_int_equal(ix->nnodes, N(policies));
+	for (uint32_t i = 0; i < N(policies); i++) {
+		flow.if_id = policies[i].policy.if_id;
+		flow.mark = policies[i].policy.mark_v;
+		assert_int_equal(xi_spd_index_find(ix, list, &flow), i);
+		flow.if_id += 4000;
+		assert_int_equal(xi_spd_index_find(ix, list, &flow), XI_NO_RANK);
+	}
+	xi_spd_index_free(ix);
+}
 
 /*
  * Selectors that differ behind their masks are one rule of many policies; of those, the dead are passed
@@ -915,12 +990,13 @@ static bool sim_find(struct sim *sim, const struct xi_flow *flow, struct answer 
 {
 	uint32_t table = XI_FLOW_TABLE(flow->dir, flow->family);
 	struct xi_flow_verdict verdict;
+	uint32_t mark = xi_flow_key_mark(flow, sim->w.m->config.mark_mask);
 	struct xi_flow_masks masks;
 	struct xi_flow_key key;
 
 	assert_int_equal(bpf_map_lookup_elem(sim->flow_masks, &table, &masks), 0);
 	for (uint32_t i = 0; i < masks.n; i++) {
-		xi_flow_key_make(&key, flow, flow->dir, &masks.rows[i]);
+		xi_flow_key_make(&key, flow, flow->dir, &masks.rows[i], mark);
 		if (bpf_map_lookup_elem(sim->flow_cache, &key, &verdict) ||
 		    verdict.generation != sim->w.m->config.spd_generation ||
 		    verdict.verdict == XI_VERDICT_NONE)
@@ -1546,6 +1622,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(what_is_ruled_out_matches_nowhere),
 		T(whatever_agrees_under_the_mask_is_judged_alike),
+		T(a_thousand_interfaces_are_one_lookup),
 		T(a_dead_policy_hides_no_other),
 		T(ten_thousand_policies_of_any_shape),
 		T(ten_thousand_policies_of_one_prefix_pair),

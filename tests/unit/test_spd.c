@@ -327,7 +327,7 @@ static void priority_decides_then_age(void **state)
 	assert_int_equal(first_index(f, &fl), 17);
 }
 
-static void policies_for_marks_and_interfaces_match_no_flow(void **state)
+static void policies_for_marks_and_interfaces_match_their_flows(void **state)
 {
 	struct fixture *f = *state;
 	struct xi_policy mark = tunnel(XI_OUT, "0.0.0.0/0", "0.0.0.0/0", 1), if_id = mark;
@@ -338,7 +338,56 @@ static void policies_for_marks_and_interfaces_match_no_flow(void **state)
 	assert_int_equal(add(f, &mark), 0);
 	assert_int_equal(add(f, &if_id), 0);
 	assert_int_equal(judge(f, &fl, NULL), XI_VERDICT_BYPASS);
+	assert_int_equal(f->m->config.mark_mask, 1);
+	fl.mark = 3;
+	assert_int_equal(judge(f, &fl, NULL), XI_VERDICT_NONE);
+	fl.if_id = 42;               /* another policy's, whatever the mark */
+	assert_int_equal(judge(f, &fl, NULL), XI_VERDICT_NONE);
+	fl.if_id = 43;
+	assert_int_equal(judge(f, &fl, NULL), XI_VERDICT_BYPASS);
+	/* what leaves a port may have the mark, and nothing on a port has an if_id */
+	assert_int_equal(mem_store_count_guards(f->m), 1);
+	assert_int_equal(xi_spd_delete(f->spd, &mark), 0);
+	assert_int_equal(f->m->config.mark_mask, 0);
 	assert_int_equal(mem_store_count_guards(f->m), 0);
+}
+
+/* As the kernel has it: kept and shown, and of no effect. */
+static void a_mark_outside_of_its_mask_matches_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_policy p = tunnel(XI_OUT, "0.0.0.0/0", "0.0.0.0/0", 1);
+	struct xi_flow fl = flow("10.0.0.1", "10.9.9.9", 6, 1, 2);
+
+	p.mark_v = 0x11;
+	p.mark_m = 0x01;
+	assert_int_equal(add(f, &p), 0);
+	assert_int_equal(xi_spd_find(f->spd, &p)->mark_v, 0x11);
+	for (fl.mark = 0; fl.mark < 0x20; fl.mark++)
+		assert_int_equal(judge(f, &fl, NULL), XI_VERDICT_BYPASS);
+}
+
+/* Packets that came through an SA of an interface are for that interface's policies, and the other way round. */
+static void what_came_through_an_interface_is_judged_by_its_policies(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_policy p = tunnel(XI_IN, "10.1.0.0/16", LOCAL "/32", 1);
+	struct xi_flow fl = flow("10.1.0.1", LOCAL, 6, 1, 2);
+	struct xi_sa sa = sample_sa(PEER, LOCAL, 0x1000);
+	struct xi_sa_path path = { .n = 1, .sas = { &sa } };
+
+	sa.reqid = 1;
+	sa.if_id = p.if_id = 42;
+	memcpy(p.tmpls[0].saddr, sa.saddr, 16);
+	memcpy(p.tmpls[0].id.daddr, sa.id.daddr, 16);
+	assert_int_equal(add(f, &p), 0);
+	fl.if_id = 42;
+	assert_true(xi_spd_allows_protected(xi_spd_snapshot(f->spd), &fl, &path));
+	fl.if_id = 0;
+	assert_false(xi_spd_allows_protected(xi_spd_snapshot(f->spd), &fl, &path));
+	fl.if_id = 42;
+	sa.if_id = 43;               /* no SA of that interface */
+	assert_false(xi_spd_allows_protected(xi_spd_snapshot(f->spd), &fl, &path));
 }
 
 /* The index against a walk in order of priority, over many random policies and flows. */
@@ -1731,6 +1780,68 @@ static void verdicts_tell_why(void **state)
 
 /* ---- life ---- */
 
+struct told {
+	unsigned int n, gone;
+	uint32_t index;
+	struct xi_policy now;
+};
+
+static void policy_told(void *arg, uint32_t index, const struct xi_policy *now)
+{
+	struct told *told = arg;
+
+	told->n++;
+	told->index = index;
+	told->gone += !now;
+	if (now)
+		told->now = *now;
+}
+
+static void a_listener_is_told_of_each_policy(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_policy a = tunnel(XI_OUT, "10.0.1.0/24", "10.1.0.0/16", 1);
+	struct xi_policy b = tunnel(XI_IN, "10.1.0.0/16", "10.0.1.0/24", 1);
+	struct told told = { 0 };
+	const char *why;
+	unsigned int n;
+	uint32_t index;
+
+	xi_spd_on_policy(f->spd, policy_told, &told);
+	assert_int_equal(add(f, &a), 0);
+	assert_int_equal(told.n, 1);
+	index = xi_spd_find(f->spd, &a)->index;
+	assert_int_equal(told.index, index);
+	assert_int_equal(told.now.index, index);
+	assert_memory_equal(&told.now.sel, &a.sel, sizeof(a.sel));
+	/* refused: nothing to tell */
+	assert_int_equal(xi_spd_add(f->spd, &a, false, &why), -EEXIST);
+	assert_int_equal(told.n, 1);
+	a.priority = 7;
+	assert_int_equal(xi_spd_add(f->spd, &a, true, &why), 0);
+	assert_int_equal(told.n, 2);
+	assert_int_equal(told.index, index);
+	assert_int_equal(told.now.priority, 7);
+	/* within a round as well, and not again at its end */
+	xi_spd_hold(f->spd);
+	assert_int_equal(add(f, &b), 0);
+	assert_int_equal(told.n, 3);
+	assert_int_equal(xi_spd_delete(f->spd, &a), 0);
+	assert_int_equal(told.n, 4);
+	assert_int_equal(told.gone, 1);
+	assert_int_equal(told.index, index);
+	assert_int_equal(xi_spd_release(f->spd), 0);
+	assert_int_equal(told.n, 4);
+	index = xi_spd_find(f->spd, &b)->index;
+	assert_int_equal(xi_spd_flush(f->spd, &n), 0);
+	assert_int_equal(told.n, 5);
+	assert_int_equal(told.gone, 2);
+	assert_int_equal(told.index, index);
+	xi_spd_on_policy(f->spd, NULL, NULL);
+	assert_int_equal(add(f, &a), 0);
+	assert_int_equal(told.n, 5);
+}
+
 static void flush_waits_once(void **state)
 {
 	struct fixture *f = *state;
@@ -1881,7 +1992,9 @@ int main(void)
 		T(indexes_are_unique_and_show_direction),
 		T(bad_policies_change_nothing),
 		T(priority_decides_then_age),
-		T(policies_for_marks_and_interfaces_match_no_flow),
+		T(policies_for_marks_and_interfaces_match_their_flows),
+		T(a_mark_outside_of_its_mask_matches_nothing),
+		T(what_came_through_an_interface_is_judged_by_its_policies),
 		T(lookup_agrees_with_a_walk),
 		T(change_undone_at_every_failing_write),
 		T(delete_undone_when_the_store_keeps_the_policy),
@@ -1915,6 +2028,7 @@ int main(void)
 		T(transport_sas_are_no_tunnel_too_many),
 		T(bundles_are_met_from_the_outermost_in),
 		T(verdicts_tell_why),
+		T(a_listener_is_told_of_each_policy),
 		T(flush_waits_once),
 		T(adoption_finds_everything_as_it_was),
 		T(adoption_keeps_the_order_among_equals),

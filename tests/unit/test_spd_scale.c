@@ -188,6 +188,10 @@ static struct xi_policy random_policy(void)
 		p.ntmpls = rnd(8) ? 1 + !rnd(3) : 0;
 	if (!rnd(25))
 		p.if_id = 1;
+	if (!rnd(8)) {
+		p.mark_m = rnd(2) ? 3 : 2;
+		p.mark_v = rnd(4) & p.mark_m;
+	}
 	for (t = 0; t < p.ntmpls; t++)
 		p.tmpls[t] = random_tmpl(MODEL_SAS);
 	return p;
@@ -210,6 +214,10 @@ static struct xi_sa random_sa(uint32_t i)
 	if (rnd(3))
 		sa.sel = random_selector();
 	sa.if_id = rnd(20) ? 0 : 1;
+	if (!rnd(8)) {
+		sa.mark_m = rnd(2) ? 3 : 1;
+		sa.mark_v = rnd(4) & sa.mark_m;
+	}
 	return sa;
 }
 
@@ -261,7 +269,7 @@ static bool serves(const struct xi_policy *p, const struct xi_tmpl *t, const str
 {
 	return sa->id.proto == t->id.proto && sa->mode == t->mode &&
 	       (!t->id.spi || t->id.spi == sa->id.spi) && (!t->reqid || t->reqid == sa->reqid) &&
-	       sa->if_id == p->if_id;
+	       sa->if_id == p->if_id && (p->mark_v & p->mark_m & sa->mark_m) == sa->mark_v;
 }
 
 /* The addresses of template t's SAs, as far as p tells them. */
@@ -336,8 +344,8 @@ static const struct xi_policy *naive_policy(const struct fixture *f, enum xi_dir
 	for (i = 0; i < MODEL_POLICIES; i++) {
 		const struct model_policy *m = &f->policies[i];
 
-		if (!m->used || m->policy.dir != dir || m->policy.if_id ||
-		    !selector_takes(&m->policy.sel, fl))
+		if (!m->used || m->policy.dir != dir || m->policy.if_id != fl->if_id ||
+		    (fl->mark & m->policy.mark_m) != m->policy.mark_v || !selector_takes(&m->policy.sel, fl))
 			continue;
 		if (!best || m->policy.priority < best->policy.priority ||
 		    (m->policy.priority == best->policy.priority && m->order < best->order))
@@ -451,7 +459,9 @@ static bool pair_chooses(const struct fixture *f, const struct model_sa *m)
 		const struct model_sa *o = &f->sas[i];
 
 		if (o->sa_index && o->sa.mode == XI_TRANSPORT && o->born > m->born &&
-		    o->sa.reqid == m->sa.reqid && !memcmp(o->sa.saddr, m->sa.saddr, 16) &&
+		    o->sa.reqid == m->sa.reqid && o->sa.if_id == m->sa.if_id &&
+		    o->sa.mark_v == m->sa.mark_v && o->sa.mark_m == m->sa.mark_m &&
+		    !memcmp(o->sa.saddr, m->sa.saddr, 16) &&
 		    !memcmp(o->sa.id.daddr, m->sa.id.daddr, 16) && covers(&o->sa.sel, &m->sa.sel))
 			return false;
 	}
@@ -532,7 +542,7 @@ static void compare_lists(struct fixture *f)
 	uint32_t list[XI_POLICY_SAS], dir, s, i, n = 0, want = 0;
 
 	for (i = 0; i < MODEL_POLICIES; i++)
-		want += f->policies[i].used && !f->policies[i].policy.if_id;
+		want += f->policies[i].used;
 	for (dir = 0; dir < XI_DIR_MAX; dir++) {
 		for (s = 0; s < XI_SPD_SEGMENTS; s++) {
 			const struct xi_spd_segment *seg = &snap->segments[dir][s];
@@ -609,7 +619,8 @@ static void compare_store(struct fixture *f)
 		if (!f->policies[i].used)
 			continue;
 		want++;
-		guarded += !p->if_id && (p->action == XI_BLOCK || p->ntmpls);
+		guarded += !p->if_id && (p->action == XI_BLOCK || p->ntmpls) &&
+			   (p->dir == XI_OUT || !p->mark_v);
 	}
 	assert_int_equal(mem_store_count_policies(f->m), want);
 	for (i = 0; i < MEM_STORE_GUARDS; i++)
@@ -622,7 +633,8 @@ static void compare_store(struct fixture *f)
 
 static bool same_key(const struct xi_policy *a, const struct xi_policy *b)
 {
-	return a->dir == b->dir && a->if_id == b->if_id && !memcmp(&a->sel, &b->sel, sizeof(a->sel));
+	return a->dir == b->dir && a->if_id == b->if_id && a->mark_v == b->mark_v &&
+	       a->mark_m == b->mark_m && !memcmp(&a->sel, &b->sel, sizeof(a->sel));
 }
 
 static struct model_policy *policy_slot(struct fixture *f, const struct xi_policy *p)
@@ -774,6 +786,8 @@ static void flows_make(struct fixture *f)
 		fl->proto = rnd(2) ? 6 : 17;
 		fl->sport = 1000;
 		fl->dport = rnd(2) ? 80 : 81;
+		fl->mark = rnd(3) ? 0 : rnd(4);
+		fl->if_id = !rnd(4);
 	}
 }
 

@@ -22,11 +22,9 @@ bool cli_is_view(const char *cmd);
 int cli_view(const struct cli *cli, int argc, char **argv);
 int cli_dummy(const struct cli *cli, int argc, char **argv);
 int cli_down(const struct cli *cli, int argc, char **argv);
-/*
- * xfrm.c: the system's `ip xfrm`, and any program, run against the daemon of this network
- * namespace.
- */
+/* The system's `ip xfrm`, run against the daemon of this network namespace. */
 int cli_xfrm(int argc, char **argv);
+/* Any program, likewise. The daemon may come later. */
 int cli_run(int argc, char **argv);
 
 #endif

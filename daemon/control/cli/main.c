@@ -16,10 +16,11 @@ static const char usage[] =
 	"  cache [-j] [SPI|HANDLE]\n"
 	"                    SAs and flows that the fast path holds, or what it makes of this SA, and why\n"
 	"  port [-j] [NAME]  all ports, or this one: how packets leave by it, and why so\n"
+	"  routes [-j]       routes into xipsec0 that policies ask for\n"
 	"  dummy [-n COUNT] [-s SIZE] SPI [DST]\n"
 	"                    send ESP dummy packets on an outbound SA\n"
 	"  xfrm ...          ip xfrm against the daemon of this network namespace: xfrm state list\n"
-	"  run CMD ...       any program that speaks XFRM netlink, as an IKE daemon, likewise\n"
+	"  run [--] CMD ...  any program that speaks XFRM netlink, as an IKE daemon, likewise\n"
 	"  down              end the daemon and remove programs, maps and xipsec0\n"
 	"  help              print this\n"
 	"-j prints JSON. See xipsec(8).\n";

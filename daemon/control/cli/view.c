@@ -40,6 +40,7 @@ static const struct view {
 	{ "stats", xi_print_stats, NULL, NULL, NULL },
 	{ "cache", xi_print_cache, "SPI|HANDLE", NULL, "sa" },
 	{ "port", xi_print_port, "NAME", select_port, NULL },
+	{ "routes", xi_print_routes, NULL, NULL, NULL },
 };
 
 static const struct view *find_view(const char *cmd)

@@ -6,12 +6,16 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <stdarg.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
-/* A duplicate that cannot be tracked would be a socket nobody translates. */
+/*
+ * A duplicate that cannot be tracked would be a socket nobody translates. In a child of vfork()
+ * it is for the program that is executed, which finds it by itself.
+ */
 static int track_dup(int fd, struct shim_sock *s)
 {
-	if (fd < 0 || !s || !shim_track(fd, s))
+	if (fd < 0 || !s || shim_is_vfork_child() || !shim_track(fd, s))
 		return fd;
 	REAL(close)(fd);
 	errno = EMFILE;
@@ -20,7 +24,8 @@ static int track_dup(int fd, struct shim_sock *s)
 
 XI_EXPORT int close(int fd)
 {
-	shim_untrack(fd);
+	if (shim_find(fd))
+		shim_untrack(fd);
 	return REAL(close)(fd);
 }
 
@@ -30,8 +35,10 @@ static void untrack_range(unsigned int first, unsigned int last)
 
 	if (end < 0)
 		return;
-	for (unsigned int fd = first; fd <= (unsigned int)end && fd <= last; fd++)
-		shim_untrack(fd);
+	for (unsigned int fd = first; fd <= (unsigned int)end && fd <= last; fd++) {
+		if (shim_find((int)fd))
+			shim_untrack((int)fd);
+	}
 }
 
 XI_EXPORT int close_range(unsigned int first, unsigned int last, int flags)
@@ -49,70 +56,96 @@ XI_EXPORT void closefrom(int low)
 
 XI_EXPORT int dup(int fd)
 {
-	return track_dup(REAL(dup)(fd), shim_find(fd));
+	SHIM_GET(s, fd);
+
+	return track_dup(REAL(dup)(fd), s);
+}
+
+/* What is closed by it is untracked first, or a reconnection could come in between. */
+static void make_way(int fd, int to)
+{
+	if (fd != to && shim_find(to) && REAL(fcntl)(fd, F_GETFD) >= 0) /* dup2 will do it */
+		shim_untrack(to);
 }
 
 XI_EXPORT int dup2(int fd, int to)
 {
-	struct shim_sock *s = shim_find(fd);
-	int made = REAL(dup2)(fd, to);
+	SHIM_GET(s, fd);
+	int made;
 
-	if (made < 0 || fd == to)
-		return made;
-	shim_untrack(to);
-	return track_dup(made, s);
+	make_way(fd, to);
+	made = REAL(dup2)(fd, to);
+	return fd == to ? made : track_dup(made, s);
 }
 
 XI_EXPORT int dup3(int fd, int to, int flags)
 {
-	struct shim_sock *s = shim_find(fd);
-	int made = REAL(dup3)(fd, to, flags);
+	SHIM_GET(s, fd);
 
-	if (made < 0)
-		return made;
-	shim_untrack(to);
-	return track_dup(made, s);
+	make_way(fd, to);
+	return track_dup(REAL(dup3)(fd, to, flags), s);
 }
 
-/* While there is no server, the program's O_NONBLOCK is ours to remember. */
-static int flags_down(struct shim_sock *s, int cmd, long arg)
+/* A timer in the place of the connection is never to block. */
+static int set_flags(struct shim_sock *s, int fd, long flags)
 {
-	if (cmd == F_SETFL) {
-		s->nonblock = arg & O_NONBLOCK;
-		return 0;
-	}
-	return O_RDWR | (s->nonblock ? O_NONBLOCK : 0);
+	struct shim_hold hold = shim_lock(s);
+	int rc = s->down ? 0 : REAL(fcntl)(fd, F_SETFL, flags);
+
+	if (!rc)
+		s->nonblock = flags & O_NONBLOCK;
+	shim_unlock(&hold);
+	return rc;
 }
 
 static int xfrm_fcntl(struct shim_sock *s, int fd, int cmd, void *arg)
 {
-	if (s->down && (cmd == F_SETFL || cmd == F_GETFL))
-		return flags_down(s, cmd, (long)arg);
+	if (cmd == F_SETFL)
+		return set_flags(s, fd, (long)arg);
+	if (cmd == F_GETFL && s->down)
+		return O_RDWR | (s->nonblock ? O_NONBLOCK : 0);
 	if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC)
 		return track_dup(REAL(fcntl)(fd, cmd, arg), s);
 	return REAL(fcntl)(fd, cmd, arg);
 }
 
-XI_EXPORT int fcntl(int fd, int cmd, ...)
-{
-	struct shim_sock *s = shim_find(fd);
-	va_list ap;
-	void *arg;
+/* Under every name that programs call it by; the argument is passed on as it came. */
+#define FCNTL(name) \
+	XI_EXPORT int name(int fd, int cmd, ...) \
+	{ \
+		SHIM_GET(s, fd); \
+		va_list ap; \
+		void *arg; \
+\
+		va_start(ap, cmd); \
+		arg = va_arg(ap, void *); \
+		va_end(ap); \
+		return s ? xfrm_fcntl(s, fd, cmd, arg) : REAL(name)(fd, cmd, arg); \
+	}
 
-	va_start(ap, cmd);
-	arg = va_arg(ap, void *);
-	va_end(ap);
-	return s ? xfrm_fcntl(s, fd, cmd, arg) : REAL(fcntl)(fd, cmd, arg);
+FCNTL(fcntl)
+FCNTL(fcntl64)
+
+static int set_nonblock(struct shim_sock *s, int fd, const int *on)
+{
+	struct shim_hold hold = shim_lock(s);
+	int rc = s->down ? 0 : REAL(ioctl)(fd, FIONBIO, on);
+
+	if (!rc)
+		s->nonblock = *on;
+	shim_unlock(&hold);
+	return rc;
 }
 
-XI_EXPORT int fcntl64(int fd, int cmd, ...)
+XI_EXPORT int ioctl(int fd, unsigned long request, ...)
 {
-	struct shim_sock *s = shim_find(fd);
+	SHIM_GET(s, fd);
 	va_list ap;
 	void *arg;
 
-	va_start(ap, cmd);
+	va_start(ap, request);
 	arg = va_arg(ap, void *);
 	va_end(ap);
-	return s ? xfrm_fcntl(s, fd, cmd, arg) : REAL(fcntl64)(fd, cmd, arg);
+	return s && request == FIONBIO && arg ? set_nonblock(s, fd, arg)
+					      : REAL(ioctl)(fd, request, arg);
 }

@@ -1,11 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* socket(), names and options. */
+/* socket() and names. */
 #include "source/preload/shim.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
+
+static int fail(int err)
+{
+	errno = err;
+	return -1;
+}
 
 static int type_of(int type)
 {
@@ -23,22 +30,25 @@ static int xfrm_socket(int type)
 	struct shim_sock *s;
 	int fd = shim_connect(type & SOCK_CLOEXEC);
 
-	if (fd < 0) {
-		errno = EPROTONOSUPPORT; /* what a kernel without XFRM says */
-		return -1;
-	}
+	if (fd < 0) /* what a kernel without XFRM says */
+		return fail(errno == EMFILE || errno == ENFILE ? errno : EPROTONOSUPPORT);
 	/* Connected in blocking mode: a non-blocking connect to a busy server would fail. */
 	if (type & SOCK_NONBLOCK)
-		REAL(fcntl)(fd, F_SETFL, O_NONBLOCK);
+		REAL(fcntl)(fd, F_SETFL, O_RDWR | O_NONBLOCK);
+	/* a child of vfork() has no table of its own; what it executes will know the socket */
+	if (shim_is_vfork_child())
+		return fd;
 	s = shim_alloc();
+	if (s) {
+		s->type = type_of(type);
+		s->nonblock = type & SOCK_NONBLOCK;
+	}
 	if (!s || shim_track(fd, s)) {
 		if (s)
-			s->used = false;
+			shim_free(s);
 		REAL(close)(fd);
-		errno = EMFILE;
-		return -1;
+		return fail(EMFILE);
 	}
-	s->type = type_of(type);
 	return fd;
 }
 
@@ -49,35 +59,34 @@ XI_EXPORT int socket(int domain, int type, int protocol)
 	return REAL(socket)(domain, type, protocol);
 }
 
+/* As netlink_bind() of the kernel. */
 static int xfrm_bind(struct shim_sock *s, int fd, const struct sockaddr_nl *nl, socklen_t len)
 {
-	if (len < sizeof(*nl) || nl->nl_family != AF_NETLINK) {
-		errno = EINVAL;
-		return -1;
-	}
-	if (s->bound && nl->nl_pid && nl->nl_pid != s->portid) {
-		errno = EINVAL;
-		return -1;
-	}
-	if (!s->bound && nl->nl_pid) {
-		if (shim_portid_taken(s, nl->nl_pid)) {
-			errno = EADDRINUSE;
-			return -1;
-		}
+	struct shim_hold hold;
+
+	if (len < sizeof(*nl) || nl->nl_family != AF_NETLINK)
+		return fail(EINVAL);
+	if (s->portid && nl->nl_pid != s->portid)
+		return fail(EINVAL);
+	if (!s->portid && nl->nl_pid) {
+		if (shim_portid_taken(s, nl->nl_pid))
+			return fail(EADDRINUSE);
 		s->portid = nl->nl_pid;
-		s->bound = true;
-		shim_control(fd, XI_CTL_HELLO, s->portid, getpid());
+		if (!s->down)
+			shim_control(fd, XI_CTL_HELLO, s->portid, getpid());
 	}
 	shim_autobind(s, fd);
+	hold = shim_lock(s);
 	s->groups = nl->nl_groups;
 	if (!s->down)
 		shim_control(fd, XI_CTL_GROUPS, s->groups, 0);
+	shim_unlock(&hold);
 	return 0;
 }
 
 XI_EXPORT int bind(int fd, __CONST_SOCKADDR_ARG addr, socklen_t len)
 {
-	struct shim_sock *s = shim_find(fd);
+	SHIM_GET(s, fd);
 
 	if (s)
 		return xfrm_bind(s, fd, (const struct sockaddr_nl *)(const void *)addr.__sockaddr__,
@@ -85,23 +94,35 @@ XI_EXPORT int bind(int fd, __CONST_SOCKADDR_ARG addr, socklen_t len)
 	return REAL(bind)(fd, addr, len);
 }
 
+/* As netlink_connect() of the kernel: it is sending that finds nobody there. */
+static int xfrm_connect(struct shim_sock *s, int fd, const struct sockaddr_nl *nl, socklen_t len)
+{
+	if (len < sizeof(nl->nl_family))
+		return fail(EINVAL);
+	if (nl->nl_family == AF_UNSPEC) {
+		s->connected = false;
+		s->peer = 0;
+		s->peer_group = 0;
+		return 0;
+	}
+	if (len < sizeof(*nl) || nl->nl_family != AF_NETLINK)
+		return fail(EINVAL);
+	shim_autobind(s, fd);
+	s->connected = true;
+	s->peer = nl->nl_pid;
+	s->peer_group = nl->nl_groups & -nl->nl_groups;
+	return 0;
+}
+
 XI_EXPORT int connect(int fd, __CONST_SOCKADDR_ARG addr, socklen_t len)
 {
-	const struct sockaddr_nl *nl = (const struct sockaddr_nl *)(const void *)addr.__sockaddr__;
-	struct shim_sock *s = shim_find(fd);
+	SHIM_GET(s, fd);
 
-	if (!s)
-		return REAL(connect)(fd, addr, len);
-	if (len < sizeof(*nl) || nl->nl_family != AF_NETLINK) {
-		errno = EINVAL;
-		return -1;
-	}
-	if (nl->nl_pid) {
-		errno = ECONNREFUSED; /* only the server is on this bus */
-		return -1;
-	}
-	shim_autobind(s, fd);
-	return 0;
+	if (s)
+		return xfrm_connect(s, fd,
+				    (const struct sockaddr_nl *)(const void *)addr.__sockaddr__,
+				    len);
+	return REAL(connect)(fd, addr, len);
 }
 
 static int name_out(void *to, socklen_t *len, uint32_t portid, uint32_t groups)
@@ -115,7 +136,7 @@ static int name_out(void *to, socklen_t *len, uint32_t portid, uint32_t groups)
 
 XI_EXPORT int getsockname(int fd, __SOCKADDR_ARG addr, socklen_t *len)
 {
-	struct shim_sock *s = shim_find(fd);
+	SHIM_GET(s, fd);
 
 	if (s)
 		return name_out(addr.__sockaddr__, len, s->portid, s->groups);
@@ -124,101 +145,15 @@ XI_EXPORT int getsockname(int fd, __SOCKADDR_ARG addr, socklen_t *len)
 
 XI_EXPORT int getpeername(int fd, __SOCKADDR_ARG addr, socklen_t *len)
 {
-	if (shim_find(fd))
-		return name_out(addr.__sockaddr__, len, 0, 0);
+	SHIM_GET(s, fd);
+
+	if (s)
+		return name_out(addr.__sockaddr__, len, s->peer, s->peer_group);
 	return REAL(getpeername)(fd, addr, len);
 }
 
-static int membership(struct shim_sock *s, int fd, int opt, uint32_t group)
+/* It would end the connection. */
+XI_EXPORT int shutdown(int fd, int how)
 {
-	bool add = opt == NETLINK_ADD_MEMBERSHIP;
-	uint32_t bit;
-
-	if (group < 1 || group > 32) {
-		errno = EINVAL;
-		return -1;
-	}
-	bit = 1U << (group - 1);
-	shim_autobind(s, fd);
-	s->groups = add ? s->groups | bit : s->groups & ~bit;
-	if (!s->down)
-		shim_control(fd, add ? XI_CTL_ADD : XI_CTL_DROP, group, 0);
-	return 0;
-}
-
-static int netlink_setopt(struct shim_sock *s, int fd, int opt, const void *val, socklen_t len)
-{
-	uint32_t value;
-
-	if (len < sizeof(value)) {
-		errno = EINVAL;
-		return -1;
-	}
-	memcpy(&value, val, sizeof(value));
-	if (opt == NETLINK_ADD_MEMBERSHIP || opt == NETLINK_DROP_MEMBERSHIP)
-		return membership(s, fd, opt, value);
-	if (opt < 0 || opt > NETLINK_GET_STRICT_CHK) {
-		errno = ENOPROTOOPT;
-		return -1;
-	}
-	s->opts = value ? s->opts | (1U << opt) : s->opts & ~(1U << opt);
-	if (!s->down)
-		shim_control(fd, XI_CTL_OPT, opt, !!value);
-	return 0;
-}
-
-XI_EXPORT int setsockopt(int fd, int level, int opt, const void *val, socklen_t len)
-{
-	struct shim_sock *s = shim_find(fd);
-
-	if (s && level == SOL_NETLINK)
-		return netlink_setopt(s, fd, opt, val, len);
-	if (s && s->down)
-		return 0; /* buffer sizes of a connection that is not there */
-	return REAL(setsockopt)(fd, level, opt, val, len);
-}
-
-static int int_out(void *val, socklen_t *len, int value)
-{
-	if (*len < sizeof(value)) {
-		errno = EINVAL;
-		return -1;
-	}
-	memcpy(val, &value, sizeof(value));
-	*len = sizeof(value);
-	return 0;
-}
-
-static int netlink_getopt(struct shim_sock *s, int opt, void *val, socklen_t *len)
-{
-	if (opt == NETLINK_LIST_MEMBERSHIPS) {
-		if (*len >= sizeof(s->groups))
-			memcpy(val, &s->groups, sizeof(s->groups));
-		*len = sizeof(s->groups);
-		return 0;
-	}
-	if (opt < 0 || opt > NETLINK_GET_STRICT_CHK) {
-		errno = ENOPROTOOPT;
-		return -1;
-	}
-	return int_out(val, len, !!(s->opts & (1U << opt)));
-}
-
-XI_EXPORT int getsockopt(int fd, int level, int opt, void *restrict val, socklen_t *restrict len)
-{
-	struct shim_sock *s = shim_find(fd);
-
-	if (!s)
-		return REAL(getsockopt)(fd, level, opt, val, len);
-	if (level == SOL_NETLINK)
-		return netlink_getopt(s, opt, val, len);
-	if (level == SOL_SOCKET && opt == SO_DOMAIN)
-		return int_out(val, len, AF_NETLINK);
-	if (level == SOL_SOCKET && opt == SO_PROTOCOL)
-		return int_out(val, len, NETLINK_XFRM);
-	if (level == SOL_SOCKET && opt == SO_TYPE)
-		return int_out(val, len, s->type);
-	if (s->down)
-		return int_out(val, len, 0);
-	return REAL(getsockopt)(fd, level, opt, val, len);
+	return shim_find(fd) ? fail(EOPNOTSUPP) : REAL(shutdown)(fd, how);
 }

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define FDS 65536
@@ -12,51 +13,53 @@
 static _Atomic(struct shim_sock *) by_fd[FDS];
 static atomic_int last_fd = -1;
 static struct shim_sock socks[SOCKS];
-static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
-static pid_t owner;
+/*
+ * Whose table this is. The page is zero in a child of fork(), which has a table of its own, and
+ * shared with a child of vfork(), which has not.
+ */
+static atomic_int *owner;
 
-void *shim_real(_Atomic(void *) *slot, const char *name)
+/* Another thread's lock is nobody's in the child, and its calls are not under way. */
+static void after_fork(void)
 {
-	void *fn = atomic_load_explicit(slot, memory_order_acquire);
+	pthread_mutexattr_t attr;
+	int none = 0;
 
-	if (!fn) {
-		fn = dlsym(RTLD_NEXT, name);
-		atomic_store_explicit(slot, fn, memory_order_release);
+	if (!owner || !atomic_compare_exchange_strong(owner, &none, getpid()))
+		return;
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ERRORCHECK);
+	for (size_t i = 0; i < SOCKS; i++) {
+		if (!atomic_load(&socks[i].used))
+			continue;
+		pthread_mutex_init(&socks[i].lock, &attr);
+		atomic_store(&socks[i].users, 0);
 	}
-	return fn;
 }
 
-static void own_table(void)
+__attribute__((constructor(102))) static void table_init(void)
 {
-	owner = getpid();
+	void *page = mmap(NULL, sizeof(*owner), PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (page == MAP_FAILED)
+		return;
+	if (madvise(page, sizeof(*owner), MADV_WIPEONFORK)) {
+		munmap(page, sizeof(*owner));
+		return;
+	}
+	owner = page;
+	atomic_store(owner, getpid());
+	pthread_atfork(NULL, NULL, after_fork); /* else on first use: _Fork() and clone() */
 }
 
-static void lock_table(void)
+bool shim_is_vfork_child(void)
 {
-	pthread_mutex_lock(&table_lock);
-}
-
-static void unlock_table(void)
-{
-	pthread_mutex_unlock(&table_lock);
-}
-
-static void unlock_in_child(void)
-{
-	own_table();
-	pthread_mutex_unlock(&table_lock);
-}
-
-__attribute__((constructor)) static void table_init(void)
-{
-	own_table();
-	pthread_atfork(lock_table, unlock_table, unlock_in_child);
-}
-
-/* Between vfork() and exec the child shares this table with its parent, and must not change it. */
-static bool is_vfork_child(void)
-{
-	return owner && getpid() != owner;
+	if (!owner)
+		return false;
+	if (!atomic_load(owner))
+		after_fork();
+	return atomic_load(owner) != getpid();
 }
 
 struct shim_sock *shim_find(int fd)
@@ -66,78 +69,128 @@ struct shim_sock *shim_find(int fd)
 	return atomic_load_explicit(&by_fd[fd], memory_order_acquire);
 }
 
+struct shim_sock *shim_get(int fd)
+{
+	struct shim_sock *s = shim_find(fd);
+
+	if (!s)
+		return NULL;
+	if (owner && !atomic_load(owner))
+		after_fork();
+	atomic_fetch_add(&s->users, 1);
+	if (atomic_load(&by_fd[fd]) == s)
+		return s;
+	atomic_fetch_sub(&s->users, 1);
+	return NULL;
+}
+
+void shim_put(struct shim_sock **s)
+{
+	if (*s)
+		atomic_fetch_sub(&(*s)->users, 1);
+}
+
 int shim_last_fd(void)
 {
 	return atomic_load(&last_fd);
 }
 
+static void sock_init(struct shim_sock *s)
+{
+	pthread_mutexattr_t attr;
+
+	memset(&s->type, 0, sizeof(*s) - offsetof(struct shim_sock, type));
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ERRORCHECK);
+	pthread_mutex_init(&s->lock, &attr);
+}
+
 struct shim_sock *shim_alloc(void)
 {
-	struct shim_sock *s = NULL;
+	for (size_t i = 0; i < SOCKS; i++) {
+		struct shim_sock *s = &socks[i];
+		bool used = false;
 
-	lock_table();
-	for (size_t i = 0; i < SOCKS && !s; i++) {
-		if (!socks[i].used)
-			s = &socks[i];
+		if (atomic_load(&s->users) || !atomic_compare_exchange_strong(&s->used, &used, true))
+			continue;
+		sock_init(s);
+		return s;
 	}
-	if (s) {
-		memset(s, 0, sizeof(*s));
-		pthread_mutex_init(&s->lock, NULL);
-		s->used = true;
-	}
-	unlock_table();
-	return s;
+	return NULL;
+}
+
+void shim_free(struct shim_sock *s)
+{
+	atomic_store(&s->used, false);
 }
 
 int shim_track(int fd, struct shim_sock *s)
 {
-	if (fd < 0 || fd >= FDS || is_vfork_child()) {
+	int last = atomic_load(&last_fd);
+
+	if (fd < 0 || fd >= FDS) {
 		errno = EMFILE;
 		return -1;
 	}
-	lock_table();
-	s->refs++;
-	atomic_store_explicit(&by_fd[fd], s, memory_order_release);
-	if (fd > atomic_load(&last_fd))
-		atomic_store(&last_fd, fd);
-	unlock_table();
+	atomic_fetch_add(&s->refs, 1);
+	atomic_store(&by_fd[fd], s);
+	while (fd > last && !atomic_compare_exchange_weak(&last_fd, &last, fd))
+		;
 	return 0;
 }
 
+/* Under the lock, so that no reconnection puts a file there that nobody closes. */
 void shim_untrack(int fd)
 {
-	struct shim_sock *s;
+	SHIM_GET(s, fd);
+	struct shim_sock *was = s;
+	struct shim_hold hold;
 
-	if (!shim_find(fd) || is_vfork_child())
+	if (!s || shim_is_vfork_child())
 		return;
-	lock_table();
-	s = atomic_exchange(&by_fd[fd], NULL);
-	if (s && !--s->refs)
-		s->used = false;
-	unlock_table();
+	hold = shim_lock(s);
+	if (atomic_compare_exchange_strong(&by_fd[fd], &was, NULL)) {
+		shim_epolls_forget(s, fd);
+		if (atomic_fetch_sub(&s->refs, 1) == 1)
+			shim_free(s);
+	}
+	shim_unlock(&hold);
 }
 
-void shim_each_fd(struct shim_sock *s, void (*fn)(int fd, void *arg), void *arg)
+void shim_each_fd(struct shim_sock *s, void (*fn)(struct shim_sock *s, int fd, void *arg),
+		  void *arg)
 {
 	int last = shim_last_fd();
 
 	for (int fd = 0; fd <= last; fd++) {
 		if (shim_find(fd) == s)
-			fn(fd, arg);
+			fn(s, fd, arg);
 	}
 }
 
 bool shim_portid_taken(const struct shim_sock *except, uint32_t portid)
 {
-	bool taken = false;
-
-	lock_table();
 	for (size_t i = 0; i < SOCKS; i++) {
 		const struct shim_sock *s = &socks[i];
 
-		if (s != except && s->used && s->bound && s->portid == portid)
-			taken = true;
+		if (s != except && atomic_load(&s->used) && atomic_load(&s->portid) == portid)
+			return true;
 	}
-	unlock_table();
-	return taken;
+	return false;
+}
+
+struct shim_hold shim_lock(struct shim_sock *s)
+{
+	struct shim_hold hold = { .s = s };
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &hold.cancel);
+	hold.locked = !pthread_mutex_lock(&s->lock);
+	return hold;
+}
+
+void shim_unlock(struct shim_hold *hold)
+{
+	if (hold->locked)
+		pthread_mutex_unlock(&hold->s->lock);
+	pthread_setcancelstate(hold->cancel, NULL);
 }

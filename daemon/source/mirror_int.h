@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What the files of the mirror share. */
+#ifndef XI_MIRROR_INT_H
+#define XI_MIRROR_INT_H
+
+#include <event2/event.h>
+#include <sys/queue.h>
+#include <uthash.h>
+
+#include "source/mirror.h"
+#include "source/xfrm_msg.h"
+
+#define XI_MIRROR_BLOCK (1ULL << 22) /* numbers reserved at a time */
+#define XI_MIRROR_TURN 128       /* things looked at before others are served */
+#define XI_MIRROR_DATAGRAM 32768
+#define XI_MIRROR_ANSWER 16384
+
+/* Which SAs are meant: a zero address or reqid is any. */
+struct xi_pattern {
+	uint8_t daddr[16];
+	uint32_t family;
+	uint32_t reqid;
+};
+
+#define XI_PATTERN_WIDER 4       /* a pattern, and those that leave more open */
+
+struct xi_mirror_sa;
+struct xi_mirror_policy;
+
+struct xi_sa_link {
+	LIST_ENTRY(xi_sa_link) next;
+	struct xi_mirror_sa *sa;
+	struct xi_group *group;
+};
+
+struct xi_tmpl_link {
+	LIST_ENTRY(xi_tmpl_link) next;
+	struct xi_mirror_policy *policy;
+	struct xi_group *group;
+};
+
+/* All about one pattern. */
+struct xi_group {
+	struct xi_pattern pattern;
+	uint32_t refs;
+	uint32_t keeps;              /* reasons to leave SAs of this pattern to the kernel, */
+	uint32_t keeps_inside;       /* or of patterns that it takes in, itself included */
+	uint32_t policies;           /* outbound ones in force here that ask for it */
+	LIST_HEAD(, xi_sa_link) sas; /* of this pattern, and of those that it takes in */
+	LIST_HEAD(, xi_tmpl_link) tmpls;
+	UT_hash_handle hh;
+};
+
+enum xi_mirror_where {
+	XI_MIRROR_UNKNOWN,           /* nothing was done about it so far */
+	XI_MIRROR_OURS,
+	XI_MIRROR_IDLE,              /* the kernel's, since no policy in force here asks for it */
+	XI_MIRROR_BLOCKED,           /* the kernel's, since it has others like it, or policies for it, that are not carried */
+	XI_MIRROR_KEPT,              /* the kernel's, since it is not carried */
+	XI_MIRROR_SHADOWED,          /* there is one with its id from elsewhere */
+};
+
+struct xi_mirror_sa {
+	struct xi_sa_id id;
+	struct xi_pattern pattern;
+	enum xi_mirror_where where;
+	bool dirty, outbound, keeps;
+	bool gone;                   /* from the kernel: there is nobody to tell of it */
+	bool check;                  /* its usage is to be told, and the kernel's counter looked at */
+	uint8_t strays;              /* times the kernel was found to send with it, though it is ours */
+	char *why;                   /* KEPT */
+	uint64_t written;            /* outbound and ours: the kernel's counter, as far as we moved it */
+	uint64_t told_packets, told_top;
+	uint32_t told_at;            /* CLOCK_MONOTONIC, seconds */
+	struct xi_sa_link links[XI_PATTERN_WIDER];
+	TAILQ_ENTRY(xi_mirror_sa) queue;
+	TAILQ_ENTRY(xi_mirror_sa) all;
+	UT_hash_handle hh;
+};
+
+/* As the kernel looks it up: byte by byte. */
+struct xi_mirror_policy_key {
+	struct xfrm_selector sel;
+	uint32_t dir;
+	uint32_t mark_v, mark_m, if_id;
+};
+
+struct xi_mirror_policy {
+	struct xi_mirror_policy_key key;
+	enum xi_mirror_where where;  /* OURS: carried; KEPT: known to XDP, left to the kernel; IDLE: no matter of XDP */
+	bool dirty, in_spd, keeps, asks;
+	bool out_kept;               /* outbound, and not in force here */
+	struct xi_selector sel;      /* in the SPD */
+	uint32_t ntmpls;
+	struct xi_tmpl_link tmpls[XI_MAX_TMPLS];
+	TAILQ_ENTRY(xi_mirror_policy) queue;
+	UT_hash_handle hh;
+};
+
+struct xi_mirror_acquired {
+	uint32_t policy;
+	uint8_t peer[16];
+	uint64_t until;
+};
+
+#define XI_MIRROR_ACQUIRES 256
+
+enum xi_mirror_dump { XI_MIRROR_DUMP_NONE, XI_MIRROR_DUMP_SAS, XI_MIRROR_DUMP_POLICIES };
+
+/* An SA that left the SAD and is the kernel's again, told by the listener before its record is gone. */
+struct xi_mirror_given {
+	const struct xi_sa_rec *rec;
+	struct xi_mirror_sa *sa;
+};
+
+struct xi_mirror {
+	struct xi_mirror_config config;
+	struct xi_sad *sad;
+	struct xi_spd *spd;
+	int ask_fd, news_fd, dump_fd;
+	uint32_t seq;
+	struct event *on_news, *on_dump, *work, *tick;
+	enum xi_mirror_dump dump;
+	int fenced;                  /* -1: nobody knows */
+	bool resync, defaults, out_blocked;
+	bool starting;               /* until all that the first dump named were looked at */
+	bool sas_first;              /* at the start; not when an earlier daemon's policies are in force */
+	bool leaving;                /* nothing is taken any more */
+	bool touch_policies;         /* all of them, at the end of this turn */
+	uint64_t resync_after;       /* CLOCK_MONOTONIC, seconds */
+	struct xi_group *groups;
+	uint32_t open_keeps;         /* keeps of patterns with one of the two open */
+	struct xi_mirror_sa *sas;
+	struct xi_mirror_policy *policies;
+	TAILQ_HEAD(xi_mirror_sas, xi_mirror_sa) dirty_sas, all_sas;
+	TAILQ_HEAD(xi_mirror_policies, xi_mirror_policy) dirty_policies;
+	struct xi_mirror_sa *cursor; /* of the tick */
+	struct xi_mirror_sa *giving;
+	struct xi_mirror_given given[XI_MIRROR_TURN];
+	unsigned int ngiven;
+	struct xi_mirror_sa *taken_in[XI_MIRROR_TURN]; /* inbound, in this round */
+	unsigned int ntaken_in;
+	uint32_t out_kept;           /* outbound policies of the kernel that are not in force here */
+	uint32_t out_ours;
+	struct xi_mirror_acquired acquired[XI_MIRROR_ACQUIRES];
+	unsigned int acquired_at;
+	struct xi_mirror_figures figures;
+	union {
+		uint64_t align;
+		struct nlmsghdr hdr;
+		uint8_t buf[XI_MIRROR_ANSWER];
+	} answer;
+	union {
+		uint64_t align;
+		uint8_t buf[XI_MIRROR_DATAGRAM];
+	} datagram;
+};
+
+/* mirror_nl.c */
+int xi_mirror_open(struct xi_mirror *m);
+void xi_mirror_close(struct xi_mirror *m);
+/*
+ * Sends a request and waits for its answer, which the kernel has at once: 0, its error, or -ETIMEDOUT. What it says is
+ * in m->answer.
+ */
+int xi_mirror_ask(struct xi_mirror *m, struct xi_nlmsg *msg);
+/* Starts a dump; its answers come to dump_fd. */
+int xi_mirror_ask_dump(struct xi_mirror *m, uint16_t type);
+int xi_mirror_ask_sa(struct xi_mirror *m, const struct xi_sa_id *id);
+int xi_mirror_ask_policy(struct xi_mirror *m, const struct xi_mirror_policy_key *key);
+/* Reads one datagram: its length, 0 when there is none, -errno. */
+int xi_mirror_read(struct xi_mirror *m, int fd);
+uint64_t xi_mirror_clock(void);  /* CLOCK_MONOTONIC, ns */
+
+/* mirror.c: all is to be looked at anew */
+void xi_mirror_resync(struct xi_mirror *m);
+
+/* mirror_news.c */
+void xi_mirror_on_news(evutil_socket_t fd, short what, void *mirror);
+void xi_mirror_on_dump(evutil_socket_t fd, short what, void *mirror);
+void xi_mirror_dump_failed(struct xi_mirror *m, int err);
+void xi_mirror_touch_sas(struct xi_mirror *m);
+void xi_mirror_touch_policies(struct xi_mirror *m);
+
+/* mirror_group.c: what hangs together by destination and reqid */
+void xi_pattern_widen(struct xi_pattern out[XI_PATTERN_WIDER], const struct xi_pattern *p);
+int xi_group_link_sa(struct xi_mirror *m, struct xi_mirror_sa *sa);
+void xi_group_unlink_sa(struct xi_mirror *m, struct xi_mirror_sa *sa);
+int xi_group_link_tmpl(struct xi_mirror *m, struct xi_mirror_policy *policy, const struct xi_pattern *p);
+void xi_group_unlink_tmpls(struct xi_mirror *m, struct xi_mirror_policy *policy);
+/* A reason more or less to leave SAs of this pattern to the kernel; the pattern is linked. Whom it concerns becomes dirty. */
+void xi_group_keep(struct xi_mirror *m, const struct xi_pattern *p, bool on);
+/* A policy that asks for this pattern is in force, or no more. */
+void xi_group_ask(struct xi_mirror *m, const struct xi_pattern *p, bool on);
+bool xi_group_kept(const struct xi_mirror *m, const struct xi_pattern *p);
+bool xi_group_asked(const struct xi_mirror *m, const struct xi_pattern *p);
+
+/* mirror_sa.c */
+/* The SA of this id may have changed. */
+void xi_mirror_sa_dirty(struct xi_mirror *m, const struct xi_sa_id *id);
+void xi_mirror_sa_touch(struct xi_mirror *m, struct xi_mirror_sa *sa);
+/* Asks the kernel about it, and does what follows. Within a round. */
+void xi_mirror_sa_settle(struct xi_mirror *m, struct xi_mirror_sa *sa);
+/* After the round: what the kernel took in meanwhile counts. */
+void xi_mirror_sa_merge(struct xi_mirror *m);
+/* All entries. */
+/* Out of the SAD, if it is ours; within a round of at most XI_MIRROR_TURN. */
+void xi_mirror_sa_give(struct xi_mirror *m, struct xi_mirror_sa *sa);
+void xi_mirror_sas_free(struct xi_mirror *m);
+bool xi_mirror_sa_is_in(const struct xi_mirror *m, const struct xi_sa *sa);
+
+/* mirror_count.c: numbers and usage */
+/*
+ * The kernel's counter stood at k when it was asked, at `asked`: reserves numbers behind it, of which *first is the one
+ * before the first. Its replay state is in m->answer. 0 or -errno.
+ */
+int xi_mirror_reserve(struct xi_mirror *m, const struct xi_sa *sa, uint64_t k, uint64_t asked, uint64_t *first,
+		      uint64_t *limit);
+/* Moves the reserve's end, the kernel's counter, on to limit. As above. */
+int xi_mirror_extend(struct xi_mirror *m, const struct xi_sa *sa, uint64_t limit);
+/* Usage, and an inbound SA's window, to the kernel. */
+int xi_mirror_tell(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct xi_sa_rec *rec);
+/* Numbers that run out, and usage that changed, of some of the SAs that are ours. */
+void xi_mirror_count_tick(struct xi_mirror *m);
+void xi_mirror_count_all(struct xi_mirror *m);
+void xi_mirror_expired(void *mirror, const struct xi_sa_rec *rec, bool hard);
+
+/* mirror_policy.c */
+void xi_mirror_policy_dirty(struct xi_mirror *m, const struct xi_mirror_policy_key *key, bool first);
+void xi_mirror_policy_touch(struct xi_mirror *m, struct xi_mirror_policy *policy);
+void xi_mirror_policy_settle(struct xi_mirror *m, struct xi_mirror_policy *policy);
+/* Of a message about a policy. False: of no matter here. */
+bool xi_mirror_policy_key(struct xi_mirror_policy_key *key, const struct nlmsghdr *nlh);
+/* The key of a policy in the SPD. */
+struct xi_mirror_policy_key xi_mirror_policy_key_of(const struct xi_policy *policy);
+void xi_mirror_policies_free(struct xi_mirror *m);
+
+#endif

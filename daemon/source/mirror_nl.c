@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The mirror's sockets: one for questions, one for dumps, one for news. */
+#include "source/mirror_int.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NEWS_BYTES (32 << 20)
+#define ANSWER_MS 1000
+
+#define GROUP(n) (1U << ((n)-1))
+/* Not AEVENTS: the kernel tells of every second packet there. */
+#define NEWS_GROUPS                                                                                \
+	(GROUP(XFRMNLGRP_EXPIRE) | GROUP(XFRMNLGRP_SA) | GROUP(XFRMNLGRP_POLICY) |                 \
+	 GROUP(XFRMNLGRP_MIGRATE))
+
+uint64_t xi_mirror_clock(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+static int kernel_open(uint32_t groups)
+{
+	struct sockaddr_nl addr = {.nl_family = AF_NETLINK, .nl_groups = groups};
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_XFRM);
+	int bytes = NEWS_BYTES, one = 1, err;
+
+	if (fd < 0)
+		return -errno;
+	if (groups && setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)))
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
+	setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &one, sizeof(one));
+	if (!bind(fd, (struct sockaddr *)&addr, sizeof(addr)))
+		return fd;
+	err = -errno;
+	close(fd);
+	return err;
+}
+
+static int one_open(struct xi_mirror *m, int *fd, uint32_t groups)
+{
+	*fd = m->config.open ? m->config.open(m->config.arg, groups) : kernel_open(groups);
+	return *fd < 0 ? *fd : 0;
+}
+
+int xi_mirror_open(struct xi_mirror *m)
+{
+	int err;
+
+	err = one_open(m, &m->news_fd, NEWS_GROUPS);
+	if (!err)
+		err = one_open(m, &m->ask_fd, 0);
+	if (!err)
+		err = one_open(m, &m->dump_fd, 0);
+	return err;
+}
+
+void xi_mirror_close(struct xi_mirror *m)
+{
+	int *fds[] = {&m->news_fd, &m->ask_fd, &m->dump_fd};
+
+	for (unsigned int i = 0; i < 3; i++) {
+		if (*fds[i] >= 0)
+			close(*fds[i]);
+		*fds[i] = -1;
+	}
+}
+
+static int answer_wait(int fd)
+{
+	struct pollfd pfd = {.fd = fd, .events = POLLIN};
+	int n;
+
+	do {
+		n = poll(&pfd, 1, ANSWER_MS);
+	} while (n < 0 && errno == EINTR);
+	return n > 0 ? 0 : n ? -errno : -ETIMEDOUT;
+}
+
+static int answer_error(const struct xi_mirror *m, size_t len)
+{
+	int error;
+
+	if (m->answer.hdr.nlmsg_type != NLMSG_ERROR)
+		return 0;
+	if (len < NLMSG_HDRLEN + sizeof(error))
+		return -EBADMSG;
+	memcpy(&error, m->answer.buf + NLMSG_HDRLEN, sizeof(error));
+	return error;
+}
+
+int xi_mirror_ask(struct xi_mirror *m, struct xi_nlmsg *msg)
+{
+	ssize_t n;
+	int err;
+
+	if (msg->full)
+		return -EMSGSIZE;
+	msg->hdr.nlmsg_flags |= NLM_F_REQUEST;
+	msg->hdr.nlmsg_seq = ++m->seq;
+	if (send(m->ask_fd, msg->buf, msg->hdr.nlmsg_len, MSG_NOSIGNAL) < 0)
+		return -errno;
+	for (;;) {
+		n = recv(m->ask_fd, m->answer.buf, sizeof(m->answer.buf), MSG_DONTWAIT | MSG_TRUNC);
+		if (n < 0 && errno == EAGAIN) {
+			err = answer_wait(m->ask_fd);
+			if (err)
+				return err;
+			continue;
+		}
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n ? -errno : -ECONNRESET;
+		if (n < NLMSG_HDRLEN || n > (ssize_t)sizeof(m->answer.buf) ||
+		    m->answer.hdr.nlmsg_len < NLMSG_HDRLEN || m->answer.hdr.nlmsg_len > (size_t)n)
+			return -EBADMSG;
+		if (m->answer.hdr.nlmsg_seq == m->seq)
+			return answer_error(m, n);
+		/* the answer to one that was given up */
+	}
+}
+
+int xi_mirror_ask_dump(struct xi_mirror *m, uint16_t type)
+{
+	struct xi_nlmsg msg;
+
+	xi_nlmsg_begin(&msg, type, NLM_F_REQUEST | NLM_F_DUMP, ++m->seq, 0, 0);
+	return send(m->dump_fd, msg.buf, msg.hdr.nlmsg_len, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+int xi_mirror_ask_sa(struct xi_mirror *m, const struct xi_sa_id *id)
+{
+	struct xfrm_usersa_id *body;
+	struct xi_nlmsg msg;
+
+	body = xi_nlmsg_begin(&msg, XFRM_MSG_GETSA, 0, 0, 0, sizeof(*body));
+	xi_addr_to_xfrm(&body->daddr, id->daddr);
+	body->spi = htonl(id->spi);
+	body->family = id->family;
+	body->proto = id->proto;
+	return xi_mirror_ask(m, &msg);
+}
+
+int xi_mirror_ask_policy(struct xi_mirror *m, const struct xi_mirror_policy_key *key)
+{
+	const struct xfrm_mark mark = {.v = key->mark_v, .m = key->mark_m};
+	struct xfrm_userpolicy_id *body;
+	struct xi_nlmsg msg;
+
+	body = xi_nlmsg_begin(&msg, XFRM_MSG_GETPOLICY, 0, 0, 0, sizeof(*body));
+	body->sel = key->sel;
+	body->dir = key->dir;
+	if (mark.v | mark.m)
+		xi_nlmsg_put(&msg, XFRMA_MARK, &mark, sizeof(mark));
+	if (key->if_id)
+		xi_nlmsg_put_u32(&msg, XFRMA_IF_ID, key->if_id);
+	return xi_mirror_ask(m, &msg);
+}
+
+int xi_mirror_read(struct xi_mirror *m, int fd)
+{
+	ssize_t n = recv(fd, m->datagram.buf, sizeof(m->datagram.buf), MSG_DONTWAIT | MSG_TRUNC);
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	if (!n)
+		return -ECONNRESET;
+	return n > (ssize_t)sizeof(m->datagram.buf) ? -ENOBUFS : (int)n;
+}

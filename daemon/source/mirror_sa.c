@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* One SA of the kernel's: whose it is to be, and the way there. */
+#include "source/mirror_int.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+
+#define STRAYS_MAX 3 /* then the kernel has it for good */
+
+/* What the kernel answered to GETSA. */
+struct seen {
+	struct xfrm_usersa_info info;
+	struct xi_sa_request req;
+	struct xi_extack ack;
+	uint64_t asked; /* when */
+	int err;	/* of reading it as an SA that is carried */
+	bool elsewhere; /* of an interface: it serves no policy that is known here */
+};
+
+static struct xi_mirror_sa *sa_find(const struct xi_mirror *m, const struct xi_sa_id *id)
+{
+	struct xi_mirror_sa *sa;
+
+	HASH_FIND(hh, m->sas, id, sizeof(*id), sa);
+	return sa;
+}
+
+void xi_mirror_sa_touch(struct xi_mirror *m, struct xi_mirror_sa *sa)
+{
+	if (sa->dirty)
+		return;
+	sa->dirty = true;
+	TAILQ_INSERT_TAIL(&m->dirty_sas, sa, queue);
+	event_active(m->work, EV_TIMEOUT, 0);
+}
+
+void xi_mirror_sa_dirty(struct xi_mirror *m, const struct xi_sa_id *id)
+{
+	struct xi_mirror_sa *sa = sa_find(m, id);
+
+	if (!sa) {
+		sa = calloc(1, sizeof(*sa));
+		if (!sa) {
+			m->resync = true;
+			return;
+		}
+		sa->id = *id;
+		HASH_ADD(hh, m->sas, id, sizeof(sa->id), sa);
+		TAILQ_INSERT_TAIL(&m->all_sas, sa, all);
+	}
+	xi_mirror_sa_touch(m, sa);
+}
+
+static void sa_unlink(struct xi_mirror *m, struct xi_mirror_sa *sa)
+{
+	if (sa->keeps)
+		xi_group_keep(m, &sa->pattern, false);
+	sa->keeps = false;
+	xi_group_unlink_sa(m, sa);
+}
+
+static void lists_forget(struct xi_mirror *m, const struct xi_mirror_sa *sa)
+{
+	unsigned int i;
+
+	for (i = 0; i < m->ngiven; i++)
+		if (m->given[i].sa == sa)
+			m->given[i] = m->given[--m->ngiven];
+	for (i = 0; i < m->ntaken_in; i++)
+		if (m->taken_in[i] == sa)
+			m->taken_in[i] = m->taken_in[--m->ntaken_in];
+}
+
+static void sa_free(struct xi_mirror *m, struct xi_mirror_sa *sa)
+{
+	sa_unlink(m, sa);
+	if (sa->dirty)
+		TAILQ_REMOVE(&m->dirty_sas, sa, queue);
+	if (m->cursor == sa)
+		m->cursor = TAILQ_NEXT(sa, all);
+	TAILQ_REMOVE(&m->all_sas, sa, all);
+	lists_forget(m, sa);
+	HASH_DEL(m->sas, sa);
+	free(sa->why);
+	free(sa);
+}
+
+void xi_mirror_sas_free(struct xi_mirror *m)
+{
+	struct xi_mirror_sa *sa;
+
+	while ((sa = TAILQ_FIRST(&m->all_sas)))
+		sa_free(m, sa);
+}
+
+static void where_count(struct xi_mirror *m, enum xi_mirror_where where, int by)
+{
+	if (where == XI_MIRROR_OURS)
+		m->figures.sas += by;
+	else if (where == XI_MIRROR_IDLE)
+		m->figures.sas_idle += by;
+	else if (where == XI_MIRROR_BLOCKED || where == XI_MIRROR_KEPT)
+		m->figures.sas_kept += by;
+}
+
+static void sa_goes(struct xi_mirror *m, struct xi_mirror_sa *sa, enum xi_mirror_where where)
+{
+	where_count(m, sa->where, -1);
+	where_count(m, where, 1);
+	sa->where = where;
+}
+
+/* An SA whose destination is this host comes in, if nobody says otherwise (XFRMA_SA_DIR,
+ * Linux 6.10). */
+bool xi_mirror_sa_is_in(const struct xi_mirror *m, const struct xi_sa *sa)
+{
+	if (sa->sa_dir)
+		return sa->sa_dir == XI_SA_DIR_IN;
+	return xi_spd_is_local(xi_spd_snapshot(m->spd), sa->id.daddr, sa->id.family);
+}
+
+static bool answer_has_algorithm(const struct xi_attrs *attrs)
+{
+	return xi_attr_has(attrs, XFRMA_ALG_AEAD) || xi_attr_has(attrs, XFRMA_ALG_AUTH) ||
+	       xi_attr_has(attrs, XFRMA_ALG_AUTH_TRUNC) || xi_attr_has(attrs, XFRMA_ALG_CRYPT) ||
+	       xi_attr_has(attrs, XFRMA_ALG_COMP);
+}
+
+/* What the kernel alone can do, though the codec knows it. */
+static int sa_refused(const struct xi_attrs *attrs, struct xi_extack *ack)
+{
+	static const struct {
+		int type;
+		const char *why;
+	} refused[] = {
+		{XFRMA_OFFLOAD_DEV, "it is offloaded to a device"},
+		{XFRMA_IF_ID, "it belongs to an XFRM interface"},
+		{XFRMA_MARK, "it is chosen by a mark"},
+		{XFRMA_SEC_CTX, "it has a security context"},
+		{XFRMA_COADDR, "it has a care-of address"},
+		{XI_XFRMA_SA_PCPU, "it is of one CPU"},
+	};
+
+	for (unsigned int i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
+		if (xi_attr_has(attrs, refused[i].type))
+			return xi_refuse(ack, -EOPNOTSUPP, "%s", refused[i].why);
+	return 0;
+}
+
+/*
+ * 0: there is one, carried or not (seen->err). -ESRCH: none, or a larval one, which says nothing
+ * yet. What cannot be read at all is not carried.
+ */
+static int sa_look(struct xi_mirror *m, const struct xi_mirror_sa *sa, struct seen *seen)
+{
+	struct xi_attrs attrs;
+	int err;
+
+	memset(&seen->ack, 0, sizeof(seen->ack));
+	seen->elsewhere = false;
+	seen->asked = xi_mirror_clock();
+	err = xi_mirror_ask_sa(m, &sa->id);
+	if (err)
+		return err;
+	if (m->answer.hdr.nlmsg_type != XFRM_MSG_NEWSA ||
+	    m->answer.hdr.nlmsg_len < NLMSG_HDRLEN + sizeof(seen->info))
+		return -EBADMSG;
+	memcpy(&seen->info, m->answer.buf + NLMSG_HDRLEN, sizeof(seen->info));
+	seen->err = xi_attrs_parse(&attrs, &m->answer.hdr, sizeof(seen->info), &seen->ack);
+	if (seen->err)
+		return 0;
+	if (!answer_has_algorithm(&attrs))
+		return -ESRCH;
+	seen->elsewhere = xi_attr_u32(&attrs, XFRMA_IF_ID);
+	seen->err = sa_refused(&attrs, &seen->ack);
+	if (!seen->err)
+		seen->err = xi_xfrm_get_newsa(&seen->req, &m->answer.hdr, &seen->ack);
+	return 0;
+}
+
+static void sa_pattern(struct xi_pattern *p, const struct xi_mirror_sa *sa, const struct seen *seen)
+{
+	memset(p, 0, sizeof(*p));
+	memcpy(p->daddr, sa->id.daddr, sizeof(p->daddr));
+	p->family = sa->id.family;
+	p->reqid = seen->info.reqid;
+}
+
+/* Where it hangs, which an update may change. False: no memory. */
+static bool sa_place(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct seen *seen)
+{
+	struct xi_pattern p;
+
+	sa_pattern(&p, sa, seen);
+	if (sa->links[0].group && !memcmp(&p, &sa->pattern, sizeof(p)))
+		return true;
+	sa_unlink(m, sa);
+	sa->pattern = p;
+	return !xi_group_link_sa(m, sa);
+}
+
+static const struct xi_sa_rec *sa_ours(const struct xi_mirror *m, const struct xi_mirror_sa *sa)
+{
+	const struct xi_sa_rec *rec = xi_sad_find(m->sad, &sa->id);
+
+	return rec && rec->sa.life & XI_SA_FROM_KERNEL ? rec : NULL;
+}
+
+/* The listener of the SAD writes usage and window back, after the last packet. */
+void xi_mirror_sa_give(struct xi_mirror *m, struct xi_mirror_sa *sa)
+{
+	if (!sa_ours(m, sa))
+		return;
+	m->giving = sa;
+	if (xi_sad_delete(m->sad, &sa->id))
+		m->resync = true;
+	else
+		m->figures.given++;
+	m->giving = NULL;
+}
+
+/* Whether what there is of SAs like this one stays with the kernel because of it. */
+static void sa_keep(struct xi_mirror *m, struct xi_mirror_sa *sa, bool on)
+{
+	if (sa->keeps == on)
+		return;
+	sa->keeps = on;
+	xi_group_keep(m, &sa->pattern, on);
+}
+
+__attribute__((nonnull)) static void sa_kept(struct xi_mirror *m, struct xi_mirror_sa *sa,
+					     const char *why, bool elsewhere)
+{
+	if (!sa->why || strcmp(sa->why, why)) {
+		log_info("mirror: SA with SPI 0x%08x stays with the kernel: %s", sa->id.spi, why);
+		free(sa->why);
+		sa->why = strdup(why);
+	}
+	sa_keep(m, sa, !elsewhere);
+	sa_goes(m, sa, XI_MIRROR_KEPT);
+	xi_mirror_sa_give(m, sa);
+}
+
+/* What an update cannot change: then it is another SA. */
+static bool sa_same(const struct xi_sa_rec *rec, const struct xi_sa_request *req)
+{
+	const struct xi_sa *a = &rec->sa, *b = &req->sa;
+
+	return !memcmp(&rec->key, &req->key, sizeof(req->key)) && a->mode == b->mode &&
+	       !memcmp(a->saddr, b->saddr, sizeof(a->saddr)) && a->reqid == b->reqid &&
+	       !memcmp(&a->sel, &b->sel, sizeof(a->sel)) && a->flags == b->flags &&
+	       a->extra_flags == b->extra_flags && a->alg == b->alg && a->auth == b->auth &&
+	       a->icv_len == b->icv_len && a->replay_window == b->replay_window &&
+	       a->sa_dir == b->sa_dir && a->encap == b->encap && a->tfcpad == b->tfcpad;
+}
+
+static bool sa_alike(const struct xi_sa *a, const struct xi_sa *b)
+{
+	return !memcmp(&a->limits, &b->limits, sizeof(a->limits)) &&
+	       a->output_mark == b->output_mark && a->output_mark_mask == b->output_mark_mask &&
+	       a->encap_sport == b->encap_sport && a->encap_dport == b->encap_dport &&
+	       !memcmp(a->encap_oa, b->encap_oa, sizeof(a->encap_oa));
+}
+
+/* The kernel's counter is where we put it: as far as numbers run out it is moved on. */
+static int sa_extend(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct xi_sa_rec *rec)
+{
+	uint64_t ours = __atomic_load_n(&rec->state->oseq, __ATOMIC_RELAXED);
+	uint64_t max = rec->sa.flags & XFRM_STATE_ESN ? UINT64_MAX : UINT32_MAX;
+	uint64_t limit = max - ours > XI_MIRROR_BLOCK ? ours + XI_MIRROR_BLOCK : max;
+	int err;
+
+	if (limit <= sa->written || (limit < max && limit - sa->written < XI_MIRROR_BLOCK / 2))
+		return 0;
+	err = xi_mirror_extend(m, &rec->sa, limit);
+	if (err)
+		return err;
+	sa->written = limit;
+	return xi_sad_set_limit(m->sad, &sa->id, 0, limit);
+}
+
+/* Or the kernel has sent with it: we go on behind that. */
+static int sa_follow(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct xi_sa_rec *rec,
+		     const struct seen *seen)
+{
+	uint64_t ours = __atomic_load_n(&rec->state->oseq, __ATOMIC_RELAXED),
+		 k = seen->req.init.oseq;
+	uint64_t limit, first;
+	bool check = sa->check;
+	int err;
+
+	if (!sa->written)
+		sa->written = __atomic_load_n(&rec->state->oseq_limit, __ATOMIC_RELAXED);
+	if (k == sa->written)
+		return sa_extend(m, sa, rec);
+	if (k > sa->written && check) {
+		m->figures.strays++;
+		sa->strays++;
+	}
+	if (ours < sa->written)
+		ours = sa->written;
+	err = xi_mirror_reserve(m, &rec->sa, k > ours ? k : ours, seen->asked, &first, &limit);
+	if (err)
+		return err;
+	sa->written = limit;
+	return xi_sad_set_limit(m->sad, &sa->id, first, limit);
+}
+
+static int sa_refresh(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct xi_sa_rec *rec,
+		      struct seen *seen, const char **why)
+{
+	int err = sa->outbound ? sa_follow(m, sa, rec, seen) : 0;
+
+	if (!err && sa->check)
+		err = xi_mirror_tell(m, sa, rec);
+	sa->check = false;
+	if (err || sa_alike(&rec->sa, &seen->req.sa))
+		return err;
+	return xi_sad_update(m->sad, &seen->req.sa, &seen->req.key, NULL, why);
+}
+
+static void seen_usage(struct seen *seen)
+{
+	struct xi_replay_init *init = &seen->req.init;
+
+	init->has_lifetime = true;
+	init->bytes = seen->info.curlft.bytes;
+	init->packets = seen->info.curlft.packets;
+	init->use_time = seen->info.curlft.use_time;
+	seen->req.sa.add_time = seen->info.curlft.add_time;
+	seen->req.sa.life |= XI_SA_FROM_KERNEL;
+}
+
+static int sa_take(struct xi_mirror *m, struct xi_mirror_sa *sa, struct seen *seen,
+		   const char **why)
+{
+	struct xi_replay_init *init = &seen->req.init;
+	int err;
+
+	seen_usage(seen);
+	if (sa->outbound) {
+		*why = "no sequence numbers could be reserved in the kernel";
+		err = xi_mirror_reserve(m, &seen->req.sa, init->oseq, seen->asked, &init->oseq,
+					&init->oseq_limit);
+		if (err)
+			return err;
+		sa->written = init->oseq_limit;
+	} else {
+		init->oseq_limit = init->oseq;
+	}
+	err = xi_sad_add(m->sad, &seen->req.sa, &seen->req.key, init, why);
+	if (err)
+		return err;
+	sa->told_packets = init->packets;
+	sa->told_top = init->seq;
+	m->figures.taken++;
+	if (!sa->outbound)
+		m->taken_in[m->ntaken_in++] = sa;
+	return 0;
+}
+
+static void sa_carry(struct xi_mirror *m, struct xi_mirror_sa *sa, struct seen *seen)
+{
+	const struct xi_sa_rec *rec = xi_sad_find(m->sad, &sa->id);
+	const char *why = NULL;
+	int err;
+
+	if (rec && !(rec->sa.life & XI_SA_FROM_KERNEL)) {
+		if (sa->where != XI_MIRROR_SHADOWED)
+			log_warnx("mirror: SA with SPI 0x%08x of the kernel is not taken over: "
+				  "xipsec was given one with this destination, SPI and protocol",
+				  sa->id.spi);
+		sa_goes(m, sa, XI_MIRROR_SHADOWED);
+		return;
+	}
+	if (rec && !sa_same(rec, &seen->req)) {
+		sa->gone = true; /* what is told of it now is not of the one the kernel has */
+		xi_mirror_sa_give(m, sa);
+		rec = NULL;
+	}
+	err = rec ? sa_refresh(m, sa, rec, seen, &why) : sa_take(m, sa, seen, &why);
+	sa->gone = false;
+	if (err == -ESRCH)
+		xi_mirror_sa_touch(m, sa); /* it went meanwhile */
+	else if (err)
+		sa_kept(m, sa, why ? why : "it could not be taken over", false);
+	else
+		sa_goes(m, sa, XI_MIRROR_OURS);
+}
+
+/*
+ * The kernel's: another SA, or the policy, is not carried; or nobody asks for it. What comes in by
+ * a tunnel is not let in before a policy wants it.
+ */
+static bool sa_leave(struct xi_mirror *m, struct xi_mirror_sa *sa)
+{
+	enum xi_mirror_where where = XI_MIRROR_UNKNOWN;
+
+	if (xi_group_kept(m, &sa->pattern))
+		where = XI_MIRROR_BLOCKED;
+	else if (sa->outbound ? !xi_group_asked(m, &sa->pattern) : m->sas_first)
+		where = XI_MIRROR_IDLE;
+	if (where == XI_MIRROR_UNKNOWN)
+		return false;
+	xi_mirror_sa_give(m, sa);
+	sa_goes(m, sa, where);
+	return true;
+}
+
+static void sa_gone(struct xi_mirror *m, struct xi_mirror_sa *sa)
+{
+	sa->gone = true;
+	xi_mirror_sa_give(m, sa);
+	sa_goes(m, sa, XI_MIRROR_UNKNOWN);
+	if (!sa_ours(m, sa))
+		sa_free(m, sa);
+}
+
+static void sa_settle(struct xi_mirror *m, struct xi_mirror_sa *sa, struct seen *seen)
+{
+	int err = sa_look(m, sa, seen);
+
+	if (err == -ESRCH) {
+		sa_gone(m, sa);
+		return;
+	}
+	if (err || !sa_place(m, sa, seen)) {
+		m->resync = true;
+		return;
+	}
+	if (seen->err) {
+		sa_kept(m, sa, seen->ack.text, seen->elsewhere);
+		return;
+	}
+	if (sa->strays > STRAYS_MAX) {
+		sa_kept(m, sa,
+			"the kernel goes on sending with it: its packets do not come by a port",
+			false);
+		return;
+	}
+	sa_keep(m, sa, false);
+	sa->outbound = !xi_mirror_sa_is_in(m, &seen->req.sa);
+	if (!sa_leave(m, sa))
+		sa_carry(m, sa, seen);
+}
+
+void xi_mirror_sa_settle(struct xi_mirror *m, struct xi_mirror_sa *sa)
+{
+	struct seen seen;
+
+	sa->dirty = false;
+	TAILQ_REMOVE(&m->dirty_sas, sa, queue);
+	sa_settle(m, sa, &seen);
+	explicit_bzero(&seen.req.key, sizeof(seen.req.key));
+	explicit_bzero(m->answer.buf, sizeof(m->answer.buf));
+}
+
+/*
+ * Until XDP knew of an inbound SA the kernel took in its packets, and noted them after it was
+ * asked: they are not to be accepted a second time.
+ */
+void xi_mirror_sa_merge(struct xi_mirror *m)
+{
+	struct seen seen;
+	unsigned int i;
+
+	for (i = 0; i < m->ntaken_in; i++) {
+		struct xi_mirror_sa *sa = m->taken_in[i];
+
+		if (!sa_look(m, sa, &seen) && !seen.err && sa_ours(m, sa)) {
+			seen.req.init.oseq = 0;
+			seen.req.init.has_lifetime = false;
+			xi_sad_set_replay(m->sad, &sa->id, &seen.req.init);
+		}
+		explicit_bzero(&seen.req.key, sizeof(seen.req.key));
+	}
+	if (m->ntaken_in)
+		explicit_bzero(m->answer.buf, sizeof(m->answer.buf));
+	m->ntaken_in = 0;
+}

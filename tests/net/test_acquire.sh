@@ -1,0 +1,226 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# timeout: 120
+#
+# Packets that meet a policy without an SA wait for the one that a key manager brings: none of them is lost, none goes
+# before an earlier one of its flow, and what waits is bounded. The key manager is `ip xfrm monitor`, and this script.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+. tests/lib/tap.sh
+. tests/lib/netns.sh
+. tests/lib/sas.sh
+need_root
+need_tools tcpdump ping jq
+
+
+net_up || tap_skip_all "cannot make network namespaces"
+
+reason() { gwctl gw1 xipsec stats -j | jq -r ".reasons.$1"; }
+# since NAME: what was added to a reason since mark
+mark() { gwctl gw1 xipsec stats -j > "$XI_TMP/mark"; }
+since() { echo $(($(reason "$1") - $(jq -r ".reasons.$1" "$XI_TMP/mark"))); }
+at_least() { [ "$(since "$1")" -ge "$2" ]; }
+held_now() { gwctl gw1 xipsec show -j | jq -r '.waiting.packets'; }
+drops() { gwctl gw1 xipsec stats -j | jq -r .drops; }
+
+# The lines of gw1: SA out (0x1001), the rest
+out_line() { tunnel_lines gw1 | grep '^xfrm state.*spi 0x1001 '; }
+rest_lines() { tunnel_lines gw1 | grep -v '^xfrm state.*spi 0x1001 '; }
+bring_sa() { out_line | load_lines gw1; }
+take_sa() { gwctl gw1 xipsec xfrm state delete src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x1001; }
+
+# listen: to ACQUIREs, from now on
+listen() {
+	[ -z "${xi_pids["bg monitor"]:-}" ] || kill "${xi_pids["bg monitor"]}" 2> /dev/null
+	net_bg monitor gw1 env LD_PRELOAD="$PWD/$XI_BUILD/libxipsec-xfrm.so" ip -o xfrm monitor acquire
+	wait_for 5 listening
+}
+listening() { gwctl gw1 xipsec show -j | jq -e .waiting.key_manager; }
+acquires() { grep -c 'acquire proto' "$XI_TMP/monitor.log"; }
+
+for gw in gw1 gw2; do
+	start_daemon $gw || { tap_not_ok "daemon of $gw starts"; tap_done; }
+done
+tunnel_lines gw2 | load_lines gw2
+rest_lines | load_lines gw1
+net_bg receiver h2 tests/net/trapped.py receive 7000 "$XI_TMP/ready"
+wait_for 5 test -e "$XI_TMP/ready"
+capture_start wan br
+
+mark
+net_in h1 ping -q -c 3 -i 0.01 -W 0.2 10.1.2.2 > /dev/null
+tap_is "nobody listens: nothing waits" "$(since held) $(since no_sa)" "0 3"
+tap_check "a key manager listens" listen
+
+mark
+net_bg pings h1 ping -q -c 40 -i 0.1 -W 10 10.1.2.2
+tap_check "without an SA packets wait" wait_for 10 at_least held 15
+tap_check "and are counted" test "$(held_now)" -ge 15
+tap_is "none was dropped" "$(since no_sa)" 0
+tap_is "the key manager is asked once" "$(acquires)" 1
+tap_check "for this flow" grep -E 'sel src 10.1.1.2/32 dst 10.1.2.2/32 proto icmp' "$XI_TMP/monitor.log"
+tap_is "which is listed" "$(gwctl gw1 xipsec show -j | jq -r '.acquires[] | [.src, .dst, .proto, .mode, .reqid, .flow.dst] | join(" ")')" \
+	"192.0.2.1 192.0.2.2 esp tunnel 4097 10.1.2.2"
+tap_check "the SA comes" bring_sa
+tap_check "and no packet is lost" wait_for 20 grep -q ' 0% packet loss' "$XI_TMP/pings.log"
+tap_is "each that waited has gone" "$(held_now) $(since held_done)" "0 $(since held)"
+tap_is "the ACQUIRE is answered" "$(gwctl gw1 xipsec show -j | jq -c .acquires)" "[]"
+
+# many flows, several packets each, in order; then TCP of the gateway itself, and packets that come in fragments
+flows=200
+# got: what h2 received since fresh
+fresh() { from=$(($(wc -l < "$XI_TMP/receiver.log") + 1)); }
+got() { tail -n "+$from" "$XI_TMP/receiver.log"; }
+received() { [ "$(got | wc -l)" -ge "$1" ]; }
+in_order() { got | awk '{ if ($2 != n[$1]++) bad = 1 } END { exit bad }'; }
+fresh
+tap_check "the SA goes" take_sa
+mark
+net_in h1 tests/net/trapped.py send 10.1.1.2 10.1.2.2 7000 $flows 1
+tap_check "$flows flows wait" wait_for 5 at_least held $flows
+tap_is "for one ACQUIRE" "$(since acquire_sent)" 1
+tap_check "the SA comes again" bring_sa
+tap_check "and they all arrive" wait_for 10 received $flows
+tap_check "it goes once more" take_sa
+mark
+net_in h1 tests/net/trapped.py send 10.1.1.2 10.1.2.2 7000 4 60
+tap_check "60 packets each of 4 flows wait" wait_for 5 at_least held 240
+fresh
+bring_sa
+tap_check "they arrive" wait_for 10 received 240
+tap_check "in order" in_order
+tap_is "none was lost" "$(since hold_full) $(since hold_timeout) $(since no_sa)" "0 0 0"
+
+tap_check "it goes once more" take_sa
+mark
+fresh
+net_bg sender h1 tests/net/trapped.py send 10.1.1.2 10.1.2.2 7000 1 1500 0.0005
+tap_check "a flow that never stops" wait_for 5 at_least hold_full 20
+bring_sa
+tap_check "its last packet arrives" wait_for 10 grep -qx '0 1499' "$XI_TMP/receiver.log"
+ascending() { got | awk 'BEGIN { last = -1 } { if ($2 <= last) bad = 1; last = $2 } END { exit bad }'; }
+tap_check "none went before an earlier one" ascending
+tap_is "as many were lost as its bound says" "$((1500 - $(got | wc -l)))" "$(since hold_full)"
+tap_is "which is 64 at a time" "$(got | sed -n 64p)" "0 63"
+
+net_in gw1 ip route replace 10.1.2.0/24 dev xipsec0 src 10.1.1.1
+take_sa
+mark
+net_bg connect gw1 tests/net/trapped.py connect 10.1.2.2 7000 10
+tap_check "a connection of the gateway's own waits" wait_for 5 at_least held 1
+bring_sa
+tap_check "and is made" wait_for 10 grep -qx '[0-9]*' "$XI_TMP/connect.log"
+tap_check "with its first packet, if that was not sent again meanwhile" test "$(cat "$XI_TMP/connect.log")" -lt 2
+
+take_sa
+mark
+net_bg large h1 ping -q -c 3 -i 0.1 -W 10 -s 4000 10.1.2.2
+tap_check "fragments wait" wait_for 5 at_least held 9
+bring_sa
+tap_check "and arrive" wait_for 10 grep -q ' 0% packet loss' "$XI_TMP/large.log"
+
+v6_lines() { tunnel_lines "$1" 6 6; }
+v6_lines gw2 | load_lines gw2
+v6_lines gw1 | grep -v 'spi 0x1031 ' | load_lines gw1
+mark
+net_bg v6 h1 ping -q -c 5 -i 0.1 -W 10 fd00:2::2
+tap_check "IPv6 packets wait" wait_for 5 at_least held 3
+v6_lines gw1 | grep 'spi 0x1031 ' | load_lines gw1
+tap_check "and arrive" wait_for 10 grep -q ' 0% packet loss' "$XI_TMP/v6.log"
+
+# policy changes while packets wait
+policy() { gwctl gw1 xipsec xfrm policy "$1" src 10.1.1.0/24 dst 10.1.2.0/24 dir out "${@:2}"; }
+trap_tmpl=(tmpl src 192.0.2.1 dst 192.0.2.2 proto esp reqid $((0x1001)) mode tunnel)
+net_in gw1 ip route replace 10.1.2.0/24 via 192.0.2.2
+waits() { net_in h1 tests/net/trapped.py send 10.1.1.2 10.1.2.2 7000 5 1 && wait_for 5 at_least held 5; }
+take_sa
+mark
+tap_check "packets wait" waits
+tap_check "policy says block" policy update action block
+tap_check "they are dropped" wait_for 5 at_least worker_discard 5
+tap_is "and wait no more" "$(held_now) $(since hold_timeout)" "0 0"
+tap_check "policy asks for the SA again" policy update "${trap_tmpl[@]}"
+mark
+tap_check "packets wait" waits
+capture_stop wan br
+in_clear() { pcap_count "$XI_TMP/wan-br.pcap" "src net 10.1.0.0/16 and not ip proto 50"; }
+tap_is "none has left in clear so far" "$(in_clear)" 0
+fresh
+tap_check "policy is deleted" policy delete
+tap_check "they go as any other" wait_for 5 at_least worker_bypass 5
+policy add "${trap_tmpl[@]}"
+
+# bounds: addresses of a trap at random, beside a tunnel that is up
+bring_sa
+gwctl gw1 xipsec xfrm policy add src 10.1.1.0/24 dst 10.9.0.0/16 dir out \
+	tmpl src 192.0.2.1 dst 192.0.2.99 proto esp reqid 99 mode tunnel
+net_in gw1 ip route add 10.9.0.0/16 via 192.0.2.254
+mark
+net_bg live h1 ping -q -c 100 -i 0.02 -W 5 10.1.2.2
+tap_check "10,000 packets into a trap" net_in h1 tests/net/trapped.py spray 10.1.1.2 10.9 10000
+tap_check "a quarter of the room is theirs" wait_for 5 at_least held 256
+tap_check "live traffic loses nothing" wait_for 15 grep -q ' 0% packet loss' "$XI_TMP/live.log"
+tap_is "the rest is dropped, and counted" "$(held_now) $(($(since hold_full) + $(since rx_full)))" "256 9744"
+tap_is "one ACQUIRE" "$(since acquire_sent)" 1
+take_sa
+mark
+tap_check "another policy's packets still wait" waits
+bring_sa
+
+# 2,000 traps: only so many ACQUIREs are pending at a time
+many_traps() {
+	local i
+	for ((i = 0; i < 2000; i++)); do
+		echo "xfrm policy add src 10.1.1.0/24 dst 10.8.$((i / 250)).$((i % 250 + 1))/32 dir out" \
+			"tmpl src 192.0.2.1 dst 192.0.2.98 proto esp reqid $((5000 + i)) mode tunnel"
+	done | load_lines gw1
+}
+tap_check "2,000 policies of as many SAs" many_traps
+net_in gw1 ip route add 10.8.0.0/16 via 192.0.2.254
+mark
+net_in h1 /usr/bin/python3 -c 'import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for i in range(2000):
+    s.sendto(b"x", ("10.8.%d.%d" % (i // 250, i % 250 + 1), 9))'
+tap_check "ACQUIREs are bounded" wait_for 10 at_least acquire_full 1
+tap_check "and counted" test "$(since acquire_sent)" -le 1023
+tap_check "packets that wait, too" test "$(held_now)" -le 1024
+gwctl gw1 xipsec xfrm policy delete src 10.1.1.0/24 dst 10.9.0.0/16 dir out
+
+# the daemon dies while packets wait; a short time to wait from now on
+take_sa
+kill_daemon gw1
+tap_check "killed while packets wait, it starts again" start_daemon gw1 "$(gw_conf gw1)"
+sed -i '/^\[daemon\]/a hold-time = 2' "$XI_TMP/gw1.conf"
+tap_check "it ends" stop_daemon gw1
+tap_check "and starts" start_daemon gw1 "$XI_TMP/gw1.conf"
+tap_is "nothing waits" "$(held_now)" 0
+gwctl gw1 xipsec xfrm policy flush
+rest_lines | grep policy | load_lines gw1
+listen
+mark
+tap_check "packets wait" waits
+bring_sa
+fresh
+waits_not() { net_in h1 tests/net/trapped.py send 10.1.1.2 10.1.2.2 7000 1 1 && wait_for 5 received 1; }
+tap_check "and go, and so do others" waits_not
+
+take_sa
+mark
+all=$(drops)
+tap_check "packets wait" waits
+tap_check "their time is over" wait_for 10 at_least hold_timeout 5
+tap_is "each was dropped once" "$(held_now) $(since held_done) $(since no_sa) $(($(drops) - all))" "0 0 0 5"
+
+mark
+tap_check "packets wait" waits
+tap_check "it ends while they do" stop_daemon gw1
+sed -i 's/^hold-time.*/hold = 0/' "$XI_TMP/gw1.conf"
+tap_check "and starts, told to hold nothing" start_daemon gw1 "$XI_TMP/gw1.conf"
+tap_is "those were counted" "$(since hold_timeout)" 5
+listen
+mark
+net_in h1 tests/net/trapped.py send 10.1.1.2 10.1.2.2 7000 5 1
+tap_check "now packets are dropped at once" wait_for 5 at_least no_sa 5
+tap_is "and none waits" "$(since held)" 0
+tap_done
