@@ -103,8 +103,33 @@ sprung "a trap of gw1" gw1 h1 10.1.2.2
 tap_check "it stands again" wait_for 10 trapped gw1
 sprung "a trap of gw2" gw2 h2 10.1.1.2
 sprung "a trap of gw1, once more" gw1 h1 10.1.2.2
-lsw_unload gw1 t
-lsw_unload gw2 t
+lsw_unload gw1 t > "$XI_TMP/unload"
+lsw_unload gw2 t > "$XI_TMP/unload"
+
+# libreswan's own updown script makes routes on the wire's link, with no gateway; for the host's own traffic xipsecd makes
+# others, into xipsec0
+tap_check "updown: xipsecd of gw1 ends" stop_daemon gw1
+sed -i '/^.daemon.$/a routes = yes' "$XI_TMP/gw1.conf"
+tap_check "updown: and starts, with routes" start_daemon gw1 "$XI_TMP/gw1.conf"
+tap_check "updown: connections" lsw_load_pair t <<< "$NETS
+	leftsourceip=10.1.%n.1
+	leftupdown=/usr/libexec/ipsec/_updown.xfrm
+	esp=aes_gcm128"
+net_in gw1 ip route del 10.1.2.0/24
+net_in gw2 ip route del 10.1.1.0/24
+tap_check "updown: a tunnel" lsw_up gw1 t
+pluto_routes() { net_in gw1 ip route show 10.1.2.0/24 | grep 'dev wan0 .*src 10.1.1.1'; }
+tap_check "updown: pluto has made a route" wait_for 10 pluto_routes
+tap_check "updown: forwarded packets are carried" both_carry 20 h1 10.1.2.2
+own_route() { net_in gw1 ip route get 10.1.2.2 | grep 'dev xipsec0 .*src 10.1.1.1'; }
+tap_check "updown: the host's own go to xipsec0" wait_for 10 own_route
+tap_check "updown: and are carried" both_carry 20 gw1 10.1.2.2
+tap_check "updown: pluto takes it down" ends
+tap_is "updown: and its route" "$(net_in gw1 ip route show 10.1.2.0/24)" ""
+tap_check "updown: xipsecd of gw1 ends" stop_daemon gw1
+tap_check "updown: and starts, without routes" start_daemon gw1 "$(gw_conf gw1)"
+net_in gw1 ip route add 10.1.2.0/24 via 192.0.2.2
+net_in gw2 ip route add 10.1.1.0/24 via 192.0.2.1
 
 # Rekeying. Who answers sends by the new SA at once, and who asked has only its SPI until the answer is there: what overtakes
 # the answer is lost, with any kernel. xipsec counts it, and nothing else is lost.
@@ -164,8 +189,8 @@ tap_check "a peer that dies: pluto sees it" wait_for 20 lsw_logged gw1 1 'livene
 net_in wan ip link set w2 up
 tap_check "a peer that dies: when it is back, another tunnel" wait_for 30 lsw_logged gw1 $((ups + 1)) "$UP"
 tap_check "a peer that dies: it carries" wait_for 20 both_carry 20 h1 10.1.2.2
-lsw_unload gw1 t
-lsw_unload gw2 t
+lsw_unload gw1 t > "$XI_TMP/unload"
+lsw_unload gw2 t > "$XI_TMP/unload"
 tap_check "a peer that dies: nothing is left" wait_for 10 none_left
 
 # xipsecd ends and comes again

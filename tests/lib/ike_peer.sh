@@ -6,7 +6,7 @@
 #   both_carry N FROM TO [OPTION...]   N pings, all answered, and the SAs of gw1 and of gw2, in and out, took N packets more
 #   both_counted N            the SAs of gw1 and of gw2, in and out, that are there have taken N packets or more
 #   both_have N WORD...       N SAs at both ends, and each WORD (a regular expression) N times
-#   news_start GW; news GW PATTERN   ip xfrm monitor in the background; how many of its lines match
+#   none_left                 no SA at either end
 #   gw_reason_of GW NAME      a counter
 
 xfrm_of() { gwip "$1" ip "${@:2}"; }
@@ -14,7 +14,7 @@ xfrm_of() { gwip "$1" ip "${@:2}"; }
 # in and out of GW: packets
 sa_counts() {
 	xfrm_of "$1" -s xfrm state | awk -v gw="${1#gw}" '
-		/^src/ { out = $2 ~ ("(^192[.]0[.]2[.]|^192[.]168[.]1[.]|^2001:db8::)" gw "$") }
+		/^src/ { out = $2 ~ ("(^192[.]0[.]2[.]|^2001:db8::)" gw "$") }
 		/^[ \t]*[0-9]+\(bytes\), [0-9]+\(packets\)/ { n[out] += $2 }
 		END { print n[0] + 0; print n[1] + 0 }'
 }
