@@ -138,7 +138,7 @@ static void flows_miss_out(struct xi_flows *flows, struct xi_flow seen)
 	struct xi_flow_mask want = {0};
 
 	if (!flow->if_id)
-		seen.mark &= snap->mark_mask; /* key managers are asked once, whatever else is in it */
+		seen.mark &= snap->mark_mask; /* one question, whatever else is in it */
 	xi_spd_judge_out_mask(snap, flows->sad, flow, &verdict, &policy, &why, &want);
 	if (!verdict.generation)
 		return;              /* holds for this packet alone */

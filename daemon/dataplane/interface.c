@@ -81,7 +81,8 @@ static int peers_remove(const struct xi_interfaces *all, struct xi_rtnl *rt)
 	if (!devices)
 		return -errno;
 	for (struct if_nameindex *d = devices; d->if_index; d++) {
-		if (!xi_interface_is_peer(d->if_name) || (all && is_configured(all, rt, d->if_name)))
+		if (!xi_interface_is_peer(d->if_name) ||
+		    (all && is_configured(all, rt, d->if_name)))
 			continue;
 		one = peer_remove(rt, d->if_name);
 		err = err ? err : one;
@@ -127,7 +128,8 @@ static int interface_find(const struct xi_interfaces *all, const struct xi_inter
 			  struct xi_rtnl *rt, struct xi_link ends[2])
 {
 	char peer[IFNAMSIZ];
-	struct xi_veth_end wanted[2] = { interface_end(all, config), { .name = peer, .queues = 1 } };
+	struct xi_veth_end wanted[2] = { interface_end(all, config),
+					 { .name = peer, .queues = 1 } };
 	int err;
 
 	peer_name(peer, config->if_id);

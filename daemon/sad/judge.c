@@ -372,8 +372,8 @@ static const struct xi_sa *path_tunnel(const struct xi_sa_path *path, uint32_t k
 	return NULL;
 }
 
-static bool policy_accepts(const struct xi_spd_policy *p, const struct xi_sa_path *path, uint32_t if_id,
-			   uint32_t generation, struct xi_verdict_why *why)
+static bool policy_accepts(const struct xi_spd_policy *p, const struct xi_sa_path *path,
+			   uint32_t if_id, uint32_t generation, struct xi_verdict_why *why)
 {
 	const struct xi_sa *tunnel;
 	uint32_t i, k = 0;

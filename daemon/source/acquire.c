@@ -28,6 +28,7 @@ struct xi_acquires *xi_acquires_new(void)
 	for (i = 0; i < XI_ACQUIRE_HASH; i++) {
 		LIST_INIT(&as->by_key[i]);
 		LIST_INIT(&as->by_seq[i]);
+		LIST_INIT(&as->by_policy[i]);
 	}
 	for (i = 0; i < XI_ACQUIRES_MAX; i++)
 		TAILQ_INSERT_TAIL(&as->free, &as->all[i], age);
@@ -93,6 +94,7 @@ static void acquire_end(struct xi_acquires *as, struct xi_acquire *a)
 {
 	LIST_REMOVE(a, by_key);
 	LIST_REMOVE(a, by_seq);
+	LIST_REMOVE(a, by_policy);
 	TAILQ_REMOVE(&as->pending, a, age);
 	TAILQ_INSERT_HEAD(&as->free, a, age);
 	as->n--;
@@ -142,6 +144,7 @@ int xi_acquires_begin(struct xi_acquires *as, const struct xi_flow *flow,
 	TAILQ_INSERT_TAIL(&as->pending, a, age);
 	LIST_INSERT_HEAD(&as->by_key[key_hash(&key)], a, by_key);
 	LIST_INSERT_HEAD(&as->by_seq[a->seq % XI_ACQUIRE_HASH], a, by_seq);
+	LIST_INSERT_HEAD(&as->by_policy[a->policy_index % XI_ACQUIRE_HASH], a, by_policy);
 	as->n++;
 	return 0;
 }
@@ -187,6 +190,17 @@ void xi_acquires_settle(struct xi_acquires *as, const struct xi_sa *sa, uint64_t
 	if (a && a->key.proto == sa->id.proto && !memcmp(a->key.daddr, sa->id.daddr, 16))
 		acquire_end(as, a);
 	settle_open(as, sa);
+}
+
+void xi_acquires_policy(struct xi_acquires *as, uint32_t index)
+{
+	struct xi_acquire *a, *next;
+
+	for (a = LIST_FIRST(&as->by_policy[index % XI_ACQUIRE_HASH]); a; a = next) {
+		next = LIST_NEXT(a, by_policy);
+		if (a->policy_index == index)
+			acquire_end(as, a);
+	}
 }
 
 uint32_t xi_acquire_ttl(void)

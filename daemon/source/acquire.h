@@ -32,7 +32,7 @@ XI_ASSERT(sizeof(struct xi_acquire_key) == 60);
 
 struct xi_acquire {
 	TAILQ_ENTRY(xi_acquire) age; /* free: of the free ones */
-	LIST_ENTRY(xi_acquire) by_key, by_seq;
+	LIST_ENTRY(xi_acquire) by_key, by_seq, by_policy;
 	struct xi_acquire_key key;
 	struct xi_flow flow;         /* the first one that wanted it */
 	uint32_t policy_index;       /* of that one */
@@ -48,6 +48,7 @@ struct xi_acquires {
 	uint32_t n;                  /* pending */
 	struct xi_acquire_list pending, free; /* pending: oldest first */
 	struct xi_acquire_chain by_key[XI_ACQUIRE_HASH], by_seq[XI_ACQUIRE_HASH];
+	struct xi_acquire_chain by_policy[XI_ACQUIRE_HASH];
 	struct xi_acquire all[XI_ACQUIRES_MAX];
 };
 
@@ -65,6 +66,11 @@ int xi_acquires_begin(struct xi_acquires *as, const struct xi_flow *flow,
 		      const struct xi_policy *policy, uint64_t now, uint32_t ttl, uint32_t *seq);
 /* An SA came. */
 void xi_acquires_settle(struct xi_acquires *as, const struct xi_sa *sa, uint64_t now);
+/*
+ * The policy with this index is another now: ends what was asked for it. libreswan traps by a template that is open, of
+ * transport mode, and answers by a tunnel's SA and by that tunnel's template in the policy: the SA ends nothing.
+ */
+void xi_acquires_policy(struct xi_acquires *as, uint32_t index);
 /* Ends those whose time is up. */
 void xi_acquires_expire(struct xi_acquires *as, uint64_t now);
 

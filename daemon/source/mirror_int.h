@@ -65,6 +65,7 @@ struct xi_mirror_sa {
 	struct xi_pattern pattern;
 	enum xi_mirror_where where;
 	bool dirty, outbound, keeps;
+	bool refused;                /* by the SAD: not tried again before it is another */
 	bool gone;                   /* from the kernel: there is nobody to tell of it */
 	bool check;                  /* its usage is to be told, and the kernel's counter looked at */
 	uint8_t strays;              /* times the kernel was found to send with it, though it is ours */
@@ -89,6 +90,7 @@ struct xi_mirror_policy {
 	struct xi_mirror_policy_key key;
 	enum xi_mirror_where where;  /* OURS: carried; KEPT: known to XDP, left to the kernel; IDLE: no matter of XDP */
 	bool dirty, in_spd, keeps, asks;
+	bool refused;                /* by the SPD: not tried again before it is another */
 	bool out_kept;               /* outbound, and not in force here */
 	struct xi_selector sel;      /* in the SPD */
 	uint32_t ntmpls;

@@ -338,6 +338,7 @@ static void policy_carry(struct xi_mirror *m, struct xi_mirror_policy *policy, s
 		return;
 	}
 	if (err) {
+		policy->refused = true;
 		keeps(m, policy, true);
 		policy_keep(m, policy, seen, why);
 		return;
@@ -368,6 +369,7 @@ static int policy_place(struct xi_mirror *m, struct xi_mirror_policy *policy,
 	if (i == seen->ntmpls && i == policy->ntmpls)
 		return 0;
 	policy_unlink(m, policy);
+	policy->refused = false;
 	for (i = 0; i < seen->ntmpls; i++) {
 		tmpl_pattern(&p, seen, i);
 		if (xi_group_link_tmpl(m, policy, &p))
@@ -415,7 +417,7 @@ static void policy_settle(struct xi_mirror *m, struct xi_mirror_policy *policy, 
 		keeps(m, policy, policy->key.dir == XI_OUT && !policy->key.if_id);
 		policy_keep(m, policy, seen,
 			    "what a packet shows does not tell whether it applies");
-	} else if (seen->err) {
+	} else if (seen->err || policy->refused) {
 		keeps(m, policy, true);
 		policy_keep(m, policy, seen, seen->ack.text);
 	} else {

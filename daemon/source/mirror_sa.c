@@ -384,6 +384,7 @@ static void sa_carry(struct xi_mirror *m, struct xi_mirror_sa *sa, struct seen *
 	}
 	err = rec ? sa_refresh(m, sa, rec, seen, &why) : sa_take(m, sa, seen, &why);
 	sa->gone = false;
+	sa->refused = err && err != -ESRCH && err != -EAGAIN;
 	if (err == -ESRCH)
 		xi_mirror_sa_touch(m, sa); /* it went meanwhile */
 	else if (err)
@@ -436,6 +437,8 @@ static void sa_settle(struct xi_mirror *m, struct xi_mirror_sa *sa, struct seen 
 		sa_kept(m, sa, seen->ack.text, seen->elsewhere);
 		return;
 	}
+	if (sa->refused)
+		return;
 	if (sa->strays > STRAYS_MAX) {
 		sa_kept(m, sa,
 			"the kernel goes on sending with it: its packets do not come by a port",

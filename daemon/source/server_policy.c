@@ -25,6 +25,7 @@ int xi_handle_newpolicy(struct xi_client *c, const struct nlmsghdr *nlh, struct 
 	policy.index = 0;
 	made = xi_spd_find(c->server->spd, &policy);
 	if (made) {
+		xi_acquires_policy(c->server->acquires, made->index);
 		xi_xfrm_put_policy(&msg, nlh->nlmsg_type, &to, made);
 		xi_server_multicast(c->server, XFRMNLGRP_POLICY, &msg);
 	}

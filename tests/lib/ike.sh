@@ -10,8 +10,8 @@
 #                                was there. Sections that connections and children may refer to are in ike_sections
 #   ike_load_pair                the same text into gw1 (%n 1, %p 2) and gw2 (%n 2, %p 1)
 #   ike_gateways [LINE...]       xipsecd and charon in gw1 and gw2, or the file ends
-#   ike_ca; ike_cert NAME        a CA, and a key and certificate of NAME@xipsec.test, for charon in namespace NAME: before
-#                                ike_load
+#   ike_ca; ike_cert NAME        a CA, and a key and certificate of NAME@xipsec.test, for charon in namespace NAME;
+#                                before ike_load
 #   swan NAME ARG...             swanctl of that charon
 #   ike_up NAME CHILD            initiates it: 0 when it is installed
 #   ike_down NAME CONNECTION     terminates it
@@ -19,14 +19,15 @@
 #   ike_children NAME JQ         how many child SAs that JQ selects, such as '.name == "net"'
 #   ike_is NAME N JQ             it is N
 #   ike_count NAME CHILD KEY     the sum of bytes-in, packets-out ... over the SAs of that child
-#   carries CHILD N FROM TO [OPTION...]   N pings, all answered, and each of gw1's and gw2's SAs of CHILD took N packets more
+#   carries CHILD N FROM TO [OPTION...]   N pings, all answered, and each of gw1's and gw2's SAs of CHILD took N
+#                                packets more
 #   flow_start LABEL RATE [PAIR...]       tests/lib/flow.py in the background; PAIR: NAME:ADDRESS=NAME:ADDRESS
 #   flow_end LABEL               ends it, prints what it counted; 0 when each datagram arrived, and once
 #   sas_are NAME N               so many SAs are in NAME's xipsecd
 #   esp_unique PCAP              no ESP sequence number occurs twice in an SA: prints how many packets of how many SAs
 
 CHARON=/usr/sbin/charon-systemd
-# only_esp (netns.sh) does not mind IKE, nor what a host says of a packet that was seen before, such as IKE without a charon
+# only_esp (netns.sh) does not mind IKE, nor what a host says of a packet that was seen before, such as IKE without charon
 XI_LINK_FILTER+=' or udp port 500 or icmp[0] = 3 or icmp[0] = 5 or (icmp6 and ip6[40] < 128)'
 
 # connections: wan, wan6 (addresses), psk, cert (authentication); children: nets, nets6 (what they protect)
@@ -161,7 +162,9 @@ ike_sas() { swan "$1" --list-sas --pretty | tests/lib/vici_json.py; }
 
 ike_children() { ike_sas "$1" | jq "[.[].children[] | select($2)] | length"; }
 ike_is() { [ "$(ike_children "$1" "$3")" = "$2" ]; }
-ike_count() { ike_sas "$1" | jq --arg child "$2" --arg key "$3" '[.[].children[] | select(.name == $child)[$key] | tonumber] | add // 0'; }
+ike_count() {
+	ike_sas "$1" | jq --arg child "$2" --arg key "$3" '[.[].children[] | select(.name == $child)[$key] | tonumber] | add // 0'
+}
 
 # packets of gw1's SAs of that child: in and out of gw1, in and out of gw2, which may have another name for it
 ike_counts() {
@@ -173,15 +176,15 @@ ike_counts() {
 }
 
 carries() {
-	local child=$1 n=$2 from=$3 to=$4 before after i wrong=0
-	mapfile -t before < <(ike_counts "$child")
+	local child=$1 n=$2 from=$3 to=$4 earlier later i wrong=0
+	mapfile -t earlier < <(ike_counts "$child")
 	net_in "$from" ping -q -c "$n" -i 0.005 -W 5 "${@:5}" "$to" | grep ' 0% packet loss' || wrong=1
-	mapfile -t after < <(ike_counts "$child")
+	mapfile -t later < <(ike_counts "$child")
 	for i in 0 1 2 3; do
-		[ $((after[i] - before[i])) = "$n" ] || wrong=1
+		[ $((later[i] - earlier[i])) = "$n" ] || wrong=1
 	done
 	[ $wrong = 0 ] && return 0
-	echo "packets in and out of gw1, in and out of gw2: ${before[*]}, then ${after[*]}"
+	echo "packets in and out of gw1, in and out of gw2: ${earlier[*]}, then ${later[*]}"
 	return 1
 }
 

@@ -85,13 +85,20 @@ goes() {
 		swan gw1 --terminate --child "$1" && wait_for 5 sas_are gw2 0
 }
 
+HOST=0
 capture_start wan br
 while read -r name proto proposal shown; do
 	tap_check "$proposal ($proto)" goes "$name" "$shown" h1 10.1.2.2
+	# what is in the header's place is the same for all of a kind
+	case $name in
+	gcm128 | chachaesn | gmac128 | cbcsha256 | cbcsha512 | ahsha256 | ahsha512) ;;
+	*) continue ;;
+	esac
+	((++HOST))
 	tap_check "$proposal ($proto), transport mode" goes "$name-host" "$shown" gw1 192.0.2.2
 done < <(list)
 capture_stop wan br > "$XI_TMP/capture"
 N=$(list | wc -l)
 tap_is "no ping in clear" "$(pcap_count "$XI_TMP/wan-br.pcap" icmp)" 0
-tap_is "so many packets of ESP and AH" "$(pcap_count "$XI_TMP/wan-br.pcap" 'ip proto 50 or ip proto 51')" $((N * 40))
+tap_is "so many packets of ESP and AH" "$(pcap_count "$XI_TMP/wan-br.pcap" 'ip proto 50 or ip proto 51')" $(((N + HOST) * 20))
 tap_done

@@ -36,8 +36,8 @@ tap_check "IPv6 in the same IKE SA" ike_up gw1 net6
 
 # spis GW CHILD: inbound ones of now
 spis() { ike_sas "$1" | jq -r --arg child "$2" '.[].children[] | select(.name == $child)["spi-in"]'; }
-# rekeyed N: charon of gw1 or gw2 did it at least N times
-rekeyed() { [ "$(grep -hc "$2" "$XI_TMP"/gw?.charon | paste -sd+ | bc)" -ge "$1" ]; }
+# rekeyed N PATTERN: charon of gw1 or gw2 did it at least N times
+rekeyed() { [ "$(cat "$XI_TMP"/gw?.charon | grep -c "$2")" -ge "$1" ]; }
 CHILD='outbound CHILD_SA .* established'
 tap_check "numbered datagrams go both ways, IPv4 and IPv6" flow_start flow $RATE h1:10.1.1.2=h2:10.1.2.2 h1:fd00:1::2=h2:fd00:2::2
 XI_SNAPLEN=80 capture_start wan br

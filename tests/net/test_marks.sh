@@ -14,7 +14,7 @@ net_up || tap_skip_all "cannot make network namespaces"
 interfaces=("[interface ipsec1]" "if-id = 1" "[interface ipsec2]" "if-id = 0x2")
 for gw in gw1 gw2; do
 	n=${gw#gw}
-	net_addr $gw lo 10.9.$n.1/32 10.8.$n.1/32 fd08:$n::1/128
+	net_addr $gw lo "10.9.$n.1/32" "10.8.$n.1/32" "fd08:$n::1/128"
 	start_daemon $gw "$(gw_conf $gw "${interfaces[@]}")" ||
 		{ tap_not_ok "daemon of $gw starts" "$(tail -n 20 "$XI_TMP/$gw.log")"; tap_done; }
 done

@@ -210,6 +210,30 @@ static void its_number_ends_it(void **state)
 	assert_int_equal(bed->as->n, 0);
 }
 
+static void a_policy_that_changes_ends_its_own(void **state)
+{
+	struct bed *bed = *state;
+	struct xi_tmpl *tmpl = &bed->policy.tmpls[0];
+
+	tmpl->mode = XI_TRANSPORT;
+	tmpl->reqid = 0;
+	memset(tmpl->saddr, 0, 16);
+	memset(tmpl->id.daddr, 0, 16);
+	assert_int_equal(begin(bed), 0);
+	bed->flow.daddr[3]++;
+	assert_int_equal(begin(bed), 0);
+	bed->policy.index += XI_ACQUIRE_HASH;      /* in the same chain */
+	bed->flow.daddr[3]++;
+	assert_int_equal(begin(bed), 0);
+	xi_acquires_policy(bed->as, 9);
+	assert_int_equal(bed->as->n, 1);
+	assert_int_equal(begin(bed), -EALREADY);
+	bed->flow.daddr[3]--;
+	assert_int_equal(begin(bed), 0);
+	xi_acquires_policy(bed->as, bed->policy.index);
+	assert_int_equal(bed->as->n, 0);
+}
+
 static void a_flood_is_bounded(void **state)
 {
 	struct bed *bed = *state;
@@ -265,6 +289,7 @@ int main(void)
 		T(its_sa_ends_it),
 		T(an_open_template_is_met_by_what_fits),
 		T(its_number_ends_it),
+		T(a_policy_that_changes_ends_its_own),
 		T(a_flood_is_bounded),
 		T(numbers_are_never_zero_nor_twice),
 	};

@@ -710,6 +710,12 @@ static void a_thousand_interfaces_are_one_lookup(void **state)
 	assert_int_equal(xi_spd_index_build(&ix, list, N(list)), 0);
 	assert_int_equal(ix->ntuples, 3);
 	assert_int_equal(ix->nnodes, N(policies));
+	/* a probe that would have to walk over the others is none */
+	for (uint32_t i = 0, same = 0; i < ix->nnodes; i++) {
+		for (uint32_t j = 0; j < i; j++)
+			same += ix->nodes[i].hash == ix->nodes[j].hash;
+		assert_true(same < 8);
+	}
 	for (uint32_t i = 0; i < N(policies); i++) {
 		flow.if_id = policies[i].policy.if_id;
 		flow.mark = policies[i].policy.mark_v;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The mirror against a small model of the kernel's XFRM behind socket pairs, in a thread of its own. The model is of what
- * Linux does: state by destination, SPI and protocol, policy by selector and direction; NEWAE sets counters as told; a
- * hard EXPIRE deletes.
+ * The mirror against a small model of the kernel's XFRM behind socket pairs, in a thread of its
+ * own. The model is of what Linux does: state by destination, SPI and protocol, policy by selector
+ * and direction; NEWAE sets counters as told; a hard EXPIRE deletes.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -26,7 +26,7 @@
 
 #define LOCAL "192.0.2.1"
 #define PEER "192.0.2.2"
-#define BORN 1700000000          /* add_time of the model's SAs */
+#define BORN 1700000000 /* add_time of the model's SAs */
 #define SAS 64
 
 struct kernel_sa {
@@ -35,7 +35,7 @@ struct kernel_sa {
 	uint8_t key;
 	struct xfrm_replay_state_esn esn;
 	uint32_t bmp[4];
-	uint64_t sent;               /* highest number it, or xipsec, put on the wire */
+	uint64_t sent; /* highest number it, or xipsec, put on the wire */
 };
 
 struct kernel_policy {
@@ -48,15 +48,15 @@ struct kernel_policy {
 struct kernel {
 	pthread_mutex_t lock;
 	pthread_t thread;
-	int fds[3], nfds;            /* of the mirror's news, ask and dump sockets, in this order */
+	int fds[3], nfds; /* of the mirror's news, ask and dump sockets, in this order */
 	bool stop;
 	struct kernel_sa sas[SAS];
 	struct kernel_policy policies[SAS];
 	unsigned int expires[2], acquires, aes;
-	unsigned int delay_us;       /* before a NEWAE is done, */
-	uint64_t sends;              /* while so many packets go by each SA, */
-	bool vanish;                 /* and the SA is deleted */
-	bool receives;               /* packet 5, when it has told of an SA */
+	unsigned int delay_us;		/* before a NEWAE is done, */
+	uint64_t sends;			/* while so many packets go by each SA, */
+	bool vanish;			/* and the SA is deleted */
+	bool receives;			/* packet 5, when it has told of an SA */
 	uint64_t sent_first, sent_last; /* numbers of those packets, of the first time */
 	struct xfrm_userpolicy_default def;
 };
@@ -71,7 +71,7 @@ struct fixture {
 	int fenced;
 	unsigned int sent_ours, sent_kernel;
 	bool strict;
-	unsigned int early, late;    /* inbound SAs that were here without their policy */
+	unsigned int early, late; /* inbound SAs that were here without their policy */
 };
 
 static uint64_t oseq_of(const struct kernel_sa *sa)
@@ -85,7 +85,8 @@ static void oseq_set(struct kernel_sa *sa, uint64_t oseq)
 	sa->esn.oseq_hi = oseq >> 32;
 }
 
-static struct kernel_sa *sa_by(struct kernel *k, const xfrm_address_t *daddr, uint32_t spi, uint8_t proto)
+static struct kernel_sa *sa_by(struct kernel *k, const xfrm_address_t *daddr, uint32_t spi,
+			       uint8_t proto)
 {
 	for (int i = 0; i < SAS; i++) {
 		struct kernel_sa *sa = &k->sas[i];
@@ -97,21 +98,24 @@ static struct kernel_sa *sa_by(struct kernel *k, const xfrm_address_t *daddr, ui
 	return NULL;
 }
 
-static void put_sa(struct xi_nlmsg *msg, uint16_t type, uint32_t seq, uint16_t flags, const struct kernel_sa *sa)
+static void put_sa(struct xi_nlmsg *msg, uint16_t type, uint32_t seq, uint16_t flags,
+		   const struct kernel_sa *sa)
 {
 	union {
 		struct xfrm_algo_aead aead;
 		struct xfrm_algo comp;
 		uint8_t buf[sizeof(struct xfrm_algo_aead) + 20];
-	} alg = { 0 };
+	} alg = {0};
 	union {
 		struct xfrm_replay_state_esn esn;
 		uint8_t buf[sizeof(struct xfrm_replay_state_esn) + 16];
 	} esn;
-	struct xfrm_replay_state legacy = { .oseq = sa->esn.oseq, .seq = sa->esn.seq, .bitmap = sa->bmp[0] };
-	struct xfrm_user_offload offload = { .ifindex = 3 };
+	struct xfrm_replay_state legacy = {
+		.oseq = sa->esn.oseq, .seq = sa->esn.seq, .bitmap = sa->bmp[0]};
+	struct xfrm_user_offload offload = {.ifindex = 3};
 
-	memcpy(xi_nlmsg_begin(msg, type, flags, seq, 0, sizeof(sa->info)), &sa->info, sizeof(sa->info));
+	memcpy(xi_nlmsg_begin(msg, type, flags, seq, 0, sizeof(sa->info)), &sa->info,
+	       sizeof(sa->info));
 	if (sa->comp) {
 		strcpy(alg.comp.alg_name, "deflate");
 		xi_nlmsg_put(msg, XFRMA_ALG_COMP, &alg.comp, sizeof(alg.comp));
@@ -133,9 +137,11 @@ static void put_sa(struct xi_nlmsg *msg, uint16_t type, uint32_t seq, uint16_t f
 		xi_nlmsg_put(msg, XFRMA_OFFLOAD_DEV, &offload, sizeof(offload));
 }
 
-static void put_policy(struct xi_nlmsg *msg, uint16_t type, uint32_t seq, uint16_t flags, const struct kernel_policy *p)
+static void put_policy(struct xi_nlmsg *msg, uint16_t type, uint32_t seq, uint16_t flags,
+		       const struct kernel_policy *p)
 {
-	memcpy(xi_nlmsg_begin(msg, type, flags, seq, 0, sizeof(p->info)), &p->info, sizeof(p->info));
+	memcpy(xi_nlmsg_begin(msg, type, flags, seq, 0, sizeof(p->info)), &p->info,
+	       sizeof(p->info));
 	if (p->tmpl.id.proto)
 		xi_nlmsg_put(msg, XFRMA_TMPL, &p->tmpl, sizeof(p->tmpl));
 	if (p->mark.m)
@@ -169,7 +175,8 @@ static struct kernel_policy *policy_by(struct kernel *k, const struct xfrm_userp
 	for (int i = 0; i < SAS; i++) {
 		struct kernel_policy *p = &k->policies[i];
 
-		if (p->used && p->info.dir == id->dir && !memcmp(&p->info.sel, &id->sel, sizeof(id->sel)))
+		if (p->used && p->info.dir == id->dir &&
+		    !memcmp(&p->info.sel, &id->sel, sizeof(id->sel)))
 			return p;
 	}
 	return NULL;
@@ -185,7 +192,8 @@ static void dump(struct kernel *k, int fd, const struct nlmsghdr *req)
 			say(fd, &msg);
 		}
 		if (req->nlmsg_type == XFRM_MSG_GETPOLICY && k->policies[i].used) {
-			put_policy(&msg, XFRM_MSG_NEWPOLICY, req->nlmsg_seq, NLM_F_MULTI, &k->policies[i]);
+			put_policy(&msg, XFRM_MSG_NEWPOLICY, req->nlmsg_seq, NLM_F_MULTI,
+				   &k->policies[i]);
 			say(fd, &msg);
 		}
 	}
@@ -226,13 +234,16 @@ static int newae(struct kernel *k, const struct nlmsghdr *req)
 		k->delay_us = 0;
 	}
 	if (xi_attr_copy(&attrs, XFRMA_REPLAY_ESN_VAL, &esn, sizeof(esn))) {
-		if (sa->legacy || esn.bmp_len != sa->esn.bmp_len || esn.replay_window != sa->esn.replay_window)
+		if (sa->legacy || esn.bmp_len != sa->esn.bmp_len ||
+		    esn.replay_window != sa->esn.replay_window)
 			return -EINVAL;
 		sa->esn.oseq = esn.oseq;
 		sa->esn.oseq_hi = esn.oseq_hi;
 		sa->esn.seq = esn.seq;
 		sa->esn.seq_hi = esn.seq_hi;
-		memcpy(sa->bmp, (const uint8_t *)xi_attr_data(attrs.tb[XFRMA_REPLAY_ESN_VAL]) + sizeof(esn), 16);
+		memcpy(sa->bmp,
+		       (const uint8_t *)xi_attr_data(attrs.tb[XFRMA_REPLAY_ESN_VAL]) + sizeof(esn),
+		       16);
 	}
 	if (xi_attr_copy(&attrs, XFRMA_REPLAY_VAL, &legacy, sizeof(legacy))) {
 		if (!sa->legacy)
@@ -268,7 +279,8 @@ static void answer(struct kernel *k, int fd, const struct nlmsghdr *req)
 	struct kernel_sa *sa;
 	struct xi_nlmsg msg;
 
-	if (req->nlmsg_flags & NLM_F_DUMP && (req->nlmsg_type == XFRM_MSG_GETSA || req->nlmsg_type == XFRM_MSG_GETPOLICY)) {
+	if (req->nlmsg_flags & NLM_F_DUMP &&
+	    (req->nlmsg_type == XFRM_MSG_GETSA || req->nlmsg_type == XFRM_MSG_GETPOLICY)) {
 		dump(k, fd, req);
 	} else if (req->nlmsg_type == XFRM_MSG_GETSA) {
 		sa = sa_by(k, &id->daddr, id->spi, id->proto);
@@ -291,8 +303,9 @@ static void answer(struct kernel *k, int fd, const struct nlmsghdr *req)
 		put_policy(&msg, XFRM_MSG_NEWPOLICY, req->nlmsg_seq, 0, p);
 		say(fd, &msg);
 	} else if (req->nlmsg_type == XFRM_MSG_GETDEFAULT) {
-		memcpy(xi_nlmsg_begin(&msg, XFRM_MSG_GETDEFAULT, 0, req->nlmsg_seq, 0, sizeof(k->def)), &k->def,
-		       sizeof(k->def));
+		memcpy(xi_nlmsg_begin(&msg, XFRM_MSG_GETDEFAULT, 0, req->nlmsg_seq, 0,
+				      sizeof(k->def)),
+		       &k->def, sizeof(k->def));
 		say(fd, &msg);
 	} else if (req->nlmsg_type == XFRM_MSG_NEWAE) {
 		say_error(fd, req, newae(k, req));
@@ -324,7 +337,8 @@ static void *serve(void *arg)
 			return NULL;
 		}
 		for (int i = 0; i < 3; i++)
-			fds[i] = (struct pollfd){ .fd = i < k->nfds ? k->fds[i] : -1, .events = POLLIN };
+			fds[i] = (struct pollfd){.fd = i < k->nfds ? k->fds[i] : -1,
+						 .events = POLLIN};
 		pthread_mutex_unlock(&k->lock);
 		poll(fds, 3, 10);
 		for (int i = 1; i < 3; i++) {
@@ -363,8 +377,12 @@ static void fence(void *arg, bool up)
 
 static void mirror_start(struct fixture *f)
 {
-	const struct xi_mirror_config config = { .base = f->base, .sad = f->sad, .spd = f->spd,
-						 .open = kernel_open, .fence = fence, .arg = f };
+	const struct xi_mirror_config config = {.base = f->base,
+						.sad = f->sad,
+						.spd = f->spd,
+						.open = kernel_open,
+						.fence = fence,
+						.arg = f};
 
 	assert_int_equal(xi_mirror_create(&f->mirror, &config), 0);
 }
@@ -383,9 +401,11 @@ static void sad_changed(void *arg, const struct xi_sa_rec *old, const struct xi_
 {
 	struct fixture *f = arg;
 
-	f->early += f->strict && new && xi_spd_is_local(xi_spd_snapshot(f->spd), new->sa.id.daddr, XI_IPV4) &&
+	f->early += f->strict &&
+		    new &&xi_spd_is_local(xi_spd_snapshot(f->spd), new->sa.id.daddr, XI_IPV4) &&
 		    !xi_spd_count(f->spd, XI_IN);
-	f->late += f->strict && old && xi_spd_is_local(xi_spd_snapshot(f->spd), old->sa.id.daddr, XI_IPV4) &&
+	f->late += f->strict && old &&
+		   xi_spd_is_local(xi_spd_snapshot(f->spd), old->sa.id.daddr, XI_IPV4) &&
 		   !xi_spd_count(f->spd, XI_IN);
 	if (old)
 		xi_spd_sa_changed(f->spd, &old->sa);
@@ -403,8 +423,8 @@ static void sad_synced(void *arg)
 static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	struct xi_sad_config config = { .carries = xi_datapath_carries };
-	struct xi_addr local = { 0 };
+	struct xi_sad_config config = {.carries = xi_datapath_carries};
+	struct xi_addr local = {0};
 
 	pthread_mutex_init(&f->k.lock, NULL);
 	f->fenced = -1;
@@ -412,7 +432,7 @@ static int setup(void **state)
 	f->base = event_base_new();
 	assert_int_equal(xi_sad_create(&f->sad, &config, &f->store->store), 0);
 	assert_int_equal(xi_spd_create(&f->spd, f->sad, &f->store->store), 0);
-	xi_sad_listen(f->sad, &(struct xi_sad_listener){ sad_changed, sad_synced, f });
+	xi_sad_listen(f->sad, &(struct xi_sad_listener){sad_changed, sad_synced, f});
 	local.family = sample_addr(local.addr, LOCAL);
 	assert_int_equal(xi_spd_set_local(f->spd, &local, 1), 0);
 	pthread_create(&f->k.thread, NULL, serve, &f->k);
@@ -445,8 +465,8 @@ static void tell(struct fixture *f, struct xi_nlmsg *msg)
 		say(f->k.fds[0], msg);
 }
 
-static struct kernel_sa *sa_add_key(struct fixture *f, const char *src, const char *dst, uint32_t spi, uint32_t reqid,
-				    uint8_t key, bool news)
+static struct kernel_sa *sa_add_key(struct fixture *f, const char *src, const char *dst,
+				    uint32_t spi, uint32_t reqid, uint8_t key, bool news)
 {
 	struct kernel_sa *sa = f->k.sas;
 	struct xi_nlmsg msg;
@@ -513,7 +533,8 @@ static void sa_del(struct fixture *f, struct kernel_sa *sa, bool news)
 		tell(f, &msg);
 }
 
-static struct kernel_policy *policy_add(struct fixture *f, int dir, const char *src, const char *dst, bool news)
+static struct kernel_policy *policy_add(struct fixture *f, int dir, const char *src,
+					const char *dst, bool news)
 {
 	struct kernel_policy *p = f->k.policies;
 	struct xi_nlmsg msg;
@@ -583,7 +604,7 @@ static uint64_t now_ms(void)
 
 static int unread(int fd)
 {
-	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	struct pollfd pfd = {.fd = fd, .events = POLLIN};
 
 	return poll(&pfd, 1, 0);
 }
@@ -609,7 +630,7 @@ static void settle(struct fixture *f)
 
 static struct xi_sa_id id_of(const struct kernel_sa *sa)
 {
-	struct xi_sa_id id = { .spi = ntohl(sa->info.id.spi), .proto = XI_ESP, .family = XI_IPV4 };
+	struct xi_sa_id id = {.spi = ntohl(sa->info.id.spi), .proto = XI_ESP, .family = XI_IPV4};
 
 	memcpy(id.daddr, &sa->info.id.daddr.a4, 4);
 	return id;
@@ -624,8 +645,8 @@ static const struct xi_sa_rec *ours(const struct fixture *f, const struct kernel
 
 static enum xi_verdict verdict(const struct fixture *f)
 {
-	struct xi_flow flow = { .dir = XI_OUT, .proto = 17, .family = XI_IPV4 };
-	struct xi_flow_verdict v = { 0 };
+	struct xi_flow flow = {.dir = XI_OUT, .proto = 17, .family = XI_IPV4};
+	struct xi_flow_verdict v = {0};
 
 	sample_addr(flow.saddr, "10.1.1.2");
 	sample_addr(flow.daddr, "10.1.2.2");
@@ -641,7 +662,7 @@ static void test_takes_over_what_a_dump_names(void **state)
 
 	oseq_set(out, 500);
 	in->esn.seq = 77;
-	in->bmp[2] = 1U << 12;       /* (77 - 1) % 128 */
+	in->bmp[2] = 1U << 12; /* (77 - 1) % 128 */
 	in->info.curlft.packets = 9;
 	policy_out(f);
 	policy_add(f, XFRM_POLICY_IN, "10.1.2.0", "10.1.1.0", true);
@@ -651,7 +672,8 @@ static void test_takes_over_what_a_dump_names(void **state)
 	assert_non_null(ours(f, in));
 	assert_true(ours(f, out)->sa.life & XI_SA_FROM_KERNEL);
 	assert_int_equal(ours(f, out)->sa.add_time, BORN);
-	/* what the kernel may yet have sent is left out, and what is reserved is behind its counter */
+	/* what the kernel may yet have sent is left out, and what is reserved is behind its counter
+	 */
 	assert_true(ours(f, out)->state->oseq > 500);
 	assert_int_equal(ours(f, out)->state->oseq_limit, oseq_of(out));
 	assert_true(oseq_of(out) > ours(f, out)->state->oseq + 1000);
@@ -679,7 +701,7 @@ static void test_outbound_sa_waits_for_its_policy(void **state)
 	assert_null(ours(f, out));
 	assert_int_equal(oseq_of(out), 0);
 	p = policy_out(f);
-	oseq_set(out, 5);            /* before it was in force here */
+	oseq_set(out, 5); /* before it was in force here */
 	settle(f);
 	assert_non_null(ours(f, out));
 	assert_true(ours(f, out)->state->oseq >= 5);
@@ -745,8 +767,9 @@ static void test_policy_that_is_not_carried(void **state)
 {
 	struct fixture *f = *state;
 	struct kernel_sa *out = sa_out(f, 0x1001);
-	struct kernel_policy *p = policy_out(f), *in = policy_add(f, XFRM_POLICY_FWD, "10.1.2.0", "10.1.1.0", true);
-	struct xi_flow flow = { .dir = XI_FWD, .proto = 17, .family = XI_IPV4 };
+	struct kernel_policy *p = policy_out(f),
+			     *in = policy_add(f, XFRM_POLICY_FWD, "10.1.2.0", "10.1.1.0", true);
+	struct xi_flow flow = {.dir = XI_FWD, .proto = 17, .family = XI_IPV4};
 
 	p->tmpl.mode = in->tmpl.mode = XFRM_MODE_BEET;
 	mirror_start(f);
@@ -762,12 +785,40 @@ static void test_policy_that_is_not_carried(void **state)
 	assert_int_equal(mem_store_count_guards(f->store), 2);
 }
 
+/* By SPD and SAD alone: what they refuse is not tried over and over. */
+static void test_refused_policy_and_sa_stay(void **state)
+{
+	struct fixture *f = *state;
+	struct kernel_sa *out = sa_out(f, 0x1001), *same;
+	struct kernel_policy *p = policy_out(f);
+
+	p->tmpl.id.proto = IPPROTO_COMP;
+	mirror_start(f);
+	settle(f);
+	assert_int_equal(verdict(f), XI_VERDICT_KERNEL);
+	assert_null(ours(f, out));
+	policy_del(f, p);
+	settle(f);
+	p = policy_out(f);
+	settle(f);
+	assert_non_null(ours(f, out));
+	/* another SA of this sender with the same key would use nonces twice */
+	same = sa_add_key(f, LOCAL, PEER, 0x1003, 1, (uint8_t)0x1001, true);
+	settle(f);
+	assert_null(ours(f, same));
+	assert_null(ours(f, out));
+	assert_int_equal(verdict(f), XI_VERDICT_KERNEL);
+	sa_del(f, same, true);
+	settle(f);
+	assert_non_null(ours(f, out));
+}
+
 static void test_marked_policy_is_no_matter_of_xdp(void **state)
 {
 	struct fixture *f = *state;
 	struct kernel_policy *p = policy_out(f);
 
-	p->mark = (struct xfrm_mark){ 1, 0xff };
+	p->mark = (struct xfrm_mark){1, 0xff};
 	mirror_start(f);
 	settle(f);
 	assert_int_equal(xi_spd_count(f->spd, XI_OUT), 0);
@@ -855,7 +906,7 @@ static void test_numbers_sent_meanwhile_are_not_used(void **state)
 
 	oseq_set(out, 1000);
 	policy_out(f);
-	f->k.sends = 200000;         /* more than the gap of a quick one */
+	f->k.sends = 200000; /* more than the gap of a quick one */
 	f->k.delay_us = 12000;
 	mirror_start(f);
 	settle(f);
@@ -947,8 +998,8 @@ static void test_usage_and_window_are_told(void **state)
 	ours(f, in)->state->packets = 1;
 	ours(f, in)->state->top = 33;
 	ours(f, in)->words[1] = 1ULL << 32 | 2;
-	TAILQ_FOREACH (sa, &f->mirror->all_sas, all)
-		sa->told_at -= 5;
+	TAILQ_FOREACH(sa, &f->mirror->all_sas, all)
+	sa->told_at -= 5;
 	xi_mirror_count_tick(f->mirror);
 	settle(f);
 	assert_int_equal(out->info.curlft.packets, 3);
@@ -1148,8 +1199,8 @@ static void test_all_is_given_back(void **state)
 static void test_acquire_is_asked_of_the_kernel(void **state)
 {
 	struct fixture *f = *state;
-	struct xi_flow flow = { .dir = XI_OUT, .proto = 17, .family = XI_IPV4 };
-	struct xi_flow_verdict v = { 0 };
+	struct xi_flow flow = {.dir = XI_OUT, .proto = 17, .family = XI_IPV4};
+	struct xi_flow_verdict v = {0};
 	const struct xi_spd_policy *p;
 
 	policy_out(f);
@@ -1157,7 +1208,8 @@ static void test_acquire_is_asked_of_the_kernel(void **state)
 	settle(f);
 	sample_addr(flow.saddr, "10.1.1.2");
 	sample_addr(flow.daddr, "10.1.2.2");
-	assert_int_equal(xi_spd_judge_out(xi_spd_snapshot(f->spd), f->sad, &flow, &v, &p), XI_VERDICT_NONE);
+	assert_int_equal(xi_spd_judge_out(xi_spd_snapshot(f->spd), f->sad, &flow, &v, &p),
+			 XI_VERDICT_NONE);
 	xi_mirror_acquire(f->mirror, &flow, &p->policy);
 	xi_mirror_acquire(f->mirror, &flow, &p->policy);
 	assert_int_equal(f->k.acquires, 1);
@@ -1181,7 +1233,7 @@ static void send_some(struct fixture *f, struct kernel_sa *sa)
 		oseq_set(sa, n);
 		pthread_mutex_unlock(&f->k.lock);
 	} else {
-		return;              /* held, or dropped */
+		return; /* held, or dropped */
 	}
 	assert_true(n > sa->sent);
 	*(rec && verdict(f) == XI_VERDICT_PROTECT ? &f->sent_ours : &f->sent_kernel) += 1;
@@ -1191,7 +1243,7 @@ static void send_some(struct fixture *f, struct kernel_sa *sa)
 static void test_numbers_ascend_whatever_happens(void **state)
 {
 	struct fixture *f = *state;
-	struct kernel_sa *sas[3] = { NULL }, *other = NULL;
+	struct kernel_sa *sas[3] = {NULL}, *other = NULL;
 	struct kernel_policy *p = NULL;
 	uint32_t spi = 0x2000;
 
@@ -1254,6 +1306,7 @@ int main(void)
 		TEST(test_policy_stays_when_an_sa_is_not_carried),
 		TEST(test_offloaded_sa_stays),
 		TEST(test_policy_that_is_not_carried),
+		TEST(test_refused_policy_and_sa_stay),
 		TEST(test_marked_policy_is_no_matter_of_xdp),
 		TEST(test_larval_sas_say_nothing),
 		TEST(test_lost_news_are_made_up_for),
