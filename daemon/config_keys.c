@@ -33,8 +33,8 @@ int xi_config_replace(char **field, const char *value)
 	return 0;
 }
 
-static const char *set_string(struct xi_config_parser *p, const struct xi_config_key *key, void *field,
-			      const char *value)
+static const char *set_string(struct xi_config_parser *p, const struct xi_config_key *key,
+			      void *field, const char *value)
 {
 	if (!*value || strlen(value) > key->max)
 		return key->remedy;
@@ -43,16 +43,16 @@ static const char *set_string(struct xi_config_parser *p, const struct xi_config
 	return NULL;
 }
 
-static const char *set_path(struct xi_config_parser *p, const struct xi_config_key *key, void *field,
-			    const char *value)
+static const char *set_path(struct xi_config_parser *p, const struct xi_config_key *key,
+			    void *field, const char *value)
 {
 	if (value[0] != '/')
 		return key->remedy;
 	return set_string(p, key, field, value);
 }
 
-static const char *set_number(struct xi_config_parser *p, const struct xi_config_key *key, void *field,
-			      const char *value)
+static const char *set_number(struct xi_config_parser *p, const struct xi_config_key *key,
+			      void *field, const char *value)
 {
 	uint64_t n = 0;
 
@@ -72,8 +72,8 @@ static const char *set_number(struct xi_config_parser *p, const struct xi_config
 }
 
 /* Decimal, or hexadecimal behind 0x, as ip and IKE daemons write them. */
-static const char *set_if_id(struct xi_config_parser *p, const struct xi_config_key *key, void *field,
-			     const char *value)
+static const char *set_if_id(struct xi_config_parser *p, const struct xi_config_key *key,
+			     void *field, const char *value)
 {
 	bool hex = !strncmp(value, "0x", 2);
 	unsigned long n;
@@ -93,8 +93,8 @@ static const char *set_if_id(struct xi_config_parser *p, const struct xi_config_
 }
 
 /* The kernel's own tables, and strongSwan's, have routes that are not ours to judge. */
-static const char *set_routes(struct xi_config_parser *p, const struct xi_config_key *key, void *field,
-			      const char *value)
+static const char *set_routes(struct xi_config_parser *p, const struct xi_config_key *key,
+			      void *field, const char *value)
 {
 	static const uint32_t others[] = { 220, 253, 254, 255 };
 	uint32_t table = XI_ROUTES_TABLE;
@@ -111,8 +111,8 @@ static const char *set_routes(struct xi_config_parser *p, const struct xi_config
 }
 
 /* A number, or auto, which is 0. */
-static const char *set_auto(struct xi_config_parser *p, const struct xi_config_key *key, void *field,
-			    const char *value)
+static const char *set_auto(struct xi_config_parser *p, const struct xi_config_key *key,
+			    void *field, const char *value)
 {
 	if (strcmp(value, "auto"))
 		return set_number(p, key, field, value);
@@ -120,7 +120,8 @@ static const char *set_auto(struct xi_config_parser *p, const struct xi_config_k
 	return NULL;
 }
 
-static const struct xi_config_choice *find_choice(const struct xi_config_key *key, const char *value)
+static const struct xi_config_choice *find_choice(const struct xi_config_key *key,
+						  const char *value)
 {
 	for (const struct xi_config_choice *c = key->choices; c->name; c++)
 		if (!strcmp(c->name, value))
@@ -128,8 +129,8 @@ static const struct xi_config_choice *find_choice(const struct xi_config_key *ke
 	return NULL;
 }
 
-static const char *set_choice(struct xi_config_parser *p, const struct xi_config_key *key, void *field,
-			      const char *value)
+static const char *set_choice(struct xi_config_parser *p, const struct xi_config_key *key,
+			      void *field, const char *value)
 {
 	const struct xi_config_choice *c = find_choice(key, value);
 
@@ -139,8 +140,8 @@ static const char *set_choice(struct xi_config_parser *p, const struct xi_config
 	return NULL;
 }
 
-static const char *set_engine(struct xi_config_parser *p, const struct xi_config_key *key, void *field,
-			      const char *value)
+static const char *set_engine(struct xi_config_parser *p, const struct xi_config_key *key,
+			      void *field, const char *value)
 {
 	const struct xi_config_choice *c = find_choice(key, value);
 
@@ -150,8 +151,8 @@ static const char *set_engine(struct xi_config_parser *p, const struct xi_config
 	return NULL;
 }
 
-static const char *set_admission(struct xi_config_parser *p, const struct xi_config_key *key, void *field,
-				 const char *value)
+static const char *set_admission(struct xi_config_parser *p, const struct xi_config_key *key,
+				 void *field, const char *value)
 {
 	for (const char *const *name = xi_admit_policies(); *name; name++)
 		if (!strcmp(*name, value)) {
@@ -207,7 +208,8 @@ XI_ASSERT(sizeof(enum xi_role) == sizeof(int) && sizeof(enum xi_port_mode) == si
 #define DAEMON(name, field) XI_SECTION_DAEMON, name, offsetof(struct xi_config_file, field)
 #define CACHE(name, field) XI_SECTION_CACHE, name, offsetof(struct xi_config_file, field)
 #define PORT(name, field) XI_SECTION_PORT, name, offsetof(struct xi_port_config, field)
-#define INTERFACE(name, field) XI_SECTION_INTERFACE, name, offsetof(struct xi_interface_config, field)
+#define INTERFACE(name, field)                                                                     \
+	XI_SECTION_INTERFACE, name, offsetof(struct xi_interface_config, field)
 
 static const struct xi_config_key keys[] = {
 	{ DAEMON("run-dir", run_dir), set_path, .max = RUN_DIR_MAX,
