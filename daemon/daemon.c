@@ -734,6 +734,9 @@ static void daemon_close(struct xi_daemon *d)
 	xi_ports_destroy(d->portset);
 	if (!d->attached)
 		xi_bpfobj_abandon(d->bpf);
+	/* a first start that failed leaves no device behind, either */
+	if (!d->attached && !d->adopted && d->hostif.made)
+		xi_hostif_down();
 	xi_bpfobj_close(d->bpf);
 	xi_esp_sink_close(d->esp_sink);
 	for (i = 0; i < 3; i++)
