@@ -11,6 +11,8 @@
 # into its timeout, ends nonzero without a "not ok", reports no test, or reports fewer than it
 # planned. A script may ask for its own timeout: a line "# timeout: SECONDS" among its first ten.
 # Layer vm boots one virtual machine for all of its files.
+#
+# XIPSEC_SLOW=N in the environment: this machine is N times as slow as most, so timeouts are as much longer.
 set -u -o pipefail
 cd "$(dirname "$0")/.." || exit 1
 
@@ -69,7 +71,7 @@ file_timeout() {
 	case $2 in
 	*.sh) seconds=$(sed -n '1,10s/^# timeout: *\([0-9][0-9]*\)$/\1/p' "$2") ;;
 	esac
-	echo "${seconds:-${TIMEOUT[$1]}}"
+	echo $((${seconds:-${TIMEOUT[$1]}} * ${XIPSEC_SLOW:-1}))
 }
 
 # judge_file LAYER/NAME STATUS OUT ERR SECONDS: prints and counts the results of one file

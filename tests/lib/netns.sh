@@ -218,7 +218,7 @@ start_daemon() {
 	shift $(($# > 1 ? 2 : 1))
 	[ -n "$conf" ] || conf=$(gw_conf "$gw")
 	rm -f "$sock"
-	/usr/bin/python3 -S tests/lib/notify_wait.py "$sock" "${XI_START_TIMEOUT:-20}" &
+	/usr/bin/python3 -S tests/lib/notify_wait.py "$sock" $((${XI_START_TIMEOUT:-20} * ${XIPSEC_SLOW:-1})) &
 	waiter=$!
 	wait_for 10 test -S "$sock" || return 1
 	NOTIFY_SOCKET=$sock nsenter --net="/run/netns/$XI_NS-$gw" -- "$XI_DAEMON" -c "$conf" \

@@ -11,7 +11,7 @@
 #   tap_take                       takes over the results on stdin, in TAP too
 #   tap_skip_all WHY               nothing in this file can run: says so and ends it
 #   tap_done                       the last call: prints the plan, exits 1 when something failed
-#   wait_for SECONDS CMD ARG...    poll CMD every 20 ms until it returns 0; 1 when time is up
+#   wait_for SECONDS CMD ARG...    poll CMD every 20 ms until it returns 0; 1 when time is up (XIPSEC_SLOW times as long)
 
 tap_count=0
 tap_failed=0
@@ -88,7 +88,7 @@ tap_done() {
 # A read from a pipe that nobody writes to: a pause without a process.
 exec {tap_pause}<> <(:)
 wait_for() {
-	local deadline=$((${EPOCHREALTIME/[.,]/} + $1 * 1000000))
+	local deadline=$((${EPOCHREALTIME/[.,]/} + $1 * 1000000 * ${XIPSEC_SLOW:-1}))
 	shift
 	until "$@" > /dev/null 2>&1; do
 		((${EPOCHREALTIME/[.,]/} < deadline)) || return 1
