@@ -326,6 +326,10 @@ static const struct key keys[] = {
 	{ PORT("attach", attach), set_choice, .choices = attaches,
 	  .remedy = "attach by netlink, link or none" },
 	{ PORT("tx", tx), set_choice, .choices = txs, .remedy = "tx is auto, burst or xsk" },
+	{ PORT("offload", offload), set_choice, .choices = yes_no,
+	  .remedy = "offload is yes or no" },
+	{ PORT("offload-slots", offload_slots), set_number, .min = 1, .max = SAD_SIZE_MAX,
+	  .remedy = "give a number of SAs, 1 to 1048576" },
 	{ INTERFACE("if-id", if_id), set_if_id, .remedy = "an if-id is a number from 1 to 0xffffffff" },
 };
 #define NKEYS (sizeof(keys) / sizeof(keys[0]))
@@ -612,6 +616,14 @@ static void check_whole(struct parser *p)
 		struct xi_port_config *port = &config->ports[i];
 
 		ncipher += port->role == XI_ROLE_CIPHER;
+		if (port->offload && (!config->mirror || port->role == XI_ROLE_PLAIN))
+			report(p, port->line,
+			       "[port %s] offload = yes puts SAs that a mirror has into a device by which ESP leaves: it wants mirror = yes and role = cipher",
+			       port->name);
+		if (port->offload_slots && !port->offload)
+			report(p, port->line,
+			       "[port %s] offload-slots without offload = yes: add that, or remove it",
+			       port->name);
 		if (port->role != XI_ROLE_NONE)
 			continue;
 		norole++;
