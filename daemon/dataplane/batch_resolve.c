@@ -202,6 +202,20 @@ static void look_send(struct xi_worker *w)
 	xi_worker_send(w);
 }
 
+/*
+ * What came when policy wanted it protected does not leave in clear because that policy has gone since: a key manager
+ * that replaces it by another may delete it first. The kernel's xfrm_policy_kill() drops its queue, too.
+ */
+static bool look_follow(struct xi_worker *w, struct xi_item *item,
+			const struct xi_spd_snapshot *snap, const struct xi_flow *flow,
+			const struct xi_flow_verdict *verdict)
+{
+	if (verdict->verdict != XI_VERDICT_BYPASS)
+		return resolve_follow(w, item, snap, flow, verdict);
+	xi_item_drop(w, item, XI_DROP_WORKER_POLICY);
+	return false;
+}
+
 /* Judges a flow of which packets are held. True: they are gone, and so is it. */
 static bool look_flow(struct xi_worker *w, struct xi_await_flow *f)
 {
@@ -227,7 +241,7 @@ static bool look_flow(struct xi_worker *w, struct xi_await_flow *f)
 			.flags = XI_META_MISS,
 			.judged = true,
 		};
-		w->nout += resolve_follow(w, item, snap, &flow, &verdict);
+		w->nout += look_follow(w, item, snap, &flow, &verdict);
 		if (w->nout == XI_BATCH)
 			look_send(w);
 	} while (!last);

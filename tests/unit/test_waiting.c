@@ -346,7 +346,8 @@ static void a_change_that_was_not_counted_is_seen_in_a_second(void **state)
 	assert_int_equal(w->counts[XI_DROP_WORKER_POLICY], 1);
 }
 
-static void policy_deleted_lets_them_go(void **state)
+/* They came when policy wanted them protected; the next packet of the flow is another matter. */
+static void policy_deleted_drops_them(void **state)
 {
 	struct bed *bed = *state;
 	struct xi_worker *w = bed->workers[0];
@@ -359,10 +360,14 @@ static void policy_deleted_lets_them_go(void **state)
 	assert_int_equal(xi_spd_delete(bed->spd, &p), 0);
 	bed->changes++;
 	look(w);
-	/* there is no xipsec0 in this test */
-	assert_int_equal(w->counts[XI_WORKER_BYPASS], 1);
-	assert_int_equal(w->counts[XI_DROP_HOST_FULL], 1);
+	assert_int_equal(w->counts[XI_WORKER_BYPASS], 0);
+	assert_int_equal(w->counts[XI_DROP_WORKER_POLICY], 1);
+	assert_int_equal(w->counts[XI_HELD_DONE], 1);
 	assert_int_equal(w->await.n, 1);
+	assert_int_equal(w->frames.nfree, NFRAMES - 1);
+	comes(w, 1, 9);
+	assert_int_equal(w->counts[XI_WORKER_BYPASS], 1);
+	assert_int_equal(w->counts[XI_DROP_HOST_FULL], 1); /* there is no xipsec0 in this test */
 }
 
 /* Not before those that came earlier, though the SA is there. */
@@ -412,7 +417,7 @@ int main(void)
 		T(nothing_is_judged_while_nothing_changes),
 		T(the_first_that_waits_is_judged_once_more),
 		T(a_change_that_was_not_counted_is_seen_in_a_second),
-		T(policy_deleted_lets_them_go),
+		T(policy_deleted_drops_them),
 		T(a_packet_gets_in_line_behind_its_flow),
 		T(an_sa_for_another_policy_lets_nothing_go),
 	};
