@@ -119,7 +119,8 @@ struct xi_worker {
 	const atomic_uint *changes;  /* of SAs and policies (cache.h); */
 	unsigned int looked;         /* as it was when the held packets' flows were last judged, */
 	uint64_t looked_second;
-	bool look;                   /* that must be done again */
+	bool look;                   /* that must be done again, */
+	uint64_t look_from_ms;       /* but not before: changes may come one a round, and flows be many */
 
 	struct xi_hold hold;
 	bool adopting;               /* as config.adopting was at the start of this round */

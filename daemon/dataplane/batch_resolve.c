@@ -12,6 +12,7 @@
 
 #define WANTS_PER_MS 20
 #define CACHE_CALLS_PER_MS 16
+#define LOOKS_PER_MS 128         /* held flows; one is judged in 0.15 us and more */
 
 /* System calls that change flow_cache are made for few packets. */
 static bool resolve_may_call(const struct xi_worker *w, struct xi_allowance *spent)
@@ -267,9 +268,10 @@ void xi_batch_look(struct xi_worker *w)
 	unsigned int changes = atomic_load_explicit(w->changes, memory_order_acquire);
 	bool late = w->looked_second != w->now_ms / 1000;
 	struct xi_await_flow *f, *next;
+	uint32_t n = 0;
 	uint64_t ms;
 
-	if (changes == w->looked && !w->look && !late)
+	if (!late && ((changes == w->looked && !w->look) || w->now_ms < w->look_from_ms))
 		return;
 	w->looked = changes;
 	w->looked_second = w->now_ms / 1000;
@@ -277,9 +279,11 @@ void xi_batch_look(struct xi_worker *w)
 	ms = atomic_load_explicit(w->config.hold_ms, memory_order_relaxed);
 	for (f = xi_await_first(&w->await); f; f = next) {
 		next = xi_await_next(&w->await, f);
+		n++;
 		if (!look_flow(w, f) && late)
 			look_expire(w, f, w->now_ms > ms ? w->now_ms - ms : 0);
 	}
+	w->look_from_ms = w->now_ms + n / LOOKS_PER_MS;
 	look_send(w);
 }
 
