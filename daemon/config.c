@@ -290,6 +290,14 @@ static void check_whole(struct xi_config_parser *p)
 		struct xi_port_config *port = &config->ports[i];
 
 		ncipher += port->role == XI_ROLE_CIPHER;
+		if (port->offload && (!config->mirror || port->role == XI_ROLE_PLAIN))
+			report(p, port->line,
+			       "[port %s] offload = yes puts SAs that a mirror has into a device by which ESP leaves: it wants mirror = yes and role = cipher",
+			       port->name);
+		if (port->offload_slots && !port->offload)
+			report(p, port->line,
+			       "[port %s] offload-slots without offload = yes: add that, or remove it",
+			       port->name);
 		if (port->role != XI_ROLE_NONE)
 			continue;
 		norole++;

@@ -255,6 +255,10 @@ static const struct xi_config_key keys[] = {
 	{ PORT("attach", attach), set_choice, .choices = attaches,
 	  .remedy = "attach by netlink, link or none" },
 	{ PORT("tx", tx), set_choice, .choices = txs, .remedy = "tx is auto, burst or xsk" },
+	{ PORT("offload", offload), set_choice, .choices = yes_no,
+	  .remedy = "offload is yes or no" },
+	{ PORT("offload-slots", offload_slots), set_number, .min = 1, .max = SAD_SIZE_MAX,
+	  .remedy = "give a number of SAs, 1 to 1048576" },
 	{ INTERFACE("if-id", if_id), set_if_id, .remedy = "an if-id is a number from 1 to 0xffffffff" },
 };
 #define NKEYS (sizeof(keys) / sizeof(keys[0]))

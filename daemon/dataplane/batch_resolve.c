@@ -202,16 +202,21 @@ static void look_send(struct xi_worker *w)
 	xi_worker_send(w);
 }
 
-/* Judges a flow of which packets are held. True: they are gone, and so is it. */
+/*
+ * Judges a flow of which packets are held. True: they are gone, and so is it. They came while they were to be protected:
+ * a policy may let them go, but that theirs is deleted does not (xfrm_policy_kill(), of the kernel's queue). Key managers
+ * delete theirs when they are through with a connection, whatever waits.
+ */
 static bool look_flow(struct xi_worker *w, struct xi_await_flow *f)
 {
 	const struct xi_spd_snapshot *snap = xi_spd_snapshot(w->config.spd);
+	const struct xi_spd_policy *policy = NULL;
 	const struct xi_flow flow = f->flow;
 	struct xi_flow_verdict verdict = { 0 };
 	struct xi_awaited packet;
 	bool last;
 
-	if (xi_spd_judge_out(snap, w->config.sad, &flow, &verdict, NULL) == XI_VERDICT_NONE)
+	if (xi_spd_judge_out(snap, w->config.sad, &flow, &verdict, &policy) == XI_VERDICT_NONE)
 		return false;
 	do {
 		struct xi_item *item = &w->out[w->nout];
@@ -227,7 +232,10 @@ static bool look_flow(struct xi_worker *w, struct xi_await_flow *f)
 			.flags = XI_META_MISS,
 			.judged = true,
 		};
-		w->nout += resolve_follow(w, item, snap, &flow, &verdict);
+		if (policy || verdict.verdict != XI_VERDICT_BYPASS)
+			w->nout += resolve_follow(w, item, snap, &flow, &verdict);
+		else
+			xi_item_drop(w, item, XI_DROP_NO_SA);
 		if (w->nout == XI_BATCH)
 			look_send(w);
 	} while (!last);

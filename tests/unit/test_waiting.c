@@ -346,7 +346,8 @@ static void a_change_that_was_not_counted_is_seen_in_a_second(void **state)
 	assert_int_equal(w->counts[XI_DROP_WORKER_POLICY], 1);
 }
 
-static void policy_deleted_lets_them_go(void **state)
+/* As the kernel's own queue of a policy that is killed: net/xfrm/xfrm_policy.c, xfrm_policy_kill(). */
+static void policy_deleted_drops_them(void **state)
 {
 	struct bed *bed = *state;
 	struct xi_worker *w = bed->workers[0];
@@ -357,6 +358,26 @@ static void policy_deleted_lets_them_go(void **state)
 	comes(w, 1, 9);
 	comes(w, 2, 9);
 	assert_int_equal(xi_spd_delete(bed->spd, &p), 0);
+	bed->changes++;
+	look(w);
+	assert_int_equal(w->counts[XI_WORKER_BYPASS], 0);
+	assert_int_equal(w->counts[XI_DROP_NO_SA], 1);
+	assert_int_equal(w->await.n, 1);
+}
+
+static void a_policy_lets_them_go(void **state)
+{
+	struct bed *bed = *state;
+	struct xi_worker *w = bed->workers[0];
+	struct xi_policy p = policy_of(1, 7);
+	const char *why = NULL;
+
+	set_policy(bed, 1, 7);
+	set_policy(bed, 2, 8);
+	comes(w, 1, 9);
+	comes(w, 2, 9);
+	p.ntmpls = 0;
+	assert_int_equal(xi_spd_add(bed->spd, &p, true, &why), 0);
 	bed->changes++;
 	look(w);
 	/* there is no xipsec0 in this test */
@@ -412,7 +433,8 @@ int main(void)
 		T(nothing_is_judged_while_nothing_changes),
 		T(the_first_that_waits_is_judged_once_more),
 		T(a_change_that_was_not_counted_is_seen_in_a_second),
-		T(policy_deleted_lets_them_go),
+		T(policy_deleted_drops_them),
+		T(a_policy_lets_them_go),
 		T(a_packet_gets_in_line_behind_its_flow),
 		T(an_sa_for_another_policy_lets_nothing_go),
 	};
