@@ -299,6 +299,9 @@ static void fake_policy(struct fake *f)
 		.priority = 100,
 		.dir = XI_OUT,
 		.action = XI_ALLOW,
+		.mark_v = 5,
+		.mark_m = 0xff,
+		.if_id = 7,
 		.ntmpls = 1,
 		.tmpls[0] = { .id = { { 198, 51, 100, 2 }, 0, XI_ESP, XI_IPV4 },
 			      .saddr = { 192, 0, 2, 1 },
@@ -557,7 +560,7 @@ static void test_show_has_the_documented_shape(void **state)
 		"\"esn\": true,"
 		"  \"larval\": false, \"replay_window\": 128, \"encap\": {\"type\": \"espinudp\", "
 		"\"sport\": 40123, \"dport\": 4500}, \"tfcpad\": 0, \"df\": \"copy\", "
-		"\"reqid\": 42, \"mark\": 0, "
+		"\"reqid\": 42, \"mark\": 0, \"mark_mask\": 0, "
 		"\"if_id\": 0, \"age\": 100,"
 		"  \"cached\": {\"method\": \"fast\", \"slot\": 6}, \"packets\": 12, \"bytes\": "
 		"1536,"
@@ -569,7 +572,7 @@ static void test_show_has_the_documented_shape(void **state)
 		"  \"algorithm\": \"cbc(aes)\", \"integrity\": \"hmac(sha256)\", \"key_bits\": 128, \"icv_bits\": 128, "
 		"\"esn\": false,"
 		"  \"larval\": false, \"replay_window\": 0, \"encap\": null, \"tfcpad\": 1300, "
-		"\"df\": \"clear\", \"reqid\": 42, \"mark\": 0, "
+		"\"df\": \"clear\", \"reqid\": 42, \"mark\": 0, \"mark_mask\": 0, "
 		"\"if_id\": 0, \"age\": 100,"
 		"  \"cached\": null, \"packets\": 0, \"bytes\": 0,"
 		"  \"first_use\": null, \"last_use\": null, \"oseq\": 0, \"oseq_limit\": "
@@ -578,7 +581,7 @@ static void test_show_has_the_documented_shape(void **state)
 		" \"policies\": [{\"dir\": \"out\", \"action\": \"allow\", \"priority\": 100, "
 		"\"index\": 9,"
 		"  \"src\": \"10.1.0.0/16\", \"dst\": \"10.2.0.0/16\", \"proto\": 6, \"sport\": "
-		"null, \"dport\": 80,"
+		"null, \"dport\": 80, \"mark\": 5, \"mark_mask\": 255, \"if_id\": 7,"
 		"  \"templates\": [{\"src\": \"192.0.2.1\", \"dst\": \"198.51.100.2\", \"proto\": "
 		"\"esp\","
 		"   \"mode\": \"tunnel\", \"spi\": null, \"reqid\": 42, \"optional\": false}]}],"
@@ -1288,13 +1291,13 @@ static void test_show_for_people(void **state)
 		"\"198.51.100.2\","
 		"  \"proto\": \"esp\", \"mode\": \"tunnel\", \"dir\": \"out\", \"algorithm\": "
 		"\"rfc4106(gcm(aes))\","
-		"  \"key_bits\": 128, \"esn\": true, \"age\": 61, \"last_use\": 2, \"packets\": "
+		"  \"key_bits\": 128, \"if_id\": 43, \"esn\": true, \"age\": 61, \"last_use\": 2, \"packets\": "
 		"12, \"bytes\": 1536,"
 		"  \"oseq\": 12, \"top\": 0, \"replay_window\": 0, \"cached\": null},"
 		"  {\"spi\": \"0xc0000002\", \"src\": \"198.51.100.2\", \"dst\": \"192.0.2.1\","
 		"  \"proto\": \"esp\", \"mode\": \"tunnel\", \"dir\": \"in\", \"algorithm\": "
 		"\"cbc(aes)\", \"integrity\": \"hmac(sha384)\", \"icv_bits\": 192,"
-		"  \"key_bits\": 256, \"esn\": false, \"age\": 0, \"last_use\": null, "
+		"  \"key_bits\": 256, \"mark\": 5, \"mark_mask\": 4294967295, \"esn\": false, \"age\": 0, \"last_use\": null, "
 		"\"packets\": 1, \"bytes\": 84,"
 		"  \"oseq\": 0, \"top\": 1, \"replay_window\": 32, \"cached\": {\"method\": "
 		"\"fast\", \"slot\": 3},"
@@ -1320,7 +1323,7 @@ static void test_show_for_people(void **state)
 		"  \"dir\": null, \"larval\": true}],"
 		" \"policies\": [{\"dir\": \"out\", \"action\": \"allow\", \"priority\": 100,"
 		"  \"src\": \"10.1.0.0/16\", \"dst\": \"10.2.0.0/16\", \"proto\": 6, \"sport\": "
-		"null, \"dport\": 80,"
+		"null, \"dport\": 80, \"mark\": 5, \"mark_mask\": 255, \"if_id\": 43,"
 		"  \"templates\": [{\"src\": \"192.0.2.1\", \"dst\": \"198.51.100.2\", \"proto\": "
 		"\"esp\","
 		"  \"mode\": \"tunnel\", \"spi\": null, \"reqid\": 42, \"optional\": false}]},"
@@ -1336,13 +1339,13 @@ static void test_show_for_people(void **state)
 		"  sa cache: 1 of 1024 SAs, 312 hits, 2 misses, 0 evictions\n"
 		"  flow cache: 4 of 65536 flows, 1 hit, 1 miss, 1 eviction\n"
 		"\n"
-		"sa: esp 0xc0000001 out, 192.0.2.1 -> 198.51.100.2\n"
+		"sa: esp 0xc0000001 out, 192.0.2.1 -> 198.51.100.2, if_id 0x2b\n"
 		"  algorithm: rfc4106(gcm(aes)) 128, tunnel mode, esn\n"
 		"  age: 1 minute, 1 second, last used 2 seconds ago\n"
 		"  traffic: 12 packets, 1.50 KiB, sent up to number 12\n"
 		"  cache: not in the cache\n"
 		"\n"
-		"sa: esp 0xc0000002 in, 198.51.100.2 -> 192.0.2.1\n"
+		"sa: esp 0xc0000002 in, 198.51.100.2 -> 192.0.2.1, mark 0x5\n"
 		"  algorithm: cbc(aes) 256 with hmac(sha384) 192, tunnel mode, replay window 32\n"
 		"  age: 0 seconds, never used\n"
 		"  traffic: 1 packet, 84 B, received up to number 1\n"
@@ -1370,7 +1373,7 @@ static void test_show_for_people(void **state)
 		"sa: esp 0xc0000003, 198.51.100.2 -> 192.0.2.1\n"
 		"  larval: SPI allotted, no keys yet\n"
 		"\n"
-		"policy: out, 10.1.0.0/16 -> 10.2.0.0/16, tcp, dport 80: allow, priority 100\n"
+		"policy: out, 10.1.0.0/16 -> 10.2.0.0/16, tcp, dport 80, mark 0x5/0xff, if_id 0x2b: allow, priority 100\n"
 		"  protect: esp tunnel, 192.0.2.1 -> 198.51.100.2, reqid 42\n"
 		"\n"
 		"policy: in, any -> any: block, priority 0\n");
