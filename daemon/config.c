@@ -50,6 +50,7 @@ struct parser {
 	unsigned int errors;
 	int err;                     /* -ENOMEM, -EIO */
 	enum section section;
+	bool lost_section;           /* a heading was reported: what is missing may stand below it */
 	struct xi_port_config *port;
 	struct xi_interface_config *interface;
 	uint32_t seen;               /* bit n: keys[n] was given */
@@ -546,8 +547,13 @@ static void follow_section(struct parser *p, const char *line)
 	char heading[128];
 	size_t len;
 
-	if (line[0] != '[' || !end)
-		return; /* inih reports a heading without ']' */
+	if (line[0] != '[')
+		return;
+	if (!end) {
+		p->section = SECTION_BAD; /* inih reports a heading without ']' */
+		p->lost_section = true;
+		return;
+	}
 	for (rest = end + 1; isspace((unsigned char)*rest);)
 		rest++;
 	if (*rest && *rest != ';' && *rest != '#')
@@ -564,6 +570,7 @@ static void follow_section(struct parser *p, const char *line)
 	memcpy(heading, line, len);
 	heading[len] = 0;
 	p->section = open_section(p, heading);
+	p->lost_section |= p->section == SECTION_BAD;
 }
 
 /*
@@ -579,7 +586,7 @@ static char *read_line(char *buf, int size, void *arg)
 
 	if (len < 0) {
 		if (ferror(p->file))
-			p->err = errno == ENOMEM ? -ENOMEM : -EIO;
+			p->err = errno == ENOMEM || errno == EISDIR ? -errno : -EIO;
 		return NULL;
 	}
 	p->lineno++;
@@ -632,7 +639,7 @@ static void check_whole(struct parser *p)
 			       "[interface %s]: this is a port: give the interface a name of its own",
 			       interface->name);
 	}
-	if (!ncipher && !norole)
+	if (!ncipher && !norole && !p->lost_section)
 		report(p, 0, "no cipher port: add a [port IFNAME] with role = cipher");
 	if (!config->sa_entries)
 		config->sa_entries = config->max_sas < SA_ENTRIES_DEFAULT ? config->max_sas
@@ -727,7 +734,8 @@ int xi_config_load(struct xi_config_file **out, const char *path)
 	err = xi_config_parse(out, file, path, report_to_log, NULL);
 	fclose(file);
 	if (err && err != -EINVAL)
-		log_warnx("%s: cannot read the configuration: %s", path, strerror(-err));
+		log_warnx("%s: cannot read the configuration; name another one with -c: %s", path,
+			  strerror(-err));
 	return err;
 }
 
