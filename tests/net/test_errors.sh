@@ -46,7 +46,7 @@ bad() {
 bad 2 "wrokers: unknown key: here are run-dir," '[daemon]' 'wrokers = 2' '[port wan0]' 'role = cipher'
 bad 2 "workers = many: give auto, or 1 to 16" '[daemon]' 'workers = many' '[port wan0]' 'role = cipher'
 bad 2 "run-dir = run: give an absolute path" '[daemon]' 'run-dir = run' '[port wan0]' 'role = cipher'
-bad 1 "[deamon]: unknown section: there are [daemon], [cache] and [port IFNAME]" '[deamon]' '[port wan0]' 'role = cipher'
+bad 1 "[deamon]: unknown section: there are [daemon], [cache], [port IFNAME] and [interface NAME]" '[deamon]' '[port wan0]' 'role = cipher'
 bad 3 "role = wan: a port is cipher or plain" '' '[port wan0]' 'role = wan'
 bad 3 "[port wan0] was given in line 1 already: keep one of the two" '[port wan0]' 'role = cipher' '[port wan0]'
 bad 3 "neither [section], key = value, nor a comment: correct the line" '[port wan0]' 'role = cipher' 'nonsense'
