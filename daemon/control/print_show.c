@@ -9,9 +9,9 @@ static void print_port(FILE *out, const json_t *port)
 {
 	uint64_t queues = xi_member_u64(port, "queues");
 
-	fprintf(out, "  port: %s, %s, %s, %" PRIu64 " %s\n", xi_member_string(port, "name"),
+	fprintf(out, "  port: %s, %s, %s, %" PRIu64 " %s%s\n", xi_member_string(port, "name"),
 		xi_member_string(port, "role"), xi_member_string(port, "mode"), queues,
-		queues == 1 ? "queue" : "queues");
+		queues == 1 ? "queue" : "queues", xi_port_gone(port) ? ", the device is gone" : "");
 }
 
 static void print_mirror(FILE *out, const json_t *mirror)

@@ -1282,7 +1282,7 @@ static void test_show_for_people(void **state)
 		"  \"workers\": 1, \"ports\": [{\"name\": \"wan0\", \"role\": \"cipher\", "
 		"\"mode\": \"native\","
 		"  \"queues\": 1}, {\"name\": \"lan0\", \"role\": \"plain\", \"mode\": \"skb\", "
-		"\"queues\": 4}]},"
+		"\"ifindex\": 0, \"queues\": 4}]},"
 		" \"cache\": {\"hits\": 312, \"misses\": 2, \"evictions\": 0, \"entries\": 1, "
 		"\"capacity\": 1024},"
 		" \"flows\": {\"hits\": 1, \"misses\": 1, \"evictions\": 1, \"entries\": 4, "
@@ -1334,7 +1334,7 @@ static void test_show_for_people(void **state)
 		"daemon: xipsecd 1.2, process 77, up 2 hours, 5 minutes\n"
 		"  engine: ipsec-mb, 1 worker\n"
 		"  port: wan0, cipher, native, 1 queue\n"
-		"  port: lan0, plain, skb, 4 queues\n"
+		"  port: lan0, plain, skb, 4 queues, the device is gone\n"
 		"  held: 3 of 65536 SAs, 2 of 16384 policies\n"
 		"  sa cache: 1 of 1024 SAs, 312 hits, 2 misses, 0 evictions\n"
 		"  flow cache: 4 of 65536 flows, 1 hit, 1 miss, 1 eviction\n"
@@ -1491,10 +1491,16 @@ static void test_port_for_people(void **state)
 		" \"burst_packets\": 0, \"burst_lost\": 0, \"xsk_packets\": 5, \"pauses\": 0},"
 		" \"device\": {\"xdp_xmit\": 4, \"xdp_xmit_errors\": null}},"
 		"{\"name\": \"lan1\", \"role\": \"plain\", \"mode\": \"native\", \"attach\": "
-		"\"none\", \"queues\": 1, \"mtu\": 1500, \"packet_max\": 3500,"
+		"\"none\", \"ifindex\": 7, \"queues\": 1, \"mtu\": 1500, \"packet_max\": 3500,"
 		" \"tx\": {\"configured\": \"burst\", \"path\": \"xsk\", \"why\": \"as it is\","
 		" \"zerocopy\": true, \"paused\": false,"
 		" \"burst_packets\": 0, \"burst_lost\": 0, \"xsk_packets\": 0, \"pauses\": 0},"
+		" \"device\": null},"
+		"{\"name\": \"lan2\", \"role\": \"plain\", \"mode\": \"native\", \"attach\": "
+		"\"none\", \"ifindex\": 0, \"queues\": 1, \"mtu\": 1500, \"packet_max\": 3500,"
+		" \"tx\": {\"configured\": \"burst\", \"path\": \"xsk\", \"why\": \"as it is\","
+		" \"zerocopy\": true, \"paused\": false,"
+		" \"burst_packets\": 0, \"burst_lost\": 0, \"xsk_packets\": 9, \"pauses\": 0},"
 		" \"device\": null}]}",
 		"port: wan0, cipher, native, attach netlink, 2 queues, mtu 1500, packets up to 3500\n"
 		"  transmit: burst, configured auto, paused: xsk sends for now\n"
@@ -1510,7 +1516,11 @@ static void test_port_for_people(void **state)
 		"port: lan1, plain, native, attach none, 1 queue, mtu 1500, packets up to 3500\n"
 		"  transmit: xsk, zero-copy, configured burst\n"
 		"  why: as it is\n"
-		"  sent: 0 by burst, 0 of them lost, 0 by xsk, 0 pauses\n");
+		"  sent: 0 by burst, 0 of them lost, 0 by xsk, 0 pauses\n"
+		"\n"
+		"port: lan2, plain, native, attach none, 1 queue, mtu 1500, packets up to 3500\n"
+		"  the device is gone: nothing goes that way until there is one of this name\n"
+		"  sent: 0 by burst, 0 of them lost, 9 by xsk, 0 pauses\n");
 }
 
 static void test_printing_survives_a_reply_of_another_shape(void **state)
