@@ -224,8 +224,13 @@ static void follow_section(struct xi_config_parser *p, const char *line)
 	char heading[128];
 	size_t len;
 
-	if (line[0] != '[' || !end)
-		return; /* inih reports a heading without ']' */
+	if (line[0] != '[')
+		return;
+	if (!end) {
+		p->section = XI_SECTION_BAD; /* inih reports a heading without ']' */
+		p->lost_section = true;
+		return;
+	}
 	for (rest = end + 1; isspace((unsigned char)*rest);)
 		rest++;
 	if (*rest && *rest != ';' && *rest != '#')
@@ -242,6 +247,7 @@ static void follow_section(struct xi_config_parser *p, const char *line)
 	memcpy(heading, line, len);
 	heading[len] = 0;
 	p->section = open_section(p, heading);
+	p->lost_section |= p->section == XI_SECTION_BAD;
 }
 
 /*
@@ -257,7 +263,7 @@ static char *read_line(char *buf, int size, void *arg)
 
 	if (len < 0) {
 		if (ferror(p->file))
-			p->err = errno == ENOMEM ? -ENOMEM : -EIO;
+			p->err = errno == ENOMEM || errno == EISDIR ? -errno : -EIO;
 		return NULL;
 	}
 	p->lineno++;
@@ -318,7 +324,7 @@ static void check_whole(struct xi_config_parser *p)
 			       "[interface %s]: this is a port: give the interface a name of its own",
 			       interface->name);
 	}
-	if (!ncipher && !norole)
+	if (!ncipher && !norole && !p->lost_section)
 		report(p, 0, "no cipher port: add a [port IFNAME] with role = cipher");
 	if (!config->sa_entries)
 		config->sa_entries = config->max_sas < SA_ENTRIES_DEFAULT ? config->max_sas
@@ -413,7 +419,8 @@ int xi_config_load(struct xi_config_file **out, const char *path)
 	err = xi_config_parse(out, file, path, report_to_log, NULL);
 	fclose(file);
 	if (err && err != -EINVAL)
-		log_warnx("%s: cannot read the configuration: %s", path, strerror(-err));
+		log_warnx("%s: cannot read the configuration; name another one with -c: %s", path,
+			  strerror(-err));
 	return err;
 }
 

@@ -3,6 +3,7 @@
 #ifndef XI_CONFIG_PRIV_H
 #define XI_CONFIG_PRIV_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -29,6 +30,7 @@ struct xi_config_parser {
 	unsigned int errors;
 	int err;                     /* -ENOMEM, -EIO */
 	enum xi_section section;
+	bool lost_section;           /* a heading was reported: what is missing may stand below it */
 	struct xi_port_config *port;
 	struct xi_interface_config *interface;
 	uint32_t seen;               /* bit n: keys[n] was given */

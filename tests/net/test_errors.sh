@@ -67,7 +67,7 @@ sed -i "/^\[daemon\]/a sas = $XI_TMP/sas" "$conf"
 printf 'xfrm state add x\nroute add default via 10.0.0.1\n' > "$XI_TMP/sas"
 says "-n reads the file of SAs" 2 "$XI_TMP/sas:2: only \`xfrm state|policy add|update ...\` may stand here" daemon -n -c "$conf"
 rm "$XI_TMP/sas"
-says "which has to be there" 2 "$XI_TMP/sas: cannot read the file of SAs: No such file or directory" daemon -n -c "$conf"
+says "which has to be there" 2 "$XI_TMP/sas: cannot read the file of SAs: No such file or directory: write one" daemon -n -c "$conf"
 
 # the machine
 says "an interface that is not there" 1 \
