@@ -71,7 +71,7 @@ struct fixture {
 	struct xi_mirror *mirror;
 	int fenced;
 	unsigned int sent_ours, sent_kernel;
-	bool strict;
+	bool strict, told_first;
 	unsigned int early, late; /* inbound SAs that were here without their policy */
 };
 
@@ -1161,10 +1161,12 @@ static void test_usage_and_window_are_told(void **state)
 static void test_packets_received_meanwhile_count(void **state)
 {
 	struct fixture *f = *state;
-	struct kernel_sa *in = sa_in(f, 0x1002);
+	struct kernel_sa *in;
 
-	f->k.receives = true;
 	mirror_start(f);
+	settle(f);
+	f->k.receives = true; /* it is asked twice: when the SA is taken, and afterwards */
+	in = sa_in(f, 0x1002);
 	settle(f);
 	assert_int_equal(ours(f, in)->state->top, 5);
 	assert_int_equal(ours(f, in)->words[0], 1 << 5);
@@ -1186,11 +1188,13 @@ static void received_nothing(void *arg)
 static void test_packets_received_meanwhile_count_behind_ours(void **state)
 {
 	struct fixture *f = *state;
-	struct kernel_sa *in = sa_in(f, 0x1002);
+	struct kernel_sa *in;
 
-	f->k.receives = true;
 	xi_sad_listen(f->sad, &(struct xi_sad_listener){received_first, received_nothing, f});
 	mirror_start(f);
+	settle(f);
+	f->k.receives = true;
+	in = sa_in(f, 0x1002);
 	settle(f);
 	assert_int_equal(ours(f, in)->state->top, 33);
 	assert_int_equal(ours(f, in)->words[1], 1ULL << 32 | 2);
@@ -1206,8 +1210,8 @@ static void given_back(void *arg, const struct xi_sa_rec *old, const struct xi_s
 	if (!old || new)
 		return;
 	pthread_mutex_lock(&f->k.lock);
-	assert_int_equal(in->esn.seq, 33); /* it is not to take those in again */
-	assert_int_equal(in->bmp[1], 1);
+	/* it is not to take those in again */
+	f->told_first = in->esn.seq == 33 && in->bmp[1] == 1;
 	in->esn.seq = 34;
 	in->bmp[1] |= 2;
 	pthread_mutex_unlock(&f->k.lock);
@@ -1230,6 +1234,7 @@ static void test_window_goes_back_without_a_gap(void **state)
 	other->offload = true;
 	settle(f);
 	assert_null(ours(f, in));
+	assert_true(f->told_first);
 	assert_int_equal(in->esn.seq, 35);
 	assert_int_equal(in->bmp[1], 7);
 }
