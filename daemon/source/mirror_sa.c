@@ -19,6 +19,7 @@ struct seen {
 	struct xi_extack ack;
 	uint64_t asked; /* when */
 	int err;	/* of reading it as an SA that is carried */
+	bool odd_window; /* which the kernel would not let us write */
 	bool elsewhere; /* of an interface: it serves no policy that is known here */
 };
 
@@ -153,6 +154,20 @@ static int sa_refused(const struct xi_attrs *attrs, struct xi_extack *ack)
 }
 
 /*
+ * NEWAE takes a window of the very length that there is, and XFRMA_REPLAY_VAL it takes and ignores
+ * where there is a ring (xfrm_replay_verify_len(), xfrm_update_ae_params()).
+ */
+static bool window_odd(const struct xi_attrs *attrs, const struct xfrm_usersa_info *info)
+{
+	struct xfrm_replay_state_esn rs;
+
+	if (!xi_attr_copy(attrs, XFRMA_REPLAY_ESN_VAL, &rs, sizeof(rs)) || !rs.replay_window)
+		return false;
+	return rs.bmp_len != (rs.replay_window + 31) / 32 ||
+	       (!(info->flags & XFRM_STATE_ESN) && rs.replay_window <= 32);
+}
+
+/*
  * 0: there is one, carried or not (seen->err). -ESRCH: none, or a larval one, which says nothing
  * yet. What cannot be read at all is not carried.
  */
@@ -177,6 +192,7 @@ static int sa_look(struct xi_mirror *m, const struct xi_mirror_sa *sa, struct se
 	if (!answer_has_algorithm(&attrs))
 		return -ESRCH;
 	seen->elsewhere = xi_attr_u32(&attrs, XFRMA_IF_ID);
+	seen->odd_window = window_odd(&attrs, &seen->info);
 	seen->err = sa_refused(&attrs, &seen->ack);
 	if (!seen->err)
 		seen->err = xi_xfrm_get_newsa(&seen->req, &m->answer.hdr, &seen->ack);
@@ -478,9 +494,13 @@ static void sa_settle(struct xi_mirror *m, struct xi_mirror_sa *sa, struct seen 
 			false);
 		return;
 	}
-	sa_keep(m, sa, false);
 	if (sa->where != XI_MIRROR_OURS)
 		sa->outbound = !xi_mirror_sa_is_in(m, &seen->req.sa);
+	if (!sa->outbound && seen->odd_window) {
+		sa_kept(m, sa, "its replay window could not be handed back", false);
+		return;
+	}
+	sa_keep(m, sa, false);
 	if (!sa_leave(m, sa))
 		sa_carry(m, sa, seen);
 }

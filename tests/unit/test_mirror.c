@@ -1259,6 +1259,37 @@ static void test_window_outlives_a_deletion(void **state)
 	assert_int_equal(in->esn.seq, 33);
 }
 
+/* Linux's xfrm_replay_verify_len() and xfrm_update_ae_params(): such a window it would not take back. */
+static void test_window_that_cannot_go_back_stays(void **state)
+{
+	struct fixture *f = *state;
+	struct kernel_sa *in, *out;
+
+	policy_out(f);
+	mirror_start(f);
+	settle(f);
+	in = sa_add_key(f, PEER, LOCAL, 0x1002, 2, 2, false);
+	in->esn.replay_window = 64; /* of 4 words */
+	sa_news(f, in, XFRM_MSG_NEWSA);
+	settle(f);
+	assert_null(ours(f, in));
+	assert_int_equal(figures(f).sas_kept, 1);
+	sa_del(f, in, true);
+	in = sa_add_key(f, PEER, LOCAL, 0x1004, 2, 4, false);
+	in->info.flags = 0;
+	in->esn.replay_window = 32; /* a ring all the same */
+	sa_news(f, in, XFRM_MSG_NEWSA);
+	settle(f);
+	assert_null(ours(f, in));
+	sa_del(f, in, true);
+	out = sa_add_key(f, LOCAL, PEER, 0x1001, 1, 1, false);
+	out->esn.replay_window = 0; /* nobody looks at that of one that sends */
+	sa_news(f, out, XFRM_MSG_NEWSA);
+	settle(f);
+	assert_non_null(ours(f, out));
+	assert_int_equal(figures(f).sas_kept, 0);
+}
+
 /* What comes in goes on coming in, and its counter is not ours to move: an address that went says nothing. */
 static void test_direction_stays(void **state)
 {
@@ -1579,6 +1610,7 @@ int main(void)
 		TEST(test_window_goes_back_without_a_gap),
 		TEST(test_window_outlives_a_deletion),
 		TEST(test_direction_stays),
+		TEST(test_window_that_cannot_go_back_stays),
 		TEST(test_byte_limits_are_ours),
 		TEST(test_hard_expire_without_delsa),
 		TEST(test_flush),
