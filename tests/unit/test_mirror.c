@@ -911,10 +911,17 @@ static void test_fence_is_down_while_policies_may_be_unknown(void **state)
 	assert_int_equal(f->fenced, 0);
 }
 
+static void policy_dirty(struct fixture *f, const struct kernel_policy *p)
+{
+	const struct xi_mirror_policy_key key = {.sel = p->info.sel, .dir = p->info.dir};
+
+	xi_mirror_policy_dirty(f->mirror, &key, false);
+}
+
 static void test_fence_goes_up_when_all_is_known(void **state)
 {
 	struct fixture *f = *state;
-	struct kernel_policy *kept = policy_out(f), *more;
+	struct kernel_policy *kept = policy_out(f), *more, none = {.info.dir = XFRM_POLICY_OUT};
 
 	kept->tmpl.mode = XFRM_MODE_BEET;
 	mirror_start(f);
@@ -923,17 +930,18 @@ static void test_fence_goes_up_when_all_is_known(void **state)
 	settle(f);
 	assert_int_equal(f->fenced, 0);
 	/* one goes, and more come than a turn looks at: the last of them is not carried */
-	policy_del(f, kept);
-	for (int i = 0; i < XI_MIRROR_TURN; i++) {
-		struct xi_mirror_policy_key key = {.dir = XFRM_POLICY_OUT};
-
-		key.sel.family = AF_INET;
-		key.sel.prefixlen_d = 32;
-		key.sel.daddr.a4 = htonl(0x0a020000 + i);
-		xi_mirror_policy_dirty(f->mirror, &key, false);
-	}
-	more = policy_out(f);
+	more = policy_add(f, XFRM_POLICY_OUT, "10.1.1.0", "10.1.4.0", false);
 	more->tmpl.mode = XFRM_MODE_BEET;
+	pthread_mutex_lock(&f->k.lock);
+	kept->used = false;
+	pthread_mutex_unlock(&f->k.lock);
+	policy_dirty(f, kept);
+	none.info.sel.family = AF_INET;
+	for (int i = 0; i < XI_MIRROR_TURN; i++) {
+		none.info.sel.daddr.a4 = htonl(0x0a020000 + i);
+		policy_dirty(f, &none);
+	}
+	policy_dirty(f, more);
 	f->fenced = -1; /* so that it shows */
 	settle(f);
 	assert_int_equal(f->fenced, -1);
@@ -1078,6 +1086,27 @@ static void test_numbers_are_reserved_ahead(void **state)
 	assert_int_equal(ours(f, out)->state->oseq, limit - 10); /* and none is left out */
 	assert_true(ours(f, out)->state->oseq_limit > limit + 1000000);
 	assert_int_equal(ours(f, out)->state->oseq_limit, oseq_of(out));
+}
+
+/* RFC 4303 section 2.2.1: 64 bits, in two halves. */
+static void test_numbers_go_on_behind_32_bits(void **state)
+{
+	struct fixture *f = *state;
+	struct kernel_sa *out = sa_out(f, 0x1001);
+	struct xi_sa_id id = id_of(out);
+	uint64_t limit;
+
+	oseq_set(out, UINT32_MAX - 1000);
+	policy_out(f);
+	mirror_start(f);
+	settle(f);
+	limit = ours(f, out)->state->oseq_limit;
+	assert_true(limit > (1ULL << 32) + 1000000);
+	assert_int_equal(oseq_of(out), limit);
+	assert_true(ours(f, out)->state->oseq > UINT32_MAX - 1000);
+	/* what was reserved once is never less */
+	assert_int_equal(xi_sad_set_limit(f->sad, &id, 0, UINT32_MAX), 0);
+	assert_int_equal(ours(f, out)->state->oseq_limit, limit);
 }
 
 /*
@@ -1602,6 +1631,7 @@ int main(void)
 		TEST(test_stray_packets_of_the_kernel),
 		TEST(test_numbers_are_reserved_ahead),
 		TEST(test_numbers_sent_while_more_are_reserved),
+		TEST(test_numbers_go_on_behind_32_bits),
 		TEST(test_numbers_end),
 		TEST(test_usage_and_window_are_told),
 		TEST(test_packets_received_meanwhile_count),
