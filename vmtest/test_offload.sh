@@ -75,7 +75,7 @@ tap_check "netdevsim" insmod "$VM_CACHE/netdevsim-$(uname -r).ko" || tap_done
 mountpoint -q /sys/kernel/debug || mount -t debugfs debugfs /sys/kernel/debug
 net_add gw1
 net_add h1
-net_veth h1 lan0 gw1 lan0
+net_veth h1 lan0 gw1 lan0 1500
 net_addr h1 lan0 10.1.1.2/24
 net_addr gw1 lan0 10.1.1.1/24
 echo "10 1 1" > /sys/bus/netdevsim/new_device
@@ -87,6 +87,7 @@ tap_check "its device" wait_for 10 nsim_ready
 tap_check "as wan0 of gw1" ip link set "$dev" netns "$XI_NS-gw1" name wan0
 net_in gw1 ethtool -K wan0 esp-hw-offload on
 net_addr gw1 wan0 192.0.2.1/24
+net_in gw1 ip link set wan0 up
 net_in gw1 sysctl -qw net.ipv4.ip_forward=1
 net_in h1 ip route add default via 10.1.1.1
 {
@@ -99,7 +100,8 @@ net_in h1 ip route add default via 10.1.1.1
 	done
 } > "$XI_TMP/lines"
 tap_check "40 tunnels" kernel_ip -batch "$XI_TMP/lines"
-conf=$(gw_conf gw1 "[daemon]" "mirror = yes" "[port dummy]" | sed '/^\[port dummy\]/d; /^\[port wan0\]/a offload = yes\nmode = skb')
+conf=$XI_TMP/gw1-offload.conf
+sed '/^\[port wan0\]/a offload = yes\nmode = skb' "$(gw_conf gw1 "[daemon]" "mirror = yes")" > "$conf"
 tap_check "the daemon starts" start_daemon gw1 "$conf" || { cat "$XI_TMP/gw1.log"; tap_done; }
 tap_check "and takes over" wait_for 30 synced $tunnels || show | jq .mirror
 tap_is "nothing is in the device without traffic" "$(in_device)" 0

@@ -141,6 +141,7 @@ struct xi_mirror {
 	struct xi_mirror_sa *cursor; /* of the tick */
 	struct xi_mirror_sa *offload_cursor;
 	struct xi_offload *offload;  /* NULL: nothing is */
+	uint64_t offload_clock;      /* ns by which its clock is ahead, which tests move on */
 	struct xi_mirror_sa *giving;
 	struct xi_mirror_given given[XI_MIRROR_TURN];
 	unsigned int ngiven;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Who is put in hardware. SAs that the mirror carries are looked at in rounds of a second or more;
- * the admission policy is told of those that were used and are outside. Packets of a round are
- * given to it in sixteenths of the mean, for its counts are small.
+ * the admission policy is told of those that were used and are outside. It is made for single
+ * packets, and counts time in them, so it gets a sample: all SAs of a device share eight a round
+ * and place, as they had packets.
  *
  * A device says that it is full by refusing; what it had then is what it holds, until a later try
  * proves otherwise. What it refuses for another reason it refuses of all SAs of that kind, unless
@@ -29,7 +30,7 @@
 #define STAY_S 10        /* an SA that was moved stays at least so long */
 #define LATER_S 60       /* after a refusal that may be for now */
 #define LATER_MAX_S 3600
-#define MEAN 16
+#define SAMPLES 8        /* a round and place */
 #define WEIGHT_MAX 255
 #define SLOTS_UNKNOWN 1024
 #define KINDS 32
@@ -40,7 +41,7 @@ struct kind {
 };
 
 struct xi_offload_resident {
-	uint32_t id, uses;
+	uint32_t id;
 	struct xi_mirror_sa *sa;
 	struct kind kind;
 	TAILQ_ENTRY(xi_offload_resident) next;
@@ -60,8 +61,7 @@ struct device {
 	uint32_t unlooked;           /* residents not looked at in this round */
 	uint32_t there, others, outs;
 	uint32_t moves, evictions;   /* in this round */
-	uint64_t packets, users;     /* in this round, and */
-	uint64_t mean;               /* packets of those used at all, in the last */
+	uint64_t packets, total;     /* of all SAs, in this round and in the last */
 	struct kind kinds[KINDS];
 	uint32_t nkinds;
 	uint64_t in, out, refused;
@@ -78,9 +78,14 @@ struct xi_offload {
 	struct device devices[XI_OFFLOAD_DEVICES];
 };
 
-static uint32_t seconds(void)
+static uint64_t clock_ns(const struct xi_mirror *m)
 {
-	return (uint32_t)(xi_mirror_clock() / 1000000000ULL);
+	return xi_mirror_clock() + m->offload_clock;
+}
+
+static uint32_t seconds(const struct xi_mirror *m)
+{
+	return (uint32_t)(clock_ns(m) / 1000000000ULL);
 }
 
 static uint32_t resident_uses(void *arg, uint32_t id)
@@ -92,8 +97,8 @@ static uint32_t resident_uses(void *arg, uint32_t id)
 	HASH_FIND(hh, dev->by_id, &id, sizeof(id), r);
 	if (!r)
 		return 0;
-	uses = r->uses;
-	r->uses = 0;
+	uses = (uint32_t)r->sa->offload.samples;
+	r->sa->offload.samples -= (float)uses;
 	return uses;
 }
 
@@ -115,14 +120,26 @@ static int capacity_set(struct device *dev, uint32_t capacity)
 	dev->admit = admit;
 	dev->capacity = capacity;
 	TAILQ_FOREACH(r, &dev->residents, next)
-	xi_admit_miss(admit, r->id, MEAN, &out);
+	xi_admit_miss(admit, r->id, SAMPLES, &out);
 	return 0;
+}
+
+static uint32_t able(const struct device *dev)
+{
+	const struct xi_offload_config *config = &dev->offload->config;
+
+	return config->able ? config->able(config->arg, dev->port.name)
+			    : xi_offload_net_able(dev->port.name);
 }
 
 static int device_init(struct xi_offload *o, struct device *dev, const struct xi_offload_port *port)
 {
 	dev->port = *port;
 	dev->offload = o;
+	dev->ifindex = able(dev);
+	if (!dev->ifindex)
+		log_warnx("mirror: %s takes no SAs: its esp-hw-offload is off; it is looked at again",
+			  port->name);
 	dev->retry_s = LATER_S;
 	TAILQ_INIT(&dev->residents);
 	return capacity_set(dev, port->slots ? port->slots : SLOTS_UNKNOWN);
@@ -237,7 +254,7 @@ void xi_offload_forget(struct xi_mirror *m, struct xi_mirror_sa *sa)
 		if (sa->offload.where == XI_OFFLOAD_OTHERS)
 			dev->retry_at = 0; /* it has left room */
 	}
-	if (sa->offload.where != XI_OFFLOAD_IN)
+	if (sa->offload.where == XI_OFFLOAD_THERE || sa->offload.where == XI_OFFLOAD_OUT)
 		xi_offload_unnote(m->offload->notes, &sa->id);
 	sa->offload.where = XI_OFFLOAD_NO;
 }
@@ -278,7 +295,7 @@ static void adopt(struct xi_mirror *m, struct xi_mirror_sa *sa, uint8_t device)
 	dev->there++;
 	if (dev->admit && xi_admit_resident(dev->admit) < dev->capacity &&
 	    resident_add(dev, sa, &unknown))
-		xi_admit_miss(dev->admit, sa->offload.id, MEAN, &admission);
+		xi_admit_miss(dev->admit, sa->offload.id, SAMPLES, &admission);
 	if (admission.verdict != XI_ADMIT_FREE)
 		out(m, dev, sa);
 }
@@ -308,7 +325,7 @@ static void seen_nowhere(struct xi_mirror *m, struct xi_mirror_sa *sa)
 	if (sa->offload.where == XI_OFFLOAD_OUT)
 		device_of(m, sa)->out++;
 	xi_offload_forget(m, sa);
-	sa->offload.not_before = seconds() + STAY_S;
+	sa->offload.not_before = seconds(m) + STAY_S;
 }
 
 bool xi_offload_seen(struct xi_mirror *m, struct xi_mirror_sa *sa, uint32_t ifindex)
@@ -324,6 +341,8 @@ bool xi_offload_seen(struct xi_mirror *m, struct xi_mirror_sa *sa, uint32_t ifin
 		return false;
 	}
 	device = device_by_ifindex(o, ifindex);
+	if (sa->offload.where == XI_OFFLOAD_OTHERS && device != sa->offload.device)
+		xi_offload_forget(m, sa);
 	if (sa->offload.where == XI_OFFLOAD_IN ||
 	    (sa->offload.where == XI_OFFLOAD_NO && !device)) {
 		others(m, sa, device);
@@ -403,7 +422,7 @@ static void full(struct xi_mirror *m, struct device *dev, uint32_t now)
 static void refused(struct xi_mirror *m, struct device *dev, struct xi_mirror_sa *sa,
 		    const struct kind *kind, int err)
 {
-	uint32_t now = seconds();
+	uint32_t now = seconds(m);
 	bool room = err == -ENOSPC || err == -ENOBUFS || err == -ENOMEM;
 
 	sa->offload.not_before = now + LATER_S;
@@ -412,6 +431,7 @@ static void refused(struct xi_mirror *m, struct device *dev, struct xi_mirror_sa
 	if (err == -EINVAL || err == -EOPNOTSUPP || err == -ERANGE)
 		sa->offload.refused = true;
 	if ((err == -EINVAL || err == -EOPNOTSUPP) && !kind_is_there(dev, kind, sa)) {
+		/* the oldest is tried again */
 		dev->kinds[dev->nkinds++ % KINDS] = *kind;
 		log_info("mirror: %s does not take SAs like the one with SPI 0x%08x: %s",
 			 dev->port.name, sa->id.spi, strerror(-err));
@@ -467,6 +487,10 @@ void xi_offload_carried(struct xi_mirror *m, struct xi_mirror_sa *sa)
 		return;
 	}
 	kind_of(&kind, rec);
+	if (kind_refused(dev, &kind)) { /* meanwhile */
+		xi_offload_forget(m, sa);
+		return;
+	}
 	err = xi_offload_note(m->offload->notes, &sa->id);
 	if (!err)
 		err = xi_offload_swap(m, sa, rec, dev->ifindex);
@@ -480,7 +504,7 @@ void xi_offload_carried(struct xi_mirror *m, struct xi_mirror_sa *sa)
 		return;
 	}
 	sa->offload.where = XI_OFFLOAD_THERE;
-	sa->offload.not_before = seconds() + STAY_S;
+	sa->offload.not_before = seconds(m) + STAY_S;
 	sa->offload.packets = __atomic_load_n(&rec->state->packets, __ATOMIC_RELAXED);
 	dev->there++;
 	dev->in++;
@@ -491,16 +515,16 @@ void xi_offload_carried(struct xi_mirror *m, struct xi_mirror_sa *sa)
 	xi_mirror_sa_touch(m, sa);
 }
 
-static uint32_t weight_of(struct device *dev, uint64_t packets)
+/* Its share of a round's samples. What is less than one is kept for the next round. */
+static uint32_t samples(struct device *dev, struct xi_mirror_sa *sa, uint64_t packets)
 {
-	uint64_t mean = dev->mean ? dev->mean : packets, weight;
+	double share = dev->total ? (double)packets / (double)dev->total : 0;
 
 	dev->packets += packets;
-	dev->users += packets > 0;
-	if (!packets)
-		return 0;
-	weight = packets > UINT32_MAX ? WEIGHT_MAX : packets * MEAN / mean;
-	return weight > WEIGHT_MAX ? WEIGHT_MAX : weight ? (uint32_t)weight : 1;
+	sa->offload.samples += (float)(share * SAMPLES * dev->capacity);
+	if (sa->offload.samples > WEIGHT_MAX)
+		sa->offload.samples = WEIGHT_MAX;
+	return (uint32_t)sa->offload.samples;
 }
 
 static uint64_t used_since(struct xi_mirror_sa *sa, uint64_t packets)
@@ -515,7 +539,6 @@ static uint64_t used_since(struct xi_mirror_sa *sa, uint64_t packets)
 static bool evict(struct xi_mirror *m, struct device *dev, uint32_t id, uint32_t now)
 {
 	struct xi_offload_resident *r;
-	struct xi_admission admission;
 
 	HASH_FIND(hh, dev->by_id, &id, sizeof(id), r);
 	if (!r)
@@ -525,7 +548,7 @@ static bool evict(struct xi_mirror *m, struct device *dev, uint32_t id, uint32_t
 		out(m, dev, r->sa);
 		return true;
 	}
-	return xi_admit_miss(dev->admit, id, MEAN, &admission), false;
+	return false;
 }
 
 static void admit(struct xi_mirror *m, struct device *dev, struct xi_mirror_sa *sa, uint32_t weight,
@@ -545,7 +568,7 @@ static void admit(struct xi_mirror *m, struct device *dev, struct xi_mirror_sa *
 		/* room for the victim, should it stay */
 		if (!evict(m, dev, admission.victim, now)) {
 			xi_admit_remove(dev->admit, sa->offload.id);
-			xi_admit_miss(dev->admit, admission.victim, MEAN, &admission);
+			xi_admit_miss(dev->admit, admission.victim, SAMPLES, &admission);
 			return;
 		}
 	}
@@ -605,7 +628,8 @@ static void look(struct xi_mirror *m, struct xi_mirror_sa *sa, unsigned int *rou
 	packets = used_since(sa, packets);
 	if (!dev)
 		return;
-	weight = weight_of(dev, packets);
+	weight = samples(dev, sa, packets);
+	sa->offload.samples -= (float)weight;
 	if (weight && now >= sa->offload.not_before && xi_group_alone(m, sa))
 		admit(m, dev, sa, weight, now);
 }
@@ -614,7 +638,6 @@ static void residents_look(struct xi_mirror *m, struct device *dev)
 {
 	struct xi_offload_resident *r;
 	struct xfrm_usersa_info info;
-	uint32_t weight;
 
 	for (unsigned int n = 0; n < ASKS && dev->unlooked; n++, dev->unlooked--) {
 		r = TAILQ_FIRST(&dev->residents);
@@ -631,17 +654,14 @@ static void residents_look(struct xi_mirror *m, struct device *dev)
 		memcpy(&info, m->answer.buf + NLMSG_HDRLEN, sizeof(info));
 		if (!r->sa->offload.packets) /* a former daemon's */
 			r->sa->offload.packets = info.curlft.packets;
-		weight = weight_of(dev, used_since(r->sa, info.curlft.packets));
-		r->uses = r->uses + weight > WEIGHT_MAX ? WEIGHT_MAX : r->uses + weight;
+		samples(dev, r->sa, used_since(r->sa, info.curlft.packets));
 	}
 	explicit_bzero(m->answer.buf, sizeof(m->answer.buf));
 }
 
 static void able_check(struct xi_mirror *m, struct device *dev)
 {
-	const struct xi_offload_config *config = &m->offload->config;
-	uint32_t ifindex = config->able ? config->able(config->arg, dev->port.name)
-					: xi_offload_net_able(dev->port.name);
+	uint32_t ifindex = able(dev);
 	struct xi_offload_resident *r, *next;
 
 	if (ifindex == dev->ifindex)
@@ -684,9 +704,8 @@ static void round_begin(struct xi_mirror *m, uint64_t clock)
 		if (o->rounds % ABLE_ROUNDS == 0)
 			able_check(m, dev);
 		room_check(dev, now);
-		dev->mean = dev->users ? dev->packets / dev->users : 0;
-		dev->mean += !dev->mean && dev->users;
-		dev->packets = dev->users = 0;
+		dev->total = dev->packets;
+		dev->packets = 0;
 		dev->moves = dev->evictions = 0;
 		dev->unlooked = HASH_COUNT(dev->by_id);
 	}
@@ -696,7 +715,7 @@ static void round_begin(struct xi_mirror *m, uint64_t clock)
 void xi_offload_tick(struct xi_mirror *m)
 {
 	struct xi_offload *o = m->offload;
-	uint64_t clock = xi_mirror_clock();
+	uint64_t clock = clock_ns(m);
 	unsigned int routes = ROUTES;
 
 	if (!o || m->starting)

@@ -69,6 +69,7 @@ struct xi_offload_sa {
 	struct xi_offload_resident *resident; /* IN and THERE */
 	uint32_t routed;             /* when its device was looked up, and */
 	uint32_t not_before;         /* before when it is not moved again: seconds of CLOCK_MONOTONIC */
+	float samples;               /* of its packets, that the policy was not told of */
 	uint64_t packets;            /* when they were last looked at */
 };
 

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <linux/netlink.h>
 #include <linux/xfrm.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #define NL(pid, groups) \
@@ -329,6 +331,30 @@ static void synchronous(void)
 	close(members);
 }
 
+/* Requests that have no answer leave nothing to read, and those who never read may go on for ever. */
+static void unanswered(void)
+{
+	struct {
+		struct nlmsghdr hdr;
+		struct xfrm_usersa_flush flush;
+	} quiet = { { 17, XFRM_MSG_FLUSHSA, NLM_F_REQUEST, 14, 0 }, { 50 } };
+	int fd = netlink(SOCK_RAW | SOCK_NONBLOCK), i;
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	time_t end = time(NULL) + 20;
+
+	SAY("quiet", send(fd, &quiet, 17, 0));
+	SAY("readable", poll(&p, 1, 0));
+	received("nothing", fd, 0, 8192, 0);
+	for (i = 0; i < 5000 && time(NULL) < end; i++)
+		if (send(fd, &quiet, 17, 0) != 17)
+			break;
+	SAY("many", i);
+	SAY("an error", send(fd, &(struct request){ { 20, 0x7f, 1, 16, 0 }, 0 }, 20, 0));
+	SAY("readable", poll(&p, 1, 0));
+	received("it", fd, 0, 8192, 0);
+	close(fd);
+}
+
 int main(void)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -338,5 +364,6 @@ int main(void)
 	options();
 	receiving();
 	synchronous();
+	unanswered();
 	return 0;
 }

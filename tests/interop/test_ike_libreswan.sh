@@ -106,6 +106,18 @@ sprung "a trap of gw1, once more" gw1 h1 10.1.2.2
 lsw_unload gw1 t > "$XI_TMP/unload"
 lsw_unload gw2 t > "$XI_TMP/unload"
 
+# a trap between the hosts themselves catches all but IKE
+host_trap() {
+	lsw_load_pair t <<< "type=transport
+		esp=aes_gcm128" && lsw_route gw1 t
+}
+host_trapped() { xfrm_of gw1 xfrm policy list dir out | grep '^src 192.0.2.1/32 dst 192.0.2.2/32'; }
+tap_check "a trap for the other host: connections" host_trap
+tap_check "a trap for the other host: a policy stands" wait_for 10 host_trapped
+sprung "a trap for the other host" gw1 gw1 192.0.2.2
+lsw_unload gw1 t > "$XI_TMP/unload"
+lsw_unload gw2 t > "$XI_TMP/unload"
+
 # libreswan's own updown script makes routes on the wire's link, with no gateway; for the host's own traffic xipsecd makes
 # others, into xipsec0
 tap_check "updown: xipsecd of gw1 ends" stop_daemon gw1

@@ -144,7 +144,7 @@ mark
 tap_check "packets wait" waits
 fresh
 tap_check "policy is deleted" policy delete
-tap_check "they do not go: they were to be protected" wait_for 5 at_least no_sa 5
+tap_check "they do not go: they were to be protected" wait_for 5 at_least worker_policy 5
 tap_is "none was passed" "$(since worker_bypass)" 0
 capture_stop wan br
 in_clear() { pcap_count "$XI_TMP/wan-br.pcap" "src net 10.1.0.0/16 and not ip proto 50"; }

@@ -404,6 +404,8 @@ static void another_daemon_finds_it_whole(void **state)
 		rec = xi_sad_next(next, &slot);
 		assert_int_equal(rec->sa.id.spi, was.id.spi);
 		assert_int_equal(rec->state->top, 100 + k);
+		/* its policy may be as before, and of the same generation: it takes it no longer */
+		assert_int_equal(rec->sa.moved_under, 0);
 		assert_int_equal(mem_store_count_lookups(b->m), 1);
 		assert_int_equal(mem_store_lookup(b->m, &rec->sa.id), rec->sa.sa_index);
 		xi_sad_destroy(next);
