@@ -227,6 +227,18 @@ stop_daemon gw1
 sed -i 's/^if-id = 0x2/if-id = 0x3/' "$XI_TMP/gw1.conf"
 tap_check "an interface of another number" start_daemon gw1 "$XI_TMP/gw1.conf"
 tap_is "is another device" "$(net_in gw1 ip -o link show type veth | grep -o 'xipsec-[0-9]*@ipsec[12]' | sort | xargs)" "xipsec-1@ipsec1 xipsec-3@ipsec2"
+# in another namespace the index of xipsec0 may be that of any device
+host=$(net_in gw1 cat /sys/class/net/xipsec0/ifindex)
+net_in h1 ip link add leak0 index "$host" type veth peer name leak1
+net_in h1 sh -c 'ip link set leak0 up && ip link set leak1 up'
+net_in gw1 ip link set ipsec1 netns "$XI_NS-h1"
+net_in h1 sh -c 'ip link set ipsec1 up && ip route add 10.77.0.0/24 dev ipsec1'
+tap_is "an interface in another namespace, where the index of xipsec0 is somebody else's" "$(net_in h1 cat /sys/class/net/leak0/ifindex)" "$host"
+capture_start h1 leak1
+tap_check "it reaches nobody there" silent h1 10.77.0.1
+capture_stop h1 leak1
+tap_is "nor does anything leave by the device of that index" "$(pcap_count "$XI_TMP/h1-leak1.pcap" icmp)" 0
+
 tap_check "xipsec down" gwctl gw1 xipsec down
 tap_is "takes them away" "$(net_in gw1 ip -o link show type veth | grep -c ipsec)" 0
 tap_done
