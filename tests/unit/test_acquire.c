@@ -192,6 +192,24 @@ static void an_open_template_is_met_by_what_fits(void **state)
 	assert_int_equal(bed->as->n, 0);
 }
 
+/* A tunnel from whatever address this host has at the time. */
+static void an_open_source_is_met_by_any(void **state)
+{
+	struct bed *bed = *state;
+	struct xi_sa sa;
+
+	memset(bed->policy.tmpls[0].saddr, 0, 16);
+	assert_int_equal(begin(bed), 0);
+	sa = sa_of(bed);
+	sa.saddr[0] = 198;           /* of whatever network it is in */
+	sa.reqid++;
+	xi_acquires_settle(bed->as, &sa, bed->now);
+	assert_int_equal(bed->as->n, 1);
+	sa.reqid--;
+	xi_acquires_settle(bed->as, &sa, bed->now);
+	assert_int_equal(bed->as->n, 0);
+}
+
 /* A key manager may choose another mode or reqid than it was asked for, and says which ACQUIRE it means. */
 static void its_number_ends_it(void **state)
 {
@@ -288,6 +306,7 @@ int main(void)
 		T(it_is_asked_again_when_time_is_up),
 		T(its_sa_ends_it),
 		T(an_open_template_is_met_by_what_fits),
+		T(an_open_source_is_met_by_any),
 		T(its_number_ends_it),
 		T(a_policy_that_changes_ends_its_own),
 		T(a_flood_is_bounded),
