@@ -657,6 +657,10 @@ static void residents_look(struct xi_mirror *m, struct device *dev)
 			xi_mirror_sa_touch(m, r->sa);
 			continue;
 		}
+		if (!xi_group_alone(m, r->sa)) { /* rekeyed: the new one is to be ours */
+			out(m, dev, r->sa);
+			continue;
+		}
 		memcpy(&info, m->answer.buf + NLMSG_HDRLEN, sizeof(info));
 		if (!r->sa->offload.packets) /* a former daemon's */
 			r->sa->offload.packets = info.curlft.packets;
