@@ -450,19 +450,6 @@ static void refused(struct xi_mirror *m, struct device *dev, struct xi_mirror_sa
 		full(m, dev, now);
 }
 
-/* The kernel's SA is another, which begins behind the numbers that were ours. */
-static void numbers_anew(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct xi_sa_rec *rec)
-{
-	uint64_t asked = xi_mirror_clock(), first, limit;
-
-	if (xi_mirror_ask_sa(m, &sa->id))
-		return;
-	if (!xi_mirror_reserve(m, &rec->sa, sa->written + XI_MIRROR_BLOCK, asked, &first, &limit)) {
-		sa->written = limit;
-		xi_sad_set_limit(m->sad, &sa->id, first, limit);
-	}
-}
-
 /* Linux before 6.2 says yes, and takes it in software, where the driver says -EOPNOTSUPP. */
 static int is_there(struct xi_mirror *m, const struct xi_mirror_sa *sa)
 {
@@ -502,9 +489,8 @@ void xi_offload_carried(struct xi_mirror *m, struct xi_mirror_sa *sa)
 	if (!err)
 		err = is_there(m, sa);
 	if (err) {
-		if (err != -EAGAIN && err != -ERANGE)
-			numbers_anew(m, sa, rec);
 		refused(m, dev, sa, &kind, err);
+		/* the kernel's begins behind what was reserved: so do we, when it is looked at anew */
 		xi_mirror_sa_touch(m, sa);
 		return;
 	}
