@@ -45,6 +45,13 @@ spis() {
 in_device() {
 	sed -n 's/^SA count=\([0-9]*\).*/\1/p' /sys/kernel/debug/netdevsim/netdevsim10/ports/0/ipsec
 }
+# packets that the device was to protect; that xipsec has with all SAs it carries
+by_device() {
+	sed -n 's/^SA count=.* tx=\([0-9]*\).*/\1/p' /sys/kernel/debug/netdevsim/netdevsim10/ports/0/ipsec
+}
+by_xipsec() {
+	show | jq '[.sas[].packets] | add'
+}
 offload() {
 	show | jq -r ".mirror.offload[0].$1"
 }
@@ -73,8 +80,9 @@ PY
 modprobe -a psample esp4 esp4_offload xfrm_user gcm
 tap_check "netdevsim" insmod "$VM_CACHE/netdevsim-$(uname -r).ko" || tap_done
 mountpoint -q /sys/kernel/debug || mount -t debugfs debugfs /sys/kernel/debug
-net_add gw1
-net_add h1
+net_add gw1 h1
+mkdir -p "$XI_BPFFS"
+mount -t bpf "$XI_NS" "$XI_BPFFS" && mount --make-private "$XI_BPFFS"
 net_veth h1 lan0 gw1 lan0 1500
 net_addr h1 lan0 10.1.1.2/24
 net_addr gw1 lan0 10.1.1.1/24
@@ -110,15 +118,17 @@ mapfile -t first < <(seq 1 30)
 mapfile -t second < <(seq 11 40)
 echo "${first[@]}" > "$XI_TMP/busy"
 net_bg flows h1 /usr/bin/python3 -S "$XI_TMP/flows.py" "$XI_TMP/busy"
-tap_check "the busiest are put in the device" wait_for 60 all_in "${first[@]}" || { show | jq -c .mirror; hardware; tail -30 "$XI_TMP/gw1.log"; }
-show | jq -c .mirror
+tap_check "the busiest are put in the device" wait_for 60 all_in "${first[@]}" || { show | jq -cM .mirror; hardware; tail -30 "$XI_TMP/gw1.log"; }
 tap_check "it says when it is full" wait_for 30 eval '[ "$(offload slots)" = $slots ]'
 tap_is "and has no more" "$(in_device)" $slots
 tap_is "as show says" "$(offload sas)" $slots
 tap_check "show, for people" eval 'gwctl gw1 xipsec show | grep -q "offload: wan0, 33 SAs of 33"'
+before=$(by_device)
+tap_check "packets of those leave by it" wait_for 20 eval '[ "$(by_device)" -gt $((before + 100)) ]'
+before=$(by_xipsec)
+tap_check "and xipsec carries the rest" wait_for 30 eval '[ "$(by_xipsec)" -gt $((before + 10)) ]'
 echo "${second[@]}" > "$XI_TMP/busy"
-tap_check "the set follows" wait_for 90 all_in "${second[@]}" || { show | jq -c .mirror; hardware; tail -30 "$XI_TMP/gw1.log"; }
-show | jq -c .mirror
+tap_check "the set follows" wait_for 60 all_in "${second[@]}" || { show | jq -cM .mirror; hardware; tail -30 "$XI_TMP/gw1.log"; }
 tap_is "no stray packets of the kernel" "$(show | jq .mirror.strays)" 0
 tap_check "kill -9" kill_daemon gw1
 had=$(hardware)

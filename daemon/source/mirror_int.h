@@ -206,7 +206,7 @@ void xi_group_keep(struct xi_mirror *m, const struct xi_pattern *p, bool on);
 void xi_group_ask(struct xi_mirror *m, const struct xi_pattern *p, bool on);
 bool xi_group_kept(const struct xi_mirror *m, const struct xi_pattern *p);
 bool xi_group_asked(const struct xi_mirror *m, const struct xi_pattern *p);
-/* This SA is the only one that serves the policies that ask for it, and they ask for no other. */
+/* No other SA is like it, and whatever policy names its like names destination and reqid, and nothing else beside. */
 bool xi_group_alone(const struct xi_mirror *m, const struct xi_mirror_sa *sa);
 
 /* mirror_sa.c */

@@ -285,6 +285,15 @@ static bool stand_in(struct xi_policy *p, const struct seen *seen)
 	return true;
 }
 
+/* By us: that comes and goes. Such an SA is the only one of its pattern. */
+static bool in_hardware(const struct xi_mirror_policy *policy)
+{
+	const struct xi_sa_link *link =
+		policy->ntmpls ? LIST_FIRST(&policy->tmpls[0].group->sas) : NULL;
+
+	return link && link->sa->offload.where == XI_OFFLOAD_THERE;
+}
+
 static void policy_keep(struct xi_mirror *m, struct xi_mirror_policy *policy,
 			const struct seen *seen, const char *reason)
 {
@@ -292,7 +301,8 @@ static void policy_keep(struct xi_mirror *m, struct xi_mirror_policy *policy,
 	struct xi_policy p;
 
 	asks(m, policy, false);
-	if (policy->where != XI_MIRROR_KEPT && policy->where != XI_MIRROR_IDLE)
+	if (policy->where != XI_MIRROR_KEPT && policy->where != XI_MIRROR_IDLE &&
+	    !in_hardware(policy))
 		log_info("mirror: a policy (index %u) stays with the kernel: %s", seen->info.index,
 			 reason);
 	out_kept(m, policy, seen->info.dir == XI_OUT);

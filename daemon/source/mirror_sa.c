@@ -268,7 +268,7 @@ void xi_mirror_sa_keep(struct xi_mirror *m, struct xi_mirror_sa *sa, bool on)
 __attribute__((nonnull)) static void sa_kept(struct xi_mirror *m, struct xi_mirror_sa *sa,
 					     const char *why, bool elsewhere)
 {
-	if (!sa->why || strcmp(sa->why, why)) {
+	if (sa->offload.where != XI_OFFLOAD_THERE && (!sa->why || strcmp(sa->why, why))) {
 		log_info("mirror: SA with SPI 0x%08x stays with the kernel: %s", sa->id.spi, why);
 		free(sa->why);
 		sa->why = strdup(why);

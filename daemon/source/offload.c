@@ -27,6 +27,7 @@
 #define ROUTED_S 30      /* until a route is asked for again */
 #define MOVES 16         /* a round: into free places, and */
 #define EVICTIONS 4      /* in exchange for another */
+#define TELL_ROUNDS 60   /* until moves are logged again */
 #define STAY_S 10        /* an SA that was moved stays at least so long */
 #define LATER_S 60       /* after a refusal that may be for now */
 #define LATER_MAX_S 3600
@@ -55,6 +56,7 @@ struct device {
 	struct xi_admit *admit;      /* NULL: capacity 0 */
 	uint32_t capacity;
 	bool known;                  /* what the device holds */
+	bool probing;                /* whether it holds one more */
 	uint32_t retry_at, retry_s;
 	struct xi_offload_resident *by_id;
 	TAILQ_HEAD(, xi_offload_resident) residents;
@@ -65,6 +67,7 @@ struct device {
 	struct kind kinds[KINDS];
 	uint32_t nkinds;
 	uint64_t in, out, refused;
+	uint64_t told;               /* moves, in the log */
 };
 
 struct xi_offload {
@@ -408,6 +411,7 @@ static void full(struct xi_mirror *m, struct device *dev, uint32_t now)
 		log_info("mirror: %s takes no more SAs: it has %u of the mirror's, and %u others",
 			 dev->port.name, dev->there, dev->others);
 	dev->known = true;
+	dev->probing = false;
 	dev->retry_at = now + dev->retry_s;
 	dev->retry_s = dev->retry_s * 2 < LATER_MAX_S ? dev->retry_s * 2 : LATER_MAX_S;
 	for (r = TAILQ_FIRST(&dev->residents); r; r = next) {
@@ -425,7 +429,8 @@ static void refused(struct xi_mirror *m, struct device *dev, struct xi_mirror_sa
 	uint32_t now = seconds(m);
 	bool room = err == -ENOSPC || err == -ENOBUFS || err == -ENOMEM;
 
-	sa->offload.not_before = now + LATER_S;
+	if (!room) /* else it is not its fault */
+		sa->offload.not_before = now + LATER_S;
 	if (err != -EAGAIN && err != -ERANGE)
 		dev->refused++;
 	if (err == -EINVAL || err == -EOPNOTSUPP || err == -ERANGE)
@@ -443,19 +448,6 @@ static void refused(struct xi_mirror *m, struct device *dev, struct xi_mirror_sa
 	xi_offload_unnote(m->offload->notes, &sa->id);
 	if (room)
 		full(m, dev, now);
-}
-
-/* The kernel's SA is another, which begins behind the numbers that were ours. */
-static void numbers_anew(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct xi_sa_rec *rec)
-{
-	uint64_t asked = xi_mirror_clock(), first, limit;
-
-	if (xi_mirror_ask_sa(m, &sa->id))
-		return;
-	if (!xi_mirror_reserve(m, &rec->sa, sa->written + XI_MIRROR_BLOCK, asked, &first, &limit)) {
-		sa->written = limit;
-		xi_sad_set_limit(m->sad, &sa->id, first, limit);
-	}
 }
 
 /* Linux before 6.2 says yes, and takes it in software, where the driver says -EOPNOTSUPP. */
@@ -497,9 +489,8 @@ void xi_offload_carried(struct xi_mirror *m, struct xi_mirror_sa *sa)
 	if (!err)
 		err = is_there(m, sa);
 	if (err) {
-		if (err != -EAGAIN && err != -ERANGE)
-			numbers_anew(m, sa, rec);
 		refused(m, dev, sa, &kind, err);
+		/* the kernel's begins behind what was reserved: so do we, when it is looked at anew */
 		xi_mirror_sa_touch(m, sa);
 		return;
 	}
@@ -508,7 +499,8 @@ void xi_offload_carried(struct xi_mirror *m, struct xi_mirror_sa *sa)
 	sa->offload.packets = __atomic_load_n(&rec->state->packets, __ATOMIC_RELAXED);
 	dev->there++;
 	dev->in++;
-	dev->retry_s = LATER_S;
+	if (dev->probing && dev->there >= dev->capacity)
+		dev->retry_s = LATER_S;
 	log_debug("mirror: SA with SPI 0x%08x goes to %s", sa->id.spi, dev->port.name);
 	/* from now on the policy is the kernel's, and then the SA */
 	xi_mirror_sa_keep(m, sa, true);
@@ -651,6 +643,10 @@ static void residents_look(struct xi_mirror *m, struct device *dev)
 			xi_mirror_sa_touch(m, r->sa);
 			continue;
 		}
+		if (!xi_group_alone(m, r->sa)) { /* rekeyed: the new one is to be ours */
+			out(m, dev, r->sa);
+			continue;
+		}
 		memcpy(&info, m->answer.buf + NLMSG_HDRLEN, sizeof(info));
 		if (!r->sa->offload.packets) /* a former daemon's */
 			r->sa->offload.packets = info.curlft.packets;
@@ -688,7 +684,18 @@ static void room_check(struct device *dev, uint32_t now)
 	    (dev->port.slots && dev->capacity >= dev->port.slots))
 		return;
 	dev->retry_at = now + 1;
+	dev->probing = true;
 	capacity_set(dev, dev->capacity + 1);
+}
+
+static void tell(struct device *dev)
+{
+	if (dev->in + dev->out == dev->told)
+		return;
+	dev->told = dev->in + dev->out;
+	log_info("mirror: %s has %u SAs of the mirror's; put in so far: %llu, taken out: %llu",
+		 dev->port.name, dev->there + dev->outs, (unsigned long long)dev->in,
+		 (unsigned long long)dev->out);
 }
 
 static void round_begin(struct xi_mirror *m, uint64_t clock)
@@ -703,6 +710,8 @@ static void round_begin(struct xi_mirror *m, uint64_t clock)
 
 		if (o->rounds % ABLE_ROUNDS == 0)
 			able_check(m, dev);
+		if (o->rounds % TELL_ROUNDS == 0)
+			tell(dev);
 		room_check(dev, now);
 		dev->total = dev->packets;
 		dev->packets = 0;

@@ -58,16 +58,16 @@ static int ethtool(int fd, const char *name, void *data)
 /* The place of the feature among all those that this kernel knows; -1: it does not know it. */
 static int feature_place(int fd, const char *name, uint32_t *n)
 {
-	struct {
+	union {
 		struct ethtool_sset_info info;
-		uint32_t n;
+		uint8_t buf[sizeof(struct ethtool_sset_info) + sizeof(uint32_t)];
 	} sset = {.info = {.cmd = ETHTOOL_GSSET_INFO, .sset_mask = 1ULL << ETH_SS_FEATURES}};
 	struct ethtool_gstrings *strings;
 	int place = -1;
 
 	if (ethtool(fd, name, &sset) || !sset.info.sset_mask)
 		return -1;
-	*n = sset.n;
+	memcpy(n, sset.buf + sizeof(sset.info), sizeof(*n));
 	strings = calloc(1, sizeof(*strings) + (size_t)*n * ETH_GSTRING_LEN);
 	if (!strings)
 		return -1;

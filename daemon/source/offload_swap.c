@@ -179,6 +179,9 @@ int xi_offload_swap(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct x
 		if (err)
 			err = -ENOTRECOVERABLE;
 	}
+	/* the key manager deleted it after it was looked at */
+	if (!err && errs[0] && (!errs[1] || !errs[2]))
+		xi_mirror_ask(m, &msgs[0]);
 	if (!err)
 		err = errs[0] ? errs[0] : errs[1];
 	for (unsigned int i = 0; i < 3; i++)

@@ -131,7 +131,7 @@ static void test_every_key_is_read(void **state)
 				   "misses = 1000000\n"
 				   "\n"
 				   "[ port  wan0 ]\n"
-				   "role = cipher\nmode = skb\nattach = none\ntx = xsk\n"
+				   "role = cipher\nmode = skb\nattach = none\ntx = xsk\noffload = yes\noffload-slots = 33\n"
 				   "[port lan-of-15-bytes]\n"
 				   "role = plain\ntx = burst\nattach = link\n"
 				   "[interface ipsec-of-15-chr]\nif-id = 0xFFFFFFFF\n"
@@ -168,6 +168,9 @@ static void test_every_key_is_read(void **state)
 	assert_int_equal(c->ports[0].mode, XI_PORT_SKB);
 	assert_int_equal(c->ports[0].attach, XI_ATTACH_NONE);
 	assert_int_equal(c->ports[0].tx, XI_PORT_TX_XSK);
+	assert_int_equal(c->ports[0].offload, 1);
+	assert_int_equal(c->ports[0].offload_slots, 33);
+	assert_int_equal(c->ports[1].offload, 0);
 	assert_string_equal(c->ports[1].name, "lan-of-15-bytes");
 	assert_int_equal(c->ports[1].role, XI_ROLE_PLAIN);
 	assert_int_equal(c->ports[1].attach, XI_ATTACH_LINK);
@@ -309,6 +312,13 @@ static const struct {
 	{ CIPHER "[daemon]\nengine = qat\n",
 	  "xipsec.conf:4: engine = qat: an engine is auto, ipsec-mb or openssl" },
 	{ CIPHER "[daemon]\nmirror = 1\n", "xipsec.conf:4: mirror = 1: mirror is yes or no" },
+	{ CIPHER "offload = 1\n", "xipsec.conf:3: offload = 1: offload is yes or no" },
+	{ CIPHER "offload = yes\n",
+	  "xipsec.conf:1: [port wan0] offload = yes puts SAs that a mirror has into a device by which ESP leaves: it wants mirror = yes and role = cipher" },
+	{ CIPHER "[port lan0]\nrole = plain\noffload = yes\n[daemon]\nmirror = yes\n",
+	  "xipsec.conf:3: [port lan0] offload = yes puts SAs that a mirror has into a device by which ESP leaves: it wants mirror = yes and role = cipher" },
+	{ CIPHER "offload-slots = 33\n",
+	  "xipsec.conf:1: [port wan0] offload-slots without offload = yes: add that, or remove it" },
 	{ CIPHER "[daemon]\nunknown-spi = maybe\n",
 	  "xipsec.conf:4: unknown-spi = maybe: ESP of an unknown SPI is drop or pass" },
 	{ CIPHER "[daemon]\nrun-dir = run\n",

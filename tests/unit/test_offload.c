@@ -49,8 +49,10 @@ struct kernel {
 	uint32_t slots;
 	int refuses; /* error for every SA that goes to the device */
 	uint32_t refuses_spi;
+	bool vanish;	 /* an SA, before the first DELSA */
 	int refuse_back; /* so many NEWSA without a device */
 	unsigned int swaps, dels_alone, in, refusals;
+	struct kernel_sa *vanished;
 	struct kernel_sa sas[SAS];
 	struct xfrm_userpolicy_info policies[SAS];
 	bool policy_used[SAS];
@@ -223,6 +225,11 @@ static int change(struct kernel *k, const struct nlmsghdr *req)
 	if (req->nlmsg_type == XFRM_MSG_DELSA) {
 		sa->used = false;
 		sa->device = 0;
+		if (k->vanish) {
+			k->vanish = false;
+			k->vanished = sa;
+			return -ESRCH;
+		}
 		k->swaps++;
 		news_sa(k, sa, XFRM_MSG_DELSA);
 		return 0;
@@ -294,16 +301,22 @@ static void answer(struct kernel *k, int fd, const struct nlmsghdr *req)
 static void datagram(struct kernel *k, int fd, const uint8_t *at, size_t n)
 {
 	unsigned int dels = 0, news = 0;
+	static union {
+		struct nlmsghdr hdr;
+		uint64_t align;
+		uint8_t buf[16384];
+	} req;
 
 	pthread_mutex_lock(&k->lock);
 	while (n >= sizeof(struct nlmsghdr)) {
-		const struct nlmsghdr *req = (const struct nlmsghdr *)at;
-
-		dels += req->nlmsg_type == XFRM_MSG_DELSA;
-		news += req->nlmsg_type == XFRM_MSG_NEWSA;
-		answer(k, fd, req);
-		at += NLMSG_ALIGN(req->nlmsg_len);
-		n -= NLMSG_ALIGN(req->nlmsg_len);
+		memcpy(&req.hdr, at, sizeof(req.hdr));
+		assert_in_range(req.hdr.nlmsg_len, sizeof(req.hdr), sizeof(req));
+		memcpy(req.buf, at, req.hdr.nlmsg_len);
+		dels += req.hdr.nlmsg_type == XFRM_MSG_DELSA;
+		news += req.hdr.nlmsg_type == XFRM_MSG_NEWSA;
+		answer(k, fd, &req.hdr);
+		at += NLMSG_ALIGN(req.hdr.nlmsg_len);
+		n -= NLMSG_ALIGN(req.hdr.nlmsg_len);
 	}
 	k->dels_alone += dels && !news;
 	pthread_mutex_unlock(&k->lock);
@@ -658,8 +671,8 @@ static void test_a_refused_kind_is_remembered(void **state)
 		second(f, 0, SLOTS);
 	/* those of one round were under way */
 	assert_in_range(f->k.refusals, 1, SAS);
-	for (int i = 0; i < 20; i++)
-		assert_int_equal(figures(f).kinds, 1);
+	assert_int_equal(figures(f).kinds, 1);
+	assert_int_equal(f->mirror->figures.strays, 0);
 	f->k.refusals = 0;
 	for (int i = 0; i < 100; i++)
 		second(f, 0, SLOTS);
@@ -763,6 +776,47 @@ static void test_deleted_and_rekeyed(void **state)
 	until(f, 0, SLOTS, 120);
 }
 
+/* After it was looked at, and before it was moved. */
+static void test_deleted_meanwhile_it_stays_so(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f);
+	f->k.vanish = true;
+	for (int i = 0; i < 20; i++)
+		second(f, 0, SLOTS);
+	assert_non_null(f->k.vanished);
+	assert_false(f->k.vanished->used);
+	assert_null(ours(f, (int)(f->k.vanished - f->k.sas)));
+	assert_int_equal(on_device(&f->k), SLOTS);
+}
+
+/* The old one is in hardware; it does not keep the new one with the kernel. */
+static void test_a_second_sa_brings_both_here(void **state)
+{
+	struct fixture *f = *state;
+
+	f->k.sas[19].used = f->k.policy_used[19] = false;
+	start(f);
+	until(f, 0, SLOTS, 60);
+	pthread_mutex_lock(&f->k.lock);
+	tunnel_add(f, 19);
+	f->k.policy_used[19] = false;
+	f->k.sas[19].info.reqid = f->k.sas[0].info.reqid;
+	f->k.sas[19].info.id.daddr = f->k.sas[0].info.id.daddr;
+	news_sa(&f->k, &f->k.sas[19], XFRM_MSG_NEWSA);
+	pthread_mutex_unlock(&f->k.lock);
+	settle(f);
+	for (int i = 0; i < 3; i++)
+		second(f, 0, SLOTS);
+	assert_int_equal(f->k.sas[0].device, 0);
+	assert_non_null(ours(f, 0));
+	assert_non_null(ours(f, 19));
+	for (int i = 0; i < 60; i++)
+		second(f, 0, SLOTS);
+	assert_int_equal(f->k.sas[0].device, 0); /* as long as there are two */
+}
+
 static void test_feature_off_takes_all_out(void **state)
 {
 	struct fixture *f = *state;
@@ -811,6 +865,8 @@ int main(void)
 		TEST(test_the_key_managers_stay),
 		TEST(test_configured_slots),
 		TEST(test_deleted_and_rekeyed),
+		TEST(test_deleted_meanwhile_it_stays_so),
+		TEST(test_a_second_sa_brings_both_here),
 		TEST(test_feature_off_takes_all_out),
 		TEST(test_another_daemon_knows_its_own),
 	};
