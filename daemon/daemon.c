@@ -534,10 +534,30 @@ static void daemon_fence(void *arg, bool up)
 		xi_fence_down(d->config->run_dir);
 }
 
+/* Ports whose devices take SAs; where that is noted. */
+static void daemon_offload(struct xi_daemon *d, struct xi_offload_config *config,
+			   struct xi_offload_port *ports, char *notes, size_t n)
+{
+	snprintf(notes, n, "%s/offload", d->config->run_dir);
+	config->ports = ports;
+	config->notes = notes;
+	config->policy = d->config->admission;
+	for (uint32_t i = 0; i < d->config->nports; i++) {
+		const struct xi_port_config *port = &d->config->ports[i];
+
+		if (!port->offload)
+			continue;
+		memcpy(ports[config->nports].name, port->name, sizeof(port->name));
+		ports[config->nports++].slots = port->offload_slots;
+	}
+}
+
 /* Or what an earlier daemon took over is the kernel's again. */
 static int daemon_mirror(struct xi_daemon *d)
 {
-	const struct xi_mirror_config config = {
+	struct xi_offload_port ports[XI_OFFLOAD_DEVICES];
+	char notes[PATH_MAX];
+	struct xi_mirror_config config = {
 		.base = d->base,
 		.sad = d->sad,
 		.spd = d->spd,
@@ -555,6 +575,7 @@ static int daemon_mirror(struct xi_daemon *d)
 		xi_fence_down(d->config->run_dir);
 		return 0;
 	}
+	daemon_offload(d, &config.offload, ports, notes, sizeof(notes));
 	err = xi_mirror_create(&d->mirror, &config);
 	d->inspect.mirror = d->mirror;
 	return err;
@@ -734,6 +755,9 @@ static void daemon_close(struct xi_daemon *d)
 	xi_ports_destroy(d->portset);
 	if (!d->attached)
 		xi_bpfobj_abandon(d->bpf);
+	/* a first start that failed leaves no device behind, either */
+	if (!d->attached && !d->adopted && d->hostif.made)
+		xi_hostif_down();
 	xi_bpfobj_close(d->bpf);
 	xi_esp_sink_close(d->esp_sink);
 	for (i = 0; i < 3; i++)

@@ -14,8 +14,27 @@ static void print_port(FILE *out, const json_t *port)
 		queues == 1 ? "queue" : "queues");
 }
 
+static void print_offload(FILE *out, const json_t *device)
+{
+	uint64_t slots = xi_member_u64(device, "slots");
+
+	fprintf(out, "  offload: %s, %" PRIu64 " SAs", xi_member_string(device, "name"),
+		xi_member_u64(device, "sas"));
+	if (slots)
+		fprintf(out, " of %" PRIu64, slots);
+	fprintf(out,
+		"; %" PRIu64 " of others; %" PRIu64 " moved in, %" PRIu64 " out, %" PRIu64
+		" refused%s\n",
+		xi_member_u64(device, "others"), xi_member_u64(device, "in"),
+		xi_member_u64(device, "out"), xi_member_u64(device, "refused"),
+		json_is_true(json_object_get(device, "able")) ? "" : "; esp-hw-offload is off");
+}
+
 static void print_mirror(FILE *out, const json_t *mirror)
 {
+	const json_t *device;
+	size_t i;
+
 	if (!json_is_object(mirror))
 		return;
 	fprintf(out,
@@ -25,6 +44,8 @@ static void print_mirror(FILE *out, const json_t *mirror)
 		xi_member_u64(mirror, "sas_idle") + xi_member_u64(mirror, "sas_kept"),
 		xi_member_u64(mirror, "policies_kept"),
 		json_is_true(json_object_get(mirror, "synced")) ? "" : "; more are looked at");
+	json_array_foreach(json_object_get(mirror, "offload"), i, device)
+		print_offload(out, device);
 }
 
 static void print_daemon(FILE *out, const json_t *reply)

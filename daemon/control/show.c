@@ -263,6 +263,28 @@ static json_t *policies_json(const struct xi_control_sources *src, struct cursor
 	return policies;
 }
 
+static json_t *offload_json(const struct xi_mirror_figures *m)
+{
+	json_t *out = json_array();
+
+	for (unsigned int i = 0; i < m->noffload; i++) {
+		const struct xi_offload_figures *f = &m->offload[i];
+		json_t *device = json_object();
+
+		put(device, "name", json_string(f->name));
+		put(device, "able", json_boolean(f->able));
+		put_u64(device, "sas", f->sas);
+		put_u64(device, "others", f->others);
+		put_u64(device, "slots", f->slots);
+		put_u64(device, "in", f->in);
+		put_u64(device, "out", f->out);
+		put_u64(device, "refused", f->refused);
+		put_u64(device, "kinds_refused", f->kinds);
+		json_array_append_new(out, device);
+	}
+	return out;
+}
+
 static json_t *mirror_json(const struct xi_mirror_figures *m)
 {
 	json_t *out = json_object();
@@ -279,6 +301,8 @@ static json_t *mirror_json(const struct xi_mirror_figures *m)
 	put_u64(out, "strays", m->strays);
 	put_u64(out, "resyncs", m->resyncs);
 	put_u64(out, "lost", m->lost);
+	if (m->noffload)
+		put(out, "offload", offload_json(m));
 	return out;
 }
 

@@ -20,6 +20,8 @@ struct xi_port_config {
 	enum xi_port_mode mode;
 	enum xi_port_attach attach;
 	enum xi_port_tx tx;
+	int offload;                 /* the mirror may put SAs into the device */
+	uint32_t offload_slots;      /* at most so many; 0: as many as it takes */
 	unsigned int line;           /* in the configuration file, for messages */
 };
 

@@ -189,6 +189,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	if (m->resync)
 		event_active(m->work, EV_TIMEOUT, 0);
 	xi_mirror_count_tick(m);
+	xi_offload_tick(m);
 }
 
 /* An SA that nobody here took away comes again: it is still the kernel's. */
@@ -245,6 +246,7 @@ static void mirror_free(struct xi_mirror *m)
 			event_free(events[i]);
 	m->work = NULL;
 	xi_mirror_close(m);
+	xi_offload_destroy(m->offload);
 	free(m);
 }
 
@@ -266,6 +268,8 @@ int xi_mirror_create(struct xi_mirror **out, const struct xi_mirror_config *conf
 	err = xi_mirror_open(m);
 	if (!err)
 		err = events_create(m);
+	if (!err)
+		err = xi_offload_create(&m->offload, &config->offload);
 	if (err) {
 		errno = -err;
 		log_warn("mirror: the kernel's XFRM cannot be followed");
@@ -292,6 +296,8 @@ void xi_mirror_destroy(struct xi_mirror *m)
 	xi_mirror_count_all(m);
 	xi_sad_on_kernel_event(m->sad, &(struct xi_sad_events){0});
 	xi_sad_unlisten(m->sad, m);
+	xi_offload_destroy(m->offload); /* what is in hardware stays there, noted */
+	m->offload = NULL;
 	xi_mirror_policies_free(m);
 	xi_mirror_sas_free(m);
 	mirror_free(m);
@@ -396,6 +402,7 @@ int xi_mirror_acquire(struct xi_mirror *m, const struct xi_flow *flow,
 void xi_mirror_figures(const struct xi_mirror *m, struct xi_mirror_figures *figures)
 {
 	*figures = m->figures;
+	figures->noffload = xi_offload_figures(m->offload, figures->offload);
 	figures->synced = m->dump == XI_MIRROR_DUMP_NONE && !m->resync && !m->starting &&
 			  !m->defaults && TAILQ_EMPTY(&m->dirty_sas) &&
 			  TAILQ_EMPTY(&m->dirty_policies);

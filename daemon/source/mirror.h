@@ -18,6 +18,7 @@
 
 #include "sad/sad.h"
 #include "sad/spd.h"
+#include "source/offload.h"
 
 struct event_base;
 struct xi_mirror;
@@ -37,6 +38,7 @@ struct xi_mirror_config {
 	 */
 	void (*fence)(void *arg, bool up);
 	void *arg;
+	struct xi_offload_config offload;
 };
 
 /* Now, and since xi_mirror_create(). */
@@ -45,6 +47,8 @@ struct xi_mirror_figures {
 	uint32_t policies, policies_kept;
 	uint64_t resyncs, lost, taken, given, strays, written;
 	bool synced;                        /* nothing that is known of waits to be looked at */
+	unsigned int noffload;
+	struct xi_offload_figures offload[XI_OFFLOAD_DEVICES];
 };
 
 /* 0 or -errno, logged. A listener of the SAD, to be made after the cache. Nothing may be adopted any more. */

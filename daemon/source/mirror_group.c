@@ -239,3 +239,28 @@ bool xi_group_asked(const struct xi_mirror *m, const struct xi_pattern *p)
 	}
 	return false;
 }
+
+bool xi_group_alone(const struct xi_mirror *m, const struct xi_mirror_sa *sa)
+{
+	struct xi_pattern wider[XI_PATTERN_WIDER];
+	const struct xi_sa_link *first;
+	const struct xi_group *group;
+	const struct xi_tmpl_link *tmpl;
+
+	xi_pattern_widen(wider, &sa->pattern);
+	for (unsigned int i = 1; i < XI_PATTERN_WIDER; i++) {
+		group = group_find(m, &wider[i]);
+		if (pattern_first(wider, i) && group && !LIST_EMPTY(&group->tmpls))
+			return false;
+	}
+	group = group_find(m, &sa->pattern);
+	first = group ? LIST_FIRST(&group->sas) : NULL;
+	if (!first || LIST_NEXT(first, next) || pattern_half_open(&sa->pattern))
+		return false;
+	LIST_FOREACH(tmpl, &group->tmpls, next)
+	{
+		if (tmpl->policy->ntmpls > 1)
+			return false;
+	}
+	return group->policies;
+}

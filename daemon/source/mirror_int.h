@@ -14,6 +14,7 @@
 #define XI_MIRROR_TURN 128       /* things looked at before others are served */
 #define XI_MIRROR_DATAGRAM 32768
 #define XI_MIRROR_ANSWER 16384
+#define XI_MIRROR_BATCH 3
 
 /* Which SAs are meant: a zero address or reqid is any. */
 struct xi_pattern {
@@ -73,6 +74,7 @@ struct xi_mirror_sa {
 	uint64_t written;            /* outbound and ours: the kernel's counter, as far as we moved it */
 	uint64_t told_packets, told_top;
 	uint32_t told_at;            /* CLOCK_MONOTONIC, seconds */
+	struct xi_offload_sa offload;
 	struct xi_sa_link links[XI_PATTERN_WIDER];
 	TAILQ_ENTRY(xi_mirror_sa) queue;
 	TAILQ_ENTRY(xi_mirror_sa) all;
@@ -137,6 +139,9 @@ struct xi_mirror {
 	TAILQ_HEAD(xi_mirror_sas, xi_mirror_sa) dirty_sas, all_sas;
 	TAILQ_HEAD(xi_mirror_policies, xi_mirror_policy) dirty_policies;
 	struct xi_mirror_sa *cursor; /* of the tick */
+	struct xi_mirror_sa *offload_cursor;
+	struct xi_offload *offload;  /* NULL: nothing is */
+	uint64_t offload_clock;      /* ns by which its clock is ahead, which tests move on */
 	struct xi_mirror_sa *giving;
 	struct xi_mirror_given given[XI_MIRROR_TURN];
 	unsigned int ngiven;
@@ -166,6 +171,8 @@ void xi_mirror_close(struct xi_mirror *m);
  * in m->answer.
  */
 int xi_mirror_ask(struct xi_mirror *m, struct xi_nlmsg *msg);
+/* The same of at most XI_MIRROR_BATCH messages in one datagram, each with NLM_F_ACK. -errno: some have no answer. */
+int xi_mirror_ask_batch(struct xi_mirror *m, struct xi_nlmsg *msgs, int *errs, unsigned int n);
 /* Starts a dump; its answers come to dump_fd. */
 int xi_mirror_ask_dump(struct xi_mirror *m, uint16_t type);
 int xi_mirror_ask_sa(struct xi_mirror *m, const struct xi_sa_id *id);
@@ -196,6 +203,8 @@ void xi_group_keep(struct xi_mirror *m, const struct xi_pattern *p, bool on);
 void xi_group_ask(struct xi_mirror *m, const struct xi_pattern *p, bool on);
 bool xi_group_kept(const struct xi_mirror *m, const struct xi_pattern *p);
 bool xi_group_asked(const struct xi_mirror *m, const struct xi_pattern *p);
+/* This SA is the only one that serves the policies that ask for it, and they ask for no other. */
+bool xi_group_alone(const struct xi_mirror *m, const struct xi_mirror_sa *sa);
 
 /* mirror_sa.c */
 /* The SA of this id may have changed. */
@@ -203,6 +212,8 @@ void xi_mirror_sa_dirty(struct xi_mirror *m, const struct xi_sa_id *id);
 void xi_mirror_sa_touch(struct xi_mirror *m, struct xi_mirror_sa *sa);
 /* Asks the kernel about it, and does what follows. Within a round. */
 void xi_mirror_sa_settle(struct xi_mirror *m, struct xi_mirror_sa *sa);
+/* Reasons to leave what is like it to the kernel: one more or less. */
+void xi_mirror_sa_keep(struct xi_mirror *m, struct xi_mirror_sa *sa, bool on);
 /* After the round: what the kernel took in meanwhile counts. */
 void xi_mirror_sa_merge(struct xi_mirror *m);
 /* All entries. */

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -97,17 +98,12 @@ static int answer_error(const struct xi_mirror *m, size_t len)
 	return error;
 }
 
-int xi_mirror_ask(struct xi_mirror *m, struct xi_nlmsg *msg)
+/* 0: the message in m->answer answers this one. -EBADMSG, -ETIMEDOUT ...: there is none. */
+static int answer_read(struct xi_mirror *m, uint32_t seq, size_t *len)
 {
 	ssize_t n;
 	int err;
 
-	if (msg->full)
-		return -EMSGSIZE;
-	msg->hdr.nlmsg_flags |= NLM_F_REQUEST;
-	msg->hdr.nlmsg_seq = ++m->seq;
-	if (send(m->ask_fd, msg->buf, msg->hdr.nlmsg_len, MSG_NOSIGNAL) < 0)
-		return -errno;
 	for (;;) {
 		n = recv(m->ask_fd, m->answer.buf, sizeof(m->answer.buf), MSG_DONTWAIT | MSG_TRUNC);
 		if (n < 0 && errno == EAGAIN) {
@@ -123,10 +119,52 @@ int xi_mirror_ask(struct xi_mirror *m, struct xi_nlmsg *msg)
 		if (n < NLMSG_HDRLEN || n > (ssize_t)sizeof(m->answer.buf) ||
 		    m->answer.hdr.nlmsg_len < NLMSG_HDRLEN || m->answer.hdr.nlmsg_len > (size_t)n)
 			return -EBADMSG;
-		if (m->answer.hdr.nlmsg_seq == m->seq)
-			return answer_error(m, n);
+		*len = n;
+		if (m->answer.hdr.nlmsg_seq == seq)
+			return 0;
 		/* the answer to one that was given up */
 	}
+}
+
+int xi_mirror_ask(struct xi_mirror *m, struct xi_nlmsg *msg)
+{
+	size_t len;
+	int err;
+
+	if (msg->full)
+		return -EMSGSIZE;
+	msg->hdr.nlmsg_flags |= NLM_F_REQUEST;
+	msg->hdr.nlmsg_seq = ++m->seq;
+	if (send(m->ask_fd, msg->buf, msg->hdr.nlmsg_len, MSG_NOSIGNAL) < 0)
+		return -errno;
+	err = answer_read(m, m->seq, &len);
+	return err ? err : answer_error(m, len);
+}
+
+int xi_mirror_ask_batch(struct xi_mirror *m, struct xi_nlmsg *msgs, int *errs, unsigned int n)
+{
+	struct iovec iov[XI_MIRROR_BATCH];
+	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = n};
+	uint32_t first = m->seq + 1;
+	size_t len;
+	int err;
+
+	for (unsigned int i = 0; i < n; i++) {
+		if (msgs[i].full)
+			return -EMSGSIZE;
+		msgs[i].hdr.nlmsg_flags |= NLM_F_REQUEST;
+		msgs[i].hdr.nlmsg_seq = ++m->seq;
+		iov[i] = (struct iovec){msgs[i].buf, msgs[i].hdr.nlmsg_len};
+	}
+	if (sendmsg(m->ask_fd, &msg, MSG_NOSIGNAL) < 0)
+		return -errno;
+	for (unsigned int i = 0; i < n; i++) {
+		err = answer_read(m, first + i, &len);
+		if (err)
+			return err;
+		errs[i] = answer_error(m, len);
+	}
+	return 0;
 }
 
 int xi_mirror_ask_dump(struct xi_mirror *m, uint16_t type)

@@ -19,6 +19,7 @@ struct seen {
 	uint64_t asked; /* when */
 	int err;	/* of reading it as an SA that is carried */
 	bool elsewhere; /* of an interface: it serves no policy that is known here */
+	uint32_t device; /* ifindex, if it is offloaded */
 };
 
 static struct xi_mirror_sa *sa_find(const struct xi_mirror *m, const struct xi_sa_id *id)
@@ -82,6 +83,9 @@ static void sa_free(struct xi_mirror *m, struct xi_mirror_sa *sa)
 		TAILQ_REMOVE(&m->dirty_sas, sa, queue);
 	if (m->cursor == sa)
 		m->cursor = TAILQ_NEXT(sa, all);
+	if (m->offload_cursor == sa)
+		m->offload_cursor = TAILQ_NEXT(sa, all);
+	xi_offload_forget(m, sa);
 	TAILQ_REMOVE(&m->all_sas, sa, all);
 	lists_forget(m, sa);
 	HASH_DEL(m->sas, sa);
@@ -157,11 +161,13 @@ static int sa_refused(const struct xi_attrs *attrs, struct xi_extack *ack)
  */
 static int sa_look(struct xi_mirror *m, const struct xi_mirror_sa *sa, struct seen *seen)
 {
+	struct xfrm_user_offload offload;
 	struct xi_attrs attrs;
 	int err;
 
 	memset(&seen->ack, 0, sizeof(seen->ack));
 	seen->elsewhere = false;
+	seen->device = 0;
 	seen->asked = xi_mirror_clock();
 	err = xi_mirror_ask_sa(m, &sa->id);
 	if (err)
@@ -176,6 +182,8 @@ static int sa_look(struct xi_mirror *m, const struct xi_mirror_sa *sa, struct se
 	if (!answer_has_algorithm(&attrs))
 		return -ESRCH;
 	seen->elsewhere = xi_attr_u32(&attrs, XFRMA_IF_ID);
+	if (xi_attr_copy(&attrs, XFRMA_OFFLOAD_DEV, &offload, sizeof(offload)))
+		seen->device = (uint32_t)offload.ifindex;
 	seen->err = sa_refused(&attrs, &seen->ack);
 	if (!seen->err)
 		seen->err = xi_xfrm_get_newsa(&seen->req, &m->answer.hdr, &seen->ack);
@@ -224,7 +232,7 @@ void xi_mirror_sa_give(struct xi_mirror *m, struct xi_mirror_sa *sa)
 }
 
 /* Whether what there is of SAs like this one stays with the kernel because of it. */
-static void sa_keep(struct xi_mirror *m, struct xi_mirror_sa *sa, bool on)
+void xi_mirror_sa_keep(struct xi_mirror *m, struct xi_mirror_sa *sa, bool on)
 {
 	if (sa->keeps == on)
 		return;
@@ -240,7 +248,7 @@ __attribute__((nonnull)) static void sa_kept(struct xi_mirror *m, struct xi_mirr
 		free(sa->why);
 		sa->why = strdup(why);
 	}
-	sa_keep(m, sa, !elsewhere);
+	xi_mirror_sa_keep(m, sa, !elsewhere);
 	sa_goes(m, sa, XI_MIRROR_KEPT);
 	xi_mirror_sa_give(m, sa);
 }
@@ -423,14 +431,23 @@ static void sa_gone(struct xi_mirror *m, struct xi_mirror_sa *sa)
 
 static void sa_settle(struct xi_mirror *m, struct xi_mirror_sa *sa, struct seen *seen)
 {
-	int err = sa_look(m, sa, seen);
+	int err;
 
+	if (xi_offload_waits(m, sa)) {
+		xi_mirror_sa_touch(m, sa);
+		return;
+	}
+	err = sa_look(m, sa, seen);
 	if (err == -ESRCH) {
 		sa_gone(m, sa);
 		return;
 	}
 	if (err || !sa_place(m, sa, seen)) {
 		m->resync = true;
+		return;
+	}
+	if (xi_offload_seen(m, sa, seen->device)) {
+		xi_mirror_sa_touch(m, sa);
 		return;
 	}
 	if (seen->err) {
@@ -445,10 +462,14 @@ static void sa_settle(struct xi_mirror *m, struct xi_mirror_sa *sa, struct seen 
 			false);
 		return;
 	}
-	sa_keep(m, sa, false);
+	xi_mirror_sa_keep(m, sa, false);
 	sa->outbound = !xi_mirror_sa_is_in(m, &seen->req.sa);
 	if (!sa_leave(m, sa))
 		sa_carry(m, sa, seen);
+	if (sa->where == XI_MIRROR_OURS)
+		xi_offload_carried(m, sa);
+	else if (sa->offload.where == XI_OFFLOAD_IN)
+		xi_offload_forget(m, sa);
 }
 
 void xi_mirror_sa_settle(struct xi_mirror *m, struct xi_mirror_sa *sa)

@@ -190,6 +190,14 @@ capture_stop wan br
 tap_check "only ESP on the wire" only_esp "$XI_TMP/wan-br.pcap"
 net_in gw1 ip route replace 10.9.2.0/24 dev ipsec2 src 10.9.1.1
 
+# the program that tells workers where a packet comes from was taken away: nobody knows whose policies are its
+net_in gw1 tc qdisc del dev xipsec0 clsact
+capture_start wan br
+tap_check "fail closed: without tc_host nothing goes by an interface" counts 0x1402 0 silent gw1 10.9.2.1
+tap_check "nor by another" counts 0x1401 0 silent h1 10.1.2.2
+capture_stop wan br
+tap_is "nothing leaves" "$(pcap_count "$XI_TMP/wan-br.pcap" 'icmp or esp')" 0
+
 index() { net_in gw1 ip -o link show ipsec1 | cut -d: -f1; }
 before=$(index)
 capture_start wan br
@@ -204,6 +212,16 @@ tap_check "fail closed: without it nothing leaves" silent gw1 10.9.2.1
 tap_check "the other interface goes on" pings h1 10.1.2.2
 capture_stop wan br
 tap_check "only ESP on the wire" only_esp "$XI_TMP/wan-br.pcap"
+
+stop_daemon gw1
+# as a start that was cut short leaves it
+net_in gw1 sh -c 'ip link set ipsec1 down arp on && echo 1 > /proc/sys/net/ipv6/conf/ipsec1/accept_ra'
+tap_check "devices that were not finished" start_daemon gw1 "$XI_TMP/gw1.conf"
+finished() {
+	net_in gw1 ip -o link show ipsec1 | grep -q 'NOARP,UP' && net_in gw1 sh -c \
+		'cd /proc/sys/net && cat ipv6/conf/ipsec1/accept_ra ipv4/conf/ipsec1/disable_policy ipv4/conf/ipsec1/disable_xfrm'
+}
+tap_is "are" "$(finished)" $'0\n1\n1'
 
 stop_daemon gw1
 sed -i 's/^if-id = 0x2/if-id = 0x3/' "$XI_TMP/gw1.conf"

@@ -209,7 +209,7 @@ static const struct {
 	  "misses" },
 	{ CIPHER "role = plain\n", "xipsec.conf:3: role is given twice: keep one of the two" },
 	{ CIPHER "colour = red\n",
-	  "xipsec.conf:3: colour: unknown key: here are role, mode, attach, tx" },
+	  "xipsec.conf:3: colour: unknown key: here are role, mode, attach, tx, offload, offload-slots" },
 	{ CIPHER "role\n",
 	  "xipsec.conf:3: neither [section], key = value, nor a comment: correct the line" },
 	{ CIPHER "[daemon\n",

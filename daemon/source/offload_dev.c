@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What the kernel says of its devices: which offload ESP, and which one an SA's packets leave by. */
+#include <errno.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "dataplane/fib.h"
+#include "source/mirror_int.h"
+
+#define FEATURE "esp-hw-offload"
+
+struct xi_offload_net {
+	struct xi_rtnl rt;
+};
+
+int xi_offload_net_open(struct xi_offload_net **out)
+{
+	struct xi_offload_net *net = calloc(1, sizeof(*net));
+	int err = net ? xi_rtnl_open(&net->rt) : -ENOMEM;
+
+	*out = err ? NULL : net;
+	if (err)
+		free(net);
+	return err;
+}
+
+void xi_offload_net_close(struct xi_offload_net *net)
+{
+	if (!net)
+		return;
+	xi_rtnl_close(&net->rt);
+	free(net);
+}
+
+uint32_t xi_offload_net_route(struct xi_offload_net *net, const struct xi_sa *sa)
+{
+	struct xi_fib_route route;
+
+	if (xi_fib_route(&net->rt, sa->id.daddr, sa->id.family,
+			 sa->output_mark & sa->output_mark_mask, &route))
+		return 0;
+	return route.unicast ? route.ifindex : 0;
+}
+
+static int ethtool(int fd, const char *name, void *data)
+{
+	struct ifreq ifr = {.ifr_data = data};
+
+	memcpy(ifr.ifr_name, name, strnlen(name, IFNAMSIZ - 1));
+	return ioctl(fd, SIOCETHTOOL, &ifr) < 0 ? -errno : 0;
+}
+
+/* The place of the feature among all those that this kernel knows; -1: it does not know it. */
+static int feature_place(int fd, const char *name, uint32_t *n)
+{
+	struct {
+		struct ethtool_sset_info info;
+		uint32_t n;
+	} sset = {.info = {.cmd = ETHTOOL_GSSET_INFO, .sset_mask = 1ULL << ETH_SS_FEATURES}};
+	struct ethtool_gstrings *strings;
+	int place = -1;
+
+	if (ethtool(fd, name, &sset) || !sset.info.sset_mask)
+		return -1;
+	*n = sset.n;
+	strings = calloc(1, sizeof(*strings) + (size_t)*n * ETH_GSTRING_LEN);
+	if (!strings)
+		return -1;
+	strings->cmd = ETHTOOL_GSTRINGS;
+	strings->string_set = ETH_SS_FEATURES;
+	strings->len = *n;
+	if (!ethtool(fd, name, strings))
+		for (uint32_t i = 0; i < *n && place < 0; i++)
+			if (!strncmp((const char *)strings->data + (size_t)i * ETH_GSTRING_LEN,
+				     FEATURE, ETH_GSTRING_LEN))
+				place = (int)i;
+	free(strings);
+	return place;
+}
+
+static bool feature_on(int fd, const char *name)
+{
+	struct ethtool_gfeatures *features;
+	uint32_t n = 0, blocks;
+	int place = feature_place(fd, name, &n);
+	bool on;
+
+	if (place < 0)
+		return false;
+	blocks = (n + 31) / 32;
+	features = calloc(1, sizeof(*features) + blocks * sizeof(features->features[0]));
+	if (!features)
+		return false;
+	features->cmd = ETHTOOL_GFEATURES;
+	features->size = blocks;
+	on = !ethtool(fd, name, features) &&
+	     features->features[place / 32].active & 1U << place % 32;
+	free(features);
+	return on;
+}
+
+uint32_t xi_offload_net_able(const char *name)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	uint32_t ifindex = 0;
+
+	if (fd < 0)
+		return 0;
+	if (feature_on(fd, name))
+		ifindex = if_nametoindex(name);
+	close(fd);
+	return ifindex;
+}
