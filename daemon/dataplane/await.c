@@ -111,6 +111,7 @@ static struct xi_await_flow *await_begin(struct xi_await *a, const struct xi_flo
 	*f = (struct xi_await_flow){
 		.flow = *flow,
 		.hash = hash,
+		.policy = policy,
 		/* an index has the direction in its low bits */
 		.share = (policy >> 3) % XI_AWAIT_SHARES,
 		.chain = a->heads[hash],

@@ -35,6 +35,7 @@ struct xi_awaited {
 struct xi_await_flow {
 	struct xi_flow flow;
 	uint32_t hash, share;
+	uint32_t policy;             /* index of the one that its first packet met */
 	uint32_t chain;              /* the next of this hash */
 	uint32_t older, newer;       /* flows in the order in which they began; free: newer is the next free one */
 	uint32_t first, last;        /* packets */

@@ -214,7 +214,7 @@ uint32_t xi_batch_resolve(struct xi_worker *w);
 /*
  * Packets held for want of an SA: judges their flows anew if something may have changed, and sends, hands on or drops
  * those of each that is not to wait any longer, in their order; gives up those whose time is over. None of them leaves in
- * clear, even if policy has come to allow that. Between batches.
+ * clear because its policy has gone. Between batches.
  */
 void xi_batch_look(struct xi_worker *w);
 

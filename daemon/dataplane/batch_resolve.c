@@ -205,13 +205,14 @@ static void look_send(struct xi_worker *w)
 
 /*
  * What came when policy wanted it protected does not leave in clear because that policy has gone since: a key manager
- * that replaces it by another may delete it first. The kernel's xfrm_policy_kill() drops its queue, too.
+ * that replaces it by another may delete it first. The kernel's xfrm_policy_kill() drops its queue, too. same: it is
+ * that very policy, updated, which decided.
  */
 static bool look_follow(struct xi_worker *w, struct xi_item *item,
 			const struct xi_spd_snapshot *snap, const struct xi_flow *flow,
-			const struct xi_flow_verdict *verdict)
+			const struct xi_flow_verdict *verdict, bool same)
 {
-	if (verdict->verdict != XI_VERDICT_BYPASS)
+	if (verdict->verdict != XI_VERDICT_BYPASS || same)
 		return resolve_follow(w, item, snap, flow, verdict);
 	xi_item_drop(w, item, XI_DROP_WORKER_POLICY);
 	return false;
@@ -225,10 +226,11 @@ static bool look_flow(struct xi_worker *w, struct xi_await_flow *f)
 	const struct xi_flow flow = f->flow;
 	struct xi_flow_verdict verdict = { 0 };
 	struct xi_awaited packet;
-	bool last;
+	bool same, last;
 
 	if (xi_spd_judge_out(snap, w->config.sad, &flow, &verdict, &policy) == XI_VERDICT_NONE)
 		return false;
+	same = policy && policy->policy.index == f->policy;
 	do {
 		struct xi_item *item = &w->out[w->nout];
 
@@ -243,7 +245,7 @@ static bool look_flow(struct xi_worker *w, struct xi_await_flow *f)
 			.flags = XI_META_MISS,
 			.judged = true,
 		};
-		w->nout += look_follow(w, item, snap, &flow, &verdict);
+		w->nout += look_follow(w, item, snap, &flow, &verdict, same);
 		if (w->nout == XI_BATCH)
 			look_send(w);
 	} while (!last);

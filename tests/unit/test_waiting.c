@@ -409,6 +409,34 @@ static void policy_deleted_drops_them(void **state)
 	assert_int_equal(w->counts[XI_DROP_HOST_FULL], 1); /* there is no xipsec0 in this test */
 }
 
+/* Deleted, it uncovers one that lets all pass; updated so, it speaks for itself. */
+static void another_policy_does_not_let_them_go(void **state)
+{
+	struct bed *bed = *state;
+	struct xi_worker *w = bed->workers[0];
+	struct xi_policy p = policy_of(1, 7), wide = {.dir = XI_OUT, .action = XI_ALLOW, .priority = 9};
+	const char *why;
+
+	wide.sel.family = XI_IPV4;
+	assert_int_equal(xi_spd_add(bed->spd, &wide, false, &why), 0);
+	set_policy(bed, 1, 7);
+	set_policy(bed, 2, 8);
+	comes(w, 1, 9);
+	comes(w, 2, 9);
+	assert_int_equal(xi_spd_delete(bed->spd, &p), 0);
+	bed->changes++;
+	look(w);
+	assert_int_equal(w->counts[XI_DROP_WORKER_POLICY], 1);
+	assert_int_equal(w->counts[XI_WORKER_BYPASS], 0);
+	p = policy_of(2, 8);
+	p.ntmpls = 0;
+	assert_int_equal(xi_spd_add(bed->spd, &p, true, &why), 0);
+	bed->changes++;
+	look(w);
+	assert_int_equal(w->counts[XI_WORKER_BYPASS], 1);
+	assert_int_equal(w->await.n, 0);
+}
+
 /* Not before those that came earlier, though the SA is there. */
 static void a_packet_gets_in_line_behind_its_flow(void **state)
 {
@@ -458,6 +486,7 @@ int main(void)
 		T(the_first_that_waits_is_judged_once_more),
 		T(a_change_that_was_not_counted_is_seen_in_a_second),
 		T(policy_deleted_drops_them),
+		T(another_policy_does_not_let_them_go),
 		T(a_packet_gets_in_line_behind_its_flow),
 		T(an_sa_for_another_policy_lets_nothing_go),
 	};
