@@ -924,14 +924,17 @@ static void test_fence_goes_up_when_all_is_known(void **state)
 	struct kernel_policy *kept = policy_out(f), *more, none = {.info.dir = XFRM_POLICY_OUT};
 
 	kept->tmpl.mode = XFRM_MODE_BEET;
+	kept->tmpl.reqid = 9; /* the others' SAs are not like its own */
 	mirror_start(f);
 	settle(f);
 	policy_add(f, XFRM_POLICY_OUT, "10.1.1.0", "10.1.3.0", true);
 	settle(f);
+	assert_int_equal(figures(f).policies, 1);
 	assert_int_equal(f->fenced, 0);
 	/* one goes, and more come than a turn looks at: the last of them is not carried */
 	more = policy_add(f, XFRM_POLICY_OUT, "10.1.1.0", "10.1.4.0", false);
 	more->tmpl.mode = XFRM_MODE_BEET;
+	more->tmpl.reqid = 9;
 	pthread_mutex_lock(&f->k.lock);
 	kept->used = false;
 	pthread_mutex_unlock(&f->k.lock);
@@ -948,6 +951,122 @@ static void test_fence_goes_up_when_all_is_known(void **state)
 	policy_del(f, more);
 	settle(f);
 	assert_int_equal(f->fenced, 1);
+}
+
+static void test_defaults_are_the_kernels(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_nlmsg msg;
+
+	f->k.def = (struct xfrm_userpolicy_default){.in = XFRM_USERPOLICY_BLOCK,
+						    .fwd = XFRM_USERPOLICY_BLOCK,
+						    .out = XFRM_USERPOLICY_BLOCK};
+	policy_out(f);
+	mirror_start(f);
+	settle(f);
+	assert_int_equal(xi_spd_get_default(f->spd, XI_IN), XI_BLOCK);
+	assert_int_equal(xi_spd_get_default(f->spd, XI_FWD), XI_BLOCK);
+	assert_int_equal(xi_spd_get_default(f->spd, XI_OUT), XI_ALLOW);
+	assert_int_equal(f->fenced, 0);
+	f->k.def = (struct xfrm_userpolicy_default){.in = XFRM_USERPOLICY_ACCEPT,
+						    .fwd = XFRM_USERPOLICY_BLOCK,
+						    .out = XFRM_USERPOLICY_ACCEPT};
+	xi_nlmsg_begin(&msg, XFRM_MSG_SETDEFAULT, 0, 0, 0, sizeof(f->k.def));
+	tell(f, &msg);
+	settle(f);
+	assert_int_equal(xi_spd_get_default(f->spd, XI_IN), XI_ALLOW);
+	assert_int_equal(xi_spd_get_default(f->spd, XI_FWD), XI_BLOCK);
+	assert_int_equal(f->fenced, 1);
+}
+
+/* A template without an address may be served by SAs of any. */
+static void test_policy_of_any_peer_that_is_not_carried(void **state)
+{
+	struct fixture *f = *state;
+	struct kernel_sa *out = sa_out(f, 0x1001);
+	struct kernel_policy *any = policy_add(f, XFRM_POLICY_OUT, "10.1.1.0", "10.1.3.0", true);
+
+	any->tmpl.mode = XFRM_MODE_BEET;
+	memset(&any->tmpl.id.daddr, 0, sizeof(any->tmpl.id.daddr));
+	policy_out(f);
+	mirror_start(f);
+	settle(f);
+	assert_null(ours(f, out));
+	assert_int_equal(verdict(f), XI_VERDICT_KERNEL);
+	policy_del(f, any);
+	settle(f);
+	assert_non_null(ours(f, out));
+	assert_int_equal(verdict(f), XI_VERDICT_PROTECT);
+}
+
+/* xfrm_migrate() tells of no SA that comes or goes by it. */
+static void test_migrate_is_followed(void **state)
+{
+	struct fixture *f = *state;
+	struct kernel_sa *out = sa_out(f, 0x1001);
+	struct xi_nlmsg msg;
+
+	policy_out(f);
+	mirror_start(f);
+	settle(f);
+	sa_del(f, out, false);
+	out = sa_add_key(f, LOCAL, PEER, 0x1003, 1, 1, false);
+	xi_nlmsg_begin(&msg, XFRM_MSG_MIGRATE, 0, 0, 0, sizeof(struct xfrm_userpolicy_id));
+	tell(f, &msg);
+	settle(f);
+	assert_int_equal(xi_sad_count(f->sad), 1);
+	assert_non_null(ours(f, out));
+}
+
+/* To a question that was given up. */
+static void test_late_answer_is_no_answer(void **state)
+{
+	const struct nlmsghdr old = {.nlmsg_len = NLMSG_HDRLEN, .nlmsg_type = XFRM_MSG_GETSA};
+	struct fixture *f = *state;
+	struct kernel_sa *out;
+
+	policy_out(f);
+	mirror_start(f);
+	settle(f);
+	say_error(f->k.fds[1], &old, -ESRCH);
+	out = sa_out(f, 0x1001);
+	settle(f);
+	assert_non_null(ours(f, out));
+	assert_int_equal(figures(f).resyncs, 1);
+}
+
+static void test_no_key_is_left_in_buffers(void **state)
+{
+	static const uint8_t zero[XI_MIRROR_DATAGRAM];
+	struct fixture *f = *state;
+
+	sa_out(f, 0x1001);
+	policy_out(f);
+	mirror_start(f);
+	settle(f);
+	sa_in(f, 0x1002);
+	settle(f);
+	assert_int_equal(xi_sad_count(f->sad), 2);
+	assert_memory_equal(f->mirror->answer.buf, zero, sizeof(f->mirror->answer.buf));
+	assert_memory_equal(f->mirror->datagram.buf, zero, sizeof(f->mirror->datagram.buf));
+}
+
+/* Somebody made it anew, or set it: no number that was reserved for us is the kernel's then. */
+static void test_counter_of_the_kernel_that_went_back(void **state)
+{
+	struct fixture *f = *state;
+	struct kernel_sa *out = sa_out(f, 0x1001);
+	uint64_t limit;
+
+	policy_out(f);
+	mirror_start(f);
+	settle(f);
+	limit = ours(f, out)->state->oseq_limit;
+	oseq_set(out, 5);
+	sa_news(f, out, XFRM_MSG_UPDSA);
+	settle(f);
+	assert_true(ours(f, out)->state->oseq >= limit);
+	assert_int_equal(ours(f, out)->state->oseq_limit, oseq_of(out));
 }
 
 /* netlink_dump() fails for want of memory: in the midst of it, or at its end. */
@@ -1623,6 +1742,12 @@ int main(void)
 		TEST(test_lost_news_are_made_up_for),
 		TEST(test_fence_is_down_while_policies_may_be_unknown),
 		TEST(test_fence_goes_up_when_all_is_known),
+		TEST(test_defaults_are_the_kernels),
+		TEST(test_policy_of_any_peer_that_is_not_carried),
+		TEST(test_migrate_is_followed),
+		TEST(test_late_answer_is_no_answer),
+		TEST(test_no_key_is_left_in_buffers),
+		TEST(test_counter_of_the_kernel_that_went_back),
 		TEST(test_dump_that_breaks_off_is_begun_again),
 		TEST(test_messages_of_other_processes_do_not_count),
 		TEST(test_another_sa_with_the_same_id),
