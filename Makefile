@@ -170,7 +170,9 @@ demo: deps
 demo-ike: deps
 	$(MAKE) all
 	tests/net/demo_ike.sh
-vmtest: check-vm
+# The tests of layer vm, which `check` runs too, and all of layer net: more than an hour
+vmtest: deps check-vm
+	vmtest/run_net
 bench: deps
 	$(MAKE) all $(BENCH)
 	XI_BUILD=$(B) tests/bench/run.sh $(BENCH_ARGS)

@@ -198,17 +198,21 @@ static __always_inline enum xi_reason xi_protect(struct xdp_md *ctx, const struc
 	return xi_to_worker(ctx, port, v, &meta);
 }
 
-/* Mark and if_id, which tc_host has left in the frame. */
-static __always_inline void xi_flow_origin(struct xdp_md *ctx, struct xi_flow *flow)
+/*
+ * Mark and if_id, which tc_host has left in the frame. False: it was not there, and who knows whose policies
+ * are the packet's.
+ */
+static __always_inline bool xi_flow_origin(struct xdp_md *ctx, struct xi_flow *flow)
 {
 	const __u8 *eth = (void *)(long)ctx->data;
 	struct xi_origin origin;
 
 	if ((void *)(eth + XI_ORIGIN_LEN) > (void *)(long)ctx->data_end)
-		return;
+		return false;
 	origin = xi_origin_read(eth);
 	flow->mark = origin.mark;
 	flow->if_id = origin.if_id;
+	return origin.kind != XI_ORIGIN_NONE;
 }
 
 /*
@@ -221,9 +225,9 @@ static __always_inline enum xi_reason xi_judge_out(struct xdp_md *ctx, const str
 	bool host = port->role == XI_ROLE_HOST;
 	union xi_flow_found found = {};
 
-	if (host)
-		xi_flow_origin(ctx, &v->flow);
-	else if (!xi_guard_hit(cfg, &v->flow, XI_OUT))
+	if (host && !xi_flow_origin(ctx, &v->flow))
+		return XI_DROP_CLEAR_OUT;
+	if (!host && !xi_guard_hit(cfg, &v->flow, XI_OUT))
 		return XI_PASS_FOREIGN;
 	if (v->vague)
 		return XI_DROP_MALFORMED;

@@ -29,7 +29,6 @@
 #include "dataplane/down.h"
 #include "dataplane/hostpath.h"
 #include "fence.h"
-#include "localaddrs.h"
 #include "log.h"
 #include "notify.h"
 #include "sad/store_bpf.h"
@@ -37,11 +36,9 @@
 
 #define TIDY_SAS 1000           /* up to so many are freed at the end */
 #define TICK_MS 250              /* a busy SA from a file needs new numbers from disk in time */
-#define HOLD_MAX_S 3600
-#define ASKS_A_ROUND 64
 #define LOADING_S 3 /* between signs of life while SAs are loaded */
 
-static void daemon_stop(struct xi_daemon *d, int status)
+void xi_daemon_stop(struct xi_daemon *d, int status)
 {
 	d->status = status;
 	event_base_loopbreak(d->base);
@@ -51,7 +48,7 @@ static void daemon_on_signal(evutil_socket_t sig, short what, void *arg)
 {
 	log_info("signal %d: stopping; programs and maps stay, protected traffic is held back",
 		 (int)sig);
-	daemon_stop(arg, 0);
+	xi_daemon_stop(arg, 0);
 }
 
 static unsigned int daemon_held(const struct xi_daemon *d)
@@ -73,14 +70,6 @@ static void daemon_still_loading(struct xi_daemon *d)
 		  10 * LOADING_S * 1000000, d->config->sas, held);
 }
 
-/* The default is the time for which key managers are asked once: charon sets it. */
-static void daemon_hold_time(struct xi_daemon *d)
-{
-	uint32_t s = d->config->hold_s ? d->config->hold_s : xi_acquire_ttl();
-
-	d->hold_ms = (s < HOLD_MAX_S ? s : HOLD_MAX_S) * 1000;
-}
-
 static void daemon_on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct xi_daemon *d = arg;
@@ -92,7 +81,7 @@ static void daemon_on_tick(evutil_socket_t fd, short what, void *arg)
 		xi_xfrm_server_tick(d->server, time(NULL));
 	xi_mailbox_renew(d->news);
 	xi_mailbox_renew(d->asks);
-	daemon_hold_time(d);
+	xi_daemon_hold_time(d);
 	for (i = 0; i < XI_MAX_WORKERS; i++)
 		if (d->workers.list[i])
 			xi_worker_report(d->workers.list[i]);
@@ -225,70 +214,6 @@ static int daemon_cache(struct xi_daemon *d)
 	return xi_cache_create(&d->cache, &config);
 }
 
-static void daemon_on_news(evutil_socket_t fd, short what, void *arg)
-{
-	struct xi_daemon *d = arg;
-
-	if (xi_news_read(d->news, d->sad, &d->desk))
-		event_active(d->on_news, EV_READ, 0);
-}
-
-static void daemon_on_mapping(void *arg, const struct xi_sa_rec *rec, const uint8_t saddr[16],
-			      uint16_t sport)
-{
-	struct xi_daemon *d = arg;
-
-	xi_xfrm_server_mapping(d->server, rec, saddr, sport);
-}
-
-static void daemon_on_expired(void *arg, uint32_t sa_index)
-{
-	struct xi_daemon *d = arg;
-
-	xi_sad_expire_now(d->sad, sa_index);
-}
-
-static void daemon_on_asks(evutil_socket_t fd, short what, void *arg)
-{
-	struct xi_daemon *d = arg;
-	struct xi_flow flow;
-	unsigned int i;
-
-	xi_mailbox_ack(d->asks);
-	for (i = 0; i < ASKS_A_ROUND && xi_mailbox_pop(d->asks, &flow); i++)
-		xi_cache_ask(d->cache, &flow);
-	if (i == ASKS_A_ROUND)
-		event_active(d->on_asks, EV_READ, 0);
-}
-
-XI_ASSERT(sizeof(struct xi_flow) <= XI_MAILBOX_RECORD_MAX);
-
-static int daemon_asks(struct xi_daemon *d)
-{
-	int err = xi_mailbox_create(&d->asks, d->nworkers, sizeof(struct xi_flow));
-
-	if (err)
-		return err;
-	daemon_hold_time(d);
-	d->on_asks = event_new(d->base, xi_mailbox_fd(d->asks), EV_READ | EV_PERSIST,
-			       daemon_on_asks, d);
-	return d->on_asks && !event_add(d->on_asks, NULL) ? 0 : -ENOMEM;
-}
-
-static int daemon_news(struct xi_daemon *d)
-{
-	int err = xi_mailbox_create(&d->news, d->nworkers, sizeof(struct xi_news));
-
-	if (err)
-		return err;
-	d->desk = (struct xi_news_desk){
-		.mapping = daemon_on_mapping, .expire = daemon_on_expired, .arg = d,
-	};
-	d->on_news = event_new(d->base, xi_mailbox_fd(d->news), EV_READ | EV_PERSIST, daemon_on_news,
-			       d);
-	return d->on_news && !event_add(d->on_news, NULL) ? 0 : -ENOMEM;
-}
-
 static int daemon_ports(struct xi_daemon *d)
 {
 	int err = xi_ports_create(&d->portset, d->config, d->bpf, &d->hostif);
@@ -300,174 +225,6 @@ static int daemon_ports(struct xi_daemon *d)
 	return xi_daemon_write_hostif(d);
 }
 
-static struct xi_worker_config daemon_worker_config(const struct xi_daemon *d)
-{
-	struct xi_worker_config config = {
-		.nworkers = d->nworkers,
-		.spin_us = d->config->spin_us,
-		.ports = d->ports,
-		.xsks_fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_XSKS),
-		.engine = d->engine,
-		.hold = d->config->hold,
-		.hold_ms = &d->hold_ms,
-		.acquiring = &d->acquiring,
-		.adopting = &d->adopting,
-		.fragment_after = d->config->fragment == XI_FRAGMENT_AFTER,
-		.host_mtu = d->hostif.mtu,
-		.forward_only = getenv("XIPSEC_FORWARD_ONLY") != NULL,
-	};
-
-	memcpy(config.host_mac, d->hostif.mac, sizeof(config.host_mac));
-	return config;
-}
-
-/*
- * After a restart, programs are attached and packets are coming: the sockets take them in from here
- * on. At a first start nothing comes before daemon_go_live().
- */
-static int daemon_open_workers(struct xi_daemon *d)
-{
-	struct xi_worker_config config;
-
-	if (!d->adopted)
-		return 0;
-	d->adopting = true;
-	config = daemon_worker_config(d);
-	return xi_workers_open(&d->workers, &config, d->bpf);
-}
-
-static int daemon_start_workers(struct xi_daemon *d)
-{
-	const struct xi_worker_config config = daemon_worker_config(d);
-	const struct xi_worker_bases bases = {
-		.sad = d->sad,
-		.spd = d->spd,
-		.cache = d->cache,
-		.nexthops = d->nexthops,
-		.news = d->news,
-		.asks = d->asks,
-	};
-
-	if (config.forward_only)
-		log_warnx(
-			"XIPSEC_FORWARD_ONLY is set: packets cross this gateway UNPROTECTED; it is for benchmarks, unset it and start again");
-	return xi_workers_start(&d->workers, &config, d->bpf, &bases);
-}
-
-/*
- * A device that was deleted and made again carries no program and no guard: what policy protects
- * could leave by it in clear.
- */
-static void daemon_on_links(void *arg)
-{
-	struct xi_daemon *d = arg;
-	uint32_t again;
-	int err;
-
-	err = xi_ports_look(d->portset, &again);
-	if (!err && again) {
-		xi_workers_stop(&d->workers);
-		err = xi_ports_reopen(d->portset, again);
-		if (!err)
-			err = xi_daemon_write_hostif(d);
-		if (!err && d->routes)
-			xi_routes_device(d->routes, d->hostif.ifindex);
-		if (!err && d->live)
-			err = daemon_start_workers(d);
-	}
-	if (err) {
-		log_warnx("ports: a device that was made anew cannot be used; stopping");
-		daemon_stop(d, 1);
-	}
-}
-
-static int daemon_port_slot(void *arg, uint32_t ifindex)
-{
-	const struct xi_daemon *d = arg;
-
-	return xi_ports_slot(d->portset, ifindex);
-}
-
-static void daemon_on_addrs(void *arg, const struct xi_addr *addrs, uint32_t n)
-{
-	struct xi_daemon *d = arg;
-
-	xi_localaddrs_set(xi_bpfobj_map_fd(d->bpf, XI_MAP_LOCAL_ADDRS), addrs, n);
-	if (xi_spd_set_local(d->spd, addrs, n))
-		log_warnx("SPD: cannot take over the host's addresses");
-	if (d->routes)
-		xi_routes_addrs(d->routes, addrs, n);
-}
-
-static void daemon_sync(void *arg)
-{
-	struct xi_daemon *d = arg;
-
-	xi_cache_sync(d->cache);
-}
-
-static int daemon_nexthops(struct xi_daemon *d)
-{
-	const struct xi_nexthop_config config = {
-		.base = d->base,
-		.nworkers = d->nworkers,
-		.port = daemon_port_slot,
-		.addrs = daemon_on_addrs,
-		.links = daemon_on_links,
-		.sync = daemon_sync,
-		.mark = d->config->routes_table ? XI_ROUTES_MARK : 0,
-		.foreign_table = d->config->routes_table,
-		.arg = d,
-	};
-
-	return xi_nexthops_create(&d->nexthops, &config);
-}
-
-/* After all that packets wait for. */
-static int daemon_routes(struct xi_daemon *d)
-{
-	const struct xi_routes_config config = {
-		.base = d->base,
-		.spd = d->spd,
-		.table = d->config->routes_table,
-		.ifindex = d->hostif.ifindex,
-	};
-	int err;
-
-	if (config.table) {
-		err = xi_routes_create(&d->routes, &config);
-		d->sources.routes = d->routes;
-		return err;
-	}
-	err = xi_routes_remove();
-	if (err)
-		log_warnx("routes: those of an earlier daemon cannot be removed: %s", strerror(-err));
-	return 0;
-}
-
-static int daemon_pathmtu(struct xi_daemon *d)
-{
-	const struct xi_pathmtu_config config = {
-		.base = d->base,
-		.sad = d->sad,
-		.spd = d->spd,
-		.counts = xi_bpfobj_counts(d->bpf, XI_CONTROL_ROW),
-	};
-
-	return xi_pathmtu_create(&d->pathmtu, &config);
-}
-
-static int daemon_dummy(struct xi_daemon *d)
-{
-	const struct xi_dummy_config config = {
-		.engine = d->engine,
-		.sad = d->sad,
-		.counts = xi_bpfobj_counts(d->bpf, XI_CONTROL_ROW),
-	};
-
-	return xi_dummy_create(&d->dummy, &config);
-}
-
 static json_t *daemon_cmd_down(void *arg, const json_t *req, const char **error)
 {
 	struct xi_daemon *d = arg;
@@ -475,7 +232,7 @@ static json_t *daemon_cmd_down(void *arg, const json_t *req, const char **error)
 	log_info("down: stopping; SAs, policies, programs and maps are removed, and traffic is no longer protected");
 	d->down = true;
 	xi_mirror_leave(d->mirror);
-	daemon_stop(d, 0);
+	xi_daemon_stop(d, 0);
 	return json_pack("{s:b}", "down", 1);
 }
 
@@ -589,7 +346,7 @@ static int daemon_go_live(struct xi_daemon *d)
 {
 	int err;
 
-	err = daemon_start_workers(d);
+	err = xi_daemon_start_workers(d);
 	xi_stopwatch_lap(&d->watch, "workers");
 	if (!err && d->adopted)
 		err = xi_daemon_adopt_rest(d);
@@ -638,11 +395,11 @@ static void daemon_on_batch(void *arg, int status, const char *report)
 		daemon_log_lines(report);
 		log_warnx("%s: xipsecd ends, for a part of the file would protect a part: correct it and start again",
 			  d->config->sas);
-		daemon_stop(d, 1);
+		xi_daemon_stop(d, 1);
 		return;
 	}
 	if (!d->live && daemon_go_live(d))
-		daemon_stop(d, 1);
+		xi_daemon_stop(d, 1);
 }
 
 static int daemon_load(struct xi_daemon *d)
@@ -687,17 +444,17 @@ static const struct daemon_step {
 	{ xi_daemon_databases, "tables" },
 	{ daemon_server, NULL },
 	{ daemon_ports, "ports" },
-	{ daemon_open_workers, NULL },
+	{ xi_daemon_open_workers, NULL },
 	{ xi_daemon_adopt, "policies" },
 	{ daemon_cache, "cache" },
-	{ daemon_news, NULL },
-	{ daemon_asks, NULL },
-	{ daemon_nexthops, "next hops" },
-	{ daemon_pathmtu, NULL },
-	{ daemon_dummy, NULL },
+	{ xi_daemon_news, NULL },
+	{ xi_daemon_asks, NULL },
+	{ xi_daemon_nexthops, "next hops" },
+	{ xi_daemon_pathmtu, NULL },
+	{ xi_daemon_dummy, NULL },
 	{ daemon_control, "control" },
 	{ daemon_load, NULL },
-	{ daemon_routes, NULL },
+	{ xi_daemon_routes, NULL },
 };
 
 static int daemon_open(struct xi_daemon *d)
@@ -755,6 +512,9 @@ static void daemon_close(struct xi_daemon *d)
 	xi_ports_destroy(d->portset);
 	if (!d->attached)
 		xi_bpfobj_abandon(d->bpf);
+	/* a first start that failed leaves no device behind, either */
+	if (!d->attached && !d->adopted && d->hostif.made)
+		xi_hostif_down();
 	xi_bpfobj_close(d->bpf);
 	xi_esp_sink_close(d->esp_sink);
 	for (i = 0; i < 3; i++)

@@ -79,6 +79,27 @@ struct xi_daemon {
 	struct xi_stopwatch watch;   /* of the start */
 };
 
+/* daemon.c: the process ends with this status. */
+void xi_daemon_stop(struct xi_daemon *d, int status);
+
+/* crew.c; each 0 or -errno, logged. */
+
+/* What workers tell. */
+int xi_daemon_news(struct xi_daemon *d);
+/* For which flows they hold packets. */
+int xi_daemon_asks(struct xi_daemon *d);
+/* hold_ms follows the settings. */
+void xi_daemon_hold_time(struct xi_daemon *d);
+int xi_daemon_open_workers(struct xi_daemon *d);
+int xi_daemon_start_workers(struct xi_daemon *d);
+
+/* network.c; each 0 or -errno, logged. */
+int xi_daemon_nexthops(struct xi_daemon *d);
+/* After all that packets wait for. */
+int xi_daemon_routes(struct xi_daemon *d);
+int xi_daemon_pathmtu(struct xi_daemon *d);
+int xi_daemon_dummy(struct xi_daemon *d);
+
 /* databases.c; each 0 or -errno, logged. */
 
 /* Opens the maps: pinned ones, or new ones that nobody sees yet. */

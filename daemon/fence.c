@@ -91,6 +91,7 @@ void xi_fence_down(const char *run_dir)
 {
 	char path[PATH_MAX], name[IFNAMSIZ + 1];
 	FILE *file;
+	int err;
 
 	note_path(path, run_dir);
 	file = fopen(path, "re");
@@ -98,8 +99,12 @@ void xi_fence_down(const char *run_dir)
 		return;
 	while (fgets(name, sizeof(name), file)) {
 		name[strcspn(name, "\n")] = '\0';
-		if (*name && !strchr(name, '/') && strcmp(name, ".") && strcmp(name, ".."))
-			sysctl_set(4, name, "disable_xfrm", false);
+		if (!*name || strchr(name, '/') || !strcmp(name, ".") || !strcmp(name, ".."))
+			continue;
+		err = sysctl_set(4, name, "disable_xfrm", false);
+		if (err && err != -ENOENT)
+			log_warnx("mirror: net.ipv4.conf.%s.disable_xfrm cannot be set back to 0: %s; set it by hand, or the kernel protects no packet of the host there",
+				  name, strerror(-err));
 	}
 	fclose(file);
 	unlink(path);

@@ -128,6 +128,8 @@ static int ports_open(struct xi_ports *ports)
 
 	err = ports_open_devices(ports);
 	if (!err)
+		err = xi_interfaces_check(ports->config->interfaces, ports->config->ninterfaces);
+	if (!err)
 		err = xi_hostif_up(ports->hostif, 0, ports->nworkers, ports->hostif_mtu);
 	if (err)
 		return err;
@@ -205,7 +207,6 @@ static int ports_attach_host(const struct xi_ports *ports)
 {
 	struct xi_port_dev dev = { .config = { .name = XI_HOSTIF_NAME, .role = XI_ROLE_HOST },
 				   .ifindex = ports->hostif->ifindex };
-
 	int err;
 
 	err = xi_port_mark_attach(&dev, xi_bpfobj_prog_fd(ports->bpf, "tc_mark"));

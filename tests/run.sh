@@ -186,6 +186,6 @@ for layer in "${layers[@]}"; do
 done
 
 [ $((passed + failed + skipped)) -gt 0 ] ||
-	echo "no test is called that; layers are: $LAYERS" >&2
+	echo "no test is called that, or it is not built (make tests); layers are: $LAYERS" >&2
 echo "$passed passed, $failed failed, $skipped skipped"
 [ $failed = 0 ] && [ $passed -gt 0 ]

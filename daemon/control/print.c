@@ -98,6 +98,13 @@ void xi_print_held(FILE *out, const json_t *reply, const char *indent)
 		xi_member_u64(held, "policies"), xi_member_u64(held, "max_policies"));
 }
 
+bool xi_port_gone(const json_t *port)
+{
+	const json_t *ifindex = json_object_get(port, "ifindex");
+
+	return json_is_integer(ifindex) && !json_integer_value(ifindex);
+}
+
 void xi_print_waiting(FILE *out, const json_t *reply, const char *indent)
 {
 	const json_t *waiting = json_object_get(reply, "waiting");

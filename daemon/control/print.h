@@ -7,6 +7,7 @@
 #define XI_CONTROL_PRINT_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -30,6 +31,8 @@ uint64_t xi_member_u64(const json_t *object, const char *name);
 /* "tcp", "udp" ... or the number, of an IP protocol; "any" for 0. */
 const char *xi_text_ip_proto(char text[XI_TEXT_MAX], uint64_t proto);
 /* Methods, evictions and miss messages, of a reply that has "sa_table" and "misses". */
+/* Its device is gone; the daemon waits for one of this name. */
+bool xi_port_gone(const json_t *port);
 void xi_print_sa_table(FILE *out, const json_t *reply);
 /* ", sport 53", or nothing for any. */
 void xi_print_match(FILE *out, const json_t *object, const char *name);

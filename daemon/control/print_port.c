@@ -52,7 +52,10 @@ static void print_one(FILE *out, const json_t *port)
 		xi_member_string(port, "mode"), xi_member_string(port, "attach"), queues,
 		queues == 1 ? "queue" : "queues", xi_member_u64(port, "mtu"),
 		xi_member_u64(port, "packet_max"));
-	print_path(out, tx);
+	if (xi_port_gone(port))
+		fputs("  the device is gone: nothing goes that way until there is one of this name\n", out);
+	else
+		print_path(out, tx);
 	print_sent(out, tx);
 	print_device(out, json_object_get(port, "device"));
 }

@@ -9,9 +9,9 @@ static void print_port(FILE *out, const json_t *port)
 {
 	uint64_t queues = xi_member_u64(port, "queues");
 
-	fprintf(out, "  port: %s, %s, %s, %" PRIu64 " %s\n", xi_member_string(port, "name"),
+	fprintf(out, "  port: %s, %s, %s, %" PRIu64 " %s%s\n", xi_member_string(port, "name"),
 		xi_member_string(port, "role"), xi_member_string(port, "mode"), queues,
-		queues == 1 ? "queue" : "queues");
+		queues == 1 ? "queue" : "queues", xi_port_gone(port) ? ", the device is gone" : "");
 }
 
 static void print_offload(FILE *out, const json_t *device)
@@ -165,13 +165,28 @@ static void print_in_cache(FILE *out, const json_t *sa)
 		fprintf(out, "  cache: in the cache, %s\n", xi_member_string(cached, "method"));
 }
 
+/* Of an SA or policy: what tells it from others of the same addresses. */
+static void print_mark(FILE *out, const json_t *of)
+{
+	uint64_t mask = xi_member_u64(of, "mark_mask"), if_id = xi_member_u64(of, "if_id");
+
+	if (mask)
+		fprintf(out, ", mark 0x%" PRIx64, xi_member_u64(of, "mark"));
+	if (mask && mask != UINT32_MAX)
+		fprintf(out, "/0x%" PRIx64, mask);
+	if (if_id)
+		fprintf(out, ", if_id 0x%" PRIx64, if_id);
+}
+
 static void print_sa(FILE *out, const json_t *sa)
 {
 	const char *dir = json_string_value(json_object_get(sa, "dir"));
 
-	fprintf(out, "\nsa: %s %s%s%s, %s -> %s\n", xi_member_string(sa, "proto"),
+	fprintf(out, "\nsa: %s %s%s%s, %s -> %s", xi_member_string(sa, "proto"),
 		xi_member_string(sa, "spi"), dir ? " " : "", dir ? dir : "",
 		xi_member_string(sa, "src"), xi_member_string(sa, "dst"));
+	print_mark(out, sa);
+	fputc('\n', out);
 	if (json_is_true(json_object_get(sa, "larval"))) {
 		fputs("  larval: SPI allotted, no keys yet\n", out);
 		return;
@@ -212,6 +227,7 @@ static void print_policy(FILE *out, const json_t *policy)
 		fprintf(out, ", %s", xi_text_ip_proto(text, proto));
 	xi_print_match(out, policy, "sport");
 	xi_print_match(out, policy, "dport");
+	print_mark(out, policy);
 	fprintf(out, ": %s, priority %" PRIu64 "\n", xi_member_string(policy, "action"),
 		xi_member_u64(policy, "priority"));
 	if (json_is_true(json_object_get(policy, "left_to_kernel")))

@@ -181,6 +181,7 @@ static json_t *sa_json(const struct xi_control_sources *src, const struct xi_sa_
 	put_outer(out, sa);
 	put_u64(out, "reqid", sa->reqid);
 	put_u64(out, "mark", sa->mark_v);
+	put_u64(out, "mark_mask", sa->mark_m);
 	put_u64(out, "if_id", sa->if_id);
 	put(out, "age", seconds_since(sa->add_time, now));
 	put(out, "cached", sa_cached_json(src, sa));
@@ -241,6 +242,9 @@ static json_t *policy_json(const struct xi_policy *policy)
 	put_u64(out, "proto", sel->proto);
 	put(out, "sport", xi_json_match(sel->sport, sel->sport_mask));
 	put(out, "dport", xi_json_match(sel->dport, sel->dport_mask));
+	put_u64(out, "mark", policy->mark_v);
+	put_u64(out, "mark_mask", policy->mark_m);
+	put_u64(out, "if_id", policy->if_id);
 	if (policy->origin & XI_POLICY_FROM_KERNEL)
 		put(out, "kernel", json_true());
 	if (policy->origin & XI_POLICY_IN_KERNEL)

@@ -119,7 +119,8 @@ struct xi_worker {
 	const atomic_uint *changes;  /* of SAs and policies (cache.h); */
 	unsigned int looked;         /* as it was when the held packets' flows were last judged, */
 	uint64_t looked_second;
-	bool look;                   /* that must be done again */
+	bool look;                   /* that must be done again, */
+	uint64_t look_from_ms;       /* but not before: changes may come one a round, and flows be many */
 
 	struct xi_hold hold;
 	bool adopting;               /* as config.adopting was at the start of this round */
@@ -212,7 +213,8 @@ uint32_t xi_batch_resolve(struct xi_worker *w);
 
 /*
  * Packets held for want of an SA: judges their flows anew if something may have changed, and sends, hands on or drops
- * those of each that is not to wait any longer, in their order; gives up those whose time is over. Between batches.
+ * those of each that is not to wait any longer, in their order; gives up those whose time is over. None of them leaves in
+ * clear, even if policy has come to allow that. Between batches.
  */
 void xi_batch_look(struct xi_worker *w);
 

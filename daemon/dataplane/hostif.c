@@ -83,10 +83,11 @@ struct hostif_sysctl {
 
 /*
  * disable_xfrm, disable_policy: policies of the kernel's own XFRM have no say in what goes to the
- * workers or comes from them. IPv6 has no such settings. rp_filter: decrypted packets come from where the routing table does not expect them. The IPv6
- * lines keep the kernel from talking on the link (router solicitations, duplicate address
- * detection, an address of its own), and addr_gen_mode 1 is "none". The inner end is no interface
- * of the host at all.
+ * workers or comes from them. IPv6 has no disable_xfrm, and its disable_policy spares what is
+ * forwarded (Linux 5.18), not what is for the host. rp_filter: decrypted packets come from where the routing table does not expect them. The
+ * IPv6 lines keep the kernel from talking on the link (router solicitations, duplicate address
+ * detection, an address of its own), and addr_gen_mode 1 is "none". The inner end is no interface of the
+ * host at all.
  */
 static const struct hostif_sysctl hostif_sysctls[] = {
 	{XI_HOSTIF_NAME, "ipv4", "disable_xfrm", '1'},
@@ -94,6 +95,7 @@ static const struct hostif_sysctl hostif_sysctls[] = {
 	{XI_HOSTIF_NAME, "ipv4", "rp_filter", '0'},
 	{XI_HOSTIF_NAME, "ipv4", "send_redirects", '0'},
 	{XI_HOSTIF_NAME, "ipv4", "accept_redirects", '0'},
+	{XI_HOSTIF_NAME, "ipv6", "disable_policy", '1'},
 	{XI_HOSTIF_NAME, "ipv6", "accept_ra", '0'},
 	{XI_HOSTIF_NAME, "ipv6", "autoconf", '0'},
 	{XI_HOSTIF_NAME, "ipv6", "accept_dad", '0'},
@@ -126,7 +128,8 @@ static int hostif_set_sysctls(void)
 	return 0;
 }
 
-static int hostif_configure(struct xi_rtnl *rt, uint32_t queues, uint32_t mtu, uint32_t inner_mtu)
+static int hostif_configure(struct xi_rtnl *rt, uint32_t queues, uint32_t mtu, uint32_t inner_mtu,
+			    bool *made)
 {
 	const struct xi_veth_end wanted[2] = {hostif_end(0, mtu), hostif_end(1, inner_mtu)};
 	struct xi_link ends[2];
@@ -136,6 +139,7 @@ static int hostif_configure(struct xi_rtnl *rt, uint32_t queues, uint32_t mtu, u
 	if (err == -ENODEV) {
 		step = "make the pair";
 		err = xi_veth_make(rt, wanted);
+		*made = !err;
 		if (!err)
 			err = xi_veth_find(rt, XI_HOSTIF_NAME, XI_HOSTIF_PEER, ends);
 	}
@@ -188,7 +192,7 @@ int xi_hostif_up(struct xi_hostif *hostif, uint32_t slot, uint32_t queues, uint3
 		log_warnx("%s: cannot open a netlink socket: %s", XI_HOSTIF_NAME, strerror(-err));
 		return err;
 	}
-	err = hostif_configure(&rt, queues, mtu, mtu + HOSTIF_ROOM);
+	err = hostif_configure(&rt, queues, mtu, mtu + HOSTIF_ROOM, &hostif->made);
 	if (!err)
 		err = xi_link_get(&rt, XI_HOSTIF_NAME, &outer);
 	if (!err) {

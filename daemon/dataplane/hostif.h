@@ -6,6 +6,7 @@
 #ifndef XI_HOSTIF_H
 #define XI_HOSTIF_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "dataplane/port.h"
@@ -18,6 +19,7 @@ struct xi_hostif {
 	uint32_t ifindex;            /* of xipsec0 */
 	uint8_t mac[6];              /* of xipsec0: destination of frames handed to the host */
 	uint32_t mtu;                /* of xipsec0 */
+	bool made;                   /* now: it was not there before */
 	struct xi_port_dev port;     /* of the inner end */
 };
 

@@ -91,7 +91,10 @@ static int peers_remove(const struct xi_interfaces *all, struct xi_rtnl *rt)
 	return err;
 }
 
-/* No chatter of the kernel's on a link where nobody listens. */
+/*
+ * No chatter of the kernel's on a link where nobody listens; and policies of its own XFRM have no say here, as on
+ * xipsec0.
+ */
 static int interface_quiet(const char *name, const char *peer)
 {
 	static const char *const zeros[] = { "accept_ra", "autoconf", "accept_dad", "dad_transmits",
@@ -100,6 +103,12 @@ static int interface_quiet(const char *name, const char *peer)
 
 	for (size_t i = 0; !err && i < sizeof(zeros) / sizeof(zeros[0]); i++)
 		err = xi_link_sysctl(name, "ipv6", zeros[i], '0');
+	if (!err)
+		err = xi_link_sysctl(name, "ipv4", "disable_xfrm", '1');
+	if (!err)
+		err = xi_link_sysctl(name, "ipv4", "disable_policy", '1');
+	if (!err)
+		err = xi_link_sysctl(name, "ipv6", "disable_policy", '1');
 	return err ? err : xi_link_sysctl(name, "ipv6", "addr_gen_mode", '1');
 }
 
@@ -114,7 +123,7 @@ static int interface_noarp(struct xi_rtnl *rt, uint32_t ifindex)
 	return xi_rtnl_request(rt, xi_rtnl_message(RTM_NEWLINK, 0, &ifi, sizeof(ifi)), NULL, NULL);
 }
 
-/* The device itself, down if it is new. */
+/* The device itself, down if it is new. One that is down may have been left by a start that was cut short. */
 static int interface_find(const struct xi_interfaces *all, const struct xi_interface_config *config,
 			  struct xi_rtnl *rt, struct xi_link ends[2])
 {
@@ -126,11 +135,13 @@ static int interface_find(const struct xi_interfaces *all, const struct xi_inter
 	peer_name(peer, config->if_id);
 	wanted[1].mtu = wanted[0].mtu;
 	err = xi_veth_find(rt, config->name, peer, ends);
-	if (err != -ENODEV)
+	if (err == -ENODEV) {
+		err = xi_veth_make(rt, wanted);
+		if (!err)
+			err = xi_veth_find(rt, config->name, peer, ends);
+	}
+	if (err || ends[0].flags & IFF_UP)
 		return err;
-	err = xi_veth_make(rt, wanted);
-	if (!err)
-		err = xi_veth_find(rt, config->name, peer, ends);
 	for (int i = 0; !err && i < 2; i++)
 		err = interface_noarp(rt, ends[i].ifindex);
 	return err ? err : interface_quiet(config->name, peer);
@@ -211,6 +222,33 @@ int xi_interfaces_up(const struct xi_interfaces *all)
 		maps_clear(all);
 	for (uint32_t i = 0; i < all->n && !err; i++)
 		err = interface_up(all, &all->configs[i], &rt);
+	xi_rtnl_close(&rt);
+	return err;
+}
+
+/* Is there no device of this name, or one end of a pair of ours? */
+static bool name_is_free(struct xi_rtnl *rt, const char *name)
+{
+	struct xi_link link;
+	char peer[IFNAMSIZ];
+
+	return xi_link_get(rt, name, &link) ||
+	       (!strcmp(link.kind, "veth") && link.peer && if_indextoname(link.peer, peer) &&
+		xi_interface_is_peer(peer));
+}
+
+int xi_interfaces_check(const struct xi_interface_config *configs, uint32_t n)
+{
+	struct xi_rtnl rt;
+	int err = xi_rtnl_open(&rt);
+
+	for (uint32_t i = 0; i < n && !err; i++) {
+		if (name_is_free(&rt, configs[i].name))
+			continue;
+		log_warnx("interface %s: a device of this name is there and is not ours: name the interface otherwise, or rename or delete the device",
+			  configs[i].name);
+		err = -EEXIST;
+	}
 	xi_rtnl_close(&rt);
 	return err;
 }

@@ -30,6 +30,8 @@ struct xi_interfaces {
 	int prog_fd;                 /* tc_interface */
 };
 
+/* Before anything is made: may devices of these names be? 0, -EEXIST or another -errno, logged. */
+int xi_interfaces_check(const struct xi_interface_config *configs, uint32_t n);
 /*
  * Makes these, or adopts those that are there with their routes and addresses, and removes all others of an earlier
  * daemon's. When one is up, its program runs. 0 or -errno, logged.

@@ -77,6 +77,13 @@ static struct xi_sad_node *hot_node(const struct xi_sad *sad, uint32_t sa_index)
 	return node && node->sa_index == sa_index ? node : NULL;
 }
 
+/* An SA whose policies the last daemon did not come to move has no claim on theirs. */
+static void as_of_now(const struct xi_sad *sad, struct xi_sa *sa)
+{
+	sa->df = sad->df;            /* the daemon's choice, not the SA's */
+	sa->moved_under = 0;
+}
+
 static int find_sa(void *arg, uint32_t sa_index, const struct xi_sa *sa)
 {
 	struct adoption *a = arg;
@@ -94,7 +101,7 @@ static int find_sa(void *arg, uint32_t sa_index, const struct xi_sa *sa)
 	if (!rec)
 		return -ENOMEM;
 	rec->sa = *sa;
-	rec->sa.df = a->sad->df; /* the daemon's choice, not the SA's */
+	as_of_now(a->sad, &rec->sa);
 	a->slots[XI_SA_SLOT(sa_index)].rec = rec;
 	a->nturns++;
 	return 0;
@@ -280,7 +287,7 @@ static int hot_adopt(struct xi_sad *sad, uint32_t sa_index)
 		return -ENOMEM;
 	err = sad->store.ops->sa_get(sad->store.s, sa_index, &f.rec->sa, &f.rec->key);
 	if (!err && !index_flaw(sad, sa_index, &f.rec->sa) && !found_flaw(sad, &f)) {
-		f.rec->sa.df = sad->df;
+		as_of_now(sad, &f.rec->sa);
 		err = found_keep(sad, &f);
 		sad->hot[XI_SA_SLOT(sa_index)] = !err;
 	}

@@ -90,8 +90,15 @@ static struct xi_acquire *find_seq(const struct xi_acquires *as, uint32_t seq)
 	return NULL;
 }
 
+/* The direction is in an index's low bits. */
+static uint32_t policy_hash(uint32_t index)
+{
+	return (index >> 3) % XI_ACQUIRE_HASH;
+}
+
 static void acquire_end(struct xi_acquires *as, struct xi_acquire *a)
 {
+	as->shares[policy_hash(a->policy_index)]--;
 	LIST_REMOVE(a, by_key);
 	LIST_REMOVE(a, by_seq);
 	LIST_REMOVE(a, by_policy);
@@ -132,8 +139,9 @@ int xi_acquires_begin(struct xi_acquires *as, const struct xi_flow *flow,
 	else
 		xi_acquires_expire(as, now);
 	a = TAILQ_FIRST(&as->free);
-	if (!a)
+	if (!a || as->shares[policy_hash(policy->index)] >= XI_ACQUIRE_SHARE)
 		return -ENOBUFS;
+	as->shares[policy_hash(policy->index)]++;
 	TAILQ_REMOVE(&as->free, a, age);
 	a->key = key;
 	a->flow = *flow;
@@ -144,7 +152,7 @@ int xi_acquires_begin(struct xi_acquires *as, const struct xi_flow *flow,
 	TAILQ_INSERT_TAIL(&as->pending, a, age);
 	LIST_INSERT_HEAD(&as->by_key[key_hash(&key)], a, by_key);
 	LIST_INSERT_HEAD(&as->by_seq[a->seq % XI_ACQUIRE_HASH], a, by_seq);
-	LIST_INSERT_HEAD(&as->by_policy[a->policy_index % XI_ACQUIRE_HASH], a, by_policy);
+	LIST_INSERT_HEAD(&as->by_policy[policy_hash(a->policy_index)], a, by_policy);
 	as->n++;
 	return 0;
 }
@@ -196,7 +204,7 @@ void xi_acquires_policy(struct xi_acquires *as, uint32_t index)
 {
 	struct xi_acquire *a, *next;
 
-	for (a = LIST_FIRST(&as->by_policy[index % XI_ACQUIRE_HASH]); a; a = next) {
+	for (a = LIST_FIRST(&as->by_policy[policy_hash(index)]); a; a = next) {
 		next = LIST_NEXT(a, by_policy);
 		if (a->policy_index == index)
 			acquire_end(as, a);

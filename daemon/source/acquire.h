@@ -3,7 +3,8 @@
  * ACQUIREs that key managers were told and have not answered: the kernel's SAs of state XFRM_STATE_ACQ (xfrm_state_find()).
  * There is one for all flows whose SA would have the same addresses, mode, protocol, reqid, mark and if_id, whatever
  * policy and selector they have; it ends when such an SA comes, or one that carries its number, or by its time. At most
- * XI_ACQUIRES_MAX at a time, for a flood of flows must not fill the key managers' queues.
+ * XI_ACQUIRES_MAX at a time, for a flood of flows must not fill the key managers' queues, and a quarter of them for one
+ * policy (policies of one hash share theirs): each host that a template without addresses is tried for has its own.
  */
 #ifndef XI_ACQUIRE_H
 #define XI_ACQUIRE_H
@@ -15,6 +16,7 @@
 #include <xipsec/abi.h>
 
 #define XI_ACQUIRES_MAX 1024
+#define XI_ACQUIRE_SHARE (XI_ACQUIRES_MAX / 4)
 #define XI_ACQUIRE_HASH 1024
 
 /* What the SA that is wanted will be. No padding. */
@@ -49,6 +51,7 @@ struct xi_acquires {
 	struct xi_acquire_list pending, free; /* pending: oldest first */
 	struct xi_acquire_chain by_key[XI_ACQUIRE_HASH], by_seq[XI_ACQUIRE_HASH];
 	struct xi_acquire_chain by_policy[XI_ACQUIRE_HASH];
+	uint16_t shares[XI_ACQUIRE_HASH]; /* in the chains of by_policy */
 	struct xi_acquire all[XI_ACQUIRES_MAX];
 };
 
@@ -60,7 +63,7 @@ uint32_t xi_acquires_seq(struct xi_acquires *as);
 
 /*
  * The first template of policy lacks its SA. 0: *seq is the number of a new ACQUIRE, pending for ttl seconds; -EALREADY:
- * one is pending; -ENOBUFS: as many are pending as there may be.
+ * one is pending; -ENOBUFS: as many are pending as there may be, of all or of its policy.
  */
 int xi_acquires_begin(struct xi_acquires *as, const struct xi_flow *flow,
 		      const struct xi_policy *policy, uint64_t now, uint32_t ttl, uint32_t *seq);

@@ -187,7 +187,8 @@ static int file_take(struct xi_batch *b, char *why, size_t n)
 	if (err == -ENOTSUP)
 		snprintf(why, n, "%s: no regular file: name a file of ip -batch lines", b->file);
 	else if (err)
-		snprintf(why, n, "%s: cannot read the file of SAs: %s", b->file, strerror(-err));
+		snprintf(why, n, "%s: cannot read the file of SAs: %s%s", b->file, strerror(-err),
+			 err == -ENOENT ? ": write one, or take `sas` out of the configuration" : "");
 	else if (st.st_size)
 		err = text_read(b, fd, st.st_size, why, n);
 	if (fd >= 0)

@@ -84,11 +84,21 @@ static void defaults_settle(struct xi_mirror *m)
 	default_set(m, XI_FWD, def.fwd);
 }
 
+static bool settled(const struct xi_mirror *m)
+{
+	return m->dump == XI_MIRROR_DUMP_NONE && !m->resync && !m->defaults &&
+	       !m->touch_policies && TAILQ_EMPTY(&m->dirty_policies);
+}
+
+/*
+ * It comes down at once, and goes up when no policy waits to be looked at: packets of the host
+ * would leave in clear for want of one that is not in force here.
+ */
 static void fence(struct xi_mirror *m)
 {
-	bool up = m->out_ours && !m->out_kept && !m->out_blocked;
+	bool up = m->out_ours && !m->out_kept && !m->out_blocked && !m->unsure;
 
-	if (m->starting || up == m->fenced)
+	if (m->starting || up == m->fenced || (up && !settled(m)))
 		return;
 	m->fenced = up;
 	if (m->config.fence)
@@ -106,7 +116,7 @@ static int release(struct xi_mirror *m)
 			  "again",
 			  strerror(-err));
 	if (err)
-		m->resync = true;
+		m->resync = m->unsure = true;
 	return err;
 }
 
@@ -177,6 +187,8 @@ static void on_work(evutil_socket_t fd, short what, void *arg)
 		event_active(m->work, EV_TIMEOUT, 0);
 	else if (!m->resync)
 		m->starting = false;
+	if (m->unsure && settled(m) && !m->starting)
+		m->unsure = false;
 	fence(m);
 }
 
@@ -192,21 +204,28 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	xi_offload_tick(m);
 }
 
-/* An SA that nobody here took away comes again: it is still the kernel's. */
+/*
+ * An SA that nobody here took away comes again: it is still the kernel's, whose window it will have
+ * then.
+ */
 static void sa_changed(void *arg, const struct xi_sa_rec *old, const struct xi_sa_rec *new)
 {
 	struct xi_mirror *m = arg;
-	struct xi_mirror_sa *sa;
+	struct xi_mirror_sa *sa = m->giving;
 
 	if (!m->work || !old || new || !(old->sa.life & XI_SA_FROM_KERNEL))
 		return;
-	if (!m->giving) {
+	if (!sa) {
 		HASH_FIND(hh, m->sas, &old->sa.id, sizeof(old->sa.id), sa);
 		if (sa)
 			xi_mirror_sa_touch(m, sa);
-	} else if (!m->giving->gone && m->ngiven < XI_MIRROR_TURN) {
-		m->given[m->ngiven++] = (struct xi_mirror_given){.rec = old, .sa = m->giving};
 	}
+	if (!sa || sa->gone)
+		return;
+	if (m->ngiven < XI_MIRROR_TURN)
+		m->given[m->ngiven++] = (struct xi_mirror_given){.rec = old, .sa = sa};
+	else
+		xi_mirror_sa_given(m, sa, old);
 }
 
 /* No packet will come through them any more, and the records are still there. */
@@ -216,7 +235,7 @@ static void sas_synced(void *arg)
 
 	while (m->ngiven) {
 		m->ngiven--;
-		xi_mirror_tell(m, m->given[m->ngiven].sa, m->given[m->ngiven].rec);
+		xi_mirror_sa_given(m, m->given[m->ngiven].sa, m->given[m->ngiven].rec);
 	}
 }
 
@@ -281,7 +300,9 @@ int xi_mirror_create(struct xi_mirror **out, const struct xi_mirror_config *conf
 	xi_sad_on_kernel_event(m->sad,
 			       &(struct xi_sad_events){.expire = xi_mirror_expired, .arg = m});
 	m->starting = true;
-	m->fenced = -1;
+	/* one that an earlier daemon left behind: nobody saw what policies came since */
+	if (m->config.fence)
+		m->config.fence(m->config.arg, false);
 	known_touch(m);
 	m->sas_first = TAILQ_EMPTY(&m->dirty_policies);
 	xi_mirror_resync(m);
@@ -293,6 +314,9 @@ void xi_mirror_destroy(struct xi_mirror *m)
 {
 	if (!m)
 		return;
+	/* nobody is left to bring policies that come into force here */
+	if (m->fenced && m->config.fence)
+		m->config.fence(m->config.arg, false);
 	xi_mirror_count_all(m);
 	xi_sad_on_kernel_event(m->sad, &(struct xi_sad_events){0});
 	xi_sad_unlisten(m->sad, m);
@@ -334,6 +358,7 @@ void xi_mirror_leave(struct xi_mirror *m)
 	m->leaving = true;
 	if (m->config.fence)
 		m->config.fence(m->config.arg, false);
+	m->fenced = false;
 	policies_forget(m->spd, true);
 	for (sa = TAILQ_FIRST(&m->all_sas); sa;) {
 		xi_sad_hold(m->sad);

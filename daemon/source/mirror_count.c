@@ -152,7 +152,7 @@ int xi_mirror_tell(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct xi
 	return err;
 }
 
-static bool moved(const struct xi_mirror_sa *sa, const struct xi_sa_rec *rec)
+bool xi_mirror_moved(const struct xi_mirror_sa *sa, const struct xi_sa_rec *rec)
 {
 	return sa->told_packets != __atomic_load_n(&rec->state->packets, __ATOMIC_RELAXED) ||
 	       sa->told_top != __atomic_load_n(&rec->state->top, __ATOMIC_RELAXED);
@@ -175,7 +175,7 @@ static unsigned int count_look(struct xi_mirror *m, struct xi_mirror_sa *sa, uin
 
 	if (!rec || sa->dirty)
 		return 0;
-	if (tell && now - sa->told_at >= TELL_SECONDS && moved(sa, rec)) {
+	if (tell && now - sa->told_at >= TELL_SECONDS && xi_mirror_moved(sa, rec)) {
 		if (!sa->outbound) {
 			if (xi_mirror_tell(m, sa, rec))
 				xi_mirror_sa_touch(m, sa);
@@ -213,7 +213,7 @@ void xi_mirror_count_all(struct xi_mirror *m)
 	TAILQ_FOREACH(sa, &m->all_sas, all)
 	{
 		rec = sa->where == XI_MIRROR_OURS ? xi_sad_find(m->sad, &sa->id) : NULL;
-		if (rec && moved(sa, rec) && xi_mirror_tell(m, sa, rec) == -ETIMEDOUT)
+		if (rec && xi_mirror_moved(sa, rec) && xi_mirror_tell(m, sa, rec) == -ETIMEDOUT)
 			return;
 	}
 }

@@ -125,11 +125,12 @@ struct xi_mirror {
 	uint32_t seq;
 	struct event *on_news, *on_dump, *work, *tick;
 	enum xi_mirror_dump dump;
-	int fenced;                  /* -1: nobody knows */
+	bool fenced;
 	bool resync, defaults, out_blocked;
 	bool starting;               /* until all that the first dump named were looked at */
 	bool sas_first;              /* at the start; not when an earlier daemon's policies are in force */
 	bool leaving;                /* nothing is taken any more */
+	bool unsure;                 /* there may be policies that are not known, or not in force */
 	bool touch_policies;         /* all of them, at the end of this turn */
 	uint64_t resync_after;       /* CLOCK_MONOTONIC, seconds */
 	struct xi_group *groups;
@@ -166,6 +167,8 @@ struct xi_mirror {
 /* mirror_nl.c */
 int xi_mirror_open(struct xi_mirror *m);
 void xi_mirror_close(struct xi_mirror *m);
+/* Another socket for dumps: one that broke off in the midst of a dump goes on with it for ever. */
+int xi_mirror_reopen_dump(struct xi_mirror *m);
 /*
  * Sends a request and waits for its answer, which the kernel has at once: 0, its error, or -ETIMEDOUT. What it says is
  * in m->answer.
@@ -219,6 +222,8 @@ void xi_mirror_sa_merge(struct xi_mirror *m);
 /* All entries. */
 /* Out of the SAD, if it is ours; within a round of at most XI_MIRROR_TURN. */
 void xi_mirror_sa_give(struct xi_mirror *m, struct xi_mirror_sa *sa);
+/* It left the SAD, no packet comes through it any more, and its record is still there. */
+void xi_mirror_sa_given(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct xi_sa_rec *rec);
 void xi_mirror_sas_free(struct xi_mirror *m);
 bool xi_mirror_sa_is_in(const struct xi_mirror *m, const struct xi_sa *sa);
 
@@ -233,6 +238,8 @@ int xi_mirror_reserve(struct xi_mirror *m, const struct xi_sa *sa, uint64_t k, u
 int xi_mirror_extend(struct xi_mirror *m, const struct xi_sa *sa, uint64_t limit);
 /* Usage, and an inbound SA's window, to the kernel. */
 int xi_mirror_tell(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct xi_sa_rec *rec);
+/* Usage that the kernel does not know. */
+bool xi_mirror_moved(const struct xi_mirror_sa *sa, const struct xi_sa_rec *rec);
 /* Numbers that run out, and usage that changed, of some of the SAs that are ours. */
 void xi_mirror_count_tick(struct xi_mirror *m);
 void xi_mirror_count_all(struct xi_mirror *m);

@@ -146,7 +146,12 @@ static void datagram(struct xi_mirror *m, size_t len, bool dump)
 		if (!dump) {
 			news(m, nlh);
 		} else if (nlh->nlmsg_type == NLMSG_DONE) {
-			dump_next(m);
+			if (nlh->nlmsg_len >= NLMSG_HDRLEN + sizeof(error))
+				memcpy(&error, at + NLMSG_HDRLEN, sizeof(error));
+			if (error)
+				xi_mirror_dump_failed(m, error);
+			else
+				dump_next(m);
 		} else if (nlh->nlmsg_type == NLMSG_ERROR) {
 			if (nlh->nlmsg_len >= NLMSG_HDRLEN + sizeof(error))
 				memcpy(&error, at + NLMSG_HDRLEN, sizeof(error));
@@ -167,6 +172,7 @@ static void socket_lost(struct xi_mirror *m, struct event *ev, int err)
 {
 	if (err == -ENOBUFS) {
 		m->figures.lost++;
+		m->unsure = true;
 		xi_mirror_resync(m);
 		return;
 	}
@@ -193,6 +199,25 @@ void xi_mirror_on_news(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
+/* An event is of its fd: it waits for the new one, or for none. */
+static void dump_lost(struct xi_mirror *m, int err)
+{
+	struct event_base *base = event_get_base(m->on_dump);
+	int reopened;
+
+	event_del(m->on_dump);
+	reopened = xi_mirror_reopen_dump(m);
+	if (!reopened && (event_assign(m->on_dump, base, m->dump_fd, EV_READ | EV_PERSIST,
+				       xi_mirror_on_dump, m) ||
+			  event_add(m->on_dump, NULL)))
+		reopened = -ENOMEM;
+	if (reopened)
+		log_warnx("mirror: no socket to list the kernel's SAs and policies by: %s; what was taken over stays as it is",
+			  strerror(-reopened));
+	else
+		xi_mirror_dump_failed(m, err);
+}
+
 void xi_mirror_on_dump(evutil_socket_t fd, short what, void *arg)
 {
 	struct xi_mirror *m = arg;
@@ -201,5 +226,5 @@ void xi_mirror_on_dump(evutil_socket_t fd, short what, void *arg)
 	if (n > 0)
 		datagram(m, n, true);
 	else if (n < 0)
-		socket_lost(m, m->on_dump, n);
+		dump_lost(m, n);
 }

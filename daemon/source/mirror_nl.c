@@ -64,6 +64,17 @@ int xi_mirror_open(struct xi_mirror *m)
 	return err;
 }
 
+int xi_mirror_reopen_dump(struct xi_mirror *m)
+{
+	int fd, err = one_open(m, &fd, 0);
+
+	if (err)
+		return err;
+	close(m->dump_fd);
+	m->dump_fd = fd;
+	return 0;
+}
+
 void xi_mirror_close(struct xi_mirror *m)
 {
 	int *fds[] = {&m->news_fd, &m->ask_fd, &m->dump_fd};
@@ -98,6 +109,20 @@ static int answer_error(const struct xi_mirror *m, size_t len)
 	return error;
 }
 
+/* recv(2). Of one datagram that another process sent, which does not count: -1, EINTR. */
+static ssize_t kernel_recv(int fd, void *buf, size_t len)
+{
+	struct sockaddr_nl from = {0};
+	socklen_t from_len = sizeof(from);
+	ssize_t n = recvfrom(fd, buf, len, MSG_DONTWAIT | MSG_TRUNC, (struct sockaddr *)&from,
+			     &from_len);
+
+	if (n < 0 || from_len < sizeof(from) || from.nl_family != AF_NETLINK || !from.nl_pid)
+		return n;
+	errno = EINTR;
+	return -1;
+}
+
 /* 0: the message in m->answer answers this one. -EBADMSG, -ETIMEDOUT ...: there is none. */
 static int answer_read(struct xi_mirror *m, uint32_t seq, size_t *len)
 {
@@ -105,7 +130,7 @@ static int answer_read(struct xi_mirror *m, uint32_t seq, size_t *len)
 	int err;
 
 	for (;;) {
-		n = recv(m->ask_fd, m->answer.buf, sizeof(m->answer.buf), MSG_DONTWAIT | MSG_TRUNC);
+		n = kernel_recv(m->ask_fd, m->answer.buf, sizeof(m->answer.buf));
 		if (n < 0 && errno == EAGAIN) {
 			err = answer_wait(m->ask_fd);
 			if (err)
@@ -206,11 +231,14 @@ int xi_mirror_ask_policy(struct xi_mirror *m, const struct xi_mirror_policy_key 
 
 int xi_mirror_read(struct xi_mirror *m, int fd)
 {
-	ssize_t n = recv(fd, m->datagram.buf, sizeof(m->datagram.buf), MSG_DONTWAIT | MSG_TRUNC);
+	ssize_t n = kernel_recv(fd, m->datagram.buf, sizeof(m->datagram.buf));
 
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
 	if (!n)
 		return -ECONNRESET;
-	return n > (ssize_t)sizeof(m->datagram.buf) ? -ENOBUFS : (int)n;
+	if (n <= (ssize_t)sizeof(m->datagram.buf))
+		return (int)n;
+	explicit_bzero(m->datagram.buf, sizeof(m->datagram.buf)); /* keys */
+	return -ENOBUFS;
 }

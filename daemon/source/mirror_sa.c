@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,7 @@ struct seen {
 	struct xi_extack ack;
 	uint64_t asked; /* when */
 	int err;	/* of reading it as an SA that is carried */
+	bool odd_window; /* which the kernel would not let us write */
 	bool elsewhere; /* of an interface: it serves no policy that is known here */
 	uint32_t device; /* ifindex, if it is offloaded */
 };
@@ -156,6 +158,20 @@ static int sa_refused(const struct xi_attrs *attrs, struct xi_extack *ack)
 }
 
 /*
+ * NEWAE takes a window of the very length that there is, and XFRMA_REPLAY_VAL it takes and ignores
+ * where there is a ring (xfrm_replay_verify_len(), xfrm_update_ae_params()).
+ */
+static bool window_odd(const struct xi_attrs *attrs, const struct xfrm_usersa_info *info)
+{
+	struct xfrm_replay_state_esn rs;
+
+	if (!xi_attr_copy(attrs, XFRMA_REPLAY_ESN_VAL, &rs, sizeof(rs)) || !rs.replay_window)
+		return false;
+	return rs.bmp_len != (rs.replay_window + 31) / 32 ||
+	       (!(info->flags & XFRM_STATE_ESN) && rs.replay_window <= 32);
+}
+
+/*
  * 0: there is one, carried or not (seen->err). -ESRCH: none, or a larval one, which says nothing
  * yet. What cannot be read at all is not carried.
  */
@@ -182,6 +198,7 @@ static int sa_look(struct xi_mirror *m, const struct xi_mirror_sa *sa, struct se
 	if (!answer_has_algorithm(&attrs))
 		return -ESRCH;
 	seen->elsewhere = xi_attr_u32(&attrs, XFRMA_IF_ID);
+	seen->odd_window = window_odd(&attrs, &seen->info);
 	if (xi_attr_copy(&attrs, XFRMA_OFFLOAD_DEV, &offload, sizeof(offload)))
 		seen->device = (uint32_t)offload.ifindex;
 	seen->err = sa_refused(&attrs, &seen->ack);
@@ -207,6 +224,7 @@ static bool sa_place(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct 
 	if (sa->links[0].group && !memcmp(&p, &sa->pattern, sizeof(p)))
 		return true;
 	sa_unlink(m, sa);
+	sa->refused = false;
 	sa->pattern = p;
 	return !xi_group_link_sa(m, sa);
 }
@@ -218,11 +236,18 @@ static const struct xi_sa_rec *sa_ours(const struct xi_mirror *m, const struct x
 	return rec && rec->sa.life & XI_SA_FROM_KERNEL ? rec : NULL;
 }
 
-/* The listener of the SAD writes usage and window back, after the last packet. */
+/*
+ * The listener of the SAD writes usage and window back, after the last packet; but the kernel takes
+ * packets in before that, by a window that is not to be one of long ago.
+ */
 void xi_mirror_sa_give(struct xi_mirror *m, struct xi_mirror_sa *sa)
 {
-	if (!sa_ours(m, sa))
+	const struct xi_sa_rec *rec = sa_ours(m, sa);
+
+	if (!rec)
 		return;
+	if (!sa->gone && !sa->outbound && xi_mirror_moved(sa, rec))
+		xi_mirror_tell(m, sa, rec);
 	m->giving = sa;
 	if (xi_sad_delete(m->sad, &sa->id))
 		m->resync = true;
@@ -258,7 +283,7 @@ static bool sa_same(const struct xi_sa_rec *rec, const struct xi_sa_request *req
 {
 	const struct xi_sa *a = &rec->sa, *b = &req->sa;
 
-	return !memcmp(&rec->key, &req->key, sizeof(req->key)) && a->mode == b->mode &&
+	return !CRYPTO_memcmp(&rec->key, &req->key, sizeof(req->key)) && a->mode == b->mode &&
 	       !memcmp(a->saddr, b->saddr, sizeof(a->saddr)) && a->reqid == b->reqid &&
 	       !memcmp(&a->sel, &b->sel, sizeof(a->sel)) && a->flags == b->flags &&
 	       a->extra_flags == b->extra_flags && a->alg == b->alg && a->auth == b->auth &&
@@ -274,9 +299,34 @@ static bool sa_alike(const struct xi_sa *a, const struct xi_sa *b)
 	       !memcmp(a->encap_oa, b->encap_oa, sizeof(a->encap_oa));
 }
 
-/* The kernel's counter is where we put it: as far as numbers run out it is moved on. */
-static int sa_extend(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct xi_sa_rec *rec)
+/* The kernel sent with it up to k, or may have: we go on behind that. */
+static int sa_jump(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct xi_sa_rec *rec,
+		   uint64_t k, uint64_t asked)
 {
+	uint64_t limit, first;
+	int err = xi_mirror_reserve(m, &rec->sa, k, asked, &first, &limit);
+
+	if (err)
+		return err;
+	sa->written = limit;
+	return xi_sad_set_limit(m->sad, &sa->id, first, limit);
+}
+
+static void sa_strayed(struct xi_mirror *m, struct xi_mirror_sa *sa)
+{
+	m->figures.strays++;
+	sa->strays++;
+}
+
+/*
+ * The kernel's counter is where we put it: as far as numbers run out it is moved on. What the
+ * kernel sent between the look at its counter and that has numbers that would be ours; its count
+ * of packets tells.
+ */
+static int sa_extend(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct xi_sa_rec *rec,
+		     struct seen *seen)
+{
+	uint64_t packets = seen->info.curlft.packets;
 	uint64_t ours = __atomic_load_n(&rec->state->oseq, __ATOMIC_RELAXED);
 	uint64_t max = rec->sa.flags & XFRM_STATE_ESN ? UINT64_MAX : UINT32_MAX;
 	uint64_t limit = max - ours > XI_MIRROR_BLOCK ? ours + XI_MIRROR_BLOCK : max;
@@ -285,37 +335,36 @@ static int sa_extend(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct 
 	if (limit <= sa->written || (limit < max && limit - sa->written < XI_MIRROR_BLOCK / 2))
 		return 0;
 	err = xi_mirror_extend(m, &rec->sa, limit);
-	if (err)
-		return err;
+	if (!err)
+		err = sa_look(m, sa, seen);
+	if (err || seen->err)
+		return err ? err : -EAGAIN;
+	if (seen->info.curlft.packets != packets || seen->req.init.oseq != limit) {
+		sa_strayed(m, sa);
+		if (limit < seen->req.init.oseq)
+			limit = seen->req.init.oseq;
+		return sa_jump(m, sa, rec, limit, seen->asked);
+	}
 	sa->written = limit;
 	return xi_sad_set_limit(m->sad, &sa->id, 0, limit);
 }
 
 /* Or the kernel has sent with it: we go on behind that. */
 static int sa_follow(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct xi_sa_rec *rec,
-		     const struct seen *seen)
+		     struct seen *seen)
 {
 	uint64_t ours = __atomic_load_n(&rec->state->oseq, __ATOMIC_RELAXED),
 		 k = seen->req.init.oseq;
-	uint64_t limit, first;
-	bool check = sa->check;
-	int err;
 
 	if (!sa->written)
 		sa->written = __atomic_load_n(&rec->state->oseq_limit, __ATOMIC_RELAXED);
 	if (k == sa->written)
-		return sa_extend(m, sa, rec);
-	if (k > sa->written && check) {
-		m->figures.strays++;
-		sa->strays++;
-	}
+		return sa_extend(m, sa, rec, seen);
+	if (k > sa->written && sa->check)
+		sa_strayed(m, sa);
 	if (ours < sa->written)
 		ours = sa->written;
-	err = xi_mirror_reserve(m, &rec->sa, k > ours ? k : ours, seen->asked, &first, &limit);
-	if (err)
-		return err;
-	sa->written = limit;
-	return xi_sad_set_limit(m->sad, &sa->id, first, limit);
+	return sa_jump(m, sa, rec, k > ours ? k : ours, seen->asked);
 }
 
 static int sa_refresh(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct xi_sa_rec *rec,
@@ -462,8 +511,13 @@ static void sa_settle(struct xi_mirror *m, struct xi_mirror_sa *sa, struct seen 
 			false);
 		return;
 	}
+	if (sa->where != XI_MIRROR_OURS)
+		sa->outbound = !xi_mirror_sa_is_in(m, &seen->req.sa);
+	if (!sa->outbound && seen->odd_window) {
+		sa_kept(m, sa, "its replay window could not be handed back", false);
+		return;
+	}
 	xi_mirror_sa_keep(m, sa, false);
-	sa->outbound = !xi_mirror_sa_is_in(m, &seen->req.sa);
 	if (!sa_leave(m, sa))
 		sa_carry(m, sa, seen);
 	if (sa->where == XI_MIRROR_OURS)
@@ -483,26 +537,45 @@ void xi_mirror_sa_settle(struct xi_mirror *m, struct xi_mirror_sa *sa)
 	explicit_bzero(m->answer.buf, sizeof(m->answer.buf));
 }
 
+/* What the kernel took in, before packets came here, or since they do no more. */
+static void window_merge(struct xi_mirror *m, const struct xi_mirror_sa *sa,
+			 const struct xi_sa_rec *rec)
+{
+	struct seen seen;
+
+	if (!sa_look(m, sa, &seen) && !seen.err && sa_same(rec, &seen.req))
+		xi_sa_merge_window(rec, &seen.req.init);
+	explicit_bzero(&seen.req.key, sizeof(seen.req.key));
+}
+
 /*
  * Until XDP knew of an inbound SA the kernel took in its packets, and noted them after it was
  * asked: they are not to be accepted a second time.
  */
 void xi_mirror_sa_merge(struct xi_mirror *m)
 {
-	struct seen seen;
 	unsigned int i;
 
 	for (i = 0; i < m->ntaken_in; i++) {
 		struct xi_mirror_sa *sa = m->taken_in[i];
 
-		if (!sa_look(m, sa, &seen) && !seen.err && sa_ours(m, sa)) {
-			seen.req.init.oseq = 0;
-			seen.req.init.has_lifetime = false;
-			xi_sad_set_replay(m->sad, &sa->id, &seen.req.init);
-		}
-		explicit_bzero(&seen.req.key, sizeof(seen.req.key));
+		if (sa_ours(m, sa))
+			window_merge(m, sa, sa_ours(m, sa));
 	}
 	if (m->ntaken_in)
 		explicit_bzero(m->answer.buf, sizeof(m->answer.buf));
 	m->ntaken_in = 0;
+}
+
+/*
+ * From the moment XDP did not know of an inbound SA any more the kernel took in its packets; what
+ * it noted of them is to outlive our window's being written.
+ */
+void xi_mirror_sa_given(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct xi_sa_rec *rec)
+{
+	if (!sa->outbound) {
+		window_merge(m, sa, rec);
+		explicit_bzero(m->answer.buf, sizeof(m->answer.buf));
+	}
+	xi_mirror_tell(m, sa, rec);
 }

@@ -22,7 +22,7 @@ enum xi_origin_kind { XI_ORIGIN_NONE, XI_ORIGIN_ROUTED, XI_ORIGIN_GUARD };
 #define XI_TC_INTERFACE 0x7869
 
 struct xi_origin {
-	enum xi_origin_kind kind;    /* NONE: nobody has written it, so it is as routed to xipsec0 */
+	enum xi_origin_kind kind;    /* NONE: nobody has written it; xdp_plain drops it */
 	__u32 mark;
 	__u32 if_id;                 /* of the interface it was routed to, 0: xipsec0 */
 };

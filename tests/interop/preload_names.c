@@ -6,10 +6,12 @@
  * and, with the preload library, on a server's: the test compares both. Prints no number that
  * differs between two runs.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
 #include <linux/xfrm.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +20,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #define NL(pid, groups) \
@@ -285,6 +288,31 @@ static void receiving(void)
 	close(fd);
 }
 
+/* An answer is nobody's news, though its type has a group. */
+static void group_of_answer(void)
+{
+	struct {
+		struct nlmsghdr hdr;
+		struct xfrm_userspi_info spi;
+	} r = { { sizeof(r), XFRM_MSG_ALLOCSPI, NLM_F_REQUEST, 21, 0 }, { .min = 0x1000, .max = 0xffff } };
+	char buf[4096], cbuf[64];
+	struct iovec iov = { buf, sizeof(buf) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = cbuf, .msg_controllen = sizeof(cbuf) };
+	int fd = netlink(SOCK_RAW), on = 1;
+
+	r.spi.info.family = AF_INET;
+	r.spi.info.id.proto = IPPROTO_ESP;
+	r.spi.info.id.daddr.a4 = htonl(0xc0000201);
+	r.spi.info.saddr.a4 = htonl(0xc0000202);
+	SAY("pktinfo", setsockopt(fd, SOL_NETLINK, NETLINK_PKTINFO, &on, sizeof(on)));
+	SAY("ask for an SPI", send(fd, &r, sizeof(r), 0));
+	SAY("answer", recvmsg(fd, &msg, 0) > 0);
+	printf("type %d", ((struct nlmsghdr *)buf)->nlmsg_type);
+	control(&msg);
+	putchar('\n');
+	close(fd);
+}
+
 /* Several requests in one datagram; answers are there when it was sent. */
 static void synchronous(void)
 {
@@ -329,6 +357,37 @@ static void synchronous(void)
 	close(members);
 }
 
+/* Requests that have no answer leave nothing to read, and those who never read may go on for ever. */
+static void unanswered(void)
+{
+	struct {
+		struct nlmsghdr hdr;
+		struct xfrm_usersa_flush flush;
+	} quiet = { { 17, XFRM_MSG_FLUSHSA, NLM_F_REQUEST, 14, 0 }, { 50 } };
+	int fd = netlink(SOCK_RAW | SOCK_NONBLOCK), i;
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	time_t end = time(NULL) + 20;
+
+	SAY("quiet", send(fd, &quiet, 17, 0));
+	SAY("readable", poll(&p, 1, 0));
+	received("nothing", fd, 0, 8192, 0);
+	for (i = 0; i < 5000 && time(NULL) < end; i++)
+		if (send(fd, &quiet, 17, 0) != 17)
+			break;
+	SAY("many", i);
+	/* who does not wait is not made to */
+	end = time(NULL) + 10;
+	for (i = 0; i < 20; i++) {
+		SAY("no request", send(fd, &(struct request){ { 20, XFRM_MSG_GETSADINFO, 0, 18, 0 }, 0 }, 20, 0));
+		received("no answer", fd, 0, 8192, 0);
+	}
+	SAY("in time", time(NULL) < end);
+	SAY("an error", send(fd, &(struct request){ { 20, 0x7f, 1, 16, 0 }, 0 }, 20, 0));
+	SAY("readable", poll(&p, 1, 0));
+	received("it", fd, 0, 8192, 0);
+	close(fd);
+}
+
 int main(void)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -338,5 +397,7 @@ int main(void)
 	options();
 	receiving();
 	synchronous();
+	unanswered();
+	group_of_answer();
 	return 0;
 }

@@ -507,6 +507,8 @@ static bool case_output(const struct xi_case *c, const struct xi_frame *frame,
 	return true;
 }
 
+const uint8_t xi_bed_origin[XI_ORIGIN_LEN] = { 2, XI_ORIGIN_ROUTED, [6] = 2, [7] = XI_ORIGIN_TAG };
+
 void xi_bed_cases(struct xi_bed *bed, struct bpf_program *prog, enum xi_role role,
 		  const struct xi_case *cases, unsigned int n, uint32_t meta_len)
 {
@@ -523,6 +525,10 @@ void xi_bed_cases(struct xi_bed *bed, struct bpf_program *prog, enum xi_role rol
 		xi_bed_role(bed, role);
 		if (role == XI_ROLE_PLAIN && !spec.dmac)
 			spec.dmac = bed->mac;
+		if (role == XI_ROLE_HOST && !spec.dmac) {
+			spec.dmac = xi_bed_origin;
+			spec.smac = xi_bed_origin + 6;
+		}
 		if (c->arrange)
 			c->arrange(bed, &spec);
 		xi_frame_build(&frame, &spec);

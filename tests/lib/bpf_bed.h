@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include <xipsec/abi.h>
+#include <xipsec/origin.h>
 #include <xipsec/reasons.h>
 #include "bpf_packet.h"
 #include "xipsec.skel.h"
@@ -108,6 +109,8 @@ struct xi_case {
 	struct xi_meta meta; /* magic 0: none expected, otherwise compared as a whole */
 };
 
+/* Ethernet addresses of a frame that the host routed to xipsec0, without mark or if_id: what cases of role HOST have. */
+extern const uint8_t xi_bed_origin[XI_ORIGIN_LEN];
 /* Runs the table, naming the case that fails. meta_len: metadata the packets arrive with. */
 void xi_bed_cases(struct xi_bed *bed, struct bpf_program *prog, enum xi_role role,
 		  const struct xi_case *cases, unsigned int n, uint32_t meta_len);

@@ -7,10 +7,12 @@
 One process has all the sockets, so that what was sent and what arrived are the same numbers. RATE: of each direction of
 each pair, datagrams a second. Prints "running" when a datagram has arrived in every direction (those that were lost before
 are not counted), and at the end a line of JSON a direction: sent, received, twice, lost, and the first losses, as
-numbers and seconds since the start. Exit status: 0 when each arrived once.
+numbers and seconds since the start. Exit status: 0 when each arrived once. FLOW_WAIT in the environment: seconds for the
+last to arrive.
 """
 import ctypes
 import json
+import os
 import select
 import signal
 import socket
@@ -18,7 +20,8 @@ import sys
 import time
 
 CLONE_NEWNET = 0x40000000
-PORT, WAIT = 9100, 10         # seconds for the last to arrive
+PORT = 9100
+WAIT = float(os.environ.get("FLOW_WAIT", 10))
 
 
 def in_namespace(name):

@@ -106,8 +106,11 @@ ike_signal() {
 ike_stop() { ike_signal "$1" TERM; }
 ike_kill() { ike_signal "$1" KILL; }
 
+# where charon of NAME runs; tests/lib/ike_uml.sh has its own
+ike_in() { net_in "$@"; }
+
 swan() {
-	SWANCTL_DIR=$XI_TMP/$1.swanctl net_in "$1" swanctl "${@:2}" --uri "unix://$XI_TMP/$1.vici" 2>&1
+	ike_in "$1" env SWANCTL_DIR="$XI_TMP/$1.swanctl" swanctl "${@:2}" --uri "unix://$XI_TMP/$1.vici" 2>&1
 }
 
 ike_load() {

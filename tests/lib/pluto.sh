@@ -43,7 +43,7 @@ pluto_start() {
 	mkdir -p "$dir/nss" "$dir/run" "$dir/d"
 	[ -e "$dir/ipsec.conf" ] || printf 'config setup\n' > "$dir/ipsec.conf"
 	[ -e "$dir/ipsec.secrets" ] || : > "$dir/ipsec.secrets"
-	env -u LD_PRELOAD certutil -N -d "sql:$dir/nss" --empty-password || return 1
+	[ -e "$dir/nss/cert9.db" ] || env -u LD_PRELOAD certutil -N -d "sql:$dir/nss" --empty-password || return 1
 	# the shell's own descriptors are not for pluto; only it gets the preload library
 	local preload=${LD_PRELOAD:-}
 	LD_PRELOAD='' pluto_inside "$dir" nsenter --net="/run/netns/$ns" env LD_PRELOAD="$preload" \

@@ -7,6 +7,7 @@
 #
 #   uml_up            after net_up: boots it in a namespace "uml"; vec0 has gw2's addresses. Skips the whole file when there
 #                     is no user-mode Linux or it does not boot
+#                     UML_LAN=h2, set before: and a host behind it, by vec1, as net_up makes it behind gw2
 #   uml_alone         boots it without a network, nor is net_up needed
 #   uml_run           runs a bash script (stdin) in it; prints its output, returns its status. 125: no answer
 
@@ -29,18 +30,25 @@ uml_missing() {
 uml_net() {
 	net_add uml && net_in uml sh -c 'echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6' &&
 		net_veth uml vu wan uml "$XI_WAN_MTU" && net_in wan ip link set dev uml master br &&
-		net_in uml ip link set dev vu promisc on
+		net_in uml ip link set dev vu promisc on && { [ -z "${UML_LAN:-}" ] || uml_net_lan; }
 }
 
-# uml_start [NETWORK [COMMAND...]]: with a device of this kind; COMMAND is what runs it
+uml_net_lan() {
+	net_add h2 && net_veth uml vl h2 lan0 "$XI_LAN_MTU" && net_in uml ip link set dev vl promisc on &&
+		net_addr h2 lan0 10.1.2.2/24 fd00:2::2/64 && net_in h2 ip route add default via 10.1.2.1 &&
+		net_in h2 ip -6 route add default via fd00:2::1
+}
+
+# uml_start [NETWORK [COMMAND...]]: with devices of these kinds; COMMAND is what runs it
 uml_start() {
-	local net=${1:-}
+	local nets
+	read -r -a nets <<< "${1:-}"
 	shift $(($# > 0))
 	mkdir -p "$UML_DIR" && echo 0 > "$UML_DIR/last"
 	cc -O2 -Wall -Werror -fPIC -shared -o "$UML_DIR/xstate.so" vmtest/uml-xstate.c || return 1
 	LD_PRELOAD=$UML_DIR/xstate.so "$@" timeout -k 3 "$UML_LIFE_SECONDS" \
 		linux.uml mem=256M root=/dev/root rootfstype=hostfs rootflags=/ ro "init=$PWD/vmtest/uml-init" \
-		"umldir=$UML_DIR" "umlsrc=$PWD" con=null con0=null,fd:1 quiet loglevel=3 panic=1 ${net:+"$net"} \
+		"umldir=$UML_DIR" "umlsrc=$PWD" con=null con0=null,fd:1 quiet loglevel=3 panic=1 "${nets[@]}" \
 		> "$UML_DIR/console" 2>&1 < /dev/null &
 	xi_pids[uml]=$!
 	wait_for "$UML_BOOT_SECONDS" uml_settled "$UML_DIR/ready" && [ -s "$UML_DIR/ready" ]
@@ -62,7 +70,8 @@ uml_up() {
 		tap_not_ok "a namespace for user-mode Linux" "$(< "$XI_TMP/uml.log")"
 		tap_done
 	fi
-	uml_boot "vec0:transport=raw,ifname=vu,depth=128,gro=0,mtu=$XI_WAN_MTU,mac=02:00:00:00:02:02" \
+	local dev=transport=raw,depth=128,gro=0
+	uml_boot "vec0:$dev,ifname=vu,mtu=$XI_WAN_MTU,mac=02:00:00:00:02:02${UML_LAN:+ vec1:$dev,ifname=vl,mtu=$XI_LAN_MTU,mac=02:00:00:00:02:03}" \
 		nsenter --net="/run/netns/$XI_NS-uml" --
 	tap_check "user-mode Linux $(< "$UML_DIR/ready") on the wire" uml_config || tap_done
 }
@@ -97,6 +106,13 @@ uml_config() {
 			route add default via 192.0.2.1
 			route add default via 2001:db8::1
 		LINES
+		[ -z "${UML_LAN:-}" ] || ip -batch - <<- LINES
+			link set dev vec1 up
+			addr add 10.1.2.1/24 dev vec1
+			addr add fd00:2::1/64 dev vec1 nodad
+		LINES
+		echo 1 > /proc/sys/net/ipv4/ip_forward
+		echo 1 > /proc/sys/net/ipv6/conf/all/forwarding
 	END
 }
 

@@ -63,6 +63,10 @@ for cmd in show stats cache port; do
 	tap_check "a member of the group may $cmd" is_object $cmd -j
 	tap_check "others may not $cmd" refused 65534 "join group" $cmd
 done
+for cmd in down "dummy 0x1001"; do
+	# shellcheck disable=SC2086
+	tap_check "others are not sent to the group, which may not ${cmd%% *} either" refused 65534 "for root" $cmd
+done
 tap_check "a member may not end the daemon" refused "$gid" "for root" down
 tap_check "a member may not send dummy packets" refused "$gid" "for root" dummy 0x1001
 tap_check "a member gets no SAs, for they have keys" refused "$gid" "does not serve this user" xfrm state list

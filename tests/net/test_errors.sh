@@ -46,7 +46,7 @@ bad() {
 bad 2 "wrokers: unknown key: here are run-dir," '[daemon]' 'wrokers = 2' '[port wan0]' 'role = cipher'
 bad 2 "workers = many: give auto, or 1 to 16" '[daemon]' 'workers = many' '[port wan0]' 'role = cipher'
 bad 2 "run-dir = run: give an absolute path" '[daemon]' 'run-dir = run' '[port wan0]' 'role = cipher'
-bad 1 "[deamon]: unknown section: there are [daemon], [cache] and [port IFNAME]" '[deamon]' '[port wan0]' 'role = cipher'
+bad 1 "[deamon]: unknown section: there are [daemon], [cache], [port IFNAME] and [interface NAME]" '[deamon]' '[port wan0]' 'role = cipher'
 bad 3 "role = wan: a port is cipher or plain" '' '[port wan0]' 'role = wan'
 bad 3 "[port wan0] was given in line 1 already: keep one of the two" '[port wan0]' 'role = cipher' '[port wan0]'
 bad 3 "neither [section], key = value, nor a comment: correct the line" '[port wan0]' 'role = cipher' 'nonsense'
@@ -67,7 +67,7 @@ sed -i "/^\[daemon\]/a sas = $XI_TMP/sas" "$conf"
 printf 'xfrm state add x\nroute add default via 10.0.0.1\n' > "$XI_TMP/sas"
 says "-n reads the file of SAs" 2 "$XI_TMP/sas:2: only \`xfrm state|policy add|update ...\` may stand here" daemon -n -c "$conf"
 rm "$XI_TMP/sas"
-says "which has to be there" 2 "$XI_TMP/sas: cannot read the file of SAs: No such file or directory" daemon -n -c "$conf"
+says "which has to be there" 2 "$XI_TMP/sas: cannot read the file of SAs: No such file or directory: write one" daemon -n -c "$conf"
 
 # the machine
 says "an interface that is not there" 1 \
@@ -75,7 +75,18 @@ says "an interface that is not there" 1 \
 	daemon -c "$(gw_conf gw1 '[port nope0]' 'role = plain')"
 says "one that is no network card" 1 "port lo: not an ethernet device: a port needs one" \
 	daemon -c "$(gw_conf gw1 '[port lo]' 'role = plain')"
+net_in gw1 ip link add taken0 type veth peer name taken1
+says "a device that has an interface's name" 1 \
+	"interface taken0: a device of this name is there and is not ours: name the interface otherwise, or rename or delete the device" \
+	daemon -c "$(gw_conf gw1 '[interface taken0]' 'if-id = 1')"
 good=$(gw_conf gw1)
+# as in a container
+sysctls() { net_in gw1 unshare -m sh -c 'mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && exec timeout 10 "$@"' - "$@"; }
+says "settings that cannot be made" 1 "must be 1 and cannot be set: Read-only file system: make /proc/sys writable" \
+	sysctls "$XI_DAEMON" -c "$good"
+tap_is "a first start that fails leaves no device" "$(net_in gw1 ip -o link show type veth | grep -c xipsec)" 0
+tap_check "nor a pin" test ! -e "$XI_BPFFS/gw1"
+tap_is "nor a program" "$(net_in gw1 ip -o link show | grep -c 'xdp')" 0
 mkdir "$XI_TMP/plain"
 says "a pin directory that is on no bpffs" 1 \
 	"$XI_TMP/plain/x: not on a bpf file system; mount one with \`mount -t bpf bpf /sys/fs/bpf\`, or set pin-dir" \

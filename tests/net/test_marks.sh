@@ -190,6 +190,14 @@ capture_stop wan br
 tap_check "only ESP on the wire" only_esp "$XI_TMP/wan-br.pcap"
 net_in gw1 ip route replace 10.9.2.0/24 dev ipsec2 src 10.9.1.1
 
+# the program that tells workers where a packet comes from was taken away: nobody knows whose policies are its
+net_in gw1 tc qdisc del dev xipsec0 clsact
+capture_start wan br
+tap_check "fail closed: without tc_host nothing goes by an interface" counts 0x1402 0 silent gw1 10.9.2.1
+tap_check "nor by another" counts 0x1401 0 silent h1 10.1.2.2
+capture_stop wan br
+tap_is "nothing leaves" "$(pcap_count "$XI_TMP/wan-br.pcap" 'icmp or esp')" 0
+
 index() { net_in gw1 ip -o link show ipsec1 | cut -d: -f1; }
 before=$(index)
 capture_start wan br
@@ -206,9 +214,31 @@ capture_stop wan br
 tap_check "only ESP on the wire" only_esp "$XI_TMP/wan-br.pcap"
 
 stop_daemon gw1
+# as a start that was cut short leaves it
+net_in gw1 sh -c 'ip link set ipsec1 down arp on && echo 1 > /proc/sys/net/ipv6/conf/ipsec1/accept_ra'
+tap_check "devices that were not finished" start_daemon gw1 "$XI_TMP/gw1.conf"
+finished() {
+	net_in gw1 ip -o link show ipsec1 | grep -q 'NOARP,UP' && net_in gw1 sh -c \
+		'cd /proc/sys/net && cat ipv6/conf/ipsec1/accept_ra ipv4/conf/ipsec1/disable_policy ipv4/conf/ipsec1/disable_xfrm'
+}
+tap_is "are" "$(finished)" $'0\n1\n1'
+
+stop_daemon gw1
 sed -i 's/^if-id = 0x2/if-id = 0x3/' "$XI_TMP/gw1.conf"
 tap_check "an interface of another number" start_daemon gw1 "$XI_TMP/gw1.conf"
 tap_is "is another device" "$(net_in gw1 ip -o link show type veth | grep -o 'xipsec-[0-9]*@ipsec[12]' | sort | xargs)" "xipsec-1@ipsec1 xipsec-3@ipsec2"
+# in another namespace the index of xipsec0 may be that of any device
+host=$(net_in gw1 cat /sys/class/net/xipsec0/ifindex)
+net_in h1 ip link add leak0 index "$host" type veth peer name leak1
+net_in h1 sh -c 'ip link set leak0 up && ip link set leak1 up'
+net_in gw1 ip link set ipsec1 netns "$XI_NS-h1"
+net_in h1 sh -c 'ip link set ipsec1 up && ip route add 10.77.0.0/24 dev ipsec1'
+tap_is "an interface in another namespace, where the index of xipsec0 is somebody else's" "$(net_in h1 cat /sys/class/net/leak0/ifindex)" "$host"
+capture_start h1 leak1
+tap_check "it reaches nobody there" silent h1 10.77.0.1
+capture_stop h1 leak1
+tap_is "nor does anything leave by the device of that index" "$(pcap_count "$XI_TMP/h1-leak1.pcap" icmp)" 0
+
 tap_check "xipsec down" gwctl gw1 xipsec down
 tap_is "takes them away" "$(net_in gw1 ip -o link show type veth | grep -c ipsec)" 0
 tap_done

@@ -53,6 +53,12 @@ static void bypass(struct xi_bed *bed, const struct xi_spec *spec)
 	verdict(bed, spec, XI_VERDICT_BYPASS);
 }
 
+/* A policy that the kernel has as well, and protects by. */
+static void of_the_kernel(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	verdict(bed, spec, XI_VERDICT_KERNEL);
+}
+
 static void stale(struct xi_bed *bed, const struct xi_spec *spec)
 {
 	xi_bed_flow(bed, spec, XI_OUT, XI_VERDICT_BYPASS, XI_BED_GENERATION + 1);
@@ -105,6 +111,8 @@ static const struct xi_case cases[] = {
 	{"policy, stale verdict", {OUT4}, stale, HELD},
 	{"protect", {OUT4}, protect, TC_ACT_SHOT, {XI_FLOW_HIT, XI_DROP_CLEAR_OUT}},
 	{"discard", {OUT4}, discard, TC_ACT_SHOT, {XI_FLOW_HIT, XI_DROP_CLEAR_OUT}},
+	{"the kernel's, which it did not protect", {OUT4}, of_the_kernel, TC_ACT_SHOT,
+	  {XI_FLOW_HIT, XI_DROP_CLEAR_OUT}},
 	{"bypass", {OUT4}, bypass, BYPASS},
 	{"bypass, IPv6", {OUT6, .ext = "hd"}, bypass, BYPASS},
 	{"bypass, later fragment", {OUT4, .frag_off = 7}, bypass, BYPASS},

@@ -254,6 +254,12 @@ static void frames_say_where_they_come_from(void **state)
 	assert_int_equal(origin.mark, mark);
 	assert_int_equal(origin.if_id, 0);
 	assert_memory_equal(got + 12, frame.data + 12, frame.len - 12);
+	/* anybody may choose a priority, which is an if_id where tc_interface says so alone */
+	int priority = 6;
+	assert_return_code(setsockopt(out, SOL_SOCKET, SO_PRIORITY, &priority, sizeof(priority)), errno);
+	assert_int_equal(send(out, frame.data, frame.len, 0), frame.len);
+	assert_int_equal(recv(tap, got, sizeof(got), 0), frame.len);
+	assert_int_equal(xi_origin_read(got).if_id, 0);
 	close(out);
 
 	assert_int_equal(system("ip link add xi42 type veth peer name xi42p && ip link set xi42p up && "
@@ -278,6 +284,63 @@ static void frames_say_where_they_come_from(void **state)
 	close(out);
 	close(tap);
 	assert_int_equal(system("ip link del xi42"), 0);
+}
+
+static void tc_attach(const char *dev, const struct bpf_program *prog)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = if_nametoindex(dev), .attach_point = BPF_TC_EGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = bpf_program__fd(prog));
+
+	assert_return_code(bpf_tc_hook_create(&hook), errno);
+	assert_return_code(bpf_tc_attach(&hook, &opts), errno);
+}
+
+static void send_marked(const char *dev, const struct xi_frame *frame, uint32_t mark)
+{
+	int fd = packet_socket(dev);
+
+	assert_return_code(setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)), errno);
+	assert_int_equal(send(fd, frame->data, frame->len, 0), frame->len);
+	close(fd);
+}
+
+/* xi43 plays a cipher port: what leaves it goes by its mark, and on to xipsec0 as what the guard sent. */
+static void the_guard_goes_by_marks(void **state)
+{
+	struct xi_spec spec = { .src = "10.1.0.9", .dst = "10.2.0.9", .proto = IPPROTO_TCP,
+				.dport = 80, .mark = 0x78 };
+	struct xi_config config = xi_bed_config();
+	struct timeval patience = { .tv_sec = 5 };
+	struct xi_bed *bed = *state;
+	struct xi_origin origin;
+	uint8_t got[2048];
+	struct xi_frame frame;
+	int tap;
+
+	xi_bed_reset(bed);
+	config.host_ifindex = bed->ifindex;
+	config.mark_mask = 0xff;
+	xi_bed_put_config(bed, &config);
+	xi_bed_flow(bed, &spec, XI_OUT, XI_VERDICT_BYPASS, XI_BED_GENERATION);
+	attach_tc(bed, bed->skel->progs.tc_host, BPF_TC_EGRESS);
+	assert_int_equal(system("ip link add xi43 type veth peer name xi43p && ip link set xi43p up && "
+				"ip link set xi43 up"), 0);
+	tc_attach("xi43", bed->skel->progs.tc_guard);
+	tap = packet_socket("xibed1");
+	assert_return_code(setsockopt(tap, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)), errno);
+	xi_frame_build(&frame, &spec);
+	send_marked("xi43", &frame, 0x178);
+	assert_int_equal(xi_bed_stat(bed, XI_PASS_BYPASS), 1);
+	send_marked("xi43", &frame, 0x177);
+	assert_int_equal(xi_bed_stat(bed, XI_TO_HOSTIF), 1);
+	assert_int_equal(xi_bed_stat(bed, XI_PASS_BYPASS), 1);
+	assert_int_equal(recv(tap, got, sizeof(got), 0), frame.len);
+	origin = xi_origin_read(got);
+	assert_int_equal(origin.kind, XI_ORIGIN_GUARD);
+	assert_int_equal(origin.mark, 0x177);
+	assert_int_equal(origin.if_id, 0);
+	close(tap);
+	assert_int_equal(system("ip link del xi43"), 0);
 }
 
 /* A transmit ring hands the kernel packets with only the Ethernet header in the linear part. */
@@ -381,6 +444,7 @@ int main(void)
 		cmocka_unit_test(mark_of_the_sa_reaches_the_host),
 		cmocka_unit_test(an_interface_receives_what_is_of_its_sas),
 		cmocka_unit_test(frames_say_where_they_come_from),
+		cmocka_unit_test(the_guard_goes_by_marks),
 		cmocka_unit_test(guard_reads_non_linear_packets),
 		cmocka_unit_test(guard_drops_cut_headers),
 	};

@@ -61,9 +61,11 @@ static void up_makes_the_pair(void **state)
 	assert_int_equal(hostif.port.slot, 5);
 	assert_int_equal(hostif.port.queues, 3);
 	assert_int_equal(hostif.port.config.role, XI_ROLE_HOST);
+	assert_true(hostif.made);
 	testns_run("test $(cat /proc/sys/net/ipv4/conf/xipsec0/rp_filter) = 0");
 	testns_run("test $(cat /proc/sys/net/ipv4/conf/xipsec0/disable_xfrm) = 1");
 	testns_run("test $(cat /proc/sys/net/ipv4/conf/xipsec0/disable_policy) = 1");
+	testns_run("test $(cat /proc/sys/net/ipv6/conf/xipsec0/disable_policy) = 1");
 	testns_run("test $(cat /proc/sys/net/ipv6/conf/xipsec0/accept_ra) = 0");
 	testns_run("test $(cat /proc/sys/net/ipv6/conf/xipsec0/autoconf) = 0");
 	testns_run("test -z \"$(ip -o addr show dev xipsec0)$(ip -o addr show dev xipsec0-p)\"");
@@ -89,6 +91,7 @@ static void up_adopts_the_pair(void **state)
 
 		up(&second, queues);
 		assert_int_equal(second.ifindex, first.ifindex);
+		assert_false(second.made);
 		assert_int_equal(second.port.queues, queues);
 	}
 	testns_run("ip route show | grep -q '10.9.0.0/16 dev xipsec0'");

@@ -61,7 +61,8 @@ static bool long_case(struct xi_bed *bed, const struct long_case *c)
 {
 	struct xi_port port = { .role = XI_ROLE_HOST, .slot = XI_BED_SLOT, .queues = 1,
 				.packet_max = (uint16_t)c->packet_max };
-	static const struct xi_spec spec = { OUT4 };
+	static const struct xi_spec spec = {
+		OUT4, .dmac = xi_bed_origin, .smac = xi_bed_origin + 6 };
 	uint16_t tot_len = htons((uint16_t)c->len);
 	struct xi_frame small;
 	uint8_t frame[ROOM] = { 0 };

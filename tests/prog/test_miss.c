@@ -120,7 +120,8 @@ static void sa_message(void **state)
 static void flow_is(const struct xi_miss *miss, const struct xi_spec *spec, enum xi_dir dir)
 {
 	struct xi_flow flow = {
-		.proto = spec->proto, .dir = dir, .sport = spec->sport, .dport = spec->dport
+		.proto = spec->proto, .dir = dir, .sport = spec->sport, .dport = spec->dport,
+		.mark = spec->mark, .if_id = spec->if_id
 	};
 
 	flow.family = xi_addr_parse(flow.saddr, spec->src) == 4 ? XI_IPV4 : XI_IPV6;
@@ -133,6 +134,7 @@ static void flow_messages(void **state)
 {
 	struct xi_bed *bed = *state;
 	struct xi_spec out = { OUT6, .dmac = bed->mac }, in = { IN4 };
+	uint8_t origin[XI_ORIGIN_LEN];
 	static struct xi_frame frame;
 	static struct xi_run run;
 	struct inbox inbox;
@@ -151,6 +153,16 @@ static void flow_messages(void **state)
 	xi_frame_build(&frame, &out);
 	xi_bed_run_tc(bed, bed->skel->progs.tc_guard, &frame, 1, &run);
 	assert_int_equal(inbox_read(&inbox), 3);
+	flow_is(&inbox.last, &out, XI_OUT);
+	/* of what the host sends, mark and if_id, whatever policies look at */
+	xi_bed_role(bed, XI_ROLE_HOST);
+	xi_origin_write(origin, &(struct xi_origin){ XI_ORIGIN_ROUTED, 0xfedcba98, 0x1234567 });
+	out.dmac = origin;
+	out.smac = origin + 6;
+	out.mark = 0xfedcba98;
+	out.if_id = 0x1234567;
+	assert_int_equal(xdp(bed, bed->skel->progs.xdp_plain, &out), XDP_REDIRECT);
+	assert_int_equal(inbox_read(&inbox), 4);
 	flow_is(&inbox.last, &out, XI_OUT);
 	perf_buffer__free(inbox.perf);
 }

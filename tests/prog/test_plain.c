@@ -70,6 +70,12 @@ static void undecided(struct xi_bed *bed, const struct xi_spec *spec)
 	verdict(bed, spec, XI_VERDICT_NONE);
 }
 
+/* A policy that the kernel has as well, and protects by. */
+static void of_the_kernel(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	verdict(bed, spec, XI_VERDICT_KERNEL);
+}
+
 static void stale(struct xi_bed *bed, const struct xi_spec *spec)
 {
 	xi_bed_flow(bed, spec, XI_OUT, XI_VERDICT_PROTECT, XI_BED_GENERATION - 1);
@@ -127,6 +133,7 @@ static const struct xi_case plain_cases[] = {
 	{"protect, later fragment", {OUT4, .frag_off = 4}, protect, XDP_REDIRECT,
 	  {XI_FLOW_HIT, XI_TO_WORKER}, PROTECTED},
 	{"bypass", {OUT4}, bypass, XDP_PASS, {XI_FLOW_HIT, XI_PASS_BYPASS}},
+	{"the kernel's", {OUT4}, of_the_kernel, XDP_PASS, {XI_FLOW_HIT, XI_PASS_KERNEL}},
 	{"discard", {OUT4}, discard, XDP_DROP, {XI_FLOW_HIT, XI_DROP_POLICY}},
 	{"no verdict yet", {OUT4}, undecided, XDP_REDIRECT, JUDGED, MISS},
 	{"stale", {OUT4}, stale, XDP_REDIRECT, JUDGED, MISS},
@@ -225,11 +232,15 @@ static const struct xi_case host_cases[] = {
 	  XDP_REDIRECT, JUDGED, MISS},
 	{"an interface that a policy without one would have", {OUT4, ORIGIN(1, 0, 7)}, protect,
 	  XDP_REDIRECT, JUDGED, MISS},
-	{"addresses that nobody wrote", {OUT4, ORIGIN(3, 5, 7)}, protect_marked, XDP_REDIRECT,
-	  {XI_FLOW_HIT, XI_TO_WORKER}, PROTECTED},
+	{"addresses that nobody wrote", {OUT4, ORIGIN(3, 5, 7)}, protect_marked, XDP_DROP,
+	  {XI_DROP_CLEAR_OUT}},
 	{"protect", {OUT4}, protect, XDP_REDIRECT, {XI_FLOW_HIT, XI_TO_WORKER}, PROTECTED},
-	{"any destination MAC", {OUT4, .dmac = other_mac}, protect, XDP_REDIRECT,
-	  {XI_FLOW_HIT, XI_TO_WORKER}, PROTECTED},
+	{"addresses of Ethernet: no program told of its mark", {OUT4, .dmac = other_mac}, protect,
+	  XDP_DROP, {XI_DROP_CLEAR_OUT}},
+	{"the same of a flow that is not known", {OUT6, .dmac = other_mac}, NULL, XDP_DROP,
+	  {XI_DROP_CLEAR_OUT}},
+	{"the kernel's, which it did not protect: the worker decides", {OUT4}, of_the_kernel,
+	  XDP_REDIRECT, {XI_FLOW_HIT, XI_TO_WORKER}, MISS},
 	{"bypass by the worker", {OUT4}, bypass, XDP_REDIRECT, {XI_FLOW_HIT, XI_TO_WORKER}, MISS},
 	{"discard", {OUT4}, discard, XDP_DROP, {XI_FLOW_HIT, XI_DROP_POLICY}},
 	{"miss", {OUT6}, NULL, XDP_REDIRECT, JUDGED, MISS},

@@ -139,6 +139,8 @@ static void storm(struct xi_bed *bed, struct bpf_program *prog, enum xi_role rol
 	srand(4711);
 	for (int i = 0; i < STORM; i++) {
 		random_frame(bed, ETH_HLEN, &frame);
+		if (role == XI_ROLE_HOST && pick(8))
+			memcpy(frame.data, xi_bed_origin, sizeof(xi_bed_origin));
 		xi_bed_run_xdp(bed, prog, &frame, pick(9) * 4, 1, &run);
 		assert_in_range(run.verdict, XDP_DROP, XDP_REDIRECT);
 		verdicts[run.verdict]++;
@@ -167,7 +169,7 @@ static void storm_plain(void **state)
 
 	storm(bed, bed->skel->progs.xdp_plain, XI_ROLE_PLAIN, true, true, 2);
 	storm(bed, bed->skel->progs.xdp_plain, XI_ROLE_PLAIN, false, true, 3);
-	storm(bed, bed->skel->progs.xdp_plain, XI_ROLE_HOST, true, true, 2);
+	storm(bed, bed->skel->progs.xdp_plain, XI_ROLE_HOST, true, true, 3);
 }
 
 static void storm_guard(void **state)

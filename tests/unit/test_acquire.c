@@ -192,6 +192,24 @@ static void an_open_template_is_met_by_what_fits(void **state)
 	assert_int_equal(bed->as->n, 0);
 }
 
+/* A tunnel from whatever address this host has at the time. */
+static void an_open_source_is_met_by_any(void **state)
+{
+	struct bed *bed = *state;
+	struct xi_sa sa;
+
+	memset(bed->policy.tmpls[0].saddr, 0, 16);
+	assert_int_equal(begin(bed), 0);
+	sa = sa_of(bed);
+	sa.saddr[0] = 198;           /* of whatever network it is in */
+	sa.reqid++;
+	xi_acquires_settle(bed->as, &sa, bed->now);
+	assert_int_equal(bed->as->n, 1);
+	sa.reqid--;
+	xi_acquires_settle(bed->as, &sa, bed->now);
+	assert_int_equal(bed->as->n, 0);
+}
+
 /* A key manager may choose another mode or reqid than it was asked for, and says which ACQUIRE it means. */
 static void its_number_ends_it(void **state)
 {
@@ -222,7 +240,7 @@ static void a_policy_that_changes_ends_its_own(void **state)
 	assert_int_equal(begin(bed), 0);
 	bed->flow.daddr[3]++;
 	assert_int_equal(begin(bed), 0);
-	bed->policy.index += XI_ACQUIRE_HASH;      /* in the same chain */
+	bed->policy.index += 8 * XI_ACQUIRE_HASH;  /* in the same chain */
 	bed->flow.daddr[3]++;
 	assert_int_equal(begin(bed), 0);
 	xi_acquires_policy(bed->as, 9);
@@ -243,6 +261,7 @@ static void a_flood_is_bounded(void **state)
 
 	for (i = 0; i < 10000; i++) {
 		tmpl->reqid = 100 + i;
+		bed->policy.index = 8 * i;
 		told += begin(bed) == 0;
 	}
 	assert_int_equal(told, XI_ACQUIRES_MAX);
@@ -257,6 +276,37 @@ static void a_flood_is_bounded(void **state)
 	bed->now += TTL;
 	assert_int_equal(begin(bed), 0);
 	assert_int_equal(bed->as->n, 1);
+}
+
+/* A host that sends to addresses at random, under a trap without addresses, leaves room for the others. */
+static void one_policy_has_a_share(void **state)
+{
+	struct bed *bed = *state;
+	struct xi_tmpl *tmpl = &bed->policy.tmpls[0];
+	unsigned int told = 0;
+	uint32_t i;
+
+	for (i = 0; i < XI_ACQUIRES_MAX; i++) {
+		tmpl->reqid = 100 + i;
+		told += begin(bed) == 0;
+	}
+	assert_int_equal(told, XI_ACQUIRE_SHARE);
+	assert_int_equal(begin(bed), -ENOBUFS);
+	bed->policy.index += 8;
+	assert_int_equal(begin(bed), 0);
+	bed->policy.index -= 8;
+	tmpl->reqid++;
+	assert_int_equal(begin(bed), -ENOBUFS);
+	xi_acquires_policy(bed->as, bed->policy.index);
+	assert_int_equal(bed->as->n, 1);
+	assert_int_equal(begin(bed), 0);
+	bed->now += TTL;             /* their time gives it back, too */
+	told = 0;
+	for (i = 0; i < XI_ACQUIRES_MAX; i++) {
+		tmpl->reqid = 100 + i;
+		told += begin(bed) == 0;
+	}
+	assert_int_equal(told, XI_ACQUIRE_SHARE);
 }
 
 static void numbers_are_never_zero_nor_twice(void **state)
@@ -288,9 +338,11 @@ int main(void)
 		T(it_is_asked_again_when_time_is_up),
 		T(its_sa_ends_it),
 		T(an_open_template_is_met_by_what_fits),
+		T(an_open_source_is_met_by_any),
 		T(its_number_ends_it),
 		T(a_policy_that_changes_ends_its_own),
 		T(a_flood_is_bounded),
+		T(one_policy_has_a_share),
 		T(numbers_are_never_zero_nor_twice),
 	};
 

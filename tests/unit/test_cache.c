@@ -398,6 +398,55 @@ static void outbound_flows_get_the_policys_verdict(void **state)
 	assert_int_equal(bed->acquires, 1);
 }
 
+/*
+ * An SA in transport mode, found by the addresses of the packet (no template has them), is given to another interface:
+ * it serves the policy of before no longer.
+ */
+static void an_sa_that_changes_interfaces_serves_no_flow_of_before(void **state)
+{
+	struct bed *bed = *state;
+	struct xi_policy p = policy(XI_OUT, XI_ALLOW, true);
+	struct xi_sa sa = sample_sa("10.1.0.2", "10.2.0.2", SPI);
+	struct xi_sa_key key = sample_key(1);
+	struct xi_flow flow = flow_of(XI_OUT);
+	struct xi_sa older = sa;
+	const struct xi_sa_rec *rec;
+	const char *why = NULL;
+
+	p.tmpls[0] = (struct xi_tmpl){ .mode = XI_TRANSPORT, .reqid = 1, .family = XI_IPV4 };
+	p.tmpls[0].id.proto = XI_ESP;
+	sa.mode = XI_TRANSPORT;
+	sa.reqid = 1;
+	bed_open(bed, 4);
+	set_policy(bed, p);
+	p.if_id = 7;
+	set_policy(bed, p);
+	assert_int_equal(xi_sad_add(bed->sad, &sa, &key, NULL, &why), 0);
+	tell_miss(bed, &flow);
+	assert_int_equal(find_flow(bed, &flow).verdict, XI_VERDICT_PROTECT);
+	sa.if_id = 7;
+	assert_int_equal(xi_sad_update(bed->sad, &sa, &key, NULL, &why), 0);
+	assert_int_equal(find_flow(bed, &flow).verdict, XI_VERDICT_NONE);
+	flow.if_id = 7;
+	tell_miss(bed, &flow);
+	assert_int_equal(find_flow(bed, &flow).verdict, XI_VERDICT_PROTECT);
+	/* what a newer one had superseded is the policy's again */
+	older.mode = XI_TRANSPORT;
+	older.reqid = 1;
+	older.id.spi = SPI + 1;
+	key = sample_key(2);
+	assert_int_equal(xi_sad_add(bed->sad, &older, &key, NULL, &why), 0);
+	sa = older;
+	sa.id.spi = SPI + 2;
+	key = sample_key(3);
+	assert_int_equal(xi_sad_add(bed->sad, &sa, &key, NULL, &why), 0);
+	rec = xi_sad_find(bed->sad, &older.id);
+	assert_true(xi_sad_superseded(bed->sad, rec->sa.sa_index));
+	sa.if_id = 8;
+	assert_int_equal(xi_sad_update(bed->sad, &sa, &key, NULL, &why), 0);
+	assert_false(xi_sad_superseded(bed->sad, rec->sa.sa_index));
+}
+
 /* Two SAs, two slots; the key managers hear which template lacks its SA. */
 static void bundles_get_two_slots(void **state)
 {
@@ -540,6 +589,7 @@ int main(void)
 		T(answers_are_timed),
 		T(outbound_flows_get_the_policys_verdict),
 		T(bundles_get_two_slots),
+		T(an_sa_that_changes_interfaces_serves_no_flow_of_before),
 		T(arriving_cleartext_gets_the_policys_verdict),
 		T(a_worker_gets_the_slot_it_wants),
 		T(changes_are_counted),

@@ -217,6 +217,13 @@ static const struct {
 	  "xipsec.conf:3: neither [section], key = value, nor a comment: correct the line" },
 	{ CIPHER "[daemon\n",
 	  "xipsec.conf:3: neither [section], key = value, nor a comment: correct the line" },
+	{ CIPHER "[daemon\nworkers = 3\n",
+	  "xipsec.conf:3: neither [section], key = value, nor a comment: correct the line" },
+	{ "[port wan0\nrole = cipher\n",
+	  "xipsec.conf:1: neither [section], key = value, nor a comment: correct the line" },
+	{ "[prot wan0]\nrole = cipher\n",
+	  "xipsec.conf:1: [prot wan0]: unknown section: there are [daemon], [cache], [port "
+	  "IFNAME] and [interface NAME]" },
 	{ CIPHER "[daemon] workers = 3\n",
 	  "xipsec.conf:3: text behind a section's heading: put it on a line of its own" },
 	{ CIPHER "[deamon]\nworkers = x\n",

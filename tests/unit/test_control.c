@@ -299,6 +299,9 @@ static void fake_policy(struct fake *f)
 		.priority = 100,
 		.dir = XI_OUT,
 		.action = XI_ALLOW,
+		.mark_v = 5,
+		.mark_m = 0xff,
+		.if_id = 7,
 		.ntmpls = 1,
 		.tmpls[0] = { .id = { { 198, 51, 100, 2 }, 0, XI_ESP, XI_IPV4 },
 			      .saddr = { 192, 0, 2, 1 },
@@ -557,7 +560,7 @@ static void test_show_has_the_documented_shape(void **state)
 		"\"esn\": true,"
 		"  \"larval\": false, \"replay_window\": 128, \"encap\": {\"type\": \"espinudp\", "
 		"\"sport\": 40123, \"dport\": 4500}, \"tfcpad\": 0, \"df\": \"copy\", "
-		"\"reqid\": 42, \"mark\": 0, "
+		"\"reqid\": 42, \"mark\": 0, \"mark_mask\": 0, "
 		"\"if_id\": 0, \"age\": 100,"
 		"  \"cached\": {\"method\": \"fast\", \"slot\": 6}, \"packets\": 12, \"bytes\": "
 		"1536,"
@@ -569,7 +572,7 @@ static void test_show_has_the_documented_shape(void **state)
 		"  \"algorithm\": \"cbc(aes)\", \"integrity\": \"hmac(sha256)\", \"key_bits\": 128, \"icv_bits\": 128, "
 		"\"esn\": false,"
 		"  \"larval\": false, \"replay_window\": 0, \"encap\": null, \"tfcpad\": 1300, "
-		"\"df\": \"clear\", \"reqid\": 42, \"mark\": 0, "
+		"\"df\": \"clear\", \"reqid\": 42, \"mark\": 0, \"mark_mask\": 0, "
 		"\"if_id\": 0, \"age\": 100,"
 		"  \"cached\": null, \"packets\": 0, \"bytes\": 0,"
 		"  \"first_use\": null, \"last_use\": null, \"oseq\": 0, \"oseq_limit\": "
@@ -578,7 +581,7 @@ static void test_show_has_the_documented_shape(void **state)
 		" \"policies\": [{\"dir\": \"out\", \"action\": \"allow\", \"priority\": 100, "
 		"\"index\": 9,"
 		"  \"src\": \"10.1.0.0/16\", \"dst\": \"10.2.0.0/16\", \"proto\": 6, \"sport\": "
-		"null, \"dport\": 80,"
+		"null, \"dport\": 80, \"mark\": 5, \"mark_mask\": 255, \"if_id\": 7,"
 		"  \"templates\": [{\"src\": \"192.0.2.1\", \"dst\": \"198.51.100.2\", \"proto\": "
 		"\"esp\","
 		"   \"mode\": \"tunnel\", \"spi\": null, \"reqid\": 42, \"optional\": false}]}],"
@@ -1279,7 +1282,7 @@ static void test_show_for_people(void **state)
 		"  \"workers\": 1, \"ports\": [{\"name\": \"wan0\", \"role\": \"cipher\", "
 		"\"mode\": \"native\","
 		"  \"queues\": 1}, {\"name\": \"lan0\", \"role\": \"plain\", \"mode\": \"skb\", "
-		"\"queues\": 4}]},"
+		"\"ifindex\": 0, \"queues\": 4}]},"
 		" \"cache\": {\"hits\": 312, \"misses\": 2, \"evictions\": 0, \"entries\": 1, "
 		"\"capacity\": 1024},"
 		" \"flows\": {\"hits\": 1, \"misses\": 1, \"evictions\": 1, \"entries\": 4, "
@@ -1288,13 +1291,13 @@ static void test_show_for_people(void **state)
 		"\"198.51.100.2\","
 		"  \"proto\": \"esp\", \"mode\": \"tunnel\", \"dir\": \"out\", \"algorithm\": "
 		"\"rfc4106(gcm(aes))\","
-		"  \"key_bits\": 128, \"esn\": true, \"age\": 61, \"last_use\": 2, \"packets\": "
+		"  \"key_bits\": 128, \"if_id\": 43, \"esn\": true, \"age\": 61, \"last_use\": 2, \"packets\": "
 		"12, \"bytes\": 1536,"
 		"  \"oseq\": 12, \"top\": 0, \"replay_window\": 0, \"cached\": null},"
 		"  {\"spi\": \"0xc0000002\", \"src\": \"198.51.100.2\", \"dst\": \"192.0.2.1\","
 		"  \"proto\": \"esp\", \"mode\": \"tunnel\", \"dir\": \"in\", \"algorithm\": "
 		"\"cbc(aes)\", \"integrity\": \"hmac(sha384)\", \"icv_bits\": 192,"
-		"  \"key_bits\": 256, \"esn\": false, \"age\": 0, \"last_use\": null, "
+		"  \"key_bits\": 256, \"mark\": 5, \"mark_mask\": 4294967295, \"esn\": false, \"age\": 0, \"last_use\": null, "
 		"\"packets\": 1, \"bytes\": 84,"
 		"  \"oseq\": 0, \"top\": 1, \"replay_window\": 32, \"cached\": {\"method\": "
 		"\"fast\", \"slot\": 3},"
@@ -1320,7 +1323,7 @@ static void test_show_for_people(void **state)
 		"  \"dir\": null, \"larval\": true}],"
 		" \"policies\": [{\"dir\": \"out\", \"action\": \"allow\", \"priority\": 100,"
 		"  \"src\": \"10.1.0.0/16\", \"dst\": \"10.2.0.0/16\", \"proto\": 6, \"sport\": "
-		"null, \"dport\": 80,"
+		"null, \"dport\": 80, \"mark\": 5, \"mark_mask\": 255, \"if_id\": 43,"
 		"  \"templates\": [{\"src\": \"192.0.2.1\", \"dst\": \"198.51.100.2\", \"proto\": "
 		"\"esp\","
 		"  \"mode\": \"tunnel\", \"spi\": null, \"reqid\": 42, \"optional\": false}]},"
@@ -1331,18 +1334,18 @@ static void test_show_for_people(void **state)
 		"daemon: xipsecd 1.2, process 77, up 2 hours, 5 minutes\n"
 		"  engine: ipsec-mb, 1 worker\n"
 		"  port: wan0, cipher, native, 1 queue\n"
-		"  port: lan0, plain, skb, 4 queues\n"
+		"  port: lan0, plain, skb, 4 queues, the device is gone\n"
 		"  held: 3 of 65536 SAs, 2 of 16384 policies\n"
 		"  sa cache: 1 of 1024 SAs, 312 hits, 2 misses, 0 evictions\n"
 		"  flow cache: 4 of 65536 flows, 1 hit, 1 miss, 1 eviction\n"
 		"\n"
-		"sa: esp 0xc0000001 out, 192.0.2.1 -> 198.51.100.2\n"
+		"sa: esp 0xc0000001 out, 192.0.2.1 -> 198.51.100.2, if_id 0x2b\n"
 		"  algorithm: rfc4106(gcm(aes)) 128, tunnel mode, esn\n"
 		"  age: 1 minute, 1 second, last used 2 seconds ago\n"
 		"  traffic: 12 packets, 1.50 KiB, sent up to number 12\n"
 		"  cache: not in the cache\n"
 		"\n"
-		"sa: esp 0xc0000002 in, 198.51.100.2 -> 192.0.2.1\n"
+		"sa: esp 0xc0000002 in, 198.51.100.2 -> 192.0.2.1, mark 0x5\n"
 		"  algorithm: cbc(aes) 256 with hmac(sha384) 192, tunnel mode, replay window 32\n"
 		"  age: 0 seconds, never used\n"
 		"  traffic: 1 packet, 84 B, received up to number 1\n"
@@ -1370,7 +1373,7 @@ static void test_show_for_people(void **state)
 		"sa: esp 0xc0000003, 198.51.100.2 -> 192.0.2.1\n"
 		"  larval: SPI allotted, no keys yet\n"
 		"\n"
-		"policy: out, 10.1.0.0/16 -> 10.2.0.0/16, tcp, dport 80: allow, priority 100\n"
+		"policy: out, 10.1.0.0/16 -> 10.2.0.0/16, tcp, dport 80, mark 0x5/0xff, if_id 0x2b: allow, priority 100\n"
 		"  protect: esp tunnel, 192.0.2.1 -> 198.51.100.2, reqid 42\n"
 		"\n"
 		"policy: in, any -> any: block, priority 0\n");
@@ -1488,10 +1491,16 @@ static void test_port_for_people(void **state)
 		" \"burst_packets\": 0, \"burst_lost\": 0, \"xsk_packets\": 5, \"pauses\": 0},"
 		" \"device\": {\"xdp_xmit\": 4, \"xdp_xmit_errors\": null}},"
 		"{\"name\": \"lan1\", \"role\": \"plain\", \"mode\": \"native\", \"attach\": "
-		"\"none\", \"queues\": 1, \"mtu\": 1500, \"packet_max\": 3500,"
+		"\"none\", \"ifindex\": 7, \"queues\": 1, \"mtu\": 1500, \"packet_max\": 3500,"
 		" \"tx\": {\"configured\": \"burst\", \"path\": \"xsk\", \"why\": \"as it is\","
 		" \"zerocopy\": true, \"paused\": false,"
 		" \"burst_packets\": 0, \"burst_lost\": 0, \"xsk_packets\": 0, \"pauses\": 0},"
+		" \"device\": null},"
+		"{\"name\": \"lan2\", \"role\": \"plain\", \"mode\": \"native\", \"attach\": "
+		"\"none\", \"ifindex\": 0, \"queues\": 1, \"mtu\": 1500, \"packet_max\": 3500,"
+		" \"tx\": {\"configured\": \"burst\", \"path\": \"xsk\", \"why\": \"as it is\","
+		" \"zerocopy\": true, \"paused\": false,"
+		" \"burst_packets\": 0, \"burst_lost\": 0, \"xsk_packets\": 9, \"pauses\": 0},"
 		" \"device\": null}]}",
 		"port: wan0, cipher, native, attach netlink, 2 queues, mtu 1500, packets up to 3500\n"
 		"  transmit: burst, configured auto, paused: xsk sends for now\n"
@@ -1507,7 +1516,11 @@ static void test_port_for_people(void **state)
 		"port: lan1, plain, native, attach none, 1 queue, mtu 1500, packets up to 3500\n"
 		"  transmit: xsk, zero-copy, configured burst\n"
 		"  why: as it is\n"
-		"  sent: 0 by burst, 0 of them lost, 0 by xsk, 0 pauses\n");
+		"  sent: 0 by burst, 0 of them lost, 0 by xsk, 0 pauses\n"
+		"\n"
+		"port: lan2, plain, native, attach none, 1 queue, mtu 1500, packets up to 3500\n"
+		"  the device is gone: nothing goes that way until there is one of this name\n"
+		"  sent: 0 by burst, 0 of them lost, 9 by xsk, 0 pauses\n");
 }
 
 static void test_printing_survives_a_reply_of_another_shape(void **state)

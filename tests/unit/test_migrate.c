@@ -129,6 +129,43 @@ static void an_sa_that_moves_keeps_all_but_its_addresses(void **state)
 	assert_int_equal(xi_sad_count(b->sad), 1);
 }
 
+/* Of several to one peer, newer ones among them, the one that is named. */
+static void none_but_the_one_that_is_meant_moves(void **state)
+{
+	struct bed *b = *state;
+	struct xi_policy policy = bed_policy(XI_OUT, "10.1.0.0", "10.2.0.0", 16);
+	struct xfrm_user_migrate one = item(OLD, PEER, NEW, PEER, 7);
+	struct xi_sa sa = sample_sa(OLD, PEER, 0x1001);
+	struct xi_sa_key key = sample_key(100);
+	const char *why;
+	struct bed_msg m;
+	uint8_t to[16];
+
+	sa.reqid = 7;
+	sa.if_id = 5;
+	assert_int_equal(xi_sad_add(b->sad, &sa, &key, NULL, &why), 0);
+	bed_add(b, OLD, PEER, 0x1002, 7);           /* no if_id */
+	bed_add(b, "192.0.2.33", PEER, 0x1003, 7);  /* another source */
+	bed_add(b, OLD, PEER, 0x1004, 8);           /* another reqid */
+	bed_tmpl(&policy, OLD, PEER, XI_TUNNEL, 7);
+	policy.if_id = 5;
+	bed_policy_add(b, &policy);
+	request_of(&m, &policy, &one, 1);
+	bed_attr_u32(&m, XFRMA_IF_ID, 5);
+	assert_int_equal(bed_do(b, &m), 0);
+	sample_addr(to, NEW);
+	assert_memory_equal(by_id(b, PEER, 0x1001)->sa.saddr, to, 16);
+	for (uint32_t spi = 0x1002; spi < 0x1005; spi++)
+		assert_memory_not_equal(by_id(b, PEER, spi)->sa.saddr, to, 16);
+	/* without an if_id the newest of that source and reqid */
+	policy.if_id = 0;
+	bed_policy_add(b, &policy);
+	assert_int_equal(migrate(b, &policy, one), 0);
+	assert_memory_equal(by_id(b, PEER, 0x1002)->sa.saddr, to, 16);
+	assert_memory_not_equal(by_id(b, PEER, 0x1003)->sa.saddr, to, 16);
+	assert_memory_not_equal(by_id(b, PEER, 0x1004)->sa.saddr, to, 16);
+}
+
 /* Its id changes: packets find it by the new one alone. */
 static void an_inbound_sa_is_found_where_it_went(void **state)
 {
@@ -404,6 +441,8 @@ static void another_daemon_finds_it_whole(void **state)
 		rec = xi_sad_next(next, &slot);
 		assert_int_equal(rec->sa.id.spi, was.id.spi);
 		assert_int_equal(rec->state->top, 100 + k);
+		/* its policy may be as before, and of the same generation: it takes it no longer */
+		assert_int_equal(rec->sa.moved_under, 0);
 		assert_int_equal(mem_store_count_lookups(b->m), 1);
 		assert_int_equal(mem_store_lookup(b->m, &rec->sa.id), rec->sa.sa_index);
 		xi_sad_destroy(next);
@@ -575,6 +614,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(an_sa_that_moves_keeps_all_but_its_addresses, bed_setup, bed_teardown),
+		cmocka_unit_test_setup_teardown(none_but_the_one_that_is_meant_moves, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(an_inbound_sa_is_found_where_it_went, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(the_family_of_a_tunnel_may_change, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(encapsulation_is_kept_or_replaced, bed_setup, bed_teardown),

@@ -57,6 +57,7 @@ struct kernel {
 	uint64_t sends;			/* while so many packets go by each SA, */
 	bool vanish;			/* and the SA is deleted */
 	bool receives;			/* packet 5, when it has told of an SA */
+	uint32_t dump_error;		/* in NLMSG_DONE, once */
 	uint64_t sent_first, sent_last; /* numbers of those packets, of the first time */
 	struct xfrm_userpolicy_default def;
 };
@@ -70,7 +71,7 @@ struct fixture {
 	struct xi_mirror *mirror;
 	int fenced;
 	unsigned int sent_ours, sent_kernel;
-	bool strict;
+	bool strict, told_first;
 	unsigned int early, late; /* inbound SAs that were here without their policy */
 };
 
@@ -162,11 +163,12 @@ static void say_error(int fd, const struct nlmsghdr *req, int err)
 	say(fd, &msg);
 }
 
-static void done(int fd, const struct nlmsghdr *req)
+static void done(int fd, const struct nlmsghdr *req, int error)
 {
 	struct xi_nlmsg msg;
 
-	xi_nlmsg_begin(&msg, NLMSG_DONE, NLM_F_MULTI, req->nlmsg_seq, 0, sizeof(int));
+	memcpy(xi_nlmsg_begin(&msg, NLMSG_DONE, NLM_F_MULTI, req->nlmsg_seq, 0, sizeof(int)), &error,
+	       sizeof(error));
 	say(fd, &msg);
 }
 
@@ -186,6 +188,11 @@ static void dump(struct kernel *k, int fd, const struct nlmsghdr *req)
 {
 	struct xi_nlmsg msg;
 
+	if (k->dump_error) {
+		done(fd, req, -(int)k->dump_error);
+		k->dump_error = 0;
+		return;
+	}
 	for (int i = SAS; i-- > 0;) {
 		if (req->nlmsg_type == XFRM_MSG_GETSA && k->sas[i].used) {
 			put_sa(&msg, XFRM_MSG_NEWSA, req->nlmsg_seq, NLM_F_MULTI, &k->sas[i]);
@@ -197,7 +204,7 @@ static void dump(struct kernel *k, int fd, const struct nlmsghdr *req)
 			say(fd, &msg);
 		}
 	}
-	done(fd, req);
+	done(fd, req, 0);
 }
 
 static int newae(struct kernel *k, const struct nlmsghdr *req)
@@ -226,6 +233,7 @@ static int newae(struct kernel *k, const struct nlmsghdr *req)
 			if (!k->sent_first)
 				k->sent_first = oseq_of(sa) + 1;
 			oseq_set(sa, oseq_of(sa) + k->sends);
+			sa->info.curlft.packets += k->sends; /* xfrm_output_one() */
 			k->sent_last = oseq_of(sa);
 			k->sends = 0;
 		}
@@ -363,6 +371,8 @@ static int kernel_open(void *arg, uint32_t groups)
 	setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
 	pthread_mutex_lock(&f->k.lock);
 	assert_int_equal(!groups, f->k.nfds > 0);
+	if (f->k.nfds == 3) /* another for dumps */
+		close(f->k.fds[--f->k.nfds]);
 	f->k.fds[f->k.nfds++] = pair[1];
 	pthread_mutex_unlock(&f->k.lock);
 	return pair[0];
@@ -868,6 +878,122 @@ static void test_lost_news_are_made_up_for(void **state)
 	assert_int_equal(figures(f).resyncs, 2);
 }
 
+static void turns_until(struct fixture *f, const uint64_t *figure, uint64_t value)
+{
+	uint64_t until = now_ms() + 10000;
+
+	while (*figure < value) {
+		event_base_loop(f->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+		assert_true(now_ms() < until);
+	}
+}
+
+/* The kernel's stack must not pass by policies that nobody here knows. */
+static void test_fence_is_down_while_policies_may_be_unknown(void **state)
+{
+	struct fixture *f = *state;
+
+	policy_out(f);
+	mirror_start(f);
+	assert_int_equal(f->fenced, 0); /* an earlier daemon's */
+	settle(f);
+	assert_int_equal(f->fenced, 1);
+	policy_add(f, XFRM_POLICY_OUT, "10.1.1.0", "10.1.3.0", false);
+	news_lost(f);
+	turns_until(f, &f->mirror->figures.lost, 1);
+	event_base_loop(f->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+	assert_int_equal(xi_spd_count(f->spd, XI_OUT), 1);
+	assert_int_equal(f->fenced, 0);
+	settle(f);
+	assert_int_equal(xi_spd_count(f->spd, XI_OUT), 2);
+	assert_int_equal(f->fenced, 1);
+	mirror_stop(f);
+	assert_int_equal(f->fenced, 0);
+}
+
+static void policy_dirty(struct fixture *f, const struct kernel_policy *p)
+{
+	const struct xi_mirror_policy_key key = {.sel = p->info.sel, .dir = p->info.dir};
+
+	xi_mirror_policy_dirty(f->mirror, &key, false);
+}
+
+static void test_fence_goes_up_when_all_is_known(void **state)
+{
+	struct fixture *f = *state;
+	struct kernel_policy *kept = policy_out(f), *more, none = {.info.dir = XFRM_POLICY_OUT};
+
+	kept->tmpl.mode = XFRM_MODE_BEET;
+	mirror_start(f);
+	settle(f);
+	policy_add(f, XFRM_POLICY_OUT, "10.1.1.0", "10.1.3.0", true);
+	settle(f);
+	assert_int_equal(f->fenced, 0);
+	/* one goes, and more come than a turn looks at: the last of them is not carried */
+	more = policy_add(f, XFRM_POLICY_OUT, "10.1.1.0", "10.1.4.0", false);
+	more->tmpl.mode = XFRM_MODE_BEET;
+	pthread_mutex_lock(&f->k.lock);
+	kept->used = false;
+	pthread_mutex_unlock(&f->k.lock);
+	policy_dirty(f, kept);
+	none.info.sel.family = AF_INET;
+	for (int i = 0; i < XI_MIRROR_TURN; i++) {
+		none.info.sel.daddr.a4 = htonl(0x0a020000 + i);
+		policy_dirty(f, &none);
+	}
+	policy_dirty(f, more);
+	f->fenced = -1; /* so that it shows */
+	settle(f);
+	assert_int_equal(f->fenced, -1);
+	policy_del(f, more);
+	settle(f);
+	assert_int_equal(f->fenced, 1);
+}
+
+/* netlink_dump() fails for want of memory: in the midst of it, or at its end. */
+static void test_dump_that_breaks_off_is_begun_again(void **state)
+{
+	static uint8_t big[XI_MIRROR_DATAGRAM + 4];
+	struct fixture *f = *state;
+	struct kernel_sa *out = sa_out(f, 0x1001);
+
+	policy_out(f);
+	f->k.dump_error = ENOMEM;
+	mirror_start(f);
+	settle(f);
+	assert_int_equal(figures(f).resyncs, 2);
+	assert_non_null(ours(f, out));
+	f->mirror->dump = XI_MIRROR_DUMP_SAS; /* and it says no more */
+	pthread_mutex_lock(&f->k.lock);
+	assert_int_equal(send(f->k.fds[2], big, sizeof(big), 0), sizeof(big));
+	pthread_mutex_unlock(&f->k.lock);
+	turns_until(f, &f->mirror->figures.resyncs, 3);
+	settle(f);
+	assert_non_null(ours(f, out));
+}
+
+/* netlink(7): anybody with CAP_NET_ADMIN may write to the socket; nl_pid 0 is the kernel. */
+static void test_messages_of_other_processes_do_not_count(void **state)
+{
+	struct xi_mirror *m = calloc(1, sizeof(*m));
+	struct sockaddr_nl addr = {.nl_family = AF_NETLINK};
+	socklen_t len = sizeof(addr);
+	int ours = socket(AF_NETLINK, SOCK_RAW, NETLINK_USERSOCK);
+	int theirs = socket(AF_NETLINK, SOCK_RAW, NETLINK_USERSOCK);
+
+	assert_true(ours >= 0 && theirs >= 0);
+	assert_int_equal(bind(ours, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	assert_int_equal(getsockname(ours, (struct sockaddr *)&addr, &len), 0);
+	assert_int_equal(sendto(theirs, "0123456789abcdef", 16, 0, (struct sockaddr *)&addr,
+				sizeof(addr)), 16);
+	assert_int_equal(unread(ours), 1);
+	assert_int_equal(xi_mirror_read(m, ours), 0);
+	assert_int_equal(unread(ours), 0);
+	close(ours);
+	close(theirs);
+	free(m);
+}
+
 /* Same id, another key, and nobody told. */
 static void test_another_sa_with_the_same_id(void **state)
 {
@@ -962,6 +1088,52 @@ static void test_numbers_are_reserved_ahead(void **state)
 	assert_int_equal(ours(f, out)->state->oseq_limit, oseq_of(out));
 }
 
+/* RFC 4303 section 2.2.1: 64 bits, in two halves. */
+static void test_numbers_go_on_behind_32_bits(void **state)
+{
+	struct fixture *f = *state;
+	struct kernel_sa *out = sa_out(f, 0x1001);
+	struct xi_sa_id id = id_of(out);
+	uint64_t limit;
+
+	oseq_set(out, UINT32_MAX - 1000);
+	policy_out(f);
+	mirror_start(f);
+	settle(f);
+	limit = ours(f, out)->state->oseq_limit;
+	assert_true(limit > (1ULL << 32) + 1000000);
+	assert_int_equal(oseq_of(out), limit);
+	assert_true(ours(f, out)->state->oseq > UINT32_MAX - 1000);
+	/* what was reserved once is never less */
+	assert_int_equal(xi_sad_set_limit(f->sad, &id, 0, UINT32_MAX), 0);
+	assert_int_equal(ours(f, out)->state->oseq_limit, limit);
+}
+
+/*
+ * The kernel sends while its counter is moved on, say for packets of the host that do not pass a
+ * port: its numbers are among those that would be ours.
+ */
+static void test_numbers_sent_while_more_are_reserved(void **state)
+{
+	struct fixture *f = *state;
+	struct kernel_sa *out = sa_out(f, 0x1001);
+	uint64_t limit;
+
+	policy_out(f);
+	mirror_start(f);
+	settle(f);
+	limit = ours(f, out)->state->oseq_limit;
+	ours(f, out)->state->oseq = limit - 10;
+	f->k.sends = 3;
+	xi_mirror_count_tick(f->mirror);
+	settle(f);
+	assert_int_equal(f->k.sent_first, limit + 1);
+	assert_true(ours(f, out)->state->oseq >= f->k.sent_last);
+	assert_true(ours(f, out)->state->oseq < ours(f, out)->state->oseq_limit);
+	assert_int_equal(ours(f, out)->state->oseq_limit, oseq_of(out));
+	assert_int_equal(figures(f).strays, 1);
+}
+
 /* RFC 4303 section 3.3.3: without ESN, nothing behind 2^32 - 1. */
 static void test_numbers_end(void **state)
 {
@@ -1018,13 +1190,152 @@ static void test_usage_and_window_are_told(void **state)
 static void test_packets_received_meanwhile_count(void **state)
 {
 	struct fixture *f = *state;
-	struct kernel_sa *in = sa_in(f, 0x1002);
+	struct kernel_sa *in;
 
-	f->k.receives = true;
 	mirror_start(f);
+	settle(f);
+	f->k.receives = true; /* it is asked twice: when the SA is taken, and afterwards */
+	in = sa_in(f, 0x1002);
 	settle(f);
 	assert_int_equal(ours(f, in)->state->top, 5);
 	assert_int_equal(ours(f, in)->words[0], 1 << 5);
+}
+
+/* Of a busy SA our window is ahead of the kernel's when that is looked at once more. */
+static void received_first(void *arg, const struct xi_sa_rec *old, const struct xi_sa_rec *new)
+{
+	if (!old && new &&new->sa.id.spi == 0x1002) {
+		new->state->top = 33;
+		new->words[1] = 1ULL << 32 | 2;
+	}
+}
+
+static void received_nothing(void *arg)
+{
+}
+
+static void test_packets_received_meanwhile_count_behind_ours(void **state)
+{
+	struct fixture *f = *state;
+	struct kernel_sa *in;
+
+	xi_sad_listen(f->sad, &(struct xi_sad_listener){received_first, received_nothing, f});
+	mirror_start(f);
+	settle(f);
+	f->k.receives = true;
+	in = sa_in(f, 0x1002);
+	settle(f);
+	assert_int_equal(ours(f, in)->state->top, 33);
+	assert_int_equal(ours(f, in)->words[1], 1ULL << 32 | 2);
+	assert_int_equal(ours(f, in)->words[0], 1 << 5);
+}
+
+/* The kernel has it from the moment XDP does not know it any more: neither's packets are forgotten. */
+static void given_back(void *arg, const struct xi_sa_rec *old, const struct xi_sa_rec *new)
+{
+	struct fixture *f = arg;
+	struct kernel_sa *in = f->k.sas;
+
+	if (!old || new)
+		return;
+	pthread_mutex_lock(&f->k.lock);
+	/* it is not to take those in again */
+	f->told_first = in->esn.seq == 33 && in->bmp[1] == 1;
+	in->esn.seq = 34;
+	in->bmp[1] |= 2;
+	pthread_mutex_unlock(&f->k.lock);
+	old->state->top = 35; /* was under way to a worker */
+	old->words[1] |= 1 << 3;
+}
+
+static void test_window_goes_back_without_a_gap(void **state)
+{
+	struct fixture *f = *state;
+	struct kernel_sa *in = sa_in(f, 0x1002), *other;
+
+	mirror_start(f);
+	settle(f);
+	ours(f, in)->state->packets = 7;
+	ours(f, in)->state->top = 33;
+	ours(f, in)->words[1] = 1ULL << 32 | 2;
+	xi_sad_listen(f->sad, &(struct xi_sad_listener){given_back, received_nothing, f});
+	other = sa_in(f, 0x1004);
+	other->offload = true;
+	settle(f);
+	assert_null(ours(f, in));
+	assert_true(f->told_first);
+	assert_int_equal(in->esn.seq, 35);
+	assert_int_equal(in->bmp[1], 7);
+}
+
+/* By somebody else: it comes again, with the kernel's window. */
+static void test_window_outlives_a_deletion(void **state)
+{
+	struct fixture *f = *state;
+	struct kernel_sa *in = sa_in(f, 0x1002);
+	struct xi_sa_id id = id_of(in);
+
+	mirror_start(f);
+	settle(f);
+	ours(f, in)->state->packets = 7;
+	ours(f, in)->state->top = 33;
+	ours(f, in)->words[1] = 1ULL << 32 | 2;
+	assert_int_equal(xi_sad_delete(f->sad, &id), 0);
+	assert_null(ours(f, in));
+	settle(f);
+	assert_int_equal(ours(f, in)->state->top, 33);
+	assert_int_equal(ours(f, in)->words[1], 1ULL << 32 | 2);
+	assert_int_equal(in->esn.seq, 33);
+}
+
+/* Linux's xfrm_replay_verify_len() and xfrm_update_ae_params(): such a window it would not take back. */
+static void test_window_that_cannot_go_back_stays(void **state)
+{
+	struct fixture *f = *state;
+	struct kernel_sa *in, *out;
+
+	policy_out(f);
+	mirror_start(f);
+	settle(f);
+	in = sa_add_key(f, PEER, LOCAL, 0x1002, 2, 2, false);
+	in->esn.replay_window = 64; /* of 4 words */
+	sa_news(f, in, XFRM_MSG_NEWSA);
+	settle(f);
+	assert_null(ours(f, in));
+	assert_int_equal(figures(f).sas_kept, 1);
+	sa_del(f, in, true);
+	in = sa_add_key(f, PEER, LOCAL, 0x1004, 2, 4, false);
+	in->info.flags = 0;
+	in->esn.replay_window = 32; /* a ring all the same */
+	sa_news(f, in, XFRM_MSG_NEWSA);
+	settle(f);
+	assert_null(ours(f, in));
+	sa_del(f, in, true);
+	out = sa_add_key(f, LOCAL, PEER, 0x1001, 1, 1, false);
+	out->esn.replay_window = 0; /* nobody looks at that of one that sends */
+	sa_news(f, out, XFRM_MSG_NEWSA);
+	settle(f);
+	assert_non_null(ours(f, out));
+	assert_int_equal(figures(f).sas_kept, 0);
+}
+
+/* What comes in goes on coming in, and its counter is not ours to move: an address that went says nothing. */
+static void test_direction_stays(void **state)
+{
+	struct fixture *f = *state;
+	struct kernel_sa *in = sa_in(f, 0x1002);
+
+	mirror_start(f);
+	settle(f);
+	ours(f, in)->state->packets = 7;
+	ours(f, in)->state->top = 33;
+	ours(f, in)->words[1] = 1ULL << 32 | 2;
+	assert_int_equal(xi_spd_set_local(f->spd, NULL, 0), 0);
+	sa_news(f, in, XFRM_MSG_NEWSA);
+	settle(f);
+	assert_non_null(ours(f, in));
+	assert_int_equal(ours(f, in)->state->top, 33);
+	assert_int_equal(oseq_of(in), 0);
 }
 
 static void test_window_goes_back_with_the_sa(void **state)
@@ -1310,15 +1621,26 @@ int main(void)
 		TEST(test_marked_policy_is_no_matter_of_xdp),
 		TEST(test_larval_sas_say_nothing),
 		TEST(test_lost_news_are_made_up_for),
+		TEST(test_fence_is_down_while_policies_may_be_unknown),
+		TEST(test_fence_goes_up_when_all_is_known),
+		TEST(test_dump_that_breaks_off_is_begun_again),
+		TEST(test_messages_of_other_processes_do_not_count),
 		TEST(test_another_sa_with_the_same_id),
 		TEST(test_deleted_while_it_is_taken_over),
 		TEST(test_numbers_sent_meanwhile_are_not_used),
 		TEST(test_stray_packets_of_the_kernel),
 		TEST(test_numbers_are_reserved_ahead),
+		TEST(test_numbers_sent_while_more_are_reserved),
+		TEST(test_numbers_go_on_behind_32_bits),
 		TEST(test_numbers_end),
 		TEST(test_usage_and_window_are_told),
 		TEST(test_packets_received_meanwhile_count),
+		TEST(test_packets_received_meanwhile_count_behind_ours),
 		TEST(test_window_goes_back_with_the_sa),
+		TEST(test_window_goes_back_without_a_gap),
+		TEST(test_window_outlives_a_deletion),
+		TEST(test_direction_stays),
+		TEST(test_window_that_cannot_go_back_stays),
 		TEST(test_byte_limits_are_ours),
 		TEST(test_hard_expire_without_delsa),
 		TEST(test_flush),

@@ -21,6 +21,7 @@
 #include <cmocka.h>
 
 #include "mem_store.h"
+#include "sad/migrate.h"
 #include "sad/reserve.h"
 #include "sad/sad.h"
 
@@ -605,6 +606,23 @@ static void what_others_can_write_is_refused(void **state)
 	assert_true(state_of(f, &sa)->oseq == XI_RESERVE_BLOCK);
 }
 
+/* MIGRATE: the SA takes its numbers from the file of its key wherever it is. */
+static void an_sa_that_moved_extends(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa = sa_from_file(0x1000), to;
+	const char *why;
+
+	assert_int_equal(add(f, &sa, NULL), 0);
+	to = xi_sad_find(f->sad, &sa.id)->sa;
+	sample_addr(to.id.daddr, "198.51.100.7");
+	assert_int_equal(xi_sad_move(f->sad, to.sa_index, &to, 1, &why), 0);
+	assert_true(take(f, state_of(f, &to), XI_RESERVE_BLOCK) == XI_RESERVE_BLOCK);
+	xi_sad_tick(f->sad, time(NULL));
+	assert_true(take(f, state_of(f, &to), 1) == 1);
+	assert_int_equal(xi_sad_delete(f->sad, &to.id), 0);
+}
+
 static void inbound_sas_reserve_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -639,6 +657,7 @@ int main(void)
 		T(adopted_sa_waits_for_the_disk),
 		T(file_size_limit_is_a_full_disk),
 		T(what_others_can_write_is_refused),
+		T(an_sa_that_moved_extends),
 		T(inbound_sas_reserve_nothing),
 	};
 

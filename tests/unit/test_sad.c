@@ -1142,6 +1142,28 @@ static void update_follows_the_kernel(void **state)
 	assert_int_equal(update(f, &sa, NULL), -EINVAL);
 }
 
+/* xfrm_state_update() looks for it by the mark, too. */
+static void update_minds_the_mark(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa = sa_no(1), change;
+
+	sa.mark_v = 0x5;
+	sa.mark_m = 0xf;
+	assert_int_equal(add(f, &sa), 0);
+	change = sa;
+	change.mark_v = 0x6;
+	assert_int_equal(update(f, &change, NULL), -ESRCH);
+	change.mark_v = change.mark_m = 0;
+	assert_int_equal(update(f, &change, NULL), -ESRCH);
+	/* bits that the SA does not look at */
+	change.mark_v = 0x15;
+	change.mark_m = 0xff;
+	assert_int_equal(update(f, &change, NULL), 0);
+	assert_int_equal(xi_sad_find(f->sad, &sa.id)->sa.mark_v, 0x5);
+	assert_int_equal(xi_sad_find(f->sad, &sa.id)->sa.mark_m, 0xf);
+}
+
 static void update_clears_soft_expiry(void **state)
 {
 	struct fixture *f = *state;
@@ -1531,6 +1553,7 @@ int main(void)
 		T(soft_expiries_share_a_grace_period),
 		T(sas_have_the_hosts_df),
 		T(update_follows_the_kernel),
+		T(update_minds_the_mark),
 		T(update_clears_soft_expiry),
 		T(adoption_finds_everything_as_it_was),
 		T(adoption_drops_what_makes_no_sense),

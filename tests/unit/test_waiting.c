@@ -318,6 +318,45 @@ static void nothing_is_judged_while_nothing_changes(void **state)
 	assert_int_equal(w->frames.nfree, NFRAMES);
 }
 
+/* A key manager that changes an SA in each round must not have a worker judge all that waits in each. */
+static void many_flows_are_judged_now_and_then(void **state)
+{
+	struct bed *bed = *state;
+	struct xi_worker *w = bed->workers[0];
+	unsigned int i;
+
+	w->looked_second = w->now_ms / 1000;
+	for (i = 0; i < 4; i++)
+		set_policy(bed, i, 7 + i);
+	for (i = 0; i < 1024; i++)
+		comes(w, i / 256, i % 256);
+	assert_int_equal(w->await.n, 1024);
+	look(w);
+	set_policy(bed, 0, 0);
+	bed->changes++;
+	look(w);
+	assert_int_equal(w->await.n, 1024);
+	w->now_ms += 8;
+	look(w);
+	assert_int_equal(w->await.n, 768);
+	/* few are, as soon as something changes */
+	for (i = 1; i < 4; i++)
+		set_policy(bed, i, 0);
+	bed->changes++;
+	w->now_ms += 8;
+	look(w);
+	assert_int_equal(w->await.n, 0);
+	w->now_ms += 8;
+	set_policy(bed, 1, 7);
+	comes(w, 1, 9);
+	look(w);
+	set_policy(bed, 1, 0);
+	bed->changes++;
+	look(w);
+	assert_int_equal(w->await.n, 0);
+	assert_int_equal(w->counts[XI_DROP_WORKER_POLICY], 1025);
+}
+
 /* Between the judgement of the first and its being put aside something may have changed. */
 static void the_first_that_waits_is_judged_once_more(void **state)
 {
@@ -346,7 +385,8 @@ static void a_change_that_was_not_counted_is_seen_in_a_second(void **state)
 	assert_int_equal(w->counts[XI_DROP_WORKER_POLICY], 1);
 }
 
-static void policy_deleted_lets_them_go(void **state)
+/* They came when policy wanted them protected; the next packet of the flow is another matter. */
+static void policy_deleted_drops_them(void **state)
 {
 	struct bed *bed = *state;
 	struct xi_worker *w = bed->workers[0];
@@ -359,10 +399,14 @@ static void policy_deleted_lets_them_go(void **state)
 	assert_int_equal(xi_spd_delete(bed->spd, &p), 0);
 	bed->changes++;
 	look(w);
-	/* there is no xipsec0 in this test */
-	assert_int_equal(w->counts[XI_WORKER_BYPASS], 1);
-	assert_int_equal(w->counts[XI_DROP_HOST_FULL], 1);
+	assert_int_equal(w->counts[XI_WORKER_BYPASS], 0);
+	assert_int_equal(w->counts[XI_DROP_WORKER_POLICY], 1);
+	assert_int_equal(w->counts[XI_HELD_DONE], 1);
 	assert_int_equal(w->await.n, 1);
+	assert_int_equal(w->frames.nfree, NFRAMES - 1);
+	comes(w, 1, 9);
+	assert_int_equal(w->counts[XI_WORKER_BYPASS], 1);
+	assert_int_equal(w->counts[XI_DROP_HOST_FULL], 1); /* there is no xipsec0 in this test */
 }
 
 /* Not before those that came earlier, though the SA is there. */
@@ -410,9 +454,10 @@ int main(void)
 		T(time_runs_for_each_packet),
 		T(a_shorter_time_is_heeded),
 		T(nothing_is_judged_while_nothing_changes),
+		T(many_flows_are_judged_now_and_then),
 		T(the_first_that_waits_is_judged_once_more),
 		T(a_change_that_was_not_counted_is_seen_in_a_second),
-		T(policy_deleted_lets_them_go),
+		T(policy_deleted_drops_them),
 		T(a_packet_gets_in_line_behind_its_flow),
 		T(an_sa_for_another_policy_lets_nothing_go),
 	};

@@ -378,6 +378,69 @@ static void noise(void **state)
 	}
 }
 
+/* Workers hold packets as long as somebody listens, and drop them at once when nobody does any more. */
+static void workers_hear_who_listens_to_acquires(void **state)
+{
+	struct bed *b = *state;
+	atomic_bool acquiring = true;
+	int other;
+
+	xi_xfrm_server_on_acquiring(b->server, &acquiring);
+	assert_false(acquiring);
+	bed_join(b, XFRMNLGRP_ACQUIRE);
+	assert_true(acquiring);
+	other = bed_client(b);
+	bed_ctl(b, other, XI_CTL_ADD, XFRMNLGRP_ACQUIRE);
+	bed_ctl(b, b->listener, XI_CTL_DROP, XFRMNLGRP_ACQUIRE);
+	assert_true(acquiring);
+	close(other);
+	bed_turn(b);
+	assert_false(acquiring);
+	xi_xfrm_server_on_acquiring(b->server, NULL);
+}
+
+static void a_policy_that_is_replaced_ends_its_acquire(void **state)
+{
+	struct bed *b = *state;
+	struct xi_policy policy = bed_policy(XI_OUT, "10.1.0.0", "10.2.0.0", 16);
+	struct xi_flow flow = {.dir = XI_OUT, .family = XI_IPV4};
+	struct bed_msg m, answer, news;
+	struct xfrm_userpolicy_id *id;
+
+	bed_tmpl(&policy, "192.0.2.1", "192.0.2.2", XI_TUNNEL, 7);
+	bed_policy_add(b, &policy);
+	bed_join(b, XFRMNLGRP_ACQUIRE);
+	assert_int_equal(xi_xfrm_server_acquire(b->server, &flow, xi_spd_find(b->spd, &policy)), 0);
+	assert_int_equal(xi_xfrm_server_acquires(b->server)->n, 1);
+	assert_true(bed_receive(b->listener, &news));
+	id = bed_begin(&m, XFRM_MSG_GETPOLICY, 0, sizeof(*id));
+	xi_selector_to_xfrm(&id->sel, &policy.sel);
+	id->dir = XFRM_POLICY_OUT;
+	assert_int_equal(bed_ask(b, &m, &answer), 0);
+	answer.hdr.nlmsg_type = XFRM_MSG_UPDPOLICY;
+	answer.hdr.nlmsg_flags = NLM_F_REQUEST;
+	assert_int_equal(bed_do(b, &answer), 0);
+	assert_int_equal(xi_xfrm_server_acquires(b->server)->n, 0);
+}
+
+/* xfrm_user_state_lookup(): by the mark, too. */
+static void an_update_names_the_mark(void **state)
+{
+	const struct xfrm_mark its = {5, 0xff}, another = {6, 0xff};
+	struct bed *b = *state;
+	struct bed_msg m;
+
+	assert_int_equal(add_with(b, XFRMA_MARK, &its, sizeof(its)), 0);
+	newsa(&m, XFRM_MSG_UPDSA, SPI);
+	assert_int_equal(bed_do(b, &m), -ESRCH);
+	newsa(&m, XFRM_MSG_UPDSA, SPI);
+	bed_attr(&m, XFRMA_MARK, &another, sizeof(another));
+	assert_int_equal(bed_do(b, &m), -ESRCH);
+	newsa(&m, XFRM_MSG_UPDSA, SPI);
+	bed_attr(&m, XFRMA_MARK, &its, sizeof(its));
+	assert_int_equal(bed_do(b, &m), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -391,6 +454,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_larval_sa_expires, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(policies_by_type_and_offload, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(groups_without_news_can_be_joined, bed_setup, bed_teardown),
+		cmocka_unit_test_setup_teardown(workers_hear_who_listens_to_acquires, bed_setup, bed_teardown),
+		cmocka_unit_test_setup_teardown(a_policy_that_is_replaced_ends_its_acquire, bed_setup, bed_teardown),
+		cmocka_unit_test_setup_teardown(an_update_names_the_mark, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(noise, bed_setup, bed_teardown),
 	};
 

@@ -48,7 +48,7 @@ static int down_by_daemon(const struct cli *cli, const json_t *reply)
  */
 static int down_from_here(const struct cli *cli)
 {
-	bool pinned = !access(cli->pin_dir, F_OK);
+	bool pinned = !access(cli->pin_dir, F_OK) || errno != ENOENT;
 	int err;
 
 	if (xi_xfrm_probe(NULL) != -ECONNREFUSED) {
@@ -82,6 +82,10 @@ int cli_down(const struct cli *cli, int argc, char **argv)
 	err = xi_control_call(cli->run_dir, "down", &reply);
 	if (err == -ENOENT || err == -ECONNREFUSED)
 		return down_from_here(cli);
+	if (err == -EACCES) {
+		fputs("permission denied: this command is for root\n", stderr);
+		return CLI_FAILED;
+	}
 	if (err) {
 		xi_control_explain(stderr, cli->run_dir, err);
 		return CLI_FAILED;

@@ -78,6 +78,10 @@ int cli_dummy(const struct cli *cli, int argc, char **argv)
 		return usage();
 	err = xi_control_request(cli->run_dir, req, &reply);
 	json_decref(req);
+	if (err == -EACCES) {
+		fputs("permission denied: this command is for root\n", stderr);
+		return status;
+	}
 	if (err) {
 		xi_control_explain(stderr, cli->run_dir, err);
 		return status;

@@ -36,15 +36,20 @@ static int is_first(const char *list, const char *path)
 
 int cli_preload_set(void)
 {
+	const char *given = secure_getenv(XI_PRELOAD_ENV);
 	const char *already = getenv("LD_PRELOAD");
 	char path[PATH_MAX];
 	char *value;
 	int rc;
 
 	if (xi_find_preload(path)) {
-		fputs(XI_PRELOAD_NAME " not found: reinstall xipsec, or set " XI_PRELOAD_ENV
-				      " to its path\n",
-		      stderr);
+		if (given && *given)
+			fprintf(stderr, "%s: the library that " XI_PRELOAD_ENV
+				" names cannot be read: correct or unset it\n", given);
+		else
+			fputs(XI_PRELOAD_NAME " not found: reinstall xipsec, or set " XI_PRELOAD_ENV
+					      " to its path\n",
+			      stderr);
 		return -1;
 	}
 	if (strpbrk(path, ": ")) {

@@ -97,6 +97,8 @@ int cli_run(int argc, char **argv)
 	char text[128];
 	int err, at = argc > 1 && !strcmp(argv[1], "--") ? 2 : 1;
 
+	if (argc > at && at == 1 && argv[at][0] == '-')
+		fprintf(stderr, "xipsec: run: %s: unknown option: there is none but --\n", argv[at]);
 	if (argc <= at || argv[at][0] == '-') {
 		fputs("usage: xipsec run [--] COMMAND [ARGUMENT ...]\n", stderr);
 		return CLI_USAGE;

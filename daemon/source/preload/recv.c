@@ -15,11 +15,6 @@
 #define ANSWER_MS 1000
 #define NAP_NS 100000000
 
-struct control {
-	struct nlmsghdr hdr;
-	struct xi_xfrm_ctl ctl;
-};
-
 /* One call of the program. */
 struct reading {
 	struct shim_sock *s;
@@ -93,7 +88,7 @@ static void name_fill(struct msghdr *msg)
 }
 
 /* What the server tells us in between. */
-static void control_take(struct shim_sock *s, const struct control *c, size_t len)
+static void control_take(struct shim_sock *s, const struct shim_control *c, size_t len)
 {
 	struct shim_hold hold = shim_lock(s);
 
@@ -108,7 +103,7 @@ static void control_take(struct shim_sock *s, const struct control *c, size_t le
 }
 
 /* Into msg; of a control message c is the whole. Waits only where `flags` permit it. */
-static ssize_t recv_raw(struct reading *r, struct msghdr *msg, int flags, struct control *c)
+static ssize_t recv_raw(struct reading *r, struct msghdr *msg, int flags, struct shim_control *c)
 {
 	struct msghdr plain = *msg;
 	char byte;
@@ -157,7 +152,7 @@ static bool answer_wait(struct reading *r)
  * Looks first whether the server is gone already, as a program that came by poll would have been
  * told: then it must not wait. Who waits for an answer does not need it.
  */
-static ssize_t recv_wait(struct reading *r, struct msghdr *msg, struct control *c)
+static ssize_t recv_wait(struct reading *r, struct msghdr *msg, struct shim_control *c)
 {
 	ssize_t n;
 
@@ -176,7 +171,7 @@ static ssize_t recv_wait(struct reading *r, struct msghdr *msg, struct control *
 /* 1: done, *n is the result; 0: again. */
 static int recv_step(struct reading *r, struct msghdr *msg, ssize_t *n)
 {
-	struct control c;
+	struct shim_control c;
 
 	*n = shim_requests_answer(r->s, msg, r->flags);
 	if (*n >= 0)

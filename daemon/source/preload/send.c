@@ -38,6 +38,32 @@ static void await_answer(int fd, int before)
 	pthread_setcancelstate(cancel, NULL);
 }
 
+static bool is_echo(const struct shim_control *c)
+{
+	return c->hdr.nlmsg_type == XI_XFRM_CTL && c->ctl.op == XI_CTL_ECHO;
+}
+
+/*
+ * If nothing is before them: nobody would read the echoes of a socket that is never read, until
+ * there is no room for more. Should another thread read at the same time, what was taken may be
+ * news.
+ */
+static void take_echoes(struct shim_sock *s, int fd)
+{
+	struct shim_control c = { 0 };
+	struct shim_hold hold;
+
+	while (REAL(recv)(fd, &c, sizeof(c), MSG_PEEK | MSG_DONTWAIT) == sizeof(c) && is_echo(&c)) {
+		if (REAL(recv)(fd, &c, sizeof(c), MSG_DONTWAIT) <= 0)
+			return;
+		if (is_echo(&c))
+			continue;
+		hold = shim_lock(s);
+		s->lost = true;
+		shim_unlock(&hold);
+	}
+}
+
 /*
  * What makes no answer when it succeeds is followed by an echo, or nobody could tell when it is
  * done.
@@ -48,6 +74,8 @@ static void await_done(struct shim_sock *s, int fd, int before, bool answered)
 		shim_control(fd, XI_CTL_ECHO, 0, 0);
 	if (!s->down)
 		await_answer(fd, before);
+	if (!answered && !s->inherited && !s->down)
+		take_echoes(s, fd);
 }
 
 static bool is_gone(int err)

@@ -30,6 +30,12 @@
 #define SHIM_EPOLLS 16
 #define SHIM_KEPT 8
 
+/* To and from the server, beside netlink. */
+struct shim_control {
+	struct nlmsghdr hdr;
+	struct xi_xfrm_ctl ctl;
+};
+
 struct shim_request {
 	uint32_t serial;             /* of sending, in this process */
 	struct nlmsghdr hdr;
