@@ -58,11 +58,11 @@ offload() {
 synced() {
 	[ "$(show | jq -r '.mirror | "\(.synced) \(.policies)"')" = "true $1" ]
 }
-# all_in N...: these tunnels, and no others but to fill what is left
+# all_in N...: these tunnels, whoever else
 all_in() {
 	[ -z "$(comm -23 <(spis "$@") <(hardware))" ]
 }
-# flows FILE: traffic to the tunnels: busy ones 20 packets a second each, the others 1. FILE has the busy ones
+# traffic to the tunnels: busy ones, which the file names, 20 packets a second each, the others 1
 cat > "$XI_TMP/flows.py" << 'PY'
 import socket, sys, time
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -77,6 +77,10 @@ while True:
     time.sleep(max(0, t + 0.05 - time.monotonic()))
 PY
 
+if [ ! -f "$VM_CACHE/netdevsim-$(uname -r).ko" ]; then
+	echo "1..0 # SKIP no netdevsim for this kernel: vmtest/build_netdevsim says why"
+	exit 0
+fi
 modprobe -a psample esp4 esp4_offload xfrm_user gcm
 tap_check "netdevsim" insmod "$VM_CACHE/netdevsim-$(uname -r).ko" || tap_done
 mountpoint -q /sys/kernel/debug || mount -t debugfs debugfs /sys/kernel/debug
@@ -114,11 +118,11 @@ tap_check "the daemon starts" start_daemon gw1 "$conf" || { cat "$XI_TMP/gw1.log
 tap_check "and takes over" wait_for 30 synced $tunnels || show | jq .mirror
 tap_is "nothing is in the device without traffic" "$(in_device)" 0
 
-mapfile -t first < <(seq 1 30)
-mapfile -t second < <(seq 11 40)
+mapfile -t first < <(seq 1 28)
+mapfile -t second < <(seq 13 40)
 echo "${first[@]}" > "$XI_TMP/busy"
 net_bg flows h1 /usr/bin/python3 -S "$XI_TMP/flows.py" "$XI_TMP/busy"
-tap_check "the busiest are put in the device" wait_for 60 all_in "${first[@]}" || { show | jq -cM .mirror; hardware; tail -30 "$XI_TMP/gw1.log"; }
+tap_check "the busiest are put in the device" wait_for 75 all_in "${first[@]}" || { show | jq -cM .mirror; hardware; tail -30 "$XI_TMP/gw1.log"; }
 tap_check "it says when it is full" wait_for 30 eval '[ "$(offload slots)" = $slots ]'
 tap_is "and has no more" "$(in_device)" $slots
 tap_is "as show says" "$(offload sas)" $slots
