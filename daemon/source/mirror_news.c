@@ -90,6 +90,7 @@ static void news(struct xi_mirror *m, const struct nlmsghdr *nlh)
 	case XFRM_MSG_GETDEFAULT:
 	case XFRM_MSG_SETDEFAULT:
 		m->defaults = true;
+		event_active(m->work, EV_TIMEOUT, 0);
 		break;
 	case XFRM_MSG_MIGRATE:
 		xi_mirror_resync(m);
