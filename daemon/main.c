@@ -4,6 +4,7 @@
 
 #include "config.h"
 #include "daemon.h"
+#include "fence.h"
 #include "log.h"
 #include "options.h"
 #include "source/batch.h"
@@ -34,9 +35,16 @@ int main(int argc, char **argv)
 		break;
 	}
 	log_init(options.verbose);
-	if (xi_config_load(&config, options.config))
+	if (xi_config_load(&config, options.config)) {
+		if (options.fence_down)
+			xi_fence_down(options.run_dir ? options.run_dir : XI_RUN_DIR);
 		return 2;
-	if (xi_config_override(config, options.run_dir, options.pin_dir) || !sas_good(config))
+	}
+	if (xi_config_override(config, options.run_dir, options.pin_dir))
+		status = 2;
+	else if (options.fence_down)
+		xi_fence_down(config->run_dir);
+	else if (!sas_good(config))
 		status = 2;
 	else if (options.check)
 		printf("%s: configuration is good\n", options.config);

@@ -8,22 +8,24 @@
 #include "version.h"
 
 static const char usage[] =
-	"usage: xipsecd [-nvV] [-c FILE] [--run-dir DIR] [--pin-dir DIR]\n"
+	"usage: xipsecd [-nvV] [-c FILE] [--run-dir DIR] [--pin-dir DIR] [--fence-down]\n"
 	"  -c, --config FILE  configuration (default " XI_CONFIG_PATH ")\n"
 	"  -n, --check        check the configuration and exit: 0 good, 2 bad\n"
 	"      --run-dir DIR  instead of run-dir of the configuration\n"
 	"      --pin-dir DIR  instead of pin-dir of the configuration\n"
+	"      --fence-down   set back the sysctls that a mirroring daemon left when it was killed, and exit\n"
 	"  -v, --verbose      log more\n"
 	"  -V, --version      print the version\n"
 	"  -h, --help         print this\n";
 
-enum { OPT_RUN_DIR = 256, OPT_PIN_DIR };
+enum { OPT_RUN_DIR = 256, OPT_PIN_DIR, OPT_FENCE_DOWN };
 
 static const struct option longopts[] = {
 	{ "config", required_argument, NULL, 'c' },
 	{ "check", no_argument, NULL, 'n' },
 	{ "run-dir", required_argument, NULL, OPT_RUN_DIR },
 	{ "pin-dir", required_argument, NULL, OPT_PIN_DIR },
+	{ "fence-down", no_argument, NULL, OPT_FENCE_DOWN },
 	{ "verbose", no_argument, NULL, 'v' },
 	{ "version", no_argument, NULL, 'V' },
 	{ "help", no_argument, NULL, 'h' },
@@ -52,6 +54,9 @@ enum xi_options_result xi_options_parse(struct xi_options *options, int argc, ch
 			break;
 		case OPT_PIN_DIR:
 			options->pin_dir = optarg;
+			break;
+		case OPT_FENCE_DOWN:
+			options->fence_down = true;
 			break;
 		case 'V':
 			printf("xipsecd %s\n", XI_VERSION);

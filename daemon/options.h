@@ -10,6 +10,7 @@ struct xi_options {
 	const char *run_dir;         /* NULL: as configured */
 	const char *pin_dir;
 	bool check;                  /* -n: check the configuration and exit */
+	bool fence_down;             /* what systemd runs after any end of a daemon; fence.h */
 	int verbose;
 };
 

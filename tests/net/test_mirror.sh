@@ -42,7 +42,13 @@ kernel_policies 2> /dev/null
 net_in gw1 ip xfrm policy delete src 10.1.1.0/24 dst 10.1.2.0/24 dir out
 kernel_policies 2> /dev/null
 tap_check "and comes back when it is" wait_for 5 mirror_is 3 0
+fenced() { [ "$(net_in gw1 cat /proc/sys/net/ipv4/conf/wan0/disable_xfrm)" = 1 ]; }
+tap_check "all of them are in force: packets of the host pass the kernel's by" wait_for 5 fenced
 tap_check "kill -9" kill_daemon gw1
+tap_check "leaves that" fenced
+tap_check "what systemd runs after it" net_in gw1 "$XI_DAEMON" -c "$conf" --fence-down
+tap_check "takes it back" eval '! fenced'
+tap_check "and does nothing a second time" net_in gw1 "$XI_DAEMON" -c "$conf" --fence-down
 net_in h1 ping -q -c 3 -i 0.01 -W 1 10.1.2.2 > /dev/null
 net_in gw1 ip xfrm policy delete src 10.1.2.0/24 dst 10.1.1.0/24 dir fwd
 tap_check "the next daemon" start_daemon gw1 "$conf"
