@@ -158,11 +158,13 @@ tests: $(PROGS) $(UNIT) $(PROG) $(NET_TOOLS) $(FUZZ) $(BENCH) asan
 
 deps:
 	@tests/lib/deps.sh
+# As many jobs as there are CPUs, unless make was told how many
+JOBS = $(if $(findstring j,$(filter -j% --jobserver%,$(MAKEFLAGS))),,-j$(shell nproc))
 check: deps
-	$(MAKE) tests
+	$(MAKE) $(JOBS) tests
 	tests/run.sh
 check-%:
-	$(MAKE) tests
+	$(MAKE) $(JOBS) tests
 	tests/run.sh $*
 demo: deps
 	$(MAKE) all
