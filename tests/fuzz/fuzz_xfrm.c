@@ -99,8 +99,8 @@ static void acquire_again(struct xi_acquire_request *req)
 	for (i = 0; i < req->policy.ntmpls; i++) {
 		xi_xfrm_put_acquire_again(&msg, req, i, 1);
 		require(!msg.full && msg.hdr.nlmsg_len % 4 == 0);
-		/* an index has its direction in it, and the one that is told is always out */
-		if (req->policy.index)
+		/* The direction that is told is always out: an index has another in it, and there an optional tunnel is refused. */
+		if (req->policy.dir != XI_OUT || req->policy.index)
 			continue;
 		require(!xi_xfrm_get_acquire(&again, &msg.hdr, &ack));
 		require(again.policy.ntmpls == req->policy.ntmpls);
