@@ -24,7 +24,7 @@ coproc SERVER { exec "$B/tests/interop/xfrm_serverd" 2>&1; }
 xi_pids[serverd]=$SERVER_PID
 read -r -t 10 -u "${SERVER[0]}" line
 tap_is "the server" "$line" ready
-uml_run <<< "python3 $PWD/tests/interop/xfrm_requests.py" > "$XI_TMP/linux" 2>&1
+uml_run <<< "python3 /run/src/tests/interop/xfrm_requests.py" > "$XI_TMP/linux" 2>&1
 tap_is "Linux answers each" $? 0
 LD_PRELOAD=$B/libxipsec-xfrm.so python3 tests/interop/xfrm_requests.py > "$XI_TMP/ours" 2>&1
 tap_is "so does the server" $? 0
