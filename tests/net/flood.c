@@ -243,9 +243,10 @@ static void print_counts(struct flood *f, FILE *out, double seconds)
 
 	fprintf(out, "{\"sent\": %lu, \"checked\": %lu, \"wrong\": %lu, \"duplicates\": %lu, \"out_of_order\": %lu, "
 		"\"overtaken\": %lu, \"clear\": %lu, \"spoiled\": %lu, \"lost\": %lu, \"ring_lost\": %lu, \"foreign\": %lu, "
-		"\"seconds\": %.3f, \"pps\": %.0f, \"first_wrong\": \"%s\", \"sa\": [",
+		"\"seconds\": %.3f, \"pps\": %.0f, \"first_wrong\": \"%s\", \"first_foreign\": \"%s\", \"sa\": [",
 		sent, checked, f->wrong, f->duplicates, f->out_of_order, f->overtaken, f->clear, spoiled,
-		sent > there ? sent - there : 0, f->ring_lost, f->foreign, seconds, checked / seconds, f->first_wrong);
+		sent > there ? sent - there : 0, f->ring_lost, f->foreign, seconds, checked / seconds, f->first_wrong,
+		f->first_foreign);
 	for (i = 0; i < f->nin; i++)
 		fprintf(out, "%s{\"spi\": %u, \"lowest\": %u, \"highest\": %u}", i ? ", " : "", f->in[i].spi, f->in[i].lowest,
 			f->in[i].highest);

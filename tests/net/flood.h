@@ -71,7 +71,7 @@ struct flood {
 	_Atomic uint64_t written_off, ring_lost;
 	_Atomic uint64_t sent_by[FLOOD_SENDERS];
 	uint64_t *spoiled;           /* of the program, mapped; NULL without it */
-	char first_wrong[256];
+	char first_wrong[256], first_foreign[256];
 };
 
 /* Bytes of packet number n as it is with this TTL. Returns its length. */

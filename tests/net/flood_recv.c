@@ -28,6 +28,19 @@
 #define SLOTS 16384
 #define BLOCK (64 * SLOT)
 
+/* A frame that is none of the flood's; of the first one, how it begins and what it is said to be. */
+static void note_foreign(struct flood *f, const char *what, const uint8_t *bytes, uint32_t len)
+{
+	char *out = f->first_foreign;
+	size_t room = sizeof(f->first_foreign), n;
+
+	if (f->foreign++)
+		return;
+	n = snprintf(out, room, "%s, %u bytes: ", what, len);
+	for (uint32_t i = 0; i < len && i < 80 && n + 3 < room; i++)
+		n += snprintf(out + n, room - n, "%02x", bytes[i]);
+}
+
 struct receiver {
 	struct flood *flood;
 	struct flood_bpf *skel;
@@ -67,7 +80,7 @@ static void check_inner(struct receiver *r, const uint8_t *packet, uint32_t len)
 	char text[200];
 
 	if (number >= 0 && number < f->first) {
-		f->foreign++;
+		note_foreign(f, "of before", packet, len);
 		return;
 	}
 	if (number < 0 || !was_sent(f, number - f->first)) {
@@ -114,7 +127,7 @@ static void check_esp(struct receiver *r, struct flood_sa *sa, uint32_t seq, con
 		return;
 	}
 	if (flood_number(inner, n) < 0) {
-		f->foreign++;
+		note_foreign(f, "inside", inner, n);
 		return;
 	}
 	if (seen_before(sa->seen, seq)) {
@@ -130,6 +143,15 @@ static void check_esp(struct receiver *r, struct flood_sa *sa, uint32_t seq, con
 	check_inner(r, inner, n);
 }
 
+/* Reports of multicast listeners (RFC 3810 section 5.2.14): every IPv6 host sends some in the first seconds of a device. */
+static bool is_mld(const uint8_t *packet, uint32_t len)
+{
+	static const uint8_t all_mldv2_routers[16] = { 0xff, 0x02, [15] = 0x16 };
+
+	return len >= 40 && packet[0] >> 4 == 6 && packet[6] == IPPROTO_HOPOPTS &&
+	       !memcmp(packet + 24, all_mldv2_routers, sizeof(all_mldv2_routers));
+}
+
 static void check_frame(struct receiver *r, const uint8_t *frame, uint32_t len)
 {
 	struct flood *f = r->flood;
@@ -138,7 +160,7 @@ static void check_frame(struct receiver *r, const uint8_t *frame, uint32_t len)
 	struct flood_sa *sa;
 
 	if (len <= ETH_HLEN || len > FLOOD_FRAME_MAX) {
-		f->foreign++;
+		note_foreign(f, "length", frame, len);
 		return;
 	}
 	len -= ETH_HLEN;
@@ -146,8 +168,10 @@ static void check_frame(struct receiver *r, const uint8_t *frame, uint32_t len)
 	sa = spi ? find_sa(f, spi) : NULL;
 	if (sa)
 		check_esp(r, sa, seq, packet, len);
+	else if (is_mld(packet, len))
+		return;
 	else if (spi || flood_number(packet, len) < 0)
-		f->foreign++;
+		note_foreign(f, "outside", packet, len);
 	else if (f->nin)
 		f->clear++;
 	else
@@ -166,7 +190,7 @@ static void receive(struct receiver *r)
 	if (h->tp_snaplen == h->tp_len)
 		check_frame(r, (uint8_t *)h + h->tp_mac, h->tp_len);
 	else
-		r->flood->foreign++;
+		note_foreign(r->flood, "cut off", (uint8_t *)h + h->tp_mac, h->tp_snaplen);
 	__atomic_store_n(&h->tp_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
 	r->next = (r->next + 1) % SLOTS;
 }
