@@ -207,8 +207,11 @@ install: all
 	install -Dm644 dist/xipsec.conf.example $(DESTDIR)$(PREFIX)/share/doc/xipsec/examples/xipsec.conf
 	install -Dm644 dist/xipsec.bash-completion $(DESTDIR)$(PREFIX)/share/bash-completion/completions/xipsec
 	ln -sf xipsec $(DESTDIR)$(PREFIX)/share/bash-completion/completions/xipsecd
-	sed -i -e 's|/usr/lib/xipsec|$(PREFIX)/lib/xipsec|' -e 's|/usr/sbin/xipsec|$(PREFIX)/sbin/xipsec|' $(DESTDIR)$(PREFIX)/share/xipsec/*/*.d/*.conf \
-		$(DESTDIR)$(PREFIX)/share/xipsec/apparmor/* $(DESTDIR)$(PREFIX)/lib/systemd/system/xipsec.service
+	install -Dm755 dist/ike-check $(DESTDIR)$(PREFIX)/lib/xipsec/ike-check
+	for d in sbin lib share; do \
+		sed -i "s|/usr/$$d/xipsec|$(PREFIX)/$$d/xipsec|g" $(DESTDIR)$(PREFIX)/share/xipsec/*/*.d/*.conf \
+			$(DESTDIR)$(PREFIX)/share/xipsec/apparmor/* $(DESTDIR)$(PREFIX)/lib/xipsec/ike-check \
+			$(DESTDIR)$(PREFIX)/lib/systemd/system/xipsec.service || exit; done
 
 # as for any package, PREFIX is /usr
 deb: all
