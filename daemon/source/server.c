@@ -182,32 +182,43 @@ static void refuse_header(struct xi_client *c, const uint8_t *data, size_t left)
 	xi_server_acknowledge(c, &nlh, -EINVAL, &ack);
 }
 
+/* One message. */
+static void request(struct xi_client *c, const struct nlmsghdr *nlh)
+{
+	struct xi_extack ack = { 0 };
+	int err;
+
+	if (nlh->nlmsg_type == XI_XFRM_CTL) {
+		control_message(c, nlh);
+		return;
+	}
+	c->server->requests++;
+	err = dispatch(c, nlh, &ack);
+	if (err < 0 || (!err && (nlh->nlmsg_flags & NLM_F_ACK)))
+		xi_server_acknowledge(c, nlh, err, &ack);
+}
+
 void xi_server_request(struct xi_client *c, const uint8_t *data, size_t len)
 {
 	while (len) {
 		const struct nlmsghdr *nlh = (const struct nlmsghdr *)data;
-		struct xi_extack ack = { 0 };
 		size_t step;
-		int err;
 
 		if (len < NLMSG_HDRLEN || nlh->nlmsg_len < NLMSG_HDRLEN || nlh->nlmsg_len > len) {
 			refuse_header(c, data, len);
 			return;
 		}
-		if (nlh->nlmsg_type == XI_XFRM_CTL) {
-			control_message(c, nlh);
-		} else {
-			c->server->requests++;
-			xi_flush_finish(c); /* of the same datagram */
-			err = dispatch(c, nlh, &ack);
-			if (err < 0 || (!err && (nlh->nlmsg_flags & NLM_F_ACK)))
-				xi_server_acknowledge(c, nlh, err, &ack);
-		}
+		request(c, nlh);
 		step = NLMSG_ALIGN(nlh->nlmsg_len);
 		if (step > len)
 			step = len;
 		data += step;
 		len -= step;
+		if (!c->flush.kind)
+			continue;
+		if (xi_flush_put_off(c, data, len))
+			xi_client_fail(c); /* it would wait for answers that do not come */
+		return;
 	}
 }
 
