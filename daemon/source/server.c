@@ -10,6 +10,8 @@
 
 #include "log.h"
 
+#define ACCEPT_AGAIN_MS 200
+
 static const xi_handler handlers[XFRM_NR_MSGTYPES] = {
 	[XFRM_MSG_NEWSA - XFRM_MSG_BASE] = xi_handle_newsa,
 	[XFRM_MSG_UPDSA - XFRM_MSG_BASE] = xi_handle_newsa,
@@ -231,6 +233,26 @@ static int peer_check(int fd, struct ucred *cred)
 	return cred->uid == 0 || cred->uid == geteuid() ? 0 : -EPERM;
 }
 
+static void on_accept_again(evutil_socket_t fd, short what, void *arg)
+{
+	struct xi_xfrm_server *server = arg;
+
+	event_add(server->ev_accept, NULL);
+}
+
+/* Without a descriptor for it the client stays where it is, and the listener readable: no reason to ask all the time. */
+static void accept_pause(struct xi_xfrm_server *server, int err)
+{
+	static const struct timeval pause = { .tv_usec = ACCEPT_AGAIN_MS * 1000 };
+
+	if (!server->starved)
+		log_warnx("xfrm: cannot accept a client: %s; it waits until that is over",
+			  strerror(err));
+	server->starved = true;
+	event_del(server->ev_accept);
+	event_add(server->ev_accept_again, &pause);
+}
+
 static void on_accept(evutil_socket_t listener, short what, void *arg)
 {
 	struct xi_xfrm_server *server = arg;
@@ -238,8 +260,12 @@ static void on_accept(evutil_socket_t listener, short what, void *arg)
 	int err;
 	int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-	if (fd < 0)
+	if (fd < 0) {
+		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+			accept_pause(server, errno);
 		return;
+	}
+	server->starved = false;
 	err = peer_check(fd, &cred);
 	if (!err && server->nclients >= XI_CLIENTS_MAX)
 		err = -EMFILE;
@@ -266,7 +292,8 @@ static int server_listen(struct xi_xfrm_server *server)
 		return -errno;
 	server->ev_accept = event_new(server->base, server->fd, EV_READ | EV_PERSIST, on_accept,
 				      server);
-	if (!server->ev_accept || event_add(server->ev_accept, NULL))
+	server->ev_accept_again = evtimer_new(server->base, on_accept_again, server);
+	if (!server->ev_accept || !server->ev_accept_again || event_add(server->ev_accept, NULL))
 		return -ENOMEM;
 	return 0;
 }
@@ -316,6 +343,8 @@ void xi_xfrm_server_destroy(struct xi_xfrm_server *server)
 		xi_sad_on_event(server->sad, &(struct xi_sad_events){ 0 });
 		event_free(server->ev_accept);
 	}
+	if (server->ev_accept_again)
+		event_free(server->ev_accept_again);
 	while ((c = LIST_FIRST(&server->clients)))
 		xi_client_destroy(c);
 	if (server->fd >= 0)

@@ -83,7 +83,8 @@ struct xi_xfrm_server {
 	struct xi_spd *spd;
 	char name[64];
 	int fd;
-	struct event *ev_accept;
+	struct event *ev_accept, *ev_accept_again;
+	bool starved;                /* no descriptor for a client: said so */
 	LIST_HEAD(, xi_client) clients;
 	unsigned int nclients;
 	pid_t file_pid;
