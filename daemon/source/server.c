@@ -11,6 +11,7 @@
 #include "log.h"
 
 #define ACCEPT_AGAIN_MS 200
+#define PEER_GROUPS 1024         /* who is in more has to have it as its first one */
 
 static const xi_handler handlers[XFRM_NR_MSGTYPES] = {
 	[XFRM_MSG_NEWSA - XFRM_MSG_BASE] = xi_handle_newsa,
@@ -224,13 +225,37 @@ void xi_server_request(struct xi_client *c, const uint8_t *data, size_t len)
 	}
 }
 
-static int peer_check(int fd, struct ucred *cred)
+/* As the groups were when it connected: by what the process is now, another one could be taken for it. */
+static bool peer_in_group(int fd, gid_t group)
+{
+	gid_t groups[PEER_GROUPS];
+	socklen_t len = sizeof(groups);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len))
+		return false;
+	for (size_t i = 0; i < len / sizeof(*groups); i++)
+		if (groups[i] == group)
+			return true;
+	return false;
+}
+
+static int peer_check(const struct xi_xfrm_server *server, int fd, struct ucred *cred)
 {
 	socklen_t len = sizeof(*cred);
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, cred, &len))
 		return -errno;
-	return cred->uid == 0 || cred->uid == geteuid() ? 0 : -EPERM;
+	if (cred->uid == 0 || cred->uid == geteuid())
+		return 0;
+	if (server->has_group && (cred->gid == server->group || peer_in_group(fd, server->group)))
+		return 0;
+	return -EPERM;
+}
+
+void xi_xfrm_server_set_group(struct xi_xfrm_server *server, gid_t group)
+{
+	server->has_group = true;
+	server->group = group;
 }
 
 static void on_accept_again(evutil_socket_t fd, short what, void *arg)
@@ -266,7 +291,7 @@ static void on_accept(evutil_socket_t listener, short what, void *arg)
 		return;
 	}
 	server->starved = false;
-	err = peer_check(fd, &cred);
+	err = peer_check(server, fd, &cred);
 	if (!err && server->nclients >= XI_CLIENTS_MAX)
 		err = -EMFILE;
 	if (!err)

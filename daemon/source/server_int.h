@@ -87,6 +87,8 @@ struct xi_xfrm_server {
 	bool starved;                /* no descriptor for a client: said so */
 	LIST_HEAD(, xi_client) clients;
 	unsigned int nclients;
+	bool has_group;
+	gid_t group;                 /* may connect, too */
 	pid_t file_pid;
 	unsigned int file_requests, file_refused;
 	bool held;                   /* what is sent is queued: the round is not over */
