@@ -351,7 +351,7 @@ static const struct {
 	{ CIPHER "[daemon]\nrole = cipher\n",
 	  "xipsec.conf:4: role: not a key of this section: put it below [port IFNAME]" },
 	{ CIPHER "[daemon]\nspeed = 3\n",
-	  "xipsec.conf:4: speed: unknown key: here are run-dir, pin-dir, state-dir, sas, group, "
+	  "xipsec.conf:4: speed: unknown key: here are run-dir, pin-dir, state-dir, sas, group, xfrm-group, "
 	  "engine, workers, spin, hold, hold-time, max-sas, max-policies, routes, df, fragment, unknown-spi, mirror" },
 };
 
@@ -392,7 +392,7 @@ static void test_all_errors_are_reported_at_once(void **state)
 	assert_string_equal(
 		m.text[1],
 		"xipsec.conf:3: speed: unknown key: here are run-dir, pin-dir, state-dir, "
-		"sas, group, engine, workers, spin, hold, hold-time, max-sas, max-policies, routes, df, fragment, unknown-spi, mirror");
+		"sas, group, xfrm-group, engine, workers, spin, hold, hold-time, max-sas, max-policies, routes, df, fragment, unknown-spi, mirror");
 	assert_string_equal(m.text[2], "xipsec.conf:6: role = c: a port is cipher or plain");
 	assert_string_equal(
 		m.text[3],
