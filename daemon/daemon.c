@@ -4,6 +4,7 @@
 #include "daemon_priv.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
@@ -155,6 +156,19 @@ static int daemon_engine(struct xi_daemon *d)
 	return 0;
 }
 
+/* Key managers that have given up root. */
+static void daemon_xfrm_group(struct xi_daemon *d)
+{
+	const char *name = d->config->xfrm_group;
+	const struct group *group = name ? getgrnam(name) : NULL;
+
+	if (group)
+		xi_xfrm_server_set_group(d->server, group->gr_gid);
+	else if (name)
+		log_warnx("xfrm-group = %s: there is no such group: the XFRM socket serves root alone; groupadd %s",
+			  name, name);
+}
+
 /* Before anything of the network namespace is touched: two daemons would fight for it. */
 static int daemon_server(struct xi_daemon *d)
 {
@@ -168,6 +182,7 @@ static int daemon_server(struct xi_daemon *d)
 		errno = -err;
 		log_warn("cannot open the XFRM socket");
 	} else {
+		daemon_xfrm_group(d);
 		/* the kernel asks its key managers, if it has any */
 		atomic_store(&d->acquiring, d->config->mirror);
 		if (!d->config->mirror)
