@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/*
- * The mirror against a small model of the kernel's XFRM behind socket pairs, in a thread of its
- * own. The model is of what Linux does: state by destination, SPI and protocol, policy by selector
- * and direction; NEWAE sets counters as told; a hard EXPIRE deletes.
- */
+/* The mirror against a small model of the kernel's XFRM (tests/lib/kernel.h). */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <linux/xfrm.h>
 #include <poll.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,46 +16,13 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "kernel.h"
 #include "mem_store.h"
 #include "source/mirror_int.h"
 
 #define LOCAL "192.0.2.1"
 #define PEER "192.0.2.2"
 #define BORN 1700000000 /* add_time of the model's SAs */
-#define SAS 64
-
-struct kernel_sa {
-	bool used, comp, larval, offload, legacy;
-	struct xfrm_usersa_info info;
-	uint8_t key;
-	struct xfrm_replay_state_esn esn;
-	uint32_t bmp[4];
-	uint64_t sent; /* highest number it, or xipsec, put on the wire */
-};
-
-struct kernel_policy {
-	bool used;
-	struct xfrm_userpolicy_info info;
-	struct xfrm_user_tmpl tmpl;
-	struct xfrm_mark mark;
-};
-
-struct kernel {
-	pthread_mutex_t lock;
-	pthread_t thread;
-	int fds[3], nfds; /* of the mirror's news, ask and dump sockets, in this order */
-	bool stop;
-	struct kernel_sa sas[SAS];
-	struct kernel_policy policies[SAS];
-	unsigned int expires[2], acquires, aes;
-	unsigned int delay_us;		/* before a NEWAE is done, */
-	uint64_t sends;			/* while so many packets go by each SA, */
-	bool vanish;			/* and the SA is deleted */
-	bool receives;			/* packet 5, when it has told of an SA */
-	uint32_t dump_error;		/* in NLMSG_DONE, once */
-	uint64_t sent_first, sent_last; /* numbers of those packets, of the first time */
-	struct xfrm_userpolicy_default def;
-};
 
 struct fixture {
 	struct kernel k;
@@ -75,307 +37,11 @@ struct fixture {
 	unsigned int early, late; /* inbound SAs that were here without their policy */
 };
 
-static uint64_t oseq_of(const struct kernel_sa *sa)
-{
-	return sa->esn.oseq | (uint64_t)sa->esn.oseq_hi << 32;
-}
-
-static void oseq_set(struct kernel_sa *sa, uint64_t oseq)
-{
-	sa->esn.oseq = oseq;
-	sa->esn.oseq_hi = oseq >> 32;
-}
-
-static struct kernel_sa *sa_by(struct kernel *k, const xfrm_address_t *daddr, uint32_t spi,
-			       uint8_t proto)
-{
-	for (int i = 0; i < SAS; i++) {
-		struct kernel_sa *sa = &k->sas[i];
-
-		if (sa->used && sa->info.id.spi == spi && sa->info.id.proto == proto &&
-		    sa->info.id.daddr.a4 == daddr->a4)
-			return sa;
-	}
-	return NULL;
-}
-
-static void put_sa(struct xi_nlmsg *msg, uint16_t type, uint32_t seq, uint16_t flags,
-		   const struct kernel_sa *sa)
-{
-	union {
-		struct xfrm_algo_aead aead;
-		struct xfrm_algo comp;
-		uint8_t buf[sizeof(struct xfrm_algo_aead) + 20];
-	} alg = {0};
-	union {
-		struct xfrm_replay_state_esn esn;
-		uint8_t buf[sizeof(struct xfrm_replay_state_esn) + 16];
-	} esn;
-	struct xfrm_replay_state legacy = {
-		.oseq = sa->esn.oseq, .seq = sa->esn.seq, .bitmap = sa->bmp[0]};
-	struct xfrm_user_offload offload = {.ifindex = 3};
-
-	memcpy(xi_nlmsg_begin(msg, type, flags, seq, 0, sizeof(sa->info)), &sa->info,
-	       sizeof(sa->info));
-	if (sa->comp) {
-		strcpy(alg.comp.alg_name, "deflate");
-		xi_nlmsg_put(msg, XFRMA_ALG_COMP, &alg.comp, sizeof(alg.comp));
-	} else if (!sa->larval) {
-		strcpy(alg.aead.alg_name, "rfc4106(gcm(aes))");
-		alg.aead.alg_key_len = 160;
-		alg.aead.alg_icv_len = 128;
-		memset(alg.buf + sizeof(alg.aead), sa->key, 20);
-		xi_nlmsg_put(msg, XFRMA_ALG_AEAD, &alg, sizeof(alg.aead) + 20);
-	}
-	if (sa->legacy) {
-		xi_nlmsg_put(msg, XFRMA_REPLAY_VAL, &legacy, sizeof(legacy));
-	} else {
-		memcpy(&esn.esn, &sa->esn, sizeof(sa->esn));
-		memcpy(esn.buf + sizeof(esn.esn), sa->bmp, 16);
-		xi_nlmsg_put(msg, XFRMA_REPLAY_ESN_VAL, &esn, sizeof(esn.buf));
-	}
-	if (sa->offload)
-		xi_nlmsg_put(msg, XFRMA_OFFLOAD_DEV, &offload, sizeof(offload));
-}
-
-static void put_policy(struct xi_nlmsg *msg, uint16_t type, uint32_t seq, uint16_t flags,
-		       const struct kernel_policy *p)
-{
-	memcpy(xi_nlmsg_begin(msg, type, flags, seq, 0, sizeof(p->info)), &p->info,
-	       sizeof(p->info));
-	if (p->tmpl.id.proto)
-		xi_nlmsg_put(msg, XFRMA_TMPL, &p->tmpl, sizeof(p->tmpl));
-	if (p->mark.m)
-		xi_nlmsg_put(msg, XFRMA_MARK, &p->mark, sizeof(p->mark));
-}
-
-static void say(int fd, struct xi_nlmsg *msg)
-{
-	assert_false(msg->full);
-	assert_int_equal(send(fd, msg->buf, msg->hdr.nlmsg_len, MSG_NOSIGNAL), msg->hdr.nlmsg_len);
-}
-
-static void say_error(int fd, const struct nlmsghdr *req, int err)
-{
-	struct xi_nlmsg msg;
-
-	xi_xfrm_put_error(&msg, req, 0, err, true, NULL);
-	say(fd, &msg);
-}
-
-static void done(int fd, const struct nlmsghdr *req, int error)
-{
-	struct xi_nlmsg msg;
-
-	memcpy(xi_nlmsg_begin(&msg, NLMSG_DONE, NLM_F_MULTI, req->nlmsg_seq, 0, sizeof(int)), &error,
-	       sizeof(error));
-	say(fd, &msg);
-}
-
-static struct kernel_policy *policy_by(struct kernel *k, const struct xfrm_userpolicy_id *id)
-{
-	for (int i = 0; i < SAS; i++) {
-		struct kernel_policy *p = &k->policies[i];
-
-		if (p->used && p->info.dir == id->dir &&
-		    !memcmp(&p->info.sel, &id->sel, sizeof(id->sel)))
-			return p;
-	}
-	return NULL;
-}
-
-static void dump(struct kernel *k, int fd, const struct nlmsghdr *req)
-{
-	struct xi_nlmsg msg;
-
-	if (k->dump_error) {
-		done(fd, req, -(int)k->dump_error);
-		k->dump_error = 0;
-		return;
-	}
-	for (int i = SAS; i-- > 0;) {
-		if (req->nlmsg_type == XFRM_MSG_GETSA && k->sas[i].used) {
-			put_sa(&msg, XFRM_MSG_NEWSA, req->nlmsg_seq, NLM_F_MULTI, &k->sas[i]);
-			say(fd, &msg);
-		}
-		if (req->nlmsg_type == XFRM_MSG_GETPOLICY && k->policies[i].used) {
-			put_policy(&msg, XFRM_MSG_NEWPOLICY, req->nlmsg_seq, NLM_F_MULTI,
-				   &k->policies[i]);
-			say(fd, &msg);
-		}
-	}
-	done(fd, req, 0);
-}
-
-static int newae(struct kernel *k, const struct nlmsghdr *req)
-{
-	struct xfrm_aevent_id id;
-	struct xfrm_replay_state_esn esn;
-	struct xfrm_replay_state legacy;
-	struct xfrm_lifetime_cur cur;
-	struct xi_extack ack;
-	struct xi_attrs attrs;
-	struct kernel_sa *sa;
-
-	memcpy(&id, NLMSG_DATA(req), sizeof(id));
-	sa = sa_by(k, &id.sa_id.daddr, id.sa_id.spi, id.sa_id.proto);
-	if (!sa)
-		return -ESRCH;
-	assert_int_equal(xi_attrs_parse(&attrs, req, sizeof(id), &ack), 0);
-	assert_true(req->nlmsg_flags & NLM_F_REPLACE);
-	k->aes++;
-	if (xi_attr_has(&attrs, XFRMA_REPLAY_ESN_VAL) || xi_attr_has(&attrs, XFRMA_REPLAY_VAL)) {
-		if (k->vanish) {
-			sa->used = false;
-			return -ESRCH;
-		}
-		if (k->sends) {
-			if (!k->sent_first)
-				k->sent_first = oseq_of(sa) + 1;
-			oseq_set(sa, oseq_of(sa) + k->sends);
-			sa->info.curlft.packets += k->sends; /* xfrm_output_one() */
-			k->sent_last = oseq_of(sa);
-			k->sends = 0;
-		}
-		if (k->delay_us)
-			usleep(k->delay_us);
-		k->delay_us = 0;
-	}
-	if (xi_attr_copy(&attrs, XFRMA_REPLAY_ESN_VAL, &esn, sizeof(esn))) {
-		if (sa->legacy || esn.bmp_len != sa->esn.bmp_len ||
-		    esn.replay_window != sa->esn.replay_window)
-			return -EINVAL;
-		sa->esn.oseq = esn.oseq;
-		sa->esn.oseq_hi = esn.oseq_hi;
-		sa->esn.seq = esn.seq;
-		sa->esn.seq_hi = esn.seq_hi;
-		memcpy(sa->bmp,
-		       (const uint8_t *)xi_attr_data(attrs.tb[XFRMA_REPLAY_ESN_VAL]) + sizeof(esn),
-		       16);
-	}
-	if (xi_attr_copy(&attrs, XFRMA_REPLAY_VAL, &legacy, sizeof(legacy))) {
-		if (!sa->legacy)
-			return -EINVAL;
-		oseq_set(sa, legacy.oseq);
-		sa->esn.seq = legacy.seq;
-		sa->bmp[0] = legacy.bitmap;
-	}
-	if (xi_attr_copy(&attrs, XFRMA_LTIME_VAL, &cur, sizeof(cur)))
-		sa->info.curlft = cur;
-	return 0;
-}
-
-static int expire(struct kernel *k, const struct nlmsghdr *req)
-{
-	struct xfrm_user_expire e;
-	struct kernel_sa *sa;
-
-	memcpy(&e, NLMSG_DATA(req), sizeof(e));
-	sa = sa_by(k, &e.state.id.daddr, e.state.id.spi, e.state.id.proto);
-	if (!sa)
-		return -ESRCH;
-	k->expires[e.hard != 0]++;
-	if (e.hard)
-		sa->used = false;
-	return 0;
-}
-
-static void answer(struct kernel *k, int fd, const struct nlmsghdr *req)
-{
-	const struct xfrm_usersa_id *id = NLMSG_DATA(req);
-	const struct kernel_policy *p;
-	struct kernel_sa *sa;
-	struct xi_nlmsg msg;
-
-	if (req->nlmsg_flags & NLM_F_DUMP &&
-	    (req->nlmsg_type == XFRM_MSG_GETSA || req->nlmsg_type == XFRM_MSG_GETPOLICY)) {
-		dump(k, fd, req);
-	} else if (req->nlmsg_type == XFRM_MSG_GETSA) {
-		sa = sa_by(k, &id->daddr, id->spi, id->proto);
-		if (!sa) {
-			say_error(fd, req, -ESRCH);
-			return;
-		}
-		put_sa(&msg, XFRM_MSG_NEWSA, req->nlmsg_seq, 0, sa);
-		say(fd, &msg);
-		if (k->receives) {
-			sa->esn.seq = 5;
-			sa->bmp[0] = 1U << 4; /* (5 - 1) % 128 */
-		}
-	} else if (req->nlmsg_type == XFRM_MSG_GETPOLICY) {
-		p = policy_by(k, NLMSG_DATA(req));
-		if (!p) {
-			say_error(fd, req, -ENOENT);
-			return;
-		}
-		put_policy(&msg, XFRM_MSG_NEWPOLICY, req->nlmsg_seq, 0, p);
-		say(fd, &msg);
-	} else if (req->nlmsg_type == XFRM_MSG_GETDEFAULT) {
-		memcpy(xi_nlmsg_begin(&msg, XFRM_MSG_GETDEFAULT, 0, req->nlmsg_seq, 0,
-				      sizeof(k->def)),
-		       &k->def, sizeof(k->def));
-		say(fd, &msg);
-	} else if (req->nlmsg_type == XFRM_MSG_NEWAE) {
-		say_error(fd, req, newae(k, req));
-	} else if (req->nlmsg_type == XFRM_MSG_EXPIRE) {
-		say_error(fd, req, expire(k, req));
-	} else if (req->nlmsg_type == XFRM_MSG_ACQUIRE) {
-		k->acquires++;
-		say_error(fd, req, 0);
-	} else {
-		say_error(fd, req, -EINVAL);
-	}
-}
-
-static void *serve(void *arg)
-{
-	struct kernel *k = arg;
-	union {
-		struct nlmsghdr hdr;
-		uint8_t buf[16384];
-	} req;
-
-	for (;;) {
-		struct pollfd fds[3];
-		ssize_t n;
-
-		pthread_mutex_lock(&k->lock);
-		if (k->stop) {
-			pthread_mutex_unlock(&k->lock);
-			return NULL;
-		}
-		for (int i = 0; i < 3; i++)
-			fds[i] = (struct pollfd){.fd = i < k->nfds ? k->fds[i] : -1,
-						 .events = POLLIN};
-		pthread_mutex_unlock(&k->lock);
-		poll(fds, 3, 10);
-		for (int i = 1; i < 3; i++) {
-			if (!(fds[i].revents & POLLIN))
-				continue;
-			n = recv(fds[i].fd, &req, sizeof(req), MSG_DONTWAIT);
-			if (n < (ssize_t)sizeof(req.hdr))
-				continue;
-			pthread_mutex_lock(&k->lock);
-			answer(k, fds[i].fd, &req.hdr);
-			pthread_mutex_unlock(&k->lock);
-		}
-	}
-}
-
 static int kernel_open(void *arg, uint32_t groups)
 {
 	struct fixture *f = arg;
-	int pair[2], bytes = 1 << 20;
 
-	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
-	setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
-	pthread_mutex_lock(&f->k.lock);
-	assert_int_equal(!groups, f->k.nfds > 0);
-	if (f->k.nfds == 3) /* another for dumps */
-		close(f->k.fds[--f->k.nfds]);
-	f->k.fds[f->k.nfds++] = pair[1];
-	pthread_mutex_unlock(&f->k.lock);
-	return pair[0];
+	return kernel_connect(&f->k, groups);
 }
 
 static void fence(void *arg, bool up)
@@ -401,10 +67,7 @@ static void mirror_stop(struct fixture *f)
 {
 	xi_mirror_destroy(f->mirror);
 	f->mirror = NULL;
-	pthread_mutex_lock(&f->k.lock);
-	while (f->k.nfds)
-		close(f->k.fds[--f->k.nfds]);
-	pthread_mutex_unlock(&f->k.lock);
+	kernel_disconnect(&f->k);
 }
 
 static void sad_changed(void *arg, const struct xi_sa_rec *old, const struct xi_sa_rec *new)
@@ -436,7 +99,6 @@ static int setup(void **state)
 	struct xi_sad_config config = {.carries = xi_datapath_carries};
 	struct xi_addr local = {0};
 
-	pthread_mutex_init(&f->k.lock, NULL);
 	f->fenced = -1;
 	f->store = mem_store_new(64, 4);
 	f->base = event_base_new();
@@ -445,7 +107,7 @@ static int setup(void **state)
 	xi_sad_listen(f->sad, &(struct xi_sad_listener){sad_changed, sad_synced, f});
 	local.family = sample_addr(local.addr, LOCAL);
 	assert_int_equal(xi_spd_set_local(f->spd, &local, 1), 0);
-	pthread_create(&f->k.thread, NULL, serve, &f->k);
+	kernel_start(&f->k);
 	*state = f;
 	return 0;
 }
@@ -456,10 +118,7 @@ static int teardown(void **state)
 
 	if (f->mirror)
 		mirror_stop(f);
-	pthread_mutex_lock(&f->k.lock);
-	f->k.stop = true;
-	pthread_mutex_unlock(&f->k.lock);
-	pthread_join(f->k.thread, NULL);
+	kernel_stop(&f->k);
 	xi_spd_destroy(f->spd);
 	xi_sad_destroy(f->sad);
 	event_base_free(f->base);
@@ -468,13 +127,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* The model's side. Each tells the mirror, unless it is deaf. */
-static void tell(struct fixture *f, struct xi_nlmsg *msg)
-{
-	if (f->k.nfds)
-		say(f->k.fds[0], msg);
-}
-
+/* The model's side: these tell the mirror, if they are to. */
 static struct kernel_sa *sa_add_key(struct fixture *f, const char *src, const char *dst,
 				    uint32_t spi, uint32_t reqid, uint8_t key, bool news)
 {
@@ -484,10 +137,10 @@ static struct kernel_sa *sa_add_key(struct fixture *f, const char *src, const ch
 	pthread_mutex_lock(&f->k.lock);
 	while (sa->used)
 		sa++;
-	assert_true(sa < f->k.sas + SAS);
+	assert_true(sa < f->k.sas + KERNEL_SAS);
 	memset(sa, 0, sizeof(*sa));
 	sa->used = true;
-	sa->key = key;
+	memset(sa->key, key, sizeof(sa->key));
 	sa->info.family = AF_INET;
 	sa->info.mode = XFRM_MODE_TUNNEL;
 	sa->info.reqid = reqid;
@@ -501,19 +154,16 @@ static struct kernel_sa *sa_add_key(struct fixture *f, const char *src, const ch
 	sa->info.flags = XFRM_STATE_ESN;
 	sa->esn.bmp_len = 4;
 	sa->esn.replay_window = 128;
-	put_sa(&msg, XFRM_MSG_NEWSA, 0, 0, sa);
+	kernel_put_sa(&msg, XFRM_MSG_NEWSA, 0, 0, sa);
 	pthread_mutex_unlock(&f->k.lock);
 	if (news)
-		tell(f, &msg);
+		kernel_tell(&f->k, &msg);
 	return sa;
 }
 
 static void sa_news(struct fixture *f, const struct kernel_sa *sa, uint16_t type)
 {
-	struct xi_nlmsg msg;
-
-	put_sa(&msg, type, 0, 0, sa);
-	tell(f, &msg);
+	kernel_news_sa(&f->k, sa, type);
 }
 
 static struct kernel_sa *sa_out(struct fixture *f, uint32_t spi)
@@ -528,19 +178,11 @@ static struct kernel_sa *sa_in(struct fixture *f, uint32_t spi)
 
 static void sa_del(struct fixture *f, struct kernel_sa *sa, bool news)
 {
-	struct xfrm_usersa_id *id;
-	struct xi_nlmsg msg;
-
-	id = xi_nlmsg_begin(&msg, XFRM_MSG_DELSA, 0, 0, 0, sizeof(*id));
-	id->daddr = sa->info.id.daddr;
-	id->spi = sa->info.id.spi;
-	id->proto = sa->info.id.proto;
-	id->family = AF_INET;
 	pthread_mutex_lock(&f->k.lock);
 	sa->used = false;
 	pthread_mutex_unlock(&f->k.lock);
 	if (news)
-		tell(f, &msg);
+		sa_news(f, sa, XFRM_MSG_DELSA);
 }
 
 static struct kernel_policy *policy_add(struct fixture *f, int dir, const char *src,
@@ -552,7 +194,7 @@ static struct kernel_policy *policy_add(struct fixture *f, int dir, const char *
 	pthread_mutex_lock(&f->k.lock);
 	while (p->used)
 		p++;
-	assert_true(p < f->k.policies + SAS);
+	assert_true(p < f->k.policies + KERNEL_SAS);
 	memset(p, 0, sizeof(*p));
 	p->used = true;
 	p->info.dir = dir;
@@ -570,10 +212,10 @@ static struct kernel_policy *policy_add(struct fixture *f, int dir, const char *
 	p->tmpl.aalgos = p->tmpl.ealgos = p->tmpl.calgos = ~0U;
 	inet_pton(AF_INET, dir == XFRM_POLICY_OUT ? LOCAL : PEER, &p->tmpl.saddr);
 	inet_pton(AF_INET, dir == XFRM_POLICY_OUT ? PEER : LOCAL, &p->tmpl.id.daddr);
-	put_policy(&msg, XFRM_MSG_NEWPOLICY, 0, 0, p);
+	kernel_put_policy(&msg, XFRM_MSG_NEWPOLICY, 0, 0, p);
 	pthread_mutex_unlock(&f->k.lock);
 	if (news)
-		tell(f, &msg);
+		kernel_tell(&f->k, &msg);
 	return p;
 }
 
@@ -594,7 +236,7 @@ static void policy_del(struct fixture *f, struct kernel_policy *p)
 	pthread_mutex_lock(&f->k.lock);
 	p->used = false;
 	pthread_mutex_unlock(&f->k.lock);
-	tell(f, &msg);
+	kernel_tell(&f->k, &msg);
 }
 
 static void news_lost(struct fixture *f)
@@ -740,7 +382,7 @@ static void uncarried(struct fixture *f, struct kernel_sa *other)
 	assert_non_null(ours(f, out));
 	last = ++ours(f, out)->state->oseq;
 	other = sa_out(f, 0x1003);
-	other->offload = true;
+	other->device = 3;
 	settle(f);
 	assert_int_equal(verdict(f), XI_VERDICT_KERNEL);
 	assert_null(ours(f, out));
@@ -769,7 +411,7 @@ static void test_offloaded_sa_stays(void **state)
 	mirror_start(f);
 	settle(f);
 	other = sa_out(f, 0x1003);
-	other->offload = true;
+	other->device = 3;
 	uncarried(f, other);
 }
 
@@ -972,7 +614,7 @@ static void test_defaults_are_the_kernels(void **state)
 						    .fwd = XFRM_USERPOLICY_BLOCK,
 						    .out = XFRM_USERPOLICY_ACCEPT};
 	xi_nlmsg_begin(&msg, XFRM_MSG_SETDEFAULT, 0, 0, 0, sizeof(f->k.def));
-	tell(f, &msg);
+	kernel_tell(&f->k, &msg);
 	settle(f);
 	assert_int_equal(xi_spd_get_default(f->spd, XI_IN), XI_ALLOW);
 	assert_int_equal(xi_spd_get_default(f->spd, XI_FWD), XI_BLOCK);
@@ -1012,7 +654,7 @@ static void test_migrate_is_followed(void **state)
 	sa_del(f, out, false);
 	out = sa_add_key(f, LOCAL, PEER, 0x1003, 1, 1, false);
 	xi_nlmsg_begin(&msg, XFRM_MSG_MIGRATE, 0, 0, 0, sizeof(struct xfrm_userpolicy_id));
-	tell(f, &msg);
+	kernel_tell(&f->k, &msg);
 	settle(f);
 	assert_int_equal(xi_sad_count(f->sad), 1);
 	assert_non_null(ours(f, out));
@@ -1028,7 +670,7 @@ static void test_late_answer_is_no_answer(void **state)
 	policy_out(f);
 	mirror_start(f);
 	settle(f);
-	say_error(f->k.fds[1], &old, -ESRCH);
+	kernel_say_error(f->k.fds[1], &old, -ESRCH);
 	out = sa_out(f, 0x1001);
 	settle(f);
 	assert_non_null(ours(f, out));
@@ -1379,7 +1021,7 @@ static void test_window_goes_back_without_a_gap(void **state)
 	ours(f, in)->words[1] = 1ULL << 32 | 2;
 	xi_sad_listen(f->sad, &(struct xi_sad_listener){given_back, received_nothing, f});
 	other = sa_in(f, 0x1004);
-	other->offload = true;
+	other->device = 3;
 	settle(f);
 	assert_null(ours(f, in));
 	assert_true(f->told_first);
@@ -1468,7 +1110,7 @@ static void test_window_goes_back_with_the_sa(void **state)
 	ours(f, in)->state->top = 33;
 	ours(f, in)->words[1] = 1ULL << 32 | 2;
 	other = sa_in(f, 0x1004);
-	other->offload = true;
+	other->device = 3;
 	settle(f);
 	assert_null(ours(f, in));
 	assert_int_equal(in->esn.seq, 33);
@@ -1518,7 +1160,7 @@ static void test_hard_expire_without_delsa(void **state)
 	e = xi_nlmsg_begin(&msg, XFRM_MSG_EXPIRE, 0, 0, 0, sizeof(*e));
 	e->state = out->info;
 	e->hard = 1;
-	tell(f, &msg);
+	kernel_tell(&f->k, &msg);
 	settle(f);
 	assert_null(ours(f, out));
 }
@@ -1534,12 +1176,12 @@ static void test_flush(void **state)
 	settle(f);
 	sa_del(f, out, false);
 	xi_nlmsg_begin(&msg, XFRM_MSG_FLUSHSA, 0, 0, 0, sizeof(struct xfrm_usersa_flush));
-	tell(f, &msg);
+	kernel_tell(&f->k, &msg);
 	settle(f);
 	assert_int_equal(xi_sad_count(f->sad), 0);
 	p->used = false;
 	xi_nlmsg_begin(&msg, XFRM_MSG_FLUSHPOLICY, 0, 0, 0, 0);
-	tell(f, &msg);
+	kernel_tell(&f->k, &msg);
 	settle(f);
 	assert_int_equal(xi_spd_count(f->spd, XI_OUT), 0);
 }
@@ -1703,7 +1345,7 @@ static void test_numbers_ascend_whatever_happens(void **state)
 				sa_del(f, other, true);
 			other = other ? NULL : sa_out(f, spi++);
 			if (other)
-				other->offload = true;
+				other->device = 3;
 			break;
 		case 4:
 			if (rand() % 8 == 0) {
