@@ -209,6 +209,24 @@ bool xi_group_asked(const struct xi_mirror *m, const struct xi_pattern *p);
 /* No other SA is like it, and whatever policy names its like names destination and reqid, and nothing else beside. */
 bool xi_group_alone(const struct xi_mirror *m, const struct xi_mirror_sa *sa);
 
+/* mirror_seen.c: what the kernel answered to GETSA */
+struct xi_mirror_seen {
+	struct xfrm_usersa_info info;
+	struct xi_sa_request req;
+	struct xi_extack ack;
+	uint64_t asked;              /* when */
+	int err;                     /* of reading it as an SA that is carried */
+	bool odd_window;             /* which the kernel would not let us write */
+	bool elsewhere;              /* of an interface: it serves no policy that is known here */
+	uint32_t device;             /* ifindex, if it is offloaded */
+};
+
+/*
+ * 0: there is one, carried or not (seen->err). -ESRCH: none, or a larval one, which says nothing yet. What cannot be
+ * read at all is not carried. Keys are in seen and in m->answer then.
+ */
+int xi_mirror_sa_look(struct xi_mirror *m, const struct xi_mirror_sa *sa, struct xi_mirror_seen *seen);
+
 /* mirror_sa.c */
 /* The SA of this id may have changed. */
 void xi_mirror_sa_dirty(struct xi_mirror *m, const struct xi_sa_id *id);
