@@ -288,7 +288,7 @@ static void daemon_fence(void *arg, bool up)
 	if (up)
 		xi_fence_up(d->config);
 	else
-		xi_fence_down(d->config->run_dir);
+		xi_fence_down(d->config->pin_dir);
 }
 
 /* Ports whose devices take SAs; where that is noted. */
@@ -329,7 +329,7 @@ static int daemon_mirror(struct xi_daemon *d)
 		if (n)
 			log_info("SAs and policies that were taken over from the kernel are its own again: %u",
 				 n);
-		xi_fence_down(d->config->run_dir);
+		xi_fence_down(d->config->pin_dir);
 		return 0;
 	}
 	daemon_offload(d, &config.offload, ports, notes, sizeof(notes));
@@ -551,7 +551,7 @@ int xi_daemon_run(const struct xi_config_file *config)
 	daemon_close(d);
 	status = d->status;
 	if (d->down)
-		xi_fence_down(config->run_dir);
+		xi_fence_down(config->pin_dir);
 	if (d->down && xi_down(config->pin_dir))
 		status = 1;
 	/* `xipsec down` waits for this */

@@ -76,6 +76,7 @@ static void sa_free(struct xi_mirror *m, struct xi_mirror_sa *sa)
 	if (m->offload_cursor == sa)
 		m->offload_cursor = TAILQ_NEXT(sa, all);
 	xi_offload_forget(m, sa);
+	xi_mirror_retry_no_sa(m, sa);
 	TAILQ_REMOVE(&m->all_sas, sa, all);
 	lists_forget(m, sa);
 	HASH_DEL(m->sas, sa);
@@ -136,7 +137,8 @@ static bool sa_place(struct xi_mirror *m, struct xi_mirror_sa *sa,
 	if (sa->links[0].group && !memcmp(&p, &sa->pattern, sizeof(p)))
 		return true;
 	sa_unlink(m, sa);
-	sa->refused = false;
+	sa->refused = 0;
+	xi_mirror_retry_no_sa(m, sa);
 	sa->pattern = p;
 	return !xi_group_link_sa(m, sa);
 }
@@ -332,6 +334,14 @@ static int sa_take(struct xi_mirror *m, struct xi_mirror_sa *sa, struct xi_mirro
 	return 0;
 }
 
+static void sa_taken(struct xi_mirror *m, struct xi_mirror_sa *sa)
+{
+	sa_goes(m, sa, XI_MIRROR_OURS);
+	if (sa->waits)
+		xi_mirror_retry_went_well(m);
+	xi_mirror_retry_no_sa(m, sa);
+}
+
 static void sa_carry(struct xi_mirror *m, struct xi_mirror_sa *sa, struct xi_mirror_seen *seen)
 {
 	const struct xi_sa_rec *rec = xi_sad_find(m->sad, &sa->id);
@@ -353,13 +363,15 @@ static void sa_carry(struct xi_mirror *m, struct xi_mirror_sa *sa, struct xi_mir
 	}
 	err = rec ? sa_refresh(m, sa, rec, seen, &why) : sa_take(m, sa, seen, &why);
 	sa->gone = false;
-	sa->refused = err && err != -ESRCH && err != -EAGAIN;
+	sa->refused = err == -ESRCH || err == -EAGAIN ? 0 : err;
+	if (sa->refused)
+		xi_mirror_retry_sa(m, sa, err);
 	if (err == -ESRCH)
 		xi_mirror_sa_touch(m, sa); /* it went meanwhile */
 	else if (err)
 		sa_kept(m, sa, why ? why : "it could not be taken over", false);
 	else
-		sa_goes(m, sa, XI_MIRROR_OURS);
+		sa_taken(m, sa);
 }
 
 /*

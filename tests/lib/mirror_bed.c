@@ -292,3 +292,12 @@ void turns_until(struct mirror_bed *f, const uint64_t *figure, uint64_t value)
 		assert_true(now_ms() < until);
 	}
 }
+
+void retries(struct mirror_bed *f, unsigned int n)
+{
+	while (n--) {
+		f->mirror->retry.at = 0;
+		xi_mirror_retry_tick(f->mirror);
+		settle(f);
+	}
+}

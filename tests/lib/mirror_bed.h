@@ -44,6 +44,8 @@ void news_lost(struct mirror_bed *f);
 /* Until the mirror has seen to all that it was told. */
 void settle(struct mirror_bed *f);
 void turns_until(struct mirror_bed *f, const uint64_t *figure, uint64_t value);
+/* So many times what waits to be tried again is tried, and settles. */
+void retries(struct mirror_bed *f, unsigned int n);
 uint64_t now_ms(void);
 int unread(int fd);
 struct xi_mirror_figures figures(const struct mirror_bed *f);

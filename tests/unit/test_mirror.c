@@ -340,6 +340,100 @@ static void test_all_is_given_back(void **state)
 	assert_int_equal(f->late, 0);
 }
 
+static bool any_waits(const struct mirror_bed *f)
+{
+	return !TAILQ_EMPTY(&f->mirror->retry.sas);
+}
+
+/* The table is full (of 64): what is refused has its turn when something goes. */
+static void test_refusal_of_a_full_table_passes(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *in[60], *last[4], *more[4];
+	unsigned int i, have = 0;
+
+	mirror_start(f);
+	for (i = 0; i < 60; i++)
+		in[i] = sa_in(f, 0x2000 + i);
+	settle(f);
+	/* those in the SAD by another way; they are not of the kernel */
+	for (i = 0; i < 4; i++) {
+		struct xi_sa sa = sample_sa(PEER, LOCAL, 0x3000 + i);
+		struct xi_sa_key key = sample_key(100 + i);
+		const char *why;
+
+		sa.reqid = 7;
+		if (xi_sad_add(f->sad, &sa, &key, NULL, &why))
+			break;
+	}
+	assert_int_equal(xi_sad_count(f->sad), xi_sad_capacity(f->sad));
+	for (i = 0; i < 4; i++)
+		last[i] = sa_add_key(f, PEER, LOCAL, 0x4000 + i, 9, (uint8_t)(200 + i), true);
+	settle(f);
+	assert_true(any_waits(f));
+	for (i = 0; i < 4; i++)
+		assert_null(ours(f, last[i]));
+	/* while it is full nobody tries, so nothing moves */
+	retries(f, 3);
+	assert_int_equal(f->mirror->retry.after, 1);
+	assert_true(any_waits(f));
+	for (i = 0; i < 4; i++)
+		sa_del(f, in[i], true);
+	settle(f);
+	assert_true(f->mirror->retry.at <= now_ms() / 1000 + 1);
+	retries(f, 2);
+	for (i = 0; i < 4; i++)
+		have += !!ours(f, last[i]);
+	assert_int_equal(have, 4);
+	assert_false(any_waits(f));
+	/* one that is gone does not wait any more */
+	for (i = 0; i < 2; i++)
+		more[i] = sa_add_key(f, PEER, LOCAL, 0x5000 + i, 9, (uint8_t)(210 + i), true);
+	settle(f);
+	assert_true(any_waits(f));
+	for (i = 0; i < 2; i++)
+		sa_del(f, more[i], true);
+	settle(f);
+	assert_false(any_waits(f));
+}
+
+static void test_tries_that_fail_come_ever_more_seldom(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *in, *large;
+	uint32_t after = 1;
+
+	mirror_start(f);
+	settle(f);
+	mem_store_fail(f->store, 1, 100000); /* no write goes well */
+	in = sa_in(f, 0x1002);
+	settle(f);
+	assert_null(ours(f, in));
+	assert_int_equal(f->mirror->retry.after, 1);
+	for (unsigned int i = 0; i < 12; i++) {
+		retries(f, 1);
+		assert_null(ours(f, in));
+		after = after < 512 ? after * 2 : 512;
+		assert_int_equal(f->mirror->retry.after, after);
+	}
+	assert_true(f->mirror->retry.at > now_ms() / 1000 + 250);
+	/* on its own it waits for that */
+	xi_mirror_retry_tick(f->mirror);
+	assert_true(any_waits(f));
+	mem_store_fail(f->store, 0, 0);
+	retries(f, 1);
+	assert_non_null(ours(f, in));
+	assert_false(any_waits(f));
+	/* what no later time will change is not tried again: 20 bytes that another SA's numbers go by */
+	large = sa_add_key(f, LOCAL, PEER, 0x1007, 1, 7, false);
+	large->info.flags |= XFRM_STATE_WILDRECV;
+	sa_news(f, large, XFRM_MSG_NEWSA);
+	policy_out(f);
+	settle(f);
+	assert_null(ours(f, large));
+	assert_false(any_waits(f));
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, mirror_setup, mirror_teardown)
@@ -359,6 +453,8 @@ int main(void)
 		TEST(test_what_xipsec_was_given_wins),
 		TEST(test_another_daemon_carries_on),
 		TEST(test_all_is_given_back),
+		TEST(test_refusal_of_a_full_table_passes),
+		TEST(test_tries_that_fail_come_ever_more_seldom),
 	};
 
 	return cmocka_run_group_tests_name("mirror", tests, NULL, NULL);

@@ -285,6 +285,159 @@ static void test_acquire_is_asked_of_the_kernel(void **state)
 	assert_int_equal(f->k.acquires, 1);
 }
 
+/* Each leaves open what the other names: SAs of both kinds serve either. */
+static void test_half_open_policies_hang_together(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *out = sa_out(f, 0x1001);
+	struct kernel_policy *p = policy_out(f), *any;
+
+	p->tmpl.reqid = 0; /* of this peer, whatever the reqid */
+	mirror_start(f);
+	settle(f);
+	assert_non_null(ours(f, out));
+	assert_int_equal(verdict(f), XI_VERDICT_PROTECT);
+	any = policy_add(f, XFRM_POLICY_OUT, "10.1.1.0", "10.1.3.0", false);
+	any->tmpl.mode = XFRM_MODE_BEET; /* of this reqid, whatever the peer */
+	any->tmpl.reqid = 9;
+	memset(&any->tmpl.id.daddr, 0, sizeof(any->tmpl.id.daddr));
+	news_lost(f);
+	settle(f);
+	assert_int_equal(verdict(f), XI_VERDICT_KERNEL);
+	assert_null(ours(f, out));
+	policy_del(f, any);
+	settle(f);
+	assert_int_equal(verdict(f), XI_VERDICT_PROTECT);
+	assert_non_null(ours(f, out));
+}
+
+/* xi_group_alone(): hardware takes none that another may stand for. */
+static void test_half_open_sa_is_not_alone(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *out = sa_out(f, 0x1001), *open;
+	struct kernel_policy *p = policy_out(f);
+	struct xi_mirror_sa *sa;
+
+	mirror_start(f);
+	settle(f);
+	assert_non_null(ours(f, out));
+	assert_true(xi_group_alone(f->mirror, TAILQ_FIRST(&f->mirror->all_sas)));
+	sa_del(f, out, true);
+	p->tmpl.reqid = 0;
+	open = sa_add_key(f, LOCAL, PEER, 0x1003, 0, 3, true);
+	news_lost(f);
+	settle(f);
+	assert_non_null(ours(f, open));
+	sa = TAILQ_FIRST(&f->mirror->all_sas);
+	assert_int_equal(sa->id.spi, 0x1003);
+	assert_false(xi_group_alone(f->mirror, sa));
+}
+
+/* A selector with a device or a user: no packet shows it. */
+static void one_packet_does_not_show(struct mirror_bed *f, struct kernel_policy *p)
+{
+	struct kernel_sa *out = sa_out(f, 0x1001);
+
+	mirror_start(f);
+	settle(f);
+	assert_int_equal(xi_spd_count(f->spd, XI_OUT), 0);
+	assert_int_equal(f->fenced, 0);
+	assert_null(ours(f, out));
+	/* its SAs serve it alone: another policy that asks for them stays, too */
+	policy_add(f, XFRM_POLICY_OUT, "10.1.1.0", "10.1.2.0", true);
+	settle(f);
+	assert_int_equal(verdict(f), XI_VERDICT_KERNEL);
+	assert_null(ours(f, out));
+	policy_del(f, p);
+	settle(f);
+	assert_int_equal(verdict(f), XI_VERDICT_PROTECT);
+	assert_non_null(ours(f, out));
+}
+
+static void test_policy_of_a_device(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_policy *p = policy_out(f);
+
+	p->info.sel.ifindex = 4;
+	one_packet_does_not_show(f, p);
+}
+
+static void test_policy_of_a_user(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_policy *p = policy_out(f);
+
+	p->info.sel.user = 1000;
+	one_packet_does_not_show(f, p);
+}
+
+/* The linker puts it in the place of xi_spd_release(), for want of memory by order. */
+static unsigned int releases_fail;
+int __real_xi_spd_release(struct xi_spd *spd);
+int __wrap_xi_spd_release(struct xi_spd *spd);
+
+int __wrap_xi_spd_release(struct xi_spd *spd)
+{
+	int err = __real_xi_spd_release(spd);
+
+	if (!releases_fail)
+		return err;
+	releases_fail--;
+	return -ENOMEM;
+}
+
+/* Until policies are in force the kernel's stack looks at packets of the host, and no SA changes hands. */
+static void test_policies_that_cannot_be_put_in_force(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *out;
+
+	policy_out(f);
+	mirror_start(f);
+	settle(f);
+	assert_int_equal(f->fenced, 1);
+	releases_fail = 2;
+	policy_add(f, XFRM_POLICY_OUT, "10.1.1.0", "10.1.3.0", true);
+	out = sa_out(f, 0x1001);
+	while (releases_fail) {
+		event_base_loop(f->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+		if (releases_fail < 2) {
+			assert_true(f->mirror->unsure);
+			assert_false(figures(f).synced);
+			assert_int_equal(f->fenced, 0);
+		}
+		assert_null(ours(f, out));
+	}
+	settle(f);
+	assert_false(f->mirror->unsure);
+	assert_int_equal(f->fenced, 1);
+	assert_int_equal(xi_spd_count(f->spd, XI_OUT), 2);
+	assert_non_null(ours(f, out));
+}
+
+/* The SPD's or the SAD's store has no room, and has some later. */
+static void test_policy_is_tried_again(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *out = sa_out(f, 0x1001);
+
+	mirror_start(f);
+	settle(f);
+	mem_store_fail(f->store, 1, 1000);
+	policy_out(f);
+	settle(f);
+	assert_null(ours(f, out));
+	assert_int_equal(figures(f).policies, 0);
+	assert_int_equal(f->fenced, 0);
+	mem_store_fail(f->store, 0, 0);
+	retries(f, 1);
+	assert_int_equal(verdict(f), XI_VERDICT_PROTECT);
+	assert_non_null(ours(f, out));
+	assert_int_equal(f->fenced, 1);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, mirror_setup, mirror_teardown)
@@ -300,6 +453,12 @@ int main(void)
 		TEST(test_defaults_are_the_kernels),
 		TEST(test_policy_of_any_peer_that_is_not_carried),
 		TEST(test_acquire_is_asked_of_the_kernel),
+		TEST(test_half_open_policies_hang_together),
+		TEST(test_half_open_sa_is_not_alone),
+		TEST(test_policy_of_a_device),
+		TEST(test_policy_of_a_user),
+		TEST(test_policies_that_cannot_be_put_in_force),
+		TEST(test_policy_is_tried_again),
 	};
 
 	return cmocka_run_group_tests_name("mirror policy", tests, NULL, NULL);
