@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <event2/event.h>
@@ -32,6 +33,7 @@
 #include "log.h"
 #include "notify.h"
 #include "sad/store_bpf.h"
+#include "source/kernel_esp.h"
 #include "source/proto.h"
 
 #define TIDY_SAS 1000           /* up to so many are freed at the end */
@@ -309,6 +311,28 @@ static void daemon_offload(struct xi_daemon *d, struct xi_offload_config *config
 	}
 }
 
+/* Nothing tells an operator why nothing comes but this. */
+static void daemon_say_kernel_esp(void)
+{
+	struct utsname name = { 0 };
+
+	uname(&name);
+	switch (xi_kernel_esp("", name.release)) {
+	case XI_KERNEL_ESP_NONE:
+		log_warnx("mirror: this kernel has XFRM and no ESP: IKE daemons cannot give it SAs, so only policies will be taken over; run the IKE daemon against xipsecd itself (xipsec run)");
+		break;
+	case XI_KERNEL_ESP_MODULE:
+		log_info("mirror: the kernel's ESP is not loaded as yet; the first SA loads it (modules esp4, esp6), unless they are blacklisted: then no SAs will come");
+		break;
+	case XI_KERNEL_ESP_HIDDEN:
+		log_info("mirror: whether this kernel has ESP cannot be seen; without it no SAs will come");
+		break;
+	case XI_KERNEL_ESP_THERE:
+		log_info("mirror: following the kernel's XFRM; it has ESP");
+		break;
+	}
+}
+
 /* Or what an earlier daemon took over is the kernel's again. */
 static int daemon_mirror(struct xi_daemon *d)
 {
@@ -335,6 +359,8 @@ static int daemon_mirror(struct xi_daemon *d)
 	daemon_offload(d, &config.offload, ports, notes, sizeof(notes));
 	err = xi_mirror_create(&d->mirror, &config);
 	d->inspect.mirror = d->mirror;
+	if (!err)
+		daemon_say_kernel_esp();
 	return err;
 }
 

@@ -86,8 +86,8 @@ static void defaults_settle(struct xi_mirror *m)
 
 static bool settled(const struct xi_mirror *m)
 {
-	return m->dump == XI_MIRROR_DUMP_NONE && !m->resync && !m->defaults &&
-	       !m->touch_policies && !m->unpublished && TAILQ_EMPTY(&m->dirty_policies);
+	return m->dump == XI_MIRROR_DUMP_NONE && !m->resync && !m->defaults && !m->touch_policies &&
+	       !m->unpublished && TAILQ_EMPTY(&m->dirty_policies);
 }
 
 /*
@@ -298,7 +298,12 @@ int xi_mirror_create(struct xi_mirror **out, const struct xi_mirror_config *conf
 		err = xi_offload_create(&m->offload, &config->offload);
 	if (err) {
 		errno = -err;
-		log_warn("mirror: the kernel's XFRM cannot be followed");
+		if (err == -EPROTONOSUPPORT || err == -EAFNOSUPPORT)
+			log_warnx("mirror: this kernel has no XFRM (CONFIG_XFRM_USER), so there is "
+				  "nothing to follow; take mirror = yes out of the configuration, "
+				  "and run the IKE daemon against xipsecd itself (xipsec run)");
+		else
+			log_warn("mirror: the kernel's XFRM cannot be followed");
 		mirror_free(m);
 		return err;
 	}
