@@ -90,6 +90,7 @@ $(B)/libxipsec-xfrm.so: $(PRELOAD_SRC) $(wildcard daemon/source/preload/*.h) dae
 
 $(B)/tests/unit/% $(B)/tests/prog/%: tests/*/%.c
 # gcc writes one source's dependencies over another's when it is given several
+$(B)/tests/unit/test_mirror_policy: LDFLAGS += -Wl,--wrap=xi_spd_release
 $(B)/tests/%: tests/%.c $(TEST_LIB) $(B)/libxipsec.a $(SKEL) $(wildcard tests/lib/*.h)
 	@mkdir -p $(@D)
 	$(CC) $(XI_CPPFLAGS) -Itests/lib $(XI_CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $< $(TEST_LIB) \
