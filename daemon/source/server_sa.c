@@ -194,6 +194,7 @@ int xi_handle_flushsa(struct xi_client *c, const struct nlmsghdr *nlh, struct xi
 	c->flush.request.nlmsg_len = sizeof(*nlh); /* what an error echoes */
 	xi_sad_flush_begin(c->server->sad, &c->flush.sas,
 			   flush.proto == 255 ? XI_PROTO_ANY : (enum xi_proto)flush.proto);
+	c->flush.sas.n = xi_acquires_flush(c->server->acquires, c->flush.sas.proto);
 	return flush_step(c) ? c->flush.sas.err : XI_NO_ACK;
 }
 
@@ -339,7 +340,7 @@ static bool dump_sa(struct xi_client *c, struct xi_nlmsg *msg)
 		xi_xfrm_put_sa(msg, XFRM_MSG_NEWSA, &c->dump.to, rec);
 		return true;
 	}
-	return dump_done(c, msg);
+	return xi_acquire_dump(c->server, &c->dump, msg) || dump_done(c, msg);
 }
 
 static bool dump_policy(struct xi_client *c, struct xi_nlmsg *msg)
