@@ -490,6 +490,9 @@ static void an_acquire_is_an_sa(void **state)
 	assert_int_equal(bed_do(b, &m), 0);
 	assert_int_equal(xi_xfrm_server_acquires(b->server)->n, 0);
 	assert_int_equal(xi_sad_count(b->sad), 0);
+	bed_begin(&m, XFRM_MSG_GETSA, NLM_F_DUMP, 0);
+	assert_int_equal(bed_ask(b, &m, &answer), 0);
+	assert_int_equal(answer.hdr.nlmsg_type, NLMSG_DONE);
 }
 
 static void an_acquire_expires(void **state)
