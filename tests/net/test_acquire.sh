@@ -97,7 +97,9 @@ tap_is "none was lost" "$(since hold_full) $(since hold_timeout) $(since no_sa)"
 tap_check "it goes once more" take_sa
 mark
 fresh
-net_bg sender h1 tests/net/trapped.py send 10.1.1.2 10.1.2.2 7000 1 1500 0.0005
+# it is still sending when the SA comes, on a slow machine as well
+pause=$(awk -v slow="${XIPSEC_SLOW:-1}" 'BEGIN { print 0.0005 * slow }')
+net_bg sender h1 tests/net/trapped.py send 10.1.1.2 10.1.2.2 7000 1 1500 "$pause"
 tap_check "a flow that never stops" wait_for 5 at_least hold_full 20
 bring_sa
 tap_check "its last packet arrives" wait_for 10 grep -qx '0 1499' "$XI_TMP/receiver.log"
@@ -192,7 +194,9 @@ s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 for i in range(2000):
     s.sendto(b"x", ("10.8.%d.%d" % (i // 250, i % 250 + 1), 9))'
 tap_check "ACQUIREs are bounded" wait_for 10 at_least acquire_full 1
-tap_check "and counted" test "$(since acquire_sent)" -le 1023
+# the one of 10.9.0.0/16 is of the 1024, unless its time is over
+tap_check "and counted" test "$(since acquire_sent)" -le 1024
+tap_check "no more than that are pending" test "$(gwctl gw1 xipsec show -j | jq '.acquires | length')" -le 1024
 tap_check "packets that wait, too" test "$(held_now)" -le 1024
 gwctl gw1 xipsec xfrm policy delete src 10.1.1.0/24 dst 10.9.0.0/16 dir out
 
