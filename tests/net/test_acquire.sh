@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# timeout: 120
+# timeout: 240
 #
 # Packets that meet a policy without an SA wait for the one that a key manager brings, and so do those that come by an
 # SPI that it has allocated, before it brings the SA: none of them is lost, none goes before an earlier one of its flow,
