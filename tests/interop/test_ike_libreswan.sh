@@ -11,10 +11,11 @@ cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/ike.sh
 . tests/lib/ike_peer.sh
 . tests/lib/libreswan.sh
+. tests/lib/ike_life.sh
 need_root
 need_tools ip jq tcpdump openssl certutil pk12util
 need_libreswan
-RATE=200
+life_pluto="gw1 gw2"
 export FLOW_WAIT=2          # libreswan loses some when it rekeys: see below
 NETS='leftsubnet=10.1.%n.0/24
 	rightsubnet=10.1.%p.0/24'
@@ -204,6 +205,9 @@ tap_check "a peer that dies: it carries" wait_for 20 both_carry 20 h1 10.1.2.2
 lsw_unload gw1 t > "$XI_TMP/unload"
 lsw_unload gw2 t > "$XI_TMP/unload"
 tap_check "a peer that dies: nothing is left" wait_for 10 none_left
+
+# by packets, which xipsecd counts
+life_expiry gw1
 
 # xipsecd ends and comes again
 lasting() { lsw_load_pair t <<< "$NETS

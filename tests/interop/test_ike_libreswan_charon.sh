@@ -10,11 +10,12 @@ cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/ike.sh
 . tests/lib/ike_peer.sh
 . tests/lib/libreswan.sh
+. tests/lib/ike_life.sh
 need_root
 need_ike
 need_tools tcpdump certutil pk12util
 need_libreswan
-RATE=200
+life_pluto=gw1
 export FLOW_WAIT=2          # libreswan loses some when it rekeys: see test_ike_libreswan.sh
 NETS='leftsubnet=10.1.%n.0/24
 	rightsubnet=10.1.%p.0/24'
@@ -37,7 +38,7 @@ for gw in gw1 gw2; do
 done
 tap_check "for pluto" lsw_cert gw1
 tap_check "pluto of gw1" lsw_start gw1 || tap_done
-tap_check "charon of gw2" ike_start gw2 || tap_done
+tap_check "charon of gw2" ike_start gw2 "${life_lines[@]}" || tap_done
 
 # One connection for each way to authenticate and each family, whose children are alternatives.
 # charon_has CHILD [LINE...]: of charon there is this child alone, with these lines
@@ -181,5 +182,17 @@ tap_check "$name: again and again" wait_for 30 charon_logged $((n + 3)) "$REKEYE
 rekey_end "$name" 4
 capture_stop wan br > "$XI_TMP/capture"
 tap_check "nothing was in clear" only_esp "$XI_TMP/wan-br.pcap"
+tap_check "no number of an SA twice" esp_unique "$XI_TMP/wan-br.pcap"
+
+life_expiry gw1
+life_expiry gw2
+life_dead w2
+XI_SNAPLEN=80 capture_start wan br
+life_xipsecd gw1 gw2
+life_ends gw1
+life_ends gw2
+life_dies gw1
+life_dies gw2
+capture_stop wan br > "$XI_TMP/capture"
 tap_check "no number of an SA twice" esp_unique "$XI_TMP/wan-br.pcap"
 tap_done
