@@ -66,13 +66,11 @@ life_whack() {
 }
 
 life_load() {
-	local gw plan=$1 gws=("${@:2}")
-	for gw in "${gws[@]:-gw1 gw2}"; do
-		# shellcheck disable=SC2086
-		set -- $gw
-		for gw; do
-			if life_is_pluto "$gw"; then life_whack "$plan" "$gw"; else life_charon "$plan" "$gw"; fi || return
-		done
+	local gw plan=$1
+	shift
+	[ $# != 0 ] || set -- gw1 gw2
+	for gw; do
+		if life_is_pluto "$gw"; then life_whack "$plan" "$gw"; else life_charon "$plan" "$gw"; fi || return
 	done
 }
 

@@ -8,7 +8,8 @@
 #                        uml (charon on Linux's own ESP)
 
 N=${XI_TUNNELS:-500}
-many_lines=("dos_protection = no" "ikesa_table_size = 1024" "ikesa_table_segments = 16")
+many_lines=("dos_protection = no" "ikesa_table_size = 1024" "ikesa_table_segments = 16" "retransmit_timeout = 2" "retransmit_base = 1.2"
+	"retransmit_tries = 12")
 
 # tunnel i: 10.101.x.y of h1 and 10.102.x.y of h2
 many_inner() { echo "10.10$1.$(($2 / 250)).$(($2 % 250 + 1))"; }
@@ -130,7 +131,7 @@ many_counted() {
 	esac
 }
 many_up() {
-	wait_for ${MANY_SECONDS:-150} many_counted "$1" || xfrm_of "$1" xfrm state count
+	wait_for "${MANY_SECONDS:-150}" many_counted "$1" || xfrm_of "$1" xfrm state count
 	wait_for 10 many_are "$1" || many_are "$1"
 }
 many_none() { [ "$(many_sas "$1" | wc -l)" = 0 ]; }
@@ -156,10 +157,9 @@ many_stop() {
 }
 # An IKE daemon that ends tells all peers at once, and waits for none: pluto and a slow kernel do not hear it all.
 many_down() {
-	local heard="many_none gw2"
 	many_stop gw1 && wait_for 60 many_none gw1 || return
-	[ "$many_gw1 $many_gw2" = "charon charon" ] || heard=
-	wait_for 30 $heard && many_stop gw2 || return
+	[ "$many_gw1 $many_gw2" != "charon charon" ] || wait_for 60 many_none gw2 || return
+	many_stop gw2 || return
 	[ "$many_gw2" = libipsec ] || wait_for 60 many_none gw2
 }
 
