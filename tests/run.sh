@@ -10,7 +10,7 @@
 # A test file speaks TAP on stdout. It fails as a file, which counts as one failure, when it runs
 # into its timeout, ends nonzero without a "not ok", reports no test, or reports fewer than it
 # planned. A script may ask for its own timeout: a line "# timeout: SECONDS" among its first ten.
-# Layer vm boots one virtual machine for all of its files.
+# Layer vm boots one virtual machine for all of its files, and one for those that want systemd in it.
 #
 # XIPSEC_SLOW=N in the environment: this machine is N times as slow as most, so timeouts are as much longer.
 set -u -o pipefail
@@ -157,7 +157,7 @@ run_layer() {
 	done
 }
 
-# All files in one boot. vmtest/run_tests leaves NAME.out, .err, .rc and .time for each in a
+# All files in one boot, or two. vmtest/run_tests leaves NAME.out, .err, .rc and .time for each in a
 # directory.
 run_layer_vm() {
 	local f name dir=$work/vm start
