@@ -70,6 +70,7 @@ int xi_daemon_nexthops(struct xi_daemon *d)
 		.links = daemon_on_links,
 		.sync = daemon_sync,
 		.mark = d->config->routes_table ? XI_ROUTES_MARK : 0,
+		.sport = d->config->routes_table ? XI_ROUTES_SPORT : 0,
 		.foreign_table = d->config->routes_table,
 		.arg = d,
 	};
