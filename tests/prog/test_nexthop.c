@@ -272,8 +272,9 @@ static void packets_of_a_mark_have_a_way_of_their_own(void **state)
 		testns_run("ip -%d route add default via %s dev lan0 table 55", i, i == 4 ? "10.1.0.8" : "fd01::8");
 		testns_run("ip -%d route add default via %s dev lan0 table 56", i, i == 4 ? "10.1.0.9" : "fd01::9");
 		testns_run("ip -%d rule add pref 300 fwmark 5 table 55", i);
-		testns_run("ip -%d rule add pref 210 fwmark 0x50051 goto 300", i);
-		testns_run("ip -%d rule add pref 210 ipproto udp sport 4500 goto 300", i);
+		testns_run("ip -%d rule add pref 212 nop", i);
+		testns_run("ip -%d rule add pref 210 fwmark 0x50051 goto 212", i);
+		testns_run("ip -%d rule add pref 210 ipproto udp sport 4500 goto 212", i);
 		testns_run("ip -%d rule add pref 211 iif lo table 56", i);
 	}
 	for (f.mark = 0; f.mark < 10; f.mark += 5) {
