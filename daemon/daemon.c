@@ -265,6 +265,8 @@ static int daemon_control(struct xi_daemon *d)
 	d->sources.pin_dir = d->config->pin_dir;
 	d->sources.engine = d->engine->name;
 	d->sources.workers = d->nworkers;
+	d->sources.interfaces = d->config->interfaces;
+	d->sources.ninterfaces = d->config->ninterfaces;
 	d->sources.max_sas = xi_bpfobj_map_size(d->bpf, XI_MAP_SAD);
 	d->sources.max_policies = xi_bpfobj_map_size(d->bpf, XI_MAP_SPD);
 	d->inspect = (struct xi_inspect){

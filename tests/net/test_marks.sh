@@ -185,6 +185,8 @@ route_based() {
 	done
 }
 tap_check "two interfaces, each with SAs and policies for everything" route_based
+shown() { gwctl gw1 xipsec show | grep '^  interface'; }
+tap_is "both are shown" "$(shown)" $'  interface: ipsec1, if_id 0x1, up\n  interface: ipsec2, if_id 0x2, up'
 capture_start wan br
 capture_start gw2 ipsec1 icmp
 capture_start gw2 ipsec2 icmp
@@ -257,12 +259,14 @@ tap_is "are" "$(finished)" $'0\n1\n1'
 stop_daemon gw1
 sed -i 's/^if-id = 0x2/if-id = 0x3/' "$XI_TMP/gw1.conf"
 tap_check "an interface of another number" start_daemon gw1 "$XI_TMP/gw1.conf"
+tap_is "is shown" "$(shown | tail -1)" "  interface: ipsec2, if_id 0x3, up"
 tap_is "is another device" "$(net_in gw1 ip -o link show type veth | grep -o 'xipsec-[0-9]*@ipsec[12]' | sort | xargs)" "xipsec-1@ipsec1 xipsec-3@ipsec2"
 # in another namespace the index of xipsec0 may be that of any device
 host=$(net_in gw1 cat /sys/class/net/xipsec0/ifindex)
 net_in h1 ip link add leak0 index "$host" type veth peer name leak1
 net_in h1 sh -c 'ip link set leak0 up && ip link set leak1 up'
 net_in gw1 ip link set ipsec1 netns "$XI_NS-h1"
+tap_is "one that is taken away" "$(shown | head -1)" "  interface: ipsec1, if_id 0x1, the device is gone"
 net_in h1 sh -c 'ip link set ipsec1 up && ip route add 10.77.0.0/24 dev ipsec1'
 tap_is "an interface in another namespace, where the index of xipsec0 is somebody else's" "$(net_in h1 cat /sys/class/net/leak0/ifindex)" "$host"
 capture_start h1 leak1
