@@ -78,6 +78,8 @@ static void daemon_on_tick(evutil_socket_t fd, short what, void *arg)
 
 	daemon_still_loading(d);
 	xi_sad_tick(d->sad, time(NULL));
+	if (d->keepalives)
+		xi_keepalives_tick(d->keepalives, time(NULL));
 	if (d->server)
 		xi_xfrm_server_tick(d->server, time(NULL));
 	xi_mailbox_renew(d->news);
@@ -469,6 +471,7 @@ static const struct daemon_step {
 	{ xi_daemon_nexthops, "next hops" },
 	{ xi_daemon_pathmtu, NULL },
 	{ xi_daemon_dummy, NULL },
+	{ xi_daemon_keepalives, NULL },
 	{ daemon_control, "control" },
 	{ daemon_load, NULL },
 	{ xi_daemon_routes, NULL },
@@ -520,6 +523,7 @@ static void daemon_close(struct xi_daemon *d)
 	xi_mailbox_destroy(d->asks);
 	xi_pathmtu_destroy(d->pathmtu);
 	xi_dummy_destroy(d->dummy);
+	xi_keepalives_destroy(d->keepalives);
 	xi_routes_destroy(d->routes);
 	xi_nexthops_destroy(d->nexthops);
 	daemon_close_databases(d);

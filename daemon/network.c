@@ -112,6 +112,18 @@ int xi_daemon_pathmtu(struct xi_daemon *d)
 	return xi_pathmtu_create(&d->pathmtu, &config);
 }
 
+int xi_daemon_keepalives(struct xi_daemon *d)
+{
+	const struct xi_keepalive_config config = {.sad = d->sad};
+	int err = xi_keepalives_create(&d->keepalives, &config);
+
+	if (err) {
+		errno = -err;
+		log_warn("NAT keepalives: cannot be set up");
+	}
+	return err;
+}
+
 int xi_daemon_dummy(struct xi_daemon *d)
 {
 	const struct xi_dummy_config config = {
