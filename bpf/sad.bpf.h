@@ -44,7 +44,20 @@ static __always_inline enum xi_reason xi_sa_hit(struct xdp_md *ctx, const struct
 	return xi_sa_to_worker(ctx, v, &meta);
 }
 
-/* An SPI of nobody raises no message: a flood of them costs lookups and nothing else. */
+/* The worker looks for the SA itself. */
+static __always_inline enum xi_reason xi_unsettled_to_worker(struct xdp_md *ctx,
+							     const struct xi_view *v, __u16 flags)
+{
+	struct xi_meta meta = xi_meta_miss(XI_IN, 0);
+
+	meta.flags = flags;
+	return xi_sa_to_worker(ctx, v, &meta);
+}
+
+/*
+ * An SPI of nobody raises no message: a flood of them costs lookups and nothing else. Nor does one
+ * that is allocated: there is no SA yet that could be cached.
+ */
 static __always_inline enum xi_reason xi_sa_miss(struct xdp_md *ctx, const struct xi_config *cfg,
 						 const struct xi_view *v, const struct xi_sa_id *id)
 {
@@ -54,19 +67,11 @@ static __always_inline enum xi_reason xi_sa_miss(struct xdp_md *ctx, const struc
 	if (!known)
 		return cfg->unknown_spi == XI_METHOD_KERNEL ? XI_PASS_UNKNOWN_SPI
 							    : XI_DROP_UNKNOWN_SPI;
+	if (*known == XI_LARVAL)
+		return xi_unsettled_to_worker(ctx, v, XI_META_LARVAL);
 	meta = xi_meta_miss(XI_IN, *known);
 	xi_count(XI_SA_MISS);
 	xi_miss_sa(ctx, cfg, id, meta.handle);
-	return xi_sa_to_worker(ctx, v, &meta);
-}
-
-/* The worker puts it together, and then looks for the SA itself. */
-static __always_inline enum xi_reason xi_fragment_to_worker(struct xdp_md *ctx,
-							    const struct xi_view *v)
-{
-	struct xi_meta meta = xi_meta_miss(XI_IN, 0);
-
-	meta.flags = XI_META_FRAGMENT;
 	return xi_sa_to_worker(ctx, v, &meta);
 }
 
@@ -113,7 +118,7 @@ static __always_inline enum xi_reason xi_judge_sa(struct xdp_md *ctx, const stru
 		return xi_sa_foreign(v);
 	}
 	if (v->fragment)
-		return xi_fragment_to_worker(ctx, v);
+		return xi_unsettled_to_worker(ctx, v, XI_META_FRAGMENT);
 	if (v->vague)
 		return XI_DROP_MALFORMED;
 	if (v->spi < XI_SPI_FIRST)

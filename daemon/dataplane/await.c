@@ -73,6 +73,15 @@ static uint32_t await_hash(const struct xi_await *a, const struct xi_flow *flow)
 	return sum >> (64 - HASH_BITS);
 }
 
+/* An index as a policy's, in whose low bits is the direction. */
+uint32_t xi_await_peer(const struct xi_await *a, const uint8_t addr[16])
+{
+	struct xi_flow flow = { 0 };
+
+	memcpy(flow.saddr, addr, 16);
+	return await_hash(a, &flow) << 3;
+}
+
 struct xi_await_flow *xi_await_find(const struct xi_await *a, const struct xi_flow *flow)
 {
 	uint32_t i;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Packets that policy wants protected, and whose SA a key manager has been asked for: kept until it is there, by flow, in
- * the order in which they came. One a worker; all memory is taken at creation.
+ * Packets whose SA a key manager is about to bring, kept until it is there, by flow, in the order in which they came:
+ * those that go out, and that policy wants protected; and those that came in before their SA had keys, of which a larval
+ * SA is a flow, and its peer takes the place of the policy. Two a worker, one for each way, so that a flood of the
+ * one takes nothing from the other; all memory is taken at creation.
  *
  * Bounded three times: packets of one flow, of one policy (a quarter of all; policies of one hash share theirs), and
  * all. What is beyond is refused, and what is held stays: the first packet of a flow is the one to be kept. Packets
@@ -29,6 +31,7 @@ struct xi_awaited {
 	uint64_t since_ms;           /* by the worker's clock */
 	uint32_t next;               /* of its flow; free: of the free ones */
 	uint16_t port;
+	uint16_t flags;              /* XI_META_*, of those that came in */
 	bool is_long;                /* in a long buffer */
 };
 
@@ -52,12 +55,12 @@ struct xi_await {
 	struct xi_await_flow *flows;
 	uint32_t *heads;             /* by hash */
 	uint16_t *shares;            /* packets of the policies of a hash */
-	uint64_t seeds[sizeof(struct xi_flow) / 4 + 1];
+	uint64_t seeds[sizeof(struct xi_flow) / 4 + 1]; /* secret */
 };
 
 #define XI_AWAIT_NONE UINT32_MAX
 
-/* Frames, and long buffers, that a worker needs for what it holds. */
+/* Frames, and long buffers, that a worker needs for what it holds each way. */
 static inline uint32_t xi_await_frames(uint32_t per_flow)
 {
 	return per_flow ? XI_AWAIT_ROOM : 0;
@@ -81,6 +84,8 @@ struct xi_await_flow *xi_await_find(const struct xi_await *a, const struct xi_fl
  */
 bool xi_await_put(struct xi_await *a, const struct xi_flow *flow, uint32_t policy,
 		  const struct xi_awaited *packet, bool *began);
+/* What xi_await_put() takes for the policy of packets from this address. */
+uint32_t xi_await_peer(const struct xi_await *a, const uint8_t addr[16]);
 /* The flow that began first; the one that began next after it. NULL: there is none. */
 struct xi_await_flow *xi_await_first(const struct xi_await *a);
 struct xi_await_flow *xi_await_next(const struct xi_await *a, const struct xi_await_flow *f);

@@ -26,6 +26,22 @@ void xi_item_prefetch(struct xi_worker *w, const struct xi_item *item, bool out)
 	}
 }
 
+/* Does it belong to w->in? Else it was consumed. */
+static bool batch_arrives(struct xi_worker *w, struct xi_item *item)
+{
+	if (item->handle) {
+		if (__builtin_expect(w->early.n, 0))
+			xi_batch_early_line(w, item);
+		return true;
+	}
+	if (item->flags & XI_META_FRAGMENT)
+		return xi_batch_arrived(w, item);
+	if (item->flags & XI_META_LARVAL)
+		return xi_batch_early_arrived(w, item);
+	xi_batch_clear(w, item);
+	return false;
+}
+
 void xi_batch_take(struct xi_worker *w, uint64_t addr, uint32_t len)
 {
 	uint8_t *data = w->frames.base + addr;
@@ -59,10 +75,8 @@ void xi_batch_take(struct xi_worker *w, uint64_t addr, uint32_t len)
 	if (out) {
 		w->nasked += !item->handle;
 		w->nout++;
-	} else if (item->handle || ((item->flags & XI_META_FRAGMENT) && xi_batch_arrived(w, item))) {
+	} else if (batch_arrives(w, item)) {
 		w->nin++;
-	} else if (!(item->flags & XI_META_FRAGMENT)) {
-		xi_batch_clear(w, item);
 	}
 }
 

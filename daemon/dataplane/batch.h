@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * A worker's insides, shared by worker.c (the loop), batch.c, batch_resolve.c, batch_out.c, batch_in.c,
- * batch_fragment.c (the steps) and emit.c (the ways out).
+ * batch_early.c, batch_fragment.c (the steps) and emit.c (the ways out).
  */
 #ifndef XI_BATCH_H
 #define XI_BATCH_H
@@ -116,7 +116,8 @@ struct xi_worker {
 	uint32_t fragment_id;        /* IPv6 identification of the next packet of ours that is cut */
 	struct xi_allowed_set *allowed;
 
-	struct xi_await await;
+	struct xi_await await;       /* out, */
+	struct xi_await early;       /* and in */
 	const atomic_uint *changes;  /* of SAs and policies (cache.h); */
 	unsigned int looked;         /* as it was when the held packets' flows were last judged, */
 	uint64_t looked_second;
@@ -221,9 +222,22 @@ void xi_batch_look(struct xi_worker *w);
 
 static inline void xi_batch_look_again(struct xi_worker *w)
 {
-	if (__builtin_expect(w->await.n, 0))
+	if (__builtin_expect(w->await.n | w->early.n, 0))
 		xi_batch_look(w);
 }
+
+/*
+ * Packets that come before their SA has keys (batch_early.c), by item->handle, which is a larval SA's or not; 0: nobody's.
+ * True: the SA is there, those that came before the item have gone, and it is the one at w->in[w->nin]. Else it
+ * was consumed. Until the batch is taken, for that may be processed first.
+ */
+bool xi_batch_early(struct xi_worker *w, struct xi_item *item);
+/* The same for a packet whose SPI XDP found to be a larval SA's (XI_META_LARVAL). */
+bool xi_batch_early_arrived(struct xi_worker *w, struct xi_item *item);
+/* The SA of item->handle is there: what waits for it goes first. The item is the one at w->in[w->nin] then. */
+void xi_batch_early_line(struct xi_worker *w, struct xi_item *item);
+/* What waits for a larval SA, as far as it need not wait any longer: true, and it is gone. Between batches. */
+bool xi_batch_early_look(struct xi_worker *w, struct xi_await_flow *f);
 
 /* Each takes the items collected so far, and sends, hands on or drops every one of them. */
 void xi_batch_out(struct xi_worker *w);

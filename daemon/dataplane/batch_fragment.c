@@ -112,7 +112,7 @@ static bool is_encapsulated(const struct xi_worker *w, uint32_t handle, uint16_t
 	       (rec && rec->sa.encap != XI_ENCAP_NONE && rec->sa.encap_dport == dport);
 }
 
-/* A whole packet for an SA: its handle, 0 for an SA unknown. False: not for any SA. */
+/* A whole packet for an SA, larval or not: its handle, 0 for an SA unknown. False: not for any SA. */
 static bool arrived_for_sa(const struct xi_worker *w, const struct xi_pkt *pkt, uint32_t *handle)
 {
 	struct xi_flow flow;
@@ -121,7 +121,7 @@ static bool arrived_for_sa(const struct xi_worker *w, const struct xi_pkt *pkt, 
 	if (xi_flow_parse(&flow, pkt->data, pkt->len) ||
 	    !xi_sa_id_parse(&id, pkt->data, pkt->len, true))
 		return false;
-	*handle = xi_sad_lookup(w->config.sad, &id);
+	*handle = xi_sad_lookup_spi(w->config.sad, &id);
 	return flow.proto != IPPROTO_UDP || is_encapsulated(w, *handle, flow.dport);
 }
 
@@ -134,9 +134,7 @@ bool xi_batch_arrived(struct xi_worker *w, struct xi_item *item)
 		xi_batch_clear(w, item);
 		return false;
 	}
-	if (!item->handle)
-		xi_item_drop(w, item, XI_DROP_UNKNOWN_SPI);
-	return item->handle;
+	return xi_batch_early(w, item);
 }
 
 /* Piece i of a plan, in a frame of its own; the caller has seen to it that there are so many. */

@@ -252,27 +252,54 @@ static bool look_flow(struct xi_worker *w, struct xi_await_flow *f)
 	return true;
 }
 
-static void look_expire(struct xi_worker *w, struct xi_await_flow *f, uint64_t then_ms)
+/* True: the last of the flow is gone, and so is it. */
+static bool look_expire(struct xi_worker *w, struct xi_await *a, struct xi_await_flow *f,
+			uint64_t then_ms)
 {
 	struct xi_awaited packet;
 	bool last = false;
 
-	while (!last && xi_await_is_late(&w->await, f, then_ms)) {
-		last = xi_await_take(&w->await, f, &packet);
+	while (!last && xi_await_is_late(a, f, then_ms)) {
+		last = xi_await_take(a, f, &packet);
 		xi_worker_count(w, XI_DROP_HOLD_TIMEOUT);
 		xi_frame_put(&w->frames, packet.frame);
 	}
-	if (!last)
-		resolve_ask(w, f);
+	return last;
+}
+
+/* Those that began to wait before then_ms do no longer; 0: all do. Both return how many flows there were. */
+static uint32_t look_out(struct xi_worker *w, uint64_t then_ms)
+{
+	struct xi_await_flow *f, *next;
+	uint32_t n = 0;
+
+	for (f = xi_await_first(&w->await); f; f = next, n++) {
+		next = xi_await_next(&w->await, f);
+		if (!look_flow(w, f) && then_ms && !look_expire(w, &w->await, f, then_ms))
+			resolve_ask(w, f);
+	}
+	return n;
+}
+
+static uint32_t look_in(struct xi_worker *w, uint64_t then_ms)
+{
+	struct xi_await_flow *f, *next;
+	uint32_t n = 0;
+
+	for (f = xi_await_first(&w->early); f; f = next, n++) {
+		next = xi_await_next(&w->early, f);
+		if (!xi_batch_early_look(w, f) && then_ms)
+			look_expire(w, &w->early, f, then_ms);
+	}
+	return n;
 }
 
 void xi_batch_look(struct xi_worker *w)
 {
 	unsigned int changes = atomic_load_explicit(w->changes, memory_order_acquire);
 	bool late = w->looked_second != w->now_ms / 1000;
-	struct xi_await_flow *f, *next;
-	uint32_t n = 0;
-	uint64_t ms;
+	uint64_t ms, then_ms = 0;
+	uint32_t n;
 
 	if (!late && ((changes == w->looked && !w->look) || w->now_ms < w->look_from_ms))
 		return;
@@ -280,12 +307,9 @@ void xi_batch_look(struct xi_worker *w)
 	w->looked_second = w->now_ms / 1000;
 	w->look = false;
 	ms = atomic_load_explicit(w->config.hold_ms, memory_order_relaxed);
-	for (f = xi_await_first(&w->await); f; f = next) {
-		next = xi_await_next(&w->await, f);
-		n++;
-		if (!look_flow(w, f) && late)
-			look_expire(w, f, w->now_ms > ms ? w->now_ms - ms : 0);
-	}
+	if (late)
+		then_ms = w->now_ms > ms ? w->now_ms - ms : 1;
+	n = look_in(w, then_ms) + look_out(w, then_ms);
 	w->look_from_ms = w->now_ms + n / LOOKS_PER_MS;
 	look_send(w);
 }

@@ -200,7 +200,7 @@ static void worker_sleep(struct xi_worker *w, struct pollfd *fds)
 	for (i = 0; i < w->nsocks; i++)
 		if (w->socks[i].outstanding)
 			timeout = SLEEP_TX_MS;
-	if (w->await.n)
+	if (w->await.n || w->early.n)
 		timeout = SLEEP_HELD_MS;
 	if (w->adopting)
 		timeout = SLEEP_ADOPTING_MS;
@@ -423,7 +423,7 @@ static uint32_t worker_count_longs(const struct xi_worker *w)
 			if (worker_serves(w, queue) &&
 			    w->config.ports[slot]->packet_max > XI_PACKET_ONE)
 				n += LONG_BUFFERS;
-	return n ? n + xi_await_longs(w->config.hold) : 0;
+	return n ? n + 2 * xi_await_longs(w->config.hold) : 0;
 }
 
 static int worker_open(struct xi_worker *w)
@@ -440,9 +440,10 @@ static int worker_open(struct xi_worker *w)
 		return -ENOMEM;
 	/*
 	 * every socket may hold a full fill ring, a full receive ring and a full transmit ring; and
-	 * the burst list may be full, and so may that of pieces, and of what is held
+	 * the burst list may be full, and so may that of pieces, and of what is held each way
 	 */
-	frames = n * 3 * XI_XSK_RING + XI_BURST_RING + XI_PIECES + xi_await_frames(w->config.hold);
+	frames = n * 3 * XI_XSK_RING + XI_BURST_RING + XI_PIECES +
+		 2 * xi_await_frames(w->config.hold);
 	err = xi_frames_create(&w->frames, frames, worker_count_longs(w));
 	return err ? err : worker_open_socks(w);
 }
@@ -453,6 +454,8 @@ int xi_worker_equip(struct xi_worker *w)
 
 	if (!err)
 		err = xi_await_create(&w->await, w->config.hold);
+	if (!err)
+		err = xi_await_create(&w->early, w->config.hold);
 	if (!err && w->config.adopting && *w->config.adopting) {
 		w->adopting = true;
 		err = xi_hold_create(&w->hold, w->frames.n);
@@ -566,7 +569,8 @@ void xi_worker_tx_status(const struct xi_worker *w, uint32_t slot, struct xi_tx_
 
 uint32_t xi_worker_held(const struct xi_worker *w)
 {
-	return __atomic_load_n(&w->await.n, __ATOMIC_RELAXED);
+	return __atomic_load_n(&w->await.n, __ATOMIC_RELAXED) +
+	       __atomic_load_n(&w->early.n, __ATOMIC_RELAXED);
 }
 
 void xi_worker_destroy(struct xi_worker *w)
@@ -580,7 +584,7 @@ void xi_worker_destroy(struct xi_worker *w)
 		eventfd_write(w->stop_fd, 1);
 		pthread_join(w->thread, NULL);
 	}
-	xi_worker_count_n(w, XI_DROP_HOLD_TIMEOUT, w->await.n);
+	xi_worker_count_n(w, XI_DROP_HOLD_TIMEOUT, w->await.n + w->early.n);
 	xi_burst_close(w->burst);
 	for (i = 0; i < w->nsocks; i++)
 		xi_xsk_close(&w->socks[i]);
@@ -589,6 +593,7 @@ void xi_worker_destroy(struct xi_worker *w)
 	xi_frames_destroy(&w->frames);
 	xi_hold_destroy(&w->hold);
 	xi_await_destroy(&w->await);
+	xi_await_destroy(&w->early);
 	xi_batch_fragments_destroy(w);
 	xi_rawout_close(&w->rawout);
 	if (w->crypto)

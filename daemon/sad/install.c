@@ -92,6 +92,15 @@ static int seq_start(struct xi_sad *sad, struct xi_sad_node *node, const struct 
 			       why);
 }
 
+/* Of an SA that XDP is not to find; of its larval one it is still to know. */
+static void lookup_undo(const struct xi_sad *sad, const struct xi_sa_id *id, bool larval)
+{
+	const struct xi_store *store = &sad->store;
+
+	if (!larval || store->ops->lookup_put(store->s, id, XI_LARVAL))
+		store->ops->lookup_del(store->s, id);
+}
+
 /* Makes rec known: chains, store, workers, XDP, in this order. */
 static int rec_announce(struct xi_sad *sad, struct xi_sad_node *node, struct xi_sa_rec *rec)
 {
@@ -109,7 +118,7 @@ static int rec_announce(struct xi_sad *sad, struct xi_sad_node *node, struct xi_
 	err = store->ops->lookup_put(store->s, &rec->sa.id, rec->sa.sa_index);
 	if (!err)
 		return 0;
-	store->ops->lookup_del(store->s, &rec->sa.id);
+	lookup_undo(sad, &rec->sa.id, larval);
 	xi_peers_del(sad, node);
 undo_publish:
 	xi_sad_publish(sad, node, larval);
@@ -495,9 +504,11 @@ static int spi_alloc(struct xi_sad *sad, const struct xi_sa *sa, uint32_t min, u
 	larval.add_time = time(NULL);
 	larval.generation = 1;
 	rec = rec_new(sad, &larval, NULL, node->sa_index);
-	if (!rec) {
+	err = rec ? sad->store.ops->lookup_put(sad->store.s, &larval.id, XI_LARVAL) : -ENOMEM;
+	if (err) {
+		xi_rec_free(rec);
 		xi_sad_abandon(sad, node);
-		return -ENOMEM;
+		return err;
 	}
 	xi_rec_bind(sad, rec);
 	node->dies = larval.add_time + ttl;

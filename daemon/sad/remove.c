@@ -29,7 +29,7 @@ int xi_sad_detach(struct xi_sad *sad, struct xi_sad_node *node)
 	bool larval = rec->sa.life & XI_SA_LARVAL;
 	int err;
 
-	err = larval ? 0 : sad->store.ops->lookup_del(sad->store.s, &node->id);
+	err = sad->store.ops->lookup_del(sad->store.s, &node->id);
 	if (err && err != -ENOENT)
 		return err;
 	xi_sad_publish(sad, node, NULL);

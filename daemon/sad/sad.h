@@ -118,7 +118,10 @@ bool xi_sad_flush_step(struct xi_sad *sad, struct xi_sad_flush *flush, unsigned 
  */
 void xi_sad_hold(struct xi_sad *sad);
 void xi_sad_release(struct xi_sad *sad);
-/* Reserves an SPI in [min, max] for a larval SA that dies after ttl seconds. -ENOENT: none is free. */
+/*
+ * Reserves an SPI in [min, max] for a larval SA that dies after ttl seconds. -ENOENT: none is free. From then on XDP hands what
+ * comes by that SPI to the workers. No later daemon adopts it.
+ */
 int xi_sad_alloc_spi(struct xi_sad *sad, const struct xi_sa *sa, uint32_t min, uint32_t max, uint64_t ttl,
 		     const struct xi_sa_rec **rec);
 /*
@@ -141,6 +144,8 @@ int xi_sad_set_limit(struct xi_sad *sad, const struct xi_sa_id *id, uint64_t ose
 const struct xi_sa_rec *xi_sad_find(const struct xi_sad *sad, const struct xi_sa_id *id);
 /* From any RCU reader, without a lock: the SA that a packet names (RFC 4301 section 4.1); 0 when there is none. */
 uint32_t xi_sad_lookup(const struct xi_sad *sad, const struct xi_sa_id *id);
+/* The same, of a larval SA as well, whose index will be the SA's. */
+uint32_t xi_sad_lookup_spi(const struct xi_sad *sad, const struct xi_sa_id *id);
 /* From any RCU reader: NULL when the index is stale. */
 const struct xi_sa_rec *xi_sad_rec(const struct xi_sad *sad, uint32_t sa_index);
 /*

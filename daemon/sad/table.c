@@ -103,6 +103,13 @@ uint32_t xi_sad_lookup(const struct xi_sad *sad, const struct xi_sa_id *id)
 	return node && __atomic_load_n(&node->known, __ATOMIC_ACQUIRE) ? node->sa_index : 0;
 }
 
+uint32_t xi_sad_lookup_spi(const struct xi_sad *sad, const struct xi_sa_id *id)
+{
+	const struct xi_sad_node *node = xi_sad_node(sad, id);
+
+	return node ? node->sa_index : 0;
+}
+
 void xi_table_add(struct xi_sad *sad, struct xi_sad_node *node)
 {
 	cds_lfht_node_init(&node->by_id);

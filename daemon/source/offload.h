@@ -93,7 +93,7 @@ void xi_offload_forget(struct xi_mirror *m, struct xi_mirror_sa *sa);
 /* Fills at most XI_OFFLOAD_DEVICES; how many. */
 unsigned int xi_offload_figures(const struct xi_offload *offload, struct xi_offload_figures *out);
 
-/* offload_dev.c: the kernel's devices and routes */
+/* offload_net.c: the kernel's devices and routes */
 struct xi_offload_net;
 int xi_offload_net_open(struct xi_offload_net **out);
 void xi_offload_net_close(struct xi_offload_net *net);

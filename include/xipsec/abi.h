@@ -36,6 +36,7 @@
 #define XI_SA_SLOT(index) ((index) & XI_SA_SLOT_MASK)
 #define XI_SA_INDEX(gen, slot) (((gen) << XI_SA_SLOT_BITS) | (slot))
 #define XI_NO_SLOT 0xffffffffU
+#define XI_LARVAL 0U         /* no SA's index */
 
 enum xi_family { XI_FAMILY_NONE = 0, XI_IPV4 = 2, XI_IPV6 = 10 };
 enum xi_proto { XI_PROTO_ANY = 0, XI_ESP = 50, XI_AH = 51, XI_COMP = 108 };
@@ -99,7 +100,10 @@ struct xi_addr {
 	enum xi_family family;
 };
 
-/* Key of sad_lookup and sa_cache: what an inbound packet shows of its SA (RFC 4301 section 4.1). */
+/*
+ * Key of sad_lookup and sa_cache: what an inbound packet shows of its SA (RFC 4301 section 4.1). Value of sad_lookup: the
+ * sa_index; XI_LARVAL for an SPI that a key manager has allocated and not given its keys yet.
+ */
 struct xi_sa_id {
 	__u8 daddr[16];
 	__u32 spi;
@@ -421,6 +425,7 @@ struct xi_config {
 #define XI_META_FRAGMENT (1U << 4)       /* of ESP, AH or UDP to this host: handle 0, put together first */
 #define XI_META_ENCAP (1U << 5)          /* ESP in UDP */
 #define XI_META_FRAMED (1U << 6)         /* out: framed already, ipsec/framed.h; only crypto is left */
+#define XI_META_LARVAL (1U << 7)         /* for an SPI without keys yet: handle 0, looked up by the worker */
 
 /* In front of a packet on its way to a worker. Written by XDP only; what a packet arrives with is discarded. */
 struct xi_meta {

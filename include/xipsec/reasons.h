@@ -110,8 +110,8 @@
 	X(141, PATH_MTU, "path_mtu", EVENT, "path MTU of an SA lowered by ICMP") \
 	/* worker: more events */ \
 	X(142, FLOW_FORGOTTEN, "flow_forgotten", EVENT, "verdict taken out of flow_cache: its SA is gone, or a newer one took over") \
-	X(143, HELD, "held", EVENT, "packet held: a key manager is asked for its SA") \
-	X(144, HELD_DONE, "held_done", EVENT, "packet no longer held: the SA came, or policy changed") \
+	X(143, HELD, "held", EVENT, "packet held: a key manager is about to bring its SA") \
+	X(144, HELD_DONE, "held_done", EVENT, "packet no longer held: the SA came or went, or policy changed") \
 	/* control thread: more events */ \
 	X(145, ACQUIRE_SENT, "acquire_sent", EVENT, "ACQUIRE sent to the key managers") \
 	X(146, ACQUIRE_FULL, "acquire_full", EVENT, "ACQUIRE not sent: as many are pending as there may be") \

@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * SAs on demand in a device with few places, against a small model of the kernel's XFRM in a thread
- * of its own. As in Linux, messages of one datagram are worked off one after the other, whatever
- * becomes of them; NEWSA of an SA that exists fails with EEXIST, and one that the device refuses is
- * not made; numbers are as NEWSA and NEWAE say. The model knows each number that went out.
+ * SAs on demand in a device with few places, against a small model of the kernel's XFRM
+ * (tests/lib/kernel.h), which knows each number that went out.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <linux/xfrm.h>
 #include <poll.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,40 +20,14 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "kernel.h"
 #include "mem_store.h"
 #include "source/mirror_int.h"
 
 #define LOCAL "192.0.2.1"
 #define SAS 20
 #define SLOTS 4
-#define DEVICE 7
 #define BORN 1700000000
-
-/* As the struct of NEWSA, and attributes, of which the key is the last byte of the SPI. */
-struct kernel_sa {
-	bool used, others;
-	struct xfrm_usersa_info info;
-	uint8_t key[20];
-	uint32_t device, oseq;
-	uint64_t sent; /* the highest number on the wire, whoever sent it */
-};
-
-struct kernel {
-	pthread_mutex_t lock;
-	pthread_t thread;
-	int fds[3], nfds;
-	bool stop, mute; /* mute: says yes to the device, and takes the SA in software */
-	uint32_t slots;
-	int refuses; /* error for every SA that goes to the device */
-	uint32_t refuses_spi;
-	bool vanish;	 /* an SA, before the first DELSA */
-	int refuse_back; /* so many NEWSA without a device */
-	unsigned int swaps, dels_alone, in, refusals;
-	struct kernel_sa *vanished;
-	struct kernel_sa sas[SAS];
-	struct xfrm_userpolicy_info policies[SAS];
-	bool policy_used[SAS];
-};
 
 struct fixture {
 	struct kernel k;
@@ -70,303 +41,16 @@ struct fixture {
 	uint64_t clear, held;
 };
 
-static struct kernel_sa *sa_by(struct kernel *k, uint32_t spi)
-{
-	for (int i = 0; i < SAS; i++)
-		if (k->sas[i].used && k->sas[i].info.id.spi == spi)
-			return &k->sas[i];
-	return NULL;
-}
-
-static void put_sa(struct xi_nlmsg *msg, uint16_t type, uint32_t seq, uint16_t flags,
-		   const struct kernel_sa *sa)
-{
-	union {
-		struct xfrm_algo_aead aead;
-		uint8_t buf[sizeof(struct xfrm_algo_aead) + 20];
-	} alg = {.aead = {.alg_name = "rfc4106(gcm(aes))", .alg_key_len = 160, .alg_icv_len = 128}};
-	struct xfrm_replay_state replay = {.oseq = sa->oseq};
-	struct xfrm_user_offload offload = {.ifindex = (int)sa->device};
-
-	memcpy(xi_nlmsg_begin(msg, type, flags, seq, 0, sizeof(sa->info)), &sa->info,
-	       sizeof(sa->info));
-	memcpy(alg.buf + sizeof(alg.aead), sa->key, 20);
-	xi_nlmsg_put(msg, XFRMA_ALG_AEAD, &alg, sizeof(alg.aead) + 20);
-	xi_nlmsg_put(msg, XFRMA_REPLAY_VAL, &replay, sizeof(replay));
-	if (sa->device)
-		xi_nlmsg_put(msg, XFRMA_OFFLOAD_DEV, &offload, sizeof(offload));
-}
-
-/* Policy i: to 10.2.i.0/24, by the SA with reqid i + 1. */
-static void put_policy(struct xi_nlmsg *msg, uint16_t type, uint32_t seq, uint16_t flags,
-		       const struct kernel *k, int i)
-{
-	struct xfrm_user_tmpl tmpl = {.id.proto = IPPROTO_ESP,
-				      .family = AF_INET,
-				      .reqid = i + 1,
-				      .mode = XFRM_MODE_TUNNEL,
-				      .aalgos = ~0U,
-				      .ealgos = ~0U,
-				      .calgos = ~0U};
-
-	tmpl.id.daddr.a4 = htonl(0xc0000202 + i);
-	inet_pton(AF_INET, LOCAL, &tmpl.saddr);
-	memcpy(xi_nlmsg_begin(msg, type, flags, seq, 0, sizeof(k->policies[i])), &k->policies[i],
-	       sizeof(k->policies[i]));
-	xi_nlmsg_put(msg, XFRMA_TMPL, &tmpl, sizeof(tmpl));
-}
-
-static void say(int fd, struct xi_nlmsg *msg)
-{
-	assert_false(msg->full);
-	assert_int_equal(send(fd, msg->buf, msg->hdr.nlmsg_len, MSG_NOSIGNAL), msg->hdr.nlmsg_len);
-}
-
-static void say_error(int fd, const struct nlmsghdr *req, int err)
-{
-	struct xi_nlmsg msg;
-
-	xi_xfrm_put_error(&msg, req, 0, err, true, NULL);
-	say(fd, &msg);
-}
-
-static void news_sa(struct kernel *k, const struct kernel_sa *sa, uint16_t type)
-{
-	struct xfrm_usersa_id *id;
-	struct xi_nlmsg msg;
-
-	if (type == XFRM_MSG_DELSA) {
-		id = xi_nlmsg_begin(&msg, type, 0, 0, 0, sizeof(*id));
-		id->daddr = sa->info.id.daddr;
-		id->spi = sa->info.id.spi;
-		id->proto = sa->info.id.proto;
-		id->family = AF_INET;
-	} else {
-		put_sa(&msg, type, 0, 0, sa);
-	}
-	say(k->fds[0], &msg);
-}
-
-static uint32_t on_device(const struct kernel *k)
-{
-	uint32_t n = 0;
-
-	for (int i = 0; i < SAS; i++)
-		n += k->sas[i].used && k->sas[i].device;
-	return n;
-}
-
-static int newsa(struct kernel *k, const struct nlmsghdr *req)
-{
-	struct xfrm_user_offload offload = {0};
-	struct xfrm_replay_state replay;
-	struct xfrm_lifetime_cur cur;
-	struct kernel_sa *sa, made = {.used = true};
-	struct xi_extack ack;
-	struct xi_attrs attrs;
-
-	memcpy(&made.info, NLMSG_DATA(req), sizeof(made.info));
-	if (sa_by(k, made.info.id.spi))
-		return -EEXIST;
-	assert_int_equal(xi_attrs_parse(&attrs, req, sizeof(made.info), &ack), 0);
-	assert_true(xi_attr_has(&attrs, XFRMA_ALG_AEAD));
-	memcpy(made.key,
-	       (const uint8_t *)xi_attr_data(attrs.tb[XFRMA_ALG_AEAD]) +
-		       sizeof(struct xfrm_algo_aead),
-	       20);
-	assert_true(xi_attr_copy(&attrs, XFRMA_REPLAY_VAL, &replay, sizeof(replay)));
-	assert_true(xi_attr_copy(&attrs, XFRMA_LTIME_VAL, &cur, sizeof(cur)));
-	made.oseq = replay.oseq;
-	made.info.curlft = cur;
-	xi_attr_copy(&attrs, XFRMA_OFFLOAD_DEV, &offload, sizeof(offload));
-	if (offload.ifindex) {
-		assert_int_equal(offload.ifindex, DEVICE);
-		k->refusals++;
-		if (k->refuses)
-			return k->refuses;
-		if (ntohl(made.info.id.spi) == k->refuses_spi)
-			return -EINVAL;
-		if (on_device(k) >= k->slots)
-			return -ENOSPC;
-		k->refusals--;
-		k->in++;
-		made.device = k->mute ? 0 : DEVICE;
-	} else if (k->refuse_back) {
-		k->refuse_back--;
-		return -ENOMEM;
-	}
-	sa = &k->sas[ntohl(made.info.id.spi) - 0x101];
-	made.sent = sa->sent;
-	*sa = made;
-	return 0;
-}
-
-static int change(struct kernel *k, const struct nlmsghdr *req)
-{
-	const struct xfrm_usersa_id *id = NLMSG_DATA(req);
-	const struct xfrm_aevent_id *ae = NLMSG_DATA(req);
-	struct xfrm_replay_state replay;
-	struct xfrm_lifetime_cur cur;
-	struct kernel_sa *sa;
-	struct xi_extack ack;
-	struct xi_attrs attrs;
-	int err;
-
-	if (req->nlmsg_type == XFRM_MSG_NEWSA) {
-		err = newsa(k, req);
-		sa = sa_by(k, ((const struct xfrm_usersa_info *)NLMSG_DATA(req))->id.spi);
-		if (!err)
-			news_sa(k, sa, XFRM_MSG_NEWSA);
-		return err;
-	}
-	sa = sa_by(k, req->nlmsg_type == XFRM_MSG_DELSA ? id->spi : ae->sa_id.spi);
-	if (!sa)
-		return -ESRCH;
-	if (req->nlmsg_type == XFRM_MSG_DELSA) {
-		sa->used = false;
-		sa->device = 0;
-		if (k->vanish) {
-			k->vanish = false;
-			k->vanished = sa;
-			return -ESRCH;
-		}
-		k->swaps++;
-		news_sa(k, sa, XFRM_MSG_DELSA);
-		return 0;
-	}
-	assert_int_equal(req->nlmsg_type, XFRM_MSG_NEWAE);
-	assert_int_equal(xi_attrs_parse(&attrs, req, sizeof(*ae), &ack), 0);
-	if (xi_attr_copy(&attrs, XFRMA_REPLAY_VAL, &replay, sizeof(replay)))
-		sa->oseq = replay.oseq;
-	if (xi_attr_copy(&attrs, XFRMA_LTIME_VAL, &cur, sizeof(cur)))
-		sa->info.curlft = cur;
-	return 0;
-}
-
-static void dump(struct kernel *k, int fd, const struct nlmsghdr *req)
-{
-	struct xi_nlmsg msg;
-
-	for (int i = SAS; i-- > 0;) {
-		if (req->nlmsg_type == XFRM_MSG_GETSA && k->sas[i].used)
-			put_sa(&msg, XFRM_MSG_NEWSA, req->nlmsg_seq, NLM_F_MULTI, &k->sas[i]);
-		else if (req->nlmsg_type == XFRM_MSG_GETPOLICY && k->policy_used[i])
-			put_policy(&msg, XFRM_MSG_NEWPOLICY, req->nlmsg_seq, NLM_F_MULTI, k, i);
-		else
-			continue;
-		say(fd, &msg);
-	}
-	xi_nlmsg_begin(&msg, NLMSG_DONE, NLM_F_MULTI, req->nlmsg_seq, 0, sizeof(int));
-	say(fd, &msg);
-}
-
-static void answer(struct kernel *k, int fd, const struct nlmsghdr *req)
-{
-	const struct xfrm_userpolicy_id *pid = NLMSG_DATA(req);
-	const struct xfrm_usersa_id *id = NLMSG_DATA(req);
-	struct xfrm_userpolicy_default def = {0};
-	const struct kernel_sa *sa;
-	struct xi_nlmsg msg;
-
-	if (req->nlmsg_flags & NLM_F_DUMP &&
-	    (req->nlmsg_type == XFRM_MSG_GETSA || req->nlmsg_type == XFRM_MSG_GETPOLICY)) {
-		dump(k, fd, req);
-	} else if (req->nlmsg_type == XFRM_MSG_GETSA) {
-		sa = sa_by(k, id->spi);
-		if (!sa) {
-			say_error(fd, req, -ESRCH);
-			return;
-		}
-		put_sa(&msg, XFRM_MSG_NEWSA, req->nlmsg_seq, 0, sa);
-		say(fd, &msg);
-	} else if (req->nlmsg_type == XFRM_MSG_GETPOLICY) {
-		for (int i = 0; i < SAS; i++) {
-			if (!k->policy_used[i] || k->policies[i].dir != pid->dir ||
-			    memcmp(&k->policies[i].sel, &pid->sel, sizeof(pid->sel)))
-				continue;
-			put_policy(&msg, XFRM_MSG_NEWPOLICY, req->nlmsg_seq, 0, k, i);
-			say(fd, &msg);
-			return;
-		}
-		say_error(fd, req, -ENOENT);
-	} else if (req->nlmsg_type == XFRM_MSG_GETDEFAULT) {
-		memcpy(xi_nlmsg_begin(&msg, XFRM_MSG_GETDEFAULT, 0, req->nlmsg_seq, 0, sizeof(def)),
-		       &def, sizeof(def));
-		say(fd, &msg);
-	} else {
-		say_error(fd, req, change(k, req));
-	}
-}
-
-static void datagram(struct kernel *k, int fd, const uint8_t *at, size_t n)
-{
-	unsigned int dels = 0, news = 0;
-	static union {
-		struct nlmsghdr hdr;
-		uint64_t align;
-		uint8_t buf[16384];
-	} req;
-
-	pthread_mutex_lock(&k->lock);
-	while (n >= sizeof(struct nlmsghdr)) {
-		memcpy(&req.hdr, at, sizeof(req.hdr));
-		assert_in_range(req.hdr.nlmsg_len, sizeof(req.hdr), sizeof(req));
-		memcpy(req.buf, at, req.hdr.nlmsg_len);
-		dels += req.hdr.nlmsg_type == XFRM_MSG_DELSA;
-		news += req.hdr.nlmsg_type == XFRM_MSG_NEWSA;
-		answer(k, fd, &req.hdr);
-		at += NLMSG_ALIGN(req.hdr.nlmsg_len);
-		n -= NLMSG_ALIGN(req.hdr.nlmsg_len);
-	}
-	k->dels_alone += dels && !news;
-	pthread_mutex_unlock(&k->lock);
-}
-
-static void *serve(void *arg)
-{
-	struct kernel *k = arg;
-	union {
-		struct nlmsghdr hdr;
-		uint8_t buf[65536];
-	} req;
-
-	while (!__atomic_load_n(&k->stop, __ATOMIC_ACQUIRE)) {
-		struct pollfd fds[3];
-		ssize_t n;
-
-		pthread_mutex_lock(&k->lock);
-		for (int i = 0; i < 3; i++)
-			fds[i] = (struct pollfd){.fd = i < k->nfds ? k->fds[i] : -1,
-						 .events = POLLIN};
-		pthread_mutex_unlock(&k->lock);
-		poll(fds, 3, 10);
-		for (int i = 1; i < 3; i++) {
-			n = fds[i].revents & POLLIN
-				    ? recv(fds[i].fd, &req, sizeof(req), MSG_DONTWAIT)
-				    : 0;
-			if (n > 0)
-				datagram(k, fds[i].fd, req.buf, (size_t)n);
-		}
-	}
-	return NULL;
-}
-
 static int kernel_open(void *arg, uint32_t groups)
 {
 	struct fixture *f = arg;
-	int pair[2], bytes = 4 << 20;
 
-	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
-	setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
-	pthread_mutex_lock(&f->k.lock);
-	f->k.fds[f->k.nfds++] = pair[1];
-	pthread_mutex_unlock(&f->k.lock);
-	return pair[0];
+	return kernel_connect(&f->k, groups);
 }
 
 static uint32_t route(void *arg, const struct xi_sa *sa)
 {
-	return sa->id.family == XI_IPV4 ? DEVICE : 0;
+	return sa->id.family == XI_IPV4 ? KERNEL_DEVICE : 0;
 }
 
 static uint32_t able(void *arg, const char *name)
@@ -380,18 +64,17 @@ static uint32_t able(void *arg, const char *name)
 static void mirror_start(struct fixture *f)
 {
 	const struct xi_offload_port port = {.name = "wan0", .slots = f->slots};
-	const struct xi_mirror_config config = {
-		.base = f->base,
-		.sad = f->sad,
-		.spd = f->spd,
-		.open = kernel_open,
-		.arg = f,
-		.offload = {.ports = &port,
-			    .nports = 1,
-			    .notes = f->notes,
-			    .route = route,
-			    .able = able,
-			    .arg = f}};
+	const struct xi_mirror_config config = {.base = f->base,
+						.sad = f->sad,
+						.spd = f->spd,
+						.open = kernel_open,
+						.arg = f,
+						.offload = {.ports = &port,
+							    .nports = 1,
+							    .notes = f->notes,
+							    .route = route,
+							    .able = able,
+							    .arg = f}};
 
 	assert_int_equal(xi_mirror_create(&f->mirror, &config), 0);
 }
@@ -400,10 +83,7 @@ static void mirror_stop(struct fixture *f)
 {
 	xi_mirror_destroy(f->mirror);
 	f->mirror = NULL;
-	pthread_mutex_lock(&f->k.lock);
-	while (f->k.nfds)
-		close(f->k.fds[--f->k.nfds]);
-	pthread_mutex_unlock(&f->k.lock);
+	kernel_disconnect(&f->k);
 }
 
 static void sad_changed(void *arg, const struct xi_sa_rec *old, const struct xi_sa_rec *new)
@@ -423,12 +103,34 @@ static void sad_synced(void *arg)
 	xi_spd_sas_changed(f->spd);
 }
 
+/* Policy i: to 10.2.i.0/24, by the SA with reqid i + 1. */
+static void policy_set(struct kernel_policy *p, int i)
+{
+	memset(p, 0, sizeof(*p));
+	p->used = true;
+	p->info.dir = XFRM_POLICY_OUT;
+	p->info.priority = 100;
+	p->info.sel.family = AF_INET;
+	p->info.sel.prefixlen_d = 24;
+	p->info.sel.daddr.a4 = htonl(0x0a020000 + (i << 8));
+	p->info.lft.soft_byte_limit = p->info.lft.hard_byte_limit = XFRM_INF;
+	p->info.lft.soft_packet_limit = p->info.lft.hard_packet_limit = XFRM_INF;
+	p->tmpl = (struct xfrm_user_tmpl){.id.proto = IPPROTO_ESP,
+					  .family = AF_INET,
+					  .reqid = i + 1,
+					  .mode = XFRM_MODE_TUNNEL,
+					  .aalgos = ~0U,
+					  .ealgos = ~0U,
+					  .calgos = ~0U};
+	p->tmpl.id.daddr.a4 = htonl(0xc0000202 + i);
+	inet_pton(AF_INET, LOCAL, &p->tmpl.saddr);
+}
+
 static void tunnel_add(struct fixture *f, int i)
 {
 	struct kernel_sa *sa = &f->k.sas[i];
-	struct xfrm_userpolicy_info *p = &f->k.policies[i];
 
-	*sa = (struct kernel_sa){.used = true};
+	*sa = (struct kernel_sa){.used = true, .legacy = true};
 	memset(sa->key, 0x40 + i, sizeof(sa->key));
 	sa->info.family = AF_INET;
 	sa->info.mode = XFRM_MODE_TUNNEL;
@@ -441,14 +143,7 @@ static void tunnel_add(struct fixture *f, int i)
 	sa->info.lft.soft_byte_limit = sa->info.lft.hard_byte_limit = XFRM_INF;
 	sa->info.lft.soft_packet_limit = sa->info.lft.hard_packet_limit = XFRM_INF;
 	sa->info.curlft.add_time = BORN;
-	memset(p, 0, sizeof(*p));
-	f->k.policy_used[i] = true;
-	p->dir = XFRM_POLICY_OUT;
-	p->priority = 100;
-	p->sel.family = AF_INET;
-	p->sel.prefixlen_d = 24;
-	p->sel.daddr.a4 = htonl(0x0a020000 + (i << 8));
-	p->lft = sa->info.lft;
+	policy_set(&f->k.policies[i], i);
 }
 
 static int setup(void **state)
@@ -457,8 +152,7 @@ static int setup(void **state)
 	struct xi_sad_config config = {.carries = xi_datapath_carries};
 	struct xi_addr local = {0};
 
-	pthread_mutex_init(&f->k.lock, NULL);
-	f->able = DEVICE;
+	f->able = KERNEL_DEVICE;
 	f->k.slots = SLOTS;
 	snprintf(f->notes, sizeof(f->notes), "/tmp/xi-offload-%d", getpid());
 	unlink(f->notes);
@@ -471,7 +165,7 @@ static int setup(void **state)
 	assert_int_equal(xi_spd_set_local(f->spd, &local, 1), 0);
 	for (int i = 0; i < SAS; i++)
 		tunnel_add(f, i);
-	pthread_create(&f->k.thread, NULL, serve, &f->k);
+	kernel_start(&f->k);
 	*state = f;
 	return 0;
 }
@@ -482,8 +176,7 @@ static int teardown(void **state)
 
 	if (f->mirror)
 		mirror_stop(f);
-	__atomic_store_n(&f->k.stop, true, __ATOMIC_RELEASE);
-	pthread_join(f->k.thread, NULL);
+	kernel_stop(&f->k);
 	xi_spd_destroy(f->spd);
 	xi_sad_destroy(f->sad);
 	event_base_free(f->base);
@@ -554,10 +247,10 @@ static void send_some(struct fixture *f, int i, uint32_t n)
 		sa->sent = rec->state->oseq;
 	} else if (verdict == XI_VERDICT_KERNEL && sa->used) {
 		assert_null(rec);
-		assert_true(sa->oseq + 1 > sa->sent);
-		sa->oseq += n;
+		assert_true(oseq_of(sa) + 1 > sa->sent);
+		oseq_set(sa, oseq_of(sa) + n);
 		sa->info.curlft.packets += n;
-		sa->sent = sa->oseq;
+		sa->sent = oseq_of(sa);
 	} else if (verdict == XI_VERDICT_PROTECT || verdict == XI_VERDICT_NONE) {
 		f->held += n;
 	} else {
@@ -631,7 +324,8 @@ static void test_the_busiest_are_in_and_the_set_follows(void **state)
 	assert_int_equal(f->mirror->figures.strays, 0);
 }
 
-/* However fast the busy ones change: at most so many moves a second, and nobody before ten of them. */
+/* However fast the busy ones change: at most so many moves a second, and nobody before ten of them.
+ */
 static void test_thrashing_is_bounded(void **state)
 {
 	struct fixture *f = *state;
@@ -728,12 +422,12 @@ static void test_the_key_managers_stay(void **state)
 {
 	struct fixture *f = *state;
 
-	f->k.sas[9].device = DEVICE;
+	f->k.sas[9].device = KERNEL_DEVICE;
 	start(f);
 	until(f, 0, SLOTS - 1, 60);
 	for (int i = 0; i < 30; i++)
 		second(f, 0, SLOTS);
-	assert_int_equal(f->k.sas[9].device, DEVICE);
+	assert_int_equal(f->k.sas[9].device, KERNEL_DEVICE);
 	assert_int_equal(figures(f).others, 1);
 	assert_int_equal(figures(f).slots, SLOTS - 1);
 	assert_int_equal(figures(f).sas, SLOTS - 1);
@@ -748,7 +442,7 @@ static void test_configured_slots(void **state)
 	until(f, 5, 2, 60);
 	for (int i = 0; i < 80; i++)
 		second(f, 5, 4);
-	assert_int_equal(on_device(&f->k), 2);
+	assert_int_equal(kernel_on_device(&f->k), 2);
 	assert_int_equal(f->k.refusals, 0);
 }
 
@@ -762,14 +456,14 @@ static void test_deleted_and_rekeyed(void **state)
 	pthread_mutex_lock(&f->k.lock);
 	f->k.sas[1].used = false;
 	f->k.sas[1].device = 0;
-	news_sa(&f->k, &f->k.sas[1], XFRM_MSG_DELSA);
+	kernel_news_sa(&f->k, &f->k.sas[1], XFRM_MSG_DELSA);
 	pthread_mutex_unlock(&f->k.lock);
 	settle(f);
 	assert_int_equal(figures(f).sas, SLOTS - 1);
 	pthread_mutex_lock(&f->k.lock);
 	tunnel_add(f, 1);
 	memset(f->k.sas[1].key, 0x99, 20);
-	news_sa(&f->k, &f->k.sas[1], XFRM_MSG_NEWSA);
+	kernel_news_sa(&f->k, &f->k.sas[1], XFRM_MSG_NEWSA);
 	pthread_mutex_unlock(&f->k.lock);
 	settle(f);
 	assert_non_null(ours(f, 1)); /* not there at first */
@@ -782,13 +476,13 @@ static void test_deleted_meanwhile_it_stays_so(void **state)
 	struct fixture *f = *state;
 
 	start(f);
-	f->k.vanish = true;
+	f->k.vanish_early = true;
 	for (int i = 0; i < 20; i++)
 		second(f, 0, SLOTS);
 	assert_non_null(f->k.vanished);
 	assert_false(f->k.vanished->used);
 	assert_null(ours(f, (int)(f->k.vanished - f->k.sas)));
-	assert_int_equal(on_device(&f->k), SLOTS);
+	assert_int_equal(kernel_on_device(&f->k), SLOTS);
 }
 
 /* The old one is in hardware; it does not keep the new one with the kernel. */
@@ -796,15 +490,15 @@ static void test_a_second_sa_brings_both_here(void **state)
 {
 	struct fixture *f = *state;
 
-	f->k.sas[19].used = f->k.policy_used[19] = false;
+	f->k.sas[19].used = f->k.policies[19].used = false;
 	start(f);
 	until(f, 0, SLOTS, 60);
 	pthread_mutex_lock(&f->k.lock);
 	tunnel_add(f, 19);
-	f->k.policy_used[19] = false;
+	f->k.policies[19].used = false;
 	f->k.sas[19].info.reqid = f->k.sas[0].info.reqid;
 	f->k.sas[19].info.id.daddr = f->k.sas[0].info.id.daddr;
-	news_sa(&f->k, &f->k.sas[19], XFRM_MSG_NEWSA);
+	kernel_news_sa(&f->k, &f->k.sas[19], XFRM_MSG_NEWSA);
 	pthread_mutex_unlock(&f->k.lock);
 	settle(f);
 	for (int i = 0; i < 3; i++)
@@ -826,7 +520,7 @@ static void test_feature_off_takes_all_out(void **state)
 	f->able = 0;
 	for (int i = 0; i < 20; i++)
 		second(f, 0, SLOTS);
-	assert_int_equal(on_device(&f->k), 0);
+	assert_int_equal(kernel_on_device(&f->k), 0);
 	assert_int_equal(figures(f).sas, 0);
 	for (int i = 0; i < SAS; i++)
 		assert_non_null(ours(f, i));
@@ -840,7 +534,7 @@ static void test_another_daemon_knows_its_own(void **state)
 	start(f);
 	until(f, 0, SLOTS, 60);
 	mirror_stop(f);
-	assert_int_equal(on_device(&f->k), SLOTS);
+	assert_int_equal(kernel_on_device(&f->k), SLOTS);
 	mirror_start(f);
 	settle(f);
 	for (int i = 0; i < 10; i++)
