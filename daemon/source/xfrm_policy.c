@@ -137,7 +137,9 @@ static int tmpls_get(struct xi_policy *policy, const struct xi_attrs *attrs, str
 static int carries_check(const struct xi_policy *policy, struct xi_extack *ack)
 {
 	if (policy->sel.ifindex)
-		return xi_refuse(ack, -EOPNOTSUPP, "selectors with a device are not carried");
+		return xi_refuse(
+			ack, -EOPNOTSUPP,
+			"selectors that name a device are not carried: a packet is judged before it is routed; leave dev out, or use an interface of an if_id");
 	return 0;
 }
 

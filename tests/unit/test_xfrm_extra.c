@@ -167,6 +167,27 @@ static void a_security_context_is_measured_and_dropped(void **state)
 	assert_int_equal(bed_do(b, &m), -EINVAL);
 }
 
+static void keepalives_are_told_as_they_were_asked_for(void **state)
+{
+	struct xfrm_encap_tmpl encap = {.encap_type = XI_ENCAP_ESPINUDP};
+	struct bed *b = *state;
+	struct bed_msg m, answer;
+	const uint32_t *interval;
+	uint32_t i;
+
+	encap.encap_sport = encap.encap_dport = __builtin_bswap16(4500);
+	for (i = 0; i < 2; i++) {
+		newsa(&m, XFRM_MSG_NEWSA, SPI + i);
+		dir(&m, XI_SA_DIR_OUT);
+		bed_attr(&m, XFRMA_ENCAP, &encap, sizeof(encap));
+		bed_attr_u32(&m, XI_XFRMA_NAT_KEEPALIVE, i * 20);
+		assert_int_equal(bed_do(b, &m), 0);
+		get(b, SPI + i, &answer);
+		interval = bed_find(&answer, SA_SIZE, XI_XFRMA_NAT_KEEPALIVE, 0);
+		assert_true(i ? interval && *interval == 20 : !interval);
+	}
+}
+
 static void attributes_of_another_sort_of_sa_are_refused(void **state)
 {
 	struct bed *b = *state;
@@ -176,7 +197,12 @@ static void attributes_of_another_sort_of_sa_are_refused(void **state)
 	/* "MTIMER_THRESH attribute can only be set on ENCAP states" */
 	assert_int_equal(add_with(b, XFRMA_MTIMER_THRESH, &value, sizeof(value)), -EINVAL);
 	assert_int_equal(add_with(b, XI_XFRMA_SA_PCPU, &value, sizeof(value)), -EINVAL);
-	assert_int_equal(add_with(b, XI_XFRMA_NAT_KEEPALIVE, &value, sizeof(value)), -EOPNOTSUPP);
+	/* "NAT keepalive is only supported for outbound SAs" */
+	assert_int_equal(add_with(b, XI_XFRMA_NAT_KEEPALIVE, &value, sizeof(value)), -EINVAL);
+	newsa(&m, XFRM_MSG_NEWSA, SPI);
+	dir(&m, XI_SA_DIR_OUT);
+	bed_attr_u32(&m, XI_XFRMA_NAT_KEEPALIVE, value);
+	assert_int_equal(bed_do(b, &m), -EINVAL); /* "... for UDP encapsulation" */
 	newsa(&m, XFRM_MSG_NEWSA, SPI);
 	dir(&m, XI_SA_DIR_OUT);
 	bed_attr_u32(&m, XI_XFRMA_SA_PCPU, cpu);
@@ -571,6 +597,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_is_kept_is_told_and_taken_back, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(offload_is_a_hint_unless_it_is_of_packets, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(a_security_context_is_measured_and_dropped, bed_setup, bed_teardown),
+		cmocka_unit_test_setup_teardown(keepalives_are_told_as_they_were_asked_for, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(attributes_of_another_sort_of_sa_are_refused, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(thresholds_of_a_new_sa_are_its_own, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(an_acquire_of_a_program_goes_to_the_key_managers, bed_setup, bed_teardown),
