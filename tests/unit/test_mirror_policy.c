@@ -438,6 +438,37 @@ static void test_policy_is_tried_again(void **state)
 	assert_int_equal(f->fenced, 1);
 }
 
+/* xfrm_state_find(): an SA whose mark has the value 0 serves policies without one, another's do not. */
+static void test_marked_sa_stays(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *out = sa_out(f, 0x1001), *marked;
+
+	policy_out(f);
+	mirror_start(f);
+	settle(f);
+	assert_non_null(ours(f, out));
+	marked = sa_add_key(f, LOCAL, PEER, 0x1003, 1, 3, false);
+	marked->mark = (struct xfrm_mark){7, 0xff};
+	sa_news(f, marked, XFRM_MSG_NEWSA);
+	settle(f);
+	assert_null(ours(f, marked));
+	assert_int_equal(verdict(f), XI_VERDICT_PROTECT);
+	assert_non_null(ours(f, out));
+	sa_del(f, marked, true);
+	marked = sa_add_key(f, LOCAL, PEER, 0x1005, 1, 5, false);
+	marked->mark = (struct xfrm_mark){0, 0xff};
+	sa_news(f, marked, XFRM_MSG_NEWSA);
+	settle(f);
+	assert_null(ours(f, marked));
+	assert_int_equal(verdict(f), XI_VERDICT_KERNEL);
+	assert_null(ours(f, out));
+	sa_del(f, marked, true);
+	settle(f);
+	assert_int_equal(verdict(f), XI_VERDICT_PROTECT);
+	assert_non_null(ours(f, out));
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, mirror_setup, mirror_teardown)
@@ -459,6 +490,7 @@ int main(void)
 		TEST(test_policy_of_a_user),
 		TEST(test_policies_that_cannot_be_put_in_force),
 		TEST(test_policy_is_tried_again),
+		TEST(test_marked_sa_stays),
 	};
 
 	return cmocka_run_group_tests_name("mirror policy", tests, NULL, NULL);
