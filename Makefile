@@ -46,7 +46,7 @@ HDRS = $(wildcard include/xipsec/*.h)
 PROGS = $(B)/xipsecd $(B)/xipsec $(B)/libxipsec-xfrm.so
 UNIT = $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 PROG = $(patsubst tests/prog/%.c,$(B)/tests/prog/%,$(wildcard tests/prog/test_*.c))
-TEST_LIB = $(wildcard tests/lib/*.c)
+TEST_LIB = $(patsubst %.c,$(B)/%.o,$(wildcard tests/lib/*.c))
 NET_TOOLS = $(B)/tests/net/meta $(B)/tests/net/flood $(B)/tests/net/spread.bpf.o $(B)/tests/net/framer.bpf.o
 FLOOD_SRC = $(filter-out %.bpf.c,$(wildcard tests/net/flood*.c))
 FUZZ = $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -89,12 +89,14 @@ $(B)/libxipsec-xfrm.so: $(PRELOAD_SRC) $(wildcard daemon/source/preload/*.h) dae
 		-fvisibility=hidden -fno-strict-aliasing -fstack-protector-strong \
 		-Wl,-z,now $(LDFLAGS) -o $@ $(PRELOAD_SRC) -ldl
 
+$(B)/tests/lib.a: $(TEST_LIB)
+	rm -f $@ && ar rcs $@ $^
+
 $(B)/tests/unit/% $(B)/tests/prog/%: tests/*/%.c
-# gcc writes one source's dependencies over another's when it is given several
 $(B)/tests/unit/test_mirror_policy: LDFLAGS += -Wl,--wrap=xi_spd_release
-$(B)/tests/%: tests/%.c $(TEST_LIB) $(B)/libxipsec.a $(SKEL) $(wildcard tests/lib/*.h)
+$(B)/tests/%: tests/%.c $(B)/tests/lib.a $(B)/libxipsec.a $(SKEL)
 	@mkdir -p $(@D)
-	$(CC) $(XI_CPPFLAGS) -Itests/lib $(XI_CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $< $(TEST_LIB) \
+	$(CC) $(XI_CPPFLAGS) -Itests/lib $(XI_CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $< $(B)/tests/lib.a \
 		$(B)/libxipsec.a $(XI_LIBS) -lcmocka -lm
 
 # the preload library inside a program, under ThreadSanitizer
