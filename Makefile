@@ -27,6 +27,7 @@ OPT ?= -O2 -g
 SAN ?=
 XI_CPPFLAGS = -Iinclude -Idaemon -I$(B)/bpf -D_GNU_SOURCE $(shell pkg-config --cflags $(PKGS)) $(CPPFLAGS)
 XI_CFLAGS = -std=gnu11 $(OPT) $(WARN) $(SAN) -fno-strict-aliasing -fstack-protector-strong $(CFLAGS)
+LDFLAGS ?= -Wl,-z,relro,-z,now
 XI_LIBS = $(shell pkg-config --libs $(PKGS)) -lIPSec_MB -lpthread
 BPF_CFLAGS = -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Wno-unused-parameter -Werror -Iinclude \
 	-isystem /usr/include/$(shell uname -m)-linux-gnu
@@ -218,7 +219,7 @@ install: all
 
 # as for any package, PREFIX is /usr
 deb: all
-	rm -rf $(B)/deb
+	rm -rf $(B)/deb $(B)/xipsec_*.deb
 	$(MAKE) -s install PREFIX=/usr DESTDIR=$(B)/deb
 	dist/debian/build $(B)/deb $(B)
 

@@ -80,6 +80,8 @@ static void daemon_on_tick(evutil_socket_t fd, short what, void *arg)
 
 	daemon_still_loading(d);
 	xi_sad_tick(d->sad, time(NULL));
+	if (d->keepalives)
+		xi_keepalives_tick(d->keepalives, time(NULL));
 	if (d->server)
 		xi_xfrm_server_tick(d->server, time(NULL));
 	xi_mailbox_renew(d->news);
@@ -267,6 +269,8 @@ static int daemon_control(struct xi_daemon *d)
 	d->sources.pin_dir = d->config->pin_dir;
 	d->sources.engine = d->engine->name;
 	d->sources.workers = d->nworkers;
+	d->sources.interfaces = d->config->interfaces;
+	d->sources.ninterfaces = d->config->ninterfaces;
 	d->sources.max_sas = xi_bpfobj_map_size(d->bpf, XI_MAP_SAD);
 	d->sources.max_policies = xi_bpfobj_map_size(d->bpf, XI_MAP_SPD);
 	d->inspect = (struct xi_inspect){
@@ -493,6 +497,7 @@ static const struct daemon_step {
 	{ xi_daemon_nexthops, "next hops" },
 	{ xi_daemon_pathmtu, NULL },
 	{ xi_daemon_dummy, NULL },
+	{ xi_daemon_keepalives, NULL },
 	{ daemon_control, "control" },
 	{ daemon_load, NULL },
 	{ xi_daemon_routes, NULL },
@@ -544,6 +549,7 @@ static void daemon_close(struct xi_daemon *d)
 	xi_mailbox_destroy(d->asks);
 	xi_pathmtu_destroy(d->pathmtu);
 	xi_dummy_destroy(d->dummy);
+	xi_keepalives_destroy(d->keepalives);
 	xi_routes_destroy(d->routes);
 	xi_nexthops_destroy(d->nexthops);
 	daemon_close_databases(d);

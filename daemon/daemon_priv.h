@@ -14,6 +14,7 @@
 #include "control/sources.h"
 #include "dataplane/dummy.h"
 #include "dataplane/hostif.h"
+#include "dataplane/keepalive.h"
 #include "dataplane/mailbox.h"
 #include "dataplane/news.h"
 #include "dataplane/nexthop.h"
@@ -53,6 +54,7 @@ struct xi_daemon {
 	struct xi_routes *routes;    /* NULL: not configured */
 	struct xi_pathmtu *pathmtu;
 	struct xi_dummy *dummy;
+	struct xi_keepalives *keepalives;
 	struct xi_mailbox *news;
 	struct event *on_news;
 	struct xi_news_desk desk;
@@ -99,6 +101,7 @@ int xi_daemon_nexthops(struct xi_daemon *d);
 int xi_daemon_routes(struct xi_daemon *d);
 int xi_daemon_pathmtu(struct xi_daemon *d);
 int xi_daemon_dummy(struct xi_daemon *d);
+int xi_daemon_keepalives(struct xi_daemon *d);
 
 /* databases.c; each 0 or -errno, logged. */
 

@@ -254,9 +254,15 @@ static bool inspect_mirror(void *arg, struct xi_mirror_figures *figures)
 	return inspect->mirror;
 }
 
+static uint32_t interface_state(void *arg, const struct xi_interface_config *config, bool *up)
+{
+	return xi_interface_state(config, up);
+}
+
 void xi_inspect_fill(struct xi_control_sources *src, struct xi_inspect *inspect)
 {
 	src->port = inspect_port;
+	src->interface_state = interface_state;
 	src->port_tx = inspect_port_tx;
 	src->port_xmit = inspect_port_xmit;
 	src->reason = inspect_reason;

@@ -70,6 +70,7 @@ int xi_daemon_nexthops(struct xi_daemon *d)
 		.links = daemon_on_links,
 		.sync = daemon_sync,
 		.mark = d->config->routes_table ? XI_ROUTES_MARK : 0,
+		.sport = d->config->routes_table ? XI_ROUTES_SPORT : 0,
 		.foreign_table = d->config->routes_table,
 		.arg = d,
 	};
@@ -109,6 +110,18 @@ int xi_daemon_pathmtu(struct xi_daemon *d)
 	};
 
 	return xi_pathmtu_create(&d->pathmtu, &config);
+}
+
+int xi_daemon_keepalives(struct xi_daemon *d)
+{
+	const struct xi_keepalive_config config = {.sad = d->sad};
+	int err = xi_keepalives_create(&d->keepalives, &config);
+
+	if (err) {
+		errno = -err;
+		log_warn("NAT keepalives: cannot be set up");
+	}
+	return err;
 }
 
 int xi_daemon_dummy(struct xi_daemon *d)

@@ -12,7 +12,8 @@
 # into its timeout, ends nonzero without a "not ok", reports no test, or reports fewer than it
 # planned. A script may ask for its own timeout: a line "# timeout: SECONDS" among its first ten. One
 # that measures asks for the machine: a line "# alone" there; it runs when no other does.
-# Layer vm boots one virtual machine for all of its files, and counts as one file of -j.
+# Layer vm boots one virtual machine for all of its files, and one for those that want systemd in it; it
+# counts as one file of -j.
 #
 # XIPSEC_SLOW=N in the environment: this machine is N times as slow as most, so timeouts are as much longer.
 set -u -o pipefail
@@ -167,7 +168,7 @@ start_file() {
 	started[$!]=$(now_us)
 }
 
-# All files in one boot. vmtest/run_tests leaves NAME.out, .err, .rc and .time for each in a
+# All files in one boot, or two. vmtest/run_tests leaves NAME.out, .err, .rc and .time for each in a
 # directory.
 start_vm() {
 	mkdir -p "$work/vm"

@@ -14,6 +14,19 @@ static void print_port(FILE *out, const json_t *port)
 		queues == 1 ? "queue" : "queues", xi_port_gone(port) ? ", the device is gone" : "");
 }
 
+/* What goes by it is counted by its SAs. */
+static void print_interface(FILE *out, const json_t *interface)
+{
+	const char *state = "down";
+
+	if (json_is_null(json_object_get(interface, "ifindex")))
+		state = "the device is gone";
+	else if (json_is_true(json_object_get(interface, "up")))
+		state = "up";
+	fprintf(out, "  interface: %s, if_id 0x%" PRIx64 ", %s\n",
+		xi_member_string(interface, "name"), xi_member_u64(interface, "if_id"), state);
+}
+
 static void print_offload(FILE *out, const json_t *device)
 {
 	uint64_t slots = xi_member_u64(device, "slots");
@@ -53,7 +66,7 @@ static void print_daemon(FILE *out, const json_t *reply)
 	const json_t *daemon = json_object_get(reply, "daemon");
 	uint64_t workers = xi_member_u64(daemon, "workers");
 	char up[XI_TEXT_MAX];
-	const json_t *port;
+	const json_t *port, *interface;
 	size_t i;
 
 	fprintf(out, "daemon: xipsecd %s, process %" PRIu64 ", up %s\n",
@@ -63,6 +76,8 @@ static void print_daemon(FILE *out, const json_t *reply)
 		workers == 1 ? "worker" : "workers");
 	json_array_foreach(json_object_get(daemon, "ports"), i, port)
 		print_port(out, port);
+	json_array_foreach(json_object_get(daemon, "interfaces"), i, interface)
+		print_interface(out, interface);
 	xi_print_held(out, reply, "  ");
 	print_mirror(out, json_object_get(reply, "mirror"));
 	xi_print_waiting(out, reply, "  ");

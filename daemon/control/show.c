@@ -63,6 +63,24 @@ static json_t *ports_json(const struct xi_control_sources *src)
 	return ports;
 }
 
+static json_t *interfaces_json(const struct xi_control_sources *src)
+{
+	json_t *out = json_array(), *one;
+	uint32_t ifindex;
+	bool up;
+
+	for (uint32_t i = 0; i < src->ninterfaces; i++) {
+		ifindex = src->interface_state(src->arg, &src->interfaces[i], &up);
+		one = json_object();
+		put_string(one, "name", src->interfaces[i].name);
+		put_u64(one, "if_id", src->interfaces[i].if_id);
+		put(one, "ifindex", ifindex ? xi_json_u64(ifindex) : json_null());
+		put(one, "up", json_boolean(up));
+		json_array_append_new(out, one);
+	}
+	return out;
+}
+
 static json_t *daemon_json(const struct xi_control_sources *src)
 {
 	json_t *out = json_object();
@@ -78,6 +96,7 @@ static json_t *daemon_json(const struct xi_control_sources *src)
 	put_string(out, "engine", src->engine);
 	put_u64(out, "workers", src->workers);
 	put(out, "ports", ports_json(src));
+	put(out, "interfaces", interfaces_json(src));
 	return out;
 }
 

@@ -12,6 +12,7 @@
 
 #include <xipsec/abi.h>
 #include "cache/cache.h"
+#include "dataplane/interface.h"
 #include "dataplane/link.h"
 #include "dataplane/port.h"
 #include "dataplane/routes.h"
@@ -78,6 +79,8 @@ struct xi_control_sources {
 	uint64_t started;            /* CLOCK_MONOTONIC, seconds */
 
 	const struct xi_routes *routes; /* NULL: none are made */
+	const struct xi_interface_config *interfaces;
+	uint32_t ninterfaces;
 
 	/* SAD and SPD: xi_control_sources_init() */
 	const struct xi_sad *sad;
@@ -92,6 +95,7 @@ struct xi_control_sources {
 
 	/* datapath; arg goes to each */
 	const struct xi_port_dev *(*port)(void *arg, unsigned int i); /* NULL: no i-th port */
+	uint32_t (*interface_state)(void *arg, const struct xi_interface_config *config, bool *up);
 	/* counters of all workers; path, why and zerocopy of the first that sends there */
 	void (*port_tx)(void *arg, uint32_t slot, struct xi_tx_status *status);
 	/* what the driver counts; 0, or -errno where it does not */

@@ -40,6 +40,7 @@ struct xi_item {
 	uint32_t next_slot;
 	uint16_t port;
 	uint16_t flags;              /* XI_META_* */
+	uint32_t mark;               /* out: of the outer packet, in the host's routing rules */
 	uint16_t mtu;                /* out: of the path, if the packet may be cut on its way out; else 0 */
 	bool piece;                  /* out: of a packet that was cut before; aged already */
 	bool whole;                  /* out: put together of fragments, so it may be cut, IPv6 as well */
@@ -273,8 +274,9 @@ void xi_emit_host(struct xi_worker *w, struct xi_item *item, enum xi_crypto_stat
 void xi_emit_esp(struct xi_worker *w, struct xi_item *item);
 /* Does not fit: tells the sender the MTU that would (rate-limited) and drops the packet. */
 void xi_emit_too_big(struct xi_worker *w, struct xi_item *item, uint32_t mtu);
-/* Finds the next hop of an address; asks for it when it is not known yet. */
-const struct xi_nexthop *xi_emit_nexthop(struct xi_worker *w, const uint8_t addr[16], enum xi_family family);
+/* Finds the next hop of packets with this mark to an address; asks for it when it is not known yet. */
+const struct xi_nexthop *xi_emit_nexthop(struct xi_worker *w, const uint8_t addr[16], enum xi_family family,
+					 uint32_t mark);
 /* Header checksum of IPv4, which a router verifies (RFC 1812 section 5.2.2). */
 static inline bool xi_emit_sound(const struct xi_pkt *pkt)
 {

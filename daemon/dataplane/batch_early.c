@@ -36,8 +36,6 @@ static void early_hold(struct xi_worker *w, struct xi_item *item, const struct x
 		xi_item_drop(w, item, XI_DROP_UNKNOWN_SPI);
 		return;
 	}
-	if (!w->early.n)
-		w->look = true;      /* since when there was no change is not known */
 	if (xi_await_put(&w->early, &flow, xi_await_peer(&w->early, larval->saddr), &packet, &began))
 		xi_worker_count(w, XI_HELD);
 	else
@@ -80,14 +78,13 @@ static void early_flush(struct xi_worker *w)
 	xi_worker_send(w);
 }
 
-/* All of an SA, which is there. */
+/* All of an SA, which is there, behind what is in the batch: an empty one is left. */
 static void early_go(struct xi_worker *w, struct xi_await_flow *f)
 {
 	const uint32_t handle = early_handle(f);
 	struct xi_awaited packet;
 	bool last;
 
-	early_flush(w);
 	do {
 		last = xi_await_take(&w->early, f, &packet);
 		xi_worker_count(w, XI_HELD_DONE);

@@ -145,7 +145,7 @@ static bool in_allowed(struct xi_worker *w, const struct xi_flow *flow, const st
 static const struct xi_nexthop *in_way(struct xi_worker *w, const struct xi_flow *flow,
 				       const struct xi_sa_ctx *ctx)
 {
-	const struct xi_nexthop *nh = xi_emit_nexthop(w, flow->daddr, flow->family);
+	const struct xi_nexthop *nh = xi_emit_nexthop(w, flow->daddr, flow->family, 0);
 
 	if (nh && nh->kind == XI_NEXTHOP_PORT && w->by_port[nh->port] && !ctx->to_host &&
 	    w->config.ports[nh->port]->config.role == XI_ROLE_PLAIN)

@@ -4,7 +4,10 @@
 
 #include <string.h>
 
+#include <linux/if_ether.h>
 #include <netinet/ip.h>
+
+#include <xipsec/origin.h>
 
 #include "ipsec/bytes.h"
 #include "ipsec/checksum.h"
@@ -23,11 +26,31 @@ static const struct xi_sa_ctx *out_last(const struct xi_item *item)
 struct out_peer {
 	uint64_t addr[2];            /* as the 16 bytes of an address; of IPv4 the second is 0 */
 	uint8_t family;              /* 4, 6; 0: nobody's */
+	uint32_t mark;
 	const struct xi_nexthop *nh;
 };
 
+/* Does the outer packet keep some bits of the mark of what is inside? */
+static bool out_mixes_marks(const struct xi_item *item)
+{
+	return (uint32_t)(out_last(item)->mark_mask + 1) > 1;
+}
+
+/* As xfrm_smark_get() of the kernel has it. A packet has a mark where the host sent it, and a piece its outer one already. */
+static uint32_t out_mark(const struct xi_worker *w, const struct xi_item *item)
+{
+	const struct xi_sa_ctx *ctx = out_last(item);
+	uint32_t mark = 0;
+
+	if (item->piece)
+		return item->mark;
+	if (out_mixes_marks(item) && w->config.ports[item->port]->config.role == XI_ROLE_HOST)
+		mark = xi_origin_read(item->pkt.data - ETH_HLEN).mark;
+	return (mark & ~ctx->mark_mask) | ctx->mark;
+}
+
 static const struct xi_nexthop *out_nexthop(struct xi_worker *w, const struct xi_sa_ctx *ctx,
-					    struct out_peer *last)
+					    uint32_t mark, struct out_peer *last)
 {
 	uint64_t addr[2] = { 0 };
 
@@ -35,11 +58,12 @@ static const struct xi_nexthop *out_nexthop(struct xi_worker *w, const struct xi
 		memcpy(addr, ctx->hdr + 24, 16);
 	else
 		memcpy(&addr[0], ctx->hdr + 16, 4);
-	if (last->family == ctx->family && last->addr[0] == addr[0] && last->addr[1] == addr[1])
+	if (last->family == ctx->family && last->addr[0] == addr[0] && last->addr[1] == addr[1] &&
+	    last->mark == mark)
 		return last->nh;
-	*last = (struct out_peer){ .family = ctx->family, .addr = { addr[0], addr[1] } };
+	*last = (struct out_peer){ .family = ctx->family, .addr = { addr[0], addr[1] }, .mark = mark };
 	last->nh = xi_emit_nexthop(w, (const uint8_t *)addr,
-				   ctx->family == 6 ? XI_IPV6 : XI_IPV4);
+				   ctx->family == 6 ? XI_IPV6 : XI_IPV4, mark);
 	return last->nh;
 }
 
@@ -323,14 +347,15 @@ static uint32_t out_prepare_run(struct xi_worker *w, struct xi_item *items, uint
 				uint32_t first, struct out_peer *peer)
 {
 	enum xi_reason why = XI_DROP_SEQ_EXHAUSTED;
-	struct out_run run = {.nh = out_nexthop(w, out_last(&items[0]), peer)};
-	uint32_t i, granted, done = first;
+	uint32_t i, granted, done = first, mark = out_mark(w, &items[0]);
+	struct out_run run = {.nh = out_nexthop(w, out_last(&items[0]), mark, peer)};
 
 	out_limits(w, &run, &items[0]);
 	granted = out_take_seqs(&run, &items[0], n, &why);
 	for (i = granted; i < n; i++)
 		xi_item_drop(w, &items[i], why);
 	for (i = 0; i < granted; i++, run.seq++, run.next_seq++) {
+		items[i].mark = mark;
 		if (!out_prepare(w, &items[i], &run, done))
 			continue;
 		if (&w->out[done] != &items[i])
@@ -349,7 +374,7 @@ static uint32_t out_prepare_all(struct xi_worker *w, uint32_t n)
 
 	for (i = 0; i < n; i += run) {
 		for (run = 1; i + run < n && items[i + run].ctx == items[i].ctx &&
-			      items[i + run].next == items[i].next &&
+			      items[i + run].next == items[i].next && !out_mixes_marks(&items[i]) &&
 			      xi_item_is_framed(&items[i + run]) == xi_item_is_framed(&items[i]); run++)
 			;
 		ready += out_prepare_run(w, &items[i], run, ready, &peer);

@@ -50,7 +50,7 @@ static bool resolve_routed_here(const struct xi_item *item)
 static void resolve_bypass_host(struct xi_worker *w, struct xi_item *item,
 				const struct xi_flow *flow)
 {
-	const struct xi_nexthop *nh = xi_emit_nexthop(w, flow->daddr, flow->family);
+	const struct xi_nexthop *nh = xi_emit_nexthop(w, flow->daddr, flow->family, 0);
 	bool goes;
 
 	if (resolve_routed_here(item))

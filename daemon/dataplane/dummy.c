@@ -193,9 +193,10 @@ static enum xi_reason seal(struct xi_dummy *d, struct run *run, const struct xi_
 	return reason;
 }
 
-static enum xi_reason hand_over(struct xi_dummy *d, const struct xi_pkt *pkt, const char **why)
+static enum xi_reason hand_over(struct xi_dummy *d, const struct xi_pkt *pkt, uint32_t mark,
+				const char **why)
 {
-	int err = xi_rawout_send(&d->rawout, pkt->data, pkt->len);
+	int err = xi_rawout_send(&d->rawout, pkt->data, pkt->len, mark);
 
 	switch (-err) {
 	case 0:
@@ -236,7 +237,7 @@ static enum xi_reason send_one(struct xi_dummy *d, struct run *run, uint32_t siz
 	if (!reason)
 		reason = seal(d, run, &frame);
 	if (!reason)
-		return hand_over(d, &pkt, why);
+		return hand_over(d, &pkt, run->ctx.mark, why);
 	*why = "the packet could not be made: `xipsec stats` tells which drop it was";
 	return reason;
 }

@@ -17,12 +17,12 @@
 #define ICMP_PER_SECOND 100
 
 const struct xi_nexthop *xi_emit_nexthop(struct xi_worker *w, const uint8_t addr[16],
-					 enum xi_family family)
+					 enum xi_family family, uint32_t mark)
 {
-	const struct xi_nexthop *nh = xi_nexthop_find(w->config.nexthops, addr, family);
+	const struct xi_nexthop *nh = xi_nexthop_find(w->config.nexthops, addr, family, mark);
 
 	if (!nh)
-		xi_nexthop_want(w->config.nexthops, w->config.index, addr, family);
+		xi_nexthop_want(w->config.nexthops, w->config.index, addr, family, mark);
 	return nh;
 }
 
@@ -115,7 +115,7 @@ void xi_emit_port(struct xi_worker *w, struct xi_item *item, const struct xi_nex
 
 static void emit_raw(struct xi_worker *w, struct xi_item *item)
 {
-	int err = xi_rawout_send(&w->rawout, item->pkt.data, item->pkt.len);
+	int err = xi_rawout_send(&w->rawout, item->pkt.data, item->pkt.len, item->mark);
 	enum xi_reason reason = XI_TX_RAW;
 
 	if (err == -EMSGSIZE)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "dataplane/fib.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,6 +95,14 @@ static int route_take(void *arg, const struct nlmsghdr *nlh)
 int xi_fib_route(struct xi_rtnl *rt, const uint8_t dst[16], enum xi_family family, uint32_t mark,
 		 struct xi_fib_route *route)
 {
+	return xi_fib_route_from(rt, dst, family, mark, 0, route);
+}
+
+int xi_fib_route_from(struct xi_rtnl *rt, const uint8_t dst[16], enum xi_family family, uint32_t mark,
+		      uint16_t sport, struct xi_fib_route *route)
+{
+	const uint8_t udp = IPPROTO_UDP;
+	const uint16_t port = htons(sport);
 	struct rtmsg rtm = {.rtm_family = family,
 			    .rtm_dst_len = (unsigned char)(addr_len(family) * 8)};
 	struct nl_msg *msg = xi_rtnl_message(RTM_GETROUTE, 0, &rtm, sizeof(rtm));
@@ -102,6 +111,10 @@ int xi_fib_route(struct xi_rtnl *rt, const uint8_t dst[16], enum xi_family famil
 	xi_rtnl_put(msg, RTA_DST, dst, addr_len(family));
 	if (mark)
 		xi_rtnl_put_u32(msg, RTA_MARK, mark);
+	if (sport) {
+		xi_rtnl_put(msg, RTA_IP_PROTO, &udp, sizeof(udp));
+		xi_rtnl_put(msg, RTA_SPORT, &port, sizeof(port));
+	}
 	return xi_rtnl_request(rt, msg, route_take, route);
 }
 

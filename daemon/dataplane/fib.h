@@ -40,6 +40,9 @@ struct xi_neigh_state {
  */
 int xi_fib_route(struct xi_rtnl *rt, const uint8_t dst[16], enum xi_family family, uint32_t mark,
 		 struct xi_fib_route *route);
+/* The same of UDP from a port (host order; 0: of no protocol), where rules tell such apart. */
+int xi_fib_route_from(struct xi_rtnl *rt, const uint8_t dst[16], enum xi_family family, uint32_t mark,
+		      uint16_t sport, struct xi_fib_route *route);
 
 /* A neighbour that the kernel does not know is not valid, and no error. */
 int xi_fib_neigh(struct xi_rtnl *rt, const struct xi_neigh_id *id, struct xi_neigh_state *state);

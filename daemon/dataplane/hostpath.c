@@ -147,17 +147,38 @@ void xi_rawout_close(struct xi_rawout *r)
 	*r = (struct xi_rawout){.fd4 = -1, .fd6 = -1};
 }
 
-static int rawout_send4(struct xi_rawout *r, const uint8_t *packet, uint32_t len)
+static int send_marked(int fd, const struct sockaddr *to, socklen_t tolen, const uint8_t *packet,
+		       uint32_t len, uint32_t mark)
+{
+	union {
+		struct cmsghdr hdr;
+		char buf[CMSG_SPACE(sizeof(mark))];
+	} control = {.hdr = {CMSG_LEN(sizeof(mark)), SOL_SOCKET, SO_MARK}};
+	struct iovec iov = {(void *)packet, len};
+	const struct msghdr msg = {.msg_name = (void *)to,
+				   .msg_namelen = tolen,
+				   .msg_iov = &iov,
+				   .msg_iovlen = 1,
+				   .msg_control = &control,
+				   .msg_controllen = sizeof(control)};
+
+	if (!mark)
+		return sendto(fd, packet, len, 0, to, tolen) < 0 ? -errno : 0;
+	memcpy(CMSG_DATA(&control.hdr), &mark, sizeof(mark));
+	return sendmsg(fd, &msg, 0) < 0 ? -errno : 0;
+}
+
+static int rawout_send4(struct xi_rawout *r, const uint8_t *packet, uint32_t len, uint32_t mark)
 {
 	struct sockaddr_in to = {.sin_family = AF_INET};
 
 	if (len < sizeof(struct iphdr))
 		return -EINVAL;
 	memcpy(&to.sin_addr, packet + offsetof(struct iphdr, daddr), 4);
-	return sendto(r->fd4, packet, len, 0, (struct sockaddr *)&to, sizeof(to)) < 0 ? -errno : 0;
+	return send_marked(r->fd4, (struct sockaddr *)&to, sizeof(to), packet, len, mark);
 }
 
-static int rawout_send6(struct xi_rawout *r, const uint8_t *packet, uint32_t len)
+static int rawout_send6(struct xi_rawout *r, const uint8_t *packet, uint32_t len, uint32_t mark)
 {
 	struct sockaddr_in6 to = {.sin6_family = AF_INET6};
 
@@ -166,16 +187,16 @@ static int rawout_send6(struct xi_rawout *r, const uint8_t *packet, uint32_t len
 	if (r->fd6 < 0)
 		return -EAFNOSUPPORT;
 	memcpy(&to.sin6_addr, packet + offsetof(struct ip6_hdr, ip6_dst), 16);
-	return sendto(r->fd6, packet, len, 0, (struct sockaddr *)&to, sizeof(to)) < 0 ? -errno : 0;
+	return send_marked(r->fd6, (struct sockaddr *)&to, sizeof(to), packet, len, mark);
 }
 
-int xi_rawout_send(struct xi_rawout *r, const uint8_t *ip_packet, uint32_t len)
+int xi_rawout_send(struct xi_rawout *r, const uint8_t *ip_packet, uint32_t len, uint32_t mark)
 {
 	switch (len ? ip_packet[0] >> 4 : 0) {
 	case 4:
-		return rawout_send4(r, ip_packet, len);
+		return rawout_send4(r, ip_packet, len, mark);
 	case 6:
-		return rawout_send6(r, ip_packet, len);
+		return rawout_send6(r, ip_packet, len, mark);
 	default:
 		return -EINVAL;
 	}

@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <bpf/bpf.h>
 #include <linux/rtnetlink.h>
@@ -251,6 +254,25 @@ int xi_interfaces_check(const struct xi_interface_config *configs, uint32_t n)
 	}
 	xi_rtnl_close(&rt);
 	return err;
+}
+
+uint32_t xi_interface_state(const struct xi_interface_config *config, bool *up)
+{
+	struct ifreq ifr = { 0 };
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	uint32_t ifindex = 0;
+
+	*up = false;
+	if (fd < 0)
+		return 0;
+	memcpy(ifr.ifr_name, config->name, sizeof(ifr.ifr_name));
+	if (!ioctl(fd, SIOCGIFFLAGS, &ifr)) {
+		*up = ifr.ifr_flags & IFF_UP;
+		if (!ioctl(fd, SIOCGIFINDEX, &ifr))
+			ifindex = (uint32_t)ifr.ifr_ifindex;
+	}
+	close(fd);
+	return ifindex;
 }
 
 int xi_interfaces_down(void)

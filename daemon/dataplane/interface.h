@@ -39,6 +39,8 @@ int xi_interfaces_check(const struct xi_interface_config *configs, uint32_t n);
 int xi_interfaces_up(const struct xi_interfaces *interfaces);
 /* `xipsec down`: removes all. 0 or -errno. */
 int xi_interfaces_down(void);
+/* Index of its device, 0: there is none of this name now. *up: packets may go by it. */
+uint32_t xi_interface_state(const struct xi_interface_config *config, bool *up);
 /* Is it a name that the other end of one may have? */
 bool xi_interface_is_peer(const char *name);
 

@@ -50,6 +50,12 @@ struct answer {
 
 struct neigh;
 
+/* No padding: it is compared as it is. */
+struct hop_key {
+	struct xi_addr addr;
+	uint32_t mark; /* of the packets in the host's routing rules */
+};
+
 /*
  * One address. Written by the control thread; workers read chain, key and answer, and set used, all
  * in the first cache line.
@@ -58,7 +64,7 @@ struct hop {
 	struct retired retired;
 	_Atomic(struct hop *) chain;
 	_Atomic(struct answer *) answer;
-	struct xi_addr key;
+	struct hop_key key;
 	atomic_bool used;
 
 	struct xi_nexthop base; /* by the routing table: LOCAL, or HOST until neigh is known */
@@ -83,7 +89,7 @@ struct neigh {
 struct xi_nexthops {
 	_Atomic(struct hop *) *buckets;
 	uint64_t seed[2];
-	struct xi_mailbox *wants; /* struct xi_addr: what workers ask for */
+	struct xi_mailbox *wants; /* struct hop_key: what workers ask for */
 
 	struct xi_nexthop_config config;
 	struct xi_rtnl ask;
@@ -120,40 +126,47 @@ static time_t now_s(void)
 	return (time_t)(now_ms() / 1000);
 }
 
+static struct hop_key hop_key(const uint8_t addr[16], enum xi_family family, uint32_t mark)
+{
+	struct hop_key key = {.addr.family = family, .mark = mark};
+
+	memcpy(key.addr.addr, addr, sizeof(key.addr.addr));
+	return key;
+}
+
 /* Keyed, so that nobody can choose addresses that share a bucket. */
-static uint64_t addr_hash(const struct xi_nexthops *nh, const uint8_t addr[16])
+static uint64_t hop_hash(const struct xi_nexthops *nh, const struct hop_key *key)
 {
 	uint64_t a, b;
 	unsigned __int128 m;
 
-	memcpy(&a, addr, 8);
-	memcpy(&b, addr + 8, 8);
+	memcpy(&a, key->addr.addr, 8);
+	memcpy(&b, key->addr.addr + 8, 8);
 	m = (unsigned __int128)(a ^ nh->seed[0]) * (b ^ nh->seed[1]);
-	a = (uint64_t)m ^ (uint64_t)(m >> 64) ^ nh->seed[0];
+	a = (uint64_t)m ^ (uint64_t)(m >> 64) ^ nh->seed[0] ^ key->mark;
 	m = (unsigned __int128)a * (nh->seed[1] | 1);
 	return (uint64_t)m ^ (uint64_t)(m >> 64);
 }
 
-static _Atomic(struct hop *) *hop_bucket(const struct xi_nexthops *nh, const uint8_t addr[16])
+static _Atomic(struct hop *) *hop_bucket(const struct xi_nexthops *nh, const struct hop_key *key)
 {
-	return &nh->buckets[addr_hash(nh, addr) % NEXTHOP_BUCKETS];
+	return &nh->buckets[hop_hash(nh, key) % NEXTHOP_BUCKETS];
 }
 
-static struct hop *hop_find(const struct xi_nexthops *nh, const uint8_t addr[16],
-			    enum xi_family family)
+static struct hop *hop_find(const struct xi_nexthops *nh, const struct hop_key *key)
 {
-	struct hop *hop = atomic_load_explicit(hop_bucket(nh, addr), memory_order_acquire);
+	struct hop *hop = atomic_load_explicit(hop_bucket(nh, key), memory_order_acquire);
 
-	while (hop &&
-	       (hop->key.family != family || memcmp(hop->key.addr, addr, sizeof(hop->key.addr))))
+	while (hop && memcmp(&hop->key, key, sizeof(*key)))
 		hop = atomic_load_explicit(&hop->chain, memory_order_acquire);
 	return hop;
 }
 
 const struct xi_nexthop *xi_nexthop_find(const struct xi_nexthops *nh, const uint8_t addr[16],
-					 enum xi_family family)
+					 enum xi_family family, uint32_t mark)
 {
-	struct hop *hop = hop_find(nh, addr, family);
+	const struct hop_key key = hop_key(addr, family, mark);
+	struct hop *hop = hop_find(nh, &key);
 	struct answer *answer =
 		hop ? atomic_load_explicit(&hop->answer, memory_order_acquire) : NULL;
 
@@ -166,12 +179,11 @@ const struct xi_nexthop *xi_nexthop_find(const struct xi_nexthops *nh, const uin
 }
 
 void xi_nexthop_want(struct xi_nexthops *nh, unsigned int worker, const uint8_t addr[16],
-		     enum xi_family family)
+		     enum xi_family family, uint32_t mark)
 {
-	struct xi_addr want = {.family = family};
+	const struct hop_key want = hop_key(addr, family, mark);
 
-	memcpy(want.addr, addr, sizeof(want.addr));
-	xi_mailbox_push(nh->wants, worker, addr_hash(nh, addr) ^ family, &want);
+	xi_mailbox_push(nh->wants, worker, hop_hash(nh, &want) ^ family, &want);
 }
 
 unsigned int xi_nexthops_count(const struct xi_nexthops *nh)
@@ -303,9 +315,10 @@ static void hop_set_neigh(struct xi_nexthops *nh, struct hop *hop, const struct 
  * Asks the routing table. True, and the neighbour to go by in id, if the way leads out of one of
  * our ports.
  */
-static bool hop_route(struct xi_nexthops *nh, const struct xi_addr *dst, struct xi_nexthop *base,
+static bool hop_route(struct xi_nexthops *nh, const struct hop_key *key, struct xi_nexthop *base,
 		      struct xi_neigh_id *id)
 {
+	const struct xi_addr *dst = &key->addr;
 	static const uint16_t types[2] = {ETH_P_IP, ETH_P_IPV6};
 	uint16_t type = types[dst->family == XI_IPV6];
 	struct xi_fib_route route;
@@ -318,7 +331,9 @@ static bool hop_route(struct xi_nexthops *nh, const struct xi_addr *dst, struct 
 	base->kind = XI_NEXTHOP_HOST;
 	base->mtu = NEXTHOP_MTU_ANY;
 	/* No route: the host's stack says so to whoever has to know. */
-	if (xi_fib_route(&nh->ask, dst->addr, dst->family, nh->config.mark, &route))
+	if (xi_fib_route_from(&nh->ask, dst->addr, dst->family,
+			      key->mark ? key->mark : nh->config.mark,
+			      key->mark ? nh->config.sport : 0, &route))
 		return false;
 	base->ifindex = route.ifindex;
 	link = xi_devices_find(&nh->devices, route.ifindex);
@@ -354,17 +369,17 @@ static void hop_resolve(struct xi_nexthops *nh, struct hop *hop)
 	hop_publish(nh, hop);
 }
 
-static void hop_add(struct xi_nexthops *nh, const struct xi_addr *addr)
+static void hop_add(struct xi_nexthops *nh, const struct hop_key *key)
 {
-	_Atomic(struct hop *) *bucket = hop_bucket(nh, addr->addr);
-	struct hop *hop = hop_find(nh, addr->addr, addr->family);
+	_Atomic(struct hop *) *bucket = hop_bucket(nh, key);
+	struct hop *hop = hop_find(nh, key);
 
 	if (hop || nh->nhops >= NEXTHOP_MAX)
 		return;
 	hop = lines_alloc(sizeof(*hop));
 	if (!hop)
 		return;
-	hop->key = *addr;
+	hop->key = *key;
 	hop->last_used = now_s();
 	hop_resolve(nh, hop);
 	atomic_init(&hop->chain, atomic_load_explicit(bucket, memory_order_relaxed));
@@ -379,7 +394,7 @@ static void hop_add(struct xi_nexthops *nh, const struct xi_addr *addr)
  */
 static void hop_remove(struct xi_nexthops *nh, struct hop *hop)
 {
-	_Atomic(struct hop *) *link = hop_bucket(nh, hop->key.addr);
+	_Atomic(struct hop *) *link = hop_bucket(nh, &hop->key);
 	struct hop *at = atomic_load_explicit(link, memory_order_relaxed);
 	struct answer *answer = atomic_load_explicit(&hop->answer, memory_order_relaxed);
 
@@ -438,13 +453,13 @@ static void nexthops_on_round(evutil_socket_t fd, short what, void *arg)
 static void nexthops_on_wants(evutil_socket_t fd, short what, void *arg)
 {
 	struct xi_nexthops *nh = arg;
-	struct xi_addr addr;
+	struct hop_key key;
 
 	xi_mailbox_ack(nh->wants);
 	for (int i = 0; i < NEXTHOP_SLICE; i++) {
-		if (!xi_mailbox_pop(nh->wants, &addr))
+		if (!xi_mailbox_pop(nh->wants, &key))
 			return;
-		hop_add(nh, &addr);
+		hop_add(nh, &key);
 	}
 	event_active(nh->on_wants, EV_READ, 0);
 }
@@ -655,7 +670,7 @@ static int nexthops_open(struct xi_nexthops *nh)
 	nh->buckets = calloc(NEXTHOP_BUCKETS, sizeof(*nh->buckets));
 	if (!nh->buckets)
 		return -ENOMEM;
-	err = xi_mailbox_create(&nh->wants, nh->config.nworkers, sizeof(struct xi_addr));
+	err = xi_mailbox_create(&nh->wants, nh->config.nworkers, sizeof(struct hop_key));
 	if (!err)
 		err = xi_rtnl_open(&nh->ask);
 	if (!err)

@@ -45,8 +45,9 @@ struct xi_nexthop_config {
 	xi_nexthop_port_fn port;
 	xi_nexthop_addrs_fn addrs;
 	xi_nexthop_links_fn links;   /* NULL: nobody wants to know */
-	uint32_t mark;               /* of questions about routes; 0: none */
-	uint32_t foreign_table;      /* which such a question never comes to; 0: none */
+	uint32_t mark;               /* of questions about routes, but for packets that have one; 0: none */
+	uint16_t sport;              /* of UDP, of questions for those; 0: none */
+	uint32_t foreign_table;      /* which no such question comes to; 0: none */
 	void (*sync)(void *arg);     /* waits for all workers' quiescent states before memory is freed */
 	void *arg;
 };
@@ -55,10 +56,15 @@ struct xi_nexthop_config {
 int xi_nexthops_create(struct xi_nexthops **out, const struct xi_nexthop_config *config);
 void xi_nexthops_destroy(struct xi_nexthops *nh);
 
-/* Worker. NULL: not known yet; the caller calls want() and uses the host path for this packet. */
-const struct xi_nexthop *xi_nexthop_find(const struct xi_nexthops *nh, const uint8_t addr[16], enum xi_family family);
+/*
+ * Worker. Of a packet with this mark, 0: none, in the host's routing rules. NULL: not known yet; the caller calls want()
+ * and uses the host path for this packet.
+ */
+const struct xi_nexthop *xi_nexthop_find(const struct xi_nexthops *nh, const uint8_t addr[16], enum xi_family family,
+					 uint32_t mark);
 /* Worker. Asks the control thread to resolve; never blocks; a full request ring or a repeat is ignored. */
-void xi_nexthop_want(struct xi_nexthops *nh, unsigned int worker, const uint8_t addr[16], enum xi_family family);
+void xi_nexthop_want(struct xi_nexthops *nh, unsigned int worker, const uint8_t addr[16], enum xi_family family,
+		     uint32_t mark);
 
 /* Control thread: number of next hops held, for `xipsec show`. */
 unsigned int xi_nexthops_count(const struct xi_nexthops *nh);

@@ -7,7 +7,8 @@
  *   PRIORITY+2  nop
  *
  * "iif lo" is what the host sends. What a worker sends through the stack has protocol 255 in the lookup (IPPROTO_RAW),
- * and the daemon's own questions have the mark (no packet has it): so nothing that a worker has made, and no next hop,
+ * and the daemon's own questions have the mark (no packet has it), or, where an SA gives its packets one, are of UDP from
+ * port 4500: so nothing that a worker has made, and no next hop,
  * ever sees the table, whatever is in it. Routes and rules have the protocol XI_ROUTES_PROTO, by which they are known
  * as xipsec's. Rules need Linux 4.17.
  */
@@ -21,6 +22,7 @@
 #define XI_ROUTES_PRIORITY 210   /* before strongSwan's 220 */
 #define XI_ROUTES_PROTO 50
 #define XI_ROUTES_MARK 0x50051
+#define XI_ROUTES_SPORT 4500     /* of the daemon's questions for packets that have another mark */
 /*
  * In another table than main it decides nothing; but key managers that read all tables and take the best route to a peer
  * take that of main.

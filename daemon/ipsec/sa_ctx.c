@@ -120,6 +120,11 @@ int xi_sa_ctx_init(struct xi_sa_ctx *ctx, const struct xi_sa *sa, const struct x
 				.esn = !!(sa->flags & XFRM_STATE_ESN),
 			},
 	};
+	/* in transport mode a packet goes the way that it had before (xfrm_bundle_create() of the kernel) */
+	if (!ctx->transport) {
+		ctx->mark_mask = sa->output_mark_mask;
+		ctx->mark = sa->output_mark & sa->output_mark_mask;
+	}
 	ctx->df_set = !ctx->df_clear && sa->df == XI_DF_SET;
 	init_algorithms(ctx, sa, raw);
 	xi_tunnel_template(ctx, sa);

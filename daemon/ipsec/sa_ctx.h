@@ -47,7 +47,8 @@ struct xi_sa_ctx {
 	uint8_t hdr[48];
 	uint32_t hdr_sum;            /* of an IPv4 hdr's 16-bit words, unfolded */
 	uint16_t tfcpad;             /* payload bytes; shorter ones are padded (RFC 4303 section 2.7) */
-	uint8_t fill1[10];
+	uint8_t fill1[2];
+	uint32_t mark, mark_mask;    /* of the outer packet in the host's routing rules; mask 0: it has none */
 	/* line 2, inbound */
 	struct xi_replay replay;
 	uint8_t to_host;             /* what comes out of it has a mark, or a device, of the host's stack */

@@ -35,7 +35,7 @@ static int sa_check(const struct xi_sad *sad, const struct xi_sa *sa,
 		return -EINVAL;
 	}
 	if (sa->sel.ifindex) {
-		*why = "selectors that name a device are not carried; leave dev out";
+		*why = "selectors that name a device are not carried: a packet is judged before it is routed; leave dev out, or use an interface of an if_id";
 		return -EOPNOTSUPP;
 	}
 	if (sa->life & XI_SA_FROM_FILE && !sad->state_dir) {

@@ -22,7 +22,7 @@ static int selector_check(const struct xi_selector *sel, const char **why)
 		return -EINVAL;
 	}
 	if (sel->ifindex) {
-		*why = "selectors that name a device are not carried; leave dev out";
+		*why = "selectors that name a device are not carried: a packet is judged before it is routed; leave dev out, or use an interface of an if_id";
 		return -EOPNOTSUPP;
 	}
 	return 0;

@@ -102,9 +102,17 @@ static void acquire_end(struct xi_acquires *as, struct xi_acquire *a)
 	LIST_REMOVE(a, by_key);
 	LIST_REMOVE(a, by_seq);
 	LIST_REMOVE(a, by_policy);
+	a->seq = 0;
 	TAILQ_REMOVE(&as->pending, a, age);
 	TAILQ_INSERT_HEAD(&as->free, a, age);
 	as->n--;
+}
+
+static void acquire_expire(struct xi_acquires *as, struct xi_acquire *a)
+{
+	if (as->expired)
+		as->expired(as->arg, a);
+	acquire_end(as, a);
 }
 
 /* Almost in the order in which they end: of those begun before the sysctl was lowered, some wait longer. */
@@ -113,7 +121,7 @@ void xi_acquires_expire(struct xi_acquires *as, uint64_t now)
 	struct xi_acquire *a;
 
 	while ((a = TAILQ_FIRST(&as->pending)) && a->until <= now)
-		acquire_end(as, a);
+		acquire_expire(as, a);
 }
 
 uint32_t xi_acquires_seq(struct xi_acquires *as)
@@ -135,7 +143,7 @@ int xi_acquires_begin(struct xi_acquires *as, const struct xi_flow *flow,
 	if (a && a->until > now)
 		return -EALREADY;
 	if (a)
-		acquire_end(as, a);
+		acquire_expire(as, a);
 	else
 		xi_acquires_expire(as, now);
 	a = TAILQ_FIRST(&as->free);
@@ -145,6 +153,7 @@ int xi_acquires_begin(struct xi_acquires *as, const struct xi_flow *flow,
 	TAILQ_REMOVE(&as->free, a, age);
 	a->key = key;
 	a->flow = *flow;
+	a->spi = policy->ntmpls ? policy->tmpls[0].id.spi : 0;
 	a->policy_index = policy->index;
 	a->seq = *seq = xi_acquires_seq(as);
 	a->since = now;
@@ -211,6 +220,59 @@ void xi_acquires_policy(struct xi_acquires *as, uint32_t index)
 	}
 }
 
+unsigned int xi_acquires_flush(struct xi_acquires *as, enum xi_proto proto)
+{
+	struct xi_acquire *a, *next;
+	unsigned int n = 0;
+
+	for (a = TAILQ_FIRST(&as->pending); a; a = next) {
+		next = TAILQ_NEXT(a, age);
+		if (proto != XI_PROTO_ANY && a->key.proto != proto)
+			continue;
+		acquire_end(as, a);
+		n++;
+	}
+	return n;
+}
+
+const struct xi_acquire *xi_acquires_next(const struct xi_acquires *as, uint32_t *pos)
+{
+	while (*pos < XI_ACQUIRES_MAX) {
+		const struct xi_acquire *a = &as->all[(*pos)++];
+
+		if (a->seq)
+			return a;
+	}
+	return NULL;
+}
+
+void xi_acquire_rec(const struct xi_acquire *a, uint64_t now, struct xi_sa_rec *rec)
+{
+	const struct xi_acquire_key *key = &a->key;
+
+	*rec = (struct xi_sa_rec){
+		.sa = {
+			.id = { .spi = a->spi, .proto = key->proto, .family = key->family },
+			.mode = key->mode,
+			.reqid = key->reqid,
+			.seq = a->seq,
+			.mark_v = key->mark_v,
+			.mark_m = key->mark_m,
+			.if_id = key->if_id,
+			.window_slot = XI_NO_SLOT,
+			.add_time = (uint64_t)time(NULL) - (now - a->since),
+			.limits = {
+				.soft_bytes = UINT64_MAX, .hard_bytes = UINT64_MAX,
+				.soft_packets = UINT64_MAX, .hard_packets = UINT64_MAX,
+				.hard_add = a->until - a->since,
+			},
+		},
+	};
+	memcpy(rec->sa.id.daddr, key->daddr, 16);
+	memcpy(rec->sa.saddr, key->saddr, 16);
+	xi_xfrm_flow_selector(&rec->sa.sel, &a->flow);
+}
+
 uint32_t xi_acquire_ttl(void)
 {
 	unsigned int ttl = ACQ_EXPIRES_DEFAULT;
@@ -263,6 +325,44 @@ int xi_xfrm_server_acquire(struct xi_xfrm_server *server, const struct xi_flow *
 void xi_acquire_settled(struct xi_xfrm_server *server, const struct xi_sa *sa)
 {
 	xi_acquires_settle(server->acquires, sa, now_seconds());
+}
+
+static void on_expired(void *arg, const struct xi_acquire *a)
+{
+	struct xi_sa_rec rec;
+
+	xi_acquire_rec(a, now_seconds(), &rec);
+	xi_server_expired(arg, &rec, true);
+}
+
+int xi_acquire_start(struct xi_xfrm_server *server)
+{
+	server->acquires = xi_acquires_new();
+	if (!server->acquires)
+		return -ENOMEM;
+	server->acquires->expired = on_expired;
+	server->acquires->arg = server;
+	return 0;
+}
+
+void xi_acquire_tick(struct xi_xfrm_server *server)
+{
+	xi_acquires_expire(server->acquires, now_seconds());
+}
+
+bool xi_acquire_dump(struct xi_xfrm_server *server, struct xi_dump *dump, struct xi_nlmsg *msg)
+{
+	const struct xi_acquire *a;
+	struct xi_sa_rec rec;
+
+	while ((a = xi_acquires_next(server->acquires, &dump->acquire))) {
+		xi_acquire_rec(a, now_seconds(), &rec);
+		if (!xi_sa_filter_matches(&dump->filter, &rec.sa))
+			continue;
+		xi_xfrm_put_sa(msg, XFRM_MSG_NEWSA, &dump->to, &rec);
+		return true;
+	}
+	return false;
 }
 
 const struct xi_acquires *xi_xfrm_server_acquires(struct xi_xfrm_server *server)

@@ -14,6 +14,7 @@
 #include <sys/queue.h>
 
 #include <xipsec/abi.h>
+#include "sad/sad.h"
 
 #define XI_ACQUIRES_MAX 1024
 #define XI_ACQUIRE_SHARE (XI_ACQUIRES_MAX / 4)
@@ -37,8 +38,9 @@ struct xi_acquire {
 	LIST_ENTRY(xi_acquire) by_key, by_seq, by_policy;
 	struct xi_acquire_key key;
 	struct xi_flow flow;         /* the first one that wanted it */
+	uint32_t spi;                /* of its template, mostly 0 */
 	uint32_t policy_index;       /* of that one */
-	uint32_t seq;
+	uint32_t seq;                /* 0: not pending */
 	uint64_t since, until;       /* CLOCK_MONOTONIC, seconds */
 };
 
@@ -52,6 +54,8 @@ struct xi_acquires {
 	struct xi_acquire_chain by_key[XI_ACQUIRE_HASH], by_seq[XI_ACQUIRE_HASH];
 	struct xi_acquire_chain by_policy[XI_ACQUIRE_HASH];
 	uint16_t shares[XI_ACQUIRE_HASH]; /* in the chains of by_policy */
+	void (*expired)(void *arg, const struct xi_acquire *a); /* its time is up; NULL: nobody cares */
+	void *arg;
 	struct xi_acquire all[XI_ACQUIRES_MAX];
 };
 
@@ -76,5 +80,11 @@ void xi_acquires_settle(struct xi_acquires *as, const struct xi_sa *sa, uint64_t
 void xi_acquires_policy(struct xi_acquires *as, uint32_t index);
 /* Ends those whose time is up. */
 void xi_acquires_expire(struct xi_acquires *as, uint64_t now);
+/* Ends those of a protocol, XI_PROTO_ANY: all. Returns how many. */
+unsigned int xi_acquires_flush(struct xi_acquires *as, enum xi_proto proto);
+/* The next one that is pending, from *pos on, which begins at 0; NULL: no more. */
+const struct xi_acquire *xi_acquires_next(const struct xi_acquires *as, uint32_t *pos);
+/* It as the kernel's SA (xfrm_init_tempstate()), which is nowhere else: of no state, and no keys. */
+void xi_acquire_rec(const struct xi_acquire *a, uint64_t now, struct xi_sa_rec *rec);
 
 #endif

@@ -82,11 +82,6 @@ bool xi_datapath_carries(const struct xi_sa *sa, const char **why)
 
 int xi_datapath_check_attrs(const struct xi_attrs *attrs, struct xi_extack *ack)
 {
-	if (xi_attr_has(attrs, XI_XFRMA_NAT_KEEPALIVE)) {
-		xi_attr_blame(attrs, XI_XFRMA_NAT_KEEPALIVE, ack);
-		return xi_refuse(ack, -EOPNOTSUPP,
-				 "NAT keepalives by the datapath are not carried: the key manager sends them");
-	}
 	for (int type = XI_XFRMA_IPTFS_FIRST; type <= XI_XFRMA_IPTFS_LAST; type++) {
 		if (xi_attr_has(attrs, type)) {
 			xi_attr_blame(attrs, type, ack);

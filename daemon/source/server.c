@@ -327,7 +327,7 @@ int xi_xfrm_server_create(struct xi_xfrm_server **out, struct event_base *base, 
 			  struct xi_spd *spd, const char *name)
 {
 	struct xi_xfrm_server *server = calloc(1, sizeof(*server));
-	int err = -ENOMEM;
+	int err;
 
 	*out = NULL;
 	if (!server)
@@ -344,8 +344,8 @@ int xi_xfrm_server_create(struct xi_xfrm_server **out, struct event_base *base, 
 	if (!name || !*name)
 		name = XI_XFRM_SOCK_DEFAULT;
 	snprintf(server->name, sizeof(server->name), "%s", name);
-	server->acquires = xi_acquires_new();
-	if (server->acquires)
+	err = xi_acquire_start(server);
+	if (!err)
 		err = xi_aevents_create(&server->aevents, server);
 	if (!err)
 		err = server_listen(server);
@@ -391,6 +391,7 @@ void xi_xfrm_server_tick(struct xi_xfrm_server *server, uint64_t now)
 {
 	xi_server_hold(server);
 	xi_spd_tick(server->spd, now, on_policy_expired, server);
+	xi_acquire_tick(server);
 	xi_server_release(server);
 }
 

@@ -145,6 +145,7 @@ int xi_handle_flushsa(struct xi_client *c, const struct nlmsghdr *nlh, struct xi
 	c->flush.proto = flush.proto;
 	xi_sad_flush_begin(c->server->sad, &c->flush.sas,
 			   flush.proto == 255 ? XI_PROTO_ANY : (enum xi_proto)flush.proto);
+	c->flush.sas.n = xi_acquires_flush(c->server->acquires, c->flush.sas.proto);
 	return flush_first(c);
 }
 

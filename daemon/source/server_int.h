@@ -33,6 +33,7 @@ enum xi_dump_kind { XI_DUMP_NONE, XI_DUMP_SA, XI_DUMP_POLICY };
 struct xi_dump {
 	enum xi_dump_kind kind;
 	uint32_t pos;
+	uint32_t acquire;            /* SAs: then these */
 	struct xi_nl_to to;
 	struct xi_sa_filter filter;
 };
@@ -145,6 +146,10 @@ int xi_flush_put_off(struct xi_client *c, const uint8_t *data, size_t len);
 /* The next message of a dump; false: that was the last one. */
 bool xi_dump_step(struct xi_client *c, struct xi_nlmsg *msg);
 
+int xi_acquire_start(struct xi_xfrm_server *server); /* 0 or -ENOMEM */
+void xi_acquire_tick(struct xi_xfrm_server *server);
+/* As xi_dump_step(), of ACQUIREs that are pending. */
+bool xi_acquire_dump(struct xi_xfrm_server *server, struct xi_dump *dump, struct xi_nlmsg *msg);
 void xi_acquire_settled(struct xi_xfrm_server *server, const struct xi_sa *sa);
 /* A client joined or left groups. */
 void xi_acquire_listened(struct xi_xfrm_server *server);

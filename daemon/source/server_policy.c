@@ -119,7 +119,8 @@ int xi_handle_sadinfo(struct xi_client *c, const struct nlmsghdr *nlh, struct xi
 	hash.sadhcnt = hash.sadhmcnt = xi_sad_capacity(c->server->sad);
 	*(uint32_t *)xi_nlmsg_begin(&msg, XFRM_MSG_NEWSADINFO, 0, to.seq, to.portid,
 				    sizeof(flags)) = flags;
-	xi_nlmsg_put_u32(&msg, XFRMA_SAD_CNT, xi_sad_count(c->server->sad));
+	xi_nlmsg_put_u32(&msg, XFRMA_SAD_CNT,
+			 xi_sad_count(c->server->sad) + c->server->acquires->n);
 	xi_nlmsg_put(&msg, XFRMA_SAD_HINFO, &hash, sizeof(hash));
 	xi_client_reply(c, &msg);
 	return 0;

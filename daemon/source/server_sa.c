@@ -46,6 +46,16 @@ static void file_key_check(const struct xi_sad *sad, const struct xi_sa_request 
 			  req->sa.id.spi);
 }
 
+/* Linux would have both (__xfrm_state_lookup()): it has a mark for what arrives. */
+static void explain_mark(struct xi_extack *ack, const struct xi_sa_rec *rec, const struct xi_sa *sa)
+{
+	uint32_t mark = sa->mark_v & sa->mark_m;
+
+	if (rec && (mark & rec->sa.mark_m) != rec->sa.mark_v)
+		xi_refuse(ack, -EEXIST,
+			  "an SA with this destination, SPI and protocol has another mark: packets that arrive have none to tell them apart by");
+}
+
 int xi_handle_newsa(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack)
 {
 	struct xi_sad *sad = c->server->sad;
@@ -66,8 +76,10 @@ int xi_handle_newsa(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_e
 		sa_notify(c, nlh, xi_sad_find(sad, &req.sa.id));
 		xi_aevents_start(c->server->aevents, xi_sad_find(sad, &req.sa.id));
 		xi_acquire_settled(c->server, &req.sa);
-	} else if (err == -EEXIST && xi_client_is_file(c)) {
-		file_key_check(sad, &req);
+	} else if (err == -EEXIST) {
+		if (xi_client_is_file(c))
+			file_key_check(sad, &req);
+		explain_mark(ack, xi_sad_find(sad, &req.sa.id), &req.sa);
 	}
 	explicit_bzero(&req.key, sizeof(req.key));
 	return refused(ack, err, why);
@@ -278,7 +290,7 @@ static bool dump_sa(struct xi_client *c, struct xi_nlmsg *msg)
 		xi_xfrm_put_sa(msg, XFRM_MSG_NEWSA, &c->dump.to, rec);
 		return true;
 	}
-	return dump_done(c, msg);
+	return xi_acquire_dump(c->server, &c->dump, msg) || dump_done(c, msg);
 }
 
 static bool dump_policy(struct xi_client *c, struct xi_nlmsg *msg)

@@ -71,6 +71,20 @@ static int mapping_check(const struct xi_sa *sa, const struct xi_attrs *attrs,
 	return 0;
 }
 
+/* The rules of __xfrm_init_state(), Linux 6.11. */
+static int keepalive_get(struct xi_sa *sa, const struct xi_attrs *attrs, struct xi_extack *ack)
+{
+	sa->nat_keepalive = xi_attr_u32(attrs, XI_XFRMA_NAT_KEEPALIVE);
+	if (!sa->nat_keepalive)
+		return 0;
+	if (sa->sa_dir != XI_SA_DIR_OUT)
+		return xi_refuse(ack, -EINVAL, "NAT keepalive is only supported for outbound SAs");
+	if (sa->encap != XI_ENCAP_ESPINUDP)
+		return xi_refuse(ack, -EINVAL,
+				 "NAT keepalive is only supported for UDP encapsulation");
+	return 0;
+}
+
 static uint32_t one_more(uint32_t value)
 {
 	return value < UINT32_MAX ? value + 1 : UINT32_MAX;
@@ -110,6 +124,8 @@ int xi_xfrm_get_extra(struct xi_sa *sa, const struct xi_attrs *attrs, struct xi_
 	int err;
 
 	err = mapping_check(sa, attrs, ack);
+	if (!err)
+		err = keepalive_get(sa, attrs, ack);
 	if (!err)
 		err = xi_xfrm_check_offload(sa, attrs, ack);
 	if (!err)

@@ -158,6 +158,8 @@ void xi_xfrm_put_polexpire(struct xi_nlmsg *msg, const struct xi_nl_to *to,
  */
 void xi_xfrm_acquire_ends(const struct xi_flow *flow, const struct xi_tmpl *tmpl, uint8_t saddr[16],
 			  uint8_t daddr[16]);
+/* What the kernel says of a flow in an ACQUIRE, and in the SA that stands for it. */
+void xi_xfrm_flow_selector(struct xi_selector *sel, const struct xi_flow *flow);
 /* ACQUIRE for a flow that `policy` wants protected (RFC 2367 section 3.1.6). seq is not 0. */
 void xi_xfrm_put_acquire(struct xi_nlmsg *msg, const struct xi_flow *flow,
 			 const struct xi_policy *policy, uint32_t seq);

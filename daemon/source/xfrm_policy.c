@@ -137,7 +137,9 @@ static int tmpls_get(struct xi_policy *policy, const struct xi_attrs *attrs, str
 static int carries_check(const struct xi_policy *policy, struct xi_extack *ack)
 {
 	if (policy->sel.ifindex)
-		return xi_refuse(ack, -EOPNOTSUPP, "selectors with a device are not carried");
+		return xi_refuse(
+			ack, -EOPNOTSUPP,
+			"selectors that name a device are not carried: a packet is judged before it is routed; leave dev out, or use an interface of an if_id");
 	return 0;
 }
 
@@ -366,7 +368,7 @@ void xi_xfrm_put_polexpire(struct xi_nlmsg *msg, const struct xi_nl_to *to,
 	extra_put(msg, policy);
 }
 
-static void flow_selector(struct xfrm_selector *sel, const struct xi_flow *flow)
+void xi_xfrm_flow_selector(struct xi_selector *sel, const struct xi_flow *flow)
 {
 	bool has_ports = !flow->fragment &&
 			 (flow->proto == IPPROTO_TCP || flow->proto == IPPROTO_UDP ||
@@ -374,15 +376,15 @@ static void flow_selector(struct xfrm_selector *sel, const struct xi_flow *flow)
 			  flow->proto == IPPROTO_ICMP || flow->proto == IPPROTO_ICMPV6);
 
 	memset(sel, 0, sizeof(*sel));
-	xi_addr_to_xfrm(&sel->saddr, flow->saddr);
-	xi_addr_to_xfrm(&sel->daddr, flow->daddr);
+	memcpy(sel->saddr, flow->saddr, 16);
+	memcpy(sel->daddr, flow->daddr, 16);
 	sel->family = flow->family;
 	sel->prefixlen_s = sel->prefixlen_d = xi_family_bits(flow->family);
 	sel->proto = flow->proto;
 	if (!has_ports)
 		return;
-	sel->sport = htons(flow->sport);
-	sel->dport = htons(flow->dport);
+	sel->sport = flow->sport;
+	sel->dport = flow->dport;
 	sel->sport_mask = sel->dport_mask = 0xffff;
 }
 
@@ -410,6 +412,7 @@ static void acquire_endpoints(struct xfrm_user_acquire *acq, const struct xi_flo
 	xi_xfrm_acquire_ends(flow, tmpl, saddr, daddr);
 	xi_addr_to_xfrm(&acq->id.daddr, daddr);
 	xi_addr_to_xfrm(&acq->saddr, saddr);
+	acq->id.spi = tmpl ? htonl(tmpl->id.spi) : 0;
 	acq->id.proto = tmpl ? tmpl->id.proto : XI_ESP;
 }
 
@@ -418,10 +421,12 @@ void xi_xfrm_put_acquire(struct xi_nlmsg *msg, const struct xi_flow *flow,
 {
 	const struct xi_tmpl *tmpl = policy->ntmpls ? &policy->tmpls[0] : NULL;
 	struct xfrm_user_acquire *acq;
+	struct xi_selector sel;
 
 	acq = xi_nlmsg_begin(msg, XFRM_MSG_ACQUIRE, 0, 0, 0, sizeof(*acq));
 	acquire_endpoints(acq, flow, tmpl);
-	flow_selector(&acq->sel, flow);
+	xi_xfrm_flow_selector(&sel, flow);
+	xi_selector_to_xfrm(&acq->sel, &sel);
 	info_fill(&acq->policy, policy);
 	acq->aalgos = tmpl ? tmpl->aalgos : ~0U;
 	acq->ealgos = tmpl ? tmpl->ealgos : ~0U;

@@ -186,6 +186,8 @@ static void extra_put(struct xi_nlmsg *msg, const struct xi_sa_rec *rec)
 		xi_nlmsg_put_u32(msg, XFRMA_MTIMER_THRESH, sa->mtimer_thresh);
 	pcpu_put(msg, sa);
 	dir_put(msg, sa);
+	if (sa->nat_keepalive)
+		xi_nlmsg_put_u32(msg, XI_XFRMA_NAT_KEEPALIVE, sa->nat_keepalive);
 }
 
 void xi_xfrm_put_sa(struct xi_nlmsg *msg, uint16_t type, const struct xi_nl_to *to,

@@ -172,7 +172,7 @@ struct xi_sa {
 	__u32 mtimer_thresh;         /* seconds before the same MAPPING is told again; 0 the daemon's choice */
 	__u32 pcpu;                  /* +1, the CPU it was made for (RFC 9611); any worker carries it */
 	__u32 moved_under;           /* spd_generation when its addresses last changed, 0 never: templates of that one have the old ones */
-	__u32 pad;
+	__u32 nat_keepalive;         /* seconds without a packet of it after which one is sent (RFC 3948 section 4); 0 the key manager's */
 };
 
 #define XI_SA_LARVAL (1U << 0)       /* made by ALLOCSPI, no keys yet */

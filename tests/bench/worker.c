@@ -210,12 +210,12 @@ static void nexthop_await(const uint8_t addr[16])
 	const struct xi_nexthop *nh;
 	uint64_t end = clock_ns() + 5000000000;
 
-	while (!(nh = xi_nexthop_find(bed.nexthops, addr, XI_IPV4)) ||
+	while (!(nh = xi_nexthop_find(bed.nexthops, addr, XI_IPV4, 0)) ||
 	       nh->kind != XI_NEXTHOP_PORT) {
 		if (clock_ns() > end)
 			die("the kernel names no next hop");
 		if (!nh)
-			xi_nexthop_want(bed.nexthops, 0, addr, XI_IPV4);
+			xi_nexthop_want(bed.nexthops, 0, addr, XI_IPV4, 0);
 		event_base_loop(bed.base, EVLOOP_ONCE);
 	}
 }

@@ -11,32 +11,15 @@ cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/ike.sh
 . tests/lib/ike_peer.sh
 . tests/lib/libreswan.sh
+. tests/lib/ike_life.sh
 need_root
 need_tools ip jq tcpdump openssl certutil pk12util
 need_libreswan
-RATE=200
+life_pluto="gw1 gw2"
 export FLOW_WAIT=2          # some are lost for good while xipsecd is away
-NETS='leftsubnet=10.1.%n.0/24
-	rightsubnet=10.1.%p.0/24'
-V6='left=2001:db8::%n
-	right=2001:db8::%p'
-NETS6="$V6
-	leftsubnet=fd00:%n::/64
-	rightsubnet=fd00:%p::/64"
-CERT='authby=ecdsa
-	leftcert=gw%n
-	leftid=gw%n@xipsec.test
-	rightid=gw%p@xipsec.test'
 
 net_up || tap_skip_all "cannot make network namespaces"
-ike_ca > "$XI_TMP/ca.log" 2>&1
-for gw in gw1 gw2; do
-	tap_check "xipsecd of $gw" start_daemon $gw || tap_done
-	mkdir -p "$XI_TMP/$gw.swanctl/"{x509,x509ca,private}
-	tap_check "a certificate of $gw" ike_cert $gw
-	tap_check "for pluto" lsw_cert $gw
-	tap_check "pluto of $gw" lsw_start $gw || tap_done
-done
+lsw_gateways gw1 gw2
 XI_SNAPLEN=80 capture_start wan br
 
 ends() {
@@ -82,18 +65,9 @@ try "IPv6, transport mode" "$V6
 	esp=aes256-sha2_256" $'mode transport\nenc cbc.aes.' gw1 2001:db8::2
 
 # traps
-trap_pings() { net_in "$1" ping -q -c 20 -i 0.02 -W 10 "$2" | grep ' 0% packet loss'; }
-trapped() { [ "$(xfrm_of "$1" xfrm policy list dir out | grep -c '^src 10')" = 1 ]; }
 traps() {
 	lsw_load_pair t <<< "$NETS
 		esp=aes_gcm128" && lsw_route gw1 t && lsw_route gw2 t
-}
-# trap NAME GW FROM TO: a tunnel by a ping, and down again
-sprung() {
-	tap_check "$1: a ping makes pluto negotiate, and none is lost" trap_pings "$3" "$4"
-	tap_check "$1: it carries" both_carry 20 "$3" "$4"
-	tap_check "$1: pluto takes it down" lsw_down "$2" t
-	tap_check "$1: at both ends" wait_for 10 none_left
 }
 tap_check "traps: connections" traps
 tap_check "traps: policies stand in gw1" wait_for 10 trapped gw1
@@ -200,6 +174,9 @@ tap_check "a peer that dies: it carries" wait_for 20 both_carry 20 h1 10.1.2.2
 lsw_unload gw1 t > "$XI_TMP/unload"
 lsw_unload gw2 t > "$XI_TMP/unload"
 tap_check "a peer that dies: nothing is left" wait_for 10 none_left
+
+# by packets, which xipsecd counts
+life_expiry gw1
 
 # xipsecd ends and comes again
 lasting() { lsw_load_pair t <<< "$NETS

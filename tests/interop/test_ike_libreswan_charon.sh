@@ -10,33 +10,16 @@ cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/ike.sh
 . tests/lib/ike_peer.sh
 . tests/lib/libreswan.sh
+. tests/lib/ike_life.sh
 need_root
 need_ike
 need_tools tcpdump certutil pk12util
 need_libreswan
-RATE=200
-NETS='leftsubnet=10.1.%n.0/24
-	rightsubnet=10.1.%p.0/24'
-V6='left=2001:db8::%n
-	right=2001:db8::%p'
-NETS6="$V6
-	leftsubnet=fd00:%n::/64
-	rightsubnet=fd00:%p::/64"
-CERT='authby=ecdsa
-	leftcert=gw%n
-	leftid=gw%n@xipsec.test
-	rightid=gw%p@xipsec.test'
+life_pluto=gw1
 
 net_up || tap_skip_all "cannot make network namespaces"
-ike_ca > "$XI_TMP/ca.log" 2>&1
-for gw in gw1 gw2; do
-	tap_check "xipsecd of $gw" start_daemon $gw || tap_done
-	mkdir -p "$XI_TMP/$gw.swanctl/"{x509,x509ca,private}
-	tap_check "a certificate of $gw" ike_cert $gw
-done
-tap_check "for pluto" lsw_cert gw1
-tap_check "pluto of gw1" lsw_start gw1 || tap_done
-tap_check "charon of gw2" ike_start gw2 || tap_done
+lsw_gateways gw1
+tap_check "charon of gw2" ike_start gw2 "${life_lines[@]}" || tap_done
 
 # One connection for each way to authenticate and each family, whose children are alternatives.
 # charon_has CHILD [LINE...]: of charon there is this child alone, with these lines
@@ -111,8 +94,6 @@ try "IPv6" "$NETS6
 nets=nets family=4
 
 # traps on both sides
-trap_pings() { net_in "$1" ping -q -c 20 -i 0.02 -W 10 "$2" | grep ' 0% packet loss'; }
-trapped() { [ "$(xfrm_of "$1" xfrm policy list dir out | grep -c '^src 10')" = 1 ]; }
 tap_check "traps: charon's" charon_has net "start_action = trap"
 traps() {
 	lsw_load gw1 1 2 t <<< "$NETS
@@ -124,10 +105,7 @@ for gw in gw1 gw2; do
 	tap_check "traps: a policy stands in $gw" wait_for 10 trapped $gw
 done
 tap_check "traps: no SA yet" none_left
-tap_check "traps: a ping makes pluto negotiate, and none is lost" trap_pings h1 10.1.2.2
-tap_check "traps: it carries" both_carry 20 h1 10.1.2.2
-tap_check "traps: pluto takes it down" lsw_down gw1 t
-tap_check "traps: at both ends" wait_for 10 none_left
+sprung traps gw1 h1 10.1.2.2
 tap_check "traps: a ping makes charon negotiate, and none is lost" trap_pings h2 10.1.1.2
 tap_check "traps: it carries" both_carry 20 h2 10.1.1.2
 tap_check "traps: charon takes it down" ends
@@ -175,5 +153,17 @@ tap_check "$name: again and again" wait_for 30 charon_logged $((n + 3)) "$REKEYE
 rekey_end "$name"
 capture_stop wan br > "$XI_TMP/capture"
 tap_check "nothing was in clear" only_esp "$XI_TMP/wan-br.pcap"
+tap_check "no number of an SA twice" esp_unique "$XI_TMP/wan-br.pcap"
+
+life_expiry gw1
+life_expiry gw2
+life_dead w2
+XI_SNAPLEN=80 capture_start wan br
+life_xipsecd gw1 gw2
+life_ends gw1
+life_ends gw2
+life_dies gw1
+life_dies gw2
+capture_stop wan br > "$XI_TMP/capture"
 tap_check "no number of an SA twice" esp_unique "$XI_TMP/wan-br.pcap"
 tap_done

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# timeout: 300
+# timeout: 400
 #
 # xipsec's XFRM against the kernel's: tests/interop/xfrm_script.txt is run in Linux 6.1 (user-mode Linux) and, at the same time,
 # against a daemon in a namespace of its own, or its XFRM server alone where there is no root; every answer, error and event is
@@ -15,6 +15,7 @@ need_tools ip unshare
 SCRIPT=tests/interop/xfrm_script.txt
 RUN=tests/interop/xfrm_compare.py
 make -s B="$XI_BUILD" "$XI_BUILD/tests/interop/xfrm_serverd" "$XI_BUILD/libxipsec-xfrm.so" >&2 || exit 1
+UML_SECONDS=300                 # the whole script is one command
 uml_alone
 cc -O2 -Wall -Werror -fPIC -shared -o "$UML_DIR/tell_errno.so" tests/interop/tell_errno.c || exit 1
 
@@ -52,7 +53,11 @@ linux &
 linux=$!
 tap_check "$who carries the script out" eval "$how > '$XI_TMP/xipsec.json'"
 wait $linux
-tap_is "so does Linux $(< "$UML_DIR/ready")" "$?" 0 || tap_comment "$(< "$XI_TMP/linux.log")"
+status=$?
+[ -s "$UML_DIR/linux.json" ] || status=unfinished
+tap_is "so does Linux $(< "$UML_DIR/ready")" "$status" 0 || tap_comment "$(< "$XI_TMP/linux.log")"
 [ $tap_failed = 0 ] || tap_done
-tap_take < <(/usr/bin/python3 -ES $RUN compare $SCRIPT "$UML_DIR/linux.json" "$XI_TMP/xipsec.json" doc/architecture.md)
+tap_take < <(/usr/bin/python3 -ES $RUN compare $SCRIPT "$UML_DIR/linux.json" "$XI_TMP/xipsec.json" doc/architecture.md ||
+	echo "# some differ, or were not compared")
+tap_check "all sections were compared" test "$tap_count" -gt 20
 tap_done

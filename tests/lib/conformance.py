@@ -13,7 +13,8 @@ Tests stand in backquotes, <br> between them:
   `LAYER/FILE: NAME`          of C: a test function that is in cmocka's list; of a shell script: the
                               text that tap_ok, tap_check or tap_is is given, as it stands there,
                               variables and all
-  `LAYER/FILE: NAME / CASE`   a row of the table that the test walks: its name is a string of the file
+  `LAYER/FILE: NAME / CASE`   a row of the table that the test walks: its name is a string of the file; of a shell script: it
+                              begins a line, or is what a line that begins with "try" has first
   `LAYER/FILE: PREFIX*`       names that a script generates: PREFIX stands literally in it, or in a
                               script of tests/lib that it sources
 """
@@ -94,9 +95,14 @@ def missing(test):
     if shell and name.endswith("*"):
         good = len(name) > PREFIX_MIN and begins_in(name[:-1], path)
         return None if good else f"nothing in {path} begins like that"
-    if shell:
-        return None if name in tap_texts(path) else f"no test of that text in {path}"
     function, _, case = name.partition(" / ")
+    if shell:
+        if name in tap_texts(path):
+            return None
+        if case and function in tap_texts(path):
+            row = rf"(?m)^\s*(?:try\s+)?[\"']?{re.escape(case)}[\"'|\s]"
+            return None if re.search(row, code_of(path)) else f"no case of that name in {path}"
+        return f"no test of that text in {path}"
     if function not in cmocka_tests(path):
         return f"not in the list of tests of {path}"
     if case and f'"{case}"' not in code_of(path):
@@ -180,4 +186,5 @@ def main():
     sys.exit(bool(failed or unknown))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -15,7 +15,7 @@ net="iproute2 ethtool iputils-ping tcpdump iperf3 tshark python3-scapy python3-c
 	strongswan-swanctl charon-systemd libstrongswan-standard-plugins libstrongswan-extra-plugins
 	libcharon-extra-plugins libnss3-tools libldns3 libunbound8 libcurl3-nss libevent-pthreads-2.1-7 dns-root-data"
 vm="user-mode-linux qemu-system-x86 linux-image-amd64 linux-headers-amd64 linux-source-6.1 busybox-static cpio
-	xz-utils"
+	xz-utils systemd apparmor"
 # other people's gateways, which only the benchmark runs; testpmd is in dpdk-dev
 peers="dpdk-dev librte-net-af-xdp23 wireguard-go wireguard-tools"
 

@@ -103,7 +103,7 @@ ike_start() {
 ike_signal() {
 	local pid=${xi_pids["bg charon-$1"]:?no charon runs in $1} rc=0
 	kill "-$2" "$pid"
-	wait_for 10 process_gone "$pid" || { kill -KILL "$pid"; rc=1; }
+	wait_for 30 process_gone "$pid" || { kill -KILL "$pid"; rc=1; }
 	wait "$pid" 2> /dev/null
 	unset 'xi_pids["bg charon-'"$1"'"]'
 	return $rc

@@ -8,7 +8,8 @@
 #                        uml (charon on Linux's own ESP)
 
 N=${XI_TUNNELS:-500}
-many_lines=("dos_protection = no" "ikesa_table_size = 1024" "ikesa_table_segments = 16")
+many_lines=("dos_protection = no" "ikesa_table_size = 1024" "ikesa_table_segments = 16" "retransmit_timeout = 2" "retransmit_base = 1.2"
+	"retransmit_tries = 12")
 
 # tunnel i: 10.101.x.y of h1 and 10.102.x.y of h2
 many_inner() { echo "10.10$1.$(($2 / 250)).$(($2 % 250 + 1))"; }
@@ -122,7 +123,17 @@ many_are() {
 	cat "$XI_TMP/sas"
 	return 1
 }
-many_up() { wait_for ${MANY_SECONDS:-150} many_are "$1" || many_are "$1"; }
+# The cheap question first: asking for all SAs again and again takes longer than making them.
+many_counted() {
+	case $1:$many_gw2 in
+	gw2:libipsec) [[ $(swan gw2 --stats) == *"IKE_SAs: $N total, 0 half-open"* ]] ;;
+	*) [[ $(xfrm_of "$1" xfrm state count) == *"SAD count $((N * 2))"* ]] ;;
+	esac
+}
+many_up() {
+	wait_for "${MANY_SECONDS:-150}" many_counted "$1" || xfrm_of "$1" xfrm state count
+	wait_for 10 many_are "$1" || many_are "$1"
+}
 many_none() { [ "$(many_sas "$1" | wc -l)" = 0 ]; }
 
 many_pings() {
@@ -136,7 +147,21 @@ many_pings() {
 	return 1
 }
 
-many_stop() { if [ "$many_gw1" = pluto ]; then lsw_stop gw1; else ike_stop gw1; fi; }
+# many_stop GW
+many_stop() {
+	case $1:$many_gw1:$many_gw2 in
+	gw2:*:uml) uml_ike_stop TERM ;;
+	gw1:pluto:* | *:pluto) lsw_stop "$1" ;;
+	*) ike_stop "$1" ;;
+	esac
+}
+# An IKE daemon that ends tells all peers at once, and waits for none: pluto and a slow kernel do not hear it all.
+many_down() {
+	many_stop gw1 && wait_for 60 many_none gw1 || return
+	[ "$many_gw1 $many_gw2" != "charon charon" ] || wait_for 60 many_none gw2 || return
+	many_stop gw2 || return
+	[ "$many_gw2" = libipsec ] || wait_for 60 many_none gw2
+}
 
 # many_since START: milliseconds
 many_since() { echo $(((${EPOCHREALTIME/[.,]/} - $1) / 1000)); }
@@ -157,10 +182,7 @@ ike_many() {
 		tap_check "each of $((N * 2)) SAs of $gw carried 4 packets" many_are $gw 4
 	done
 	start=${EPOCHREALTIME/[.,]/}
-	tap_check "the IKE daemon of gw1 ends" many_stop
-	for gw in gw1 gw2; do
-		tap_check "no SA is left in $gw" wait_for 60 many_none $gw
-	done
+	tap_check "taken down by the end of the IKE daemons, no SA is left" many_down
 	tap_comment "taken down in $(many_since "$start") ms"
 	tap_done
 }

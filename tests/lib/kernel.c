@@ -82,6 +82,8 @@ void kernel_put_sa(struct xi_nlmsg *msg, uint16_t type, uint32_t seq, uint16_t f
 		memcpy(esn.buf + sizeof(esn.esn), sa->bmp, 16);
 		xi_nlmsg_put(msg, XFRMA_REPLAY_ESN_VAL, &esn, sizeof(esn.buf));
 	}
+	if (sa->mark.v | sa->mark.m)
+		xi_nlmsg_put(msg, XFRMA_MARK, &sa->mark, sizeof(sa->mark));
 	if (sa->device)
 		xi_nlmsg_put(msg, XFRMA_OFFLOAD_DEV, &offload, sizeof(offload));
 }
@@ -362,6 +364,17 @@ static int delsa(struct kernel *k, const struct nlmsghdr *req)
 	return 0;
 }
 
+static uint32_t asked_mark(const struct nlmsghdr *req)
+{
+	struct xfrm_mark mark = {0};
+	struct xi_extack ack;
+	struct xi_attrs attrs;
+
+	if (!xi_attrs_parse(&attrs, req, sizeof(struct xfrm_usersa_id), &ack))
+		xi_attr_copy(&attrs, XFRMA_MARK, &mark, sizeof(mark));
+	return mark.v & mark.m;
+}
+
 static void answer(struct kernel *k, int fd, const struct nlmsghdr *req)
 {
 	const struct xfrm_usersa_id *id = NLMSG_DATA(req);
@@ -374,7 +387,7 @@ static void answer(struct kernel *k, int fd, const struct nlmsghdr *req)
 		dump(k, fd, req);
 	} else if (req->nlmsg_type == XFRM_MSG_GETSA) {
 		sa = sa_by(k, &id->daddr, id->spi, id->proto);
-		if (!sa) {
+		if (!sa || (asked_mark(req) & sa->mark.m) != sa->mark.v) {
 			kernel_say_error(fd, req, -ESRCH);
 			return;
 		}

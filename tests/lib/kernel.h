@@ -26,6 +26,7 @@ struct kernel_sa {
 	bool comp, larval;           /* is told with another algorithm, or with none */
 	bool legacy;                 /* its replay state is told as XFRMA_REPLAY_VAL */
 	uint32_t device;             /* 0: in software */
+	struct xfrm_mark mark;       /* whom GETSA does not name finds it if its own value is 0 (xfrm_user_state_lookup()) */
 	struct xfrm_usersa_info info;
 	uint8_t key[20];
 	struct xfrm_replay_state_esn esn;

@@ -3,7 +3,10 @@
 # libreswan's pluto in the namespaces of tests/lib/netns.sh. Source tap.sh, netns.sh and ike_peer.sh first; of ike.sh, a
 # CA's functions are used where a test calls ike_ca.
 #
+# Lines for connections: $NETS, $V6 (addresses), $NETS6, $CERT.
+#
 #   need_libreswan               skips the file where its package cannot be had
+#   lsw_gateways GW...           xipsecd in gw1 and gw2, a CA, a certificate of each, and pluto in GW..., or the file ends
 #   lsw_start GW                 pluto in that namespace; its XFRM goes to the namespace's xipsecd. Its files, nss and
 #                                pluto.log among them, are in $XI_TMP/GW.pluto
 #   lsw_stop GW; lsw_kill GW     as its own unit ends it, which tells the peers; SIGKILL
@@ -17,6 +20,8 @@
 #   lsw_whack GW ARG...          whack of that pluto
 #   lsw_log GW                   prints its log
 #   lsw_logged GW N PATTERN      at least N lines of its log match
+#   sprung NAME GW FROM TO       tests: a ping by a trap of GW makes a tunnel, and down again
+#   trapped GW                   a policy for networks stands
 #   lsw_cert GW                  gw1 or gw2: the CA, key and certificate of ike_cert into its NSS database; before lsw_start
 
 B=$XI_BUILD
@@ -36,6 +41,21 @@ lsw_common='
 	replay-window=128
 	auto=ignore
 '
+
+# shellcheck disable=SC2034
+{
+	NETS='leftsubnet=10.1.%n.0/24
+		rightsubnet=10.1.%p.0/24'
+	V6='left=2001:db8::%n
+		right=2001:db8::%p'
+	NETS6="$V6
+		leftsubnet=fd00:%n::/64
+		rightsubnet=fd00:%p::/64"
+	CERT='authby=ecdsa
+		leftcert=gw%n
+		leftid=gw%n@xipsec.test
+		rightid=gw%p@xipsec.test'
+}
 
 need_libreswan() {
 	local lacks
@@ -83,6 +103,19 @@ lsw_kill() {
 	lsw_gone "$1"
 }
 
+lsw_gateways() {
+	local gw
+	ike_ca > "$XI_TMP/ca.log" 2>&1
+	for gw in gw1 gw2; do
+		tap_check "xipsecd of $gw" start_daemon $gw || tap_done
+		mkdir -p "$XI_TMP/$gw.swanctl/"{x509,x509ca,private}
+		tap_check "a certificate of $gw" ike_cert $gw
+		[[ " $* " == *" $gw "* ]] || continue
+		tap_check "for pluto" lsw_cert $gw
+		tap_check "pluto of $gw" lsw_start $gw || tap_done
+	done
+}
+
 lsw_whack() { pluto_whack "$XI_TMP/$1.pluto" "${@:2}"; }
 
 lsw_load() {
@@ -126,4 +159,13 @@ lsw_cert() {
 		openssl pkcs12 -export -in "$XI_TMP/$1.swanctl/x509/$1.pem" -inkey "$XI_TMP/$1.swanctl/private/$1.pem" \
 			-certfile "$XI_TMP/ca.pem" -name "$1" -passout pass:x -out "$dir/$1.p12" &&
 		pk12util -i "$dir/$1.p12" -d "sql:$dir/nss" -W x && certutil -M -d "sql:$dir/nss" -n "CA - xipsec test" -t CT,,
+}
+
+trap_pings() { net_in "$1" ping -q -c 20 -i 0.02 -W 10 "$2" | grep ' 0% packet loss'; }
+trapped() { [ "$(xfrm_of "$1" xfrm policy list dir out | grep -c '^src 10')" = 1 ]; }
+sprung() {
+	tap_check "$1: a ping makes pluto negotiate, and none is lost" trap_pings "$3" "$4"
+	tap_check "$1: it carries" both_carry 20 "$3" "$4"
+	tap_check "$1: pluto takes it down" lsw_down "$2" t
+	tap_check "$1: at both ends" wait_for 10 none_left
 }

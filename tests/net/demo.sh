@@ -6,26 +6,10 @@ cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh
 . tests/lib/netns.sh
 . tests/lib/sas.sh
-[ "$(id -u)" = 0 ] || { echo "make demo: needs root, for network namespaces and BPF" >&2; exit 1; }
+. tests/lib/demo.sh
+demo_begin demo log
 
-say() {
-	printf '\n\033[1m== %s\033[0m\n' "$*"
-}
-run() {
-	local name=$1
-	shift
-	echo "[$name] $ $*"
-	net_in "$name" "$@"
-}
-fail() {
-	echo "demo: FAILED: $*" >&2
-	tail -n 20 "$XI_TMP"/gw?.log >&2
-	exit 1
-}
-
-say "two hosts, two gateways and the network between them, each a namespace"
-sed -n '/^#     h1/,/^#   fd00:1::2/s/^# //p' tests/lib/netns.sh
-net_up || fail "namespaces"
+demo_up
 
 say "xipsecd in each gateway; SAs and policies come from a file of ip -batch lines"
 for gw in gw1 gw2; do

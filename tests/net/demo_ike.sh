@@ -6,22 +6,8 @@ cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh
 . tests/lib/netns.sh
 . tests/lib/ike.sh
-[ "$(id -u)" = 0 ] || { echo "make demo-ike: needs root, for network namespaces and BPF" >&2; exit 1; }
-
-say() {
-	printf '\n\033[1m== %s\033[0m\n' "$*"
-}
-run() {
-	local name=$1
-	shift
-	echo "[$name] $ $*"
-	net_in "$name" "$@"
-}
-fail() {
-	echo "demo-ike: FAILED: $*" >&2
-	tail -n 20 "$XI_TMP"/gw?.log "$XI_TMP"/gw?.charon >&2
-	exit 1
-}
+. tests/lib/demo.sh
+demo_begin demo-ike log charon
 ike_connection() {
 	cat <<- END
 		connections {
@@ -40,9 +26,7 @@ agree() {
 		[ "$(wc -l < "$XI_TMP/$1.by-charon")" = 4 ] && ! grep ' 0' "$XI_TMP/$1.by-charon"
 }
 
-say "two hosts, two gateways and the network between them, each a namespace"
-sed -n '/^#     h1/,/^#   fd00:1::2/s/^# //p' tests/lib/netns.sh
-net_up || fail "namespaces"
+demo_up
 
 say "what this kernel says of ESP"
 run gw1 ip xfrm state add src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x1 mode tunnel aead 'rfc4106(gcm(aes))' "0x$(printf '%040d' 0)" 128 2>&1

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# timeout: 120
+# timeout: 240
 #
 # Packets that meet a policy without an SA wait for the one that a key manager brings, and so do those that come by an
 # SPI that it has allocated, before it brings the SA: none of them is lost, none goes before an earlier one of its flow,
@@ -200,8 +200,9 @@ tap_check "no more than that are pending" test "$(gwctl gw1 xipsec show -j | jq 
 tap_check "packets that wait, too" test "$(held_now)" -le 1024
 gwctl gw1 xipsec xfrm policy delete src 10.1.1.0/24 dst 10.9.0.0/16 dir out
 
-# SPIs that are allocated, and packets ahead of their SAs; the peer is in wan, and sends to gw1 itself
 gwctl gw1 xipsec xfrm policy flush
+
+# SPIs that are allocated, and packets ahead of their SAs; the peer is in wan, and sends to gw1 itself
 allocate() {
 	gwctl gw1 xipsec xfrm state allocspi src 192.0.2.2 dst 192.0.2.1 proto "$1" mode transport reqid 77 \
 		min "$2" max "$2" > "$XI_TMP/allocated"
@@ -359,4 +360,60 @@ allocate esp 0x300a
 early 0x300a 1 3 none
 tap_check "before their SA as well" wait_for 5 at_least unknown_spi 3
 tap_is "and none waits" "$(since held)" 0
+
+# The kernel has an SA for each ACQUIRE: so have we. The same policies and packets in a namespace without xipsec
+reference() {
+	net_add ref && net_in ref ip link add d0 type veth peer name d1 && net_in ref ip link set d1 up &&
+		net_in ref ip link set d0 up && net_addr ref d0 192.0.2.1/32 10.1.1.1/32 fd00:1::1/128 &&
+		net_in ref ip route add 10.66.0.0/16 dev d0 && net_in ref ip -6 route add fd66::/16 dev d0 &&
+		net_in ref ip xfrm policy count
+}
+both_policy() {
+	gwctl gw1 xipsec xfrm policy add "$@" && net_in ref ip xfrm policy add "$@"
+}
+both_send() {
+	local ns
+	for ns in gw1 ref; do
+		net_in $ns /usr/bin/python3 -c 'import socket, sys
+family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
+s = socket.socket(family, socket.SOCK_DGRAM)
+s.bind((sys.argv[1], 7777))
+try:
+    s.sendto(b"x", (sys.argv[2], 53))
+except OSError:
+    pass' "$1" "$2"
+	done
+}
+# same ip WORDS...: SAs a line each, in any order; numbers of ACQUIREs, dates and devices aside
+plain() { sed -E 's/seq 0x[0-9a-f]+ flag/seq N flag/; s/add 20[0-9-]+ [0-9:]+/add TIME/; s/ dev [a-z0-9]+( |$)/\1/; s/ +$//' | tr '\n\t' '|  ' | sed 's/|$//; s/|src/\nsrc/g' | sort; }
+ours() { gwip gw1 "$@" 2>&1 | plain; }
+theirs() { net_in ref "$@" 2>&1 | plain; }
+same() { tap_is "$1" "$(ours "${@:2}")" "$(theirs "${@:2}")"; }
+if reference > "$XI_TMP/reference" 2>&1; then
+	gwctl gw1 xipsec xfrm state flush
+	gwctl gw1 xipsec xfrm policy flush
+	net_in gw1 ip route add 10.66.0.0/16 dev xipsec0
+	net_in gw1 ip -6 route add fd66::/16 dev xipsec0
+	both_policy src 10.1.1.1 dst 10.66.1.0/24 dir out tmpl src 192.0.2.1 dst 192.0.2.66 proto esp reqid 7 mode tunnel
+	both_policy src 10.1.1.1 dst 10.66.2.1 proto udp dir out tmpl proto ah reqid 8 mode transport
+	both_policy src fd00:1::/64 dst fd66::/16 dir out tmpl src 192.0.2.1 dst 192.0.2.67 proto esp spi 0x777 mode tunnel
+	net_bg theirs ref ip xfrm monitor acquire
+	asked() { both_send "$1" "$2" && ours ip xfrm state | grep "$3" && theirs ip xfrm state | grep "$3"; }
+	tap_check "an ACQUIRE is an SA, in Linux and here" wait_for 10 asked fd00:1::1 fd66::2 'spi 0x00000777'
+	tap_check "another" wait_for 10 asked 10.1.1.1 10.66.1.2 'reqid 7'
+	both_send 10.1.1.1 10.66.1.3
+	tap_check "and AH's" wait_for 10 asked 10.1.1.1 10.66.2.1 'reqid 8'
+	same "they are as Linux's" ip -s xfrm state
+	same "filtered as well" ip -s xfrm state list proto ah
+	same "without an SPI they cannot be named" ip xfrm state delete src 192.0.2.1 dst 192.0.2.66 proto esp spi 0
+	tap_is "they are counted" "$(gwip gw1 ip xfrm state count | grep -o 'SAD count [0-9]*')" "$(net_in ref ip xfrm state count | grep -o 'SAD count [0-9]*')"
+	gwip gw1 ip xfrm state flush proto ah
+	net_in ref ip xfrm state flush proto ah
+	same "a flush takes those of its protocol" ip -s xfrm state
+	gwip gw1 ip xfrm state flush
+	net_in ref ip xfrm state flush
+	same "or all" ip xfrm state
+else
+	tap_skip "an ACQUIRE is an SA" "this kernel has no policies to compare with"
+fi
 tap_done

@@ -124,6 +124,37 @@ tap_check "the SA sets another mark" gwctl gw2 xipsec xfrm state update src 192.
 tap_check "then they do not, though they arrive" counts 0x1301 3 silent gw1 10.8.2.1
 gwctl gw2 xipsec xfrm policy setdefault in accept
 
+# the output mark of an SA is what the host's routing rules know its packets by: another way to the same peer, which ends
+# at an address that is nobody's
+away=02:00:00:00:55:09
+set_mark_out() {
+	gwctl gw1 xipsec xfrm state update src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x1301 reqid $((0x1301)) mode tunnel \
+		aead 'rfc4106(gcm(aes))' "$(sa_key $((0x1301)))" 128 output-mark "$@"
+}
+# way PINGS OPTION...: packets that went away, and those that did not
+way() {
+	capture_start wan br esp
+	silent gw1 "$@" > /dev/null
+	capture_stop wan br
+	echo "$(pcap_count "$XI_TMP/wan-br.pcap" "src 192.0.2.1 and ether dst $away") $(pcap_count "$XI_TMP/wan-br.pcap" "src 192.0.2.1 and not ether dst $away")"
+}
+net_in gw1 sh -c "ip neigh add 192.0.2.9 lladdr $away dev wan0 nud permanent && ip route add 192.0.2.2 via 192.0.2.9 dev wan0 table 55 &&
+	ip rule add fwmark 0x55 table 55"
+tap_is "the packet's own mark is none of a tunnel's" "$(way -m $((0x55)) 10.8.2.1)" "0 3"
+tap_check "an SA with an output mark" set_mark_out 0x55
+tap_is "goes by the rule for it, from its first packet on" "$(way 10.8.2.1)" "3 0"
+tap_is "whatever mark is inside" "$(way -m 7 10.8.2.1)" "3 0"
+tap_check "one that sets some bits" set_mark_out 0x50 mask 0xf0
+tap_is "leaves others as they are" "$(way 10.8.2.1) $(way -m 5 10.8.2.1) $(way -m 6 10.8.2.1)" "0 3 3 0 0 3"
+sent_dummies() {
+	set_mark_out 0x55 && capture_start wan br esp && gwctl gw1 xipsec dummy -n 2 0x1301 && capture_stop wan br
+	pcap_count "$XI_TMP/wan-br.pcap" "ether dst $away"
+}
+tap_is "dummy packets take its way" "$(sent_dummies | tail -1)" 2
+net_in gw1 ip rule del fwmark 0x55
+tap_is "a rule that goes is followed" "$(way 10.8.2.1)" "0 3"
+net_in gw1 ip neigh del 192.0.2.9 dev wan0
+
 # ---- interfaces ----
 # route based: policies for everything, by if_id; two tunnels between the same gateways
 for gw in gw1 gw2; do
@@ -154,6 +185,8 @@ route_based() {
 	done
 }
 tap_check "two interfaces, each with SAs and policies for everything" route_based
+shown() { gwctl gw1 xipsec show | grep '^  interface'; }
+tap_is "both are shown" "$(shown)" $'  interface: ipsec1, if_id 0x1, up\n  interface: ipsec2, if_id 0x2, up'
 capture_start wan br
 capture_start gw2 ipsec1 icmp
 capture_start gw2 ipsec2 icmp
@@ -226,12 +259,14 @@ tap_is "are" "$(finished)" $'0\n1\n1'
 stop_daemon gw1
 sed -i 's/^if-id = 0x2/if-id = 0x3/' "$XI_TMP/gw1.conf"
 tap_check "an interface of another number" start_daemon gw1 "$XI_TMP/gw1.conf"
+tap_is "is shown" "$(shown | tail -1)" "  interface: ipsec2, if_id 0x3, up"
 tap_is "is another device" "$(net_in gw1 ip -o link show type veth | grep -o 'xipsec-[0-9]*@ipsec[12]' | sort | xargs)" "xipsec-1@ipsec1 xipsec-3@ipsec2"
 # in another namespace the index of xipsec0 may be that of any device
 host=$(net_in gw1 cat /sys/class/net/xipsec0/ifindex)
 net_in h1 ip link add leak0 index "$host" type veth peer name leak1
 net_in h1 sh -c 'ip link set leak0 up && ip link set leak1 up'
 net_in gw1 ip link set ipsec1 netns "$XI_NS-h1"
+tap_is "one that is taken away" "$(shown | head -1)" "  interface: ipsec1, if_id 0x1, the device is gone"
 net_in h1 sh -c 'ip link set ipsec1 up && ip route add 10.77.0.0/24 dev ipsec1'
 tap_is "an interface in another namespace, where the index of xipsec0 is somebody else's" "$(net_in h1 cat /sys/class/net/leak0/ifindex)" "$host"
 capture_start h1 leak1

@@ -229,4 +229,28 @@ for f in 4 6; do
 		"$(pcap_count "$XI_TMP/wan-br.pcap" "not (udp port 4500 or $XI_LINK_FILTER)")" 0 ||
 		tap_comment "$(pcap_list "$XI_TMP/wan-br.pcap" "not (udp port 4500 or $XI_LINK_FILTER)" | head)"
 done
+
+# keepalives by the datapath, which `ip xfrm` of 6.1 has no word for
+keepalive_sa() {
+	gwip gw1 /usr/bin/python3 -ESs - <<- END
+		import socket, struct, sys
+		sys.dont_write_bytecode = True
+		sys.path.insert(0, "$PWD/tests/interop")
+		import xfrm_messages as x
+		encap = struct.pack("=H2s2s2x16s", 2, struct.pack("!H", 4500), struct.pack("!H", 4500), bytes(16))
+		sa = x.usersa(0x301, src="192.168.1.1", dst="192.0.2.2") + x.aead() + x.attr("ENCAP", encap) + x.u8("SA_DIR", 2)
+		print(*x.Socket().ask(*x.message("NEWSA|ACK b''")[:2], sa + x.u32("NAT_KEEPALIVE", $1)))
+	END
+}
+KEEPALIVE='src 192.0.2.9 and dst 192.0.2.2 and udp dst port 4500 and udp[4:2] == 9 and udp[8] == 0xff'
+keepalives() { [ "$(pcap_count "$XI_TMP/wan-br.pcap" "$KEEPALIVE")" -ge "$1" ]; }
+gwctl gw1 xipsec xfrm state flush
+capture_start wan br udp
+tap_is "an SA that asks for keepalives" "$(keepalive_sa 1)" ACK
+tap_check "has them, through the NAT" wait_for 15 keepalives 3
+gwctl gw1 xipsec xfrm state flush
+capture_stop wan br
+tap_check "and no more than one a second" test "$(pcap_count "$XI_TMP/wan-br.pcap" "$KEEPALIVE")" -lt 30
+tap_check "from the port of ESP, so the NAT has not chosen another" test \
+	"$(pcap_list "$XI_TMP/wan-br.pcap" "$KEEPALIVE" | sed -E 's/.* 192.0.2.9.([0-9]+) >.*/\1/' | sort -u | wc -l)" = 1
 tap_done

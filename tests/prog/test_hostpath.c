@@ -110,14 +110,14 @@ static void unresolved_next_hop_costs_no_packet(void **state)
 	make_esp4(sent, sizeof(sent), "10.1.0.2");
 	for (uint8_t i = 0; i < 10; i++) {
 		sent[24] = i;
-		assert_int_equal(xi_rawout_send(&f.raw, sent, sizeof(sent)), 0);
+		assert_int_equal(xi_rawout_send(&f.raw, sent, sizeof(sent), 0), 0);
 	}
 	for (uint8_t i = 0; i < 10; i++) {
 		assert_int_equal(receive_esp(&f, got, sizeof(got)), sizeof(sent));
 		assert_int_equal(got[24], i);
 	}
 	make_esp6(sent, sizeof(sent));
-	assert_int_equal(xi_rawout_send(&f.raw, sent, sizeof(sent)), 0);
+	assert_int_equal(xi_rawout_send(&f.raw, sent, sizeof(sent), 0), 0);
 	assert_int_equal(receive_esp(&f, got, sizeof(got)), sizeof(sent));
 	assert_memory_equal(got, sent, sizeof(sent));
 	teardown(&f);
@@ -131,7 +131,7 @@ static void header_leaves_as_it_is(void **state)
 
 	setup(&f);
 	make_esp4(sent, sizeof(sent), "10.1.0.2");
-	assert_int_equal(xi_rawout_send(&f.raw, sent, sizeof(sent)), 0);
+	assert_int_equal(xi_rawout_send(&f.raw, sent, sizeof(sent), 0), 0);
 	assert_int_equal(receive_esp(&f, got, sizeof(got)), sizeof(sent));
 	/* All but the checksum: DSCP, ID 0x1234, DF, TTL 61. */
 	assert_memory_equal(got, sent, 10);
@@ -150,11 +150,11 @@ static void too_big_for_the_device_is_told(void **state)
 	setup(&f);
 	make_esp4(packet, 1501, "10.1.0.2");
 	packet[6] = 0;
-	assert_int_equal(xi_rawout_send(&f.raw, packet, 1501), -EMSGSIZE);
+	assert_int_equal(xi_rawout_send(&f.raw, packet, 1501, 0), -EMSGSIZE);
 	make_esp6(packet, 1501);
-	assert_int_equal(xi_rawout_send(&f.raw, packet, 1501), -EMSGSIZE);
+	assert_int_equal(xi_rawout_send(&f.raw, packet, 1501, 0), -EMSGSIZE);
 	make_esp4(packet, 1500, "10.1.0.2");
-	assert_int_equal(xi_rawout_send(&f.raw, packet, 1500), 0);
+	assert_int_equal(xi_rawout_send(&f.raw, packet, 1500, 0), 0);
 	teardown(&f);
 }
 
@@ -168,7 +168,7 @@ static void path_mtu_does_not_make_fragments(void **state)
 	for (int df = 0; df < 2; df++) {
 		make_esp4(packet, sizeof(packet), "10.5.0.1");
 		packet[6] = df ? 0x40 : 0;
-		assert_int_equal(xi_rawout_send(&f.raw, packet, sizeof(packet)), 0);
+		assert_int_equal(xi_rawout_send(&f.raw, packet, sizeof(packet), 0), 0);
 		assert_int_equal(receive_esp(&f, got, sizeof(got)), sizeof(packet));
 		assert_int_equal(got[6], packet[6]);
 	}
@@ -181,16 +181,16 @@ static void bad_packets_and_routes_are_told(void **state)
 	struct fixture f;
 
 	setup(&f);
-	assert_int_equal(xi_rawout_send(&f.raw, packet, 0), -EINVAL);
-	assert_int_equal(xi_rawout_send(&f.raw, packet, 19), -EINVAL);
+	assert_int_equal(xi_rawout_send(&f.raw, packet, 0, 0), -EINVAL);
+	assert_int_equal(xi_rawout_send(&f.raw, packet, 19, 0), -EINVAL);
 	packet[0] = 0x60;
-	assert_int_equal(xi_rawout_send(&f.raw, packet, 39), -EINVAL);
+	assert_int_equal(xi_rawout_send(&f.raw, packet, 39, 0), -EINVAL);
 	packet[0] = 0x50;
-	assert_int_equal(xi_rawout_send(&f.raw, packet, 100), -EINVAL);
+	assert_int_equal(xi_rawout_send(&f.raw, packet, 100, 0), -EINVAL);
 	make_esp4(packet, sizeof(packet), "203.0.113.1");
-	assert_int_equal(xi_rawout_send(&f.raw, packet, sizeof(packet)), -ENETUNREACH);
+	assert_int_equal(xi_rawout_send(&f.raw, packet, sizeof(packet), 0), -ENETUNREACH);
 	testns_run("ip route add unreachable 203.0.113.0/24");
-	assert_int_equal(xi_rawout_send(&f.raw, packet, sizeof(packet)), -EHOSTUNREACH);
+	assert_int_equal(xi_rawout_send(&f.raw, packet, sizeof(packet), 0), -EHOSTUNREACH);
 	teardown(&f);
 }
 
@@ -212,7 +212,7 @@ static void policies_of_the_kernel_are_bypassed(void **state)
 	assert_int_equal(sendto(plain, "x", 1, 0, (struct sockaddr *)&to, sizeof(to)), -1);
 	assert_int_equal(errno, EPERM);
 	make_esp4(packet, sizeof(packet), "10.1.0.2");
-	assert_int_equal(xi_rawout_send(&f.raw, packet, sizeof(packet)), 0);
+	assert_int_equal(xi_rawout_send(&f.raw, packet, sizeof(packet), 0), 0);
 	assert_int_equal(receive_esp(&f, got, sizeof(got)), sizeof(packet));
 	close(plain);
 	teardown(&f);
@@ -347,7 +347,7 @@ static void errors_about_esp_teach_the_host_no_path_mtu(void **state)
 	assert_int_equal(xi_esp_sink_open(fds), 0);
 	assert_int_equal(xi_rtnl_open(&rt), 0);
 	make_esp4(packet, sizeof(packet), "10.5.0.1");
-	assert_int_equal(xi_rawout_send(&f.raw, packet, sizeof(packet)), 0);
+	assert_int_equal(xi_rawout_send(&f.raw, packet, sizeof(packet), 0), 0);
 	assert_int_equal(receive_esp(&f, got, sizeof(got)), sizeof(packet));
 	before = unreachables();
 	refuse_size(&f, got);

@@ -51,6 +51,7 @@ struct fixture {
 	const struct xi_nexthop *held; /* by the worker, until it is quiescent */
 	bool held_at_sync;
 	bool late;
+	uint32_t mark;               /* of the packets that are asked about */
 };
 
 static int port_of(void *arg, uint32_t ifindex)
@@ -88,6 +89,8 @@ static void setup(struct fixture *f)
 		.port = port_of,
 		.addrs = take_addrs,
 		.sync = take_sync,
+		.mark = 0x50051,
+		.sport = 4500,
 		.arg = f,
 	};
 
@@ -136,7 +139,7 @@ static const struct xi_nexthop *find(struct fixture *f, const char *text)
 	uint8_t addr[16];
 	enum xi_family family = testns_addr(text, addr) == AF_INET ? XI_IPV4 : XI_IPV6;
 
-	return xi_nexthop_find(f->nh, addr, family);
+	return xi_nexthop_find(f->nh, addr, family, f->mark);
 }
 
 static void want(struct fixture *f, const char *text)
@@ -144,7 +147,7 @@ static void want(struct fixture *f, const char *text)
 	uint8_t addr[16];
 	enum xi_family family = testns_addr(text, addr) == AF_INET ? XI_IPV4 : XI_IPV6;
 
-	xi_nexthop_want(f->nh, 0, addr, family);
+	xi_nexthop_want(f->nh, 0, addr, family, f->mark);
 }
 
 static bool is_known(struct fixture *f, const void *arg)
@@ -250,6 +253,43 @@ static void unresolved_neighbour_goes_by_the_host_until_known(void **state)
 	await_nexthop(&f, "10.1.0.9", XI_NEXTHOP_PORT, 0x23, 0);
 	testns_run("ip neigh del 10.1.0.9 dev lan0");
 	await_nexthop(&f, "10.1.0.9", XI_NEXTHOP_HOST, 0, 0);
+	teardown(&f);
+}
+
+/* Rules of fwmark, and those by which questions pass by a table that is for the host's own packets. */
+static void packets_of_a_mark_have_a_way_of_their_own(void **state)
+{
+	struct fixture f;
+	int i;
+
+	setup(&f);
+	for (i = 7; i <= 9; i++) {
+		testns_run("ip neigh add 10.1.0.%d lladdr 02:00:00:00:00:0%d dev lan0 nud permanent", i, i);
+		testns_run("ip neigh add fd01::%d lladdr 02:00:00:00:00:0%d dev lan0 nud permanent", i, i);
+	}
+	for (i = 4; i <= 6; i += 2) {
+		testns_run("ip -%d route add default via %s dev lan0", i, i == 4 ? "10.1.0.7" : "fd01::7");
+		testns_run("ip -%d route add default via %s dev lan0 table 55", i, i == 4 ? "10.1.0.8" : "fd01::8");
+		testns_run("ip -%d route add default via %s dev lan0 table 56", i, i == 4 ? "10.1.0.9" : "fd01::9");
+		testns_run("ip -%d rule add pref 300 fwmark 5 table 55", i);
+		testns_run("ip -%d rule add pref 212 nop", i);
+		testns_run("ip -%d rule add pref 210 fwmark 0x50051 goto 212", i);
+		testns_run("ip -%d rule add pref 210 ipproto udp sport 4500 goto 212", i);
+		testns_run("ip -%d rule add pref 211 iif lo table 56", i);
+	}
+	for (f.mark = 0; f.mark < 10; f.mark += 5) {
+		resolve(&f, "9.9.9.9");
+		resolve(&f, "fd09::9");
+		await_nexthop(&f, "9.9.9.9", XI_NEXTHOP_PORT, f.mark ? 8 : 7, 0);
+		await_nexthop(&f, "fd09::9", XI_NEXTHOP_PORT, f.mark ? 8 : 7, 0);
+	}
+	assert_int_equal(xi_nexthops_count(f.nh), 4);
+	f.mark = 6;
+	resolve(&f, "9.9.9.9");
+	await_nexthop(&f, "9.9.9.9", XI_NEXTHOP_PORT, 7, 0);
+	f.mark = 5;
+	testns_run("ip rule del fwmark 5");
+	await_nexthop(&f, "9.9.9.9", XI_NEXTHOP_PORT, 7, 0);
 	teardown(&f);
 }
 
@@ -509,6 +549,7 @@ int main(void)
 		cmocka_unit_test(own_address_is_local),
 		cmocka_unit_test(resolved_neighbour_has_a_complete_header),
 		cmocka_unit_test(unresolved_neighbour_goes_by_the_host_until_known),
+		cmocka_unit_test(packets_of_a_mark_have_a_way_of_their_own),
 		cmocka_unit_test(gateway_serves_all_its_destinations),
 		cmocka_unit_test(route_change_is_followed),
 		cmocka_unit_test(nexthop_object_change_is_followed),

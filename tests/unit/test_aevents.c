@@ -169,6 +169,74 @@ static void fewer_are_news_when_their_time_is_over(void **state)
 	assert_int_equal(ticked(b), XFRM_AE_CE); /* its time was over before (XFRM_TIME_DEFER) */
 }
 
+/* xfrm_new_ae() of the kernel wants a valid SA; xfrm_get_ae() takes any. */
+static void a_larval_sa_has_no_events(void **state)
+{
+	struct xi_sa sa = sample_sa("192.0.2.1", "192.0.2.2", SPI);
+	struct xi_sa_key key = sample_key(1);
+	struct bed *b = *state;
+	const struct xi_sa_rec *rec;
+	struct bed_msg m, answer;
+	const char *why;
+	uint32_t value;
+
+	bed_join(b, XFRMNLGRP_AEVENTS);
+	sa.replay_thresh = 7; /* of six packets */
+	assert_int_equal(xi_sad_alloc_spi(b->sad, &sa, SPI, SPI, 60, &rec), 0);
+	assert_true(rec->sa.life & XI_SA_LARVAL);
+	ae_request(&m, XFRM_MSG_NEWAE, NLM_F_REPLACE, 0);
+	bed_attr_u32(&m, XFRMA_REPLAY_THRESH, 5);
+	assert_int_equal(bed_do(b, &m), -EINVAL);
+	assert_int_equal(xi_sad_set_thresholds(b->sad, &sa.id, 5, 5), -EINVAL);
+	ae_request(&m, XFRM_MSG_GETAE, 0, 0);
+	assert_int_equal(bed_ask(b, &m, &answer), 0);
+	assert_int_equal(answer.hdr.nlmsg_type, XFRM_MSG_NEWAE);
+	for (value = 0; value < 3; value++)
+		assert_int_equal(ticked(b), 0);
+
+	/* keys come, and with them the thresholds of that request */
+	sa.replay_thresh = 4;
+	assert_int_equal(xi_sad_update(b->sad, &sa, &key, NULL, &why), 0);
+	assert_int_equal(ticked(b), 0);
+	counters(b)->oseq = 2;
+	assert_int_equal(ticked(b), 0);
+	counters(b)->oseq = 3;
+	assert_int_equal(ticked(b), XFRM_AE_CR);
+	ae_request(&m, XFRM_MSG_GETAE, 0, XFRM_AE_RTHR);
+	assert_int_equal(bed_ask(b, &m, &answer), 0);
+	memcpy(&value, bed_find(&answer, AE_SIZE, XFRMA_REPLAY_THRESH, 0), 4);
+	assert_int_equal(value, 3);
+}
+
+/* The least, and the most that there is: the last value of 32 bits is the same as the one before. */
+static void thresholds_reach_from_one_to_all(void **state)
+{
+	struct bed *b = *state;
+	struct bed_msg m, answer;
+	uint32_t value;
+
+	add(b);
+	set_thresholds(b, 1, 1);
+	bed_join(b, XFRMNLGRP_AEVENTS);
+	assert_int_equal(ticked(b), 0);
+	counters(b)->top = 1;
+	assert_int_equal(ticked(b), XFRM_AE_CR);
+	set_thresholds(b, UINT32_MAX, UINT32_MAX);
+	bed_receive(b->listener, &m); /* what was set */
+	ae_request(&m, XFRM_MSG_GETAE, 0, XFRM_AE_RTHR | XFRM_AE_ETHR);
+	assert_int_equal(bed_ask(b, &m, &answer), 0);
+	memcpy(&value, bed_find(&answer, AE_SIZE, XFRMA_REPLAY_THRESH, 0), 4);
+	assert_int_equal(value, UINT32_MAX - 1);
+	memcpy(&value, bed_find(&answer, AE_SIZE, XFRMA_ETIMER_THRESH, 0), 4);
+	assert_int_equal(value, UINT32_MAX - 1);
+	counters(b)->top = UINT32_MAX - 2;
+	assert_int_equal(ticked(b), 0);
+	counters(b)->top = UINT32_MAX; /* 64 bits are compared, so ESN's too */
+	assert_int_equal(ticked(b), XFRM_AE_CR);
+	counters(b)->top = 3ULL << 32;
+	assert_int_equal(ticked(b), XFRM_AE_CR);
+}
+
 static void a_threshold_of_zero_is_none(void **state)
 {
 	struct bed *b = *state;
@@ -234,6 +302,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_a_key_manager_sets_the_group_hears, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(packets_beyond_the_threshold_are_news, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(fewer_are_news_when_their_time_is_over, bed_setup, bed_teardown),
+		cmocka_unit_test_setup_teardown(a_larval_sa_has_no_events, bed_setup, bed_teardown),
+		cmocka_unit_test_setup_teardown(thresholds_reach_from_one_to_all, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(a_threshold_of_zero_is_none, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(an_sa_in_the_place_of_another_begins_anew, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(nobody_listens_nothing_is_done, bed_setup, bed_teardown),

@@ -54,6 +54,16 @@ struct fake {
 	unsigned int nsas;
 };
 
+static const struct xi_interface_config fake_interfaces[] = {
+	{ .name = "ipsec1", .if_id = 43 }, { .name = "ipsec2", .if_id = 2 },
+};
+
+static uint32_t fake_interface_state(void *arg, const struct xi_interface_config *config, bool *up)
+{
+	*up = config->if_id == 43;
+	return *up ? 7 : 0;
+}
+
 static const struct xi_sa_rec *fake_next_sa(const struct xi_control_sources *src, uint32_t *slot)
 {
 	struct fake *f = src->arg;
@@ -370,6 +380,9 @@ static int start(void **state, unsigned int request_ms, unsigned int reply_ms)
 	f->ncached_flows = 1;
 	f->nsas = 2;
 	f->src = (struct xi_control_sources){
+		.interfaces = fake_interfaces,
+		.ninterfaces = 2,
+		.interface_state = fake_interface_state,
 		.run_dir = "/run/xipsec",
 		.pin_dir = "/sys/fs/bpf/xipsec",
 		.engine = "openssl",
@@ -545,7 +558,9 @@ static void test_show_has_the_documented_shape(void **state)
 		"\"role\": \"cipher\","
 		"  \"mode\": \"native\", \"attach\": \"netlink\", \"ifindex\": 3, \"slot\": 1, "
 		"\"queues\": 2,"
-		"  \"mtu\": 1500, \"packet_max\": 3500, \"mac\": \"02:00:00:00:00:aa\"}]},"
+		"  \"mtu\": 1500, \"packet_max\": 3500, \"mac\": \"02:00:00:00:00:aa\"}],"
+		"  \"interfaces\": [{\"name\": \"ipsec1\", \"if_id\": 43, \"ifindex\": 7, \"up\": true},"
+		"  {\"name\": \"ipsec2\", \"if_id\": 2, \"ifindex\": null, \"up\": false}]},"
 		" \"held\": {\"sas\": 2, \"max_sas\": 64, \"policies\": 1, \"max_policies\": 32},"
 		" \"waiting\": {\"packets\": 3, \"key_manager\": true},"
 		" \"acquires\": [{\"seq\": 4, \"src\": \"192.0.2.1\", \"dst\": \"192.0.2.2\","
@@ -1282,7 +1297,10 @@ static void test_show_for_people(void **state)
 		"  \"workers\": 1, \"ports\": [{\"name\": \"wan0\", \"role\": \"cipher\", "
 		"\"mode\": \"native\","
 		"  \"queues\": 1}, {\"name\": \"lan0\", \"role\": \"plain\", \"mode\": \"skb\", "
-		"\"ifindex\": 0, \"queues\": 4}]},"
+		"\"ifindex\": 0, \"queues\": 4}], \"interfaces\": ["
+		"{\"name\": \"ipsec1\", \"if_id\": 43, \"ifindex\": 7, \"up\": true},"
+		"{\"name\": \"ipsec2\", \"if_id\": 2, \"ifindex\": 8, \"up\": false},"
+		"{\"name\": \"ipsec3\", \"if_id\": 3, \"ifindex\": null, \"up\": false}]},"
 		" \"cache\": {\"hits\": 312, \"misses\": 2, \"evictions\": 0, \"entries\": 1, "
 		"\"capacity\": 1024},"
 		" \"flows\": {\"hits\": 1, \"misses\": 1, \"evictions\": 1, \"entries\": 4, "
@@ -1335,6 +1353,9 @@ static void test_show_for_people(void **state)
 		"  engine: ipsec-mb, 1 worker\n"
 		"  port: wan0, cipher, native, 1 queue\n"
 		"  port: lan0, plain, skb, 4 queues, the device is gone\n"
+		"  interface: ipsec1, if_id 0x2b, up\n"
+		"  interface: ipsec2, if_id 0x2, down\n"
+		"  interface: ipsec3, if_id 0x3, the device is gone\n"
 		"  held: 3 of 65536 SAs, 2 of 16384 policies\n"
 		"  sa cache: 1 of 1024 SAs, 312 hits, 2 misses, 0 evictions\n"
 		"  flow cache: 4 of 65536 flows, 1 hit, 1 miss, 1 eviction\n"

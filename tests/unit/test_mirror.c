@@ -178,8 +178,9 @@ static void test_messages_of_other_processes_do_not_count(void **state)
 	assert_true(ours >= 0 && theirs >= 0);
 	assert_int_equal(bind(ours, (struct sockaddr *)&addr, sizeof(addr)), 0);
 	assert_int_equal(getsockname(ours, (struct sockaddr *)&addr, &len), 0);
-	assert_int_equal(sendto(theirs, "0123456789abcdef", 16, 0, (struct sockaddr *)&addr,
-				sizeof(addr)), 16);
+	assert_int_equal(
+		sendto(theirs, "0123456789abcdef", 16, 0, (struct sockaddr *)&addr, sizeof(addr)),
+		16);
 	assert_int_equal(unread(ours), 1);
 	assert_int_equal(xi_mirror_read(m, ours), 0);
 	assert_int_equal(unread(ours), 0);
@@ -400,11 +401,12 @@ static void test_refusal_of_a_full_table_passes(void **state)
 static void test_tries_that_fail_come_ever_more_seldom(void **state)
 {
 	struct mirror_bed *f = *state;
-	struct kernel_sa *in, *large;
+	struct kernel_sa *in, *large, *other = sa_add_key(f, PEER, LOCAL, 0x1004, 9, 4, true);
 	uint32_t after = 1;
 
 	mirror_start(f);
 	settle(f);
+	assert_non_null(ours(f, other));
 	mem_store_fail(f->store, 1, 100000); /* no write goes well */
 	in = sa_in(f, 0x1002);
 	settle(f);
@@ -420,11 +422,16 @@ static void test_tries_that_fail_come_ever_more_seldom(void **state)
 	/* on its own it waits for that */
 	xi_mirror_retry_tick(f->mirror);
 	assert_true(any_waits(f));
+	/* unless something goes */
 	mem_store_fail(f->store, 0, 0);
+	sa_del(f, other, true);
+	settle(f);
+	assert_true(f->mirror->retry.at <= now_ms() / 1000 + 1);
+	assert_int_equal(f->mirror->retry.after, 1);
 	retries(f, 1);
 	assert_non_null(ours(f, in));
 	assert_false(any_waits(f));
-	/* what no later time will change is not tried again: 20 bytes that another SA's numbers go by */
+	/* what no later time will change is not tried again */
 	large = sa_add_key(f, LOCAL, PEER, 0x1007, 1, 7, false);
 	large->info.flags |= XFRM_STATE_WILDRECV;
 	sa_news(f, large, XFRM_MSG_NEWSA);

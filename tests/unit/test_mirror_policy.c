@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Policies of the kernel: which the mirror carries, what hangs together with them, and the fence. */
+/* Policies of the kernel: which the mirror carries, what hangs together with them, and the fence.
+ */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event.h>
@@ -364,6 +365,20 @@ static void test_policy_of_a_device(void **state)
 	one_packet_does_not_show(f, p);
 }
 
+/* What comes in and it wants is not known here, so it keeps no SA. */
+static void test_inbound_policy_of_a_device(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_policy *p = policy_add(f, XFRM_POLICY_IN, "10.1.2.0", "10.1.1.0", true);
+	struct kernel_sa *in = sa_in(f, 0x1002);
+
+	p->info.sel.ifindex = 4;
+	mirror_start(f);
+	settle(f);
+	assert_int_equal(xi_spd_count(f->spd, XI_IN), 0);
+	assert_non_null(ours(f, in));
+}
+
 static void test_policy_of_a_user(void **state)
 {
 	struct mirror_bed *f = *state;
@@ -388,7 +403,8 @@ int __wrap_xi_spd_release(struct xi_spd *spd)
 	return -ENOMEM;
 }
 
-/* Until policies are in force the kernel's stack looks at packets of the host, and no SA changes hands. */
+/* Until policies are in force the kernel's stack looks at packets of the host, and no SA changes
+ * hands. */
 static void test_policies_that_cannot_be_put_in_force(void **state)
 {
 	struct mirror_bed *f = *state;
@@ -438,6 +454,38 @@ static void test_policy_is_tried_again(void **state)
 	assert_int_equal(f->fenced, 1);
 }
 
+/* xfrm_state_find(): an SA whose mark has the value 0 serves policies without one, another's do
+ * not. */
+static void test_marked_sa_stays(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *out = sa_out(f, 0x1001), *marked;
+
+	policy_out(f);
+	mirror_start(f);
+	settle(f);
+	assert_non_null(ours(f, out));
+	marked = sa_add_key(f, LOCAL, PEER, 0x1003, 1, 3, false);
+	marked->mark = (struct xfrm_mark){7, 0xff};
+	sa_news(f, marked, XFRM_MSG_NEWSA);
+	settle(f);
+	assert_null(ours(f, marked));
+	assert_int_equal(verdict(f), XI_VERDICT_PROTECT);
+	assert_non_null(ours(f, out));
+	sa_del(f, marked, true);
+	marked = sa_add_key(f, LOCAL, PEER, 0x1005, 1, 5, false);
+	marked->mark = (struct xfrm_mark){0, 0xff};
+	sa_news(f, marked, XFRM_MSG_NEWSA);
+	settle(f);
+	assert_null(ours(f, marked));
+	assert_int_equal(verdict(f), XI_VERDICT_KERNEL);
+	assert_null(ours(f, out));
+	sa_del(f, marked, true);
+	settle(f);
+	assert_int_equal(verdict(f), XI_VERDICT_PROTECT);
+	assert_non_null(ours(f, out));
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, mirror_setup, mirror_teardown)
@@ -456,9 +504,11 @@ int main(void)
 		TEST(test_half_open_policies_hang_together),
 		TEST(test_half_open_sa_is_not_alone),
 		TEST(test_policy_of_a_device),
+		TEST(test_inbound_policy_of_a_device),
 		TEST(test_policy_of_a_user),
 		TEST(test_policies_that_cannot_be_put_in_force),
 		TEST(test_policy_is_tried_again),
+		TEST(test_marked_sa_stays),
 	};
 
 	return cmocka_run_group_tests_name("mirror policy", tests, NULL, NULL);

@@ -167,6 +167,27 @@ static void a_security_context_is_measured_and_dropped(void **state)
 	assert_int_equal(bed_do(b, &m), -EINVAL);
 }
 
+static void keepalives_are_told_as_they_were_asked_for(void **state)
+{
+	struct xfrm_encap_tmpl encap = {.encap_type = XI_ENCAP_ESPINUDP};
+	struct bed *b = *state;
+	struct bed_msg m, answer;
+	const uint32_t *interval;
+	uint32_t i;
+
+	encap.encap_sport = encap.encap_dport = __builtin_bswap16(4500);
+	for (i = 0; i < 2; i++) {
+		newsa(&m, XFRM_MSG_NEWSA, SPI + i);
+		dir(&m, XI_SA_DIR_OUT);
+		bed_attr(&m, XFRMA_ENCAP, &encap, sizeof(encap));
+		bed_attr_u32(&m, XI_XFRMA_NAT_KEEPALIVE, i * 20);
+		assert_int_equal(bed_do(b, &m), 0);
+		get(b, SPI + i, &answer);
+		interval = bed_find(&answer, SA_SIZE, XI_XFRMA_NAT_KEEPALIVE, 0);
+		assert_true(i ? interval && *interval == 20 : !interval);
+	}
+}
+
 static void attributes_of_another_sort_of_sa_are_refused(void **state)
 {
 	struct bed *b = *state;
@@ -176,7 +197,12 @@ static void attributes_of_another_sort_of_sa_are_refused(void **state)
 	/* "MTIMER_THRESH attribute can only be set on ENCAP states" */
 	assert_int_equal(add_with(b, XFRMA_MTIMER_THRESH, &value, sizeof(value)), -EINVAL);
 	assert_int_equal(add_with(b, XI_XFRMA_SA_PCPU, &value, sizeof(value)), -EINVAL);
-	assert_int_equal(add_with(b, XI_XFRMA_NAT_KEEPALIVE, &value, sizeof(value)), -EOPNOTSUPP);
+	/* "NAT keepalive is only supported for outbound SAs" */
+	assert_int_equal(add_with(b, XI_XFRMA_NAT_KEEPALIVE, &value, sizeof(value)), -EINVAL);
+	newsa(&m, XFRM_MSG_NEWSA, SPI);
+	dir(&m, XI_SA_DIR_OUT);
+	bed_attr_u32(&m, XI_XFRMA_NAT_KEEPALIVE, value);
+	assert_int_equal(bed_do(b, &m), -EINVAL); /* "... for UDP encapsulation" */
 	newsa(&m, XFRM_MSG_NEWSA, SPI);
 	dir(&m, XI_SA_DIR_OUT);
 	bed_attr_u32(&m, XI_XFRMA_SA_PCPU, cpu);
@@ -399,6 +425,130 @@ static void workers_hear_who_listens_to_acquires(void **state)
 	xi_xfrm_server_on_acquiring(b->server, NULL);
 }
 
+/* An ACQUIRE of UDP for the flow's policy, as of the number given. */
+static uint32_t acquire_udp(struct bed *b, struct xi_policy *policy)
+{
+	struct xi_flow flow = {.dir = XI_OUT, .family = XI_IPV4, .proto = 17, .sport = 7777, .dport = 53};
+	struct bed_msg news;
+
+	sample_addr(flow.saddr, "10.1.0.1");
+	sample_addr(flow.daddr, "10.2.0.1");
+	*policy = bed_policy(XI_OUT, "10.1.0.0", "10.2.0.0", 16);
+	bed_tmpl(policy, "192.0.2.1", "192.0.2.2", XI_TUNNEL, 7);
+	policy->mark_v = 5;
+	policy->mark_m = 7;
+	policy->if_id = 3;
+	bed_policy_add(b, policy);
+	bed_join(b, XFRMNLGRP_ACQUIRE);
+	assert_int_equal(xi_xfrm_server_acquire(b->server, &flow, xi_spd_find(b->spd, policy)), 0);
+	assert_true(bed_receive(b->listener, &news));
+	assert_int_equal(news.hdr.nlmsg_type, XFRM_MSG_ACQUIRE);
+	return ((const struct xfrm_user_acquire *)(news.buf + NLMSG_HDRLEN))->seq;
+}
+
+/* What Linux 6.18 says of the SA that stands for an ACQUIRE, by `ip -s xfrm state` and `monitor`. */
+static void acquire_is(const struct xfrm_usersa_info *info, uint32_t seq)
+{
+	assert_int_equal(info->id.daddr.a4, __builtin_bswap32(0xc0000202));
+	assert_int_equal(info->saddr.a4, __builtin_bswap32(0xc0000201));
+	assert_int_equal(info->id.spi, 0);
+	assert_int_equal(info->id.proto, IPPROTO_ESP);
+	assert_int_equal(info->family, AF_INET);
+	assert_int_equal(info->mode, XFRM_MODE_TUNNEL);
+	assert_int_equal(info->reqid, 7);
+	assert_int_equal(info->seq, seq);
+	assert_int_equal(info->replay_window, 0);
+	assert_int_equal(info->flags, 0);
+	assert_int_equal(info->sel.family, AF_INET);
+	assert_int_equal(info->sel.saddr.a4, __builtin_bswap32(0x0a010001));
+	assert_int_equal(info->sel.daddr.a4, __builtin_bswap32(0x0a020001));
+	assert_int_equal(info->sel.prefixlen_s, 32);
+	assert_int_equal(info->sel.prefixlen_d, 32);
+	assert_int_equal(info->sel.proto, 17);
+	assert_int_equal(info->sel.sport, __builtin_bswap16(7777));
+	assert_int_equal(info->sel.dport, __builtin_bswap16(53));
+	assert_int_equal(info->sel.sport_mask, 0xffff);
+	assert_int_equal(info->sel.dport_mask, 0xffff);
+	assert_true(info->lft.hard_byte_limit == XFRM_INF && info->lft.soft_packet_limit == XFRM_INF);
+	assert_true(info->lft.hard_add_expires_seconds == xi_acquire_ttl());
+	assert_true(info->lft.soft_add_expires_seconds == 0);
+	assert_in_range(info->curlft.add_time, time(NULL) - 5, time(NULL));
+	assert_true(info->curlft.use_time == 0 && info->curlft.packets == 0);
+}
+
+static void an_acquire_is_an_sa(void **state)
+{
+	struct bed *b = *state;
+	struct bed_msg m, answer;
+	struct xi_policy policy;
+	struct xi_sa sa = sample_sa("192.0.2.9", "192.0.2.1", 0x1000);
+	struct xi_sa_key key = sample_key(1);
+	struct xfrm_usersa_flush *flush;
+	struct xfrm_usersa_id *id;
+	const char *why;
+	uint32_t seq;
+
+	assert_int_equal(xi_sad_add(b->sad, &sa, &key, NULL, &why), 0);
+	seq = acquire_udp(b, &policy);
+	bed_begin(&m, XFRM_MSG_GETSA, NLM_F_DUMP, 0);
+	assert_int_equal(bed_ask(b, &m, &answer), 0);
+	assert_int_equal(((struct xfrm_usersa_info *)(answer.buf + NLMSG_HDRLEN))->id.spi, __builtin_bswap32(0x1000));
+	assert_true(bed_receive(b->fd, &answer));
+	assert_int_equal(answer.hdr.nlmsg_type, XFRM_MSG_NEWSA);
+	acquire_is((struct xfrm_usersa_info *)(answer.buf + NLMSG_HDRLEN), seq);
+	assert_true(bed_receive(b->fd, &answer));
+	assert_int_equal(answer.hdr.nlmsg_type, NLMSG_DONE);
+	bed_begin(&m, XFRM_MSG_GETSADINFO, 0, sizeof(uint32_t));
+	assert_int_equal(bed_ask(b, &m, &answer), 0);
+	assert_int_equal(*(uint32_t *)(answer.buf + NLMSG_HDRLEN + 4 + NLA_HDRLEN), 2);
+	/* it has no SPI to be named by */
+	id = bed_begin(&m, XFRM_MSG_DELSA, 0, sizeof(*id));
+	put_addr(&id->daddr, "192.0.2.2");
+	id->proto = IPPROTO_ESP;
+	id->family = AF_INET;
+	assert_int_equal(bed_do(b, &m), -ESRCH);
+	flush = bed_begin(&m, XFRM_MSG_FLUSHSA, 0, sizeof(*flush));
+	flush->proto = IPPROTO_AH;
+	assert_int_equal(bed_do(b, &m), 0);
+	assert_int_equal(xi_xfrm_server_acquires(b->server)->n, 1);
+	flush = bed_begin(&m, XFRM_MSG_FLUSHSA, 0, sizeof(*flush));
+	flush->proto = IPPROTO_ESP;
+	assert_int_equal(bed_do(b, &m), 0);
+	assert_int_equal(xi_xfrm_server_acquires(b->server)->n, 0);
+	assert_int_equal(xi_sad_count(b->sad), 0);
+	bed_begin(&m, XFRM_MSG_GETSA, NLM_F_DUMP, 0);
+	assert_int_equal(bed_ask(b, &m, &answer), 0);
+	assert_int_equal(answer.hdr.nlmsg_type, NLMSG_DONE);
+}
+
+static void an_acquire_expires(void **state)
+{
+	const struct xfrm_user_expire *expire;
+	struct bed *b = *state;
+	struct xi_policy policy;
+	uint32_t seq = acquire_udp(b, &policy);
+	struct xi_acquire *a = TAILQ_FIRST(&b->server->acquires->pending);
+	uint64_t ttl = a->until - a->since;
+	struct bed_msg news;
+
+	bed_join(b, XFRMNLGRP_EXPIRE);
+	xi_xfrm_server_tick(b->server, time(NULL));
+	assert_false(bed_receive(b->listener, &news));
+	a->since -= ttl;
+	a->until -= ttl;
+	xi_xfrm_server_tick(b->server, time(NULL));
+	assert_true(bed_receive(b->listener, &news));
+	assert_int_equal(news.hdr.nlmsg_type, XFRM_MSG_EXPIRE);
+	expire = (const void *)(news.buf + NLMSG_HDRLEN);
+	assert_int_equal(expire->hard, 1);
+	assert_int_equal(expire->state.seq, seq);
+	assert_int_equal(expire->state.id.spi, 0);
+	assert_in_range(expire->state.curlft.add_time, time(NULL) - ttl - 5, time(NULL) - ttl);
+	assert_int_equal(xi_xfrm_server_acquires(b->server)->n, 0);
+	xi_xfrm_server_tick(b->server, time(NULL));
+	assert_false(bed_receive(b->listener, &news));
+}
+
 static void a_policy_that_is_replaced_ends_its_acquire(void **state)
 {
 	struct bed *b = *state;
@@ -447,6 +597,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_is_kept_is_told_and_taken_back, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(offload_is_a_hint_unless_it_is_of_packets, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(a_security_context_is_measured_and_dropped, bed_setup, bed_teardown),
+		cmocka_unit_test_setup_teardown(keepalives_are_told_as_they_were_asked_for, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(attributes_of_another_sort_of_sa_are_refused, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(thresholds_of_a_new_sa_are_its_own, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(an_acquire_of_a_program_goes_to_the_key_managers, bed_setup, bed_teardown),
@@ -455,6 +606,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(policies_by_type_and_offload, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(groups_without_news_can_be_joined, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(workers_hear_who_listens_to_acquires, bed_setup, bed_teardown),
+		cmocka_unit_test_setup_teardown(an_acquire_is_an_sa, bed_setup, bed_teardown),
+		cmocka_unit_test_setup_teardown(an_acquire_expires, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(a_policy_that_is_replaced_ends_its_acquire, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(an_update_names_the_mark, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(noise, bed_setup, bed_teardown),
