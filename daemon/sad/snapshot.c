@@ -96,6 +96,19 @@ void xi_snapshot_publish(struct xi_spd *spd, struct xi_spd_snapshot *snap)
 	xi_garbage_free(spd);
 }
 
+int xi_snapshot_prepare(struct xi_spd *spd, uint32_t generation, struct xi_spd_snapshot **snap)
+{
+	*snap = spd->held ? NULL : xi_snapshot_build(spd, generation);
+	return *snap || spd->held ? 0 : -ENOMEM;
+}
+
+void xi_snapshot_commit(struct xi_spd *spd, struct xi_spd_snapshot *snap)
+{
+	spd->unpublished = true;
+	if (snap)
+		xi_snapshot_publish(spd, snap);
+}
+
 const struct xi_spd_snapshot *xi_spd_snapshot(const struct xi_spd *spd)
 {
 	return rcu_dereference(spd->snap);

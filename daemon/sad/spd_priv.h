@@ -10,6 +10,8 @@
 #include "sad/selset.h"
 #include "sad/spd.h"
 
+#define XI_SPD_INDEX_STEP 8      /* the low three bits of a policy's index are its direction */
+
 /* Those of the SAs listed for a template that some flow gets. */
 struct xi_spd_choices {
 	uint32_t n;
@@ -352,20 +354,30 @@ void xi_policy_use(const struct xi_spd *spd, struct xi_spd_node *node);
 /* snapshot.c */
 struct xi_spd_snapshot *xi_snapshot_build(struct xi_spd *spd, uint32_t generation);
 void xi_snapshot_publish(struct xi_spd *spd, struct xi_spd_snapshot *snap);
+/* A snapshot to publish; NULL in a round that is held, whose end publishes. 0 or -ENOMEM. */
+int xi_snapshot_prepare(struct xi_spd *spd, uint32_t generation, struct xi_spd_snapshot **snap);
+/* Publishes what xi_snapshot_prepare() gave. */
+void xi_snapshot_commit(struct xi_spd *spd, struct xi_spd_snapshot *snap);
 void xi_snapshot_free(struct xi_spd_snapshot *snap);
 void xi_garbage_free(struct xi_spd *spd);
 
-/* spd.c */
+/* spd_node.c */
 int xi_spd_room(struct xi_spd *spd, enum xi_dir dir, uint32_t more);
 void xi_spd_node_link(struct xi_spd *spd, struct xi_spd_node *node);
+/* A new policy of a key that no other has. */
+int xi_spd_node_add(struct xi_spd *spd, const struct xi_policy *policy);
+/* kept: it goes on as the same policy, else its lifetime begins anew. */
+int xi_spd_node_replace(struct xi_spd *spd, struct xi_spd_node *node, const struct xi_policy *policy, bool kept);
 /* 0: and node is freed. */
 int xi_spd_node_delete(struct xi_spd *spd, struct xi_spd_node *node);
+void xi_spd_discard(struct xi_spd *spd, struct xi_spd_pub *pub);
+
+/* spd.c */
 int xi_spd_renew(struct xi_spd *spd);
 int xi_spd_config_write(struct xi_spd *spd, uint32_t generation, bool exact_guard);
 uint32_t xi_spd_generation_new(const struct xi_spd *spd);
 uint32_t xi_spd_flow_mask(const struct xi_spd *spd);
 uint32_t xi_spd_mark_mask(const struct xi_spd *spd);
-void xi_spd_discard(struct xi_spd *spd, struct xi_spd_pub *pub);
 /* Publishes what there is now, or leaves that to xi_spd_release(). */
 int xi_spd_publish(struct xi_spd *spd);
 
