@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-#include "source/batch.h"
+#include "source/batch_int.h"
 
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -21,180 +19,9 @@
 #include "source/proto.h"
 #include "source/server.h"
 
-#define FILE_MAX (512U << 20) /* a million SAs take 200 MiB */
-#define LINE_MAX_BYTES 1024
-#define REPORT_MAX (4096 + LINE_MAX_BYTES)
 #define FAILURES_MAX 100
 
 extern char **environ;
-
-/* Where a command starts: in the text, and in the file's lines. */
-struct command {
-	off_t offset;
-	unsigned int line;
-};
-
-/*
- * ip ends at the first command that the server refuses (even with -force, which `ip xfrm` does not
- * heed) and does not say which it was. Each allowed command makes one request, so the server's
- * count tells; ip is then started again behind it.
- */
-struct xi_batch {
-	struct xi_batch_config config;
-	char *file;
-	int mem; /* the text: what was checked is what ip reads */
-	struct command *commands;
-	size_t ncommands;
-	size_t at; /* first command of this run */
-	pid_t pid;
-	int err_fd; /* ip's stderr */
-	int pid_fd;
-	struct event *ev_err, *ev_pid;
-	bool exited;
-	int wait_status;
-	char line[LINE_MAX_BYTES]; /* of stderr, under way */
-	size_t line_len;
-	char reason[LINE_MAX_BYTES]; /* the last line that was not "Command failed" */
-	char report[REPORT_MAX];
-	size_t report_len;
-	unsigned int failed;
-};
-
-/* The first words of a line, as iproute2 splits it. */
-static bool line_allowed(const char *line, size_t n)
-{
-	static const char *const words[3][3] = { { "xfrm" },
-						 { "state", "policy" },
-						 { "add", "update" } };
-	size_t at = 0;
-
-	for (int w = 0; w < 3; w++) {
-		size_t len = 0;
-		bool known = false;
-
-		while (at < n && strchr(" \t\r", line[at]))
-			at++;
-		while (at + len < n && !strchr(" \t\r", line[at + len]))
-			len++;
-		for (int i = 0; i < 3 && words[w][i]; i++)
-			known |= strlen(words[w][i]) == len && !memcmp(words[w][i], line + at, len);
-		if (!known)
-			return false;
-		at += len;
-	}
-	return true;
-}
-
-static bool line_blank(const char *line, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (!strchr(" \t\r", line[i]))
-			return false;
-	}
-	return true;
-}
-
-static int command_add(struct xi_batch *b, off_t offset, unsigned int line)
-{
-	struct command *grown;
-
-	if ((b->ncommands & (b->ncommands - 1)) == 0) {
-		grown = realloc(b->commands,
-				(b->ncommands ? b->ncommands * 2 : 1) * sizeof(*grown));
-		if (!grown)
-			return -ENOMEM;
-		b->commands = grown;
-	}
-	b->commands[b->ncommands++] = (struct command){ offset, line };
-	return 0;
-}
-
-/*
- * iproute2 takes '#' for a comment wherever it stands, and a backslash at the end for a continued
- * line. A line that is refused is not quoted: it may hold a key.
- */
-static int text_check(struct xi_batch *b, const char *text, size_t size, char *why, size_t n)
-{
-	bool continued = false;
-	unsigned int number = 0;
-
-	for (size_t at = 0; at < size;) {
-		const char *line = text + at;
-		const char *end = memchr(line, '\n', size - at);
-		size_t len = end ? (size_t)(end - line) : size - at;
-		const char *hash = memchr(line, '#', len);
-		size_t used = hash ? (size_t)(hash - line) : len;
-		bool starts = !continued && !line_blank(line, used);
-
-		number++;
-		if (memchr(line, '\0', len)) {
-			snprintf(why, n, "%s:%u: not a text file", b->file, number);
-			return -EINVAL;
-		}
-		if (starts && !line_allowed(line, used)) {
-			snprintf(
-				why, n,
-				"%s:%u: only `xfrm state|policy add|update ...` may stand here, as for ip -batch",
-				b->file, number);
-			return -EINVAL;
-		}
-		if (starts && command_add(b, at, number)) {
-			snprintf(why, n, "%s: %s", b->file, strerror(ENOMEM));
-			return -ENOMEM;
-		}
-		continued = !hash && used && line[used - 1] == '\\';
-		at += len + 1;
-	}
-	return 0;
-}
-
-static int text_read(struct xi_batch *b, int fd, size_t size, char *why, size_t n)
-{
-	char *text;
-	int err;
-
-	text = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, b->mem, 0);
-	if (text == MAP_FAILED)
-		err = -errno;
-	else
-		err = pread(fd, text, size, 0) == (ssize_t)size ? 0 : -EIO;
-	if (err)
-		snprintf(why, n, "%s: %s", b->file, strerror(-err));
-	else
-		err = text_check(b, text, size, why, n);
-	if (text != MAP_FAILED)
-		munmap(text, size);
-	return err;
-}
-
-static int file_take(struct xi_batch *b, char *why, size_t n)
-{
-	struct stat st;
-	int err = 0;
-	int fd = open(b->file, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* not to wait for a FIFO's writer */
-
-	if (fd < 0 || fstat(fd, &st))
-		err = -errno;
-	else if (!S_ISREG(st.st_mode))
-		err = -ENOTSUP;
-	else if ((size_t)st.st_size > FILE_MAX)
-		err = -EFBIG;
-	if (!err) {
-		b->mem = memfd_create("xipsec-batch", MFD_CLOEXEC);
-		if (b->mem < 0 || ftruncate(b->mem, st.st_size))
-			err = -errno;
-	}
-	if (err == -ENOTSUP)
-		snprintf(why, n, "%s: no regular file: name a file of ip -batch lines", b->file);
-	else if (err)
-		snprintf(why, n, "%s: cannot read the file of SAs: %s%s", b->file, strerror(-err),
-			 err == -ENOENT ? ": write one, or take `sas` out of the configuration" : "");
-	else if (st.st_size)
-		err = text_read(b, fd, st.st_size, why, n);
-	if (fd >= 0)
-		close(fd);
-	return err;
-}
 
 static void run_end(struct xi_batch *b)
 {
@@ -245,97 +72,23 @@ int xi_batch_check(const char *file, char *why, size_t n)
 
 	if (!b)
 		return -ENOMEM;
-	err = file_take(b, why, n);
+	err = xi_batch_read(b, why, n);
 	if (!err && !stat(file, &st) && st.st_mode & S_IROTH)
 		log_warnx("%s: everybody can read the keys in it: chmod 600 it", file);
 	batch_free(b);
 	return err;
 }
 
-static void report_add(struct xi_batch *b, unsigned int line)
-{
-	size_t room = sizeof(b->report) - LINE_MAX_BYTES - b->report_len; /* the rest: report_rest() */
-	int n;
-
-	b->failed++;
-	n = snprintf(b->report + b->report_len, room, "%s%s:%u: %s", b->report_len ? "\n" : "",
-		     b->file, line, b->reason[0] ? b->reason : "ip gave no reason");
-	if (n > 0 && (size_t)n < room)
-		b->report_len += n;
-	else
-		b->report[b->report_len] = '\0'; /* whole lines only */
-}
-
-/* Short words that are no hexadecimal number beyond an SPI, and addresses. */
-static bool word_tells_no_key(const char *word, size_t n)
-{
-	size_t digits = strspn(word, "0123456789abcdefABCDEF:./");
-
-	if (digits >= n && (memchr(word, '.', n) || memchr(word, ':', n)))
-		return true;
-	return n <= (strncmp(word, "0x", 2) ? 15 : 10);
-}
-
-/* ip quotes the argument that it stumbled over, which may be a key, or part of one. */
-static void hide_keys(char *line)
-{
-	char *word = strchr(line, '"');
-
-	while (word) {
-		size_t n = strcspn(++word, "\"");
-		bool ends = word[n] == '"';
-
-		if (!word_tells_no_key(word, n)) {
-			memmove(word + 3, word + n, strlen(word + n) + 1);
-			memcpy(word, "...", 3);
-			n = 3;
-		}
-		word = ends ? strchr(word + n + 1, '"') : NULL;
-	}
-}
-
-static void err_line(struct xi_batch *b)
-{
-	b->line[b->line_len] = '\0';
-	b->line_len = 0;
-	hide_keys(b->line);
-	if (b->line[0] && strncmp(b->line, "Command failed ", 15))
-		snprintf(b->reason, sizeof(b->reason), "%s", b->line);
-}
-
-static void err_text(struct xi_batch *b, const char *text, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (text[i] == '\n')
-			err_line(b);
-		else if (b->line_len < sizeof(b->line) - 1)
-			b->line[b->line_len++] = text[i];
-	}
-}
-
 static int run_start(struct xi_batch *b, char *why, size_t n);
-
-/* What the report had no room for. */
-static void report_rest(struct xi_batch *b)
-{
-	unsigned int shown = 1;
-
-	for (const char *c = b->report; *c; c++)
-		shown += *c == '\n';
-	if (b->failed > shown || b->at < b->ncommands)
-		snprintf(b->report + b->report_len, sizeof(b->report) - b->report_len,
-			 "\n%s: %u commands were refused%s", b->file, b->failed,
-			 b->at < b->ncommands ? ", and those behind them not tried" : " in all");
-}
 
 static void batch_finish(struct xi_batch *b)
 {
 	struct xi_batch_config config = b->config;
-	char report[REPORT_MAX];
+	char report[XI_BATCH_REPORT];
 	int status = b->failed ? -EINVAL : 0;
 
 	if (b->failed)
-		report_rest(b);
+		xi_batch_report_rest(b);
 	memcpy(report, b->report, sizeof(report));
 	batch_free(b);
 	config.done(config.arg, status, report);
@@ -348,7 +101,7 @@ static void run_finish(struct xi_batch *b)
 	unsigned int requests, refused;
 	size_t bad;
 
-	err_text(b, "\n", 1);
+	xi_batch_stderr(b, "\n", 1);
 	xi_xfrm_server_file_progress(b->config.server, &requests, &refused);
 	run_end(b);
 	if (clean) {
@@ -360,12 +113,12 @@ static void run_finish(struct xi_batch *b)
 	bad = b->at + requests - (refused ? 1 : 0);
 	if (bad >= b->ncommands)
 		bad = b->ncommands - 1;
-	report_add(b, b->commands[bad].line);
+	xi_batch_report(b, b->commands[bad].line);
 	b->at = bad + 1;
 	if (b->at < b->ncommands && b->failed < FAILURES_MAX) {
 		if (!run_start(b, b->reason, sizeof(b->reason)))
 			return;
-		report_add(b, b->commands[b->at].line);
+		xi_batch_report(b, b->commands[b->at].line);
 	}
 	batch_finish(b);
 }
@@ -379,7 +132,7 @@ static void on_err(evutil_socket_t fd, short what, void *arg)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n > 0) {
-		err_text(b, text, n);
+		xi_batch_stderr(b, text, n);
 		return;
 	}
 	event_del(b->ev_err);
@@ -545,7 +298,7 @@ int xi_batch_start(struct xi_batch **out, const struct xi_batch_config *config, 
 	if (!b)
 		return -ENOMEM;
 	b->config = *config;
-	err = file_take(b, why, n);
+	err = xi_batch_read(b, why, n);
 	if (!err)
 		err = b->ncommands ? run_start(b, why, n) : run_empty(b, why, n);
 	if (err) {
