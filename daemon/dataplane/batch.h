@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A worker's insides, shared by worker.c (the loop), batch.c, batch_resolve.c, batch_out.c, batch_in.c,
- * batch_early.c, batch_fragment.c (the steps) and emit.c (the ways out).
+ * A worker's insides, shared by worker.c (the loop), worker_open.c, worker_tx.c (what it has), batch.c, batch_resolve.c,
+ * batch_out.c, batch_in.c, batch_early.c, batch_fragment.c (the steps) and emit.c (the ways out).
  */
 #ifndef XI_BATCH_H
 #define XI_BATCH_H
@@ -132,6 +132,12 @@ struct xi_worker {
 	int stop_fd;
 	atomic_bool stop;
 };
+
+/* Brings now and now_ms up to date. */
+void xi_worker_clock(struct xi_worker *w);
+/* Ports that can send by burst do. A worker without it works, only slower: never an error. */
+void xi_worker_open_burst(struct xi_worker *w);
+void xi_worker_log_paths(struct xi_worker *w);
 
 static inline void xi_worker_count_n(struct xi_worker *w, enum xi_reason reason, uint32_t n)
 {

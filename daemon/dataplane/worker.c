@@ -1,34 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "dataplane/worker.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/eventfd.h>
 #include <time.h>
-#include <unistd.h>
 
-#include <bpf/bpf.h>
-#include <linux/if_ether.h>
 #include <urcu-qsbr.h>
 
 #include "dataplane/batch.h"
-#include "log.h"
 
 #define IDLE_SPINS 16            /* empty rounds before the worker sleeps, or looks at the clock */
 #define BURST_ROUND 512          /* packets after which a round sends, though more are waiting */
-/* a socket: what a full transmit ring holds, and its part of what a round receives; 4.5 MiB */
-#define LONG_BUFFERS (XI_XSK_RING / XI_LONG_FRAMES + 43)
 #define SLEEP_MS 1000
 #define SLEEP_ADOPTING_MS 2
 #define SLEEP_HELD_MS 5          /* while packets wait for their SA */
 #define SLEEP_TX_MS 20           /* while frames are out with the kernel */
 
-static void worker_clock(struct xi_worker *w)
+void xi_worker_clock(struct xi_worker *w)
 {
 	struct timespec ts;
 
@@ -176,7 +166,7 @@ static uint32_t worker_round(struct xi_worker *w)
 {
 	uint32_t i, n;
 
-	worker_clock(w);
+	xi_worker_clock(w);
 	if (w->adopting)
 		worker_look_adopting(w);
 	xi_batch_look_again(w);
@@ -257,244 +247,6 @@ static void *worker_main(void *arg)
 	return NULL;
 }
 
-static bool worker_serves(const struct xi_worker *w, uint32_t queue)
-{
-	return queue % w->config.nworkers == w->config.index;
-}
-
-/* Queues of a port; none while its device is gone. */
-static uint32_t worker_queues(const struct xi_worker *w, uint32_t slot)
-{
-	const struct xi_port_dev *port = w->config.ports[slot];
-
-	return port && port->ifindex ? port->queues : 0;
-}
-
-static uint32_t worker_count_socks(const struct xi_worker *w)
-{
-	uint32_t slot, queue, n = 0;
-
-	for (slot = 0; slot < XI_MAX_PORTS; slot++)
-		for (queue = 0; queue < worker_queues(w, slot); queue++)
-			n += worker_serves(w, queue);
-	return n;
-}
-
-static int worker_open_sock(struct xi_worker *w, const struct xi_port_dev *port, uint32_t queue)
-{
-	struct xi_xsk *xsk = &w->socks[w->nsocks];
-	uint32_t key = port->slot * XI_MAX_QUEUES + queue;
-	int err = 0;
-
-	if (!w->umems[port->slot].umem)
-		err = xi_umem_create(&w->umems[port->slot], &w->frames);
-	if (!err)
-		err = xi_xsk_open(xsk, &w->umems[port->slot], port, queue);
-	if (err)
-		return err;
-	w->nsocks++;
-	if (!w->by_port[port->slot] && queue < port->tx_queues)
-		w->by_port[port->slot] = &xsk->tx;
-	if (bpf_map_update_elem(w->config.xsks_fd, &key, &xsk->fd, BPF_ANY)) {
-		err = -errno;
-		log_warn("%s: cannot enter the socket of queue %u into xsks", port->config.name,
-			 queue);
-	}
-	return err;
-}
-
-static int worker_open_socks(struct xi_worker *w)
-{
-	uint32_t slot, queue;
-	int err;
-
-	for (slot = 0; slot < XI_MAX_PORTS; slot++) {
-		const struct xi_port_dev *port = w->config.ports[slot];
-
-		for (queue = 0; queue < worker_queues(w, slot); queue++) {
-			if (!worker_serves(w, queue))
-				continue;
-			err = worker_open_sock(w, port, queue);
-			if (err)
-				return err;
-		}
-	}
-	return 0;
-}
-
-/* Does this port want burst transmit, as far as configuration and driver go? Else says why not. */
-static bool worker_wants_burst(struct xi_worker *w, const struct xi_xsk *xsk)
-{
-	const struct xi_port_config *config = &xsk->port->config;
-	const char *why = NULL;
-
-	if (config->role == XI_ROLE_HOST)
-		why = "the host's side of xipsec0 builds packets of its own";
-	else if (config->tx == XI_PORT_TX_XSK)
-		why = "tx = xsk";
-	else if (config->tx == XI_PORT_TX_AUTO && xsk->zerocopy)
-		why = "the driver has zero-copy";
-	if (why)
-		snprintf(w->why[xsk->port->slot], XI_TX_WHY, "%s", why);
-	return !why;
-}
-
-/* Ports that can send by burst do. A worker without it works, only slower: never an error. */
-static void worker_open_burst(struct xi_worker *w)
-{
-	const struct xi_burst_config config = {
-		.worker = w->config.index,
-		.frames = &w->frames,
-		.counts = w->counts,
-		.now_ms = &w->now_ms,
-	};
-	char why[XI_BURST_WHY] = "";
-	uint32_t slot;
-
-	for (slot = 0; slot < XI_MAX_PORTS; slot++) {
-		/* so far by_port names sockets */
-		struct xi_xsk *xsk = (struct xi_xsk *)w->by_port[slot];
-		struct xi_tx *tx = NULL;
-
-		if (!xsk || !worker_wants_burst(w, xsk))
-			continue;
-		if (!w->burst && !*why)
-			xi_burst_open(&w->burst, &config, why);
-		if (w->burst)
-			tx = xi_burst_add_port(w->burst, xsk);
-		if (tx)
-			w->by_port[slot] = tx;
-		else
-			snprintf(w->why[slot], XI_TX_WHY, "%s",
-				 *why ? why : "the device cannot be entered into the program's map");
-	}
-}
-
-void xi_worker_report(struct xi_worker *w)
-{
-	struct xi_tx_status status;
-	uint64_t now = time(NULL);
-	uint32_t slot;
-
-	for (slot = 0; slot < XI_MAX_PORTS; slot++) {
-		if (!w->by_port[slot])
-			continue;
-		xi_worker_tx_status(w, slot, &status);
-		if ((status.paused == w->told[slot].paused && status.pauses == w->told[slot].pauses) ||
-		    now < w->told[slot].second + XI_TX_LOG_SECONDS)
-			continue;
-		log_warnx("port %s: worker %u sends by %s (pauses of burst so far: %llu): %s",
-			  w->config.ports[slot]->config.name, w->config.index,
-			  status.paused ? "xsk for now" : status.path,
-			  (unsigned long long)status.pauses, status.why);
-		w->told[slot].paused = status.paused;
-		w->told[slot].pauses = status.pauses;
-		w->told[slot].second = now;
-	}
-}
-
-static void worker_log_paths(struct xi_worker *w)
-{
-	struct xi_tx_status status;
-	uint32_t slot;
-
-	for (slot = 0; slot < XI_MAX_PORTS; slot++) {
-		if (!w->by_port[slot])
-			continue;
-		xi_worker_tx_status(w, slot, &status);
-		w->told[slot].paused = status.paused;
-		if (w->config.ports[slot]->config.tx == XI_PORT_TX_BURST && strcmp(status.path, "burst"))
-			log_warnx("port %s: tx = burst, and worker %u sends by %s: %s",
-				  w->config.ports[slot]->config.name, w->config.index, status.path,
-				  status.why);
-		else
-			log_info("port %s: worker %u sends by %s: %s",
-				 w->config.ports[slot]->config.name, w->config.index, status.path,
-				 status.why);
-	}
-}
-
-static uint32_t worker_count_longs(const struct xi_worker *w)
-{
-	uint32_t slot, queue, n = 0;
-
-	for (slot = 0; slot < XI_MAX_PORTS; slot++)
-		for (queue = 0; queue < worker_queues(w, slot); queue++)
-			if (worker_serves(w, queue) &&
-			    w->config.ports[slot]->packet_max > XI_PACKET_ONE)
-				n += LONG_BUFFERS;
-	return n ? n + 2 * xi_await_longs(w->config.hold) : 0;
-}
-
-static int worker_open(struct xi_worker *w)
-{
-	uint32_t n = worker_count_socks(w), frames;
-	int err;
-
-	if (!n)
-		return -ENODEV;
-	w->socks = calloc(n, sizeof(*w->socks));
-	w->allowed = calloc(XI_ALLOWED, sizeof(*w->allowed));
-	w->stop_fd = eventfd(0, EFD_CLOEXEC);
-	if (!w->socks || !w->allowed || w->stop_fd < 0)
-		return -ENOMEM;
-	/*
-	 * every socket may hold a full fill ring, a full receive ring and a full transmit ring; and
-	 * the burst list may be full, and so may that of pieces, and of what is held each way
-	 */
-	frames = n * 3 * XI_XSK_RING + XI_BURST_RING + XI_PIECES +
-		 2 * xi_await_frames(w->config.hold);
-	err = xi_frames_create(&w->frames, frames, worker_count_longs(w));
-	return err ? err : worker_open_socks(w);
-}
-
-int xi_worker_equip(struct xi_worker *w)
-{
-	int err = xi_batch_fragments_create(w);
-
-	if (!err)
-		err = xi_await_create(&w->await, w->config.hold);
-	if (!err)
-		err = xi_await_create(&w->early, w->config.hold);
-	if (!err && w->config.adopting && *w->config.adopting) {
-		w->adopting = true;
-		err = xi_hold_create(&w->hold, w->frames.n);
-	}
-	if (!err)
-		err = xi_rawout_open(&w->rawout);
-	if (!err) {
-		worker_open_burst(w);
-		worker_log_paths(w);
-	}
-	if (!err)
-		err = w->config.engine->create(&w->crypto, w->config.index);
-	return err;
-}
-
-int xi_worker_create(struct xi_worker **out, const struct xi_worker_config *config)
-{
-	struct xi_worker *w;
-	int err;
-
-	w = aligned_alloc(64, (sizeof(*w) + 63) & ~63UL);
-	if (!w)
-		return -ENOMEM;
-	memset(w, 0, sizeof(*w));
-	w->config = *config;
-	w->counts = config->counts;
-	w->frames.map_fd = -1;
-	w->stop_fd = -1;
-	w->rawout = (struct xi_rawout){ .fd4 = -1, .fd6 = -1 };
-	worker_clock(w);
-	err = worker_open(w);
-	if (err) {
-		xi_worker_destroy(w);
-		return err;
-	}
-	*out = w;
-	return 0;
-}
-
 static bool worker_has_queues(const struct xi_worker *w)
 {
 	uint32_t slot;
@@ -555,52 +307,8 @@ int xi_worker_start(struct xi_worker *w, const struct xi_worker_bases *bases)
 	return 0;
 }
 
-void xi_worker_tx_status(const struct xi_worker *w, uint32_t slot, struct xi_tx_status *status)
-{
-	const struct xi_tx *tx = w->by_port[slot];
-
-	*status = (struct xi_tx_status){ .path = "none" };
-	if (!tx)
-		return;
-	tx->ops->status(tx, status);
-	if (*w->why[slot])
-		snprintf(status->why, sizeof(status->why), "%s", w->why[slot]);
-}
-
 uint32_t xi_worker_held(const struct xi_worker *w)
 {
 	return __atomic_load_n(&w->await.n, __ATOMIC_RELAXED) +
 	       __atomic_load_n(&w->early.n, __ATOMIC_RELAXED);
-}
-
-void xi_worker_destroy(struct xi_worker *w)
-{
-	uint32_t i;
-
-	if (!w)
-		return;
-	if (w->started) {
-		atomic_store(&w->stop, true);
-		eventfd_write(w->stop_fd, 1);
-		pthread_join(w->thread, NULL);
-	}
-	xi_worker_count_n(w, XI_DROP_HOLD_TIMEOUT, w->await.n + w->early.n);
-	xi_burst_close(w->burst);
-	for (i = 0; i < w->nsocks; i++)
-		xi_xsk_close(&w->socks[i]);
-	for (i = 0; i < XI_MAX_PORTS; i++)
-		xi_umem_destroy(&w->umems[i]);
-	xi_frames_destroy(&w->frames);
-	xi_hold_destroy(&w->hold);
-	xi_await_destroy(&w->await);
-	xi_await_destroy(&w->early);
-	xi_batch_fragments_destroy(w);
-	xi_rawout_close(&w->rawout);
-	if (w->crypto)
-		w->config.engine->destroy(w->crypto);
-	if (w->stop_fd >= 0)
-		close(w->stop_fd);
-	free(w->allowed);
-	free(w->socks);
-	free(w);
 }
