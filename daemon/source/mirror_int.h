@@ -69,6 +69,7 @@ struct xi_mirror_sa {
 	bool refused;                /* by the SAD: not tried again before it is another */
 	bool gone;                   /* from the kernel: there is nobody to tell of it */
 	bool check;                  /* its usage is to be told, and the kernel's counter looked at */
+	bool told_gone;              /* by news, since the kernel last had it */
 	uint8_t strays;              /* times the kernel was found to send with it, though it is ours */
 	char *why;                   /* KEPT */
 	uint64_t written;            /* outbound and ours: the kernel's counter, as far as we moved it */
@@ -228,6 +229,7 @@ void xi_mirror_sas_free(struct xi_mirror *m);
 bool xi_mirror_sa_is_in(const struct xi_mirror *m, const struct xi_sa *sa);
 
 /* mirror_count.c: numbers and usage */
+void xi_mirror_ae_begin(struct xi_nlmsg *msg, const struct xi_sa *sa);
 /*
  * The kernel's counter stood at k when it was asked, at `asked`: reserves numbers behind it, of which *first is the one
  * before the first. Its replay state is in m->answer. 0 or -errno.

@@ -21,7 +21,7 @@ struct seen {
 	int err;	/* of reading it as an SA that is carried */
 	bool odd_window; /* which the kernel would not let us write */
 	bool elsewhere; /* of an interface: it serves no policy that is known here */
-	uint32_t device; /* ifindex, if it is offloaded */
+	struct xfrm_user_offload device; /* ifindex 0: it is not offloaded */
 };
 
 static struct xi_mirror_sa *sa_find(const struct xi_mirror *m, const struct xi_sa_id *id)
@@ -87,6 +87,7 @@ static void sa_free(struct xi_mirror *m, struct xi_mirror_sa *sa)
 		m->cursor = TAILQ_NEXT(sa, all);
 	if (m->offload_cursor == sa)
 		m->offload_cursor = TAILQ_NEXT(sa, all);
+	xi_offload_left(m, sa);
 	xi_offload_forget(m, sa);
 	TAILQ_REMOVE(&m->all_sas, sa, all);
 	lists_forget(m, sa);
@@ -177,13 +178,12 @@ static bool window_odd(const struct xi_attrs *attrs, const struct xfrm_usersa_in
  */
 static int sa_look(struct xi_mirror *m, const struct xi_mirror_sa *sa, struct seen *seen)
 {
-	struct xfrm_user_offload offload;
 	struct xi_attrs attrs;
 	int err;
 
 	memset(&seen->ack, 0, sizeof(seen->ack));
 	seen->elsewhere = false;
-	seen->device = 0;
+	memset(&seen->device, 0, sizeof(seen->device));
 	seen->asked = xi_mirror_clock();
 	err = xi_mirror_ask_sa(m, &sa->id);
 	if (err)
@@ -199,8 +199,7 @@ static int sa_look(struct xi_mirror *m, const struct xi_mirror_sa *sa, struct se
 		return -ESRCH;
 	seen->elsewhere = xi_attr_u32(&attrs, XFRMA_IF_ID);
 	seen->odd_window = window_odd(&attrs, &seen->info);
-	if (xi_attr_copy(&attrs, XFRMA_OFFLOAD_DEV, &offload, sizeof(offload)))
-		seen->device = (uint32_t)offload.ifindex;
+	xi_attr_copy(&attrs, XFRMA_OFFLOAD_DEV, &seen->device, sizeof(seen->device));
 	seen->err = sa_refused(&attrs, &seen->ack);
 	if (!seen->err)
 		seen->err = xi_xfrm_get_newsa(&seen->req, &m->answer.hdr, &seen->ack);
@@ -246,7 +245,7 @@ void xi_mirror_sa_give(struct xi_mirror *m, struct xi_mirror_sa *sa)
 
 	if (!rec)
 		return;
-	if (!sa->gone && !sa->outbound && xi_mirror_moved(sa, rec))
+	if (!sa->gone && !sa->outbound && !xi_offload_shut(m, sa, rec) && xi_mirror_moved(sa, rec))
 		xi_mirror_tell(m, sa, rec);
 	m->giving = sa;
 	if (xi_sad_delete(m->sad, &sa->id))
@@ -276,6 +275,8 @@ __attribute__((nonnull)) static void sa_kept(struct xi_mirror *m, struct xi_mirr
 	xi_mirror_sa_keep(m, sa, !elsewhere);
 	sa_goes(m, sa, XI_MIRROR_KEPT);
 	xi_mirror_sa_give(m, sa);
+	if (sa->offload.where != XI_OFFLOAD_OUT)
+		xi_offload_left(m, sa);
 }
 
 /* What an update cannot change: then it is another SA. */
@@ -392,7 +393,8 @@ static void seen_usage(struct seen *seen)
 	seen->req.sa.life |= XI_SA_FROM_KERNEL;
 }
 
-static int sa_take(struct xi_mirror *m, struct xi_mirror_sa *sa, struct seen *seen,
+/* waited_for: its packets are held (offload_drain.c). */
+static int sa_take(struct xi_mirror *m, struct xi_mirror_sa *sa, struct seen *seen, bool waited_for,
 		   const char **why)
 {
 	struct xi_replay_init *init = &seen->req.init;
@@ -409,7 +411,8 @@ static int sa_take(struct xi_mirror *m, struct xi_mirror_sa *sa, struct seen *se
 	} else {
 		init->oseq_limit = init->oseq;
 	}
-	err = xi_sad_add(m->sad, &seen->req.sa, &seen->req.key, init, why);
+	err = waited_for ? xi_sad_update(m->sad, &seen->req.sa, &seen->req.key, init, why)
+			 : xi_sad_add(m->sad, &seen->req.sa, &seen->req.key, init, why);
 	if (err)
 		return err;
 	sa->told_packets = init->packets;
@@ -423,9 +426,12 @@ static int sa_take(struct xi_mirror *m, struct xi_mirror_sa *sa, struct seen *se
 static void sa_carry(struct xi_mirror *m, struct xi_mirror_sa *sa, struct seen *seen)
 {
 	const struct xi_sa_rec *rec = xi_sad_find(m->sad, &sa->id);
+	bool waited_for = rec && xi_offload_holds(sa, rec);
 	const char *why = NULL;
 	int err;
 
+	if (waited_for)
+		rec = NULL;
 	if (rec && !(rec->sa.life & XI_SA_FROM_KERNEL)) {
 		if (sa->where != XI_MIRROR_SHADOWED)
 			log_warnx("mirror: SA with SPI 0x%08x of the kernel is not taken over: "
@@ -439,7 +445,7 @@ static void sa_carry(struct xi_mirror *m, struct xi_mirror_sa *sa, struct seen *
 		xi_mirror_sa_give(m, sa);
 		rec = NULL;
 	}
-	err = rec ? sa_refresh(m, sa, rec, seen, &why) : sa_take(m, sa, seen, &why);
+	err = rec ? sa_refresh(m, sa, rec, seen, &why) : sa_take(m, sa, seen, waited_for, &why);
 	sa->gone = false;
 	sa->refused = err && err != -ESRCH && err != -EAGAIN;
 	if (err == -ESRCH)
@@ -488,14 +494,18 @@ static void sa_settle(struct xi_mirror *m, struct xi_mirror_sa *sa, struct seen 
 	}
 	err = sa_look(m, sa, seen);
 	if (err == -ESRCH) {
-		sa_gone(m, sa);
+		if (xi_offload_restore(m, sa))
+			xi_mirror_sa_touch(m, sa);
+		else
+			sa_gone(m, sa);
 		return;
 	}
+	sa->told_gone = false;
 	if (err || !sa_place(m, sa, seen)) {
 		m->resync = true;
 		return;
 	}
-	if (xi_offload_seen(m, sa, seen->device)) {
+	if (xi_offload_seen(m, sa, &seen->device)) {
 		xi_mirror_sa_touch(m, sa);
 		return;
 	}
@@ -522,8 +532,8 @@ static void sa_settle(struct xi_mirror *m, struct xi_mirror_sa *sa, struct seen 
 		sa_carry(m, sa, seen);
 	if (sa->where == XI_MIRROR_OURS)
 		xi_offload_carried(m, sa);
-	else if (sa->offload.where == XI_OFFLOAD_IN)
-		xi_offload_forget(m, sa);
+	else
+		xi_offload_left(m, sa);
 }
 
 void xi_mirror_sa_settle(struct xi_mirror *m, struct xi_mirror_sa *sa)
@@ -573,9 +583,13 @@ void xi_mirror_sa_merge(struct xi_mirror *m)
  */
 void xi_mirror_sa_given(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct xi_sa_rec *rec)
 {
-	if (!sa->outbound) {
+	if (!sa->outbound && !sa->offload.shut) { /* else it took nothing in */
 		window_merge(m, sa, rec);
 		explicit_bzero(m->answer.buf, sizeof(m->answer.buf));
 	}
-	xi_mirror_tell(m, sa, rec);
+	if (xi_mirror_tell(m, sa, rec) && sa->offload.shut && xi_mirror_tell(m, sa, rec))
+		log_warnx("mirror: SA with SPI 0x%08x takes nothing in: its window could not be handed back; "
+			  "the key manager has to make another",
+			  sa->id.spi);
+	sa->offload.shut = false;
 }

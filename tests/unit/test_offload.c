@@ -48,7 +48,7 @@ static int kernel_open(void *arg, uint32_t groups)
 	return kernel_connect(&f->k, groups);
 }
 
-static uint32_t route(void *arg, const struct xi_sa *sa)
+static uint32_t route(void *arg, const struct xi_sa *sa, bool outbound)
 {
 	return sa->id.family == XI_IPV4 ? KERNEL_DEVICE : 0;
 }
