@@ -220,13 +220,6 @@ tap_check "and xipsec carries the rest" wait_for 30 eval '[ "$(by_xipsec)" -gt $
 echo "${second[@]}" > "$XI_TMP/busy"
 tap_check "the set follows" wait_for 60 all_in "${second[@]}" || { show | jq -cM .mirror; hardware; tail -30 "$XI_TMP/gw1.log"; }
 tap_is "no stray packets of the kernel" "$(show | jq .mirror.strays)" 0
-tap_check "kill -9" kill_daemon gw1
-had=$(hardware)
-tap_check "it starts again" start_daemon gw1 "$conf"
-tap_check "and takes over" wait_for 30 synced "$(show | jq .mirror.policies)"
-tap_is "what it had put in the device is its own still" "$(offload others)" 0
-tap_is "and is there" "$(comm -23 <(echo "$had") <(hardware) | wc -l)" 0
-tap_is "all SAs are the kernel's still" "$(kernel_ip xfrm state count | sed 's/.* //')" $((tunnels + 1))
 
 : "--- what comes in"
 echo 200 > "$XI_TMP/rate"
@@ -271,5 +264,14 @@ net_in gw1 ip link set wan0 up
 grep -E "^(neigh|route) " "$XI_TMP/lines" | net_in gw1 ip -batch -
 tap_check "when it is up, SAs go in again" wait_for 120 eval '[ "$(in_device)" -gt 10 ]' || { show | jq -cM .mirror; tail -30 "$XI_TMP/gw1.log"; }
 tap_is "no number again" "$(none_went_back)" ""
+
+: "--- and another daemon"
+tap_check "kill -9" kill_daemon gw1
+had=$(hardware)
+tap_check "it starts again" start_daemon gw1 "$conf"
+tap_check "and takes over" wait_for 30 synced "$(show | jq .mirror.policies)"
+tap_is "what it had put in the device is its own still" "$(offload others)" 0
+tap_is "and is there" "$(comm -23 <(echo "$had") <(hardware) | wc -l)" 0
+tap_is "all SAs are the kernel's still" "$(kernel_ip xfrm state count | sed 's/.* //')" $((tunnels + 1))
 tap_check "the daemon stops cleanly" stop_daemon gw1
 tap_done
