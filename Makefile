@@ -10,6 +10,7 @@
 #   make bench-scale    a million SAs behind a table of 1,024: rates, misses, floods; BENCH_ARGS="-r ROUNDS ... SECTION"
 #   make bench-check    a short run's ratios against tests/bench/baseline.json, which make bench-baseline makes
 #   make install    DESTDIR and PREFIX as usual
+#   make deb        a Debian package, build/xipsec_VERSION_ARCH.deb
 
 CC ?= gcc
 BPF_CLANG ?= clang-14
@@ -89,6 +90,7 @@ $(B)/libxipsec-xfrm.so: $(PRELOAD_SRC) $(wildcard daemon/source/preload/*.h) dae
 
 $(B)/tests/unit/% $(B)/tests/prog/%: tests/*/%.c
 # gcc writes one source's dependencies over another's when it is given several
+$(B)/tests/unit/test_mirror_policy: LDFLAGS += -Wl,--wrap=xi_spd_release
 $(B)/tests/%: tests/%.c $(TEST_LIB) $(B)/libxipsec.a $(SKEL) $(wildcard tests/lib/*.h)
 	@mkdir -p $(@D)
 	$(CC) $(XI_CPPFLAGS) -Itests/lib $(XI_CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $< $(TEST_LIB) \
@@ -201,12 +203,26 @@ install: all
 		install -Dm644 $$f $(DESTDIR)$(PREFIX)/share/xipsec/systemd/$${f#dist/} || exit; done
 	for f in dist/apparmor/*; do \
 		install -Dm644 $$f $(DESTDIR)$(PREFIX)/share/xipsec/apparmor/$${f##*/} || exit; done
-	sed -i 's|/usr/lib/xipsec/|$(PREFIX)/lib/xipsec/|' $(DESTDIR)$(PREFIX)/share/xipsec/*/*.d/*.conf \
-		$(DESTDIR)$(PREFIX)/share/xipsec/apparmor/*
+	install -Dm644 dist/xipsec.service $(DESTDIR)$(PREFIX)/lib/systemd/system/xipsec.service
+	install -Dm644 dist/xipsec.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/xipsec.conf
+	install -Dm644 dist/xipsec.conf.example $(DESTDIR)$(PREFIX)/share/doc/xipsec/examples/xipsec.conf
+	install -Dm644 dist/xipsec.bash-completion $(DESTDIR)$(PREFIX)/share/bash-completion/completions/xipsec
+	ln -sf xipsec $(DESTDIR)$(PREFIX)/share/bash-completion/completions/xipsecd
+	install -Dm755 dist/ike-check $(DESTDIR)$(PREFIX)/lib/xipsec/ike-check
+	for d in sbin lib share; do \
+		sed -i "s|/usr/$$d/xipsec|$(PREFIX)/$$d/xipsec|g" $(DESTDIR)$(PREFIX)/share/xipsec/*/*.d/*.conf \
+			$(DESTDIR)$(PREFIX)/share/xipsec/apparmor/* $(DESTDIR)$(PREFIX)/lib/xipsec/ike-check \
+			$(DESTDIR)$(PREFIX)/lib/systemd/system/xipsec.service || exit; done
+
+# as for any package, PREFIX is /usr
+deb: all
+	rm -rf $(B)/deb
+	$(MAKE) -s install PREFIX=/usr DESTDIR=$(B)/deb
+	dist/debian/build $(B)/deb $(B)
 
 clean:
 	rm -rf $(B)
 
 -include $(shell find $(B) -name '*.d' -type f 2>/dev/null)
-.PHONY: all tests asan fuzz fuzz-merge deps check demo demo-ike vmtest bench bench-peers bench-scale bench-check bench-baseline install clean
+.PHONY: all tests asan fuzz fuzz-merge deps check demo demo-ike vmtest bench bench-peers bench-scale bench-check bench-baseline install deb clean
 .SECONDARY:

@@ -326,6 +326,10 @@ static void check_whole(struct xi_config_parser *p)
 	}
 	if (!ncipher && !norole && !p->lost_section)
 		report(p, 0, "no cipher port: add a [port IFNAME] with role = cipher");
+	if (config->xfrm_group && !strcmp(config->xfrm_group, config->group))
+		report(p, 0,
+		       "xfrm-group = %s is the group whose members may only look: make a group for key managers",
+		       config->xfrm_group);
 	if (!config->sa_entries)
 		config->sa_entries = config->max_sas < SA_ENTRIES_DEFAULT ? config->max_sas
 									  : SA_ENTRIES_DEFAULT;
@@ -368,6 +372,7 @@ void xi_config_free(struct xi_config_file *config)
 	free(config->state_dir);
 	free(config->sas);
 	free(config->group);
+	free(config->xfrm_group);
 	free(config);
 }
 

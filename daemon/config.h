@@ -30,6 +30,7 @@ struct xi_config_file {
 	char *state_dir;             /* sequence reserves of SAs from `sas` */
 	char *sas;                   /* `ip -batch` file of SAs and policies; NULL: none */
 	char *group;                 /* may read the control socket */
+	char *xfrm_group;            /* may do by XFRM what root may; NULL: none */
 	const char *engine;          /* for xi_engine_find(): "auto", "ipsec-mb", "openssl" */
 	uint32_t workers;            /* 0: one a queue */
 	uint32_t spin_us;            /* how long a worker looks for more packets before it sleeps */

@@ -221,6 +221,8 @@ static const struct xi_config_key keys[] = {
 	{ DAEMON("sas", sas), set_path, .max = PATH_MAX_BYTES,
 	  .remedy = "give the absolute path of an ip -batch file" },
 	{ DAEMON("group", group), set_string, .max = 32, .remedy = "give the name of a group" },
+	{ DAEMON("xfrm-group", xfrm_group), set_string, .max = 32,
+	  .remedy = "give the name of a group" },
 	{ DAEMON("engine", engine), set_engine, .choices = engines,
 	  .remedy = "an engine is auto, ipsec-mb or openssl" },
 	{ DAEMON("workers", workers), set_auto, .min = 0, .max = XI_MAX_WORKERS,

@@ -4,6 +4,7 @@
 #include "daemon_priv.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
@@ -13,6 +14,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <event2/event.h>
@@ -32,6 +34,7 @@
 #include "log.h"
 #include "notify.h"
 #include "sad/store_bpf.h"
+#include "source/kernel_esp.h"
 #include "source/proto.h"
 
 #define TIDY_SAS 1000           /* up to so many are freed at the end */
@@ -155,6 +158,19 @@ static int daemon_engine(struct xi_daemon *d)
 	return 0;
 }
 
+/* Key managers that have given up root. */
+static void daemon_xfrm_group(struct xi_daemon *d)
+{
+	const char *name = d->config->xfrm_group;
+	const struct group *group = name ? getgrnam(name) : NULL;
+
+	if (group)
+		xi_xfrm_server_set_group(d->server, group->gr_gid);
+	else if (name)
+		log_warnx("xfrm-group = %s: there is no such group: the XFRM socket serves root alone; groupadd %s",
+			  name, name);
+}
+
 /* Before anything of the network namespace is touched: two daemons would fight for it. */
 static int daemon_server(struct xi_daemon *d)
 {
@@ -168,6 +184,7 @@ static int daemon_server(struct xi_daemon *d)
 		errno = -err;
 		log_warn("cannot open the XFRM socket");
 	} else {
+		daemon_xfrm_group(d);
 		/* the kernel asks its key managers, if it has any */
 		atomic_store(&d->acquiring, d->config->mirror);
 		if (!d->config->mirror)
@@ -288,7 +305,7 @@ static void daemon_fence(void *arg, bool up)
 	if (up)
 		xi_fence_up(d->config);
 	else
-		xi_fence_down(d->config->run_dir);
+		xi_fence_down(d->config->pin_dir);
 }
 
 /* Ports whose devices take SAs; where that is noted. */
@@ -306,6 +323,28 @@ static void daemon_offload(struct xi_daemon *d, struct xi_offload_config *config
 			continue;
 		memcpy(ports[config->nports].name, port->name, sizeof(port->name));
 		ports[config->nports++].slots = port->offload_slots;
+	}
+}
+
+/* Nothing tells an operator why nothing comes but this. */
+static void daemon_say_kernel_esp(void)
+{
+	struct utsname name = { 0 };
+
+	uname(&name);
+	switch (xi_kernel_esp("", name.release)) {
+	case XI_KERNEL_ESP_NONE:
+		log_warnx("mirror: this kernel has XFRM and no ESP: IKE daemons cannot give it SAs, so only policies will be taken over; run the IKE daemon against xipsecd itself (xipsec run)");
+		break;
+	case XI_KERNEL_ESP_MODULE:
+		log_info("mirror: the kernel's ESP is not loaded as yet; the first SA loads it (modules esp4, esp6), unless they are blacklisted: then no SAs will come");
+		break;
+	case XI_KERNEL_ESP_HIDDEN:
+		log_info("mirror: whether this kernel has ESP cannot be seen; without it no SAs will come");
+		break;
+	case XI_KERNEL_ESP_THERE:
+		log_info("mirror: following the kernel's XFRM; it has ESP");
+		break;
 	}
 }
 
@@ -329,12 +368,14 @@ static int daemon_mirror(struct xi_daemon *d)
 		if (n)
 			log_info("SAs and policies that were taken over from the kernel are its own again: %u",
 				 n);
-		xi_fence_down(d->config->run_dir);
+		xi_fence_down(d->config->pin_dir);
 		return 0;
 	}
 	daemon_offload(d, &config.offload, ports, notes, sizeof(notes));
 	err = xi_mirror_create(&d->mirror, &config);
 	d->inspect.mirror = d->mirror;
+	if (!err)
+		daemon_say_kernel_esp();
 	return err;
 }
 
@@ -551,7 +592,7 @@ int xi_daemon_run(const struct xi_config_file *config)
 	daemon_close(d);
 	status = d->status;
 	if (d->down)
-		xi_fence_down(config->run_dir);
+		xi_fence_down(config->pin_dir);
 	if (d->down && xi_down(config->pin_dir))
 		status = 1;
 	/* `xipsec down` waits for this */

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "fence.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "log.h"
@@ -45,37 +47,49 @@ static int sysctl_set(unsigned int version, const char *device, const char *name
 	return err;
 }
 
-static void note_path(char path[PATH_MAX], const char *run_dir)
+/*
+ * A directory below the pin directory, for bpffs holds no files: for each device that is to be set
+ * back, one of its name. Names there have no dot, and those of devices no colon (dev_valid_name()).
+ */
+static int note_path(char path[PATH_MAX], const char *pin_dir, const char *device)
 {
-	snprintf(path, PATH_MAX, "%s/fence", run_dir);
+	int n = snprintf(path, PATH_MAX, "%s/fence/", pin_dir), base = n;
+
+	if (n < PATH_MAX)
+		n += snprintf(path + n, PATH_MAX - n, "%s", device);
+	if (n >= PATH_MAX)
+		return -ENAMETOOLONG;
+	for (char *at = path + base; *at; at++)
+		if (*at == '.')
+			*at = ':';
+	return 0;
 }
 
-/* The names of devices that are to be set back are on disk before one is changed. */
-static int note_write(const struct xi_config_file *config)
+static int note_make(const char *pin_dir, const char *device)
 {
 	char path[PATH_MAX];
-	uint32_t i;
-	FILE *file;
-	int err = 0;
+	int err = note_path(path, pin_dir, device);
 
-	note_path(path, config->run_dir);
-	file = fopen(path, "ae");
-	if (!file)
-		return -errno;
-	for (i = 0; i < config->nports; i++)
+	if (err)
+		return err;
+	return mkdir(path, 0700) && errno != EEXIST ? -errno : 0;
+}
+
+/* Whatever kills the daemon in between: a device is noted before it is changed. */
+static int notes_make(const struct xi_config_file *config)
+{
+	int err = note_make(config->pin_dir, "");
+
+	for (uint32_t i = 0; i < config->nports && !err; i++)
 		if (config->ports[i].role == XI_ROLE_CIPHER &&
 		    sysctl_get(4, config->ports[i].name, "disable_xfrm") == 0)
-			fprintf(file, "%s\n", config->ports[i].name);
-	if (ferror(file))
-		err = -EIO;
-	if (fclose(file) && !err)
-		err = -errno;
+			err = note_make(config->pin_dir, config->ports[i].name);
 	return err;
 }
 
 void xi_fence_up(const struct xi_config_file *config)
 {
-	int err = note_write(config);
+	int err = notes_make(config);
 	uint32_t i;
 
 	for (i = 0; i < config->nports && !err; i++)
@@ -87,25 +101,41 @@ void xi_fence_up(const struct xi_config_file *config)
 			  strerror(-err));
 }
 
-void xi_fence_down(const char *run_dir)
+static void device_down(const char *note)
 {
-	char path[PATH_MAX], name[IFNAMSIZ + 1];
-	FILE *file;
+	char name[IFNAMSIZ];
 	int err;
 
-	note_path(path, run_dir);
-	file = fopen(path, "re");
-	if (!file)
+	if (strlen(note) >= sizeof(name))
 		return;
-	while (fgets(name, sizeof(name), file)) {
-		name[strcspn(name, "\n")] = '\0';
-		if (!*name || strchr(name, '/') || !strcmp(name, ".") || !strcmp(name, ".."))
+	strcpy(name, note);
+	for (char *at = name; *at; at++)
+		if (*at == ':')
+			*at = '.';
+	err = sysctl_set(4, name, "disable_xfrm", false);
+	if (err && err != -ENOENT)
+		log_warnx("mirror: net.ipv4.conf.%s.disable_xfrm cannot be set back to 0: %s; set "
+			  "it by hand, or the kernel protects no packet of the host there",
+			  name, strerror(-err));
+}
+
+void xi_fence_down(const char *pin_dir)
+{
+	char path[PATH_MAX];
+	struct dirent *note;
+	DIR *dir;
+
+	if (note_path(path, pin_dir, ""))
+		return;
+	dir = opendir(path);
+	if (!dir)
+		return;
+	while ((note = readdir(dir))) {
+		if (note->d_name[0] == '.')
 			continue;
-		err = sysctl_set(4, name, "disable_xfrm", false);
-		if (err && err != -ENOENT)
-			log_warnx("mirror: net.ipv4.conf.%s.disable_xfrm cannot be set back to 0: %s; set it by hand, or the kernel protects no packet of the host there",
-				  name, strerror(-err));
+		device_down(note->d_name);
+		unlinkat(dirfd(dir), note->d_name, AT_REMOVEDIR);
 	}
-	fclose(file);
-	unlink(path);
+	closedir(dir);
+	rmdir(path);
 }

@@ -2,7 +2,7 @@
 /*
  * The kernel's own XFRM and packets of the host itself. While every outbound policy that the kernel has is in force
  * here, too, its stack passes such packets by on their way out of cipher ports (disable_xfrm, IPv4), and the guard there
- * leads them to workers. Which devices are so is written down in the run directory, since it must not outlive the guard.
+ * leads them to workers. Which devices are so is noted in the pin directory, beside the guard, which it must not outlive.
  */
 #ifndef XI_FENCE_H
 #define XI_FENCE_H
@@ -14,6 +14,6 @@
 /* Errors are logged. */
 void xi_fence_up(const struct xi_config_file *config);
 /* As it was before; nothing if it was not up. Before guards are removed. */
-void xi_fence_down(const char *run_dir);
+void xi_fence_down(const char *pin_dir);
 
 #endif

@@ -37,13 +37,13 @@ int main(int argc, char **argv)
 	log_init(options.verbose);
 	if (xi_config_load(&config, options.config)) {
 		if (options.fence_down)
-			xi_fence_down(options.run_dir ? options.run_dir : XI_RUN_DIR);
+			xi_fence_down(options.pin_dir ? options.pin_dir : XI_PIN_DIR);
 		return 2;
 	}
 	if (xi_config_override(config, options.run_dir, options.pin_dir))
 		status = 2;
 	else if (options.fence_down)
-		xi_fence_down(config->run_dir);
+		xi_fence_down(config->pin_dir);
 	else if (!sas_good(config))
 		status = 2;
 	else if (options.check)

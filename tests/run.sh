@@ -6,11 +6,13 @@
 #   tests/run.sh                     every layer
 #   tests/run.sh unit net            these layers
 #   tests/run.sh net test_demo       files of this name (shell patterns allowed) in these layers
+#   tests/run.sh -j 2 ...            two files at a time
 #
 # A test file speaks TAP on stdout. It fails as a file, which counts as one failure, when it runs
 # into its timeout, ends nonzero without a "not ok", reports no test, or reports fewer than it
-# planned. A script may ask for its own timeout: a line "# timeout: SECONDS" among its first ten.
-# Layer vm boots one virtual machine for all of its files.
+# planned. A script may ask for its own timeout: a line "# timeout: SECONDS" among its first ten. One
+# that measures asks for the machine: a line "# alone" there; it runs when no other does.
+# Layer vm boots one virtual machine for all of its files, and counts as one file of -j.
 #
 # XIPSEC_SLOW=N in the environment: this machine is N times as slow as most, so timeouts are as much longer.
 set -u -o pipefail
@@ -21,7 +23,18 @@ LAYERS="unit prog interop net vm"
 declare -A TIMEOUT=([unit]=60 [prog]=120 [interop]=180 [net]=180 [vm]=120)
 FAIL_LINES=60
 
+jobs=1
+while getopts j: o; do
+	case $o in
+	j) jobs=$OPTARG ;;
+	*) exit 2 ;;
+	esac
+done
+shift $((OPTIND - 1))
+[[ $jobs =~ ^[1-9][0-9]?$ ]] || { echo "run.sh: -j takes 1 to 99, not $jobs" >&2; exit 2; }
+
 passed=0 failed=0 skipped=0
+declare -A running=() started=() # process id -> layer and file, or layer vm and a directory; -> microseconds
 layers=() patterns=()
 for arg; do
 	case " $LAYERS " in
@@ -33,7 +46,7 @@ done
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-trap 'exit 130' INT TERM HUP
+trap 'end_all; exit 130' INT TERM HUP
 export CMOCKA_MESSAGE_OUTPUT=TAP
 
 # list_files LAYER: its test files that the patterns select, one a line
@@ -144,45 +157,101 @@ seconds_since() {
 	printf '%d.%02d' $((us / 1000000)) $((us / 10000 % 100))
 }
 
-run_layer() {
-	local layer=$1 f start status
-	shift
-	for f; do
-		start=$(now_us)
-		timeout -k 10 "$(file_timeout "$layer" "$f")" "./$f" \
-			< /dev/null > "$work/out" 2> "$work/err"
-		status=$?
-		judge_file "$layer/$(file_name "$f")" $status "$work/out" "$work/err" \
-			"$(seconds_since "$start")"
-	done
+# start_file LAYER FILE: when there is room; its output lies in $work/LAYER-NAME.*
+start_file() {
+	local layer=$1 f=$2 at
+	at=$work/$layer-$(file_name "$f")
+	make_room
+	timeout -k 10 "$(file_timeout "$layer" "$f")" "./$f" < /dev/null > "$at.out" 2> "$at.err" &
+	running[$!]="$layer $f"
+	started[$!]=$(now_us)
 }
 
 # All files in one boot. vmtest/run_tests leaves NAME.out, .err, .rc and .time for each in a
 # directory.
-run_layer_vm() {
-	local f name dir=$work/vm start
-	start=$(now_us)
-	mkdir -p "$dir"
-	vmtest/run_tests "$dir" "$@"
-	for f; do
-		name=$(file_name "$f")
-		touch "$dir/$name.out" "$dir/$name.err"
-		judge_file "vm/$name" "$(cat "$dir/$name.rc" 2> /dev/null || echo 125)" \
-			"$dir/$name.out" "$dir/$name.err" \
-			"$(cat "$dir/$name.time" 2> /dev/null || seconds_since "$start")"
+start_vm() {
+	mkdir -p "$work/vm"
+	vm_files=("$@")
+	make_room
+	timeout -k 10 14400 vmtest/run_tests "$work/vm" "$@" &
+	running[$!]=vm
+	started[$!]=$(now_us)
+}
+
+make_room() {
+	while ((${#running[@]} >= jobs)); do
+		end_one
 	done
-	echo "     vm: $(seconds_since "$start") s with booting"
+}
+
+end_each() {
+	while [ ${#running[@]} -gt 0 ]; do
+		end_one
+	done
+}
+
+# waits for one to end, and judges it
+end_one() {
+	local pid status layer f seconds
+	wait -n -p pid "${!running[@]}"
+	status=$?
+	read -r layer f <<< "${running[$pid]}"
+	seconds=$(seconds_since "${started[$pid]}")
+	unset "running[$pid]" "started[$pid]"
+	if [ "$layer" = vm ]; then
+		judge_vm "$seconds"
+	else
+		judge_file "$layer/$(file_name "$f")" $status "$work/$layer-$(file_name "$f")".{out,err} "$seconds"
+	fi
+}
+
+judge_vm() {
+	local f name
+	for f in "${vm_files[@]}"; do
+		name=$(file_name "$f")
+		touch "$work/vm/$name.out" "$work/vm/$name.err"
+		judge_file "vm/$name" "$(cat "$work/vm/$name.rc" 2> /dev/null || echo 125)" \
+			"$work/vm/$name.out" "$work/vm/$name.err" "$(cat "$work/vm/$name.time" 2> /dev/null || echo "$1")"
+	done
+	echo "     vm: $1 s with booting"
+}
+
+end_all() {
+	[ ${#running[@]} = 0 ] || kill "${!running[@]}" 2> /dev/null
+	wait
+}
+
+# measures FILE: it wants the machine for itself
+measures() {
+	case $1 in
+	*.sh) sed -n 1,10p "$1" | grep -qx '# alone' ;;
+	*) false ;;
+	esac
 }
 
 shopt -s extglob nullglob
+# What runs beside the machine had better begin with it: it takes longest
+if [ "$jobs" -gt 1 ] && [[ " ${layers[*]} " == *" vm "* ]]; then
+	layers=(vm "${layers[@]/#vm/}")
+fi
+alone=()
 for layer in "${layers[@]}"; do
 	mapfile -t files < <(list_files "$layer")
-	[ ${#files[@]} -gt 0 ] || continue
-	if [ "$layer" = vm ]; then
-		run_layer_vm "${files[@]}"
-	else
-		run_layer "$layer" "${files[@]}"
-	fi
+	for f in "${files[@]}"; do
+		if [ "$layer" = vm ]; then
+			start_vm "${files[@]}"
+			break
+		elif [ "$jobs" -gt 1 ] && measures "$f"; then
+			alone+=("$layer $f")
+		else
+			start_file "$layer" "$f"
+		fi
+	done
+done
+end_each
+for f in "${alone[@]}"; do
+	start_file "${f% *}" "${f#* }"
+	end_each
 done
 
 [ $((passed + failed + skipped)) -gt 0 ] ||

@@ -47,6 +47,7 @@ struct xi_control {
 	struct event_base *base;
 	struct evconnlistener *listener;
 	struct event *retry;
+	bool starved; /* no descriptor for a client: said so */
 	unsigned int request_ms, reply_ms;
 	LIST_HEAD(, client) clients;
 	unsigned int nclients;
@@ -238,6 +239,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 	struct xi_control *ctl = arg;
 	struct client *c = calloc(1, sizeof(*c));
 
+	ctl->starved = false;
 	if (!c) {
 		close(fd);
 		return;
@@ -275,7 +277,10 @@ static void on_accept_error(struct evconnlistener *listener, void *arg)
 {
 	struct xi_control *ctl = arg;
 
-	log_warn("%s: cannot accept a client", ctl->sun.sun_path);
+	if (!ctl->starved)
+		log_warnx("%s: cannot accept a client: %s; it waits until that is over",
+			  ctl->sun.sun_path, strerror(errno));
+	ctl->starved = true;
 	evconnlistener_disable(listener);
 	arm(ctl, ctl->retry, RETRY_MS);
 }

@@ -139,8 +139,7 @@ static struct xi_spd_node *node_of(const struct xi_spd_policy *p)
 	return ((struct xi_spd_pub *)p)->node;
 }
 
-/* All that are alive, in order. */
-static void side_merge(const struct xi_spd_side *side, const struct xi_spd_policy **out)
+uint32_t xi_side_list(const struct xi_spd_side *side, const struct xi_spd_policy **out)
 {
 	uint32_t i = 0, k = 0, n = 0;
 
@@ -159,6 +158,7 @@ static void side_merge(const struct xi_spd_side *side, const struct xi_spd_polic
 			k++, a = b;
 		out[n++] = a;
 	}
+	return n;
 }
 
 /* Seats all of them in the main segment. */
@@ -212,7 +212,7 @@ static int side_unite(struct xi_spd_side *side)
 
 	if (!policies)
 		return -ENOMEM;
-	side_merge(side, policies);
+	xi_side_list(side, policies);
 	if (index_part(side, &index, policies, n)) {
 		free(policies);
 		return -ENOMEM;

@@ -477,6 +477,7 @@ static int policy_insert(struct xi_spd *spd, const struct xi_policy *policy)
 	if (!node)
 		return err;
 	node->key = xi_policy_key(policy);
+	node->since = order;
 	pub = pub_new(spd, node, policy, index_pick(spd, policy), order);
 	if (pub)
 		err = node_change(spd, node, pub, order);
@@ -500,6 +501,7 @@ static int policy_replace(struct xi_spd *spd, struct xi_spd_node *node,
 		pub->p.policy.use_time = __atomic_load_n(&old->use_time, __ATOMIC_RELAXED);
 	} else {
 		node->told = 0;
+		node->since = spd->order_next++;
 	}
 	return node_change(spd, node, pub, order);
 }
@@ -551,97 +553,20 @@ int xi_spd_add(struct xi_spd *spd, const struct xi_policy *policy, bool replace,
 	return err;
 }
 
-int xi_spd_delete(struct xi_spd *spd, const struct xi_policy *key)
+int xi_spd_node_delete(struct xi_spd *spd, struct xi_spd_node *node)
 {
-	struct xi_spd_node *node = node_find(spd, key);
-	int err;
+	int err = node_change(spd, node, NULL, node->order);
 
-	if (!node)
-		return -ENOENT;
-	err = node_change(spd, node, NULL, node->order);
 	if (!err)
 		free(node);
 	return err;
 }
 
-/* After the generation was written. Policies that the store will not let go are linked again. */
-static int flush_nodes(struct xi_spd *spd, struct xi_spd_node **nodes, uint32_t n,
-		       unsigned int *gone)
+int xi_spd_delete(struct xi_spd *spd, const struct xi_policy *key)
 {
-	const struct xi_store *store = &spd->store;
-	int err = 0, failed;
-	uint32_t i;
+	struct xi_spd_node *node = node_find(spd, key);
 
-	for (i = 0; i < n; i++) {
-		struct xi_spd_pub *pub = nodes[i]->pub;
-
-		failed = store->ops->policy_del(store->s, pub->p.policy.index);
-		if (failed && failed != -ENOENT) {
-			err = failed;
-			xi_spd_node_link(spd, nodes[i]);
-			continue;
-		}
-		xi_choices_count(spd, pub, NULL);
-		xi_choices_mark(spd, pub);
-		xi_guard_drop(spd, &pub->p.policy);
-		xi_node_unmark(spd, nodes[i]);
-		xi_asks_free(spd, nodes[i]->asks);
-		policy_tell(spd, pub->p.policy.index, NULL);
-		xi_spd_discard(spd, pub);
-		free(nodes[i]);
-		++*gone;
-	}
-	return err;
-}
-
-/* All nodes by index, and room to link them again. NULL: no memory. */
-static struct xi_spd_node **nodes_list(struct xi_spd *spd, uint32_t *n)
-{
-	struct xi_spd_node **nodes = calloc(spd->by_index.live + 1, sizeof(struct xi_spd_node *));
-	unsigned int dir;
-	uint32_t i;
-
-	for (dir = 0; dir < XI_DIR_MAX && nodes; dir++) {
-		if (xi_spd_room(spd, dir, spd->sides[dir].n)) {
-			free(nodes);
-			nodes = NULL;
-		}
-	}
-	for (i = 0, *n = 0; i < spd->by_index.n && nodes; i++)
-		if (spd->by_index.rows[i].node)
-			nodes[(*n)++] = spd->by_index.rows[i].node;
-	return nodes;
-}
-
-/* One grace period for all. */
-int xi_spd_flush(struct xi_spd *spd, unsigned int *gone)
-{
-	struct xi_spd_node **nodes;
-	uint32_t n, i;
-	int err, failed;
-
-	*gone = 0;
-	if (!spd->by_index.live)
-		return 0;
-	nodes = nodes_list(spd, &n);
-	if (!nodes)
-		return -ENOMEM;
-	for (i = 0; i < n; i++)
-		node_unlink(spd, nodes[i]);
-	err = xi_spd_config_write(spd, xi_spd_generation_new(spd), false);
-	if (err) {
-		for (i = 0; i < n; i++)
-			xi_spd_node_link(spd, nodes[i]);
-	} else {
-		err = flush_nodes(spd, nodes, n, gone);
-		failed = xi_spd_renew(spd);
-		if (failed)
-			err = failed;
-		if (!spd->held)
-			xi_guard_sweep(spd);
-	}
-	free(nodes);
-	return err;
+	return node ? xi_spd_node_delete(spd, node) : -ENOENT;
 }
 
 const struct xi_policy *xi_spd_find(const struct xi_spd *spd, const struct xi_policy *key)

@@ -82,6 +82,23 @@ int xi_spd_add(struct xi_spd *spd, const struct xi_policy *policy, bool replace,
 int xi_spd_change(struct xi_spd *spd, const struct xi_policy *policy, const char **why);
 int xi_spd_delete(struct xi_spd *spd, const struct xi_policy *key); /* by index when key->index != 0; -ENOENT */
 int xi_spd_flush(struct xi_spd *spd, unsigned int *n);
+/*
+ * The same in steps, each of which is in force when it returns (or at the end of the round that holds it). What comes or is
+ * updated in between stays. A flow is judged by its policy of before or by the default, never by another of before.
+ */
+struct xi_spd_flush {
+	uint32_t *indexes;           /* of policies, in the order in which they go */
+	uint32_t n, at;
+	uint32_t rest;
+	uint64_t before;
+	bool done;
+	unsigned int gone;
+	int err;                     /* what it could not do; it went on with the others */
+};
+int xi_spd_flush_begin(struct xi_spd *spd, struct xi_spd_flush *flush); /* 0 or -ENOMEM */
+/* Looks at most policies, 1 at least. False: that was the end. */
+bool xi_spd_flush_step(struct xi_spd *spd, struct xi_spd_flush *flush, unsigned int most);
+void xi_spd_flush_end(struct xi_spd_flush *flush);
 const struct xi_policy *xi_spd_find(const struct xi_spd *spd, const struct xi_policy *key);
 /* In order of index, ascending; start with *index = 0, NULL at the end. */
 const struct xi_policy *xi_spd_next(const struct xi_spd *spd, uint32_t *index);

@@ -74,6 +74,7 @@ struct xi_spd_node {
 	struct xi_spd_pub *pub;
 	struct xi_spd_asks *asks;    /* NULL: no SA matters to it */
 	uint64_t order;              /* among equal priorities */
+	uint64_t since;              /* in the same count: when somebody added or updated it; 0 adopted */
 	enum xi_spd_seat seat;
 	uint32_t rank;               /* in the main segment */
 	bool marked;                 /* its SAs may have changed */
@@ -330,6 +331,8 @@ void xi_seat_renew(struct xi_spd *spd, struct xi_spd_node *node, bool was_ported
 bool xi_policy_is_ported(const struct xi_policy *policy);
 /* Brings a side's parts up to date. 0 or -ENOMEM. */
 int xi_side_build(struct xi_spd_side *side);
+/* Its policies that see flows, in order; out has room for all. How many. */
+uint32_t xi_side_list(const struct xi_spd_side *side, const struct xi_spd_policy **out);
 void xi_side_free(struct xi_spd_side *side);
 const void *xi_part_mem(const struct xi_spd_part *part);
 const struct xi_spd_segment *xi_part_segment(const struct xi_spd_part *part);
@@ -355,6 +358,8 @@ void xi_garbage_free(struct xi_spd *spd);
 /* spd.c */
 int xi_spd_room(struct xi_spd *spd, enum xi_dir dir, uint32_t more);
 void xi_spd_node_link(struct xi_spd *spd, struct xi_spd_node *node);
+/* 0: and node is freed. */
+int xi_spd_node_delete(struct xi_spd *spd, struct xi_spd_node *node);
 int xi_spd_renew(struct xi_spd *spd);
 int xi_spd_config_write(struct xi_spd *spd, uint32_t generation, bool exact_guard);
 uint32_t xi_spd_generation_new(const struct xi_spd *spd);

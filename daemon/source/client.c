@@ -184,7 +184,7 @@ static void dump_pump(struct xi_client *c)
 /* Requests wait while an answer is still on its way: dumps do not overlap and queues stay bounded. */
 static bool may_read(const struct xi_client *c)
 {
-	return c->dead || (!c->dump.kind && !c->flush.active && c->queued < XI_QUEUE_REPLIES);
+	return !c->flush.kind && (c->dead || (!c->dump.kind && c->queued < XI_QUEUE_REPLIES));
 }
 
 /* A flush waits for no reader, nor do others for all of it. */
@@ -192,12 +192,12 @@ static void client_write_later(struct xi_client *c)
 {
 	static const struct timeval at_once;
 
-	event_add(c->ev_write, c->flush.active ? &at_once : NULL);
+	event_add(c->ev_write, c->flush.kind ? &at_once : NULL);
 }
 
 static void client_schedule(struct xi_client *c)
 {
-	if (c->flush.active)
+	if (c->flush.kind)
 		client_write_later(c);
 	if (may_read(c))
 		event_add(c->ev_read, NULL);
@@ -210,13 +210,13 @@ static void on_write(evutil_socket_t fd, short what, void *arg)
 	struct xi_client *c = arg;
 
 	if (!queue_drain(c)) {
-		xi_flush_step(c);
+		xi_flush_turn(c);
 		client_write_later(c);
 		return;
 	}
 	if (c->overrun)
 		overrun_tell(c);
-	xi_flush_step(c);
+	xi_flush_turn(c);
 	dump_pump(c);
 	client_schedule(c);
 }
@@ -269,7 +269,7 @@ static void on_read(evutil_socket_t fd, short what, void *arg)
 {
 	struct xi_client *c = arg;
 
-	if (c->dead || read_round(c)) {
+	if (!c->flush.kind && (c->dead || read_round(c))) {
 		xi_client_destroy(c);
 		return;
 	}

@@ -86,8 +86,8 @@ static void defaults_settle(struct xi_mirror *m)
 
 static bool settled(const struct xi_mirror *m)
 {
-	return m->dump == XI_MIRROR_DUMP_NONE && !m->resync && !m->defaults &&
-	       !m->touch_policies && TAILQ_EMPTY(&m->dirty_policies);
+	return m->dump == XI_MIRROR_DUMP_NONE && !m->resync && !m->defaults && !m->touch_policies &&
+	       !m->unpublished && TAILQ_EMPTY(&m->dirty_policies);
 }
 
 /*
@@ -115,8 +115,8 @@ static int release(struct xi_mirror *m)
 		log_warnx("mirror: policies of the kernel could not be put in force: %s; trying "
 			  "again",
 			  strerror(-err));
-	if (err)
-		m->resync = m->unsure = true;
+	m->unpublished = err;
+	m->unsure |= err;
 	return err;
 }
 
@@ -170,22 +170,24 @@ static void on_work(evutil_socket_t fd, short what, void *arg)
 		resync_start(m);
 	if (m->starting && m->dump != XI_MIRROR_DUMP_NONE)
 		return;
-	policies = m->defaults || m->touch_policies || !TAILQ_EMPTY(&m->dirty_policies);
+	policies = m->defaults || m->touch_policies || m->unpublished ||
+		   !TAILQ_EMPTY(&m->dirty_policies);
 	if (policies && !(m->starting && m->sas_first && !TAILQ_EMPTY(&m->dirty_sas)))
 		sound = policies_work(m);
 	sas = !TAILQ_EMPTY(&m->dirty_sas);
 	if (sound && sas && !(m->starting && !m->sas_first && !TAILQ_EMPTY(&m->dirty_policies)))
 		sas_work(m);
-	sas = !TAILQ_EMPTY(&m->dirty_sas);
+	/* what is not in force is tried again with the next tick, and SAs wait for that */
+	sas = !TAILQ_EMPTY(&m->dirty_sas) && !m->unpublished;
 	policies = m->defaults || m->touch_policies || !TAILQ_EMPTY(&m->dirty_policies);
-	if (m->sas_first && !sas && !policies) {
+	if (m->sas_first && !sas && !policies && !m->unpublished) {
 		m->sas_first = false;
 		xi_mirror_touch_sas(m); /* those that come in */
 		sas = !TAILQ_EMPTY(&m->dirty_sas);
 	}
 	if (sas || policies)
 		event_active(m->work, EV_TIMEOUT, 0);
-	else if (!m->resync)
+	else if (!m->resync && !m->unpublished)
 		m->starting = false;
 	if (m->unsure && settled(m) && !m->starting)
 		m->unsure = false;
@@ -198,9 +200,10 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 	if (m->leaving)
 		return;
-	if (m->resync)
+	if (m->resync || m->unpublished)
 		event_active(m->work, EV_TIMEOUT, 0);
 	xi_mirror_count_tick(m);
+	xi_mirror_retry_tick(m);
 	xi_offload_tick(m);
 }
 
@@ -213,6 +216,8 @@ static void sa_changed(void *arg, const struct xi_sa_rec *old, const struct xi_s
 	struct xi_mirror *m = arg;
 	struct xi_mirror_sa *sa = m->giving;
 
+	if (m->work && old && !new)
+		xi_mirror_retry_soon(m);
 	if (!m->work || !old || new || !(old->sa.life & XI_SA_FROM_KERNEL))
 		return;
 	if (!sa) {
@@ -284,6 +289,8 @@ int xi_mirror_create(struct xi_mirror **out, const struct xi_mirror_config *conf
 	TAILQ_INIT(&m->dirty_sas);
 	TAILQ_INIT(&m->all_sas);
 	TAILQ_INIT(&m->dirty_policies);
+	TAILQ_INIT(&m->retry.sas);
+	TAILQ_INIT(&m->retry.policies);
 	err = xi_mirror_open(m);
 	if (!err)
 		err = events_create(m);
@@ -293,7 +300,12 @@ int xi_mirror_create(struct xi_mirror **out, const struct xi_mirror_config *conf
 		err = xi_offload_listen(m);
 	if (err) {
 		errno = -err;
-		log_warn("mirror: the kernel's XFRM cannot be followed");
+		if (err == -EPROTONOSUPPORT || err == -EAFNOSUPPORT)
+			log_warnx("mirror: this kernel has no XFRM (CONFIG_XFRM_USER), so there is "
+				  "nothing to follow; take mirror = yes out of the configuration, "
+				  "and run the IKE daemon against xipsecd itself (xipsec run)");
+		else
+			log_warn("mirror: the kernel's XFRM cannot be followed");
 		mirror_free(m);
 		return err;
 	}
@@ -431,6 +443,6 @@ void xi_mirror_figures(const struct xi_mirror *m, struct xi_mirror_figures *figu
 	*figures = m->figures;
 	figures->noffload = xi_offload_figures(m->offload, figures->offload);
 	figures->synced = m->dump == XI_MIRROR_DUMP_NONE && !m->resync && !m->starting &&
-			  !m->defaults && TAILQ_EMPTY(&m->dirty_sas) &&
+			  !m->defaults && !m->unpublished && TAILQ_EMPTY(&m->dirty_sas) &&
 			  TAILQ_EMPTY(&m->dirty_policies);
 }

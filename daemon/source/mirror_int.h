@@ -66,7 +66,8 @@ struct xi_mirror_sa {
 	struct xi_pattern pattern;
 	enum xi_mirror_where where;
 	bool dirty, outbound, keeps;
-	bool refused;                /* by the SAD: not tried again before it is another */
+	int refused;                 /* -errno of the SAD: not tried again before it is another, or waits is served */
+	bool waits;                  /* to be tried again */
 	bool gone;                   /* from the kernel: there is nobody to tell of it */
 	bool check;                  /* its usage is to be told, and the kernel's counter looked at */
 	bool told_gone;              /* by news, since the kernel last had it */
@@ -79,6 +80,7 @@ struct xi_mirror_sa {
 	struct xi_sa_link links[XI_PATTERN_WIDER];
 	TAILQ_ENTRY(xi_mirror_sa) queue;
 	TAILQ_ENTRY(xi_mirror_sa) all;
+	TAILQ_ENTRY(xi_mirror_sa) waiting;
 	UT_hash_handle hh;
 };
 
@@ -93,12 +95,14 @@ struct xi_mirror_policy {
 	struct xi_mirror_policy_key key;
 	enum xi_mirror_where where;  /* OURS: carried; KEPT: known to XDP, left to the kernel; IDLE: no matter of XDP */
 	bool dirty, in_spd, keeps, asks;
-	bool refused;                /* by the SPD: not tried again before it is another */
+	int refused;                 /* -errno of the SPD: not tried again before it is another, or waits is served */
+	bool waits;                  /* to be tried again */
 	bool out_kept;               /* outbound, and not in force here */
 	struct xi_selector sel;      /* in the SPD */
 	uint32_t ntmpls;
 	struct xi_tmpl_link tmpls[XI_MAX_TMPLS];
 	TAILQ_ENTRY(xi_mirror_policy) queue;
+	TAILQ_ENTRY(xi_mirror_policy) waiting;
 	UT_hash_handle hh;
 };
 
@@ -111,6 +115,15 @@ struct xi_mirror_acquired {
 #define XI_MIRROR_ACQUIRES 256
 
 enum xi_mirror_dump { XI_MIRROR_DUMP_NONE, XI_MIRROR_DUMP_SAS, XI_MIRROR_DUMP_POLICIES };
+
+/* What was refused for a reason that passes. */
+struct xi_mirror_retry {
+	TAILQ_HEAD(, xi_mirror_sa) sas;
+	TAILQ_HEAD(, xi_mirror_policy) policies;
+	uint64_t at;                 /* CLOCK_MONOTONIC, seconds: the next try, */
+	uint32_t after;              /* from there to the one behind it, */
+	unsigned int batch;          /* and so many at a time */
+};
 
 /* An SA that left the SAD and is the kernel's again, told by the listener before its record is gone. */
 struct xi_mirror_given {
@@ -131,6 +144,7 @@ struct xi_mirror {
 	bool starting;               /* until all that the first dump named were looked at */
 	bool sas_first;              /* at the start; not when an earlier daemon's policies are in force */
 	bool leaving;                /* nothing is taken any more */
+	bool unpublished;            /* policies were changed, and are not in force for want of memory */
 	bool unsure;                 /* there may be policies that are not known, or not in force */
 	bool touch_policies;         /* all of them, at the end of this turn */
 	uint64_t resync_after;       /* CLOCK_MONOTONIC, seconds */
@@ -140,6 +154,7 @@ struct xi_mirror {
 	struct xi_mirror_policy *policies;
 	TAILQ_HEAD(xi_mirror_sas, xi_mirror_sa) dirty_sas, all_sas;
 	TAILQ_HEAD(xi_mirror_policies, xi_mirror_policy) dirty_policies;
+	struct xi_mirror_retry retry;
 	struct xi_mirror_sa *cursor; /* of the tick */
 	struct xi_mirror_sa *offload_cursor;
 	struct xi_offload *offload;  /* NULL: nothing is */
@@ -210,6 +225,24 @@ bool xi_group_asked(const struct xi_mirror *m, const struct xi_pattern *p);
 /* No other SA is like it, and whatever policy names its like names destination and reqid, and nothing else beside. */
 bool xi_group_alone(const struct xi_mirror *m, const struct xi_mirror_sa *sa);
 
+/* mirror_seen.c: what the kernel answered to GETSA */
+struct xi_mirror_seen {
+	struct xfrm_usersa_info info;
+	struct xi_sa_request req;
+	struct xi_extack ack;
+	uint64_t asked;              /* when */
+	int err;                     /* of reading it as an SA that is carried */
+	bool odd_window;             /* which the kernel would not let us write */
+	bool elsewhere;              /* of an interface: it serves no policy that is known here */
+	struct xfrm_user_offload device; /* ifindex 0: it is not offloaded */
+};
+
+/*
+ * 0: there is one, carried or not (seen->err). -ESRCH: none, or a larval one, which says nothing yet. What cannot be
+ * read at all is not carried. Keys are in seen and in m->answer then.
+ */
+int xi_mirror_sa_look(struct xi_mirror *m, const struct xi_mirror_sa *sa, struct xi_mirror_seen *seen);
+
 /* mirror_sa.c */
 /* The SA of this id may have changed. */
 void xi_mirror_sa_dirty(struct xi_mirror *m, const struct xi_sa_id *id);
@@ -246,6 +279,20 @@ bool xi_mirror_moved(const struct xi_mirror_sa *sa, const struct xi_sa_rec *rec)
 void xi_mirror_count_tick(struct xi_mirror *m);
 void xi_mirror_count_all(struct xi_mirror *m);
 void xi_mirror_expired(void *mirror, const struct xi_sa_rec *rec, bool hard);
+
+/* mirror_retry.c */
+bool xi_mirror_refusal_passes(int err);
+/* It was refused with err: if that may pass, it waits to be tried again. */
+void xi_mirror_retry_sa(struct xi_mirror *m, struct xi_mirror_sa *sa, int err);
+void xi_mirror_retry_policy(struct xi_mirror *m, struct xi_mirror_policy *policy, int err);
+/* It does not wait any more. */
+void xi_mirror_retry_no_sa(struct xi_mirror *m, struct xi_mirror_sa *sa);
+void xi_mirror_retry_no_policy(struct xi_mirror *m, struct xi_mirror_policy *policy);
+/* Something came free. */
+void xi_mirror_retry_soon(struct xi_mirror *m);
+/* One that waited was taken. */
+void xi_mirror_retry_went_well(struct xi_mirror *m);
+void xi_mirror_retry_tick(struct xi_mirror *m);
 
 /* mirror_policy.c */
 void xi_mirror_policy_dirty(struct xi_mirror *m, const struct xi_mirror_policy_key *key, bool first);

@@ -348,12 +348,16 @@ static void policy_carry(struct xi_mirror *m, struct xi_mirror_policy *policy, s
 		return;
 	}
 	if (err) {
-		policy->refused = true;
+		policy->refused = err;
+		xi_mirror_retry_policy(m, policy, err);
 		keeps(m, policy, true);
 		policy_keep(m, policy, seen, why);
 		return;
 	}
 	out_kept(m, policy, false);
+	if (policy->waits)
+		xi_mirror_retry_went_well(m);
+	xi_mirror_retry_no_policy(m, policy);
 	goes(m, policy, XI_MIRROR_OURS);
 	asks(m, policy, policy->key.dir == XI_OUT && seen->policy.action == XI_ALLOW);
 }
@@ -379,7 +383,8 @@ static int policy_place(struct xi_mirror *m, struct xi_mirror_policy *policy,
 	if (i == seen->ntmpls && i == policy->ntmpls)
 		return 0;
 	policy_unlink(m, policy);
-	policy->refused = false;
+	policy->refused = 0;
+	xi_mirror_retry_no_policy(m, policy);
 	for (i = 0; i < seen->ntmpls; i++) {
 		tmpl_pattern(&p, seen, i);
 		if (xi_group_link_tmpl(m, policy, &p))
@@ -392,6 +397,7 @@ static void policy_free(struct xi_mirror *m, struct xi_mirror_policy *policy)
 {
 	out_kept(m, policy, false);
 	goes(m, policy, XI_MIRROR_UNKNOWN);
+	xi_mirror_retry_no_policy(m, policy);
 	policy_unlink(m, policy);
 	if (policy->dirty)
 		TAILQ_REMOVE(&m->dirty_policies, policy, queue);

@@ -12,18 +12,6 @@
 
 #define STRAYS_MAX 3 /* then the kernel has it for good */
 
-/* What the kernel answered to GETSA. */
-struct seen {
-	struct xfrm_usersa_info info;
-	struct xi_sa_request req;
-	struct xi_extack ack;
-	uint64_t asked; /* when */
-	int err;	/* of reading it as an SA that is carried */
-	bool odd_window; /* which the kernel would not let us write */
-	bool elsewhere; /* of an interface: it serves no policy that is known here */
-	struct xfrm_user_offload device; /* ifindex 0: it is not offloaded */
-};
-
 static struct xi_mirror_sa *sa_find(const struct xi_mirror *m, const struct xi_sa_id *id)
 {
 	struct xi_mirror_sa *sa;
@@ -89,6 +77,7 @@ static void sa_free(struct xi_mirror *m, struct xi_mirror_sa *sa)
 		m->offload_cursor = TAILQ_NEXT(sa, all);
 	xi_offload_left(m, sa);
 	xi_offload_forget(m, sa);
+	xi_mirror_retry_no_sa(m, sa);
 	TAILQ_REMOVE(&m->all_sas, sa, all);
 	lists_forget(m, sa);
 	HASH_DEL(m->sas, sa);
@@ -130,83 +119,8 @@ bool xi_mirror_sa_is_in(const struct xi_mirror *m, const struct xi_sa *sa)
 	return xi_spd_is_local(xi_spd_snapshot(m->spd), sa->id.daddr, sa->id.family);
 }
 
-static bool answer_has_algorithm(const struct xi_attrs *attrs)
-{
-	return xi_attr_has(attrs, XFRMA_ALG_AEAD) || xi_attr_has(attrs, XFRMA_ALG_AUTH) ||
-	       xi_attr_has(attrs, XFRMA_ALG_AUTH_TRUNC) || xi_attr_has(attrs, XFRMA_ALG_CRYPT) ||
-	       xi_attr_has(attrs, XFRMA_ALG_COMP);
-}
-
-/* What the kernel alone can do, though the codec knows it. */
-static int sa_refused(const struct xi_attrs *attrs, struct xi_extack *ack)
-{
-	static const struct {
-		int type;
-		const char *why;
-	} refused[] = {
-		{XFRMA_OFFLOAD_DEV, "it is offloaded to a device"},
-		{XFRMA_IF_ID, "it belongs to an XFRM interface"},
-		{XFRMA_MARK, "it is chosen by a mark"},
-		{XFRMA_SEC_CTX, "it has a security context"},
-		{XFRMA_COADDR, "it has a care-of address"},
-		{XI_XFRMA_SA_PCPU, "it is of one CPU"},
-	};
-
-	for (unsigned int i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
-		if (xi_attr_has(attrs, refused[i].type))
-			return xi_refuse(ack, -EOPNOTSUPP, "%s", refused[i].why);
-	return 0;
-}
-
-/*
- * NEWAE takes a window of the very length that there is, and XFRMA_REPLAY_VAL it takes and ignores
- * where there is a ring (xfrm_replay_verify_len(), xfrm_update_ae_params()).
- */
-static bool window_odd(const struct xi_attrs *attrs, const struct xfrm_usersa_info *info)
-{
-	struct xfrm_replay_state_esn rs;
-
-	if (!xi_attr_copy(attrs, XFRMA_REPLAY_ESN_VAL, &rs, sizeof(rs)) || !rs.replay_window)
-		return false;
-	return rs.bmp_len != (rs.replay_window + 31) / 32 ||
-	       (!(info->flags & XFRM_STATE_ESN) && rs.replay_window <= 32);
-}
-
-/*
- * 0: there is one, carried or not (seen->err). -ESRCH: none, or a larval one, which says nothing
- * yet. What cannot be read at all is not carried.
- */
-static int sa_look(struct xi_mirror *m, const struct xi_mirror_sa *sa, struct seen *seen)
-{
-	struct xi_attrs attrs;
-	int err;
-
-	memset(&seen->ack, 0, sizeof(seen->ack));
-	seen->elsewhere = false;
-	memset(&seen->device, 0, sizeof(seen->device));
-	seen->asked = xi_mirror_clock();
-	err = xi_mirror_ask_sa(m, &sa->id);
-	if (err)
-		return err;
-	if (m->answer.hdr.nlmsg_type != XFRM_MSG_NEWSA ||
-	    m->answer.hdr.nlmsg_len < NLMSG_HDRLEN + sizeof(seen->info))
-		return -EBADMSG;
-	memcpy(&seen->info, m->answer.buf + NLMSG_HDRLEN, sizeof(seen->info));
-	seen->err = xi_attrs_parse(&attrs, &m->answer.hdr, sizeof(seen->info), &seen->ack);
-	if (seen->err)
-		return 0;
-	if (!answer_has_algorithm(&attrs))
-		return -ESRCH;
-	seen->elsewhere = xi_attr_u32(&attrs, XFRMA_IF_ID);
-	seen->odd_window = window_odd(&attrs, &seen->info);
-	xi_attr_copy(&attrs, XFRMA_OFFLOAD_DEV, &seen->device, sizeof(seen->device));
-	seen->err = sa_refused(&attrs, &seen->ack);
-	if (!seen->err)
-		seen->err = xi_xfrm_get_newsa(&seen->req, &m->answer.hdr, &seen->ack);
-	return 0;
-}
-
-static void sa_pattern(struct xi_pattern *p, const struct xi_mirror_sa *sa, const struct seen *seen)
+static void sa_pattern(struct xi_pattern *p, const struct xi_mirror_sa *sa,
+		       const struct xi_mirror_seen *seen)
 {
 	memset(p, 0, sizeof(*p));
 	memcpy(p->daddr, sa->id.daddr, sizeof(p->daddr));
@@ -215,7 +129,8 @@ static void sa_pattern(struct xi_pattern *p, const struct xi_mirror_sa *sa, cons
 }
 
 /* Where it hangs, which an update may change. False: no memory. */
-static bool sa_place(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct seen *seen)
+static bool sa_place(struct xi_mirror *m, struct xi_mirror_sa *sa,
+		     const struct xi_mirror_seen *seen)
 {
 	struct xi_pattern p;
 
@@ -223,7 +138,8 @@ static bool sa_place(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct 
 	if (sa->links[0].group && !memcmp(&p, &sa->pattern, sizeof(p)))
 		return true;
 	sa_unlink(m, sa);
-	sa->refused = false;
+	sa->refused = 0;
+	xi_mirror_retry_no_sa(m, sa);
 	sa->pattern = p;
 	return !xi_group_link_sa(m, sa);
 }
@@ -325,7 +241,7 @@ static void sa_strayed(struct xi_mirror *m, struct xi_mirror_sa *sa)
  * of packets tells.
  */
 static int sa_extend(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct xi_sa_rec *rec,
-		     struct seen *seen)
+		     struct xi_mirror_seen *seen)
 {
 	uint64_t packets = seen->info.curlft.packets;
 	uint64_t ours = __atomic_load_n(&rec->state->oseq, __ATOMIC_RELAXED);
@@ -337,7 +253,7 @@ static int sa_extend(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct 
 		return 0;
 	err = xi_mirror_extend(m, &rec->sa, limit);
 	if (!err)
-		err = sa_look(m, sa, seen);
+		err = xi_mirror_sa_look(m, sa, seen);
 	if (err || seen->err)
 		return err ? err : -EAGAIN;
 	if (seen->info.curlft.packets != packets || seen->req.init.oseq != limit) {
@@ -352,7 +268,7 @@ static int sa_extend(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct 
 
 /* Or the kernel has sent with it: we go on behind that. */
 static int sa_follow(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct xi_sa_rec *rec,
-		     struct seen *seen)
+		     struct xi_mirror_seen *seen)
 {
 	uint64_t ours = __atomic_load_n(&rec->state->oseq, __ATOMIC_RELAXED),
 		 k = seen->req.init.oseq;
@@ -369,7 +285,7 @@ static int sa_follow(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct 
 }
 
 static int sa_refresh(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct xi_sa_rec *rec,
-		      struct seen *seen, const char **why)
+		      struct xi_mirror_seen *seen, const char **why)
 {
 	int err = sa->outbound ? sa_follow(m, sa, rec, seen) : 0;
 
@@ -381,7 +297,7 @@ static int sa_refresh(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct
 	return xi_sad_update(m->sad, &seen->req.sa, &seen->req.key, NULL, why);
 }
 
-static void seen_usage(struct seen *seen)
+static void seen_usage(struct xi_mirror_seen *seen)
 {
 	struct xi_replay_init *init = &seen->req.init;
 
@@ -394,8 +310,8 @@ static void seen_usage(struct seen *seen)
 }
 
 /* waited_for: its packets are held (offload_drain.c). */
-static int sa_take(struct xi_mirror *m, struct xi_mirror_sa *sa, struct seen *seen, bool waited_for,
-		   const char **why)
+static int sa_take(struct xi_mirror *m, struct xi_mirror_sa *sa, struct xi_mirror_seen *seen,
+		   bool waited_for, const char **why)
 {
 	struct xi_replay_init *init = &seen->req.init;
 	int err;
@@ -423,7 +339,15 @@ static int sa_take(struct xi_mirror *m, struct xi_mirror_sa *sa, struct seen *se
 	return 0;
 }
 
-static void sa_carry(struct xi_mirror *m, struct xi_mirror_sa *sa, struct seen *seen)
+static void sa_taken(struct xi_mirror *m, struct xi_mirror_sa *sa)
+{
+	sa_goes(m, sa, XI_MIRROR_OURS);
+	if (sa->waits)
+		xi_mirror_retry_went_well(m);
+	xi_mirror_retry_no_sa(m, sa);
+}
+
+static void sa_carry(struct xi_mirror *m, struct xi_mirror_sa *sa, struct xi_mirror_seen *seen)
 {
 	const struct xi_sa_rec *rec = xi_sad_find(m->sad, &sa->id);
 	bool waited_for = rec && xi_offload_holds(sa, rec);
@@ -447,13 +371,15 @@ static void sa_carry(struct xi_mirror *m, struct xi_mirror_sa *sa, struct seen *
 	}
 	err = rec ? sa_refresh(m, sa, rec, seen, &why) : sa_take(m, sa, seen, waited_for, &why);
 	sa->gone = false;
-	sa->refused = err && err != -ESRCH && err != -EAGAIN;
+	sa->refused = err == -ESRCH || err == -EAGAIN ? 0 : err;
+	if (sa->refused)
+		xi_mirror_retry_sa(m, sa, err);
 	if (err == -ESRCH)
 		xi_mirror_sa_touch(m, sa); /* it went meanwhile */
 	else if (err)
 		sa_kept(m, sa, why ? why : "it could not be taken over", false);
 	else
-		sa_goes(m, sa, XI_MIRROR_OURS);
+		sa_taken(m, sa);
 }
 
 /*
@@ -484,7 +410,7 @@ static void sa_gone(struct xi_mirror *m, struct xi_mirror_sa *sa)
 		sa_free(m, sa);
 }
 
-static void sa_settle(struct xi_mirror *m, struct xi_mirror_sa *sa, struct seen *seen)
+static void sa_settle(struct xi_mirror *m, struct xi_mirror_sa *sa, struct xi_mirror_seen *seen)
 {
 	int err;
 
@@ -492,7 +418,7 @@ static void sa_settle(struct xi_mirror *m, struct xi_mirror_sa *sa, struct seen 
 		xi_mirror_sa_touch(m, sa);
 		return;
 	}
-	err = sa_look(m, sa, seen);
+	err = xi_mirror_sa_look(m, sa, seen);
 	if (err == -ESRCH) {
 		if (xi_offload_restore(m, sa))
 			xi_mirror_sa_touch(m, sa);
@@ -538,7 +464,7 @@ static void sa_settle(struct xi_mirror *m, struct xi_mirror_sa *sa, struct seen 
 
 void xi_mirror_sa_settle(struct xi_mirror *m, struct xi_mirror_sa *sa)
 {
-	struct seen seen;
+	struct xi_mirror_seen seen;
 
 	sa->dirty = false;
 	TAILQ_REMOVE(&m->dirty_sas, sa, queue);
@@ -551,9 +477,9 @@ void xi_mirror_sa_settle(struct xi_mirror *m, struct xi_mirror_sa *sa)
 static void window_merge(struct xi_mirror *m, const struct xi_mirror_sa *sa,
 			 const struct xi_sa_rec *rec)
 {
-	struct seen seen;
+	struct xi_mirror_seen seen;
 
-	if (!sa_look(m, sa, &seen) && !seen.err && sa_same(rec, &seen.req))
+	if (!xi_mirror_sa_look(m, sa, &seen) && !seen.err && sa_same(rec, &seen.req))
 		xi_sa_merge_window(rec, &seen.req.init);
 	explicit_bzero(&seen.req.key, sizeof(seen.req.key));
 }

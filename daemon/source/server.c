@@ -10,6 +10,9 @@
 
 #include "log.h"
 
+#define ACCEPT_AGAIN_MS 200
+#define PEER_GROUPS 1024         /* who is in more has to have it as its first one */
+
 static const xi_handler handlers[XFRM_NR_MSGTYPES] = {
 	[XFRM_MSG_NEWSA - XFRM_MSG_BASE] = xi_handle_newsa,
 	[XFRM_MSG_UPDSA - XFRM_MSG_BASE] = xi_handle_newsa,
@@ -182,42 +185,97 @@ static void refuse_header(struct xi_client *c, const uint8_t *data, size_t left)
 	xi_server_acknowledge(c, &nlh, -EINVAL, &ack);
 }
 
+/* One message. */
+static void request(struct xi_client *c, const struct nlmsghdr *nlh)
+{
+	struct xi_extack ack = { 0 };
+	int err;
+
+	if (nlh->nlmsg_type == XI_XFRM_CTL) {
+		control_message(c, nlh);
+		return;
+	}
+	c->server->requests++;
+	err = dispatch(c, nlh, &ack);
+	if (err < 0 || (!err && (nlh->nlmsg_flags & NLM_F_ACK)))
+		xi_server_acknowledge(c, nlh, err, &ack);
+}
+
 void xi_server_request(struct xi_client *c, const uint8_t *data, size_t len)
 {
 	while (len) {
 		const struct nlmsghdr *nlh = (const struct nlmsghdr *)data;
-		struct xi_extack ack = { 0 };
 		size_t step;
-		int err;
 
 		if (len < NLMSG_HDRLEN || nlh->nlmsg_len < NLMSG_HDRLEN || nlh->nlmsg_len > len) {
 			refuse_header(c, data, len);
 			return;
 		}
-		if (nlh->nlmsg_type == XI_XFRM_CTL) {
-			control_message(c, nlh);
-		} else {
-			c->server->requests++;
-			xi_flush_finish(c); /* of the same datagram */
-			err = dispatch(c, nlh, &ack);
-			if (err < 0 || (!err && (nlh->nlmsg_flags & NLM_F_ACK)))
-				xi_server_acknowledge(c, nlh, err, &ack);
-		}
+		request(c, nlh);
 		step = NLMSG_ALIGN(nlh->nlmsg_len);
 		if (step > len)
 			step = len;
 		data += step;
 		len -= step;
+		if (!c->flush.kind)
+			continue;
+		if (xi_flush_put_off(c, data, len))
+			xi_client_fail(c); /* it would wait for answers that do not come */
+		return;
 	}
 }
 
-static int peer_check(int fd, struct ucred *cred)
+/* As the groups were when it connected: by what the process is now, another one could be taken for it. */
+static bool peer_in_group(int fd, gid_t group)
+{
+	gid_t groups[PEER_GROUPS];
+	socklen_t len = sizeof(groups);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len))
+		return false;
+	for (size_t i = 0; i < len / sizeof(*groups); i++)
+		if (groups[i] == group)
+			return true;
+	return false;
+}
+
+static int peer_check(const struct xi_xfrm_server *server, int fd, struct ucred *cred)
 {
 	socklen_t len = sizeof(*cred);
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, cred, &len))
 		return -errno;
-	return cred->uid == 0 || cred->uid == geteuid() ? 0 : -EPERM;
+	if (cred->uid == 0 || cred->uid == geteuid())
+		return 0;
+	if (server->has_group && (cred->gid == server->group || peer_in_group(fd, server->group)))
+		return 0;
+	return -EPERM;
+}
+
+void xi_xfrm_server_set_group(struct xi_xfrm_server *server, gid_t group)
+{
+	server->has_group = true;
+	server->group = group;
+}
+
+static void on_accept_again(evutil_socket_t fd, short what, void *arg)
+{
+	struct xi_xfrm_server *server = arg;
+
+	event_add(server->ev_accept, NULL);
+}
+
+/* Without a descriptor for it the client stays where it is, and the listener readable: no reason to ask all the time. */
+static void accept_pause(struct xi_xfrm_server *server, int err)
+{
+	static const struct timeval pause = { .tv_usec = ACCEPT_AGAIN_MS * 1000 };
+
+	if (!server->starved)
+		log_warnx("xfrm: cannot accept a client: %s; it waits until that is over",
+			  strerror(err));
+	server->starved = true;
+	event_del(server->ev_accept);
+	event_add(server->ev_accept_again, &pause);
 }
 
 static void on_accept(evutil_socket_t listener, short what, void *arg)
@@ -227,9 +285,13 @@ static void on_accept(evutil_socket_t listener, short what, void *arg)
 	int err;
 	int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-	if (fd < 0)
+	if (fd < 0) {
+		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+			accept_pause(server, errno);
 		return;
-	err = peer_check(fd, &cred);
+	}
+	server->starved = false;
+	err = peer_check(server, fd, &cred);
 	if (!err && server->nclients >= XI_CLIENTS_MAX)
 		err = -EMFILE;
 	if (!err)
@@ -255,7 +317,8 @@ static int server_listen(struct xi_xfrm_server *server)
 		return -errno;
 	server->ev_accept = event_new(server->base, server->fd, EV_READ | EV_PERSIST, on_accept,
 				      server);
-	if (!server->ev_accept || event_add(server->ev_accept, NULL))
+	server->ev_accept_again = evtimer_new(server->base, on_accept_again, server);
+	if (!server->ev_accept || !server->ev_accept_again || event_add(server->ev_accept, NULL))
 		return -ENOMEM;
 	return 0;
 }
@@ -305,6 +368,8 @@ void xi_xfrm_server_destroy(struct xi_xfrm_server *server)
 		xi_sad_on_event(server->sad, &(struct xi_sad_events){ 0 });
 		event_free(server->ev_accept);
 	}
+	if (server->ev_accept_again)
+		event_free(server->ev_accept_again);
 	while ((c = LIST_FIRST(&server->clients)))
 		xi_client_destroy(c);
 	if (server->fd >= 0)

@@ -25,6 +25,8 @@ struct xi_xfrm_server;
 int xi_xfrm_server_create(struct xi_xfrm_server **out, struct event_base *base, struct xi_sad *sad,
 			  struct xi_spd *spd, const char *name);
 void xi_xfrm_server_destroy(struct xi_xfrm_server *server);
+/* Beside root and the daemon's own user, who is in this group may do all that the socket can. */
+void xi_xfrm_server_set_group(struct xi_xfrm_server *server, gid_t group);
 
 /*
  * A packet of `flow` needs an SA that nobody has negotiated: tells the key managers (ACQUIRE),

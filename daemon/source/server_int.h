@@ -37,12 +37,17 @@ struct xi_dump {
 	struct xi_sa_filter filter;
 };
 
-/* A flush of many SAs, done in steps; the answer comes at its end. */
+enum xi_flush_kind { XI_FLUSH_NONE, XI_FLUSH_SAS, XI_FLUSH_POLICIES };
+
+/* A flush, done in turns; the answer comes at its end. It goes on when its client is gone. */
 struct xi_flush {
-	bool active;
+	enum xi_flush_kind kind;
 	struct xi_sad_flush sas;
+	struct xi_spd_flush policies;
 	struct nlmsghdr request;
-	uint8_t proto;               /* as the client said it */
+	uint8_t proto;               /* of SAs, as the client said it */
+	uint8_t *rest;               /* of the datagram: what comes after it */
+	size_t nrest;
 };
 
 /* Keyed by connection, never by pid: a process has several. */
@@ -56,7 +61,7 @@ struct xi_client {
 	uint32_t groups;             /* bit n - 1: group n */
 	bool cap_ack, ext_ack;
 	bool overrun;                /* news were lost, the client does not know yet */
-	bool dead;                   /* sending failed; freed by its own read event */
+	bool dead;                   /* sending failed; freed by its own read event, when no flush of it is under way */
 	STAILQ_HEAD(, xi_out_msg) queue;
 	uint32_t queued;             /* bytes */
 	struct xi_dump dump;
@@ -78,9 +83,12 @@ struct xi_xfrm_server {
 	struct xi_spd *spd;
 	char name[64];
 	int fd;
-	struct event *ev_accept;
+	struct event *ev_accept, *ev_accept_again;
+	bool starved;                /* no descriptor for a client: said so */
 	LIST_HEAD(, xi_client) clients;
 	unsigned int nclients;
+	bool has_group;
+	gid_t group;                 /* may connect, too */
 	pid_t file_pid;
 	unsigned int file_requests, file_refused;
 	bool held;                   /* what is sent is queued: the round is not over */
@@ -128,9 +136,12 @@ struct xi_nl_to xi_nl_answer(const struct xi_client *c, const struct nlmsghdr *n
 void xi_server_request(struct xi_client *c, const uint8_t *data, size_t len);
 void xi_server_acknowledge(struct xi_client *c, const struct nlmsghdr *nlh, int err,
 			   const struct xi_extack *ack);
-/* Some of the client's flush, or all of it. At its end it is acknowledged. */
-void xi_flush_step(struct xi_client *c);
+/* A turn of the client's flush, if it has one. At its end it is acknowledged, and what came behind it is done. */
+void xi_flush_turn(struct xi_client *c);
+/* All of it, at once. */
 void xi_flush_finish(struct xi_client *c);
+/* What stands behind it in its datagram waits; -ENOMEM. */
+int xi_flush_put_off(struct xi_client *c, const uint8_t *data, size_t len);
 /* The next message of a dump; false: that was the last one. */
 bool xi_dump_step(struct xi_client *c, struct xi_nlmsg *msg);
 

@@ -53,32 +53,6 @@ int xi_handle_delpolicy(struct xi_client *c, const struct nlmsghdr *nlh, struct 
 	return err;
 }
 
-int xi_handle_flushpolicy(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack)
-{
-	struct xfrm_userpolicy_type type = { 0 };
-	struct xi_nl_to to = xi_nl_answer(c, nlh);
-	struct xi_attrs attrs;
-	struct xi_nlmsg msg;
-	unsigned int n = 0;
-	int err;
-
-	err = xi_attrs_parse(&attrs, nlh, 0, ack);
-	if (err)
-		return err;
-	xi_attr_copy(&attrs, XFRMA_POLICY_TYPE, &type, sizeof(type));
-	if (type.type == XFRM_POLICY_TYPE_SUB)
-		return 0; /* there are none */
-	if (type.type != XFRM_POLICY_TYPE_MAIN)
-		return xi_refuse(ack, -EINVAL, "Invalid policy type");
-	err = xi_spd_flush(c->server->spd, &n);
-	if (err || !n)
-		return err;
-	xi_nlmsg_begin(&msg, XFRM_MSG_FLUSHPOLICY, 0, to.seq, to.portid, 0);
-	xi_nlmsg_put(&msg, XFRMA_POLICY_TYPE, &type, sizeof(type));
-	xi_server_multicast(c->server, XFRMNLGRP_POLICY, &msg);
-	return 0;
-}
-
 int xi_handle_polexpire(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack)
 {
 	struct xi_nl_to to = xi_nl_answer(c, nlh);

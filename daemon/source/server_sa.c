@@ -8,8 +8,6 @@
 
 #include "log.h"
 
-#define FLUSHED_AT_ONCE 1024     /* SAs; some milliseconds */
-
 static int refused(struct xi_extack *ack, int err, const char *why)
 {
 	if (err && why && err != -EEXIST && err != -ESRCH && err != -ENOENT && !ack->text[0])
@@ -136,65 +134,6 @@ int xi_handle_getsa(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_e
 	xi_xfrm_put_sa(&msg, XFRM_MSG_NEWSA, &to, rec);
 	xi_client_reply(c, &msg);
 	return 0;
-}
-
-static void flush_news(struct xi_client *c)
-{
-	struct xi_nl_to to = xi_nl_answer(c, &c->flush.request);
-	struct xfrm_usersa_flush *news;
-	struct xi_nlmsg msg;
-
-	news = xi_nlmsg_begin(&msg, XFRM_MSG_FLUSHSA, 0, to.seq, to.portid, sizeof(*news));
-	news->proto = c->flush.proto;
-	xi_server_multicast(c->server, XFRMNLGRP_SA, &msg);
-}
-
-/* True: that was the end. */
-static bool flush_step(struct xi_client *c)
-{
-	struct xi_flush *flush = &c->flush;
-
-	flush->active = xi_sad_flush_step(c->server->sad, &flush->sas, FLUSHED_AT_ONCE);
-	if (!flush->active && flush->sas.n && !flush->sas.err)
-		flush_news(c);
-	return !flush->active;
-}
-
-void xi_flush_step(struct xi_client *c)
-{
-	struct xi_extack ack = { 0 };
-	int err;
-
-	if (!c->flush.active || !flush_step(c))
-		return;
-	err = c->flush.sas.err;
-	if (err || c->flush.request.nlmsg_flags & NLM_F_ACK)
-		xi_server_acknowledge(c, &c->flush.request, err, &ack);
-}
-
-void xi_flush_finish(struct xi_client *c)
-{
-	while (c->flush.active)
-		xi_flush_step(c);
-}
-
-int xi_handle_flushsa(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack)
-{
-	struct xfrm_usersa_flush flush;
-	struct xi_attrs attrs;
-	int err;
-
-	err = xi_attrs_parse(&attrs, nlh, sizeof(flush), ack);
-	if (err)
-		return err;
-	memcpy(&flush, (const uint8_t *)nlh + NLMSG_HDRLEN, sizeof(flush));
-	if (flush.proto && flush.proto != 255 && flush.proto != XI_ESP && flush.proto != XI_AH)
-		return 0; /* there are none */
-	c->flush = (struct xi_flush){ .request = *nlh, .proto = flush.proto };
-	c->flush.request.nlmsg_len = sizeof(*nlh); /* what an error echoes */
-	xi_sad_flush_begin(c->server->sad, &c->flush.sas,
-			   flush.proto == 255 ? XI_PROTO_ANY : (enum xi_proto)flush.proto);
-	return flush_step(c) ? c->flush.sas.err : XI_NO_ACK;
 }
 
 int xi_handle_allocspi(struct xi_client *c, const struct nlmsghdr *nlh, struct xi_extack *ack)

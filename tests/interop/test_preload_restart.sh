@@ -13,7 +13,7 @@ B=${B:-build}
 . tests/lib/tap.sh
 . tests/lib/xfrm_server.sh
 make -s B="$B" "$B/tests/interop/xfrm_serverd" "$B/tests/interop/preload_requests" \
-	"$B/tests/interop/preload_news" "$B/libxipsec-xfrm.so" >&2 || exit 1
+	"$B/tests/interop/preload_news" "$B/tests/interop/preload_writer" "$B/libxipsec-xfrm.so" >&2 || exit 1
 xs_begin
 
 declare -A input pid lost
@@ -96,6 +96,28 @@ for way in $ways; do
 	tap_check "$way: ends well" end "$way"
 	woken=$(value "$way" woken)
 	tap_check "$way: did not spin (it came $woken times)" test "$woken" -lt 60
+done
+
+echo "# who waits until a request is taken"
+ways="poll ppoll select pselect level out oneshot"
+has_said() { [ "$(grep -cx "$2" "$XS_DIR/$1")" = "$3" ]; }
+for way in $ways; do
+	client "$way" "$B/tests/interop/preload_writer" "$way"
+	tap_check "$way: has answers" wait_for 20 has_said "$way" answered 1
+done
+for round in 1 2; do
+	xs_stop
+	for way in $ways; do
+		tap_check "$way: is refused while there is no server" wait_for 10 has_said "$way" refused $round
+	done
+	xs_start
+	for way in $ways; do
+		tap_check "$way: has answers after restart $round" wait_for 10 has_said "$way" answered $((round + 1))
+	done
+done
+for way in $ways; do
+	end "$way"
+	tap_is "$way: said nothing else" "$(grep -vxc 'ready\|answered\|refused' "$XS_DIR/$way")" 0
 done
 
 tap_done

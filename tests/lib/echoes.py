@@ -60,7 +60,7 @@ class Pinger:
             self.sock.setsockopt(SOL_RAW, ICMP_FILTER, ONLY_ECHO_REPLY)
             if nodf:
                 self.sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_OMIT)
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        self.sock.setsockopt(socket.SOL_SOCKET, 33, 4 << 20)     # SO_RCVBUFFORCE
         self.waiting = list(reversed(self.pings.values()))
         self.running, self.answered = set(), False
 

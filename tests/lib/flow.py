@@ -34,7 +34,7 @@ def open_end(text, port):
     name, address = text.split(":", 1)
     in_namespace(name)
     s = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
-    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+    s.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)     # SO_RCVBUFFORCE
     s.bind((address, port))
     s.setblocking(False)
     return s, (address, port), name

@@ -2,7 +2,7 @@
 # shellcheck shell=bash disable=SC2154
 # strongSwan, as Debian has it, in the namespaces of tests/lib/netns.sh. Source tap.sh and netns.sh first.
 #
-#   need_ike                     skips the file where strongSwan is not installed
+#   need_ike; need_libipsec      skips the file where strongSwan, its kernel-libipsec, is not installed
 #   ike_start NAME [LINE...]     charon in that namespace, with these lines in its section of strongswan.conf; its XFRM
 #                                goes to the namespace's xipsecd. IKE_KERNEL=libipsec: it does ESP itself
 #   ike_stop NAME; ike_kill NAME      SIGTERM, which tells the peers; SIGKILL
@@ -58,6 +58,12 @@ ike_sections='
 need_ike() {
 	need_tools swanctl openssl jq
 	[ -x $CHARON ] || tap_skip_all "strongSwan (charon-systemd) is not installed; run make deps"
+}
+
+need_libipsec() {
+	[ -e /usr/lib/ipsec/plugins/libstrongswan-kernel-libipsec.so ] ||
+		tap_skip_all "kernel-libipsec (libcharon-extra-plugins) is not installed; run make deps"
+	[ -c /dev/net/tun ] || tap_skip_all "no /dev/net/tun"
 }
 
 # ike_conf NAME LINE...: strongswan.conf

@@ -30,7 +30,7 @@ class Echo:
         family, proto = ((socket.AF_INET6, socket.IPPROTO_ICMPV6) if self.v6 else
                          (socket.AF_INET, socket.IPPROTO_ICMP))
         self.sock = socket.socket(family, socket.SOCK_RAW, proto)
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        self.sock.setsockopt(socket.SOL_SOCKET, 33, 4 << 20)     # SO_RCVBUFFORCE
         if source and any(c in source for c in ".:"):
             self.sock.bind((source, 0))
         elif source:

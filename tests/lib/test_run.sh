@@ -101,4 +101,48 @@ E
 tap_is "a file may skip itself" "$(run)" "1 passed, 0 failed, 1 skipped, status 0"
 tap_is "only skips is no success" "$(run interop)" "0 passed, 0 failed, 1 skipped, status 1"
 
+# -j: each of two files ends only if the other runs; a third asks to run alone
+clear_fakes
+rm -f "$tree"/here.*
+meet() {
+	cat <<- E
+		# timeout: 20
+		touch here.$1
+		until [ -e here.$2 ]; do read -r -t 0.02 <> <(:); done
+		printf '1..1\nok 1 - met\n'
+		touch gone.$1
+	E
+}
+meet one two | fake tests/net/test_one.sh
+meet two one | fake tests/net/test_two.sh
+fake tests/net/test_first.sh <<'E'
+# alone
+[ -e gone.one ] && [ -e gone.two ] && printf '1..1\nok 1 - alone\n'
+E
+tap_is "two at a time, and then one that measures" "$(run -j 2)" "3 passed, 0 failed, 0 skipped, status 0"
+fake tests/interop/test_bad.sh <<'E'
+printf '1..2\nok 1 - a\nnot ok 2 - b\n'
+E
+rm -f "$tree"/here.* "$tree"/gone.*
+tap_is "each is counted, in whatever order they end" "$(run -j 3)" "4 passed, 1 failed, 0 skipped, status 1"
+for j in 0 -1 x ''; do
+	tap_is "-j '$j' is refused" "$(run -j "$j")" ", status 2"
+done
+
+# ended from outside, it takes the files with it
+clear_fakes
+fake tests/net/test_long.sh <<'E'
+# timeout: 60
+echo $$ > pid
+printf '1..1\nok 1 - a\n'
+exec sleep 60
+E
+env -u B "$tree/tests/run.sh" > /dev/null 2>&1 &
+runner=$!
+tap_check "a long one runs" wait_for 10 test -s "$tree/pid"
+kill "$runner"
+wait "$runner"
+tap_is "it says that it was interrupted" $? 130
+tap_check "and the file has ended" wait_for 5 test ! -e "/proc/$(cat "$tree/pid")"
+
 tap_done

@@ -35,7 +35,7 @@ class Echo:
         family, proto = ((socket.AF_INET6, socket.IPPROTO_ICMPV6) if self.v6 else
                          (socket.AF_INET, socket.IPPROTO_ICMP))
         self.sock = socket.socket(family, socket.SOCK_RAW, proto)
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+        self.sock.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)     # SO_RCVBUFFORCE
         self.sock.setsockopt(socket.IPPROTO_IPV6 if self.v6 else socket.IPPROTO_IP,
                              IPV6_MTU_DISCOVER if self.v6 else IP_MTU_DISCOVER, DONT if fragment else DO)
         if source:

@@ -35,7 +35,7 @@ def holes_of(seen, rate):
 def main():
     peer, rate = sys.argv[1], int(sys.argv[2])
     s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+    s.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)     # SO_RCVBUFFORCE
     s.bind(("0.0.0.0", PORT))
     s.setblocking(False)
     stop = []

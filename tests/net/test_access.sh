@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Who may do what: members of the group look and no more, others not even that; a second daemon leaves the first
-# alone; what the process lacks is named; `xipsec down` keeps its hands off other directories.
+# alone, but for those of the XFRM socket's own group; what the process lacks is named; `xipsec down` keeps its hands off other directories.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh
@@ -10,14 +10,16 @@ need_root
 need_tools setpriv jq bpftool
 
 GROUP=games                     # any group that every Debian has
+XFRM_GROUP=mail
 gid=$(getent group $GROUP | cut -d: -f3)
-[ -n "$gid" ] || tap_skip_all "no group $GROUP"
+xfrm_gid=$(getent group $XFRM_GROUP | cut -d: -f3)
+[ -n "$gid" ] && [ -n "$xfrm_gid" ] || tap_skip_all "no group $GROUP or $XFRM_GROUP"
 net_up gw1 wan || tap_skip_all "cannot make network namespaces"
 chmod 711 "$XI_TMP"
 cp "$XI_BUILD/xipsec" "$XI_BUILD/libxipsec-xfrm.so" "$XI_TMP"
 chmod 755 "$XI_TMP/xipsec" "$XI_TMP/libxipsec-xfrm.so"
 conf=$(gw_conf gw1)
-sed -i "s/^\[daemon\]/&\ngroup = $GROUP/" "$conf"
+sed -i "s/^\[daemon\]/&\ngroup = $GROUP\nxfrm-group = $XFRM_GROUP/" "$conf"
 umask 077
 start_daemon gw1 "$conf" || { tap_not_ok "daemon starts" "$(tail "$XI_TMP/gw1.log")"; tap_done; }
 umask 022
@@ -71,6 +73,14 @@ tap_check "a member may not end the daemon" refused "$gid" "for root" down
 tap_check "a member may not send dummy packets" refused "$gid" "for root" dummy 0x1001
 tap_check "a member gets no SAs, for they have keys" refused "$gid" "does not serve this user" xfrm state list
 tap_check "a member runs nothing against the daemon" refused "$gid" "does not serve this user" run true
+tap_check "a member of the XFRM socket's group adds an SA" as_user "$xfrm_gid" xfrm state add src 192.0.2.1 dst 192.0.2.2 \
+	proto esp spi 0x1001 mode tunnel aead "rfc4106(gcm(aes))" 0x000102030405060708090a0b0c0d0e0f10111213 128
+tap_is "of several of its groups" "$(as_user "65534,$gid,$xfrm_gid" xfrm state count | tr -dc 0-9)" 1
+tap_is "with it as its first one" "$(net_in gw1 setpriv --reuid 65534 --regid "$xfrm_gid" --clear-groups "$XI_TMP/xipsec" \
+	xfrm state count 2>&1 | tr -dc 0-9)" 1
+tap_check "the same takes it away" as_user "$xfrm_gid" xfrm state flush
+tap_check "but is no member of the other group" refused "$xfrm_gid" "join group" show
+tap_check "and runs programs, which find the daemon" as_user "$xfrm_gid" run ip xfrm state list
 tap_check "the daemon still runs" net_in gw1 "$XI_BUILD/xipsec" --run-dir "$XI_TMP/run-gw1" stats
 
 before=$(net_in gw1 ip -o -d link show)

@@ -2,19 +2,22 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # timeout: 120
 #
-# Packets that meet a policy without an SA wait for the one that a key manager brings: none of them is lost, none goes
-# before an earlier one of its flow, and what waits is bounded. The key manager is `ip xfrm monitor`, and this script.
+# Packets that meet a policy without an SA wait for the one that a key manager brings, and so do those that come by an
+# SPI that it has allocated, before it brings the SA: none of them is lost, none goes before an earlier one of its flow,
+# and what waits is bounded. The key manager is `ip xfrm monitor`, and this script.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh
 . tests/lib/netns.sh
 . tests/lib/sas.sh
+. tests/lib/pair.sh
 need_root
 need_tools tcpdump ping jq
 
 
 net_up || tap_skip_all "cannot make network namespaces"
 
+# of gw1, unlike pair.sh's
 reason() { gwctl gw1 xipsec stats -j | jq -r ".reasons.$1"; }
 # since NAME: what was added to a reason since mark
 mark() { gwctl gw1 xipsec stats -j > "$XI_TMP/mark"; }
@@ -94,7 +97,9 @@ tap_is "none was lost" "$(since hold_full) $(since hold_timeout) $(since no_sa)"
 tap_check "it goes once more" take_sa
 mark
 fresh
-net_bg sender h1 tests/net/trapped.py send 10.1.1.2 10.1.2.2 7000 1 1500 0.0005
+# it is still sending when the SA comes, on a slow machine as well
+pause=$(awk -v slow="${XIPSEC_SLOW:-1}" 'BEGIN { print 0.0005 * slow }')
+net_bg sender h1 tests/net/trapped.py send 10.1.1.2 10.1.2.2 7000 1 1500 "$pause"
 tap_check "a flow that never stops" wait_for 5 at_least hold_full 20
 bring_sa
 tap_check "its last packet arrives" wait_for 10 grep -qx '0 1499' "$XI_TMP/receiver.log"
@@ -189,14 +194,136 @@ s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 for i in range(2000):
     s.sendto(b"x", ("10.8.%d.%d" % (i // 250, i % 250 + 1), 9))'
 tap_check "ACQUIREs are bounded" wait_for 10 at_least acquire_full 1
-tap_check "and counted" test "$(since acquire_sent)" -le 1023
+# the one of 10.9.0.0/16 is of the 1024, unless its time is over
+tap_check "and counted" test "$(since acquire_sent)" -le 1024
+tap_check "no more than that are pending" test "$(gwctl gw1 xipsec show -j | jq '.acquires | length')" -le 1024
 tap_check "packets that wait, too" test "$(held_now)" -le 1024
 gwctl gw1 xipsec xfrm policy delete src 10.1.1.0/24 dst 10.9.0.0/16 dir out
 
+# SPIs that are allocated, and packets ahead of their SAs; the peer is in wan, and sends to gw1 itself
+gwctl gw1 xipsec xfrm policy flush
+allocate() {
+	gwctl gw1 xipsec xfrm state allocspi src 192.0.2.2 dst 192.0.2.1 proto "$1" mode transport reqid 77 \
+		min "$2" max "$2" > "$XI_TMP/allocated"
+}
+# keys PROTO SPI WORDS...: the SA comes
+keys() {
+	local algs="auth-trunc hmac(sha1) $(pair_key $(($2)) 160) 96"
+	[ "$1" = ah ] || algs="enc ecb(cipher_null) \"\" $algs"
+	echo "xfrm state update src 192.0.2.2 dst 192.0.2.1 proto $1 spi $2 reqid 77 mode transport replay-window 64 ${*:3} $algs" |
+		load_lines gw1
+}
+# early SPI FROM TO [FLOW [STAGE]]: by ESP of these numbers; each says "FLOW NUMBER"
+early() {
+	local i key
+	key=$(pair_key $(($1)) 160)
+	for ((i = $2; i <= $3; i++)); do
+		echo "udp 9 7100 ${4:-0}_$i 192.0.2.2 192.0.2.1 | esp $1 $i $key | ${5:+$5 | }ip 192.0.2.2 192.0.2.1"
+	done | forge wan
+}
+arrived() { tr _ ' ' < "$XI_TMP/early.log" | awk -v flow="$1" '$1 == flow { printf "%s%s", sep, $2; sep = " " }'; }
+arrived_all() { [ "$(arrived "$1" | wc -w)" -ge "$2" ]; }
+net_bg early gw1 tests/net/trapped.py receive 7100 "$XI_TMP/ready2"
+wait_for 5 test -e "$XI_TMP/ready2"
+mark
+tap_check "an SPI is allocated" allocate esp 0x3001
+early 0x3001 1 5
+tap_check "packets wait for its SA" wait_for 5 at_least held 5
+tap_is "none has come through, nor was dropped" "$(arrived 0) $(since unknown_spi)" " 0"
+tap_check "the SA comes" keys esp 0x3001
+tap_check "so do they" wait_for 5 arrived_all 0 5
+early 0x3001 6 7
+tap_check "and others" wait_for 5 arrived_all 0 7
+tap_is "in order, and each once" "$(arrived 0)" "1 2 3 4 5 6 7"
+tap_is "the SA has counted them" "$(gwip gw1 ip -s xfrm state get src 192.0.2.2 dst 192.0.2.1 proto esp spi 0x3001 | sa_packets 0x3001)" 7
+
+mark
+allocate esp 0x3002
+early 0x3002 1 4 udp "natt 4500 4500"
+tap_check "in UDP, too" wait_for 5 at_least held 4
+keys esp 0x3002 encap espinudp 4500 4500 0.0.0.0
+tap_check "they come through" wait_for 5 arrived_all udp 4
+tap_is "in order" "$(arrived udp)" "1 2 3 4"
+mark
+allocate ah 0x3003
+forge wan <<< "udp 9 7100 ah_1 192.0.2.2 192.0.2.1 | ah 0x3003 1 $(pair_key $((0x3003)) 160) | ip 192.0.2.2 192.0.2.1"
+tap_check "AH" wait_for 5 at_least held 1
+keys ah 0x3003
+tap_check "comes through" wait_for 5 arrived_all ah 1
+# one packet in two fragments: the ESP header in the first
+mark
+allocate esp 0x3004
+pieces() {
+	local key text
+	key=$(pair_key $((0x3004)) 160)
+	text=piece_1_$(printf 'x%.0s' {1..300})
+	/usr/bin/python3 -S - "udp 9 7100 $text 192.0.2.2 192.0.2.1 | esp 0x3004 1 $key | ip 192.0.2.2 192.0.2.1" <<- 'END'
+		import sys
+		sys.path.insert(0, "tests/net")
+		import forge
+		esp = forge.build(sys.argv[1])[20:]
+		print("raw 50 %s | ip 192.0.2.2 192.0.2.1 more" % esp[:160].hex())
+		print("raw 50 %s | ip 192.0.2.2 192.0.2.1 at=160" % esp[160:].hex())
+	END
+}
+pieces | forge wan
+tap_check "fragments, when they are whole" wait_for 5 at_least held 1
+keys esp 0x3004
+tap_check "come through" wait_for 5 arrived_all piece 1
+
+# what waits is verified as anything
+mark
+allocate esp 0x3005
+early 0x3005 1 2 replay
+early 0x3005 2 2 replay
+echo "udp 9 7100 bad_3 192.0.2.2 192.0.2.1 | esp 0x3005 3 $(pair_key $((0x3005)) 160) bad | ip 192.0.2.2 192.0.2.1" | forge wan
+tap_check "a repeated and a forged packet wait" wait_for 5 at_least held 4
+keys esp 0x3005
+tap_check "are counted" wait_for 5 at_least icv_bad 1
+tap_is "and do not come through" "$(arrived replay), $(arrived bad), $(since replay)" "1 2, , 1"
+
+# a flood to one of two SPIs
+mark
+allocate esp 0x3006
+allocate esp 0x3007
+early 0x3006 1 200 flood
+tap_check "one SPI has its bound" wait_for 5 at_least hold_full 136
+early 0x3007 1 64 other
+tap_check "and another one its own" wait_for 5 at_least held 128
+tap_is "each was counted once" "$(since held) $(since hold_full) $(since unknown_spi)" "128 136 0"
+keys esp 0x3006
+tap_check "the first ones were kept" wait_for 5 arrived_all flood 64
+tap_is "in order" "$(arrived flood)" "$(seq -s ' ' 1 64)"
+gone() { gwctl gw1 xipsec xfrm state delete src 192.0.2.2 dst 192.0.2.1 proto esp spi "$1"; }
+tap_check "the other SPI is given up" gone 0x3007
+tap_check "its packets are dropped, and counted" wait_for 5 at_least sa_gone 64
+tap_is "none waits" "$(held_now) $(since held_done)" "0 128"
+early 0x3007 65 65 other
+tap_check "the SPI is unknown again" wait_for 5 at_least unknown_spi 1
+tap_is "nothing of it has come through" "$(arrived other)" ""
+
+allocate esp 0x3008
+mark
+early 0x3008 1 3 kept
+tap_check "packets wait" wait_for 5 at_least held 3
+gwctl gw1 xipsec xfrm state flush
+
 # the daemon dies while packets wait; a short time to wait from now on
-take_sa
+allocate esp 0x3009
+early 0x3009 1 3 kept
+rest_lines | load_lines gw1
+tap_check "packets wait" waits
 kill_daemon gw1
 tap_check "killed while packets wait, it starts again" start_daemon gw1 "$(gw_conf gw1)"
+mark
+early 0x3009 4 6 kept
+tap_check "SPIs of before are unknown" wait_for 5 at_least unknown_spi 3
+tap_check "and free" allocate esp 0x3009
+early 0x3009 7 8 kept
+tap_check "packets wait" wait_for 5 at_least held 2
+tap_check "the SA comes" keys esp 0x3009
+tap_check "so do they" wait_for 5 arrived_all kept 2
+tap_is "those alone" "$(arrived kept)" "7 8"
 sed -i '/^\[daemon\]/a hold-time = 2' "$XI_TMP/gw1.conf"
 tap_check "it ends" stop_daemon gw1
 tap_check "and starts" start_daemon gw1 "$XI_TMP/gw1.conf"
@@ -228,5 +355,8 @@ listen
 mark
 net_in h1 tests/net/trapped.py send 10.1.1.2 10.1.2.2 7000 5 1
 tap_check "now packets are dropped at once" wait_for 5 at_least no_sa 5
+allocate esp 0x300a
+early 0x300a 1 3 none
+tap_check "before their SA as well" wait_for 5 at_least unknown_spi 3
 tap_is "and none waits" "$(since held)" 0
 tap_done

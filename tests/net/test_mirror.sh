@@ -24,6 +24,13 @@ net_up wan gw1 gw2 h1 h2 || { tap_not_ok "topology"; tap_done; }
 net_in gw1 ip xfrm policy list || tap_skip_all "this kernel has no XFRM"
 conf=$(gw_conf gw1 "[daemon]" "mirror = yes")
 tap_check "the daemon starts" start_daemon gw1 "$conf" || tap_done
+# the kernel it runs on; vmtest/test_mirror.sh has one with ESP
+if net_in gw1 ip xfrm state add src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x9001 mode tunnel \
+	aead 'rfc4106(gcm(aes))' 0x00112233445566778899aabbccddeeff00112233 128 2> /dev/null; then
+	net_in gw1 ip xfrm state flush
+else
+	tap_check "it says that this kernel has no ESP" grep -q "this kernel has XFRM and no ESP" "$XI_TMP/gw1.log"
+fi
 tap_check "the kernel has no policies" wait_for 5 mirror_is 0 0
 tap_check "without one the hosts talk" net_in h1 ping -q -c 2 -i 0.01 -W 2 10.1.2.2
 capture_start wan w1
@@ -57,8 +64,17 @@ tap_check "what xipsec is given itself goes before" eval 'tunnel_lines gw1 | gre
 tap_is "and is not the kernel's" "$(gwctl gw1 xipsec show -j | jq -c '[.policies[] | select(.dir == "out") | .kernel]')" "[null]"
 tap_check "nothing left in clear" eval 'capture_stop wan w1 &&
 	[ "$(pcap_count "$XI_TMP/wan-w1.pcap" "icmp[icmptype] = icmp-echo")" = 0 ]'
+# a later daemon has a run directory of its own
+tunnel_lines gw1 | sed -n 's/policy add \(.* dir out\) .*/policy delete \1/p' | load_lines gw1
+tunnel_lines gw1 | sed -n 's/policy add/policy update/p' | net_in gw1 ip -batch -
+tap_check "fenced again" wait_for 10 fenced
+tap_check "kill -9" kill_daemon gw1
+tap_check "that is left" fenced
+tap_check "a daemon without a mirror, and with another run directory" start_daemon gw1 "$(gw_conf gw1)" --run-dir "$XI_TMP/elsewhere"
+tap_check "finds it" eval '! fenced'
+tap_check "and leaves no note" eval '! ls -d "$XI_BPFFS/gw1/fence"'
 tap_check "the daemon stops" stop_daemon gw1
 tap_check "one without a mirror" start_daemon gw1 "$(gw_conf gw1)"
-tap_is "has nothing of the kernel's" "$(gwctl gw1 xipsec show -j | jq -c '[.policies[].kernel]')" "[null]"
+tap_is "has nothing of the kernel's" "$(gwctl gw1 xipsec show -j | jq -c .policies)" "[]"
 tap_check "the daemon stops cleanly" stop_daemon gw1
 tap_done

@@ -23,7 +23,7 @@ TCP_INFO_RETRANS = 100          # offset of tcpi_total_retrans in struct tcp_inf
 
 def receive(port, ready):
     udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+    udp.setsockopt(socket.SOL_SOCKET, 33, 4 << 20)     # SO_RCVBUFFORCE
     udp.bind(("", int(port)))
     tcp = socket.create_server(("", int(port)), backlog=16)
     open(ready, "w").close()

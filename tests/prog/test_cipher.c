@@ -37,6 +37,7 @@
 		  .l3_offset = 14,                                                                 \
 		  .port = XI_BED_SLOT,                                                             \
 		  __VA_ARGS__ }
+#define LARVAL META(.flags = XI_META_LARVAL)
 #define MISS(h) META(.handle = (h), .flags = XI_META_MISS)
 #define N(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -74,6 +75,17 @@ static void no_method(struct xi_bed *bed, const struct xi_spec *spec)
 static void known(struct xi_bed *bed, const struct xi_spec *spec)
 {
 	xi_bed_sa_known(bed, spec->dst, spec->spi, XI_BED_HANDLE);
+}
+
+static void larval(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	xi_bed_sa_known(bed, spec->dst, spec->spi, XI_LARVAL);
+}
+
+static void larval_no_worker(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	larval(bed, spec);
+	xi_bed_worker(bed, false);
 }
 
 static void fast_no_worker(struct xi_bed *bed, const struct xi_spec *spec)
@@ -129,6 +141,13 @@ static const struct xi_case esp_cases[] = {
 	  MISS(XI_BED_HANDLE)},
 	{"miss, IPv6", {ESP6}, known, XDP_REDIRECT, {XI_SA_MISS, XI_MISS_LOST, XI_TO_WORKER},
 	  MISS(XI_BED_HANDLE)},
+	{"larval: no message", {ESP4}, larval, XDP_REDIRECT, {XI_TO_WORKER}, LARVAL},
+	{"larval, IPv6", {ESP6, .ext = "hrd"}, larval, XDP_REDIRECT, {XI_TO_WORKER}, LARVAL},
+	{"larval, no worker", {ESP4}, larval_no_worker, XDP_DROP, {XI_DROP_NO_WORKER}},
+	{"larval SPI of another protocol", {ESP4, .proto = IPPROTO_AH}, larval, XDP_DROP,
+	  {XI_DROP_UNKNOWN_SPI}},
+	{"larval, of a foreign destination", {ESP4, .dst = "192.0.2.77"}, larval, XDP_PASS,
+	  {XI_PASS_FOREIGN}},
 	{"unknown SPI", {ESP4}, NULL, XDP_DROP, {XI_DROP_UNKNOWN_SPI}},
 	{"unknown SPI, IPv6", {ESP6}, NULL, XDP_DROP, {XI_DROP_UNKNOWN_SPI}},
 	{"unknown SPI to the kernel", {ESP4}, unknown_to_kernel, XDP_PASS, {XI_PASS_UNKNOWN_SPI}},
@@ -183,9 +202,16 @@ static void ah_known(struct xi_bed *bed, const struct xi_spec *spec)
 	xi_bed_ah_known(bed, spec->dst, spec->spi, XI_BED_HANDLE);
 }
 
+static void ah_larval(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	xi_bed_ah_known(bed, spec->dst, spec->spi, XI_LARVAL);
+}
+
 /* RFC 4302: 24 bytes of header with an ICV of 96 bits, of which the fixed part is 12. */
 /* clang-format off */
 static const struct xi_case ah_cases[] = {
+	{"larval", {AH4}, ah_larval, XDP_REDIRECT, {XI_TO_WORKER}, LARVAL},
+	{"larval, IPv6", {AH6}, ah_larval, XDP_REDIRECT, {XI_TO_WORKER}, LARVAL},
 	{"hit, fast", {AH4}, ah_fast, XDP_REDIRECT, {XI_SA_HIT, XI_TO_WORKER},
 	  META(.handle = XI_BED_HANDLE, .slot = 11)},
 	{"hit, fast, IPv6", {AH6}, ah_fast, XDP_REDIRECT, {XI_SA_HIT, XI_TO_WORKER},

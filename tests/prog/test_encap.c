@@ -105,6 +105,11 @@ static void known(struct xi_bed *bed, const struct xi_spec *spec)
 			XI_BED_HANDLE);
 }
 
+static void larval(struct xi_bed *bed, const struct xi_spec *spec)
+{
+	xi_bed_sa_known(bed, spec->dst, XI_BED_SPI, XI_LARVAL);
+}
+
 static void ah_of_the_same_spi(struct xi_bed *bed, const struct xi_spec *spec)
 {
 	xi_bed_ah_cached(bed, spec->dst, XI_BED_SPI, XI_METHOD_FAST);
@@ -182,6 +187,10 @@ static const struct xi_case arriving[] = {
 	  {XI_SA_HIT, XI_DROP_NO_WORKER}},
 	{"miss", {UDP4, HOLDS(esp_bytes)}, known, MISS},
 	{"miss, IPv6", {UDP6, HOLDS(esp_bytes)}, known, MISS},
+	{"larval", {UDP4, HOLDS(esp_bytes)}, larval, XDP_REDIRECT, {XI_TO_WORKER},
+	  META(.flags = XI_META_LARVAL | XI_META_ENCAP)},
+	{"larval, IPv6", {UDP6, HOLDS(esp_bytes)}, larval, XDP_REDIRECT, {XI_TO_WORKER},
+	  META(.flags = XI_META_LARVAL | XI_META_ENCAP)},
 	{"unknown SPI", {UDP4, HOLDS(unknown_bytes)}, fast, DROP(XI_DROP_UNKNOWN_SPI)},
 	{"unknown SPI, IPv6", {UDP6, HOLDS(unknown_bytes)}, fast, DROP(XI_DROP_UNKNOWN_SPI)},
 	{"unknown SPI to the kernel", {UDP4, HOLDS(unknown_bytes)}, unknown_to_kernel, XDP_PASS,

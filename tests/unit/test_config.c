@@ -103,6 +103,20 @@ static void test_routes_go_to_a_table_that_nobody_else_has(void **state)
 	}
 }
 
+/* Who may look must not get at keys by it. */
+static void test_key_managers_have_a_group_of_their_own(void **state)
+{
+	struct xi_config_file *c;
+	struct messages m;
+
+	assert_int_equal(parse(&c, "[daemon]\n[port a]\nrole = cipher\n", &m), 0);
+	assert_null(c->xfrm_group);
+	xi_config_free(c);
+	assert_int_equal(parse(&c, "[daemon]\nxfrm-group = xipsec\n[port a]\nrole = cipher\n", &m), -EINVAL);
+	assert_int_equal(m.n, 1);
+	assert_non_null(strstr(m.text[0], "may only look"));
+}
+
 static void test_every_key_is_read(void **state)
 {
 	static const char text[] = "\xef\xbb\xbf# comment\n"
@@ -112,6 +126,7 @@ static void test_every_key_is_read(void **state)
 				   "state-dir: /var/lib/a ; comment\n"
 				   "sas = /etc/xipsec/sas\n"
 				   "group = net\n"
+				   "xfrm-group = ike\n"
 				   "engine = openssl\n"
 				   "workers = 4\r\n"
 				   "spin = 10000\n"
@@ -147,6 +162,7 @@ static void test_every_key_is_read(void **state)
 	assert_string_equal(c->state_dir, "/var/lib/a");
 	assert_string_equal(c->sas, "/etc/xipsec/sas");
 	assert_string_equal(c->group, "net");
+	assert_string_equal(c->xfrm_group, "ike");
 	assert_int_equal(c->routes_table, 4294967295U);
 	assert_string_equal(c->engine, "openssl");
 	assert_int_equal(c->workers, 4);
@@ -335,7 +351,7 @@ static const struct {
 	{ CIPHER "[daemon]\nrole = cipher\n",
 	  "xipsec.conf:4: role: not a key of this section: put it below [port IFNAME]" },
 	{ CIPHER "[daemon]\nspeed = 3\n",
-	  "xipsec.conf:4: speed: unknown key: here are run-dir, pin-dir, state-dir, sas, group, "
+	  "xipsec.conf:4: speed: unknown key: here are run-dir, pin-dir, state-dir, sas, group, xfrm-group, "
 	  "engine, workers, spin, hold, hold-time, max-sas, max-policies, routes, df, fragment, unknown-spi, mirror" },
 };
 
@@ -376,7 +392,7 @@ static void test_all_errors_are_reported_at_once(void **state)
 	assert_string_equal(
 		m.text[1],
 		"xipsec.conf:3: speed: unknown key: here are run-dir, pin-dir, state-dir, "
-		"sas, group, engine, workers, spin, hold, hold-time, max-sas, max-policies, routes, df, fragment, unknown-spi, mirror");
+		"sas, group, xfrm-group, engine, workers, spin, hold, hold-time, max-sas, max-policies, routes, df, fragment, unknown-spi, mirror");
 	assert_string_equal(m.text[2], "xipsec.conf:6: role = c: a port is cipher or plain");
 	assert_string_equal(
 		m.text[3],
@@ -494,6 +510,7 @@ int main(void)
 		cmocka_unit_test(test_smallest_file_gets_the_documented_defaults),
 		cmocka_unit_test(test_routes_go_to_a_table_that_nobody_else_has),
 		cmocka_unit_test(test_every_key_is_read),
+		cmocka_unit_test(test_key_managers_have_a_group_of_their_own),
 		cmocka_unit_test(test_few_sas_may_all_be_fast),
 		cmocka_unit_test(test_each_error_names_file_line_and_remedy),
 		cmocka_unit_test(test_all_errors_are_reported_at_once),

@@ -588,10 +588,13 @@ static void larval_sa_becomes_real_in_place(void **state)
 	assert_int_equal(xi_sad_alloc_spi(f->sad, &sa, 0x5000, 0x5fff, 30, &rec), 0);
 	assert_in_range(rec->sa.id.spi, 0x5000, 0x5fff);
 	assert_true(rec->sa.life & XI_SA_LARVAL);
-	assert_int_equal(mem_store_count_lookups(f->m), 0);
+	assert_int_equal(mem_store_count_lookups(f->m), 1);
+	assert_int_equal(mem_store_lookup(f->m, &rec->sa.id), XI_LARVAL);
 	assert_int_equal(f->added, 0);
 	index = rec->sa.sa_index;
 	sa.id.spi = rec->sa.id.spi;
+	assert_int_equal(xi_sad_lookup(f->sad, &sa.id), 0);
+	assert_int_equal(xi_sad_lookup_spi(f->sad, &sa.id), index);
 	assert_int_equal(add(f, &sa), -EEXIST);
 	assert_int_equal(update(f, &sa, &init), 0);
 	rec = xi_sad_find(f->sad, &sa.id);
@@ -599,6 +602,7 @@ static void larval_sa_becomes_real_in_place(void **state)
 	assert_int_equal(rec->sa.life, 0);
 	assert_true(rec->state->oseq == 5);
 	assert_int_equal(mem_store_lookup(f->m, &sa.id), index);
+	assert_int_equal(xi_sad_lookup_spi(f->sad, &sa.id), index);
 	assert_int_equal(f->added, 1);
 	xi_sad_tick(f->sad, time(NULL) + 1000);
 	assert_non_null(xi_sad_find(f->sad, &sa.id));
@@ -615,10 +619,50 @@ static void larval_sa_dies(void **state)
 	born = rec->sa.add_time;
 	xi_sad_tick(f->sad, born + 29);
 	assert_int_equal(xi_sad_count(f->sad), 1);
+	assert_int_equal(mem_store_count_lookups(f->m), 1);
 	xi_sad_tick(f->sad, born + 30);
 	assert_int_equal(xi_sad_count(f->sad), 0);
+	assert_int_equal(mem_store_count_lookups(f->m), 0);
 	assert_int_equal(f->hard, 1);
 	assert_int_equal(f->removed, 0);
+}
+
+static void larval_sa_that_xdp_cannot_know_is_none(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa = sa_no(0);
+	const struct xi_sa_rec *rec;
+
+	mem_store_fail(f->m, 1, 1);
+	assert_int_equal(xi_sad_alloc_spi(f->sad, &sa, 0x5000, 0x5000, 30, &rec), -EIO);
+	assert_int_equal(xi_sad_count(f->sad), 0);
+	mem_store_fail(f->m, 0, 0);
+	assert_int_equal(xi_sad_alloc_spi(f->sad, &sa, 0x5000, 0x5000, 30, &rec), 0);
+	sa.id = rec->sa.id;
+	assert_int_equal(xi_sad_delete(f->sad, &sa.id), 0);
+	assert_int_equal(mem_store_count_lookups(f->m), 0);
+	assert_int_equal(xi_sad_lookup_spi(f->sad, &sa.id), 0);
+}
+
+/* Its key manager asks for another SPI when it finds that this one is gone. */
+static void adoption_keeps_no_larval_sa(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa = sa_no(1), larval = sa_no(0);
+	const struct xi_sa_rec *rec;
+	unsigned int n;
+
+	assert_int_equal(add(f, &sa), 0);
+	assert_int_equal(xi_sad_alloc_spi(f->sad, &larval, 0x5000, 0x5000, 30, &rec), 0);
+	larval.id = rec->sa.id;
+	assert_int_equal(mem_store_count_lookups(f->m), 2);
+	xi_sad_destroy(f->sad);
+	sad_open(f);
+	assert_int_equal(xi_sad_adopt(f->sad, &n), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(mem_store_count_lookups(f->m), 1);
+	assert_int_equal(xi_sad_lookup_spi(f->sad, &larval.id), 0);
+	assert_int_equal(xi_sad_alloc_spi(f->sad, &larval, 0x5000, 0x5000, 30, &rec), 0);
 }
 
 static void spis_are_unused_ones_in_range(void **state)
@@ -1535,6 +1579,8 @@ int main(void)
 		T(update_minds_direction),
 		T(larval_sa_becomes_real_in_place),
 		T(larval_sa_dies),
+		T(larval_sa_that_xdp_cannot_know_is_none),
+		T(adoption_keeps_no_larval_sa),
 		T(spis_are_unused_ones_in_range),
 		T(flush_takes_one_protocol_with_one_sync),
 		T(walk_goes_by_slot_and_survives_deletions),

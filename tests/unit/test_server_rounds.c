@@ -423,11 +423,26 @@ static void a_flush_waits_for_no_reader(void **state)
 	assert_true(is_blocked(f));
 }
 
-/* What stands behind it in the same datagram comes after all of it; who went away has flushed all the same. */
+/* What others are served while somebody's flush goes on; returns the SAs that were left when they had their answer. */
+static uint32_t served_meanwhile(struct fixture *f, struct client *c)
+{
+	struct datagram d = { .len = 0 };
+
+	c->acked = 0;
+	put_add(&d, 1, 0x900);
+	post(c, &d);
+	while (!c->acked)
+		turn(f);
+	assert_int_equal(c->error, 0);
+	return xi_sad_count(f->sad) - 1;
+}
+
+/* What stands behind it in the same datagram comes after all of it, and makes nobody wait for that. */
 static void flushes_end_before_what_follows(void **state)
 {
 	struct fixture *f = *state;
 	struct datagram d = { .len = 0 };
+	uint32_t left;
 
 	post_adds(&f->a, 0x1000, 6000, BATCH);
 	while (f->a.acked < 6000)
@@ -435,22 +450,92 @@ static void flushes_end_before_what_follows(void **state)
 	f->mixed = true;
 	put(&d, XFRM_MSG_FLUSHSA, NLM_F_ACK, 6001, sizeof(struct xfrm_usersa_flush));
 	put_add(&d, 6002, 0x1000 + 5999);
+	put(&d, XFRM_MSG_FLUSHSA, NLM_F_ACK, 6003, sizeof(struct xfrm_usersa_flush));
+	put_add(&d, 6004, 0x1000 + 5998);
 	post(&f->a, &d);
-	while (f->a.acked < 6002)
+	turn(f);
+	left = served_meanwhile(f, &f->b);
+	assert_true(left > 0 && left < 6000);
+	while (f->a.acked < 6004)
 		turn(f);
 	assert_int_equal(f->a.error, 0);
 	assert_int_equal(xi_sad_count(f->sad), 1);
+}
 
-	f->a.acked = 0;
-	post_adds(&f->a, 0x1000, 5000, BATCH);
-	while (f->a.acked < 5000)
+/* One whose client went away, and is found to have, goes on to its end, in its turns. */
+static void flushes_of_who_went_away_keep_nobody_waiting(void **state)
+{
+	struct fixture *f = *state;
+	struct datagram d = { .len = 0 };
+	uint32_t left;
+
+	post_adds(&f->a, 0x1000, 6000, BATCH);
+	while (f->a.acked < 6000)
 		turn(f);
+	f->mixed = true;
+	f->b.deaf = true;
+	join(f, &f->b, XFRMNLGRP_SA);
 	put(&d, XFRM_MSG_FLUSHSA, NLM_F_ACK, 1, sizeof(struct xfrm_usersa_flush));
+	put_add(&d, 2, 0x901);
 	post(&f->b, &d);
 	shutdown(f->b.fd, SHUT_RDWR);
+	while (xi_sad_count(f->sad) == 6000)
+		turn(f);
+	left = served_meanwhile(f, &f->a); /* the news of it find nobody there */
+	assert_true(left > 0 && left < 6000);
+	turn(f);
+	assert_true(xi_sad_count(f->sad) > 1000);
 	while (f->server->nclients > 1)
 		turn(f);
-	assert_int_equal(xi_sad_count(f->sad), 0);
+	assert_int_equal(xi_sad_count(f->sad), 2); /* what was added since, and what stood behind */
+}
+
+static void put_policy(struct datagram *d, uint32_t seq, uint32_t i)
+{
+	struct xfrm_userpolicy_info *info = put(d, XFRM_MSG_NEWPOLICY, NLM_F_ACK, seq, sizeof(*info));
+
+	info->sel.family = AF_INET;
+	info->sel.daddr.a4 = __builtin_bswap32(0x0a000000 + i);
+	info->sel.prefixlen_d = 32;
+	info->dir = XFRM_POLICY_OUT;
+	info->action = XFRM_POLICY_BLOCK;
+	memset(&info->lft, 0xff, 4 * sizeof(__u64));
+}
+
+static void flushes_of_policies_keep_nobody_waiting(void **state)
+{
+	struct fixture *f = *state;
+	struct datagram d = { .len = 0 };
+	uint32_t i, left;
+
+	f->mixed = true;
+	for (i = 1; i <= 4000; i++) {
+		put_policy(&d, i, i);
+		if (i % BATCH == 0)
+			post(&f->a, &d);
+		if (i % (TURN * 4) == 0)
+			while (f->a.acked + BATCH < i)
+				turn(f);
+	}
+	while (f->a.acked < 4000)
+		turn(f);
+	put(&d, XFRM_MSG_FLUSHPOLICY, NLM_F_ACK, 4001, 0);
+	put_policy(&d, 4002, 17); /* which it takes along */
+	post(&f->a, &d);
+	turn(f);
+	put_policy(&d, 1, 5000);
+	post(&f->b, &d);
+	while (f->b.acked < 1) {
+		assert_int_equal(f->a.acked, 4000);
+		turn(f);
+	}
+	assert_int_equal(f->b.error, 0);
+	left = xi_spd_count(f->spd, XI_OUT);
+	assert_true(left > 1 && left < 4000);
+	while (f->a.acked < 4002)
+		turn(f);
+	assert_int_equal(f->a.error, 0);
+	assert_int_equal(xi_spd_count(f->spd, XI_OUT), 2);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -466,6 +551,8 @@ int main(void)
 		T(flushes_keep_nobody_waiting),
 		T(a_flush_waits_for_no_reader),
 		T(flushes_end_before_what_follows),
+		T(flushes_of_who_went_away_keep_nobody_waiting),
+		T(flushes_of_policies_keep_nobody_waiting),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1863,6 +1863,77 @@ static void flush_waits_once(void **state)
 	generation(f);
 }
 
+/* Invariant fail-closed: on the way a flow has the verdict of before or the default, not that of a policy behind its own. */
+static void a_flush_uncovers_no_policy_behind_another(void **state)
+{
+	static const enum xi_action actions[] = {XI_BLOCK, XI_ALLOW};
+	enum xi_verdict before[64], now, after = XI_VERDICT_DISCARD;
+	struct fixture *f = *state;
+	struct xi_spd_flush flush;
+	struct xi_policy p;
+	struct xi_flow fl;
+	unsigned int i, k, left;
+	char dst[32];
+
+	for (i = 0; i < 60; i++) {
+		snprintf(dst, sizeof(dst), "10.1.0.%u/%u", i & ~3U, 24 + i % 9);
+		p = i % 3 ? policy(XI_OUT, "10.0.0.0/8", dst, 1 + i % 7)
+			  : tunnel(XI_OUT, "10.0.0.0/8", dst, 1 + i % 7);
+		if (i % 3)
+			p.action = actions[i % 2];
+		if (i == 59)
+			p.mark_v = 1; /* without a mask: no flow has it */
+		add(f, &p);
+	}
+	assert_int_equal(xi_spd_set_default(f->spd, XI_OUT, XI_BLOCK), 0);
+	for (k = 0; k < 64; k++) {
+		snprintf(dst, sizeof(dst), "10.1.0.%u", k);
+		fl = flow("10.0.0.1", dst, 6, 1, 2);
+		before[k] = judge(f, &fl, NULL);
+	}
+	assert_int_equal(xi_spd_flush_begin(f->spd, &flush), 0);
+	p = policy(XI_OUT, "10.0.0.0/8", "10.2.0.0/16", 3);
+	assert_int_equal(add(f, &p), 0);
+	left = xi_spd_count(f->spd, XI_OUT);
+	while (xi_spd_flush_step(f->spd, &flush, 1)) {
+		assert_true(xi_spd_count(f->spd, XI_OUT) >= left - 1);
+		left = xi_spd_count(f->spd, XI_OUT);
+		for (k = 0; k < 64; k++) {
+			snprintf(dst, sizeof(dst), "10.1.0.%u", k);
+			fl = flow("10.0.0.1", dst, 6, 1, 2);
+			now = judge(f, &fl, NULL);
+			assert_true(now == before[k] || now == after);
+			before[k] = now;
+		}
+	}
+	xi_spd_flush_end(&flush);
+	assert_int_equal(flush.err, 0);
+	assert_int_equal(xi_spd_count(f->spd, XI_OUT), 1); /* that came meanwhile */
+	assert_non_null(xi_spd_find(f->spd, &p));
+}
+
+/* An update is as good as new. */
+static void what_is_updated_during_a_flush_stays(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_policy a = policy(XI_OUT, "10.0.0.0/8", "10.1.0.0/16", 1);
+	struct xi_policy b = policy(XI_OUT, "10.0.0.0/8", "10.2.0.0/16", 1);
+	struct xi_spd_flush flush;
+	const char *why;
+
+	assert_int_equal(add(f, &a), 0);
+	assert_int_equal(add(f, &b), 0);
+	assert_int_equal(xi_spd_flush_begin(f->spd, &flush), 0);
+	assert_int_equal(xi_spd_add(f->spd, &a, true, &why), 0);
+	assert_int_equal(xi_spd_delete(f->spd, &b), 0);
+	while (xi_spd_flush_step(f->spd, &flush, 1))
+		;
+	xi_spd_flush_end(&flush);
+	assert_int_equal(flush.err, 0);
+	assert_int_equal(flush.gone, 0);
+	assert_non_null(xi_spd_find(f->spd, &a));
+}
+
 /* Invariant state-survives, and fail-closed on the way: XDP is never less guarded than before. */
 static void adoption_finds_everything_as_it_was(void **state)
 {
@@ -2030,6 +2101,8 @@ int main(void)
 		T(verdicts_tell_why),
 		T(a_listener_is_told_of_each_policy),
 		T(flush_waits_once),
+		T(a_flush_uncovers_no_policy_behind_another),
+		T(what_is_updated_during_a_flush_stays),
 		T(adoption_finds_everything_as_it_was),
 		T(adoption_keeps_the_order_among_equals),
 		T(adoption_of_nonsense_fails_closed),

@@ -61,7 +61,7 @@ static int down_from_here(const struct cli *cli)
 	if (!pinned)
 		log_warnx("%s: nothing is pinned here; where pin-dir is configured, give --pin-dir",
 			  cli->pin_dir);
-	xi_fence_down(cli->run_dir);
+	xi_fence_down(cli->pin_dir);
 	err = xi_down(cli->pin_dir);
 	if (!err)
 		return pinned ? CLI_OK : CLI_FAILED;

@@ -61,6 +61,7 @@ static int xfrm_epoll_ctl(struct shim_sock *s, int epfd, int op, int fd, struct 
 		errno = ENOSPC; /* it would be deaf after the first restart of the server */
 		rc = -1;
 	}
+	shim_stand_in_renew(s);
 	shim_unlock(&hold);
 	return rc;
 }

@@ -41,7 +41,7 @@ __attribute__((constructor(103))) static void inherit(void)
 		n = limit.rlim_cur;
 	for (nfds_t fd = 0; fd < n; fd++)
 		fds[fd] = (struct pollfd){ .fd = (int)fd };
-	if (poll(fds, n, 0) < 0)
+	if (REAL(poll)(fds, n, 0) < 0)
 		return;
 	for (nfds_t fd = 0; fd < n; fd++) {
 		if (!(fds[fd].revents & POLLNVAL))

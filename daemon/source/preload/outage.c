@@ -2,12 +2,14 @@
 /*
  * While there is no server. A timer stands in the connection's place: it becomes readable now and
  * then, so that a program that waits for news comes to ask, and finds the server again; a closed
- * connection would be readable all the time and make it spin.
+ * connection would be readable all the time and make it spin. A timer is never writable: where an
+ * epoll set waits for that, too, it is an eventfd, which always is; for others see hooks_poll.c.
  */
 #include "source/preload/shim.h"
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -34,20 +36,47 @@ static void replace_all(struct shim_sock *s, int with)
 	REAL(close)(with);
 }
 
-static void timer_place(struct shim_sock *s)
+/* Edge-triggered it would be told once, and of no tick: unless that is all that it waits for. */
+static bool epoll_wants_out(const struct shim_sock *s)
+{
+	for (unsigned int i = 0; i < s->nepolls; i++) {
+		uint32_t events = s->epolls[i].event.events;
+
+		if (events & EPOLLOUT && (!(events & EPOLLET) || !(events & EPOLLIN)))
+			return true;
+	}
+	return false;
+}
+
+static int timer_make(bool at_once)
 {
 	struct itimerspec every = { .it_value.tv_sec = TICK_SECONDS,
 				    .it_interval.tv_sec = TICK_SECONDS };
 	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 
-	s->down = true;
-	if (fd < 0)
-		return; /* no descriptor is left; recv waits in its own way */
-	/* who waits by poll is to come for what we answer in the server's place */
-	if (s->nfailed)
+	if (at_once)
 		every.it_value = (struct timespec){ .tv_nsec = 1 };
-	timerfd_settime(fd, 0, &every, NULL);
-	replace_all(s, fd);
+	if (fd >= 0)
+		timerfd_settime(fd, 0, &every, NULL);
+	return fd;
+}
+
+static void stand_in_place(struct shim_sock *s)
+{
+	/* who waits by poll is to come for what we answer in the server's place */
+	bool at_once = s->nfailed;
+	int fd;
+
+	s->writable = epoll_wants_out(s);
+	fd = s->writable ? eventfd(at_once, EFD_CLOEXEC | EFD_NONBLOCK) : timer_make(at_once);
+	if (fd >= 0) /* else no descriptor is left; recv waits in its own way */
+		replace_all(s, fd);
+}
+
+void shim_stand_in_renew(struct shim_sock *s)
+{
+	if (s->down && epoll_wants_out(s) != s->writable)
+		stand_in_place(s);
 }
 
 /*
@@ -59,7 +88,7 @@ static bool is_dead(struct shim_sock *s, int fd)
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 	int unread = 0;
 
-	if (poll(&p, 1, 0) < 1 || !(p.revents & POLLHUP))
+	if (REAL(poll)(&p, 1, 0) < 1 || !(p.revents & POLLHUP))
 		return false;
 	if (REAL(ioctl)(fd, FIONREAD, &unread) || !unread)
 		return true;
@@ -75,7 +104,9 @@ void shim_lost_server(struct shim_sock *s, int fd)
 	if (!s->down && shim_find(fd) == s && is_dead(s, fd)) {
 		s->dying = 0;
 		shim_requests_fail(s);
-		timer_place(s);
+		s->down = true;
+		shim_any_lost = true;
+		stand_in_place(s);
 	}
 	shim_unlock(&hold);
 	if (s->down)

@@ -7,10 +7,10 @@
 
 #define SHIM_FUNCTIONS(X) \
 	X(bind) X(close) X(close_range) X(closefrom) X(connect) X(dup) X(dup2) X(dup3) \
-	X(epoll_ctl) X(execve) X(execvpe) X(fexecve) X(posix_spawn) X(posix_spawnp) X(fcntl) X(fcntl64) X(getpeername) X(getsockname) X(getsockopt) X(ioctl) \
+	X(epoll_ctl) X(execve) X(execvpe) X(fexecve) X(posix_spawn) X(posix_spawnp) X(fcntl) X(fcntl64) X(getpeername) X(getsockname) X(getsockopt) X(ioctl) X(poll) X(ppoll) X(pselect) X(select) \
 	X(read) X(readv) X(recv) X(recvfrom) X(recvmmsg) X(recvmsg) X(send) X(sendmmsg) \
 	X(sendmsg) X(sendto) X(setsockopt) X(shutdown) X(socket) X(write) X(writev) \
-	X(__read_chk) X(__recv_chk) X(__recvfrom_chk)
+	X(__poll_chk) X(__ppoll_chk) X(__read_chk) X(__recv_chk) X(__recvfrom_chk)
 
 enum shim_function {
 #define X(fn) SHIM_FN_##fn,

@@ -42,7 +42,7 @@ static int wait_readable(struct reading *r)
 
 	if (left <= 0)
 		return fail(EAGAIN);
-	n = poll(&p, 1, left < RETRY_MS ? left : RETRY_MS);
+	n = REAL(poll)(&p, 1, left < RETRY_MS ? left : RETRY_MS);
 	if (n > 0 && (p.revents & POLLHUP))
 		nanosleep(&nap, NULL); /* there was no descriptor for a timer */
 	return n < 0 ? -1 : 0;
@@ -142,7 +142,7 @@ static bool answer_wait(struct reading *r)
 		return false;
 	if (!r->answer_until)
 		r->answer_until = now + ANSWER_MS;
-	if (now < r->answer_until && poll(&p, 1, (int)(r->answer_until - now)))
+	if (now < r->answer_until && REAL(poll)(&p, 1, (int)(r->answer_until - now)))
 		return true; /* EINTR as well */
 	shim_requests_forget(r->s);
 	return false;

@@ -30,7 +30,7 @@ static void await_answer(int fd, int before)
 		if (before)
 			nanosleep(&nap, NULL);
 		else
-			poll(&p, 1, left);
+			REAL(poll)(&p, 1, left);
 		if (before ? unread(fd) != before : p.revents)
 			break;
 		left = end - shim_now();

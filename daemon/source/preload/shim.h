@@ -76,7 +76,8 @@ struct shim_sock {
 	struct shim_kept kept[SHIM_KEPT];
 	unsigned int nepolls;
 	struct shim_epoll epolls[SHIM_EPOLLS];
-	atomic_bool down;            /* no server: the descriptors are timers */
+	atomic_bool down;            /* no server: something else stands in for the descriptors */
+	bool writable;               /* and an epoll set is told that it takes requests */
 	_Atomic(int64_t) found;      /* CLOCK_MONOTONIC, ms: when the server was last found again */
 	int64_t dying;               /* ms: since when it is gone, with answers of it still unread */
 	atomic_bool lost;            /* news may have been missed: the next recv says ENOBUFS */
@@ -131,8 +132,12 @@ int64_t shim_now(void);
 void shim_lost_server(struct shim_sock *s, int fd);
 /* While down: tries to connect again. True: up. */
 bool shim_retry(struct shim_sock *s);
-/* Takes a tick of the timer that a descriptor is while down. */
+/* Takes a tick of what stands in for a descriptor while down. */
 bool shim_tick(struct shim_sock *s, int fd);
+/* An epoll set waits for other things than before. Under the lock. */
+void shim_stand_in_renew(struct shim_sock *s);
+/* hooks_poll.c: some server was lost, some time. */
+extern atomic_bool shim_any_lost;
 
 /* epolls.c: around the replacement of a descriptor's file. Under the lock. */
 void shim_epolls_leave(struct shim_sock *s, int fd);

@@ -1,0 +1,16 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# timeout: 240
+# Many connections at once, libreswan's pluto to strongSwan's charon.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+. tests/lib/tap.sh
+. tests/lib/netns.sh
+. tests/lib/ike.sh
+. tests/lib/ike_peer.sh
+. tests/lib/libreswan.sh
+. tests/lib/ike_many.sh
+need_root
+need_ike
+need_libreswan
+ike_many pluto charon

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Usage, limits and windows of mirrored SAs. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <linux/xfrm.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "mirror_bed.h"
+
+static void test_usage_and_window_are_told(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *out = sa_out(f, 0x1001), *in = sa_in(f, 0x1002);
+	struct xi_mirror_sa *sa;
+	uint64_t oseq;
+
+	policy_out(f);
+	mirror_start(f);
+	settle(f);
+	oseq = oseq_of(out);
+	ours(f, out)->state->packets = 3;
+	ours(f, out)->state->bytes = 300;
+	ours(f, out)->state->use_time = BORN + 9;
+	/* packet 33: block 1, its first bit (struct xi_sa_state) */
+	ours(f, in)->state->packets = 1;
+	ours(f, in)->state->top = 33;
+	ours(f, in)->words[1] = 1ULL << 32 | 2;
+	TAILQ_FOREACH(sa, &f->mirror->all_sas, all)
+	sa->told_at -= 5;
+	xi_mirror_count_tick(f->mirror);
+	settle(f);
+	assert_int_equal(out->info.curlft.packets, 3);
+	assert_int_equal(out->info.curlft.bytes, 300);
+	assert_int_equal(out->info.curlft.use_time, BORN + 9);
+	assert_int_equal(out->info.curlft.add_time, BORN);
+	assert_int_equal(oseq_of(out), oseq);
+	assert_int_equal(in->info.curlft.packets, 1);
+	assert_int_equal(in->info.curlft.add_time, BORN);
+	assert_int_equal(in->esn.seq, 33);
+	assert_int_equal(in->bmp[1], 1); /* (33 - 1) % 128 = 32 */
+	assert_int_equal(in->esn.oseq, 0);
+}
+
+/* Until XDP knew of the SA; nobody is to get the packet a second time. */
+static void test_packets_received_meanwhile_count(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *in;
+
+	mirror_start(f);
+	settle(f);
+	f->k.receives = true; /* it is asked twice: when the SA is taken, and afterwards */
+	in = sa_in(f, 0x1002);
+	settle(f);
+	assert_int_equal(ours(f, in)->state->top, 5);
+	assert_int_equal(ours(f, in)->words[0], 1 << 5);
+}
+
+/* Of a busy SA our window is ahead of the kernel's when that is looked at once more. */
+static void received_first(void *arg, const struct xi_sa_rec *old, const struct xi_sa_rec *new)
+{
+	if (!old && new &&new->sa.id.spi == 0x1002) {
+		new->state->top = 33;
+		new->words[1] = 1ULL << 32 | 2;
+	}
+}
+
+static void received_nothing(void *arg)
+{
+}
+
+static void test_packets_received_meanwhile_count_behind_ours(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *in;
+
+	xi_sad_listen(f->sad, &(struct xi_sad_listener){received_first, received_nothing, f});
+	mirror_start(f);
+	settle(f);
+	f->k.receives = true;
+	in = sa_in(f, 0x1002);
+	settle(f);
+	assert_int_equal(ours(f, in)->state->top, 33);
+	assert_int_equal(ours(f, in)->words[1], 1ULL << 32 | 2);
+	assert_int_equal(ours(f, in)->words[0], 1 << 5);
+}
+
+/* The kernel has it from the moment XDP does not know it any more: neither's packets are forgotten. */
+static void given_back(void *arg, const struct xi_sa_rec *old, const struct xi_sa_rec *new)
+{
+	struct mirror_bed *f = arg;
+	struct kernel_sa *in = f->k.sas;
+
+	if (!old || new)
+		return;
+	pthread_mutex_lock(&f->k.lock);
+	/* it is not to take those in again */
+	f->told_first = in->esn.seq == 33 && in->bmp[1] == 1;
+	in->esn.seq = 34;
+	in->bmp[1] |= 2;
+	pthread_mutex_unlock(&f->k.lock);
+	old->state->top = 35; /* was under way to a worker */
+	old->words[1] |= 1 << 3;
+}
+
+static void test_window_goes_back_without_a_gap(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *in = sa_in(f, 0x1002), *other;
+
+	mirror_start(f);
+	settle(f);
+	ours(f, in)->state->packets = 7;
+	ours(f, in)->state->top = 33;
+	ours(f, in)->words[1] = 1ULL << 32 | 2;
+	xi_sad_listen(f->sad, &(struct xi_sad_listener){given_back, received_nothing, f});
+	other = sa_in(f, 0x1004);
+	other->device = 3;
+	settle(f);
+	assert_null(ours(f, in));
+	assert_true(f->told_first);
+	assert_int_equal(in->esn.seq, 35);
+	assert_int_equal(in->bmp[1], 7);
+}
+
+/* By somebody else: it comes again, with the kernel's window. */
+static void test_window_outlives_a_deletion(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *in = sa_in(f, 0x1002);
+	struct xi_sa_id id = id_of(in);
+
+	mirror_start(f);
+	settle(f);
+	ours(f, in)->state->packets = 7;
+	ours(f, in)->state->top = 33;
+	ours(f, in)->words[1] = 1ULL << 32 | 2;
+	assert_int_equal(xi_sad_delete(f->sad, &id), 0);
+	assert_null(ours(f, in));
+	settle(f);
+	assert_int_equal(ours(f, in)->state->top, 33);
+	assert_int_equal(ours(f, in)->words[1], 1ULL << 32 | 2);
+	assert_int_equal(in->esn.seq, 33);
+}
+
+/* Linux's xfrm_replay_verify_len() and xfrm_update_ae_params(): such a window it would not take back. */
+static void test_window_that_cannot_go_back_stays(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *in, *out;
+
+	policy_out(f);
+	mirror_start(f);
+	settle(f);
+	in = sa_add_key(f, PEER, LOCAL, 0x1002, 2, 2, false);
+	in->esn.replay_window = 64; /* of 4 words */
+	sa_news(f, in, XFRM_MSG_NEWSA);
+	settle(f);
+	assert_null(ours(f, in));
+	assert_int_equal(figures(f).sas_kept, 1);
+	sa_del(f, in, true);
+	in = sa_add_key(f, PEER, LOCAL, 0x1004, 2, 4, false);
+	in->info.flags = 0;
+	in->esn.replay_window = 32; /* a ring all the same */
+	sa_news(f, in, XFRM_MSG_NEWSA);
+	settle(f);
+	assert_null(ours(f, in));
+	sa_del(f, in, true);
+	out = sa_add_key(f, LOCAL, PEER, 0x1001, 1, 1, false);
+	out->esn.replay_window = 0; /* nobody looks at that of one that sends */
+	sa_news(f, out, XFRM_MSG_NEWSA);
+	settle(f);
+	assert_non_null(ours(f, out));
+	assert_int_equal(figures(f).sas_kept, 0);
+}
+
+/* What comes in goes on coming in, and its counter is not ours to move: an address that went says nothing. */
+static void test_direction_stays(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *in = sa_in(f, 0x1002);
+
+	mirror_start(f);
+	settle(f);
+	ours(f, in)->state->packets = 7;
+	ours(f, in)->state->top = 33;
+	ours(f, in)->words[1] = 1ULL << 32 | 2;
+	assert_int_equal(xi_spd_set_local(f->spd, NULL, 0), 0);
+	sa_news(f, in, XFRM_MSG_NEWSA);
+	settle(f);
+	assert_non_null(ours(f, in));
+	assert_int_equal(ours(f, in)->state->top, 33);
+	assert_int_equal(oseq_of(in), 0);
+}
+
+static void test_window_goes_back_with_the_sa(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *in = sa_in(f, 0x1002), *other;
+
+	mirror_start(f);
+	settle(f);
+	ours(f, in)->state->packets = 7;
+	ours(f, in)->state->top = 33;
+	ours(f, in)->words[1] = 1ULL << 32 | 2;
+	other = sa_in(f, 0x1004);
+	other->device = 3;
+	settle(f);
+	assert_null(ours(f, in));
+	assert_int_equal(in->esn.seq, 33);
+	assert_int_equal(in->bmp[1], 1);
+	assert_int_equal(in->info.curlft.packets, 7);
+}
+
+static void test_byte_limits_are_ours(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *out = sa_out(f, 0x1001), *in = sa_in(f, 0x1002);
+
+	out->info.lft.soft_byte_limit = 1000;
+	out->info.lft.hard_byte_limit = 2000;
+	out->info.lft.hard_add_expires_seconds = 1; /* BORN is long ago: the kernel's matter */
+	policy_out(f);
+	mirror_start(f);
+	settle(f);
+	xi_sad_tick(f->sad, time(NULL));
+	assert_int_equal(f->k.expires[0] + f->k.expires[1], 0);
+	ours(f, out)->state->use_time = BORN;
+	ours(f, out)->state->bytes = 1500;
+	xi_sad_tick(f->sad, time(NULL));
+	xi_sad_tick(f->sad, time(NULL));
+	assert_int_equal(f->k.expires[0], 1);
+	assert_int_equal(out->info.curlft.bytes, 1500);
+	ours(f, out)->state->bytes = 2500;
+	xi_sad_tick(f->sad, time(NULL));
+	settle(f);
+	assert_int_equal(f->k.expires[1], 1);
+	assert_false(out->used);
+	assert_null(ours(f, out));
+	assert_non_null(ours(f, in)); /* the kernel's key manager sees to that */
+}
+
+int main(void)
+{
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, mirror_setup, mirror_teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(test_usage_and_window_are_told),
+		TEST(test_packets_received_meanwhile_count),
+		TEST(test_packets_received_meanwhile_count_behind_ours),
+		TEST(test_window_goes_back_without_a_gap),
+		TEST(test_window_outlives_a_deletion),
+		TEST(test_window_that_cannot_go_back_stays),
+		TEST(test_direction_stays),
+		TEST(test_window_goes_back_with_the_sa),
+		TEST(test_byte_limits_are_ours),
+	};
+
+	return cmocka_run_group_tests_name("mirror usage", tests, NULL, NULL);
+}
