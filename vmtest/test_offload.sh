@@ -261,7 +261,7 @@ tap_check "and xipsec's" wait_for 30 eval '[ "$(show | jq ".sas | length")" = $(
 tap_is "no number again" "$(none_went_back)" ""
 tap_check "show says that the device takes none" wait_for 30 eval '[ "$(offload able)" = false ]'
 net_in gw1 ip link set wan0 up
-grep -E "^(neigh|route) " "$XI_TMP/lines" | net_in gw1 ip -batch -
+sed -nE '/^(neigh|route) /s/ add / replace /p' "$XI_TMP/lines" | net_in gw1 ip -batch -
 tap_check "when it is up, SAs go in again" wait_for 120 eval '[ "$(in_device)" -gt 10 ]' || { show | jq -cM .mirror; tail -30 "$XI_TMP/gw1.log"; }
 tap_is "no number again" "$(none_went_back)" ""
 
