@@ -79,7 +79,7 @@ many_charon() {
 
 # many_pluto N P ACTION
 many_pluto() {
-	local i
+	local i common=${lsw_common/retransmit-timeout=10s/retransmit-timeout=120s}
 	{
 		echo "config setup"
 		for ((i = 0; i < N; i++)); do
@@ -91,7 +91,7 @@ many_pluto() {
 				rightsubnet=$(many_net "$2" $i)
 				esp=aes_gcm128
 				esn=yes
-				${lsw_common/auto=ignore/auto=${3/none/add}}
+				${common/auto=ignore/auto=${3/none/add}}
 			END
 		done | sed "s/%n\\b/$1/g; s/%p\\b/$2/g; s/^\s*/\t/; /^\s*$/d; s/^\tconn /conn /"
 	} > "$XI_TMP/gw$1.pluto/ipsec.conf"
