@@ -297,6 +297,7 @@ cat > /etc/ipsec.conf <<- END
 	    esn = yes
 	    auto = route
 END
+echo '@gw1 @gw2 : PSK "the same at both ends"' > /etc/ipsec.secrets
 drop_in ipsec /usr
 # of modules, its unit would load all that are called crypto: a minute
 mount -t tmpfs tmpfs "/usr/lib/modules/$(uname -r)"
