@@ -38,18 +38,28 @@ static int take(void *arg, const uint8_t *packet, uint32_t len, uint32_t mark)
 	return f->fails;
 }
 
-static int setup(void **state)
+static int setup_of(void **state, uint32_t slots)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 	struct xi_sad_config config = {0};
 	struct xi_keepalive_config keepalives = {.send = take, .arg = f};
 
-	f->store = null_store_new(SLOTS);
+	f->store = null_store_new(slots);
 	assert_int_equal(xi_sad_create(&f->sad, &config, &f->store->store), 0);
 	keepalives.sad = f->sad;
 	assert_int_equal(xi_keepalives_create(&f->k, &keepalives), 0);
 	*state = f;
 	return 0;
+}
+
+static int setup(void **state)
+{
+	return setup_of(state, SLOTS);
+}
+
+static int setup_small(void **state)
+{
+	return setup_of(state, 2);
 }
 
 static int teardown(void **state)
@@ -135,10 +145,26 @@ static void none_without_an_interval(void **state)
 	assert_int_equal(xi_sad_delete(f->sad, &other.id), 0);
 	for (s = 101; s < 120; s++)
 		assert_int_equal(second(f, s), 0);
-	add(f, &other); /* comes back, likely into the same slot */
+	add(f, &other);
 	assert_int_equal(second(f, 120), 1);
 	for (s = 121; s < 125; s++)
 		assert_int_equal(second(f, s), 0);
+}
+
+/* A slot whose SA went has room for the next one. */
+static void slots_are_used_again(void **state)
+{
+	struct fixture *f = *state;
+	unsigned int i;
+
+	for (i = 0; i < 8; i++) {
+		struct xi_sa sa = natted("192.0.2.1", "192.0.2.2", 0x1001 + i, 20);
+
+		add(f, &sa);
+		assert_int_equal(second(f, 1 + 2 * i), 1);
+		assert_int_equal(xi_sad_delete(f->sad, &sa.id), 0);
+		assert_int_equal(second(f, 2 + 2 * i), 0);
+	}
 }
 
 static void many_come_and_go(void **state)
@@ -287,6 +313,7 @@ int main(void)
 		T(one_an_interval_while_idle),
 		T(packets_put_it_off),
 		T(none_without_an_interval),
+		cmocka_unit_test_setup_teardown(slots_are_used_again, setup_small, teardown),
 		T(many_come_and_go),
 		T(it_is_one_byte_between_the_ports_of_the_sa),
 		T(of_ipv6_it_has_a_checksum),

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <time.h>
 #include <cmocka.h>
+#include <grp.h>
 
 #include "server_bed.h"
 
@@ -591,6 +592,53 @@ static void an_update_names_the_mark(void **state)
 	assert_int_equal(bed_do(b, &m), 0);
 }
 
+/* As that user and group, no other groups. False: the server has closed the connection. */
+static bool may_connect(struct bed *b, uid_t uid, gid_t gid)
+{
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	struct sockaddr_un addr;
+	socklen_t len = 0;
+	char byte;
+	bool may;
+
+	assert_true(fd >= 0);
+	assert_int_equal(xi_xfrm_sock_addr(&addr, &len, b->name), 0);
+	assert_int_equal(setegid(gid), 0);
+	assert_int_equal(seteuid(uid), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&addr, len), 0);
+	assert_int_equal(seteuid(0), 0);
+	assert_int_equal(setegid(0), 0);
+	event_base_loop(b->base, EVLOOP_NONBLOCK);
+	may = recv(fd, &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN;
+	close(fd);
+	return may;
+}
+
+/* Root's group is no group of key managers, unless it was said to be. */
+static void who_may_connect(void **state)
+{
+	struct bed *b = *state;
+	gid_t groups[64];
+	int n = getgroups(64, groups);
+	const gid_t other = 12345;
+
+	if (geteuid() != 0)
+		skip();
+	assert_true(n >= 0);
+	assert_int_equal(setgroups(0, NULL), 0);
+	assert_true(may_connect(b, 0, 0));
+	assert_false(may_connect(b, 65534, 0));
+	assert_false(may_connect(b, 65534, 4321));
+	xi_xfrm_server_set_group(b->server, 4321);
+	assert_true(may_connect(b, 65534, 4321));
+	assert_false(may_connect(b, 65534, 0));
+	assert_int_equal(setgroups(1, &other), 0);
+	assert_false(may_connect(b, 65534, 65534));
+	xi_xfrm_server_set_group(b->server, other);
+	assert_true(may_connect(b, 65534, 65534));
+	assert_int_equal(setgroups(n, groups), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -610,6 +658,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(an_acquire_expires, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(a_policy_that_is_replaced_ends_its_acquire, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(an_update_names_the_mark, bed_setup, bed_teardown),
+		cmocka_unit_test_setup_teardown(who_may_connect, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(noise, bed_setup, bed_teardown),
 	};
 
