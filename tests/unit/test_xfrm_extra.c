@@ -522,6 +522,34 @@ static void an_acquire_is_an_sa(void **state)
 	assert_int_equal(answer.hdr.nlmsg_type, NLMSG_DONE);
 }
 
+static bool flushes_are_told(struct bed *b, uint16_t type)
+{
+	struct bed_msg m, news;
+	bool told;
+
+	bed_begin(&m, type, 0, type == XFRM_MSG_FLUSHSA ? sizeof(struct xfrm_usersa_flush) : 0);
+	assert_int_equal(bed_do(b, &m), 0);
+	told = bed_receive(b->listener, &news);
+	if (told)
+		assert_int_equal(news.hdr.nlmsg_type, type);
+	return told;
+}
+
+/* xfrm_flush_sa() and xfrm_flush_policy() of the kernel say nothing of what took nothing. */
+static void a_flush_is_news_if_something_went(void **state)
+{
+	struct bed *b = *state;
+	struct xi_policy policy;
+
+	acquire_udp(b, &policy);
+	bed_join(b, XFRMNLGRP_SA);
+	assert_true(flushes_are_told(b, XFRM_MSG_FLUSHSA));
+	assert_false(flushes_are_told(b, XFRM_MSG_FLUSHSA));
+	bed_join(b, XFRMNLGRP_POLICY);
+	assert_true(flushes_are_told(b, XFRM_MSG_FLUSHPOLICY));
+	assert_false(flushes_are_told(b, XFRM_MSG_FLUSHPOLICY));
+}
+
 static void an_acquire_expires(void **state)
 {
 	const struct xfrm_user_expire *expire;
@@ -655,6 +683,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(groups_without_news_can_be_joined, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(workers_hear_who_listens_to_acquires, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(an_acquire_is_an_sa, bed_setup, bed_teardown),
+		cmocka_unit_test_setup_teardown(a_flush_is_news_if_something_went, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(an_acquire_expires, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(a_policy_that_is_replaced_ends_its_acquire, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(an_update_names_the_mark, bed_setup, bed_teardown),
