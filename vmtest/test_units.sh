@@ -141,7 +141,12 @@ carried() {
 	echo "the peer's SAs: $before packets, then $(peer_packets)"
 	return 1
 }
-restarted() { active "$1" && [ "$(main_pid "$1")" != "$2" ]; }
+# restarted UNIT PID: another process is ready; asked in this order, as systemd learns of an end a moment after it
+restarted() {
+	local pid
+	pid=$(main_pid "$1")
+	[ "$pid" != 0 ] && [ "$pid" != "$2" ] && active "$1"
+}
 
 modprobe -a esp4 xfrm_user gcm veth
 
@@ -297,6 +302,7 @@ cat > /etc/ipsec.conf <<- END
 	    esn = yes
 	    auto = route
 END
+echo '@gw1 @gw2 : PSK "the same at both ends"' > /etc/ipsec.secrets
 drop_in ipsec /usr
 # of modules, its unit would load all that are called crypto: a minute
 mount -t tmpfs tmpfs "/usr/lib/modules/$(uname -r)"

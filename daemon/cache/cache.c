@@ -349,8 +349,6 @@ static int cache_open_table(struct xi_cache *cache)
 		.sa_cache_fd = config->sa_cache_fd,
 		.policy = config->policy,
 		.counts = config->counts,
-		.in_kernel = config->in_kernel,
-		.arg = config->arg,
 	};
 	int err = cache_forget(cache);
 

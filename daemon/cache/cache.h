@@ -32,8 +32,6 @@ struct xi_cache_config {
 	unsigned int nworkers;
 	uint32_t sa_entries;
 	const char *policy;          /* of admission: xi_admit_policies(); NULL: the default */
-	/* The host's stack has this SA, too, and shall do its packets. NULL: none. */
-	bool (*in_kernel)(void *arg, const struct xi_sa *sa);
 	int sa_cache_fd;
 	int flow_cache_fd;
 	int flow_masks_fd;

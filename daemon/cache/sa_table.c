@@ -295,8 +295,6 @@ static enum xi_choice table_choose(struct xi_sa_table *table, const struct xi_sa
 		return XI_CHOICE_LARVAL;
 	if (__atomic_load_n(&rec->state->expired, __ATOMIC_ACQUIRE))
 		return XI_CHOICE_EXPIRED;
-	if (table->config.in_kernel && table->config.in_kernel(table->config.arg, &rec->sa))
-		return XI_CHOICE_IN_KERNEL;
 	return table_admit(table, rec, sa, inbound);
 }
 

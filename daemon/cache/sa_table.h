@@ -28,9 +28,6 @@ struct xi_sa_table_config {
 	int sa_cache_fd;
 	const char *policy;          /* as in xi_admit_config */
 	uint64_t *counts;            /* by reason; NULL: not counted */
-	/* The host's stack has this SA, too, and shall do its packets (KERNEL). NULL: none. */
-	bool (*in_kernel)(void *arg, const struct xi_sa *sa);
-	void *arg;
 };
 
 /* Since xi_sa_table_create. */

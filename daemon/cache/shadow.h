@@ -19,7 +19,6 @@
 	X(UNPROVEN, SLOW, "unproven", "no slot is free, and no packet of it has passed its integrity check of late") \
 	X(REFUSED, SLOW, "refused", "used less than the SAs that have a slot") \
 	X(EVICTED, SLOW, "evicted", "gave its slot up for an SA that is used more") \
-	X(IN_KERNEL, KERNEL, "in_kernel", "left to the host's stack") \
 	X(LARVAL, DROP, "larval", "has no keys yet") \
 	X(EXPIRED, DROP, "expired", "its hard lifetime is reached") \
 	X(NO_KEY, DROP, "no_key", "its keys cannot be expanded: see the log")

@@ -303,6 +303,7 @@ static json_t *offload_json(const struct xi_mirror_figures *m)
 		put_u64(device, "out", f->out);
 		put_u64(device, "refused", f->refused);
 		put_u64(device, "kinds_refused", f->kinds);
+		put_u64(device, "restored", f->restored);
 		json_array_append_new(out, device);
 	}
 	return out;

@@ -296,6 +296,8 @@ int xi_mirror_create(struct xi_mirror **out, const struct xi_mirror_config *conf
 		err = events_create(m);
 	if (!err)
 		err = xi_offload_create(&m->offload, &config->offload);
+	if (!err)
+		err = xi_offload_listen(m);
 	if (err) {
 		errno = -err;
 		if (err == -EPROTONOSUPPORT || err == -EAFNOSUPPORT)

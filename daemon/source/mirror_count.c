@@ -25,7 +25,7 @@ static uint32_t seconds(void)
 	return xi_mirror_clock() / 1000000000ULL;
 }
 
-static void ae_begin(struct xi_nlmsg *msg, const struct xi_sa *sa)
+void xi_mirror_ae_begin(struct xi_nlmsg *msg, const struct xi_sa *sa)
 {
 	struct xfrm_aevent_id *ae;
 
@@ -83,7 +83,7 @@ int xi_mirror_extend(struct xi_mirror *m, const struct xi_sa *sa, uint64_t limit
 	struct xi_nlmsg msg;
 	int err;
 
-	ae_begin(&msg, sa);
+	xi_mirror_ae_begin(&msg, sa);
 	err = replay_copy(m, &msg);
 	if (err)
 		return err;
@@ -103,7 +103,7 @@ int xi_mirror_reserve(struct xi_mirror *m, const struct xi_sa *sa, uint64_t k, u
 	struct xi_nlmsg msg;
 	int err;
 
-	ae_begin(&msg, sa);
+	xi_mirror_ae_begin(&msg, sa);
 	err = replay_copy(m, &msg);
 	for (gap = GAP; !err && gap <= GAP_MAX; gap <<= 2) {
 		*first = behind(k, gap, max);
@@ -142,7 +142,7 @@ int xi_mirror_tell(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct xi
 	sa->told_at = seconds();
 	sa->told_packets = __atomic_load_n(&rec->state->packets, __ATOMIC_RELAXED);
 	sa->told_top = __atomic_load_n(&rec->state->top, __ATOMIC_RELAXED);
-	ae_begin(&msg, &rec->sa);
+	xi_mirror_ae_begin(&msg, &rec->sa);
 	if (!sa->outbound && rec->sa.replay_window)
 		xi_xfrm_put_replay(&msg, rec);
 	usage_put(&msg, rec);

@@ -70,6 +70,7 @@ struct xi_mirror_sa {
 	bool waits;                  /* to be tried again */
 	bool gone;                   /* from the kernel: there is nobody to tell of it */
 	bool check;                  /* its usage is to be told, and the kernel's counter looked at */
+	bool told_gone;              /* by news, since the kernel last had it */
 	uint8_t strays;              /* times the kernel was found to send with it, though it is ours */
 	char *why;                   /* KEPT */
 	uint64_t written;            /* outbound and ours: the kernel's counter, as far as we moved it */
@@ -233,7 +234,7 @@ struct xi_mirror_seen {
 	int err;                     /* of reading it as an SA that is carried */
 	bool odd_window;             /* which the kernel would not let us write */
 	bool elsewhere;              /* of an interface: it serves no policy that is known here */
-	uint32_t device;             /* ifindex, if it is offloaded */
+	struct xfrm_user_offload device; /* ifindex 0: it is not offloaded */
 };
 
 /*
@@ -261,6 +262,7 @@ void xi_mirror_sas_free(struct xi_mirror *m);
 bool xi_mirror_sa_is_in(const struct xi_mirror *m, const struct xi_sa *sa);
 
 /* mirror_count.c: numbers and usage */
+void xi_mirror_ae_begin(struct xi_nlmsg *msg, const struct xi_sa *sa);
 /*
  * The kernel's counter stood at k when it was asked, at `asked`: reserves numbers behind it, of which *first is the one
  * before the first. Its replay state is in m->answer. 0 or -errno.

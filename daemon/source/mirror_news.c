@@ -22,6 +22,25 @@ static bool id_read(struct xi_sa_id *id, const xfrm_address_t *daddr, uint32_t s
 	return true;
 }
 
+static void sa_gone_news(struct xi_mirror *m, const struct xi_sa_id *id)
+{
+	struct xi_mirror_sa *sa;
+
+	xi_mirror_sa_dirty(m, id);
+	HASH_FIND(hh, m->sas, id, sizeof(*id), sa);
+	if (sa)
+		sa->told_gone = true;
+}
+
+static void sas_gone_news(struct xi_mirror *m)
+{
+	struct xi_mirror_sa *sa;
+
+	xi_mirror_touch_sas(m);
+	TAILQ_FOREACH(sa, &m->all_sas, all)
+	sa->told_gone = true;
+}
+
 static void sa_news(struct xi_mirror *m, const struct nlmsghdr *nlh)
 {
 	const void *body = (const uint8_t *)nlh + NLMSG_HDRLEN;
@@ -33,11 +52,15 @@ static void sa_news(struct xi_mirror *m, const struct nlmsghdr *nlh)
 	if (nlh->nlmsg_type == XFRM_MSG_DELSA && len >= sizeof(key)) {
 		memcpy(&key, body, sizeof(key));
 		if (id_read(&id, &key.daddr, key.spi, key.proto, key.family))
-			xi_mirror_sa_dirty(m, &id);
+			sa_gone_news(m, &id);
 	} else if (nlh->nlmsg_type != XFRM_MSG_DELSA && len >= sizeof(info)) {
 		/* that of EXPIRE begins with it, too */
 		memcpy(&info, body, sizeof(info));
-		if (id_read(&id, &info.id.daddr, info.id.spi, info.id.proto, info.family))
+		if (!id_read(&id, &info.id.daddr, info.id.spi, info.id.proto, info.family))
+			return;
+		if (nlh->nlmsg_type == XFRM_MSG_EXPIRE) /* a hard one deletes */
+			sa_gone_news(m, &id);
+		else
 			xi_mirror_sa_dirty(m, &id);
 	}
 }
@@ -76,7 +99,7 @@ static void news(struct xi_mirror *m, const struct nlmsghdr *nlh)
 		sa_news(m, nlh);
 		break;
 	case XFRM_MSG_FLUSHSA:
-		xi_mirror_touch_sas(m);
+		sas_gone_news(m);
 		break;
 	case XFRM_MSG_NEWPOLICY:
 	case XFRM_MSG_UPDPOLICY:

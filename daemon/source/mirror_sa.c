@@ -75,6 +75,7 @@ static void sa_free(struct xi_mirror *m, struct xi_mirror_sa *sa)
 		m->cursor = TAILQ_NEXT(sa, all);
 	if (m->offload_cursor == sa)
 		m->offload_cursor = TAILQ_NEXT(sa, all);
+	xi_offload_left(m, sa);
 	xi_offload_forget(m, sa);
 	xi_mirror_retry_no_sa(m, sa);
 	TAILQ_REMOVE(&m->all_sas, sa, all);
@@ -160,7 +161,7 @@ void xi_mirror_sa_give(struct xi_mirror *m, struct xi_mirror_sa *sa)
 
 	if (!rec)
 		return;
-	if (!sa->gone && !sa->outbound && xi_mirror_moved(sa, rec))
+	if (!sa->gone && !sa->outbound && !xi_offload_shut(m, sa, rec) && xi_mirror_moved(sa, rec))
 		xi_mirror_tell(m, sa, rec);
 	m->giving = sa;
 	if (xi_sad_delete(m->sad, &sa->id))
@@ -190,6 +191,8 @@ __attribute__((nonnull)) static void sa_kept(struct xi_mirror *m, struct xi_mirr
 	xi_mirror_sa_keep(m, sa, !elsewhere);
 	sa_goes(m, sa, XI_MIRROR_KEPT);
 	xi_mirror_sa_give(m, sa);
+	if (sa->offload.where != XI_OFFLOAD_OUT)
+		xi_offload_left(m, sa);
 }
 
 /* What an update cannot change: then it is another SA. */
@@ -306,8 +309,9 @@ static void seen_usage(struct xi_mirror_seen *seen)
 	seen->req.sa.life |= XI_SA_FROM_KERNEL;
 }
 
+/* waited_for: its packets are held (offload_drain.c). */
 static int sa_take(struct xi_mirror *m, struct xi_mirror_sa *sa, struct xi_mirror_seen *seen,
-		   const char **why)
+		   bool waited_for, const char **why)
 {
 	struct xi_replay_init *init = &seen->req.init;
 	int err;
@@ -323,7 +327,8 @@ static int sa_take(struct xi_mirror *m, struct xi_mirror_sa *sa, struct xi_mirro
 	} else {
 		init->oseq_limit = init->oseq;
 	}
-	err = xi_sad_add(m->sad, &seen->req.sa, &seen->req.key, init, why);
+	err = waited_for ? xi_sad_update(m->sad, &seen->req.sa, &seen->req.key, init, why)
+			 : xi_sad_add(m->sad, &seen->req.sa, &seen->req.key, init, why);
 	if (err)
 		return err;
 	sa->told_packets = init->packets;
@@ -345,9 +350,12 @@ static void sa_taken(struct xi_mirror *m, struct xi_mirror_sa *sa)
 static void sa_carry(struct xi_mirror *m, struct xi_mirror_sa *sa, struct xi_mirror_seen *seen)
 {
 	const struct xi_sa_rec *rec = xi_sad_find(m->sad, &sa->id);
+	bool waited_for = rec && xi_offload_holds(sa, rec);
 	const char *why = NULL;
 	int err;
 
+	if (waited_for)
+		rec = NULL;
 	if (rec && !(rec->sa.life & XI_SA_FROM_KERNEL)) {
 		if (sa->where != XI_MIRROR_SHADOWED)
 			log_warnx("mirror: SA with SPI 0x%08x of the kernel is not taken over: "
@@ -361,7 +369,7 @@ static void sa_carry(struct xi_mirror *m, struct xi_mirror_sa *sa, struct xi_mir
 		xi_mirror_sa_give(m, sa);
 		rec = NULL;
 	}
-	err = rec ? sa_refresh(m, sa, rec, seen, &why) : sa_take(m, sa, seen, &why);
+	err = rec ? sa_refresh(m, sa, rec, seen, &why) : sa_take(m, sa, seen, waited_for, &why);
 	sa->gone = false;
 	sa->refused = err == -ESRCH || err == -EAGAIN ? 0 : err;
 	if (sa->refused)
@@ -412,14 +420,18 @@ static void sa_settle(struct xi_mirror *m, struct xi_mirror_sa *sa, struct xi_mi
 	}
 	err = xi_mirror_sa_look(m, sa, seen);
 	if (err == -ESRCH) {
-		sa_gone(m, sa);
+		if (xi_offload_restore(m, sa))
+			xi_mirror_sa_touch(m, sa);
+		else
+			sa_gone(m, sa);
 		return;
 	}
+	sa->told_gone = false;
 	if (err || !sa_place(m, sa, seen)) {
 		m->resync = true;
 		return;
 	}
-	if (xi_offload_seen(m, sa, seen->device)) {
+	if (xi_offload_seen(m, sa, &seen->device)) {
 		xi_mirror_sa_touch(m, sa);
 		return;
 	}
@@ -446,8 +458,8 @@ static void sa_settle(struct xi_mirror *m, struct xi_mirror_sa *sa, struct xi_mi
 		sa_carry(m, sa, seen);
 	if (sa->where == XI_MIRROR_OURS)
 		xi_offload_carried(m, sa);
-	else if (sa->offload.where == XI_OFFLOAD_IN)
-		xi_offload_forget(m, sa);
+	else
+		xi_offload_left(m, sa);
 }
 
 void xi_mirror_sa_settle(struct xi_mirror *m, struct xi_mirror_sa *sa)
@@ -497,9 +509,13 @@ void xi_mirror_sa_merge(struct xi_mirror *m)
  */
 void xi_mirror_sa_given(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct xi_sa_rec *rec)
 {
-	if (!sa->outbound) {
+	if (!sa->outbound && !sa->offload.shut) { /* else it took nothing in */
 		window_merge(m, sa, rec);
 		explicit_bzero(m->answer.buf, sizeof(m->answer.buf));
 	}
-	xi_mirror_tell(m, sa, rec);
+	if (xi_mirror_tell(m, sa, rec) && sa->offload.shut && xi_mirror_tell(m, sa, rec))
+		log_warnx("mirror: SA with SPI 0x%08x takes nothing in: its window could not be handed back; "
+			  "the key manager has to make another",
+			  sa->id.spi);
+	sa->offload.shut = false;
 }

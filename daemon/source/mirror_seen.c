@@ -50,13 +50,12 @@ static bool window_odd(const struct xi_attrs *attrs, const struct xfrm_usersa_in
 int xi_mirror_sa_look(struct xi_mirror *m, const struct xi_mirror_sa *sa,
 		      struct xi_mirror_seen *seen)
 {
-	struct xfrm_user_offload offload;
 	struct xi_attrs attrs;
 	int err;
 
 	memset(&seen->ack, 0, sizeof(seen->ack));
 	seen->elsewhere = false;
-	seen->device = 0;
+	memset(&seen->device, 0, sizeof(seen->device));
 	seen->asked = xi_mirror_clock();
 	err = xi_mirror_ask_sa(m, &sa->id);
 	if (err)
@@ -72,8 +71,7 @@ int xi_mirror_sa_look(struct xi_mirror *m, const struct xi_mirror_sa *sa,
 		return -ESRCH;
 	seen->elsewhere = xi_attr_u32(&attrs, XFRMA_IF_ID);
 	seen->odd_window = window_odd(&attrs, &seen->info);
-	if (xi_attr_copy(&attrs, XFRMA_OFFLOAD_DEV, &offload, sizeof(offload)))
-		seen->device = (uint32_t)offload.ifindex;
+	xi_attr_copy(&attrs, XFRMA_OFFLOAD_DEV, &seen->device, sizeof(seen->device));
 	seen->err = sa_refused(&attrs, &seen->ack);
 	if (!seen->err)
 		seen->err = xi_xfrm_get_newsa(&seen->req, &m->answer.hdr, &seen->ack);

@@ -15,14 +15,14 @@
 #define ABLE_ROUNDS 5  /* until devices are looked at again */
 #define TELL_ROUNDS 60 /* until moves are logged again */
 
-static uint64_t clock_ns(const struct xi_mirror *m)
+uint64_t xi_offload_clock(const struct xi_mirror *m)
 {
 	return xi_mirror_clock() + m->offload_clock;
 }
 
 uint32_t xi_offload_seconds(const struct xi_mirror *m)
 {
-	return (uint32_t)(clock_ns(m) / 1000000000ULL);
+	return (uint32_t)(xi_offload_clock(m) / 1000000000ULL);
 }
 
 int xi_offload_create(struct xi_offload **out, const struct xi_offload_config *config)
@@ -68,11 +68,14 @@ void xi_offload_destroy(struct xi_offload *o)
 		HASH_CLEAR(hh, dev->by_id);
 		while ((r = TAILQ_FIRST(&dev->residents))) {
 			TAILQ_REMOVE(&dev->residents, r, next);
+			xi_offload_copy_free(r->sa);
 			r->sa->offload = (struct xi_offload_sa){0};
 			free(r);
 		}
 		xi_admit_destroy(dev->admit);
 	}
+	if (o->on_links)
+		event_free(o->on_links);
 	xi_offload_net_close(o->net);
 	xi_offload_notes_close(o->notes);
 	free(o);
@@ -86,9 +89,11 @@ static void able_check(struct xi_mirror *m, struct xi_offload_device *dev)
 	if (ifindex == dev->ifindex)
 		return;
 	log_info("mirror: %s %s", dev->port.name,
-		 ifindex ? "takes SAs: its esp-hw-offload is on"
-			 : "takes no SAs: its esp-hw-offload is off, or it is gone");
+		 ifindex ? "takes SAs: it is up, and its esp-hw-offload is on"
+			 : "takes no SAs: it is down or gone, or its esp-hw-offload is off");
 	dev->ifindex = ifindex;
+	if (ifindex)
+		dev->link = ifindex;
 	dev->nkinds = 0;
 	for (r = TAILQ_FIRST(&dev->residents); r; r = next) {
 		next = TAILQ_NEXT(r, next);
@@ -126,7 +131,7 @@ static void round_begin(struct xi_mirror *m, uint64_t clock)
 void xi_offload_tick(struct xi_mirror *m)
 {
 	struct xi_offload *o = m->offload;
-	uint64_t clock = clock_ns(m);
+	uint64_t clock = xi_offload_clock(m);
 	unsigned int routes = ROUTES;
 
 	if (!o || m->starting)
@@ -163,6 +168,7 @@ unsigned int xi_offload_figures(const struct xi_offload *o, struct xi_offload_fi
 		out[i].in = dev->in;
 		out[i].out = dev->out;
 		out[i].refused = dev->refused;
+		out[i].restored = dev->restored;
 	}
 	return o ? o->ndevices : 0;
 }

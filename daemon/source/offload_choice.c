@@ -57,7 +57,7 @@ static void admit(struct xi_mirror *m, struct xi_offload_device *dev, struct xi_
 	struct xi_admission admission;
 	struct xi_offload_kind kind;
 
-	xi_offload_kind_of(&kind, rec);
+	xi_offload_kind_of(&kind, sa, rec);
 	if (xi_offload_kind_refused(dev, &kind))
 		return;
 	xi_admit_miss(dev->admit, sa->offload.id, weight, &admission);
@@ -87,25 +87,31 @@ static bool has_budget(const struct xi_offload_device *dev)
 	return xi_admit_resident(dev->admit) < dev->capacity || dev->evictions < EVICTIONS;
 }
 
-static uint32_t route(struct xi_offload *o, const struct xi_sa *sa)
+static uint32_t route(struct xi_offload *o, const struct xi_sa *sa, bool outbound)
 {
-	return o->config.route ? o->config.route(o->config.arg, sa)
-			       : xi_offload_net_route(o->net, sa);
+	return o->config.route ? o->config.route(o->config.arg, sa, outbound)
+			       : xi_offload_net_route(o->net, sa, outbound);
+}
+
+/* Of an inbound one with ESN the kernel's window cannot be shut (offload_window.c). */
+static bool may_go(const struct xi_mirror_sa *sa, const struct xi_sa_rec *rec)
+{
+	return sa->outbound || !(rec->sa.flags & XFRM_STATE_ESN);
 }
 
 void xi_offload_look(struct xi_mirror *m, struct xi_mirror_sa *sa, unsigned int *routes,
 		     uint32_t now)
 {
-	const struct xi_sa_rec *rec = sa->where == XI_MIRROR_OURS && sa->outbound && !sa->dirty &&
-						      sa->offload.where == XI_OFFLOAD_NO
-					      ? xi_sad_find(m->sad, &sa->id)
-					      : NULL;
+	const struct xi_sa_rec *rec =
+		sa->where == XI_MIRROR_OURS && !sa->dirty && sa->offload.where == XI_OFFLOAD_NO
+			? xi_sad_find(m->sad, &sa->id)
+			: NULL;
 	struct xi_offload *o = m->offload;
 	struct xi_offload_device *dev;
 	uint64_t packets;
 	uint32_t weight;
 
-	if (!rec)
+	if (!rec || !may_go(sa, rec))
 		return;
 	packets = __atomic_load_n(&rec->state->packets, __ATOMIC_RELAXED);
 	if (!sa->offload.id) {
@@ -119,7 +125,8 @@ void xi_offload_look(struct xi_mirror *m, struct xi_mirror_sa *sa, unsigned int 
 			return;
 		--*routes;
 		sa->offload.routed = now;
-		sa->offload.device = xi_offload_device_by_ifindex(o, route(o, &rec->sa));
+		sa->offload.device =
+			xi_offload_device_by_ifindex(o, route(o, &rec->sa, sa->outbound));
 	}
 	dev = xi_offload_device_of(m, sa);
 	if (dev && (!dev->ifindex || !dev->admit || !has_budget(dev)))
@@ -154,6 +161,7 @@ void xi_offload_residents_look(struct xi_mirror *m, struct xi_offload_device *de
 			xi_offload_out(m, dev, r->sa);
 			continue;
 		}
+		xi_offload_copy(m, r->sa);
 		memcpy(&info, m->answer.buf + NLMSG_HDRLEN, sizeof(info));
 		if (!r->sa->offload.packets) /* a former daemon's */
 			r->sa->offload.packets = info.curlft.packets;

@@ -63,11 +63,11 @@ int xi_offload_device_init(struct xi_offload *o, struct xi_offload_device *dev,
 {
 	dev->port = *port;
 	dev->offload = o;
-	dev->ifindex = xi_offload_able(dev);
+	dev->ifindex = dev->link = xi_offload_able(dev);
 	if (!dev->ifindex)
-		log_warnx(
-			"mirror: %s takes no SAs: its esp-hw-offload is off; it is looked at again",
-			port->name);
+		log_warnx("mirror: %s takes no SAs: it is down, or its esp-hw-offload is off; it "
+			  "is looked at again",
+			  port->name);
 	dev->retry_s = XI_OFFLOAD_LATER_S;
 	TAILQ_INIT(&dev->residents);
 	return xi_offload_capacity(dev, port->slots ? port->slots : SLOTS_UNKNOWN);
@@ -117,7 +117,8 @@ void xi_offload_resident_free(struct xi_offload_device *dev, struct xi_mirror_sa
 	free(r);
 }
 
-void xi_offload_kind_of(struct xi_offload_kind *kind, const struct xi_sa_rec *rec)
+void xi_offload_kind_of(struct xi_offload_kind *kind, const struct xi_mirror_sa *which,
+			const struct xi_sa_rec *rec)
 {
 	const struct xi_sa *sa = &rec->sa;
 
@@ -131,6 +132,7 @@ void xi_offload_kind_of(struct xi_offload_kind *kind, const struct xi_sa_rec *re
 	kind->encap = sa->encap;
 	kind->esn = sa->flags & XFRM_STATE_ESN;
 	kind->key_len = rec->key.len;
+	kind->in = !which->outbound;
 }
 
 bool xi_offload_kind_refused(const struct xi_offload_device *dev,

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What the kernel says of its devices: which offload ESP, and which one an SA's packets leave by. */
+/* What the kernel says of its devices: which offload ESP, which are set down, and which one reaches
+ * an SA's peer. */
 #include <errno.h>
 #include <linux/ethtool.h>
+#include <linux/rtnetlink.h>
 #include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,13 +18,36 @@
 
 struct xi_offload_net {
 	struct xi_rtnl rt;
+	int links; /* news of them */
 };
+
+static int links_open(int *out)
+{
+	const struct sockaddr_nl addr = {.nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK};
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+
+	if (fd < 0)
+		return -errno;
+	if (bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0) {
+		int err = -errno;
+
+		close(fd);
+		return err;
+	}
+	*out = fd;
+	return 0;
+}
 
 int xi_offload_net_open(struct xi_offload_net **out)
 {
 	struct xi_offload_net *net = calloc(1, sizeof(*net));
 	int err = net ? xi_rtnl_open(&net->rt) : -ENOMEM;
 
+	if (!err) {
+		err = links_open(&net->links);
+		if (err)
+			xi_rtnl_close(&net->rt);
+	}
 	*out = err ? NULL : net;
 	if (err)
 		free(net);
@@ -34,15 +59,69 @@ void xi_offload_net_close(struct xi_offload_net *net)
 	if (!net)
 		return;
 	xi_rtnl_close(&net->rt);
+	close(net->links);
 	free(net);
 }
 
-uint32_t xi_offload_net_route(struct xi_offload_net *net, const struct xi_sa *sa)
+int xi_offload_net_fd(const struct xi_offload_net *net)
 {
+	return net->links;
+}
+
+/* 0: it is not about a link. */
+static uint32_t link_read(const struct nlmsghdr *nlh, bool *up)
+{
+	struct ifinfomsg ifi;
+
+	if ((nlh->nlmsg_type != RTM_NEWLINK && nlh->nlmsg_type != RTM_DELLINK) ||
+	    nlh->nlmsg_len < NLMSG_LENGTH(sizeof(ifi)))
+		return 0;
+	memcpy(&ifi, NLMSG_DATA(nlh), sizeof(ifi));
+	*up = nlh->nlmsg_type == RTM_NEWLINK && ifi.ifi_flags & IFF_UP;
+	return (uint32_t)ifi.ifi_index;
+}
+
+void xi_offload_net_links(struct xi_offload_net *net, struct xi_mirror *m)
+{
+	union {
+		struct nlmsghdr hdr;
+		uint8_t buf[32768];
+	} news;
+	struct sockaddr_nl from;
+	uint32_t ifindex;
+	ssize_t n;
+	bool up;
+
+	for (;;) {
+		socklen_t len = sizeof(from);
+
+		n = recvfrom(net->links, news.buf, sizeof(news), MSG_TRUNC,
+			     (struct sockaddr *)&from, &len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if ((n < 0 && errno == ENOBUFS) || n > (ssize_t)sizeof(news)) {
+			xi_offload_link(m, 0, true);
+			continue;
+		}
+		if (n <= 0)
+			return;
+		if (len < sizeof(from) || from.nl_pid)
+			continue;
+		for (struct nlmsghdr *nlh = &news.hdr; NLMSG_OK(nlh, n); nlh = NLMSG_NEXT(nlh, n)) {
+			ifindex = link_read(nlh, &up);
+			if (ifindex)
+				xi_offload_link(m, ifindex, up);
+		}
+	}
+}
+
+uint32_t xi_offload_net_route(struct xi_offload_net *net, const struct xi_sa *sa, bool outbound)
+{
+	const uint32_t mark = outbound ? sa->output_mark & sa->output_mark_mask : 0;
 	struct xi_fib_route route;
 
-	if (xi_fib_route(&net->rt, sa->id.daddr, sa->id.family,
-			 sa->output_mark & sa->output_mark_mask, &route))
+	if (xi_fib_route(&net->rt, outbound ? sa->id.daddr : sa->saddr, sa->id.family, mark,
+			 &route))
 		return 0;
 	return route.unicast ? route.ifindex : 0;
 }
@@ -104,6 +183,14 @@ static bool feature_on(int fd, const char *name)
 	return on;
 }
 
+static bool is_up(int fd, const char *name)
+{
+	struct ifreq ifr = {0};
+
+	memcpy(ifr.ifr_name, name, strnlen(name, IFNAMSIZ - 1));
+	return !ioctl(fd, SIOCGIFFLAGS, &ifr) && ifr.ifr_flags & IFF_UP;
+}
+
 uint32_t xi_offload_net_able(const char *name)
 {
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -111,7 +198,7 @@ uint32_t xi_offload_net_able(const char *name)
 
 	if (fd < 0)
 		return 0;
-	if (feature_on(fd, name))
+	if (is_up(fd, name) && feature_on(fd, name))
 		ifindex = if_nametoindex(name);
 	close(fd);
 	return ifindex;

@@ -13,6 +13,7 @@ void xi_offload_forget(struct xi_mirror *m, struct xi_mirror_sa *sa)
 {
 	struct xi_offload_device *dev;
 
+	xi_offload_copy_free(sa);
 	if (!m->offload || sa->offload.where == XI_OFFLOAD_NO)
 		return;
 	dev = xi_offload_device_of(m, sa);
@@ -97,7 +98,23 @@ static void seen_nowhere(struct xi_mirror *m, struct xi_mirror_sa *sa)
 	sa->offload.not_before = xi_offload_seconds(m) + STAY_S;
 }
 
-bool xi_offload_seen(struct xi_mirror *m, struct xi_mirror_sa *sa, uint32_t ifindex)
+void xi_offload_left(struct xi_mirror *m, struct xi_mirror_sa *sa)
+{
+	if (sa->offload.where == XI_OFFLOAD_IN)
+		xi_offload_forget(m, sa);
+	xi_offload_hold_end(m, sa);
+}
+
+/* Off the device, when nobody sends or receives with it. */
+static int come_out(struct xi_mirror *m, struct xi_mirror_sa *sa)
+{
+	int err = sa->outbound ? 0 : xi_offload_drain(m, sa);
+
+	return err ? err : xi_offload_swap(m, sa, NULL, 0);
+}
+
+bool xi_offload_seen(struct xi_mirror *m, struct xi_mirror_sa *sa,
+		     const struct xfrm_user_offload *on)
 {
 	struct xi_offload *o = m->offload;
 	uint8_t device;
@@ -105,29 +122,33 @@ bool xi_offload_seen(struct xi_mirror *m, struct xi_mirror_sa *sa, uint32_t ifin
 
 	if (!o)
 		return false;
-	if (!ifindex) {
+	if (!on->ifindex) {
 		seen_nowhere(m, sa);
 		return false;
 	}
-	device = xi_offload_device_by_ifindex(o, ifindex);
+	device = xi_offload_device_by_ifindex(o, (uint32_t)on->ifindex);
 	if (sa->offload.where == XI_OFFLOAD_OTHERS && device != sa->offload.device)
 		xi_offload_forget(m, sa);
 	if (sa->offload.where == XI_OFFLOAD_IN || (sa->offload.where == XI_OFFLOAD_NO && !device)) {
 		others(m, sa, device);
 	} else if (sa->offload.where == XI_OFFLOAD_NO) {
+		sa->outbound = !(on->flags & XFRM_OFFLOAD_INBOUND);
 		if (xi_offload_noted(o->notes, &sa->id))
 			adopt(m, sa, device);
 		else
 			others(m, sa, device);
 	}
+	if (sa->offload.where != XI_OFFLOAD_OTHERS)
+		xi_offload_copy(m, sa);
 	if (sa->offload.where != XI_OFFLOAD_OUT || (!m->starting && xi_offload_waits(m, sa)))
 		return sa->offload.where == XI_OFFLOAD_OUT;
-	err = xi_offload_swap(m, sa, NULL, 0);
-	if (!err || err == -ESRCH || err == -ENOTRECOVERABLE)
+	err = come_out(m, sa);
+	if (!err || err == -EAGAIN || err == -ESRCH || err == -ENOTRECOVERABLE)
 		return true;
 	log_info("mirror: SA with SPI 0x%08x stays in hardware until it is replaced: %s",
 		 sa->id.spi, strerror(-err));
 	others(m, sa, device);
+	xi_offload_hold_end(m, sa);
 	return false;
 }
 
@@ -182,13 +203,14 @@ void xi_offload_carried(struct xi_mirror *m, struct xi_mirror_sa *sa)
 	struct xi_offload_kind kind;
 	int err;
 
+	sa->offload.held = false; /* it is there */
 	if (!dev)
 		return;
 	if (!rec || !dev->ifindex || !xi_group_alone(m, sa)) {
 		xi_offload_forget(m, sa);
 		return;
 	}
-	xi_offload_kind_of(&kind, rec);
+	xi_offload_kind_of(&kind, sa, rec);
 	if (xi_offload_kind_refused(dev, &kind)) { /* meanwhile */
 		xi_offload_forget(m, sa);
 		return;
@@ -205,6 +227,7 @@ void xi_offload_carried(struct xi_mirror *m, struct xi_mirror_sa *sa)
 		xi_mirror_sa_touch(m, sa);
 		return;
 	}
+	xi_offload_copy(m, sa);
 	sa->offload.where = XI_OFFLOAD_THERE;
 	sa->offload.not_before = xi_offload_seconds(m) + STAY_S;
 	sa->offload.packets = __atomic_load_n(&rec->state->packets, __ATOMIC_RELAXED);

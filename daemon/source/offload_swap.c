@@ -10,57 +10,48 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "log.h"
-#include "source/mirror_int.h"
+#include "source/offload_int.h"
 
 #define GAP_OURS (1ULL << 16)
-#define GAP_KERNEL (1ULL << 20) /* 50 ms of 20 million packets a second */
 
-struct swap {
-	struct xfrm_usersa_info info;
-	struct xi_attrs attrs;
-	uint64_t oseq; /* to begin behind */
-	struct xfrm_lifetime_cur cur;
-};
-
-/* The kernel's replay state of an outbound SA. -ENOENT: it told none. */
+/* The kernel's counter. -ENOENT: it told none. */
 static int oseq_get(const struct xi_attrs *attrs, uint64_t *oseq)
 {
 	struct xfrm_replay_state_esn esn;
 	struct xfrm_replay_state legacy;
 
+	if (!xi_offload_window_find(attrs))
+		return -ENOENT;
 	if (xi_attr_copy(attrs, XFRMA_REPLAY_ESN_VAL, &esn, sizeof(esn)))
 		*oseq = esn.oseq | (uint64_t)esn.oseq_hi << 32;
 	else if (xi_attr_copy(attrs, XFRMA_REPLAY_VAL, &legacy, sizeof(legacy)))
 		*oseq = legacy.oseq;
-	else
-		return -ENOENT;
 	return 0;
 }
 
-static void replay_put(struct xi_nlmsg *msg, const struct xi_attrs *attrs, uint64_t oseq)
+/* As it was told, but for the counter, and a window that is to accept nothing. */
+static void replay_put(struct xi_nlmsg *msg, const struct xi_offload_made *made)
 {
-	const struct nlattr *nla = attrs->tb[XFRMA_REPLAY_ESN_VAL];
-	struct xfrm_replay_state_esn esn;
-	struct xfrm_replay_state legacy;
-	uint8_t *to;
+	const struct nlattr *nla = xi_offload_window_find(&made->attrs);
+	int type = nla->nla_type & NLA_TYPE_MASK;
+	uint8_t *to = xi_nlmsg_reserve(msg, (uint16_t)type, xi_attr_len(nla));
+	const uint32_t lo = (uint32_t)made->oseq, hi = (uint32_t)(made->oseq >> 32);
 
-	if (!nla) {
-		xi_attr_copy(attrs, XFRMA_REPLAY_VAL, &legacy, sizeof(legacy));
-		legacy.oseq = oseq;
-		xi_nlmsg_put(msg, XFRMA_REPLAY_VAL, &legacy, sizeof(legacy));
-		return;
-	}
-	to = xi_nlmsg_reserve(msg, XFRMA_REPLAY_ESN_VAL, xi_attr_len(nla));
 	if (!to)
 		return;
 	memcpy(to, xi_attr_data(nla), xi_attr_len(nla));
-	memcpy(&esn, to, sizeof(esn));
-	esn.oseq = oseq;
-	esn.oseq_hi = oseq >> 32;
-	memcpy(to, &esn, sizeof(esn));
+	if (type == XFRMA_REPLAY_VAL) {
+		memcpy(to + offsetof(struct xfrm_replay_state, oseq), &lo, sizeof(lo));
+	} else {
+		memcpy(to + offsetof(struct xfrm_replay_state_esn, oseq), &lo, sizeof(lo));
+		memcpy(to + offsetof(struct xfrm_replay_state_esn, oseq_hi), &hi, sizeof(hi));
+	}
+	if (made->shut)
+		xi_offload_window_shut(to, type, xi_attr_len(nla));
 }
 
 /* What is made anew, or is no part of an SA that is made. */
@@ -74,8 +65,8 @@ static bool attr_is_state(int type)
 /* As the kernel told it, known here or not. */
 static void attrs_put(struct xi_nlmsg *msg, const struct nlmsghdr *nlh)
 {
-	const uint8_t *at = (const uint8_t *)nlh + NLMSG_HDRLEN +
-			    NLMSG_ALIGN(sizeof(struct xfrm_usersa_info));
+	const uint8_t *at =
+		(const uint8_t *)nlh + NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(struct xfrm_usersa_info));
 	const uint8_t *end = (const uint8_t *)nlh + nlh->nlmsg_len;
 	struct nlattr nla;
 
@@ -89,17 +80,17 @@ static void attrs_put(struct xi_nlmsg *msg, const struct nlmsghdr *nlh)
 	}
 }
 
-static void newsa(struct xi_nlmsg *msg, const struct xi_mirror *m, const struct swap *swap,
-		  uint32_t ifindex)
+void xi_offload_newsa(struct xi_nlmsg *msg, const struct xi_offload_made *made, uint32_t ifindex)
 {
-	const struct xfrm_user_offload offload = {.ifindex = (int)ifindex};
+	const struct xfrm_user_offload offload = {
+		.ifindex = (int)ifindex, .flags = made->inbound ? XFRM_OFFLOAD_INBOUND : 0};
 
 	memcpy(xi_nlmsg_begin(msg, XFRM_MSG_NEWSA, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, 0, 0,
-			      sizeof(swap->info)),
-	       &swap->info, sizeof(swap->info));
-	attrs_put(msg, &m->answer.hdr);
-	replay_put(msg, &swap->attrs, swap->oseq);
-	xi_nlmsg_put(msg, XFRMA_LTIME_VAL, &swap->cur, sizeof(swap->cur));
+			      sizeof(made->info)),
+	       &made->info, sizeof(made->info));
+	attrs_put(msg, made->told);
+	replay_put(msg, made);
+	xi_nlmsg_put(msg, XFRMA_LTIME_VAL, &made->cur, sizeof(made->cur));
 	if (ifindex)
 		xi_nlmsg_put(msg, XFRMA_OFFLOAD_DEV, &offload, sizeof(offload));
 }
@@ -115,36 +106,48 @@ static void delsa(struct xi_nlmsg *msg, const struct xi_mirror *m, const struct 
 	body->proto = id->proto;
 }
 
-static int swap_look(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct xi_sa_rec *rec,
-		     struct swap *swap)
+int xi_offload_told(struct xi_offload_made *made, const struct nlmsghdr *told)
 {
-	uint64_t gap = rec ? GAP_OURS : GAP_KERNEL, max;
 	struct xi_extack ack;
 	int err;
 
-	err = xi_mirror_ask_sa(m, &sa->id);
-	if (err)
-		return err;
-	if (m->answer.hdr.nlmsg_type != XFRM_MSG_NEWSA ||
-	    m->answer.hdr.nlmsg_len < NLMSG_HDRLEN + sizeof(swap->info))
+	memset(made, 0, sizeof(*made));
+	if (told->nlmsg_type != XFRM_MSG_NEWSA ||
+	    told->nlmsg_len < NLMSG_HDRLEN + sizeof(made->info))
 		return -EBADMSG;
-	memcpy(&swap->info, m->answer.buf + NLMSG_HDRLEN, sizeof(swap->info));
-	err = xi_attrs_parse(&swap->attrs, &m->answer.hdr, sizeof(swap->info), &ack);
-	if (!err)
-		err = oseq_get(&swap->attrs, &swap->oseq);
-	if (err)
-		return err;
-	if (rec && swap->oseq != sa->written)
-		return -EAGAIN; /* the kernel sends with it, which is seen to otherwise */
-	max = swap->info.flags & XFRM_STATE_ESN ? UINT64_MAX : UINT32_MAX;
-	if (swap->oseq > max / 2)
-		return -ERANGE; /* moves must not use its numbers up */
-	swap->oseq += gap;
-	swap->cur = swap->info.curlft;
+	made->told = told;
+	memcpy(&made->info, (const uint8_t *)told + NLMSG_HDRLEN, sizeof(made->info));
+	made->cur = made->info.curlft;
+	err = xi_attrs_parse(&made->attrs, told, sizeof(made->info), &ack);
+	return err ? err : oseq_get(&made->attrs, &made->oseq);
+}
+
+int xi_offload_skip(struct xi_offload_made *made, uint64_t n)
+{
+	uint64_t max = made->info.flags & XFRM_STATE_ESN ? UINT64_MAX : UINT32_MAX;
+
+	if (made->oseq > max / 2 || n > max / 4)
+		return -ERANGE;
+	made->oseq += n;
 	return 0;
 }
 
-static void usage_take(struct swap *swap, const struct xi_sa_rec *rec)
+static int swap_look(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct xi_sa_rec *rec,
+		     struct xi_offload_made *swap)
+{
+	int err = xi_mirror_ask_sa(m, &sa->id);
+
+	if (!err)
+		err = xi_offload_told(swap, &m->answer.hdr);
+	swap->inbound = !sa->outbound;
+	if (err || swap->inbound)
+		return err;
+	if (rec && swap->oseq != sa->written)
+		return -EAGAIN; /* the kernel sends with it, which is seen to otherwise */
+	return xi_offload_skip(swap, rec ? GAP_OURS : XI_OFFLOAD_GAP);
+}
+
+static void usage_take(struct xi_offload_made *swap, const struct xi_sa_rec *rec)
 {
 	swap->cur.bytes = __atomic_load_n(&rec->state->bytes, __ATOMIC_RELAXED);
 	swap->cur.packets = __atomic_load_n(&rec->state->packets, __ATOMIC_RELAXED);
@@ -156,7 +159,7 @@ int xi_offload_swap(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct x
 		    uint32_t ifindex)
 {
 	struct xi_nlmsg msgs[3];
-	struct swap swap;
+	struct xi_offload_made swap;
 	int errs[3], err;
 
 	err = swap_look(m, sa, rec, &swap);
@@ -165,15 +168,16 @@ int xi_offload_swap(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct x
 	if (rec)
 		usage_take(&swap, rec);
 	delsa(&msgs[0], m, &sa->id);
-	newsa(&msgs[1], m, &swap, ifindex);
-	newsa(&msgs[2], m, &swap, 0); /* as it was on no device, if it is not there now */
+	xi_offload_newsa(&msgs[1], &swap, ifindex);
+	xi_offload_newsa(&msgs[2], &swap, 0); /* as it was on no device, if it is not there now */
 	err = xi_mirror_ask_batch(m, msgs, errs, 3);
 	if (!err && !errs[0] && errs[1] && errs[2] && errs[2] != -EEXIST) {
 		err = xi_mirror_ask(m, &msgs[2]);
 		if (err == -EEXIST)
 			err = 0;
 		if (err)
-			log_warnx("mirror: SA with SPI 0x%08x is lost: the kernel does not take it back: %s; "
+			log_warnx("mirror: SA with SPI 0x%08x is lost: the kernel does not take it "
+				  "back: %s; "
 				  "the key manager has to make another",
 				  sa->id.spi, strerror(-err));
 		if (err)

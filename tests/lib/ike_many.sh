@@ -8,8 +8,8 @@
 #                        uml (charon on Linux's own ESP)
 
 N=${XI_TUNNELS:-500}
-many_lines=("dos_protection = no" "ikesa_table_size = 1024" "ikesa_table_segments = 16" "retransmit_timeout = 2" "retransmit_base = 1.2"
-	"retransmit_tries = 12")
+many_lines=("dos_protection = no" "ikesa_table_size = 1024" "ikesa_table_segments = 16" "retransmit_timeout = 2" "retransmit_base = 1.5"
+	"retransmit_tries = 8")
 
 # tunnel i: 10.101.x.y of h1 and 10.102.x.y of h2
 many_inner() { echo "10.10$1.$(($2 / 250)).$(($2 % 250 + 1))"; }
@@ -63,7 +63,8 @@ many_charon() {
 		echo "connections {"
 		for ((i = 0; i < N; i++)); do
 			cat <<- END
-				t$i : wan, psk { local { id = t$i-%n }
+				t$i : wan, psk { keyingtries = 0
+				  local { id = t$i-%n }
 				  proposals = aes128-sha256-x25519, aes256gcm16-prfsha512-modp2048
 				  remote { id = t$i-%p }
 				  children { t$i { local_ts = $(many_net "$1" $i)
@@ -78,7 +79,7 @@ many_charon() {
 
 # many_pluto N P ACTION
 many_pluto() {
-	local i
+	local i common=${lsw_common/retransmit-timeout=10s/retransmit-timeout=120s}
 	{
 		echo "config setup"
 		for ((i = 0; i < N; i++)); do
@@ -90,7 +91,7 @@ many_pluto() {
 				rightsubnet=$(many_net "$2" $i)
 				esp=aes_gcm128
 				esn=yes
-				${lsw_common/auto=ignore/auto=${3/none/add}}
+				${common/auto=ignore/auto=${3/none/add}}
 			END
 		done | sed "s/%n\\b/$1/g; s/%p\\b/$2/g; s/^\s*/\t/; /^\s*$/d; s/^\tconn /conn /"
 	} > "$XI_TMP/gw$1.pluto/ipsec.conf"

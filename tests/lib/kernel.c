@@ -47,6 +47,84 @@ static struct kernel_sa *sa_by(struct kernel *k, const xfrm_address_t *daddr, ui
 	return NULL;
 }
 
+void kernel_device_down(struct kernel *k)
+{
+	pthread_mutex_lock(&k->lock);
+	for (int i = 0; i < KERNEL_SAS; i++)
+		if (k->sas[i].device == KERNEL_DEVICE) {
+			k->sas[i].used = false;
+			k->sas[i].device = 0;
+		}
+	pthread_mutex_unlock(&k->lock);
+}
+
+/* Where xfrm_replay_check_bmp() has the bit of top - diff. */
+static uint32_t ring_bit(const struct kernel_sa *sa, uint32_t diff)
+{
+	uint32_t pos = (sa->esn.seq - 1) % sa->esn.replay_window;
+
+	return pos >= diff ? pos - diff : sa->esn.replay_window - (diff - pos);
+}
+
+/* xfrm_replay_check_bmp(), xfrm_replay_advance_bmp() */
+static bool ring_accept(struct kernel_sa *sa, uint32_t seq)
+{
+	uint32_t window = sa->esn.replay_window, top = sa->esn.seq, bit;
+
+	if (!seq)
+		return false;
+	if (seq <= top) {
+		if (top - seq >= window)
+			return false;
+		bit = ring_bit(sa, top - seq);
+		if (sa->bmp[bit / 32] >> bit % 32 & 1)
+			return false;
+		sa->bmp[bit / 32] |= 1U << bit % 32;
+		return true;
+	}
+	for (uint32_t n = top + 1; n < seq && n - top <= window; n++) {
+		bit = (n - 1) % window;
+		sa->bmp[bit / 32] &= ~(1U << bit % 32);
+	}
+	if (seq - top >= window)
+		memset(sa->bmp, 0, sizeof(sa->bmp));
+	sa->esn.seq = seq;
+	bit = (seq - 1) % window;
+	sa->bmp[bit / 32] |= 1U << bit % 32;
+	return true;
+}
+
+/* xfrm_replay_check_legacy(), xfrm_replay_advance_legacy() */
+static bool legacy_accept(struct kernel_sa *sa, uint32_t seq)
+{
+	uint32_t top = sa->esn.seq;
+
+	if (!seq)
+		return false;
+	if (seq > top) {
+		sa->bmp[0] = seq - top < sa->info.replay_window ? sa->bmp[0] << (seq - top) | 1 : 1;
+		sa->esn.seq = seq;
+		return true;
+	}
+	if (top - seq >= sa->info.replay_window || sa->bmp[0] >> (top - seq) & 1)
+		return false;
+	sa->bmp[0] |= 1U << (top - seq);
+	return true;
+}
+
+bool kernel_receive(struct kernel *k, const xfrm_address_t *daddr, uint32_t spi, uint32_t seq)
+{
+	struct kernel_sa *sa = sa_by(k, daddr, htonl(spi), IPPROTO_ESP);
+	bool accepted;
+
+	if (!sa)
+		return false;
+	assert_false(sa->info.flags & XFRM_STATE_ESN);
+	accepted = sa->legacy ? legacy_accept(sa, seq) : ring_accept(sa, seq);
+	sa->info.curlft.packets += accepted;
+	return accepted;
+}
+
 void kernel_put_sa(struct xi_nlmsg *msg, uint16_t type, uint32_t seq, uint16_t flags,
 		   const struct kernel_sa *sa)
 {
@@ -61,7 +139,8 @@ void kernel_put_sa(struct xi_nlmsg *msg, uint16_t type, uint32_t seq, uint16_t f
 	} esn;
 	struct xfrm_replay_state legacy = {
 		.oseq = sa->esn.oseq, .seq = sa->esn.seq, .bitmap = sa->bmp[0]};
-	struct xfrm_user_offload offload = {.ifindex = (int)sa->device};
+	struct xfrm_user_offload offload = {.ifindex = (int)sa->device,
+					    .flags = sa->inbound ? XFRM_OFFLOAD_INBOUND : 0};
 
 	memcpy(xi_nlmsg_begin(msg, type, flags, seq, 0, sizeof(sa->info)), &sa->info,
 	       sizeof(sa->info));
@@ -334,6 +413,7 @@ static int newsa(struct kernel *k, const struct nlmsghdr *req)
 		if (err)
 			return err;
 		made.device = k->mute ? 0 : KERNEL_DEVICE;
+		made.inbound = offload.flags & XFRM_OFFLOAD_INBOUND;
 	} else if (k->refuse_back) {
 		k->refuse_back--;
 		return -ENOMEM;
@@ -443,6 +523,8 @@ static void datagram(struct kernel *k, int fd, const uint8_t *at, size_t n)
 		memcpy(req.buf, at, req.hdr.nlmsg_len);
 		dels += req.hdr.nlmsg_type == XFRM_MSG_DELSA;
 		news += req.hdr.nlmsg_type == XFRM_MSG_NEWSA;
+		if (k->meanwhile && fd == k->fds[1])
+			k->meanwhile(k->meanwhile_arg);
 		answer(k, fd, &req.hdr);
 		at += NLMSG_ALIGN(req.hdr.nlmsg_len);
 		n -= NLMSG_ALIGN(req.hdr.nlmsg_len);

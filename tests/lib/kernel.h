@@ -27,6 +27,7 @@ struct kernel_sa {
 	bool legacy;                 /* its replay state is told as XFRMA_REPLAY_VAL */
 	uint32_t device;             /* 0: in software */
 	struct xfrm_mark mark;       /* whom GETSA does not name finds it if its own value is 0 (xfrm_user_state_lookup()) */
+	bool inbound;                /* as its offload was said to be */
 	struct xfrm_usersa_info info;
 	uint8_t key[20];
 	struct xfrm_replay_state_esn esn;
@@ -60,6 +61,9 @@ struct kernel {
 	uint64_t sent_first, sent_last; /* numbers of those packets, of the first time */
 	bool receives;               /* packet 5, when it has told of an SA */
 	uint32_t dump_error;         /* in NLMSG_DONE, once */
+	/* Before it answers a request, but a dump: locked, in its thread, while the mirror waits. */
+	void (*meanwhile)(void *arg);
+	void *meanwhile_arg;
 	/* of the device */
 	uint32_t slots;
 	bool mute;                   /* says yes, and takes the SA in software */
@@ -79,6 +83,10 @@ void kernel_disconnect(struct kernel *k);
 uint64_t oseq_of(const struct kernel_sa *sa);
 void oseq_set(struct kernel_sa *sa, uint64_t oseq);
 uint32_t kernel_on_device(const struct kernel *k);
+/* The device is set down: the kernel deletes its SAs, and says nothing. */
+void kernel_device_down(struct kernel *k);
+/* A packet whose ICV is right, without ESN: whether it is accepted. Locked. */
+bool kernel_receive(struct kernel *k, const xfrm_address_t *daddr, uint32_t spi, uint32_t seq);
 
 void kernel_put_sa(struct xi_nlmsg *msg, uint16_t type, uint32_t seq, uint16_t flags, const struct kernel_sa *sa);
 void kernel_put_policy(struct xi_nlmsg *msg, uint16_t type, uint32_t seq, uint16_t flags,

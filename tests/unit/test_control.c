@@ -625,7 +625,7 @@ static void test_a_cached_index_of_an_older_sa_is_not_in_the_cache(void **state)
 	" \"sa_table\": {\"methods\": {\"fast\": 1, \"slow\": 2, \"kernel\": 0, \"drop\": 4},"       \
 	"  \"fast_packets\": 300, \"slow_packets\": 100, \"hits_per_million\": 750000,"              \
 	"  \"filled\": {\"room\": 0, \"worth\": 8, \"unproven\": 0, \"refused\": 0, \"evicted\": 0,"   \
-	"   \"in_kernel\": 0, \"larval\": 0, \"expired\": 0, \"no_key\": 0},"                        \
+	"   \"larval\": 0, \"expired\": 0, \"no_key\": 0},"                        \
 	"  \"evicted\": {\"admission\": 3, \"kernel\": 16, \"deleted\": 32, \"changed\": 64},"         \
 	"  \"lapsed\": 128, \"refused\": 256, \"unproven\": 512},"                                   \
 	" \"misses\": {\"sent\": 11, \"lost\": 12, \"repeated\": 13, \"limited\": 14,"                \

@@ -48,7 +48,7 @@ static int kernel_open(void *arg, uint32_t groups)
 	return kernel_connect(&f->k, groups);
 }
 
-static uint32_t route(void *arg, const struct xi_sa *sa)
+static uint32_t route(void *arg, const struct xi_sa *sa, bool outbound)
 {
 	return sa->id.family == XI_IPV4 ? KERNEL_DEVICE : 0;
 }
@@ -251,7 +251,8 @@ static void send_some(struct fixture *f, int i, uint32_t n)
 		oseq_set(sa, oseq_of(sa) + n);
 		sa->info.curlft.packets += n;
 		sa->sent = oseq_of(sa);
-	} else if (verdict == XI_VERDICT_PROTECT || verdict == XI_VERDICT_NONE) {
+	} else if (verdict == XI_VERDICT_PROTECT || verdict == XI_VERDICT_KERNEL ||
+		   verdict == XI_VERDICT_NONE) { /* the kernel drops what it has no SA for */
 		f->held += n;
 	} else {
 		f->clear += n;
@@ -545,6 +546,128 @@ static void test_another_daemon_knows_its_own(void **state)
 	assert_int_equal(f->clear, 0);
 }
 
+static void device_lost(struct fixture *f, bool news_first)
+{
+	if (news_first) { /* as Linux does */
+		xi_offload_link(f->mirror, KERNEL_DEVICE, false);
+		settle(f);
+	}
+	kernel_device_down(&f->k);
+	if (!news_first)
+		xi_offload_link(f->mirror, KERNEL_DEVICE, false);
+	settle(f);
+}
+
+static void lost_and_found(struct fixture *f, bool news_first)
+{
+	uint64_t sent[SLOTS];
+
+	start(f);
+	until(f, 0, SLOTS, 60);
+	for (int i = 0; i < SLOTS; i++) {
+		send_some(f, i, 100000); /* since it was last looked at */
+		sent[i] = f->k.sas[i].sent;
+	}
+	device_lost(f, news_first);
+	f->able = 0;
+	for (int i = 0; i < 3; i++)
+		second(f, 0, SLOTS); /* in which numbers must ascend */
+	assert_int_equal(figures(f).restored, SLOTS);
+	for (int i = 0; i < SLOTS; i++) {
+		assert_true(f->k.sas[i].used);
+		assert_int_equal(f->k.sas[i].device, 0);
+		assert_int_equal(f->k.sas[i].key[0], 0x40 + i);
+		assert_non_null(ours(f, i));
+		assert_true(f->k.sas[i].sent > sent[i]);
+	}
+	f->able = KERNEL_DEVICE;
+	xi_offload_link(f->mirror, KERNEL_DEVICE, true);
+	until(f, 0, SLOTS, 120);
+	assert_int_equal(figures(f).restored, SLOTS);
+	assert_int_equal(f->clear, 0);
+}
+
+static void test_lost_with_its_device_it_comes_back(void **state)
+{
+	lost_and_found(*state, false);
+}
+
+static void test_link_news_come_before_the_loss(void **state)
+{
+	lost_and_found(*state, true);
+}
+
+/* Down and up before anybody looked. */
+static void test_a_short_loss_is_noticed(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f);
+	until(f, 0, SLOTS, 60);
+	kernel_device_down(&f->k);
+	xi_offload_link(f->mirror, KERNEL_DEVICE, false);
+	xi_offload_link(f->mirror, KERNEL_DEVICE, true);
+	second(f, 0, SLOTS);
+	assert_int_equal(figures(f).restored, SLOTS);
+	until(f, 0, SLOTS, 120);
+	/* that is over: what goes now went for another reason */
+	kernel_device_down(&f->k);
+	for (int i = 0; i < 3; i++)
+		second(f, 0, SLOTS);
+	assert_int_equal(figures(f).restored, SLOTS);
+}
+
+/* The key manager's own deletion, while the device is down, is final. */
+static void test_what_was_deleted_does_not_come_back(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f);
+	until(f, 0, SLOTS, 60);
+	xi_offload_link(f->mirror, KERNEL_DEVICE, false);
+	settle(f);
+	pthread_mutex_lock(&f->k.lock);
+	f->k.sas[1].used = false;
+	f->k.sas[1].device = 0;
+	kernel_news_sa(&f->k, &f->k.sas[1], XFRM_MSG_DELSA);
+	pthread_mutex_unlock(&f->k.lock);
+	settle(f);
+	for (int i = 0; i < 3; i++)
+		second(f, 0, SLOTS);
+	assert_false(f->k.sas[1].used);
+	assert_int_equal(figures(f).restored, 0);
+}
+
+/* And without news of a link so is any. */
+static void test_gone_without_news_of_a_link(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f);
+	until(f, 0, SLOTS, 60);
+	kernel_device_down(&f->k);
+	for (int i = 0; i < 3; i++)
+		second(f, 0, SLOTS);
+	for (int i = 0; i < SLOTS; i++)
+		assert_false(f->k.sas[i].used);
+}
+
+/* Moves and losses must not use an SA's numbers up. */
+static void test_too_few_numbers_are_left(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f);
+	until(f, 0, SLOTS, 60);
+	pthread_mutex_lock(&f->k.lock);
+	oseq_set(&f->k.sas[0], UINT32_MAX / 2 + 2);
+	pthread_mutex_unlock(&f->k.lock);
+	second(f, 0, SLOTS);
+	device_lost(f, false);
+	assert_int_equal(figures(f).restored, SLOTS - 1);
+	assert_false(f->k.sas[0].used);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -563,6 +686,12 @@ int main(void)
 		TEST(test_a_second_sa_brings_both_here),
 		TEST(test_feature_off_takes_all_out),
 		TEST(test_another_daemon_knows_its_own),
+		TEST(test_lost_with_its_device_it_comes_back),
+		TEST(test_link_news_come_before_the_loss),
+		TEST(test_a_short_loss_is_noticed),
+		TEST(test_what_was_deleted_does_not_come_back),
+		TEST(test_gone_without_news_of_a_link),
+		TEST(test_too_few_numbers_are_left),
 	};
 
 	return cmocka_run_group_tests_name("offload", tests, NULL, NULL);

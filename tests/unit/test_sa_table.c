@@ -25,7 +25,6 @@ struct bed {
 	struct xi_sa_table table;
 	int map;
 	uint64_t counts[XI_REASON_MAX];
-	bool in_kernel;
 	struct xi_sa_rec recs[NSAS];
 	struct xi_sa_state states[NSAS];
 };
@@ -36,11 +35,6 @@ static uint64_t clock_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return now.tv_sec * SECOND + now.tv_nsec;
-}
-
-static bool in_kernel(void *arg, const struct xi_sa *sa)
-{
-	return ((struct bed *)arg)->in_kernel;
 }
 
 static int map_new(uint32_t n)
@@ -57,12 +51,10 @@ static struct bed *bed_new_by(const char *policy, uint32_t sa_entries, uint32_t 
 		.nworkers = 1,
 		.sa_entries = sa_entries,
 		.policy = policy,
-		.in_kernel = in_kernel,
 	};
 
 	assert_non_null(bed);
 	config.counts = bed->counts;
-	config.arg = bed;
 	config.sa_cache_fd = bed->map = map_new(map_entries);
 	if (bed->map < 0) {
 		free(bed);
@@ -161,12 +153,6 @@ static void the_sa_decides_the_method(void **state)
 	method_is(bed, 2, XI_CHOICE_EXPIRED);
 	bed->recs[3].key.len = 7;
 	method_is(bed, 3, XI_CHOICE_NO_KEY);
-	bed->in_kernel = true;
-	method_is(bed, 4, XI_CHOICE_IN_KERNEL);
-	/* neither does the host's stack carry what has no keys */
-	bed->recs[5].sa.life = XI_SA_LARVAL;
-	assert_true(miss(bed, 5));
-	assert_int_equal(why(bed, 5), XI_CHOICE_LARVAL);
 	assert_int_equal(bed->table.slots.used, 1);
 	assert_int_equal(xi_admit_resident(bed->table.admit), 1);
 	bed_free(bed);
