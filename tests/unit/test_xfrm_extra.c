@@ -191,15 +191,24 @@ static void keepalives_are_told_as_they_were_asked_for(void **state)
 
 static void attributes_of_another_sort_of_sa_are_refused(void **state)
 {
+	struct xfrm_encap_tmpl encap = {.encap_type = XI_ENCAP_ESPINUDP};
 	struct bed *b = *state;
-	uint32_t value = 5, cpu = 1 << 20;
+	uint32_t value = 5, cpu = 1 << 20, i;
 	struct bed_msg m;
 
 	/* "MTIMER_THRESH attribute can only be set on ENCAP states" */
 	assert_int_equal(add_with(b, XFRMA_MTIMER_THRESH, &value, sizeof(value)), -EINVAL);
 	assert_int_equal(add_with(b, XI_XFRMA_SA_PCPU, &value, sizeof(value)), -EINVAL);
-	/* "NAT keepalive is only supported for outbound SAs" */
-	assert_int_equal(add_with(b, XI_XFRMA_NAT_KEEPALIVE, &value, sizeof(value)), -EINVAL);
+	/* "NAT keepalive is only supported for outbound SAs": inbound, or of no direction */
+	encap.encap_sport = encap.encap_dport = __builtin_bswap16(4500);
+	for (i = 0; i < 2; i++) {
+		newsa(&m, XFRM_MSG_NEWSA, SPI);
+		if (i)
+			dir(&m, XI_SA_DIR_IN);
+		bed_attr(&m, XFRMA_ENCAP, &encap, sizeof(encap));
+		bed_attr_u32(&m, XI_XFRMA_NAT_KEEPALIVE, value);
+		assert_int_equal(bed_do(b, &m), -EINVAL);
+	}
 	newsa(&m, XFRM_MSG_NEWSA, SPI);
 	dir(&m, XI_SA_DIR_OUT);
 	bed_attr_u32(&m, XI_XFRMA_NAT_KEEPALIVE, value);
