@@ -31,7 +31,6 @@ struct xi_awaited {
 	uint64_t since_ms;           /* by the worker's clock */
 	uint32_t next;               /* of its flow; free: of the free ones */
 	uint16_t port;
-	uint16_t flags;              /* XI_META_*, of those that came in */
 	bool is_long;                /* in a long buffer */
 };
 

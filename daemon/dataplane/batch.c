@@ -71,6 +71,7 @@ void xi_batch_take(struct xi_worker *w, uint64_t addr, uint32_t len)
 	xi_item_prefetch(w, item, out);
 	item->port = meta->m.port;
 	item->flags = meta->m.flags;
+	item->mark = 0;
 	item->piece = item->whole = item->judged = false;
 	if (out) {
 		w->nasked += !item->handle;

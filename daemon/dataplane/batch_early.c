@@ -26,7 +26,6 @@ static void early_hold(struct xi_worker *w, struct xi_item *item, const struct x
 		.frame = item->frame,
 		.since_ms = w->now_ms,
 		.port = item->port,
-		.flags = item->flags & XI_META_ENCAP,
 		.is_long = xi_frame_is_long(&w->frames, item->frame),
 	};
 	const struct xi_flow flow = early_flow(item->handle);
@@ -95,7 +94,7 @@ static void early_go(struct xi_worker *w, struct xi_await_flow *f)
 			.port = packet.port,
 			.slot = XI_NO_SLOT,
 			.next_slot = XI_NO_SLOT,
-			.flags = packet.flags | XI_META_MISS,
+			.flags = XI_META_MISS,
 		};
 		if (w->nin == XI_BATCH)
 			early_flush(w);
@@ -107,10 +106,11 @@ void xi_batch_early_line(struct xi_worker *w, struct xi_item *item)
 {
 	const struct xi_flow flow = early_flow(item->handle);
 	struct xi_await_flow *f = xi_await_find(&w->early, &flow);
-	const struct xi_item next = *item;
+	struct xi_item next;
 
 	if (!f)
 		return;
+	next = *item;
 	early_go(w, f);
 	w->in[w->nin] = next;
 }

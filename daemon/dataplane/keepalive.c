@@ -29,11 +29,14 @@ struct xi_keepalives {
 	uint32_t at;
 	uint8_t *listed;             /* a bit a slot */
 	uint64_t ticked;
+	uint32_t left;               /* looks of that second */
 };
 
+/* The kernel sends those of its own SAs itself. */
 static bool wants(const struct xi_sa_rec *rec)
 {
-	return rec && rec->sa.nat_keepalive && !(rec->sa.life & XI_SA_LARVAL);
+	return rec && rec->sa.nat_keepalive &&
+	       !(rec->sa.life & (XI_SA_LARVAL | XI_SA_FROM_KERNEL));
 }
 
 static int send_raw(void *arg, const uint8_t *packet, uint32_t len, uint32_t mark)
@@ -123,7 +126,8 @@ static uint32_t packet_make(uint8_t packet[PACKET_MAX], const struct xi_sa *sa)
 	return head + UDP_LEN;
 }
 
-static void keepalive_send(struct xi_keepalives *k, const struct xi_sa *sa)
+/* False: there was no room for it, as when many are due at once; an interval later the NAT may have forgotten the mapping. */
+static bool keepalive_send(struct xi_keepalives *k, const struct xi_sa *sa)
 {
 	uint8_t packet[PACKET_MAX];
 	uint32_t len = packet_make(packet, sa);
@@ -132,6 +136,7 @@ static void keepalive_send(struct xi_keepalives *k, const struct xi_sa *sa)
 	if (err)
 		log_debug("SA with SPI 0x%08x: NAT keepalive not sent: %s", sa->id.spi,
 			  strerror(-err));
+	return err != -EAGAIN && err != -ENOBUFS && err != -ENOMEM;
 }
 
 /* False: it wants none any more. */
@@ -144,26 +149,28 @@ static bool place_look(struct xi_keepalives *k, struct place *place, uint64_t no
 		return false;
 	if (place->sa_index != rec->sa.sa_index)
 		*place = (struct place){.slot = place->slot, .sa_index = rec->sa.sa_index};
-	if (now < place->next)
-		return true;
 	interval = rec->sa.nat_keepalive;
+	/* further ahead than that it is of before the clock was put back */
+	if (now < place->next && place->next - now <= interval)
+		return true;
 	used = __atomic_load_n(&rec->state->last_use, __ATOMIC_RELAXED);
 	if (used <= now && now - used < interval) {
 		place->next = used + interval;
 		return true;
 	}
-	place->next = now + interval;
-	keepalive_send(k, &rec->sa);
+	place->next = now + (keepalive_send(k, &rec->sa) ? interval : 1);
 	return true;
 }
 
 void xi_keepalives_tick(struct xi_keepalives *k, uint64_t now)
 {
-	uint32_t looks = k->n < XI_KEEPALIVE_LOOKS ? k->n : XI_KEEPALIVE_LOOKS;
+	uint32_t looks;
 
-	if (now == k->ticked)
-		return;
+	if (now != k->ticked)
+		k->left = k->n < XI_KEEPALIVE_LOOKS ? k->n : XI_KEEPALIVE_LOOKS;
 	k->ticked = now;
+	looks = k->left < XI_KEEPALIVE_TURN ? k->left : XI_KEEPALIVE_TURN;
+	k->left -= looks;
 	for (; looks && k->n; looks--) {
 		if (k->at >= k->n)
 			k->at = 0;

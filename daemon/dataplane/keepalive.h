@@ -14,6 +14,7 @@
 struct xi_keepalives;
 
 #define XI_KEEPALIVE_LOOKS 65536 /* SAs a second; of more that want them each is looked at less often */
+#define XI_KEEPALIVE_TURN (XI_KEEPALIVE_LOOKS / 4) /* of them, in one go: the control thread has others to serve */
 
 struct xi_keepalive_config {
 	struct xi_sad *sad;
@@ -26,7 +27,7 @@ struct xi_keepalive_config {
 int xi_keepalives_create(struct xi_keepalives **out, const struct xi_keepalive_config *config);
 /* Before the SAD. NULL is fine. */
 void xi_keepalives_destroy(struct xi_keepalives *k);
-/* Once a second or more often. now: seconds since the epoch. */
+/* Four times a second: a turn, of which a second has as many as it takes to look at all. now: seconds since the epoch. */
 void xi_keepalives_tick(struct xi_keepalives *k, uint64_t now);
 
 #endif

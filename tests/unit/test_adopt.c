@@ -32,10 +32,12 @@ static void adoption_finds_everything_as_it_was(void **state)
 	before[2] = *xi_sad_find(f->sad, &sa[2].id);
 	assert_int_equal(xi_sad_alloc_spi(f->sad, &larval, 0x9000, 0x9000, 60, &rec), 0);
 	gone = rec->sa.sa_index;
+	assert_int_equal(mem_store_count_lookups(f->m), 4);
 	xi_sad_destroy(f->sad);
 	sad_open(f);
 	assert_int_equal(xi_sad_adopt(f->sad, &n), 0);
 	assert_int_equal(n, 3);
+	assert_int_equal(mem_store_count_lookups(f->m), 3); /* XDP knows no SPI that nobody has */
 	for (i = 0; i < 3; i++) {
 		rec = xi_sad_find(f->sad, &sa[i].id);
 		assert_non_null(rec);

@@ -14,6 +14,7 @@
 
 #include "dataplane/batch.h"
 #include "esp_sa.h"
+#include "ipsec/checksum.h"
 #include "mem_store.h"
 #include "sad/sad.h"
 #include "sad/spd.h"
@@ -29,6 +30,7 @@
 #define WORKERS 2
 #define OUT_MAX 4096
 #define INNER 60
+#define LONGS 72             /* long buffers; of what waits in them 64 may */
 
 /* The host's side of xipsec0, which takes all that comes out. */
 struct host {
@@ -108,10 +110,16 @@ static void worker_new(struct bed *bed, unsigned int index, uint32_t per_spi)
 	w->now = 1000;
 	w->counts = calloc(XI_REASON_MAX, sizeof(uint64_t));
 	w->allowed = calloc(XI_ALLOWED, sizeof(*w->allowed));
-	w->frames.base = calloc(NFRAMES, XI_FRAME_SIZE);
+	w->frames.base = calloc(NFRAMES + LONGS * XI_LONG_FRAMES, XI_FRAME_SIZE);
 	w->frames.free = calloc(NFRAMES, sizeof(uint64_t));
 	for (i = 0; i < NFRAMES; i++)
 		xi_frame_put(&w->frames, (uint64_t)i * XI_FRAME_SIZE);
+	w->frames.long_base = NFRAMES * XI_FRAME_SIZE;
+	w->frames.long_size = LONGS * XI_LONG_SIZE;
+	w->frames.longs = calloc(LONGS, sizeof(*w->frames.longs));
+	for (i = 0; i < LONGS; i++)
+		w->frames.longs[i].next = i + 1 < LONGS ? i + 1 : XI_NO_LONG;
+	assert_int_equal(xi_batch_fragments_create(w), 0);
 	*host = (struct host){.tx.ops = &host_ops, .frames = &w->frames};
 	w->by_port[0] = &host->tx;
 	assert_int_equal(w->config.engine->create(&w->crypto, index), 0);
@@ -125,6 +133,8 @@ static void worker_free(struct xi_worker *w)
 	xi_await_destroy(&w->await);
 	xi_await_destroy(&w->early);
 	w->config.engine->destroy(w->crypto);
+	xi_batch_fragments_destroy(w);
+	free(w->frames.longs);
 	free(w->frames.free);
 	free(w->frames.base);
 	free(w->allowed);
@@ -278,6 +288,37 @@ static void comes(struct bed *bed, struct xi_worker *w, uint32_t n, uint32_t han
 	frame_comes(w, &out.pkt, handle, XI_META_MISS);
 }
 
+/* In two fragments of IPv4, of which the first has 48 bytes. */
+static void comes_in_pieces(struct bed *bed, struct xi_worker *w, uint32_t n, uint32_t number)
+{
+	struct test_pkt out;
+	struct xi_pkt piece;
+
+	seal(bed, n, number, &out);
+	piece = out.pkt;
+	piece.data[4] = (uint8_t)n;
+	piece.data[5] = (uint8_t)number;
+	piece.data[6] = 0x20;                /* more fragments */
+	piece.len = 20 + 48;
+	xi_ip4_finish(piece.data, (uint16_t)piece.len);
+	frame_comes(w, &piece, 0, XI_META_FRAGMENT);
+	memmove(piece.data + 20, piece.data + 20 + 48, out.pkt.len - 20 - 48);
+	piece.data[6] = 0;
+	piece.data[7] = 48 / 8;
+	piece.len = out.pkt.len - 48;
+	xi_ip4_finish(piece.data, (uint16_t)piece.len);
+	frame_comes(w, &piece, 0, XI_META_FRAGMENT);
+}
+
+static uint32_t longs_free(const struct xi_worker *w)
+{
+	uint32_t i, n = 0;
+
+	for (i = w->frames.long_free; i != XI_NO_LONG; i = w->frames.longs[i].next)
+		n++;
+	return n;
+}
+
 static void batch_ends(struct xi_worker *w)
 {
 	if (w->nin)
@@ -299,6 +340,7 @@ static void nothing_is_held(const struct xi_worker *w)
 {
 	assert_int_equal(w->early.n, 0);
 	assert_int_equal(w->frames.nfree, NFRAMES);
+	assert_int_equal(longs_free(w), LONGS);
 }
 
 static void they_wait_for_their_sa_in_order(void **state)
@@ -554,6 +596,40 @@ static void an_sa_that_could_not_be_made_is_larval_still(void **state)
 	nothing_is_held(w);
 }
 
+/* Of long buffers, which are few, so many may wait as the worker has more for that. */
+static void fragments_wait_when_they_are_whole(void **state)
+{
+	struct bed *bed = *state;
+	struct xi_worker *w = bed->workers[0];
+	uint32_t i;
+
+	allocate(bed, 0, 2);
+	allocate(bed, 1, 2);
+	for (i = 1; i <= 40; i++)
+		comes_in_pieces(bed, w, 0, i);
+	assert_int_equal(w->counts[XI_HELD], 40);
+	assert_int_equal(longs_free(w), LONGS - 40);
+	for (i = 1; i <= 40; i++)
+		comes_in_pieces(bed, w, 1, i);
+	assert_int_equal(w->early.n, 64);
+	assert_int_equal(w->counts[XI_DROP_HOLD_FULL], 16);
+	assert_int_equal(longs_free(w), LONGS - 64);
+	assert_int_equal(w->frames.nfree, NFRAMES);
+	comes_early(bed, w, 1, 41);          /* there is room for others */
+	assert_int_equal(w->early.n, 65);
+	install(bed, 0, 2);
+	xi_batch_look_again(w);
+	has_got(bed, 0, 1, 40);
+	comes_in_pieces(bed, w, 1, 42);
+	assert_int_equal(w->early.n, 26);
+	install(bed, 1, 2);
+	comes_in_pieces(bed, w, 1, 43);
+	batch_ends(w);
+	assert_int_equal(bed->hosts[0].n, 40 + 24 + 3);
+	assert_int_equal(bed->hosts[0].got[40 + 24 + 2], 43);
+	nothing_is_held(w);
+}
+
 int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -569,6 +645,7 @@ int main(void)
 		T(without_room_none_is_held),
 		T(each_worker_has_its_own),
 		T(an_sa_that_could_not_be_made_is_larval_still),
+		T(fragments_wait_when_they_are_whole),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,12 +11,13 @@
 
 #include "dataplane/keepalive.h"
 #include "mem_store.h"
+#include "null_store.h"
 
-#define SLOTS 64
+#define SLOTS 32768
 #define START 1000000
 
 struct fixture {
-	struct mem_store *m;
+	struct null_store *store;
 	struct xi_sad *sad;
 	struct xi_keepalives *k;
 	unsigned int sent;
@@ -37,18 +38,28 @@ static int take(void *arg, const uint8_t *packet, uint32_t len, uint32_t mark)
 	return f->fails;
 }
 
-static int setup(void **state)
+static int setup_of(void **state, uint32_t slots)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 	struct xi_sad_config config = {0};
 	struct xi_keepalive_config keepalives = {.send = take, .arg = f};
 
-	f->m = mem_store_new(SLOTS, 4);
-	assert_int_equal(xi_sad_create(&f->sad, &config, &f->m->store), 0);
+	f->store = null_store_new(slots);
+	assert_int_equal(xi_sad_create(&f->sad, &config, &f->store->store), 0);
 	keepalives.sad = f->sad;
 	assert_int_equal(xi_keepalives_create(&f->k, &keepalives), 0);
 	*state = f;
 	return 0;
+}
+
+static int setup(void **state)
+{
+	return setup_of(state, SLOTS);
+}
+
+static int setup_small(void **state)
+{
+	return setup_of(state, 2);
 }
 
 static int teardown(void **state)
@@ -57,7 +68,7 @@ static int teardown(void **state)
 
 	xi_keepalives_destroy(f->k);
 	xi_sad_destroy(f->sad);
-	mem_store_free(f->m);
+	null_store_free(f->store);
 	free(f);
 	return 0;
 }
@@ -134,10 +145,26 @@ static void none_without_an_interval(void **state)
 	assert_int_equal(xi_sad_delete(f->sad, &other.id), 0);
 	for (s = 101; s < 120; s++)
 		assert_int_equal(second(f, s), 0);
-	add(f, &other); /* comes back, likely into the same slot */
+	add(f, &other);
 	assert_int_equal(second(f, 120), 1);
 	for (s = 121; s < 125; s++)
 		assert_int_equal(second(f, s), 0);
+}
+
+/* A slot whose SA went has room for the next one. */
+static void slots_are_used_again(void **state)
+{
+	struct fixture *f = *state;
+	unsigned int i;
+
+	for (i = 0; i < 8; i++) {
+		struct xi_sa sa = natted("192.0.2.1", "192.0.2.2", 0x1001 + i, 20);
+
+		add(f, &sa);
+		assert_int_equal(second(f, 1 + 2 * i), 1);
+		assert_int_equal(xi_sad_delete(f->sad, &sa.id), 0);
+		assert_int_equal(second(f, 2 + 2 * i), 0);
+	}
 }
 
 static void many_come_and_go(void **state)
@@ -211,6 +238,73 @@ static void of_ipv6_it_has_a_checksum(void **state)
 	assert_int_equal(second(f, 21), 1);
 }
 
+/* A full socket is no reason to let the NAT forget the mapping. */
+static void what_found_no_room_is_sent_a_second_later(void **state)
+{
+	static const int full[] = {-EAGAIN, -ENOBUFS, -ENOMEM};
+	struct fixture *f = *state;
+	struct xi_sa sa = natted("192.0.2.1", "192.0.2.2", 0x1001, 20);
+	unsigned int s;
+
+	add(f, &sa);
+	for (s = 0; s < 3; s++) {
+		f->fails = full[s];
+		assert_int_equal(second(f, 1 + s), 1);
+	}
+	f->fails = 0;
+	assert_int_equal(second(f, 4), 1);
+	for (s = 5; s < 24; s++)
+		assert_int_equal(second(f, s), 0);
+	assert_int_equal(second(f, 24), 1);
+}
+
+static void a_clock_put_back_silences_none(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa = natted("192.0.2.1", "192.0.2.2", 0x1001, 20);
+	const struct xi_sa_rec *rec = add(f, &sa);
+	unsigned int s, n = 0;
+
+	assert_int_equal(second(f, 5000), 1);
+	rec->state->last_use = START + 5001;
+	assert_int_equal(second(f, 5002), 0);
+	for (s = 1000; s < 1100; s++)
+		n += second(f, s);
+	assert_int_equal(n, 5);
+}
+
+/* Those of the kernel's SAs are the kernel's to send. */
+static void none_for_an_sa_of_the_kernel(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa = natted("192.0.2.1", "192.0.2.2", 0x1001, 20);
+	unsigned int s;
+
+	sa.life |= XI_SA_FROM_KERNEL;
+	add(f, &sa);
+	for (s = 1; s < 60; s++)
+		assert_int_equal(second(f, s), 0);
+}
+
+static void very_many_take_turns(void **state)
+{
+	struct fixture *f = *state;
+	unsigned int i, more = 100;
+	struct xi_sa sa;
+
+	for (i = 0; i < XI_KEEPALIVE_TURN + more; i++) {
+		sa = natted("192.0.2.1", "192.0.2.2", 0x2000 + i, 10);
+		add(f, &sa);
+	}
+	xi_keepalives_tick(f->k, START + 1);
+	assert_int_equal(f->sent, XI_KEEPALIVE_TURN);
+	xi_keepalives_tick(f->k, START + 1);
+	assert_int_equal(f->sent, XI_KEEPALIVE_TURN + more);
+	assert_int_equal(second(f, 1), 0);
+	assert_int_equal(second(f, 10), 0);
+	assert_int_equal(second(f, 11), XI_KEEPALIVE_TURN + more);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -219,9 +313,14 @@ int main(void)
 		T(one_an_interval_while_idle),
 		T(packets_put_it_off),
 		T(none_without_an_interval),
+		cmocka_unit_test_setup_teardown(slots_are_used_again, setup_small, teardown),
 		T(many_come_and_go),
 		T(it_is_one_byte_between_the_ports_of_the_sa),
 		T(of_ipv6_it_has_a_checksum),
+		T(what_found_no_room_is_sent_a_second_later),
+		T(a_clock_put_back_silences_none),
+		T(none_for_an_sa_of_the_kernel),
+		T(very_many_take_turns),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -490,6 +490,26 @@ static void flushes_of_who_went_away_keep_nobody_waiting(void **state)
 	assert_int_equal(xi_sad_count(f->sad), 2); /* what was added since, and what stood behind */
 }
 
+/* The daemon ends: what was begun is not left half done. */
+static void flushes_end_with_the_server(void **state)
+{
+	struct fixture *f = *state;
+	struct datagram d = { .len = 0 };
+
+	post_adds(&f->a, 0x1000, 6000, BATCH);
+	while (f->a.acked < 6000)
+		turn(f);
+	f->mixed = true;
+	put(&d, XFRM_MSG_FLUSHSA, NLM_F_ACK, 6001, sizeof(struct xfrm_usersa_flush));
+	post(&f->a, &d);
+	while (xi_sad_count(f->sad) == 6000)
+		event_base_loop(f->base, EVLOOP_NONBLOCK | EVLOOP_ONCE);
+	assert_true(xi_sad_count(f->sad) > 0);
+	xi_xfrm_server_destroy(f->server);
+	f->server = NULL;
+	assert_int_equal(xi_sad_count(f->sad), 0);
+}
+
 static void put_policy(struct datagram *d, uint32_t seq, uint32_t i)
 {
 	struct xfrm_userpolicy_info *info = put(d, XFRM_MSG_NEWPOLICY, NLM_F_ACK, seq, sizeof(*info));
@@ -552,6 +572,7 @@ int main(void)
 		T(a_flush_waits_for_no_reader),
 		T(flushes_end_before_what_follows),
 		T(flushes_of_who_went_away_keep_nobody_waiting),
+		T(flushes_end_with_the_server),
 		T(flushes_of_policies_keep_nobody_waiting),
 	};
 

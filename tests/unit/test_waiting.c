@@ -471,6 +471,26 @@ static void an_sa_for_another_policy_lets_nothing_go(void **state)
 	assert_int_equal(w->counts[XI_HELD_DONE], 0);
 }
 
+/* An item's place had another packet in the batch before, whose output mark is not this one's way. */
+static void a_packet_has_no_mark_of_the_one_before(void **state)
+{
+	const struct xi_meta meta = {
+		.magic = XI_META_MAGIC, .slot = XI_NO_SLOT, .next_slot = XI_NO_SLOT,
+		.flags = XI_META_MISS, .dir = XI_OUT, .l3_offset = 14, .port = PLAIN,
+	};
+	struct bed *bed = *state;
+	struct xi_worker *w = bed->workers[0];
+	uint64_t addr = xi_frame_get(&w->frames) + HEADROOM;
+
+	memset(&w->out[0], 0xff, sizeof(w->out[0]));
+	memcpy(w->frames.base + addr - sizeof(meta), &meta, sizeof(meta));
+	xi_batch_take(w, addr, 14 + 28);
+	assert_int_equal(w->nout, 1);
+	assert_int_equal(w->out[0].mark, 0);
+	assert_int_equal(w->out[0].handle, 0);
+	assert_false(w->out[0].piece || w->out[0].whole || w->out[0].judged);
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -489,6 +509,7 @@ int main(void)
 		T(another_policy_does_not_let_them_go),
 		T(a_packet_gets_in_line_behind_its_flow),
 		T(an_sa_for_another_policy_lets_nothing_go),
+		T(a_packet_has_no_mark_of_the_one_before),
 	};
 
 	return cmocka_run_group_tests_name("waiting", tests, NULL, NULL);

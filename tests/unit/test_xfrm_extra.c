@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <time.h>
 #include <cmocka.h>
+#include <grp.h>
 
 #include "server_bed.h"
 
@@ -190,15 +191,24 @@ static void keepalives_are_told_as_they_were_asked_for(void **state)
 
 static void attributes_of_another_sort_of_sa_are_refused(void **state)
 {
+	struct xfrm_encap_tmpl encap = {.encap_type = XI_ENCAP_ESPINUDP};
 	struct bed *b = *state;
-	uint32_t value = 5, cpu = 1 << 20;
+	uint32_t value = 5, cpu = 1 << 20, i;
 	struct bed_msg m;
 
 	/* "MTIMER_THRESH attribute can only be set on ENCAP states" */
 	assert_int_equal(add_with(b, XFRMA_MTIMER_THRESH, &value, sizeof(value)), -EINVAL);
 	assert_int_equal(add_with(b, XI_XFRMA_SA_PCPU, &value, sizeof(value)), -EINVAL);
-	/* "NAT keepalive is only supported for outbound SAs" */
-	assert_int_equal(add_with(b, XI_XFRMA_NAT_KEEPALIVE, &value, sizeof(value)), -EINVAL);
+	/* "NAT keepalive is only supported for outbound SAs": inbound, or of no direction */
+	encap.encap_sport = encap.encap_dport = __builtin_bswap16(4500);
+	for (i = 0; i < 2; i++) {
+		newsa(&m, XFRM_MSG_NEWSA, SPI);
+		if (i)
+			dir(&m, XI_SA_DIR_IN);
+		bed_attr(&m, XFRMA_ENCAP, &encap, sizeof(encap));
+		bed_attr_u32(&m, XI_XFRMA_NAT_KEEPALIVE, value);
+		assert_int_equal(bed_do(b, &m), -EINVAL);
+	}
 	newsa(&m, XFRM_MSG_NEWSA, SPI);
 	dir(&m, XI_SA_DIR_OUT);
 	bed_attr_u32(&m, XI_XFRMA_NAT_KEEPALIVE, value);
@@ -521,6 +531,34 @@ static void an_acquire_is_an_sa(void **state)
 	assert_int_equal(answer.hdr.nlmsg_type, NLMSG_DONE);
 }
 
+static bool flushes_are_told(struct bed *b, uint16_t type)
+{
+	struct bed_msg m, news;
+	bool told;
+
+	bed_begin(&m, type, 0, type == XFRM_MSG_FLUSHSA ? sizeof(struct xfrm_usersa_flush) : 0);
+	assert_int_equal(bed_do(b, &m), 0);
+	told = bed_receive(b->listener, &news);
+	if (told)
+		assert_int_equal(news.hdr.nlmsg_type, type);
+	return told;
+}
+
+/* xfrm_flush_sa() and xfrm_flush_policy() of the kernel say nothing of what took nothing. */
+static void a_flush_is_news_if_something_went(void **state)
+{
+	struct bed *b = *state;
+	struct xi_policy policy;
+
+	acquire_udp(b, &policy);
+	bed_join(b, XFRMNLGRP_SA);
+	assert_true(flushes_are_told(b, XFRM_MSG_FLUSHSA));
+	assert_false(flushes_are_told(b, XFRM_MSG_FLUSHSA));
+	bed_join(b, XFRMNLGRP_POLICY);
+	assert_true(flushes_are_told(b, XFRM_MSG_FLUSHPOLICY));
+	assert_false(flushes_are_told(b, XFRM_MSG_FLUSHPOLICY));
+}
+
 static void an_acquire_expires(void **state)
 {
 	const struct xfrm_user_expire *expire;
@@ -591,6 +629,53 @@ static void an_update_names_the_mark(void **state)
 	assert_int_equal(bed_do(b, &m), 0);
 }
 
+/* As that user and group, no other groups. False: the server has closed the connection. */
+static bool may_connect(struct bed *b, uid_t uid, gid_t gid)
+{
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	struct sockaddr_un addr;
+	socklen_t len = 0;
+	char byte;
+	bool may;
+
+	assert_true(fd >= 0);
+	assert_int_equal(xi_xfrm_sock_addr(&addr, &len, b->name), 0);
+	assert_int_equal(setegid(gid), 0);
+	assert_int_equal(seteuid(uid), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&addr, len), 0);
+	assert_int_equal(seteuid(0), 0);
+	assert_int_equal(setegid(0), 0);
+	event_base_loop(b->base, EVLOOP_NONBLOCK);
+	may = recv(fd, &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN;
+	close(fd);
+	return may;
+}
+
+/* Root's group is no group of key managers, unless it was said to be. */
+static void who_may_connect(void **state)
+{
+	struct bed *b = *state;
+	gid_t groups[64];
+	int n = getgroups(64, groups);
+	const gid_t other = 12345;
+
+	if (geteuid() != 0)
+		skip();
+	assert_true(n >= 0);
+	assert_int_equal(setgroups(0, NULL), 0);
+	assert_true(may_connect(b, 0, 0));
+	assert_false(may_connect(b, 65534, 0));
+	assert_false(may_connect(b, 65534, 4321));
+	xi_xfrm_server_set_group(b->server, 4321);
+	assert_true(may_connect(b, 65534, 4321));
+	assert_false(may_connect(b, 65534, 0));
+	assert_int_equal(setgroups(1, &other), 0);
+	assert_false(may_connect(b, 65534, 65534));
+	xi_xfrm_server_set_group(b->server, other);
+	assert_true(may_connect(b, 65534, 65534));
+	assert_int_equal(setgroups(n, groups), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -607,9 +692,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(groups_without_news_can_be_joined, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(workers_hear_who_listens_to_acquires, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(an_acquire_is_an_sa, bed_setup, bed_teardown),
+		cmocka_unit_test_setup_teardown(a_flush_is_news_if_something_went, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(an_acquire_expires, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(a_policy_that_is_replaced_ends_its_acquire, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(an_update_names_the_mark, bed_setup, bed_teardown),
+		cmocka_unit_test_setup_teardown(who_may_connect, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(noise, bed_setup, bed_teardown),
 	};
 
