@@ -82,6 +82,7 @@ static int worker_open_socks(struct xi_worker *w)
 	return 0;
 }
 
+/* Whether a socket can take such packets or not: what arrives in fragments may be put together to one. */
 static uint32_t worker_count_longs(const struct xi_worker *w)
 {
 	uint32_t slot, queue, n = 0;
@@ -89,7 +90,7 @@ static uint32_t worker_count_longs(const struct xi_worker *w)
 	for (slot = 0; slot < XI_MAX_PORTS; slot++)
 		for (queue = 0; queue < worker_queues(w, slot); queue++)
 			if (worker_serves(w, queue) &&
-			    w->config.ports[slot]->packet_max > XI_PACKET_ONE)
+			    xi_port_wants_long(w->config.ports[slot]->mtu))
 				n += LONG_BUFFERS;
 	return n ? n + 2 * xi_await_longs(w->config.hold) : 0;
 }

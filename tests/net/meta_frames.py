@@ -6,7 +6,8 @@
 
 KIND: clear (from behind the other gateway), unknown-spi, bad-icv, good (ESP, from SEQ on), out (from h1 to be
 protected), foreign (from h1, no policy names it), and control (one frame without, one with any, one with our own).
-MAC: of the port. Each frame has another inner source address, so that each is a flow of its own.
+MAC: of the port. META_MOST in the environment: bytes of metadata that the kernel carries (252). Each frame has another
+inner source address, so that each is a flow of its own.
 """
 import os
 import struct
@@ -71,6 +72,8 @@ def main():
         os.urandom(4),
         b"\xff" * 32,
     ]
+    most = int(os.environ.get("META_MOST", 252))
+    forged = [m[-most:] for m in forged]
     if kind == "control":
         forged = [b"", b"\xee" * 8, meta(1, IN)]
     for i, m in enumerate(forged):
