@@ -349,11 +349,14 @@ tap_check "their time is over" wait_for 10 at_least hold_timeout 5
 tap_is "each was dropped once" "$(held_now) $(since held_done) $(since no_sa) $(($(drops) - all))" "0 0 0 5"
 
 mark
+allocate esp 0x300b
+early 0x300b 1 3 ended
 tap_check "packets wait" waits
+tap_check "before their SA, too" wait_for 20 at_least held 8
 tap_check "it ends while they do" stop_daemon gw1
 sed -i 's/^hold-time.*/hold = 0/' "$XI_TMP/gw1.conf"
 tap_check "and starts, told to hold nothing" start_daemon gw1 "$XI_TMP/gw1.conf"
-tap_is "those were counted" "$(since hold_timeout)" 5
+tap_is "those were counted" "$(since hold_timeout)" 8
 listen
 mark
 net_in h1 tests/net/trapped.py send 10.1.1.2 10.1.2.2 7000 5 1
