@@ -177,7 +177,7 @@ demo: deps
 demo-ike: deps
 	$(MAKE) all
 	tests/net/demo_ike.sh
-# The tests of layer vm, which `check` runs too, and all of layer net: more than an hour
+# The tests of layer vm, which `check` runs too, and all of layer net, under emulation: hours
 vmtest: deps check-vm
 	vmtest/run_net
 bench: deps
