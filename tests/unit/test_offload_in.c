@@ -314,7 +314,7 @@ static int setup(void **state)
 	f->base = event_base_new();
 	assert_int_equal(xi_sad_create(&f->sad, &config, &f->store->store), 0);
 	assert_int_equal(xi_spd_create(&f->spd, f->sad, &f->store->store), 0);
-	xi_sad_listen(f->sad, &(struct xi_sad_listener){sad_changed, sad_synced, f});
+	xi_sad_listen(f->sad, &(struct xi_sad_listener){.changed = sad_changed, .sync = sad_synced, .arg = f});
 	local.family = sample_addr(local.addr, LOCAL);
 	assert_int_equal(xi_spd_set_local(f->spd, &local, 1), 0);
 	for (int i = 0; i < SAS; i++)
@@ -381,7 +381,7 @@ static void settle(struct fixture *f)
 
 	do {
 		turn(f);
-		f->mirror->offload_clock += 5000000; /* as if that were all that goes on */
+		f->mirror->clock_ahead += 5000000; /* as if that were all that goes on */
 		assert_true(now_ms() < until);
 	} while (!settled(f));
 	for (int i = 0; i < SAS; i++)
@@ -395,7 +395,7 @@ static void second(struct fixture *f, int from, int n)
 	for (int i = 0; i < SAS; i++)
 		packets(f, &f->tunnels[i], i >= from && i < from + n ? 200 : 20);
 	pthread_mutex_unlock(&f->k.lock);
-	f->mirror->offload_clock += 1000000000ULL;
+	f->mirror->clock_ahead += 1000000000ULL;
 	xi_offload_tick(f->mirror);
 	settle(f);
 }
@@ -473,7 +473,7 @@ static void test_another_daemon_in_the_midst(void **state)
 		for (int t = from; t < from + SLOTS; t++)
 			packets(f, &f->tunnels[t], 200);
 		pthread_mutex_unlock(&f->k.lock);
-		f->mirror->offload_clock += 1000000000ULL;
+		f->mirror->clock_ahead += 1000000000ULL;
 		xi_offload_tick(f->mirror);
 		for (int n = rand() % 6; n > 0; n--)
 			turn(f);
@@ -530,7 +530,7 @@ static void test_esn_stays(void **state)
 	for (int s = 0; s < 20; s++) {
 		for (int i = 0; i < SAS; i++)
 			ours(f, &f->tunnels[i])->state->packets += 200;
-		f->mirror->offload_clock += 1000000000ULL;
+		f->mirror->clock_ahead += 1000000000ULL;
 		xi_offload_tick(f->mirror);
 		settle(f);
 	}
