@@ -60,6 +60,11 @@ static int wait_begin(struct xi_mirror *m, struct xi_mirror_sa *sa, bool fresh)
 	return look_later(m);
 }
 
+int xi_mirror_wait(struct xi_mirror *m, struct xi_mirror_sa *sa)
+{
+	return wait_begin(m, sa, true);
+}
+
 static void holds_look(struct xi_mirror *m, struct xi_mirror_holds *holds)
 {
 	struct xi_mirror_sa *sa;

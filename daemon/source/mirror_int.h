@@ -78,6 +78,7 @@ struct xi_mirror_sa {
 	uint32_t told_at;            /* CLOCK_MONOTONIC, seconds */
 	bool held;                   /* inbound, on its way here: there is a larval SA, by which packets wait */
 	bool shut;                   /* inbound, on its way to the kernel, whose window refuses all until ours is written */
+	bool replaced;               /* its key manager was asked for another, since it accepts nothing */
 	bool fresh, in_holds;        /* held: in which list, if in one */
 	uint8_t tries;
 	uint64_t held_packets;       /* held: the kernel's count of packets, */
@@ -279,6 +280,10 @@ int xi_mirror_hold(struct xi_mirror *m, struct xi_mirror_sa *sa);
 bool xi_mirror_holds(const struct xi_mirror_sa *sa, const struct xi_sa_rec *rec);
 /* They are not held any longer: XDP leaves them to the kernel. */
 void xi_mirror_hold_end(struct xi_mirror *m, struct xi_mirror_sa *sa);
+/*
+ * It is looked at again in a millisecond. An event that makes itself active again and again lets no other have a turn.
+ */
+int xi_mirror_wait(struct xi_mirror *m, struct xi_mirror_sa *sa);
 bool xi_mirror_holding(const struct xi_mirror *m);
 void xi_mirror_on_holds(evutil_socket_t fd, short what, void *mirror);
 /* The kernel's count of packets, in m->answer. */

@@ -363,7 +363,9 @@ static int sa_take_in(struct xi_mirror *m, struct xi_mirror_sa *sa, struct xi_mi
 		return xi_sad_add(m->sad, &seen->req.sa, &seen->req.key, init, why);
 	if (xi_mirror_window_refuses(init, seen->req.sa.flags & XFRM_STATE_ESN)) {
 		*why = "it accepts nothing until the key manager replaces it";
-		xi_mirror_replace(m, &seen->req.sa);
+		if (!sa->replaced)
+			xi_mirror_replace(m, &seen->req.sa);
+		sa->replaced = true;
 		return -ESTALE;
 	}
 	*why = "packets go on coming by a way that is no port";
@@ -466,7 +468,8 @@ static void sa_settle(struct xi_mirror *m, struct xi_mirror_sa *sa, struct xi_mi
 	int err;
 
 	if (sa->shut || xi_offload_waits(m, sa)) { /* it is on its way */
-		xi_mirror_sa_touch(m, sa);
+		if (xi_mirror_wait(m, sa))
+			m->resync = true;
 		return;
 	}
 	err = xi_mirror_sa_look(m, sa, seen);

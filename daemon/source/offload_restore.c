@@ -156,8 +156,10 @@ static int restore(struct xi_mirror *m, struct xi_mirror_sa *sa)
 	xi_offload_newsa(&msg, &made, 0);
 	err = xi_mirror_ask(m, &msg);
 	explicit_bzero(msg.buf, sizeof(msg.buf));
-	if (!err && made.shut)
+	if (!err && made.shut) {
 		expire(m, &made.info);
+		sa->replaced = true;
+	}
 	return err;
 }
 

@@ -461,6 +461,44 @@ static void test_no_number_is_accepted_twice(void **state)
 	assert_int_equal(f->k.dels_alone, 0);
 }
 
+/* Of the same destination and reqid, and not carried: so its like go back. */
+static void like_it(struct fixture *f, struct kernel_sa *other, bool there)
+{
+	pthread_mutex_lock(&f->k.lock);
+	other->used = there;
+	pthread_mutex_unlock(&f->k.lock);
+	kernel_news_sa(&f->k, other, there ? XFRM_MSG_NEWSA : XFRM_MSG_DELSA);
+	settle(f);
+}
+
+/* No device is in it. */
+static void test_given_and_taken_no_number_is_accepted_twice(void **state)
+{
+	struct fixture *f = *state;
+	struct kernel_sa *others[2] = {&f->k.sas[SAS], &f->k.sas[SAS + 1]};
+
+	for (int i = 0; i < 2; i++) {
+		*others[i] = *f->tunnels[i].sa;
+		others[i]->info.id.spi = htonl(0x2000 + i);
+		others[i]->device = 3;
+		others[i]->used = false;
+	}
+	f->k.refuses = -22;
+	start(f);
+	f->delays = true;
+	for (int round = 0; round < 20; round++) {
+		like_it(f, others[round % 2], true);
+		assert_null(ours(f, &f->tunnels[round % 2]));
+		assert_true(is_alive(f, &f->tunnels[round % 2]));
+		like_it(f, others[round % 2], false);
+		assert_non_null(ours(f, &f->tunnels[round % 2]));
+		assert_true(is_alive(f, &f->tunnels[round % 2]));
+	}
+	for (int i = 0; i < 2; i++)
+		assert_true(f->tunnels[i].ours && f->tunnels[i].kernels);
+	assert_true(f->held);
+}
+
 static void test_another_daemon_in_the_midst(void **state)
 {
 	struct fixture *f = *state;
@@ -584,6 +622,7 @@ int main(void)
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_no_number_is_accepted_twice),
+		TEST(test_given_and_taken_no_number_is_accepted_twice),
 		TEST(test_another_daemon_in_the_midst),
 		TEST(test_a_refusal_costs_nothing),
 		TEST(test_esn_stays),
