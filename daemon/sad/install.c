@@ -19,8 +19,8 @@
 
 static const char not_stored[] = "the SA could not be stored; see the log";
 
-static int sa_check(const struct xi_sad *sad, const struct xi_sa *sa,
-		    const struct xi_replay_init *init, const char **why)
+int xi_sad_check(const struct xi_sad *sad, const struct xi_sa *sa,
+		 const struct xi_replay_init *init, const char **why)
 {
 	if (sa->id.family != XI_IPV4 && sa->id.family != XI_IPV6) {
 		*why = "address family of the SA is neither ipv4 nor ipv6";
@@ -290,7 +290,7 @@ static int sa_add(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa
 	struct xi_sad_node *node;
 	int err;
 
-	err = sa_check(sad, sa, init, why);
+	err = xi_sad_check(sad, sa, init, why);
 	if (err)
 		return err;
 	node = xi_sad_node(sad, &sa->id);
@@ -420,7 +420,7 @@ static int sa_update(struct xi_sad *sad, const struct xi_sa *sa, const struct xi
 		*why = "no SA with this destination, SPI, protocol, mark and direction; add it";
 		return -ESRCH;
 	}
-	err = sa_check(sad, sa, init, why);
+	err = xi_sad_check(sad, sa, init, why);
 	if (err)
 		return err;
 	if (!larval)

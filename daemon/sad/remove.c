@@ -29,6 +29,9 @@ int xi_sad_detach(struct xi_sad *sad, struct xi_sad_node *node)
 	bool larval = rec->sa.life & XI_SA_LARVAL;
 	int err;
 
+	err = larval ? 0 : xi_sad_going(sad, rec);
+	if (err)
+		return err;
 	err = sad->store.ops->lookup_del(sad->store.s, &node->id);
 	if (err && err != -ENOENT)
 		return err;

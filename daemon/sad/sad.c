@@ -181,6 +181,17 @@ void xi_sad_changed(struct xi_sad *sad, const struct xi_sa_rec *old, const struc
 			sad->listeners[i].changed(sad->listeners[i].arg, old, new);
 }
 
+int xi_sad_going(struct xi_sad *sad, const struct xi_sa_rec *rec)
+{
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; !err && i < sad->nlisteners; i++)
+		if (sad->listeners[i].going)
+			err = sad->listeners[i].going(sad->listeners[i].arg, rec);
+	return err;
+}
+
 void xi_sad_sync(struct xi_sad *sad)
 {
 	unsigned int i;

@@ -34,6 +34,8 @@ struct xi_sad_listener {
 	void (*changed)(void *arg, const struct xi_sa_rec *old, const struct xi_sa_rec *new);
 	void (*sync)(void *arg);
 	void *arg;
+	/* May be NULL. An SA is about to be deleted, and XDP knows it still. -errno: it stays, and the deletion fails. */
+	int (*going)(void *arg, const struct xi_sa_rec *rec);
 };
 
 /* Key managers' news (RFC 2367 names); the XFRM server multicasts them. */
@@ -96,6 +98,8 @@ int xi_sad_add(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_ke
 /* UPDSA: -ESRCH when there is none, or its mark is another. A larval SA becomes a real one; the rules of the kernel's xfrm_state_update() otherwise. */
 int xi_sad_update(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_key *key,
 		  const struct xi_replay_init *init, const char **why);
+/* Whether xi_sad_add() would refuse it, whatever else there is. */
+int xi_sad_check(const struct xi_sad *sad, const struct xi_sa *sa, const struct xi_replay_init *init, const char **why);
 int xi_sad_delete(struct xi_sad *sad, const struct xi_sa_id *id);
 int xi_sad_flush(struct xi_sad *sad, enum xi_proto proto, unsigned int *n); /* XI_PROTO_ANY: all */
 /*

@@ -317,6 +317,7 @@ void xi_sad_publish(struct xi_sad *sad, struct xi_sad_node *node, struct xi_sa_r
 void xi_sad_supplant(struct xi_sad *sad, struct xi_sad_node *old, struct xi_sad_node *node,
 		     struct xi_sa_rec *rec);
 void xi_sad_changed(struct xi_sad *sad, const struct xi_sa_rec *old, const struct xi_sa_rec *new);
+int xi_sad_going(struct xi_sad *sad, const struct xi_sa_rec *rec);
 void xi_sad_sync(struct xi_sad *sad);
 /*
  * These three within a round. Nobody finds a detached node any more; it is buried at the end. On failure nothing

@@ -151,7 +151,6 @@ static void sas_work(struct xi_mirror *m)
 	while (n++ < XI_MIRROR_TURN && (sa = TAILQ_FIRST(&m->dirty_sas)))
 		xi_mirror_sa_settle(m, sa);
 	release(m);
-	xi_mirror_sa_merge(m);
 }
 
 /*
@@ -187,7 +186,7 @@ static void on_work(evutil_socket_t fd, short what, void *arg)
 	}
 	if (sas || policies)
 		event_active(m->work, EV_TIMEOUT, 0);
-	else if (!m->resync && !m->unpublished)
+	else if (!m->resync && !m->unpublished && !xi_mirror_holding(m))
 		m->starting = false;
 	if (m->unsure && settled(m) && !m->starting)
 		m->unsure = false;
@@ -207,6 +206,41 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	xi_offload_tick(m);
 }
 
+static struct xi_mirror_sa *sa_of(const struct xi_mirror *m, const struct xi_sa_rec *rec)
+{
+	struct xi_mirror_sa *sa = m->giving;
+
+	if (!sa)
+		HASH_FIND(hh, m->sas, &rec->sa.id, sizeof(rec->sa.id), sa);
+	return sa;
+}
+
+static bool given_has_room(struct xi_mirror *m)
+{
+	unsigned int room = 2 * m->given_room + XI_MIRROR_TURN;
+	struct xi_mirror_given *given;
+
+	if (m->ngiven < m->given_room)
+		return true;
+	given = realloc(m->given, room * sizeof(*given));
+	if (!given)
+		return false;
+	m->given = given;
+	m->given_room = room;
+	return true;
+}
+
+static int sa_going(void *arg, const struct xi_sa_rec *rec)
+{
+	struct xi_mirror *m = arg;
+	struct xi_mirror_sa *sa =
+		m->work && rec->sa.life & XI_SA_FROM_KERNEL ? sa_of(m, rec) : NULL;
+
+	if (!sa)
+		return 0;
+	return given_has_room(m) ? xi_mirror_sa_going(m, sa, rec) : -ENOMEM;
+}
+
 /*
  * An SA that nobody here took away comes again: it is still the kernel's, whose window it will have
  * then.
@@ -214,23 +248,17 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 static void sa_changed(void *arg, const struct xi_sa_rec *old, const struct xi_sa_rec *new)
 {
 	struct xi_mirror *m = arg;
-	struct xi_mirror_sa *sa = m->giving;
+	struct xi_mirror_sa *sa;
 
 	if (m->work && old && !new)
 		xi_mirror_retry_soon(m);
 	if (!m->work || !old || new || !(old->sa.life & XI_SA_FROM_KERNEL))
 		return;
-	if (!sa) {
-		HASH_FIND(hh, m->sas, &old->sa.id, sizeof(old->sa.id), sa);
-		if (sa)
-			xi_mirror_sa_touch(m, sa);
-	}
-	if (!sa || sa->gone)
-		return;
-	if (m->ngiven < XI_MIRROR_TURN)
+	sa = sa_of(m, old);
+	if (sa && !m->giving)
+		xi_mirror_sa_touch(m, sa);
+	if (sa && !sa->gone) /* there is room: sa_going() */
 		m->given[m->ngiven++] = (struct xi_mirror_given){.rec = old, .sa = sa};
-	else
-		xi_mirror_sa_given(m, sa, old);
 }
 
 /* No packet will come through them any more, and the records are still there. */
@@ -253,7 +281,8 @@ static int events_create(struct xi_mirror *m)
 	m->tick = event_new(base, -1, EV_PERSIST, on_tick, m);
 	m->on_news = event_new(base, m->news_fd, EV_READ | EV_PERSIST, xi_mirror_on_news, m);
 	m->on_dump = event_new(base, m->dump_fd, EV_READ | EV_PERSIST, xi_mirror_on_dump, m);
-	if (!m->work || !m->tick || !m->on_news || !m->on_dump)
+	m->on_holds = evtimer_new(base, xi_mirror_on_holds, m);
+	if (!m->work || !m->tick || !m->on_news || !m->on_dump || !m->on_holds)
 		return -ENOMEM;
 	return event_add(m->tick, &tick) || event_add(m->on_news, NULL) ||
 			       event_add(m->on_dump, NULL)
@@ -263,7 +292,7 @@ static int events_create(struct xi_mirror *m)
 
 static void mirror_free(struct xi_mirror *m)
 {
-	struct event *events[] = {m->work, m->tick, m->on_news, m->on_dump};
+	struct event *events[] = {m->work, m->tick, m->on_news, m->on_dump, m->on_holds};
 
 	for (unsigned int i = 0; i < sizeof(events) / sizeof(events[0]); i++)
 		if (events[i])
@@ -271,6 +300,7 @@ static void mirror_free(struct xi_mirror *m)
 	m->work = NULL;
 	xi_mirror_close(m);
 	xi_offload_destroy(m->offload);
+	free(m->given);
 	free(m);
 }
 
@@ -289,6 +319,8 @@ int xi_mirror_create(struct xi_mirror **out, const struct xi_mirror_config *conf
 	TAILQ_INIT(&m->dirty_sas);
 	TAILQ_INIT(&m->all_sas);
 	TAILQ_INIT(&m->dirty_policies);
+	TAILQ_INIT(&m->holds);
+	TAILQ_INIT(&m->fresh_holds);
 	TAILQ_INIT(&m->retry.sas);
 	TAILQ_INIT(&m->retry.policies);
 	err = xi_mirror_open(m);
@@ -310,7 +342,7 @@ int xi_mirror_create(struct xi_mirror **out, const struct xi_mirror_config *conf
 		return err;
 	}
 	xi_sad_listen(m->sad, &(struct xi_sad_listener){
-				      .changed = sa_changed, .sync = sas_synced, .arg = m});
+				      .changed = sa_changed, .sync = sas_synced, .going = sa_going, .arg = m});
 	xi_sad_on_kernel_event(m->sad,
 			       &(struct xi_sad_events){.expire = xi_mirror_expired, .arg = m});
 	m->starting = true;
@@ -444,5 +476,6 @@ void xi_mirror_figures(const struct xi_mirror *m, struct xi_mirror_figures *figu
 	figures->noffload = xi_offload_figures(m->offload, figures->offload);
 	figures->synced = m->dump == XI_MIRROR_DUMP_NONE && !m->resync && !m->starting &&
 			  !m->defaults && !m->unpublished && TAILQ_EMPTY(&m->dirty_sas) &&
+			  !xi_mirror_holding(m) &&
 			  TAILQ_EMPTY(&m->dirty_policies);
 }

@@ -76,11 +76,19 @@ struct xi_mirror_sa {
 	uint64_t written;            /* outbound and ours: the kernel's counter, as far as we moved it */
 	uint64_t told_packets, told_top;
 	uint32_t told_at;            /* CLOCK_MONOTONIC, seconds */
+	bool held;                   /* inbound, on its way here: there is a larval SA, by which packets wait */
+	bool shut;                   /* inbound, on its way to the kernel, whose window refuses all until ours is written */
+	bool replaced;               /* its key manager was asked for another, since it accepts nothing */
+	bool fresh, in_holds;        /* held: in which list, if in one */
+	uint8_t tries;
+	uint64_t held_packets;       /* held: the kernel's count of packets, */
+	uint64_t quiet_at;           /* and when it is looked at again */
 	struct xi_offload_sa offload;
 	struct xi_sa_link links[XI_PATTERN_WIDER];
 	TAILQ_ENTRY(xi_mirror_sa) queue;
 	TAILQ_ENTRY(xi_mirror_sa) all;
 	TAILQ_ENTRY(xi_mirror_sa) waiting;
+	TAILQ_ENTRY(xi_mirror_sa) holding;
 	UT_hash_handle hh;
 };
 
@@ -137,7 +145,7 @@ struct xi_mirror {
 	struct xi_spd *spd;
 	int ask_fd, news_fd, dump_fd;
 	uint32_t seq;
-	struct event *on_news, *on_dump, *work, *tick;
+	struct event *on_news, *on_dump, *work, *tick, *on_holds;
 	enum xi_mirror_dump dump;
 	bool fenced;
 	bool resync, defaults, out_blocked;
@@ -158,12 +166,11 @@ struct xi_mirror {
 	struct xi_mirror_sa *cursor; /* of the tick */
 	struct xi_mirror_sa *offload_cursor;
 	struct xi_offload *offload;  /* NULL: nothing is */
-	uint64_t offload_clock;      /* ns by which its clock is ahead, which tests move on */
+	uint64_t clock_ahead;        /* ns by which xi_mirror_now() is ahead, which tests move on */
 	struct xi_mirror_sa *giving;
-	struct xi_mirror_given given[XI_MIRROR_TURN];
-	unsigned int ngiven;
-	struct xi_mirror_sa *taken_in[XI_MIRROR_TURN]; /* inbound, in this round */
-	unsigned int ntaken_in;
+	struct xi_mirror_given *given; /* in this round */
+	unsigned int ngiven, given_room;
+	TAILQ_HEAD(xi_mirror_holds, xi_mirror_sa) holds, fresh_holds; /* by quiet_at */
 	uint32_t out_kept;           /* outbound policies of the kernel that are not in force here */
 	uint32_t out_ours;
 	struct xi_mirror_acquired acquired[XI_MIRROR_ACQUIRES];
@@ -199,6 +206,7 @@ int xi_mirror_ask_policy(struct xi_mirror *m, const struct xi_mirror_policy_key 
 /* Reads one datagram: its length, 0 when there is none, -errno. */
 int xi_mirror_read(struct xi_mirror *m, int fd);
 uint64_t xi_mirror_clock(void);  /* CLOCK_MONOTONIC, ns */
+uint64_t xi_mirror_now(const struct xi_mirror *m); /* the same, moved on by tests */
 
 /* mirror.c: all is to be looked at anew */
 void xi_mirror_resync(struct xi_mirror *m);
@@ -247,19 +255,55 @@ int xi_mirror_sa_look(struct xi_mirror *m, const struct xi_mirror_sa *sa, struct
 /* The SA of this id may have changed. */
 void xi_mirror_sa_dirty(struct xi_mirror *m, const struct xi_sa_id *id);
 void xi_mirror_sa_touch(struct xi_mirror *m, struct xi_mirror_sa *sa);
+/* The same, before all others. */
+void xi_mirror_sa_touch_first(struct xi_mirror *m, struct xi_mirror_sa *sa);
 /* Asks the kernel about it, and does what follows. Within a round. */
 void xi_mirror_sa_settle(struct xi_mirror *m, struct xi_mirror_sa *sa);
 /* Reasons to leave what is like it to the kernel: one more or less. */
 void xi_mirror_sa_keep(struct xi_mirror *m, struct xi_mirror_sa *sa, bool on);
-/* After the round: what the kernel took in meanwhile counts. */
-void xi_mirror_sa_merge(struct xi_mirror *m);
-/* All entries. */
 /* Out of the SAD, if it is ours; within a round of at most XI_MIRROR_TURN. */
 void xi_mirror_sa_give(struct xi_mirror *m, struct xi_mirror_sa *sa);
+/* It is about to leave the SAD. -errno: it must not, for the kernel's window could not be shut. */
+int xi_mirror_sa_going(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct xi_sa_rec *rec);
 /* It left the SAD, no packet comes through it any more, and its record is still there. */
 void xi_mirror_sa_given(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct xi_sa_rec *rec);
 void xi_mirror_sas_free(struct xi_mirror *m);
 bool xi_mirror_sa_is_in(const struct xi_mirror *m, const struct xi_sa *sa);
+
+/* mirror_hold.c: packets of an SA that is to come from the kernel */
+/*
+ * Within a round, when the kernel's answer to GETSA is in m->answer. 0: packets of this SA are held here, and the kernel's
+ * window is final. -EAGAIN: not yet, and it will be looked at again. -EBUSY: it goes on changing. -errno: it cannot be.
+ */
+int xi_mirror_hold(struct xi_mirror *m, struct xi_mirror_sa *sa);
+/* rec is the larval SA by which packets of this one are held: it is to become the SA. */
+bool xi_mirror_holds(const struct xi_mirror_sa *sa, const struct xi_sa_rec *rec);
+/* They are not held any longer: XDP leaves them to the kernel. */
+void xi_mirror_hold_end(struct xi_mirror *m, struct xi_mirror_sa *sa);
+/*
+ * It is looked at again in a millisecond. An event that makes itself active again and again lets no other have a turn.
+ */
+int xi_mirror_wait(struct xi_mirror *m, struct xi_mirror_sa *sa);
+bool xi_mirror_holding(const struct xi_mirror *m);
+void xi_mirror_on_holds(evutil_socket_t fd, short what, void *mirror);
+/* The kernel's count of packets, in m->answer. */
+int xi_mirror_packets(const struct xi_mirror *m, uint64_t *packets);
+
+/* mirror_window.c: the kernel's window of an SA that changes hands */
+/* Of NEWSA or NEWAE: XFRMA_REPLAY_ESN_VAL, else _VAL; NULL: none, or too short. */
+const struct nlattr *xi_mirror_window_find(const struct xi_attrs *attrs);
+/* Makes a window one that refuses every packet. type: of the attribute, whose payload replay is. */
+void xi_mirror_window_refuse(uint8_t *replay, int type, size_t len, bool esn);
+bool xi_mirror_window_refuses(const struct xi_replay_init *init, bool esn);
+/* From now on the kernel accepts nothing by this SA, until it is told a window. */
+int xi_mirror_shut(struct xi_mirror *m, const struct xi_sa_rec *rec);
+/*
+ * The same of the kernel's own, which seen and m->answer tell of: 0: that window was final. -ESTALE: the kernel accepted
+ * more, and what is not known. *open is what makes it as it was.
+ */
+int xi_mirror_seal(struct xi_mirror *m, const struct xi_mirror_seen *seen, struct xi_nlmsg *open);
+/* A soft EXPIRE: the key manager is to make another. */
+void xi_mirror_replace(struct xi_mirror *m, const struct xi_sa *sa);
 
 /* mirror_count.c: numbers and usage */
 void xi_mirror_ae_begin(struct xi_nlmsg *msg, const struct xi_sa *sa);

@@ -28,6 +28,11 @@ uint64_t xi_mirror_clock(void)
 	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
 }
 
+uint64_t xi_mirror_now(const struct xi_mirror *m)
+{
+	return xi_mirror_clock() + m->clock_ahead;
+}
+
 static int kernel_open(uint32_t groups)
 {
 	struct sockaddr_nl addr = {.nl_family = AF_NETLINK, .nl_groups = groups};

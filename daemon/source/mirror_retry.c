@@ -22,7 +22,7 @@ static uint64_t seconds(void)
 bool xi_mirror_refusal_passes(int err)
 {
 	return err == -ENOSPC || err == -E2BIG || err == -ENOMEM || err == -ENOBUFS ||
-	       err == -EIO || err == -ETIMEDOUT;
+	       err == -EIO || err == -ETIMEDOUT || err == -EBUSY;
 }
 
 /* What is added while nothing waits has its first try soon. */

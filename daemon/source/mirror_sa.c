@@ -29,6 +29,15 @@ void xi_mirror_sa_touch(struct xi_mirror *m, struct xi_mirror_sa *sa)
 	event_active(m->work, EV_TIMEOUT, 0);
 }
 
+void xi_mirror_sa_touch_first(struct xi_mirror *m, struct xi_mirror_sa *sa)
+{
+	if (sa->dirty)
+		TAILQ_REMOVE(&m->dirty_sas, sa, queue);
+	sa->dirty = true;
+	TAILQ_INSERT_HEAD(&m->dirty_sas, sa, queue);
+	event_active(m->work, EV_TIMEOUT, 0);
+}
+
 void xi_mirror_sa_dirty(struct xi_mirror *m, const struct xi_sa_id *id)
 {
 	struct xi_mirror_sa *sa = sa_find(m, id);
@@ -61,9 +70,6 @@ static void lists_forget(struct xi_mirror *m, const struct xi_mirror_sa *sa)
 	for (i = 0; i < m->ngiven; i++)
 		if (m->given[i].sa == sa)
 			m->given[i] = m->given[--m->ngiven];
-	for (i = 0; i < m->ntaken_in; i++)
-		if (m->taken_in[i] == sa)
-			m->taken_in[i] = m->taken_in[--m->ntaken_in];
 }
 
 static void sa_free(struct xi_mirror *m, struct xi_mirror_sa *sa)
@@ -76,6 +82,7 @@ static void sa_free(struct xi_mirror *m, struct xi_mirror_sa *sa)
 	if (m->offload_cursor == sa)
 		m->offload_cursor = TAILQ_NEXT(sa, all);
 	xi_offload_left(m, sa);
+	xi_mirror_hold_end(m, sa);
 	xi_offload_forget(m, sa);
 	xi_mirror_retry_no_sa(m, sa);
 	TAILQ_REMOVE(&m->all_sas, sa, all);
@@ -151,18 +158,13 @@ static const struct xi_sa_rec *sa_ours(const struct xi_mirror *m, const struct x
 	return rec && rec->sa.life & XI_SA_FROM_KERNEL ? rec : NULL;
 }
 
-/*
- * The listener of the SAD writes usage and window back, after the last packet; but the kernel takes
- * packets in before that, by a window that is not to be one of long ago.
- */
+/* The listener of the SAD shuts the kernel's window before that, and opens it after the last packet. */
 void xi_mirror_sa_give(struct xi_mirror *m, struct xi_mirror_sa *sa)
 {
 	const struct xi_sa_rec *rec = sa_ours(m, sa);
 
 	if (!rec)
 		return;
-	if (!sa->gone && !sa->outbound && !xi_offload_shut(m, sa, rec) && xi_mirror_moved(sa, rec))
-		xi_mirror_tell(m, sa, rec);
 	m->giving = sa;
 	if (xi_sad_delete(m->sad, &sa->id))
 		m->resync = true;
@@ -191,8 +193,8 @@ __attribute__((nonnull)) static void sa_kept(struct xi_mirror *m, struct xi_mirr
 	xi_mirror_sa_keep(m, sa, !elsewhere);
 	sa_goes(m, sa, XI_MIRROR_KEPT);
 	xi_mirror_sa_give(m, sa);
-	if (sa->offload.where != XI_OFFLOAD_OUT)
-		xi_offload_left(m, sa);
+	xi_offload_left(m, sa);
+	xi_mirror_hold_end(m, sa);
 }
 
 /* What an update cannot change: then it is another SA. */
@@ -309,33 +311,82 @@ static void seen_usage(struct xi_mirror_seen *seen)
 	seen->req.sa.life |= XI_SA_FROM_KERNEL;
 }
 
-/* waited_for: its packets are held (offload_drain.c). */
-static int sa_take(struct xi_mirror *m, struct xi_mirror_sa *sa, struct xi_mirror_seen *seen,
-		   bool waited_for, const char **why)
+static int sa_take_out(struct xi_mirror *m, struct xi_mirror_sa *sa, struct xi_mirror_seen *seen,
+		       const char **why)
 {
 	struct xi_replay_init *init = &seen->req.init;
 	int err;
 
-	seen_usage(seen);
-	if (sa->outbound) {
-		*why = "no sequence numbers could be reserved in the kernel";
-		err = xi_mirror_reserve(m, &seen->req.sa, init->oseq, seen->asked, &init->oseq,
-					&init->oseq_limit);
-		if (err)
-			return err;
-		sa->written = init->oseq_limit;
-	} else {
-		init->oseq_limit = init->oseq;
-	}
-	err = waited_for ? xi_sad_update(m->sad, &seen->req.sa, &seen->req.key, init, why)
-			 : xi_sad_add(m->sad, &seen->req.sa, &seen->req.key, init, why);
+	*why = "no sequence numbers could be reserved in the kernel";
+	err = xi_mirror_reserve(m, &seen->req.sa, init->oseq, seen->asked, &init->oseq,
+				&init->oseq_limit);
 	if (err)
 		return err;
-	sa->told_packets = init->packets;
-	sa->told_top = init->seq;
+	sa->written = init->oseq_limit;
+	return xi_sad_add(m->sad, &seen->req.sa, &seen->req.key, init, why);
+}
+
+/*
+ * Of one that is held. Its window in the kernel stays shut until the timer tells ours, which is
+ * later than whatever may be left in the kernel's stack.
+ */
+static int sa_take_held(struct xi_mirror *m, struct xi_mirror_sa *sa, struct xi_mirror_seen *seen,
+			const char **why)
+{
+	struct xi_nlmsg open;
+	int err;
+
+	*why = "its replay window could not be taken over; it accepts nothing until the key manager replaces it";
+	err = xi_mirror_seal(m, seen, &open);
+	if (err == -ESTALE)
+		xi_mirror_replace(m, &seen->req.sa);
+	if (err)
+		return err;
+	err = xi_sad_update(m->sad, &seen->req.sa, &seen->req.key, &seen->req.init, why);
+	if (err && xi_mirror_ask(m, &open) && xi_mirror_ask(m, &open))
+		xi_mirror_replace(m, &seen->req.sa);
+	return err;
+}
+
+/* A window that refuses all is left of a daemon that was killed while the SA changed hands. */
+static int sa_take_in(struct xi_mirror *m, struct xi_mirror_sa *sa, struct xi_mirror_seen *seen,
+		      const char **why)
+{
+	struct xi_replay_init *init = &seen->req.init;
+	int err;
+
+	init->oseq_limit = init->oseq;
+	err = xi_sad_check(m->sad, &seen->req.sa, init, why);
+	if (err)
+		return err;
+	if (!seen->req.sa.replay_window)
+		return xi_sad_add(m->sad, &seen->req.sa, &seen->req.key, init, why);
+	if (xi_mirror_window_refuses(init, seen->req.sa.flags & XFRM_STATE_ESN)) {
+		*why = "it accepts nothing until the key manager replaces it";
+		if (!sa->replaced)
+			xi_mirror_replace(m, &seen->req.sa);
+		sa->replaced = true;
+		return -ESTALE;
+	}
+	*why = "packets go on coming by a way that is no port";
+	err = xi_mirror_hold(m, sa);
+	return err ? err : sa_take_held(m, sa, seen, why);
+}
+
+static int sa_take(struct xi_mirror *m, struct xi_mirror_sa *sa, struct xi_mirror_seen *seen,
+		   const char **why)
+{
+	int err;
+
+	seen_usage(seen);
+	err = sa->outbound ? sa_take_out(m, sa, seen, why) : sa_take_in(m, sa, seen, why);
+	if (err)
+		return err;
+	sa->told_packets = seen->req.init.packets;
+	sa->told_top = sa->outbound ? seen->req.init.seq : UINT64_MAX; /* it is to be told */
+	sa->told_at = (uint32_t)(xi_mirror_clock() / 1000000000ULL);
+	sa->held = false;
 	m->figures.taken++;
-	if (!sa->outbound)
-		m->taken_in[m->ntaken_in++] = sa;
 	return 0;
 }
 
@@ -350,11 +401,10 @@ static void sa_taken(struct xi_mirror *m, struct xi_mirror_sa *sa)
 static void sa_carry(struct xi_mirror *m, struct xi_mirror_sa *sa, struct xi_mirror_seen *seen)
 {
 	const struct xi_sa_rec *rec = xi_sad_find(m->sad, &sa->id);
-	bool waited_for = rec && xi_offload_holds(sa, rec);
 	const char *why = NULL;
 	int err;
 
-	if (waited_for)
+	if (rec && xi_mirror_holds(sa, rec))
 		rec = NULL;
 	if (rec && !(rec->sa.life & XI_SA_FROM_KERNEL)) {
 		if (sa->where != XI_MIRROR_SHADOWED)
@@ -369,15 +419,17 @@ static void sa_carry(struct xi_mirror *m, struct xi_mirror_sa *sa, struct xi_mir
 		xi_mirror_sa_give(m, sa);
 		rec = NULL;
 	}
-	err = rec ? sa_refresh(m, sa, rec, seen, &why) : sa_take(m, sa, seen, waited_for, &why);
+	err = rec ? sa_refresh(m, sa, rec, seen, &why) : sa_take(m, sa, seen, &why);
 	sa->gone = false;
+	if (err == -EAGAIN && sa->held)
+		return;
 	sa->refused = err == -ESRCH || err == -EAGAIN ? 0 : err;
 	if (sa->refused)
 		xi_mirror_retry_sa(m, sa, err);
 	if (err == -ESRCH)
 		xi_mirror_sa_touch(m, sa); /* it went meanwhile */
 	else if (err)
-		sa_kept(m, sa, why ? why : "it could not be taken over", false);
+		sa_kept(m, sa, why ? why : "it could not be taken over", err == -ESTALE);
 	else
 		sa_taken(m, sa);
 }
@@ -398,6 +450,7 @@ static bool sa_leave(struct xi_mirror *m, struct xi_mirror_sa *sa)
 		return false;
 	xi_mirror_sa_give(m, sa);
 	sa_goes(m, sa, where);
+	xi_mirror_hold_end(m, sa);
 	return true;
 }
 
@@ -414,8 +467,9 @@ static void sa_settle(struct xi_mirror *m, struct xi_mirror_sa *sa, struct xi_mi
 {
 	int err;
 
-	if (xi_offload_waits(m, sa)) {
-		xi_mirror_sa_touch(m, sa);
+	if (sa->shut || xi_offload_waits(m, sa)) { /* it is on its way */
+		if (xi_mirror_wait(m, sa))
+			m->resync = true;
 		return;
 	}
 	err = xi_mirror_sa_look(m, sa, seen);
@@ -432,7 +486,8 @@ static void sa_settle(struct xi_mirror *m, struct xi_mirror_sa *sa, struct xi_mi
 		return;
 	}
 	if (xi_offload_seen(m, sa, &seen->device)) {
-		xi_mirror_sa_touch(m, sa);
+		if (!sa->in_holds)
+			xi_mirror_sa_touch(m, sa);
 		return;
 	}
 	if (seen->err) {
@@ -473,49 +528,27 @@ void xi_mirror_sa_settle(struct xi_mirror *m, struct xi_mirror_sa *sa)
 	explicit_bzero(m->answer.buf, sizeof(m->answer.buf));
 }
 
-/* What the kernel took in, before packets came here, or since they do no more. */
-static void window_merge(struct xi_mirror *m, const struct xi_mirror_sa *sa,
-			 const struct xi_sa_rec *rec)
+int xi_mirror_sa_going(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct xi_sa_rec *rec)
 {
-	struct xi_mirror_seen seen;
+	int err;
 
-	if (!xi_mirror_sa_look(m, sa, &seen) && !seen.err && sa_same(rec, &seen.req))
-		xi_sa_merge_window(rec, &seen.req.init);
-	explicit_bzero(&seen.req.key, sizeof(seen.req.key));
+	if (sa->where != XI_MIRROR_OURS)
+		sa->outbound = !xi_mirror_sa_is_in(m, &rec->sa);
+	if (sa->gone || sa->outbound || !rec->sa.replay_window)
+		return 0;
+	err = xi_mirror_shut(m, rec);
+	sa->shut = !err;
+	/* what the kernel does not have accepts nothing; and whoever leaves cannot stay */
+	return err == -ESRCH || m->leaving ? 0 : err;
 }
 
-/*
- * Until XDP knew of an inbound SA the kernel took in its packets, and noted them after it was
- * asked: they are not to be accepted a second time.
- */
-void xi_mirror_sa_merge(struct xi_mirror *m)
-{
-	unsigned int i;
-
-	for (i = 0; i < m->ntaken_in; i++) {
-		struct xi_mirror_sa *sa = m->taken_in[i];
-
-		if (sa_ours(m, sa))
-			window_merge(m, sa, sa_ours(m, sa));
-	}
-	if (m->ntaken_in)
-		explicit_bzero(m->answer.buf, sizeof(m->answer.buf));
-	m->ntaken_in = 0;
-}
-
-/*
- * From the moment XDP did not know of an inbound SA any more the kernel took in its packets; what
- * it noted of them is to outlive our window's being written.
- */
 void xi_mirror_sa_given(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct xi_sa_rec *rec)
 {
-	if (!sa->outbound && !sa->offload.shut) { /* else it took nothing in */
-		window_merge(m, sa, rec);
-		explicit_bzero(m->answer.buf, sizeof(m->answer.buf));
-	}
-	if (xi_mirror_tell(m, sa, rec) && sa->offload.shut && xi_mirror_tell(m, sa, rec))
+	if (xi_mirror_tell(m, sa, rec) && sa->shut && xi_mirror_tell(m, sa, rec)) {
 		log_warnx("mirror: SA with SPI 0x%08x takes nothing in: its window could not be handed back; "
 			  "the key manager has to make another",
 			  sa->id.spi);
-	sa->offload.shut = false;
+		xi_mirror_replace(m, &rec->sa);
+	}
+	sa->shut = false;
 }

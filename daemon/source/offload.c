@@ -15,14 +15,9 @@
 #define ABLE_ROUNDS 5  /* until devices are looked at again */
 #define TELL_ROUNDS 60 /* until moves are logged again */
 
-uint64_t xi_offload_clock(const struct xi_mirror *m)
-{
-	return xi_mirror_clock() + m->offload_clock;
-}
-
 uint32_t xi_offload_seconds(const struct xi_mirror *m)
 {
-	return (uint32_t)(xi_offload_clock(m) / 1000000000ULL);
+	return (uint32_t)(xi_mirror_now(m) / 1000000000ULL);
 }
 
 int xi_offload_create(struct xi_offload **out, const struct xi_offload_config *config)
@@ -131,7 +126,7 @@ static void round_begin(struct xi_mirror *m, uint64_t clock)
 void xi_offload_tick(struct xi_mirror *m)
 {
 	struct xi_offload *o = m->offload;
-	uint64_t clock = xi_offload_clock(m);
+	uint64_t clock = xi_mirror_now(m);
 	unsigned int routes = ROUTES;
 
 	if (!o || m->starting)

@@ -6,8 +6,8 @@
  *
  * An SA in hardware is the kernel's, as any other that is not carried. It goes there while xipsec carries it, and comes
  * back when its policy is in force here again: either way the kernel sends nothing with it at that moment. Nor does it
- * receive: on the way in its window refuses all until ours is final (offload_window.c), on the way out packets are held
- * here until its own is (offload_drain.c). To the kernel such a move is DELSA and NEWSA, in one datagram, hence within one
+ * receive: on the way in its window refuses all until ours is final (mirror_window.c), on the way out packets are held
+ * here until its own is (mirror_hold.c). To the kernel such a move is DELSA and NEWSA, in one datagram, hence within one
  * system call: whoever is killed, the SA stays.
  */
 #ifndef XI_OFFLOAD_H
@@ -71,10 +71,6 @@ struct xi_offload_sa {
 	enum xi_offload_where where;
 	uint8_t device;              /* 1 ...; 0: not known, or none */
 	bool refused;                /* for good: the kind, or this SA */
-	bool shut;                   /* inbound: the kernel's window refuses all, until ours is written */
-	bool held;                   /* inbound, OUT: there is a larval SA, by which packets wait */
-	uint8_t tries;
-	uint64_t quiet_at;           /* held: then the kernel is to have accepted nothing more */
 	struct xi_offload_copy *copy; /* as the kernel last told it; THERE and OUT */
 	uint32_t id;                 /* for the admission policy; 0: none yet */
 	struct xi_offload_resident *resident; /* IN and THERE */
@@ -101,15 +97,8 @@ bool xi_offload_waits(const struct xi_mirror *m, const struct xi_mirror_sa *sa);
 bool xi_offload_seen(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct xfrm_user_offload *on);
 /* The SA is ours and in order: if it is to be put in hardware, so it is. */
 void xi_offload_carried(struct xi_mirror *m, struct xi_mirror_sa *sa);
-/* It is not ours: nor goes it in, and no packets wait for it here any longer. */
+/* It is not ours: nor goes it in. */
 void xi_offload_left(struct xi_mirror *m, struct xi_mirror_sa *sa);
-/* rec is the larval SA by which packets of this one are held: it is to become the SA. */
-bool xi_offload_holds(const struct xi_mirror_sa *sa, const struct xi_sa_rec *rec);
-/*
- * Before XDP leaves the packets of an inbound SA to the kernel, because it is in a device: true, and the kernel accepts none
- * before it is told our window.
- */
-bool xi_offload_shut(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct xi_sa_rec *rec);
 /*
  * The kernel does not have the SA any more. True: a device had it that was set down, nobody else deleted it, and it is there
  * again, on no device: an outbound one behind all numbers that may have been used, an inbound one with a window that

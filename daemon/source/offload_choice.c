@@ -93,7 +93,7 @@ static uint32_t route(struct xi_offload *o, const struct xi_sa *sa, bool outboun
 			       : xi_offload_net_route(o->net, sa, outbound);
 }
 
-/* Of an inbound one with ESN the kernel's window cannot be shut (offload_window.c). */
+/* Of an inbound one with ESN the window of a device cannot be shut (mirror_window.c). */
 static bool may_go(const struct xi_mirror_sa *sa, const struct xi_sa_rec *rec)
 {
 	return sa->outbound || !(rec->sa.flags & XFRM_STATE_ESN);

@@ -41,7 +41,7 @@ struct xi_offload_device {
 	uint32_t there, others, outs;
 	uint32_t moves, evictions;   /* in this round */
 	bool down;                   /* and may have lost SAs that were there before */
-	uint64_t down_at;            /* xi_offload_clock(), when it was last found to be down, or to have been; 0: never */
+	uint64_t down_at;            /* xi_mirror_now(), when it was last found to be down, or to have been; 0: never */
 	uint64_t packets, total;     /* of all SAs, in this round and in the last */
 	struct xi_offload_kind kinds[XI_OFFLOAD_KINDS];
 	uint32_t nkinds;
@@ -62,7 +62,6 @@ struct xi_offload {
 };
 
 /* offload.c */
-uint64_t xi_offload_clock(const struct xi_mirror *m); /* CLOCK_MONOTONIC, ns, moved on by tests */
 uint32_t xi_offload_seconds(const struct xi_mirror *m);
 
 /* offload_device.c: what a device holds, and what it refuses */
@@ -109,20 +108,6 @@ int xi_offload_told(struct xi_offload_made *made, const struct nlmsghdr *told);
 int xi_offload_skip(struct xi_offload_made *made, uint64_t n);
 /* NEWSA. ifindex 0: on no device */
 void xi_offload_newsa(struct xi_nlmsg *msg, const struct xi_offload_made *made, uint32_t ifindex);
-
-/* offload_window.c */
-/* Of NEWSA or NEWAE: XFRMA_REPLAY_ESN_VAL, else _VAL; NULL: none, or too short. */
-const struct nlattr *xi_offload_window_find(const struct xi_attrs *attrs);
-/* Makes a window without ESN one that refuses every number. type: of the attribute, whose payload replay is. */
-void xi_offload_window_shut(uint8_t *replay, int type, size_t len);
-
-/* offload_drain.c */
-/*
- * Within a round, when the kernel's answer to GETSA is in m->answer. 0: packets of this SA are held here, and the kernel's
- * window is final. -EAGAIN: not yet. -errno: it cannot be.
- */
-int xi_offload_drain(struct xi_mirror *m, struct xi_mirror_sa *sa);
-void xi_offload_hold_end(struct xi_mirror *m, struct xi_mirror_sa *sa);
 
 /* offload_restore.c: what a device loses when it is set down */
 /* Notes what GETSA told of an SA in a device, which is in m->answer. */

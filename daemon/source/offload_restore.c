@@ -21,7 +21,7 @@
 #define NS_A_PACKET 50 /* no device sends faster with one SA */
 
 struct xi_offload_copy {
-	uint64_t at; /* xi_offload_clock(), after it was told */
+	uint64_t at; /* xi_mirror_now(), after it was told */
 	size_t len;
 	union {
 		struct nlmsghdr hdr;
@@ -54,7 +54,7 @@ void xi_offload_copy(struct xi_mirror *m, struct xi_mirror_sa *sa)
 		copy->len = len;
 		sa->offload.copy = copy;
 	}
-	copy->at = xi_offload_clock(m);
+	copy->at = xi_mirror_now(m);
 	memcpy(copy->bytes, m->answer.buf, len);
 }
 
@@ -68,7 +68,7 @@ static void device_link(struct xi_mirror *m, struct xi_offload_device *dev, bool
 	struct xi_offload_resident *r;
 
 	dev->down = !up;
-	dev->down_at = xi_offload_clock(m);
+	dev->down_at = xi_mirror_now(m);
 	TAILQ_FOREACH(r, &dev->residents, next)
 	xi_mirror_sa_touch(m, r->sa);
 }
@@ -149,15 +149,17 @@ static int restore(struct xi_mirror *m, struct xi_mirror_sa *sa)
 
 	made.inbound = made.shut = !sa->outbound;
 	if (!err && sa->outbound)
-		err = xi_offload_skip(&made, XI_OFFLOAD_GAP + (xi_offload_clock(m) - copy->at) /
+		err = xi_offload_skip(&made, XI_OFFLOAD_GAP + (xi_mirror_now(m) - copy->at) /
 								      NS_A_PACKET);
 	if (err)
 		return err;
 	xi_offload_newsa(&msg, &made, 0);
 	err = xi_mirror_ask(m, &msg);
 	explicit_bzero(msg.buf, sizeof(msg.buf));
-	if (!err && made.shut)
+	if (!err && made.shut) {
 		expire(m, &made.info);
+		sa->replaced = true;
+	}
 	return err;
 }
 
@@ -181,7 +183,7 @@ bool xi_offload_restore(struct xi_mirror *m, struct xi_mirror_sa *sa)
 		 sa->id.spi, dev->port.name,
 		 sa->outbound ? "" : "; it accepts nothing until the key manager replaces it");
 	dev->restored++;
-	xi_offload_hold_end(m, sa);
+	xi_mirror_hold_end(m, sa);
 	xi_offload_forget(m, sa);
 	xi_mirror_sa_keep(m, sa, false);
 	return true;

@@ -102,13 +102,12 @@ void xi_offload_left(struct xi_mirror *m, struct xi_mirror_sa *sa)
 {
 	if (sa->offload.where == XI_OFFLOAD_IN)
 		xi_offload_forget(m, sa);
-	xi_offload_hold_end(m, sa);
 }
 
 /* Off the device, when nobody sends or receives with it. */
 static int come_out(struct xi_mirror *m, struct xi_mirror_sa *sa)
 {
-	int err = sa->outbound ? 0 : xi_offload_drain(m, sa);
+	int err = sa->outbound ? 0 : xi_mirror_hold(m, sa);
 
 	return err ? err : xi_offload_swap(m, sa, NULL, 0);
 }
@@ -148,7 +147,7 @@ bool xi_offload_seen(struct xi_mirror *m, struct xi_mirror_sa *sa,
 	log_info("mirror: SA with SPI 0x%08x stays in hardware until it is replaced: %s",
 		 sa->id.spi, strerror(-err));
 	others(m, sa, device);
-	xi_offload_hold_end(m, sa);
+	xi_mirror_hold_end(m, sa);
 	return false;
 }
 
@@ -203,7 +202,6 @@ void xi_offload_carried(struct xi_mirror *m, struct xi_mirror_sa *sa)
 	struct xi_offload_kind kind;
 	int err;
 
-	sa->offload.held = false; /* it is there */
 	if (!dev)
 		return;
 	if (!rec || !dev->ifindex || !xi_group_alone(m, sa)) {

@@ -24,7 +24,7 @@ static int oseq_get(const struct xi_attrs *attrs, uint64_t *oseq)
 	struct xfrm_replay_state_esn esn;
 	struct xfrm_replay_state legacy;
 
-	if (!xi_offload_window_find(attrs))
+	if (!xi_mirror_window_find(attrs))
 		return -ENOENT;
 	if (xi_attr_copy(attrs, XFRMA_REPLAY_ESN_VAL, &esn, sizeof(esn)))
 		*oseq = esn.oseq | (uint64_t)esn.oseq_hi << 32;
@@ -36,7 +36,7 @@ static int oseq_get(const struct xi_attrs *attrs, uint64_t *oseq)
 /* As it was told, but for the counter, and a window that is to accept nothing. */
 static void replay_put(struct xi_nlmsg *msg, const struct xi_offload_made *made)
 {
-	const struct nlattr *nla = xi_offload_window_find(&made->attrs);
+	const struct nlattr *nla = xi_mirror_window_find(&made->attrs);
 	int type = nla->nla_type & NLA_TYPE_MASK;
 	uint8_t *to = xi_nlmsg_reserve(msg, (uint16_t)type, xi_attr_len(nla));
 	const uint32_t lo = (uint32_t)made->oseq, hi = (uint32_t)(made->oseq >> 32);
@@ -51,7 +51,8 @@ static void replay_put(struct xi_nlmsg *msg, const struct xi_offload_made *made)
 		memcpy(to + offsetof(struct xfrm_replay_state_esn, oseq_hi), &hi, sizeof(hi));
 	}
 	if (made->shut)
-		xi_offload_window_shut(to, type, xi_attr_len(nla));
+		xi_mirror_window_refuse(to, type, xi_attr_len(nla),
+					made->info.flags & XFRM_STATE_ESN);
 }
 
 /* What is made anew, or is no part of an SA that is made. */

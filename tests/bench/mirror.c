@@ -498,7 +498,7 @@ int main(int argc, char **argv)
 	if (!b.k.sas || xi_sad_create(&b.sad, &config, &b.store->store) ||
 	    xi_spd_create(&b.spd, b.sad, &b.store->store))
 		die("no memory");
-	xi_sad_listen(b.sad, &(struct xi_sad_listener){changed, synced, &b});
+	xi_sad_listen(b.sad, &(struct xi_sad_listener){.changed = changed, .sync = synced, .arg = &b});
 	memcpy(local.addr, &addr, sizeof(addr));
 	xi_spd_set_local(b.spd, &local, 1);
 	bench_run(&b);

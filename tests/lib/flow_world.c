@@ -274,7 +274,7 @@ static void sas_sync(void *arg)
 
 void world_open(struct world *w, unsigned int policies, unsigned int sas)
 {
-	struct xi_sad_listener listener = { sa_changed, sas_sync, w };
+	struct xi_sad_listener listener = {.changed = sa_changed, .sync = sas_sync, .arg = w};
 	struct xi_sad_config config = { 0 };
 
 	memset(w, 0, sizeof(*w));

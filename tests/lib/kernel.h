@@ -30,9 +30,9 @@ struct kernel_sa {
 	bool inbound;                /* as its offload was said to be */
 	struct xfrm_usersa_info info;
 	uint8_t key[20];
-	struct xfrm_replay_state_esn esn;
-	uint32_t bmp[4];
 	uint64_t sent;               /* highest number that it, or xipsec, put on the wire */
+	uint32_t bmp[4];
+	struct xfrm_replay_state_esn esn; /* but for its bitmap, and last: it ends in an array without length */
 };
 
 struct kernel_policy {

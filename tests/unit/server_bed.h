@@ -77,7 +77,7 @@ static inline int bed_setup(void **state)
 	snprintf(b->name, sizeof(b->name), "xi-bed-%d", getpid());
 	assert_int_equal(xi_sad_create(&b->sad, &config, &b->m->store), 0);
 	assert_int_equal(xi_spd_create(&b->spd, b->sad, &b->m->store), 0);
-	xi_sad_listen(b->sad, &(struct xi_sad_listener){ bed_sa_changed, bed_sas_changed, b });
+	xi_sad_listen(b->sad, &(struct xi_sad_listener){.changed = bed_sa_changed, .sync = bed_sas_changed, .arg = b});
 	assert_int_equal(xi_xfrm_server_create(&b->server, b->base, b->sad, b->spd, b->name), 0);
 	b->fd = bed_client(b);
 	b->listener = bed_client(b);

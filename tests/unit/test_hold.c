@@ -48,7 +48,7 @@ static void open_all(struct bed *bed)
 {
 	assert_int_equal(xi_sad_create(&bed->sad, &(struct xi_sad_config){0}, &bed->m->store), 0);
 	assert_int_equal(xi_spd_create(&bed->spd, bed->sad, &bed->m->store), 0);
-	xi_sad_listen(bed->sad, &(struct xi_sad_listener){on_changed, on_sync, bed});
+	xi_sad_listen(bed->sad, &(struct xi_sad_listener){.changed = on_changed, .sync = on_sync, .arg = bed});
 	bed->w->config.sad = bed->sad;
 	bed->w->config.spd = bed->spd;
 }

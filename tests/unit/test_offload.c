@@ -160,7 +160,7 @@ static int setup(void **state)
 	f->base = event_base_new();
 	assert_int_equal(xi_sad_create(&f->sad, &config, &f->store->store), 0);
 	assert_int_equal(xi_spd_create(&f->spd, f->sad, &f->store->store), 0);
-	xi_sad_listen(f->sad, &(struct xi_sad_listener){sad_changed, sad_synced, f});
+	xi_sad_listen(f->sad, &(struct xi_sad_listener){.changed = sad_changed, .sync = sad_synced, .arg = f});
 	local.family = sample_addr(local.addr, LOCAL);
 	assert_int_equal(xi_spd_set_local(f->spd, &local, 1), 0);
 	for (int i = 0; i < SAS; i++)
@@ -265,7 +265,7 @@ static void second(struct fixture *f, int from, int n)
 {
 	for (int i = 0; i < SAS; i++)
 		send_some(f, i, i >= from && i < from + n ? 200 : 20);
-	f->mirror->offload_clock += 1000000000ULL;
+	f->mirror->clock_ahead += 1000000000ULL;
 	xi_offload_tick(f->mirror);
 	/* in the midst of it, too */
 	for (int k = 0; k < 6; k++) {

@@ -314,7 +314,7 @@ static int setup(void **state)
 	f->base = event_base_new();
 	assert_int_equal(xi_sad_create(&f->sad, &config, &f->store->store), 0);
 	assert_int_equal(xi_spd_create(&f->spd, f->sad, &f->store->store), 0);
-	xi_sad_listen(f->sad, &(struct xi_sad_listener){sad_changed, sad_synced, f});
+	xi_sad_listen(f->sad, &(struct xi_sad_listener){.changed = sad_changed, .sync = sad_synced, .arg = f});
 	local.family = sample_addr(local.addr, LOCAL);
 	assert_int_equal(xi_spd_set_local(f->spd, &local, 1), 0);
 	for (int i = 0; i < SAS; i++)
@@ -381,7 +381,7 @@ static void settle(struct fixture *f)
 
 	do {
 		turn(f);
-		f->mirror->offload_clock += 5000000; /* as if that were all that goes on */
+		f->mirror->clock_ahead += 5000000; /* as if that were all that goes on */
 		assert_true(now_ms() < until);
 	} while (!settled(f));
 	for (int i = 0; i < SAS; i++)
@@ -395,7 +395,7 @@ static void second(struct fixture *f, int from, int n)
 	for (int i = 0; i < SAS; i++)
 		packets(f, &f->tunnels[i], i >= from && i < from + n ? 200 : 20);
 	pthread_mutex_unlock(&f->k.lock);
-	f->mirror->offload_clock += 1000000000ULL;
+	f->mirror->clock_ahead += 1000000000ULL;
 	xi_offload_tick(f->mirror);
 	settle(f);
 }
@@ -461,6 +461,57 @@ static void test_no_number_is_accepted_twice(void **state)
 	assert_int_equal(f->k.dels_alone, 0);
 }
 
+/* The kernel's window is open again, and some packets behind. */
+static void told(struct fixture *f)
+{
+	struct xi_mirror_sa *sa;
+
+	TAILQ_FOREACH(sa, &f->mirror->all_sas, all)
+	sa->told_at -= 5;
+	xi_mirror_count_tick(f->mirror);
+	settle(f);
+	second(f, 0, SAS);
+}
+
+/* Of the same destination and reqid, and not carried: so its like go back. */
+static void like_it(struct fixture *f, struct kernel_sa *other, bool there)
+{
+	pthread_mutex_lock(&f->k.lock);
+	other->used = there;
+	pthread_mutex_unlock(&f->k.lock);
+	kernel_news_sa(&f->k, other, there ? XFRM_MSG_NEWSA : XFRM_MSG_DELSA);
+	settle(f);
+}
+
+/* No device is in it. */
+static void test_given_and_taken_no_number_is_accepted_twice(void **state)
+{
+	struct fixture *f = *state;
+	struct kernel_sa *others[2] = {&f->k.sas[SAS], &f->k.sas[SAS + 1]};
+
+	for (int i = 0; i < 2; i++) {
+		*others[i] = *f->tunnels[i].sa;
+		others[i]->info.id.spi = htonl(0x2000 + i);
+		others[i]->device = 3;
+		others[i]->used = false;
+	}
+	f->k.refuses = -22;
+	start(f);
+	f->delays = true;
+	for (int round = 0; round < 20; round++) {
+		told(f);
+		like_it(f, others[round % 2], true);
+		assert_null(ours(f, &f->tunnels[round % 2]));
+		assert_true(is_alive(f, &f->tunnels[round % 2]));
+		like_it(f, others[round % 2], false);
+		assert_non_null(ours(f, &f->tunnels[round % 2]));
+		assert_true(is_alive(f, &f->tunnels[round % 2]));
+	}
+	for (int i = 0; i < 2; i++)
+		assert_true(f->tunnels[i].ours && f->tunnels[i].kernels);
+	assert_true(f->held);
+}
+
 static void test_another_daemon_in_the_midst(void **state)
 {
 	struct fixture *f = *state;
@@ -473,7 +524,7 @@ static void test_another_daemon_in_the_midst(void **state)
 		for (int t = from; t < from + SLOTS; t++)
 			packets(f, &f->tunnels[t], 200);
 		pthread_mutex_unlock(&f->k.lock);
-		f->mirror->offload_clock += 1000000000ULL;
+		f->mirror->clock_ahead += 1000000000ULL;
 		xi_offload_tick(f->mirror);
 		for (int n = rand() % 6; n > 0; n--)
 			turn(f);
@@ -530,7 +581,7 @@ static void test_esn_stays(void **state)
 	for (int s = 0; s < 20; s++) {
 		for (int i = 0; i < SAS; i++)
 			ours(f, &f->tunnels[i])->state->packets += 200;
-		f->mirror->offload_clock += 1000000000ULL;
+		f->mirror->clock_ahead += 1000000000ULL;
 		xi_offload_tick(f->mirror);
 		settle(f);
 	}
@@ -584,6 +635,7 @@ int main(void)
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_no_number_is_accepted_twice),
+		TEST(test_given_and_taken_no_number_is_accepted_twice),
 		TEST(test_another_daemon_in_the_midst),
 		TEST(test_a_refusal_costs_nothing),
 		TEST(test_esn_stays),

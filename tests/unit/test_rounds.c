@@ -51,7 +51,7 @@ static int setup(void **state)
 
 	f->m = mem_store_new(NSTATES, 1);
 	assert_int_equal(xi_sad_create(&f->sad, &config, &f->m->store), 0);
-	xi_sad_listen(f->sad, &(struct xi_sad_listener){ on_changed, on_sync, f });
+	xi_sad_listen(f->sad, &(struct xi_sad_listener){.changed = on_changed, .sync = on_sync, .arg = f});
 	*state = f;
 	return 0;
 }

@@ -115,7 +115,7 @@ static int setup(void **state)
 	snprintf(f->name, sizeof(f->name), "xi-rounds-%d", getpid());
 	assert_int_equal(xi_sad_create(&f->sad, &config, &f->store->store), 0);
 	assert_int_equal(xi_spd_create(&f->spd, f->sad, &f->store->store), 0);
-	xi_sad_listen(f->sad, &(struct xi_sad_listener){ on_changed, on_sync, f });
+	xi_sad_listen(f->sad, &(struct xi_sad_listener){.changed = on_changed, .sync = on_sync, .arg = f});
 	assert_int_equal(xi_xfrm_server_create(&f->server, f->base, f->sad, f->spd, f->name), 0);
 	client_open(f, &f->a);
 	client_open(f, &f->b);

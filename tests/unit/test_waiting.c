@@ -101,7 +101,7 @@ static int setup(void **state)
 	bed->acquiring = true;
 	assert_int_equal(xi_sad_create(&bed->sad, &(struct xi_sad_config){0}, &bed->m->store), 0);
 	assert_int_equal(xi_spd_create(&bed->spd, bed->sad, &bed->m->store), 0);
-	xi_sad_listen(bed->sad, &(struct xi_sad_listener){on_changed, on_sync, bed});
+	xi_sad_listen(bed->sad, &(struct xi_sad_listener){.changed = on_changed, .sync = on_sync, .arg = bed});
 	assert_int_equal(xi_mailbox_create(&bed->asks, WORKERS, sizeof(struct xi_flow)), 0);
 	for (i = 0; i < WORKERS; i++)
 		bed->workers[i] = worker_new(bed, i);
