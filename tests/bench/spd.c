@@ -172,7 +172,7 @@ static void measure(uint32_t n, uint32_t peers)
 {
 	struct null_store *store = null_store_new(SLOTS);
 	struct xi_sad_config config = {0};
-	struct xi_sad_listener listener = {sa_changed, sas_sync, NULL};
+	struct xi_sad_listener listener = { .changed = sa_changed, .sync = sas_sync, .arg = NULL };
 	uint32_t few = n < 4000 ? n : 4000;
 	double sa_bare;
 	unsigned int gone;

@@ -71,7 +71,7 @@ static inline void on_expire(void *arg, const struct xi_sa_rec *rec, bool hard)
 static inline void sad_open(struct fixture *f)
 {
 	struct xi_sad_config config = { .carries = carries };
-	struct xi_sad_listener listener = { on_changed, on_sync, f };
+	struct xi_sad_listener listener = { .changed = on_changed, .sync = on_sync, .arg = f };
 	struct xi_sad_events events = { on_expire, f };
 
 	assert_int_equal(xi_sad_create(&f->sad, &config, &f->m->store), 0);

@@ -52,7 +52,7 @@ static inline void count_sync(void *arg)
 static inline void open_all(struct fixture *f)
 {
 	struct xi_sad_config config = { 0 };
-	struct xi_sad_listener listener = { sa_changed, sas_sync, f };
+	struct xi_sad_listener listener = { .changed = sa_changed, .sync = sas_sync, .arg = f };
 	struct xi_addr local[2] = { 0 };
 
 	local[0].family = sample_addr(local[0].addr, LOCAL);

@@ -59,7 +59,7 @@ static void on_expire(void *arg, const struct xi_sa_rec *rec, bool hard)
 static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	struct xi_sad_listener listener = {sa_changed, sas_sync, f};
+	struct xi_sad_listener listener = { .changed = sa_changed, .sync = sas_sync, .arg = f };
 	struct xi_sad_events events = {on_expire, f};
 	struct xi_sad_config config = {0};
 	struct xi_addr local = {0};

@@ -378,7 +378,7 @@ static void wait_for_readers(void *arg)
 static void readers_never_see_a_freed_sa(void **state)
 {
 	struct fixture *f = *state;
-	struct xi_sad_listener listener = { NULL, wait_for_readers, NULL };
+	struct xi_sad_listener listener = { .changed = NULL, .sync = wait_for_readers, .arg = NULL };
 	struct reader r = { .sad = f->sad };
 	pthread_t thread;
 	unsigned int i;

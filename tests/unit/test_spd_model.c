@@ -21,7 +21,7 @@ static int setup(void **state)
 {
 	struct spd_model *f = calloc(1, sizeof(*f));
 	struct xi_sad_config config = {0};
-	struct xi_sad_listener listener = {model_sa_changed, model_sas_sync, f};
+	struct xi_sad_listener listener = { .changed = model_sa_changed, .sync = model_sas_sync, .arg = f };
 	struct xi_addr local = {0};
 
 	model_seed = 0x9e3779b97f4a7c15ULL;
@@ -297,7 +297,7 @@ static void age_store(struct spd_model *f)
 static void restart_in_steps(struct spd_model *f)
 {
 	struct xi_sad_config config = {0};
-	struct xi_sad_listener listener = {model_sa_changed, model_sas_sync, f};
+	struct xi_sad_listener listener = { .changed = model_sa_changed, .sync = model_sas_sync, .arg = f };
 	struct xi_addr local = {0};
 	uint32_t hot[MODEL_SAS], i, n = 0;
 	unsigned int adopted;

@@ -238,7 +238,7 @@ static void readers_never_see_a_freed_pair(void **state)
 {
 	struct fixture *f = *state;
 	struct xi_policy p = transport(XI_OUT, "192.0.2.0/24", "10.1.0.0/16", 1);
-	struct xi_sad_listener listener = {NULL, wait_for_readers, NULL};
+	struct xi_sad_listener listener = { .changed = NULL, .sync = wait_for_readers, .arg = NULL };
 	struct judge_reader r = {.f = f};
 	pthread_t thread;
 	unsigned int i;

@@ -21,7 +21,7 @@ static int setup_large(void **state)
 {
 	struct bed *bed = calloc(1, sizeof(*bed));
 	struct xi_sad_config config = {0};
-	struct xi_sad_listener listener = {model_sa_changed, model_sas_sync, &bed->f};
+	struct xi_sad_listener listener = { .changed = model_sa_changed, .sync = model_sas_sync, .arg = &bed->f };
 
 	bed->store = null_store_new(MANY + 16);
 	assert_int_equal(xi_sad_create(&bed->f.sad, &config, &bed->store->store), 0);
