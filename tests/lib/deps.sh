@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Debian packages that the build and the tests need; installs what is missing, else says nothing.
 #
-#   tests/lib/deps.sh [--list] [peers]
-#     --list: says what is missing instead; peers: those of the benchmark's peers too (make bench-peers)
+#   tests/lib/deps.sh [--list] [build | peers]
+#     --list: says what is missing instead; build: what the build needs, and no more; peers: those of the benchmark's peers
+#     too (make bench-peers)
 set -eu
 
 build="build-essential pkg-config clang-14 llvm-14 clang-19 bpftool linux-libc-dev
@@ -24,8 +25,9 @@ want="$build $net $vm"
 for arg; do
 	case $arg in
 	--list) list=yes ;;
+	build) want=$build ;;
 	peers) want+=" $peers" ;;
-	*) echo "deps: $arg: not understood; usage: tests/lib/deps.sh [--list] [peers]" >&2; exit 2 ;;
+	*) echo "deps: $arg: not understood; usage: tests/lib/deps.sh [--list] [build | peers]" >&2; exit 2 ;;
 	esac
 done
 

@@ -149,7 +149,7 @@ life_expiry() {
 	tap_check "expiry in $gw: connections" life_load "$gw"
 	tap_check "expiry in $gw: a tunnel" life_up "$gw"
 	FLOW_WAIT=1 flow_start flow "$RATE" h1:10.1.1.2=h2:10.1.2.2
-	tap_check "expiry in $gw: twice" wait_for 20 life_logged "$gw" $(($(life_log_count "$gw" "$expired") + 2)) "$expired"
+	tap_check "expiry in $gw: twice" wait_for 40 life_logged "$gw" $(($(life_log_count "$gw" "$expired") + 2)) "$expired"
 	! life_is_pluto "$gw" || tap_check "expiry in $gw: pluto was told of it" life_logged "$gw" 2 'received hard EXPIRE for outbound SPI'
 	flow_end flow > "$XI_TMP/flow.end"
 	tap_check "expiry in $gw: and made anew" sh -c "tail -n 2 $XI_TMP/flow.log | jq -es 'all(.twice == 0 and .received > $RATE)'"
