@@ -123,6 +123,9 @@ done
 says "xfrm without a daemon" 1 "xipsecd is not running in this network namespace: start it with xipsecd -c FILE" xfrm state list
 says "run without a daemon" 1 "xipsecd is not running in this network namespace" gwctl gw1 xipsec run ip xfrm state list
 says "an unknown command" 2 "xipsec: shwo: unknown command: see \`xipsec help\`" gwctl gw1 xipsec shwo
+for command in show dummy xfrm run down; do
+	says "help of $command" 0 "usage: xipsec" gwctl gw1 xipsec $command --help
+done
 says "a wrong option of port" 2 "usage: xipsec port [-j] [NAME]" gwctl gw1 xipsec port -x
 says "a name that is too many" 2 "usage: xipsec port [-j] [NAME]" gwctl gw1 xipsec port wan0 lan0
 says "a name where there is none" 2 "usage: xipsec show [-j]" gwctl gw1 xipsec show wan0

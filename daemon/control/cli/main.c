@@ -2,6 +2,7 @@
 #include "control/cli/cli.h"
 
 #include <getopt.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,7 @@ static const char usage[] =
 	"  xfrm ...          ip xfrm against the daemon of this network namespace: xfrm state list\n"
 	"  run [--] CMD ...  any program that speaks XFRM netlink, as an IKE daemon, likewise\n"
 	"  down              end the daemon and remove programs, maps and xipsec0\n"
-	"  help              print this\n"
+	"  help              print this, as COMMAND --help does\n"
 	"-j prints JSON. See xipsec(8).\n";
 
 enum { OPT_RUN_DIR = 256, OPT_PIN_DIR };
@@ -35,8 +36,19 @@ static const struct option longopts[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
+static bool wants_help(int argc, char **argv)
+{
+	if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")))
+		return true;
+	return !strcmp(argv[0], "help");
+}
+
 static int run_command(const struct cli *cli, int argc, char **argv)
 {
+	if (wants_help(argc, argv)) {
+		fputs(usage, stdout);
+		return CLI_OK;
+	}
 	if (cli_is_view(argv[0]))
 		return cli_view(cli, argc, argv);
 	if (!strcmp(argv[0], "down"))
@@ -47,10 +59,6 @@ static int run_command(const struct cli *cli, int argc, char **argv)
 		return cli_xfrm(argc, argv);
 	if (!strcmp(argv[0], "run"))
 		return cli_run(argc, argv);
-	if (!strcmp(argv[0], "help")) {
-		fputs(usage, stdout);
-		return CLI_OK;
-	}
 	fprintf(stderr, "xipsec: %s: unknown command: see `xipsec help`\n", argv[0]);
 	return CLI_USAGE;
 }
