@@ -201,7 +201,8 @@ text=$(ip xfrm state list src 192.0.2.5)
 ok "changes output mark and interface" has "$(echo $text)" "output-mark 0x9/0xffffffff"
 ok "and the mark not" has "$text" "mark 0x11/0xff"
 ok "if_id of the update" has "$text" "if_id 0x2b"
-ok "another of the same SPI: File exists" is "$(add_marked mark 0x12 mask 0xff)" "RTNETLINK answers: File exists"
+ok "another of the same SPI: why not" is "$(add_marked mark 0x12 mask 0xff)" \
+	"Error: an SA with this destination, SPI and protocol has another mark: packets that arrive have none to tell them apart by."
 ok "delete by another mark: No such process" is "$(ip xfrm state delete $marked mark 0x12)" "RTNETLINK answers: No such process"
 ok "delete by its own" is "$(ip xfrm state delete $marked mark 0x11)$(ip xfrm state list src 192.0.2.5)" ""
 pol="src 10.55.0.0/16 dst 10.56.0.0/16 dir out"

@@ -177,7 +177,7 @@ life_dead() {
 	tap_check "a peer that dies: connections" life_load plain
 	life_over "a peer that dies"
 }
-life_none_of() { ! xfrm_of "$1" xfrm state | grep -q '^src'; }
+life_none_of() { ! xfrm_of "$1" xfrm state | those_with_spi | grep -q '^src'; }
 life_another() {
 	local now
 	now=$(life_spi) && [ -n "$now" ] && [ "$now" != "$1" ]
