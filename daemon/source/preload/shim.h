@@ -17,6 +17,7 @@
 #include <linux/netlink.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/epoll.h>
@@ -109,13 +110,15 @@ int shim_last_fd(void);
 bool shim_is_vfork_child(void);
 
 /*
- * The lock of a socket is held for memory and system calls that do not wait. A signal handler
- * that finds it held by its own thread goes on without it.
+ * The lock of a socket is held for memory and system calls that do not wait, and no signal handler
+ * runs in its thread meanwhile: one that closes a descriptor takes the lock. Who holds it already
+ * goes on with it.
  */
 struct shim_hold {
 	struct shim_sock *s;
 	bool locked;
 	int cancel;
+	sigset_t signals; /* that were blocked before */
 };
 struct shim_hold shim_lock(struct shim_sock *s);
 void shim_unlock(struct shim_hold *hold);

@@ -182,8 +182,11 @@ bool shim_portid_taken(const struct shim_sock *except, uint32_t portid)
 struct shim_hold shim_lock(struct shim_sock *s)
 {
 	struct shim_hold hold = { .s = s };
+	sigset_t all;
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &hold.cancel);
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &hold.signals);
 	hold.locked = !pthread_mutex_lock(&s->lock);
 	return hold;
 }
@@ -192,5 +195,6 @@ void shim_unlock(struct shim_hold *hold)
 {
 	if (hold->locked)
 		pthread_mutex_unlock(&hold->s->lock);
+	pthread_sigmask(SIG_SETMASK, &hold->signals, NULL);
 	pthread_setcancelstate(hold->cancel, NULL);
 }
