@@ -165,12 +165,14 @@ deps:
 	@tests/lib/deps.sh
 # As many jobs as there are CPUs, unless make was told how many
 JOBS = $(if $(findstring j,$(filter -j% --jobserver%,$(MAKEFLAGS))),,-j$(shell nproc))
+# Test files at a time
+TEST_JOBS ?= 2
 check: deps
 	$(MAKE) $(JOBS) tests
-	tests/run.sh
+	tests/run.sh -j $(TEST_JOBS)
 check-%:
 	$(MAKE) $(JOBS) tests
-	tests/run.sh $*
+	tests/run.sh -j $(TEST_JOBS) $*
 demo: deps
 	$(MAKE) all
 	tests/net/demo.sh
