@@ -197,9 +197,14 @@ carries() {
 	return 1
 }
 
-# those_with_spi: of ip xfrm state on stdin what is no ACQUIRE's SA, which is there until its time is over
-those_with_spi() { awk '/^src/ { head = $0; next } head { keep = !/ spi 0x00000000 /; if (keep) print head; head = "" } keep'; }
-sas_are() { [ "$(gwip "$1" ip xfrm state list | those_with_spi | grep -c '^src')" = "$2" ]; }
+# those_with_keys: of ip xfrm state on stdin; not SAs of ACQUIREs, which are there until their time is over, as in Linux
+those_with_keys() {
+	awk '/^src/ { if (keys) printf "%s", sa; sa = ""; keys = 0 }
+		{ sa = sa $0 "\n" }
+		/^\t(aead|auth|auth-trunc|enc) / { keys = 1 }
+		END { if (keys) printf "%s", sa }'
+}
+sas_are() { [ "$(gwip "$1" ip xfrm state list | those_with_keys | grep -c '^src')" = "$2" ]; }
 
 flow_start() {
 	local label=$1 rate=$2 pairs

@@ -48,7 +48,7 @@ both_have() {
 	local n=$1 gw word sas
 	shift
 	for gw in gw1 gw2; do
-		sas=$(xfrm_of $gw xfrm state | those_with_spi)
+		sas=$(xfrm_of $gw xfrm state | those_with_keys)
 		for word in '^src' "$@"; do
 			[ "$(grep -cE -- "$word" <<< "$sas")" = "$n" ] && continue
 			echo "$gw: \"$word\" is not there $n times:"
