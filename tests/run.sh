@@ -12,8 +12,8 @@
 # into its timeout, ends nonzero without a "not ok", reports no test, or reports fewer than it
 # planned. A script may ask for its own timeout: a line "# timeout: SECONDS" among its first ten. One
 # that measures asks for the machine: a line "# alone" there; it runs when no other does.
-# Layer vm boots one virtual machine for all of its files, and one for those that want systemd in it; it
-# counts as one file of -j.
+# Layer vm boots one virtual machine for all of its files, and one for those that want systemd in it, and
+# nothing runs beside those: emulation is slow enough.
 #
 # XIPSEC_SLOW=N in the environment: this machine is N times as slow as most, so timeouts are as much longer.
 set -u -o pipefail
@@ -231,16 +231,14 @@ measures() {
 }
 
 shopt -s extglob nullglob
-# What runs beside the machine had better begin with it: it takes longest
-if [ "$jobs" -gt 1 ] && [[ " ${layers[*]} " == *" vm "* ]]; then
-	layers=(vm "${layers[@]/#vm/}")
-fi
 alone=()
 for layer in "${layers[@]}"; do
 	mapfile -t files < <(list_files "$layer")
 	for f in "${files[@]}"; do
 		if [ "$layer" = vm ]; then
+			end_each
 			start_vm "${files[@]}"
+			end_each
 			break
 		elif [ "$jobs" -gt 1 ] && measures "$f"; then
 			alone+=("$layer $f")

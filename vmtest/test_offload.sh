@@ -257,7 +257,7 @@ restored() {
 tap_check "what it lost is there again" wait_for 30 restored "$had" || { show | jq -cM .mirror; tail -30 "$XI_TMP/gw1.log"; }
 tap_is "all of it" "$(kernel_ip xfrm state count | sed 's/.* //')" $((tunnels + 1))
 tap_check "in software" wait_for 30 eval '[ "$(hardware | wc -l)" = 0 ]'
-tap_check "and xipsec's" wait_for 30 eval '[ "$(show | jq ".sas | length")" = $((tunnels + 1)) ]'
+tap_check "and xipsec's" wait_for 90 eval '[ "$(show | jq ".sas | length")" = $((tunnels + 1)) ]'
 tap_is "no number again" "$(none_went_back)" ""
 tap_check "show says that the device takes none" wait_for 30 eval '[ "$(offload able)" = false ]'
 net_in gw1 ip link set wan0 up
