@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -506,6 +507,20 @@ static void answer(struct kernel *k, int fd, const struct nlmsghdr *req)
 	}
 }
 
+static void model_lock(struct kernel *k)
+{
+	atomic_store(&k->wants, true);
+	pthread_mutex_lock(&k->lock);
+	atomic_store(&k->wants, false);
+}
+
+void kernel_lock(struct kernel *k)
+{
+	while (atomic_load(&k->wants))
+		sched_yield();
+	pthread_mutex_lock(&k->lock);
+}
+
 static void datagram(struct kernel *k, int fd, const uint8_t *at, size_t n)
 {
 	unsigned int dels = 0, news = 0;
@@ -515,7 +530,7 @@ static void datagram(struct kernel *k, int fd, const uint8_t *at, size_t n)
 		uint8_t buf[16384];
 	} req;
 
-	pthread_mutex_lock(&k->lock);
+	model_lock(k);
 	while (n >= sizeof(req.hdr)) {
 		memcpy(&req.hdr, at, sizeof(req.hdr));
 		assert_in_range(req.hdr.nlmsg_len, sizeof(req.hdr), sizeof(req));
@@ -542,7 +557,7 @@ static void *serve(void *arg)
 		struct pollfd fds[3];
 		ssize_t n;
 
-		pthread_mutex_lock(&k->lock);
+		model_lock(k);
 		if (k->stop) {
 			pthread_mutex_unlock(&k->lock);
 			return NULL;

@@ -13,6 +13,7 @@
 
 #include <linux/xfrm.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -44,6 +45,7 @@ struct kernel_policy {
 
 struct kernel {
 	pthread_mutex_t lock;
+	_Atomic bool wants;          /* the model does, the lock */
 	pthread_t thread;
 	int fds[3], nfds;            /* of the mirror's news, ask and dump sockets, in this order */
 	bool stop;
@@ -73,6 +75,9 @@ struct kernel {
 	bool vanish_early;           /* an SA, before the first DELSA: */
 	struct kernel_sa *vanished;  /* this one */
 };
+
+/* The lock, after the model, should it wait: for a test's thread that takes it again and again. */
+void kernel_lock(struct kernel *k);
 
 void kernel_start(struct kernel *k);
 void kernel_stop(struct kernel *k);

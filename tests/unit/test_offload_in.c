@@ -370,7 +370,7 @@ static bool settled(const struct fixture *f)
 static void turn(struct fixture *f)
 {
 	event_base_loop(f->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
-	pthread_mutex_lock(&f->k.lock);
+	kernel_lock(&f->k);
 	meanwhile(f);
 	pthread_mutex_unlock(&f->k.lock);
 }
