@@ -15,7 +15,6 @@
 
 #define GAP (1ULL << 16)
 #define GAP_MAX (1ULL << 22)
-#define NS_A_PACKET 50 /* no kernel sends faster with one SA */
 #define TELL_SECONDS 2
 #define LOOKS 65536 /* SAs a tick, of which there are four a second */
 #define TELLS 512   /* of them to be told of */
@@ -111,7 +110,7 @@ int xi_mirror_reserve(struct xi_mirror *m, const struct xi_sa *sa, uint64_t k, u
 		replay_set_oseq(&msg, *limit);
 		from = xi_mirror_clock();
 		err = xi_mirror_ask(m, &msg);
-		if (err || xi_mirror_clock() - asked <= gap * NS_A_PACKET)
+		if (err || xi_mirror_clock() - asked <= gap * XI_MIRROR_NS_A_PACKET)
 			return err;
 		/* it took so long that the kernel may have used the gap up; it stands at the limit
 		 * now */

@@ -11,6 +11,7 @@
 #include "source/xfrm_msg.h"
 
 #define XI_MIRROR_BLOCK (1ULL << 22) /* numbers reserved at a time */
+#define XI_MIRROR_NS_A_PACKET 50 /* neither kernel nor device sends faster with one SA */
 #define XI_MIRROR_TURN 128       /* things looked at before others are served */
 #define XI_MIRROR_DATAGRAM 32768
 #define XI_MIRROR_ANSWER 16384
@@ -303,7 +304,7 @@ int xi_mirror_shut(struct xi_mirror *m, const struct xi_sa_rec *rec);
  */
 int xi_mirror_seal(struct xi_mirror *m, const struct xi_mirror_seen *seen, struct xi_nlmsg *open);
 /* A soft EXPIRE: the key manager is to make another. */
-void xi_mirror_replace(struct xi_mirror *m, const struct xi_sa *sa);
+void xi_mirror_replace(struct xi_mirror *m, const struct xi_sa_id *id);
 
 /* mirror_count.c: numbers and usage */
 void xi_mirror_ae_begin(struct xi_nlmsg *msg, const struct xi_sa *sa);

@@ -339,12 +339,12 @@ static int sa_take_held(struct xi_mirror *m, struct xi_mirror_sa *sa, struct xi_
 	*why = "its replay window could not be taken over; it accepts nothing until the key manager replaces it";
 	err = xi_mirror_seal(m, seen, &open);
 	if (err == -ESTALE)
-		xi_mirror_replace(m, &seen->req.sa);
+		xi_mirror_replace(m, &seen->req.sa.id);
 	if (err)
 		return err;
 	err = xi_sad_update(m->sad, &seen->req.sa, &seen->req.key, &seen->req.init, why);
 	if (err && xi_mirror_ask(m, &open) && xi_mirror_ask(m, &open))
-		xi_mirror_replace(m, &seen->req.sa);
+		xi_mirror_replace(m, &seen->req.sa.id);
 	return err;
 }
 
@@ -364,7 +364,7 @@ static int sa_take_in(struct xi_mirror *m, struct xi_mirror_sa *sa, struct xi_mi
 	if (xi_mirror_window_refuses(init, seen->req.sa.flags & XFRM_STATE_ESN)) {
 		*why = "it accepts nothing until the key manager replaces it";
 		if (!sa->replaced)
-			xi_mirror_replace(m, &seen->req.sa);
+			xi_mirror_replace(m, &seen->req.sa.id);
 		sa->replaced = true;
 		return -ESTALE;
 	}
@@ -548,7 +548,7 @@ void xi_mirror_sa_given(struct xi_mirror *m, struct xi_mirror_sa *sa, const stru
 		log_warnx("mirror: SA with SPI 0x%08x takes nothing in: its window could not be handed back; "
 			  "the key manager has to make another",
 			  sa->id.spi);
-		xi_mirror_replace(m, &rec->sa);
+		xi_mirror_replace(m, &rec->sa.id);
 	}
 	sa->shut = false;
 }

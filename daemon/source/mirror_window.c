@@ -126,20 +126,19 @@ int xi_mirror_seal(struct xi_mirror *m, const struct xi_mirror_seen *seen, struc
 	return packets == seen->info.curlft.packets ? 0 : -ESTALE;
 }
 
-void xi_mirror_replace(struct xi_mirror *m, const struct xi_sa *sa)
+void xi_mirror_replace(struct xi_mirror *m, const struct xi_sa_id *id)
 {
 	struct xfrm_user_expire *expired;
 	struct xi_nlmsg msg;
 	int err;
 
 	expired = xi_nlmsg_begin(&msg, XFRM_MSG_EXPIRE, NLM_F_ACK, 0, 0, sizeof(*expired));
-	xi_addr_to_xfrm(&expired->state.id.daddr, sa->id.daddr);
-	expired->state.id.spi = htonl(sa->id.spi);
-	expired->state.id.proto = sa->id.proto;
-	xi_addr_to_xfrm(&expired->state.saddr, sa->saddr);
-	expired->state.family = sa->id.family;
+	xi_addr_to_xfrm(&expired->state.id.daddr, id->daddr);
+	expired->state.id.spi = htonl(id->spi);
+	expired->state.id.proto = id->proto;
+	expired->state.family = id->family;
 	err = xi_mirror_ask(m, &msg);
 	if (err)
 		log_warnx("mirror: the key manager could not be told to replace the SA with SPI 0x%08x: %s",
-			  sa->id.spi, strerror(-err));
+			  id->spi, strerror(-err));
 }

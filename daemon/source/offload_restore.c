@@ -11,14 +11,12 @@
  */
 #include "source/offload_int.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "log.h"
 
-#define NS_A_PACKET 50 /* no device sends faster with one SA */
 
 struct xi_offload_copy {
 	uint64_t at; /* xi_mirror_now(), after it was told */
@@ -123,23 +121,6 @@ static bool is_lost(struct xi_mirror *m, const struct xi_mirror_sa *sa)
 	return !sa->told_gone && (dev->down || copy->at <= dev->down_at);
 }
 
-static void expire(struct xi_mirror *m, const struct xfrm_usersa_info *info)
-{
-	struct xfrm_user_expire *expired;
-	struct xi_nlmsg msg;
-	int err;
-
-	expired = xi_nlmsg_begin(&msg, XFRM_MSG_EXPIRE, NLM_F_ACK, 0, 0, sizeof(*expired));
-	expired->state.id = info->id;
-	expired->state.saddr = info->saddr;
-	expired->state.family = info->family;
-	err = xi_mirror_ask(m, &msg);
-	if (err)
-		log_warnx("mirror: the key manager could not be told to replace the SA with SPI "
-			  "0x%08x: %s",
-			  ntohl(info->id.spi), strerror(-err));
-}
-
 static int restore(struct xi_mirror *m, struct xi_mirror_sa *sa)
 {
 	const struct xi_offload_copy *copy = sa->offload.copy;
@@ -150,14 +131,14 @@ static int restore(struct xi_mirror *m, struct xi_mirror_sa *sa)
 	made.inbound = made.shut = !sa->outbound;
 	if (!err && sa->outbound)
 		err = xi_offload_skip(&made, XI_OFFLOAD_GAP + (xi_mirror_now(m) - copy->at) /
-								      NS_A_PACKET);
+								      XI_MIRROR_NS_A_PACKET);
 	if (err)
 		return err;
 	xi_offload_newsa(&msg, &made, 0);
 	err = xi_mirror_ask(m, &msg);
 	explicit_bzero(msg.buf, sizeof(msg.buf));
 	if (!err && made.shut) {
-		expire(m, &made.info);
+		xi_mirror_replace(m, &sa->id);
 		sa->replaced = true;
 	}
 	return err;
