@@ -17,13 +17,6 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-static int kernel_open(void *arg, uint32_t groups)
-{
-	struct mirror_bed *f = arg;
-
-	return kernel_connect(&f->k, groups);
-}
-
 static void fence(void *arg, bool up)
 {
 	struct mirror_bed *f = arg;
@@ -33,21 +26,14 @@ static void fence(void *arg, bool up)
 
 void mirror_start(struct mirror_bed *f)
 {
-	const struct xi_mirror_config config = {.base = f->base,
-						.sad = f->sad,
-						.spd = f->spd,
-						.open = kernel_open,
+	const struct xi_mirror_config config = {.base = f->g.base,
+						.sad = f->g.sad,
+						.spd = f->g.spd,
+						.open = ground_open,
 						.fence = fence,
 						.arg = f};
 
-	assert_int_equal(xi_mirror_create(&f->mirror, &config), 0);
-}
-
-void mirror_stop(struct mirror_bed *f)
-{
-	xi_mirror_destroy(f->mirror);
-	f->mirror = NULL;
-	kernel_disconnect(&f->k);
+	assert_int_equal(xi_mirror_create(&f->g.mirror, &config), 0);
 }
 
 static void sad_changed(void *arg, const struct xi_sa_rec *old, const struct xi_sa_rec *new)
@@ -55,39 +41,28 @@ static void sad_changed(void *arg, const struct xi_sa_rec *old, const struct xi_
 	struct mirror_bed *f = arg;
 
 	f->early += f->strict &&
-		    new &&xi_spd_is_local(xi_spd_snapshot(f->spd), new->sa.id.daddr, XI_IPV4) &&
-		    !xi_spd_count(f->spd, XI_IN);
+		    new &&xi_spd_is_local(xi_spd_snapshot(f->g.spd), new->sa.id.daddr, XI_IPV4) &&
+		    !xi_spd_count(f->g.spd, XI_IN);
 	f->late += f->strict && old &&
-		   xi_spd_is_local(xi_spd_snapshot(f->spd), old->sa.id.daddr, XI_IPV4) &&
-		   !xi_spd_count(f->spd, XI_IN);
-	if (old)
-		xi_spd_sa_changed(f->spd, &old->sa);
-	if (new)
-		xi_spd_sa_changed(f->spd, &new->sa);
+		   xi_spd_is_local(xi_spd_snapshot(f->g.spd), old->sa.id.daddr, XI_IPV4) &&
+		   !xi_spd_count(f->g.spd, XI_IN);
+	ground_sa_changed(&f->g, old, new);
 }
 
 static void sad_synced(void *arg)
 {
 	struct mirror_bed *f = arg;
 
-	xi_spd_sas_changed(f->spd);
+	xi_spd_sas_changed(f->g.spd);
 }
 
 int mirror_setup(void **state)
 {
 	struct mirror_bed *f = calloc(1, sizeof(*f));
-	struct xi_sad_config config = {.carries = xi_datapath_carries};
-	struct xi_addr local = {0};
 
 	f->fenced = -1;
-	f->store = mem_store_new(64, 4);
-	f->base = event_base_new();
-	assert_int_equal(xi_sad_create(&f->sad, &config, &f->store->store), 0);
-	assert_int_equal(xi_spd_create(&f->spd, f->sad, &f->store->store), 0);
-	xi_sad_listen(f->sad, &(struct xi_sad_listener){.changed = sad_changed, .sync = sad_synced, .arg = f});
-	local.family = sample_addr(local.addr, LOCAL);
-	assert_int_equal(xi_spd_set_local(f->spd, &local, 1), 0);
-	kernel_start(&f->k);
+	ground_make(&f->g, &(struct xi_sad_listener){.changed = sad_changed, .sync = sad_synced, .arg = f});
+	kernel_start(&f->g.k);
 	*state = f;
 	return 0;
 }
@@ -96,13 +71,7 @@ int mirror_teardown(void **state)
 {
 	struct mirror_bed *f = *state;
 
-	if (f->mirror)
-		mirror_stop(f);
-	kernel_stop(&f->k);
-	xi_spd_destroy(f->spd);
-	xi_sad_destroy(f->sad);
-	event_base_free(f->base);
-	mem_store_free(f->store);
+	ground_unmake(&f->g);
 	free(f);
 	return 0;
 }
@@ -110,13 +79,13 @@ int mirror_teardown(void **state)
 struct kernel_sa *sa_add_key(struct mirror_bed *f, const char *src, const char *dst,
 				    uint32_t spi, uint32_t reqid, uint8_t key, bool news)
 {
-	struct kernel_sa *sa = f->k.sas;
+	struct kernel_sa *sa = f->g.k.sas;
 	struct xi_nlmsg msg;
 
-	pthread_mutex_lock(&f->k.lock);
+	pthread_mutex_lock(&f->g.k.lock);
 	while (sa->used)
 		sa++;
-	assert_true(sa < f->k.sas + KERNEL_SAS);
+	assert_true(sa < f->g.k.sas + KERNEL_SAS);
 	memset(sa, 0, sizeof(*sa));
 	sa->used = true;
 	memset(sa->key, key, sizeof(sa->key));
@@ -134,15 +103,15 @@ struct kernel_sa *sa_add_key(struct mirror_bed *f, const char *src, const char *
 	sa->esn.bmp_len = 4;
 	sa->esn.replay_window = 128;
 	kernel_put_sa(&msg, XFRM_MSG_NEWSA, 0, 0, sa);
-	pthread_mutex_unlock(&f->k.lock);
+	pthread_mutex_unlock(&f->g.k.lock);
 	if (news)
-		kernel_tell(&f->k, &msg);
+		kernel_tell(&f->g.k, &msg);
 	return sa;
 }
 
 void sa_news(struct mirror_bed *f, const struct kernel_sa *sa, uint16_t type)
 {
-	kernel_news_sa(&f->k, sa, type);
+	kernel_news_sa(&f->g.k, sa, type);
 }
 
 struct kernel_sa *sa_out(struct mirror_bed *f, uint32_t spi)
@@ -157,9 +126,9 @@ struct kernel_sa *sa_in(struct mirror_bed *f, uint32_t spi)
 
 void sa_del(struct mirror_bed *f, struct kernel_sa *sa, bool news)
 {
-	pthread_mutex_lock(&f->k.lock);
+	pthread_mutex_lock(&f->g.k.lock);
 	sa->used = false;
-	pthread_mutex_unlock(&f->k.lock);
+	pthread_mutex_unlock(&f->g.k.lock);
 	if (news)
 		sa_news(f, sa, XFRM_MSG_DELSA);
 }
@@ -167,13 +136,13 @@ void sa_del(struct mirror_bed *f, struct kernel_sa *sa, bool news)
 struct kernel_policy *policy_add(struct mirror_bed *f, int dir, const char *src,
 					const char *dst, bool news)
 {
-	struct kernel_policy *p = f->k.policies;
+	struct kernel_policy *p = f->g.k.policies;
 	struct xi_nlmsg msg;
 
-	pthread_mutex_lock(&f->k.lock);
+	pthread_mutex_lock(&f->g.k.lock);
 	while (p->used)
 		p++;
-	assert_true(p < f->k.policies + KERNEL_SAS);
+	assert_true(p < f->g.k.policies + KERNEL_SAS);
 	memset(p, 0, sizeof(*p));
 	p->used = true;
 	p->info.dir = dir;
@@ -192,9 +161,9 @@ struct kernel_policy *policy_add(struct mirror_bed *f, int dir, const char *src,
 	inet_pton(AF_INET, dir == XFRM_POLICY_OUT ? LOCAL : PEER, &p->tmpl.saddr);
 	inet_pton(AF_INET, dir == XFRM_POLICY_OUT ? PEER : LOCAL, &p->tmpl.id.daddr);
 	kernel_put_policy(&msg, XFRM_MSG_NEWPOLICY, 0, 0, p);
-	pthread_mutex_unlock(&f->k.lock);
+	pthread_mutex_unlock(&f->g.k.lock);
 	if (news)
-		kernel_tell(&f->k, &msg);
+		kernel_tell(&f->g.k, &msg);
 	return p;
 }
 
@@ -212,25 +181,17 @@ void policy_del(struct mirror_bed *f, struct kernel_policy *p)
 	id->dir = p->info.dir;
 	id->sel = p->info.sel;
 	xi_nlmsg_put(&msg, XFRMA_POLICY, &p->info, sizeof(p->info));
-	pthread_mutex_lock(&f->k.lock);
+	pthread_mutex_lock(&f->g.k.lock);
 	p->used = false;
-	pthread_mutex_unlock(&f->k.lock);
-	kernel_tell(&f->k, &msg);
+	pthread_mutex_unlock(&f->g.k.lock);
+	kernel_tell(&f->g.k, &msg);
 }
 
 void news_lost(struct mirror_bed *f)
 {
 	static uint8_t big[XI_MIRROR_DATAGRAM + 4];
 
-	assert_int_equal(send(f->k.fds[0], big, sizeof(big), 0), sizeof(big));
-}
-
-uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000ULL + ts.tv_nsec / 1000000;
+	assert_int_equal(send(f->g.k.fds[0], big, sizeof(big), 0), sizeof(big));
 }
 
 int unread(int fd)
@@ -244,7 +205,7 @@ struct xi_mirror_figures figures(const struct mirror_bed *f)
 {
 	struct xi_mirror_figures figs;
 
-	xi_mirror_figures(f->mirror, &figs);
+	xi_mirror_figures(f->g.mirror, &figs);
 	return figs;
 }
 
@@ -253,9 +214,9 @@ void settle(struct mirror_bed *f)
 	uint64_t until = now_ms() + 10000;
 
 	do {
-		event_base_loop(f->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+		event_base_loop(f->g.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 		assert_true(now_ms() < until);
-	} while (unread(f->mirror->news_fd) || !figures(f).synced);
+	} while (unread(f->g.mirror->news_fd) || !figures(f).synced);
 }
 
 struct xi_sa_id id_of(const struct kernel_sa *sa)
@@ -270,7 +231,7 @@ const struct xi_sa_rec *ours(const struct mirror_bed *f, const struct kernel_sa 
 {
 	struct xi_sa_id id = id_of(sa);
 
-	return xi_sad_find(f->sad, &id);
+	return xi_sad_find(f->g.sad, &id);
 }
 
 enum xi_verdict verdict(const struct mirror_bed *f)
@@ -280,7 +241,7 @@ enum xi_verdict verdict(const struct mirror_bed *f)
 
 	sample_addr(flow.saddr, "10.1.1.2");
 	sample_addr(flow.daddr, "10.1.2.2");
-	return xi_spd_judge_out(xi_spd_snapshot(f->spd), f->sad, &flow, &v, NULL);
+	return xi_spd_judge_out(xi_spd_snapshot(f->g.spd), f->g.sad, &flow, &v, NULL);
 }
 
 void turns_until(struct mirror_bed *f, const uint64_t *figure, uint64_t value)
@@ -288,7 +249,7 @@ void turns_until(struct mirror_bed *f, const uint64_t *figure, uint64_t value)
 	uint64_t until = now_ms() + 10000;
 
 	while (*figure < value) {
-		event_base_loop(f->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+		event_base_loop(f->g.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 		assert_true(now_ms() < until);
 	}
 }
@@ -296,8 +257,8 @@ void turns_until(struct mirror_bed *f, const uint64_t *figure, uint64_t value)
 void retries(struct mirror_bed *f, unsigned int n)
 {
 	while (n--) {
-		f->mirror->retry.at = 0;
-		xi_mirror_retry_tick(f->mirror);
+		f->g.mirror->retry.at = 0;
+		xi_mirror_retry_tick(f->g.mirror);
 		settle(f);
 	}
 }

@@ -1,23 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* A SAD, an SPD and a mirror before the model of the kernel's XFRM (kernel.h): the ground of the mirror's tests. */
+/* A mirror, and SAs and policies of the model's: what the mirror's tests share. */
 #ifndef XI_TEST_MIRROR_BED_H
 #define XI_TEST_MIRROR_BED_H
 
-#include "kernel.h"
-#include "mem_store.h"
-#include "source/mirror_int.h"
+#include "mirror_ground.h"
 
-#define LOCAL "192.0.2.1"
 #define PEER "192.0.2.2"
 #define BORN 1700000000 /* add_time of the model's SAs */
 
 struct mirror_bed {
-	struct kernel k;
-	struct event_base *base;
-	struct mem_store *store;
-	struct xi_sad *sad;
-	struct xi_spd *spd;
-	struct xi_mirror *mirror;
+	struct mirror_ground g;
 	int fenced;
 	unsigned int sent_ours, sent_kernel;
 	bool strict, told_first;
@@ -27,7 +19,6 @@ struct mirror_bed {
 int mirror_setup(void **state);
 int mirror_teardown(void **state);
 void mirror_start(struct mirror_bed *f);
-void mirror_stop(struct mirror_bed *f);
 
 /* The model's side: these tell the mirror, if they are to. */
 struct kernel_sa *sa_add_key(struct mirror_bed *f, const char *src, const char *dst, uint32_t spi, uint32_t reqid,
@@ -46,7 +37,6 @@ void settle(struct mirror_bed *f);
 void turns_until(struct mirror_bed *f, const uint64_t *figure, uint64_t value);
 /* So many times what waits to be tried again is tried, and settles. */
 void retries(struct mirror_bed *f, unsigned int n);
-uint64_t now_ms(void);
 int unread(int fd);
 struct xi_mirror_figures figures(const struct mirror_bed *f);
 struct xi_sa_id id_of(const struct kernel_sa *sa);

@@ -85,9 +85,9 @@ static void test_lost_news_are_made_up_for(void **state)
 	settle(f);
 	assert_null(ours(f, out));
 	assert_null(ours(f, in));
-	assert_int_equal(xi_spd_count(f->spd, XI_FWD), 0);
+	assert_int_equal(xi_spd_count(f->g.spd, XI_FWD), 0);
 	assert_non_null(ours(f, late));
-	assert_int_equal(xi_spd_count(f->spd, XI_OUT), 2);
+	assert_int_equal(xi_spd_count(f->g.spd, XI_OUT), 2);
 	assert_int_equal(figures(f).lost, 1);
 	assert_int_equal(figures(f).resyncs, 2);
 }
@@ -105,9 +105,9 @@ static void test_migrate_is_followed(void **state)
 	sa_del(f, out, false);
 	out = sa_add_key(f, LOCAL, PEER, 0x1003, 1, 1, false);
 	xi_nlmsg_begin(&msg, XFRM_MSG_MIGRATE, 0, 0, 0, sizeof(struct xfrm_userpolicy_id));
-	kernel_tell(&f->k, &msg);
+	kernel_tell(&f->g.k, &msg);
 	settle(f);
-	assert_int_equal(xi_sad_count(f->sad), 1);
+	assert_int_equal(xi_sad_count(f->g.sad), 1);
 	assert_non_null(ours(f, out));
 }
 
@@ -121,7 +121,7 @@ static void test_late_answer_is_no_answer(void **state)
 	policy_out(f);
 	mirror_start(f);
 	settle(f);
-	kernel_say_error(f->k.fds[1], &old, -ESRCH);
+	kernel_say_error(f->g.k.fds[1], &old, -ESRCH);
 	out = sa_out(f, 0x1001);
 	settle(f);
 	assert_non_null(ours(f, out));
@@ -139,9 +139,9 @@ static void test_no_key_is_left_in_buffers(void **state)
 	settle(f);
 	sa_in(f, 0x1002);
 	settle(f);
-	assert_int_equal(xi_sad_count(f->sad), 2);
-	assert_memory_equal(f->mirror->answer.buf, zero, sizeof(f->mirror->answer.buf));
-	assert_memory_equal(f->mirror->datagram.buf, zero, sizeof(f->mirror->datagram.buf));
+	assert_int_equal(xi_sad_count(f->g.sad), 2);
+	assert_memory_equal(f->g.mirror->answer.buf, zero, sizeof(f->g.mirror->answer.buf));
+	assert_memory_equal(f->g.mirror->datagram.buf, zero, sizeof(f->g.mirror->datagram.buf));
 }
 
 /* netlink_dump() fails for want of memory: in the midst of it, or at its end. */
@@ -152,16 +152,16 @@ static void test_dump_that_breaks_off_is_begun_again(void **state)
 	struct kernel_sa *out = sa_out(f, 0x1001);
 
 	policy_out(f);
-	f->k.dump_error = ENOMEM;
+	f->g.k.dump_error = ENOMEM;
 	mirror_start(f);
 	settle(f);
 	assert_int_equal(figures(f).resyncs, 2);
 	assert_non_null(ours(f, out));
-	f->mirror->dump = XI_MIRROR_DUMP_SAS; /* and it says no more */
-	pthread_mutex_lock(&f->k.lock);
-	assert_int_equal(send(f->k.fds[2], big, sizeof(big), 0), sizeof(big));
-	pthread_mutex_unlock(&f->k.lock);
-	turns_until(f, &f->mirror->figures.resyncs, 3);
+	f->g.mirror->dump = XI_MIRROR_DUMP_SAS; /* and it says no more */
+	pthread_mutex_lock(&f->g.k.lock);
+	assert_int_equal(send(f->g.k.fds[2], big, sizeof(big), 0), sizeof(big));
+	pthread_mutex_unlock(&f->g.k.lock);
+	turns_until(f, &f->g.mirror->figures.resyncs, 3);
 	settle(f);
 	assert_non_null(ours(f, out));
 }
@@ -212,7 +212,7 @@ static void test_deleted_while_it_is_taken_over(void **state)
 	struct kernel_sa *out = sa_out(f, 0x1001);
 
 	policy_out(f);
-	f->k.vanish = true;
+	f->g.k.vanish = true;
 	mirror_start(f);
 	settle(f);
 	assert_null(ours(f, out));
@@ -233,7 +233,7 @@ static void test_hard_expire_without_delsa(void **state)
 	e = xi_nlmsg_begin(&msg, XFRM_MSG_EXPIRE, 0, 0, 0, sizeof(*e));
 	e->state = out->info;
 	e->hard = 1;
-	kernel_tell(&f->k, &msg);
+	kernel_tell(&f->g.k, &msg);
 	settle(f);
 	assert_null(ours(f, out));
 }
@@ -249,14 +249,14 @@ static void test_flush(void **state)
 	settle(f);
 	sa_del(f, out, false);
 	xi_nlmsg_begin(&msg, XFRM_MSG_FLUSHSA, 0, 0, 0, sizeof(struct xfrm_usersa_flush));
-	kernel_tell(&f->k, &msg);
+	kernel_tell(&f->g.k, &msg);
 	settle(f);
-	assert_int_equal(xi_sad_count(f->sad), 0);
+	assert_int_equal(xi_sad_count(f->g.sad), 0);
 	p->used = false;
 	xi_nlmsg_begin(&msg, XFRM_MSG_FLUSHPOLICY, 0, 0, 0, 0);
-	kernel_tell(&f->k, &msg);
+	kernel_tell(&f->g.k, &msg);
 	settle(f);
-	assert_int_equal(xi_spd_count(f->spd, XI_OUT), 0);
+	assert_int_equal(xi_spd_count(f->g.spd, XI_OUT), 0);
 }
 
 static void test_what_xipsec_was_given_wins(void **state)
@@ -267,7 +267,7 @@ static void test_what_xipsec_was_given_wins(void **state)
 	struct xi_sa_key key = sample_key(7);
 	const char *why;
 
-	assert_int_equal(xi_sad_add(f->sad, &sa, &key, NULL, &why), 0);
+	assert_int_equal(xi_sad_add(f->g.sad, &sa, &key, NULL, &why), 0);
 	out = sa_out(f, 0x1001);
 	other = sa_out(f, 0x1003);
 	policy_out(f);
@@ -278,7 +278,7 @@ static void test_what_xipsec_was_given_wins(void **state)
 	assert_non_null(ours(f, other));
 	sa.id.spi = 0x1003;
 	key = sample_key(8);
-	assert_int_equal(xi_sad_add(f->sad, &sa, &key, NULL, &why), 0);
+	assert_int_equal(xi_sad_add(f->g.sad, &sa, &key, NULL, &why), 0);
 	settle(f);
 	assert_int_equal(ours(f, other)->sa.life, 0);
 	assert_memory_equal(&ours(f, other)->key, &key, sizeof(key));
@@ -298,17 +298,17 @@ static void test_another_daemon_carries_on(void **state)
 	settle(f);
 	oseq = ++ours(f, out)->state->oseq;
 	given = oseq_of(out);
-	mirror_stop(f);
+	ground_mirror_stop(&f->g);
 	assert_non_null(ours(f, out));
 	mirror_start(f);
 	settle(f);
 	assert_int_equal(figures(f).given, 0);
 	assert_int_equal(ours(f, out)->state->oseq, oseq);
 	assert_int_equal(oseq_of(out), given);
-	mirror_stop(f);
+	ground_mirror_stop(&f->g);
 	/* and one without a mirror leaves it to the kernel */
-	assert_int_equal(xi_mirror_forget(f->sad, f->spd), 2);
-	assert_int_equal(xi_sad_count(f->sad) + xi_spd_count(f->spd, XI_OUT), 0);
+	assert_int_equal(xi_mirror_forget(f->g.sad, f->g.spd), 2);
+	assert_int_equal(xi_sad_count(f->g.sad) + xi_spd_count(f->g.spd, XI_OUT), 0);
 }
 
 static void test_all_is_given_back(void **state)
@@ -327,10 +327,10 @@ static void test_all_is_given_back(void **state)
 	ours(f, in)->state->packets = 7;
 	ours(f, in)->state->top = 33;
 	ours(f, in)->words[1] = 1ULL << 32 | 2;
-	xi_mirror_leave(f->mirror);
-	event_base_loop(f->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
-	assert_int_equal(xi_sad_count(f->sad), 0);
-	assert_int_equal(xi_spd_count(f->spd, XI_OUT) + xi_spd_count(f->spd, XI_IN), 0);
+	xi_mirror_leave(f->g.mirror);
+	event_base_loop(f->g.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+	assert_int_equal(xi_sad_count(f->g.sad), 0);
+	assert_int_equal(xi_spd_count(f->g.spd, XI_OUT) + xi_spd_count(f->g.spd, XI_IN), 0);
 	assert_true(oseq_of(out) >= last);
 	assert_int_equal(in->esn.seq, 33);
 	assert_int_equal(in->bmp[1], 1);
@@ -343,7 +343,7 @@ static void test_all_is_given_back(void **state)
 
 static bool any_waits(const struct mirror_bed *f)
 {
-	return !TAILQ_EMPTY(&f->mirror->retry.sas);
+	return !TAILQ_EMPTY(&f->g.mirror->retry.sas);
 }
 
 /* The table is full (of 64): what is refused has its turn when something goes. */
@@ -364,10 +364,10 @@ static void test_refusal_of_a_full_table_passes(void **state)
 		const char *why;
 
 		sa.reqid = 7;
-		if (xi_sad_add(f->sad, &sa, &key, NULL, &why))
+		if (xi_sad_add(f->g.sad, &sa, &key, NULL, &why))
 			break;
 	}
-	assert_int_equal(xi_sad_count(f->sad), xi_sad_capacity(f->sad));
+	assert_int_equal(xi_sad_count(f->g.sad), xi_sad_capacity(f->g.sad));
 	for (i = 0; i < 4; i++)
 		last[i] = sa_add_key(f, PEER, LOCAL, 0x4000 + i, 9, (uint8_t)(200 + i), true);
 	settle(f);
@@ -376,12 +376,12 @@ static void test_refusal_of_a_full_table_passes(void **state)
 		assert_null(ours(f, last[i]));
 	/* while it is full nobody tries, so nothing moves */
 	retries(f, 3);
-	assert_int_equal(f->mirror->retry.after, 1);
+	assert_int_equal(f->g.mirror->retry.after, 1);
 	assert_true(any_waits(f));
 	for (i = 0; i < 4; i++)
 		sa_del(f, in[i], true);
 	settle(f);
-	assert_true(f->mirror->retry.at <= now_ms() / 1000 + 1);
+	assert_true(f->g.mirror->retry.at <= now_ms() / 1000 + 1);
 	retries(f, 2);
 	for (i = 0; i < 4; i++)
 		have += !!ours(f, last[i]);
@@ -407,27 +407,27 @@ static void test_tries_that_fail_come_ever_more_seldom(void **state)
 	mirror_start(f);
 	settle(f);
 	assert_non_null(ours(f, other));
-	mem_store_fail(f->store, 1, 100000); /* no write goes well */
+	mem_store_fail(f->g.store, 1, 100000); /* no write goes well */
 	in = sa_in(f, 0x1002);
 	settle(f);
 	assert_null(ours(f, in));
-	assert_int_equal(f->mirror->retry.after, 1);
+	assert_int_equal(f->g.mirror->retry.after, 1);
 	for (unsigned int i = 0; i < 12; i++) {
 		retries(f, 1);
 		assert_null(ours(f, in));
 		after = after < 512 ? after * 2 : 512;
-		assert_int_equal(f->mirror->retry.after, after);
+		assert_int_equal(f->g.mirror->retry.after, after);
 	}
-	assert_true(f->mirror->retry.at > now_ms() / 1000 + 250);
+	assert_true(f->g.mirror->retry.at > now_ms() / 1000 + 250);
 	/* on its own it waits for that */
-	xi_mirror_retry_tick(f->mirror);
+	xi_mirror_retry_tick(f->g.mirror);
 	assert_true(any_waits(f));
 	/* unless something goes */
-	mem_store_fail(f->store, 0, 0);
+	mem_store_fail(f->g.store, 0, 0);
 	sa_del(f, other, true);
 	settle(f);
-	assert_true(f->mirror->retry.at <= now_ms() / 1000 + 1);
-	assert_int_equal(f->mirror->retry.after, 1);
+	assert_true(f->g.mirror->retry.at <= now_ms() / 1000 + 1);
+	assert_int_equal(f->g.mirror->retry.after, 1);
 	retries(f, 1);
 	assert_non_null(ours(f, in));
 	assert_false(any_waits(f));

@@ -43,12 +43,12 @@ static void test_numbers_sent_meanwhile_are_not_used(void **state)
 
 	oseq_set(out, 1000);
 	policy_out(f);
-	f->k.sends = 200000; /* more than the gap of a quick one */
-	f->k.delay_us = 12000;
+	f->g.k.sends = 200000; /* more than the gap of a quick one */
+	f->g.k.delay_us = 12000;
 	mirror_start(f);
 	settle(f);
-	assert_int_equal(f->k.sent_first, 1001);
-	assert_true(ours(f, out)->state->oseq >= f->k.sent_last);
+	assert_int_equal(f->g.k.sent_first, 1001);
+	assert_true(ours(f, out)->state->oseq >= f->g.k.sent_last);
 	assert_int_equal(oseq_of(out), ours(f, out)->state->oseq_limit);
 }
 
@@ -66,8 +66,8 @@ static void test_stray_packets_of_the_kernel(void **state)
 		oseq_set(out, oseq_of(out) + 100);
 		kernel = oseq_of(out);
 		ours(f, out)->state->packets++;
-		f->mirror->sas->told_at -= 5;
-		xi_mirror_count_tick(f->mirror);
+		f->g.mirror->sas->told_at -= 5;
+		xi_mirror_count_tick(f->g.mirror);
 		settle(f);
 		if (i < 3)
 			assert_true(ours(f, out)->state->oseq >= kernel);
@@ -92,7 +92,7 @@ static void test_numbers_are_reserved_ahead(void **state)
 	settle(f);
 	limit = ours(f, out)->state->oseq_limit;
 	ours(f, out)->state->oseq = limit - 10;
-	xi_mirror_count_tick(f->mirror);
+	xi_mirror_count_tick(f->g.mirror);
 	settle(f);
 	assert_int_equal(ours(f, out)->state->oseq, limit - 10); /* and none is left out */
 	assert_true(ours(f, out)->state->oseq_limit > limit + 1000000);
@@ -116,7 +116,7 @@ static void test_numbers_go_on_behind_32_bits(void **state)
 	assert_int_equal(oseq_of(out), limit);
 	assert_true(ours(f, out)->state->oseq > UINT32_MAX - 1000);
 	/* what was reserved once is never less */
-	assert_int_equal(xi_sad_set_limit(f->sad, &id, 0, UINT32_MAX), 0);
+	assert_int_equal(xi_sad_set_limit(f->g.sad, &id, 0, UINT32_MAX), 0);
 	assert_int_equal(ours(f, out)->state->oseq_limit, limit);
 }
 
@@ -135,11 +135,11 @@ static void test_numbers_sent_while_more_are_reserved(void **state)
 	settle(f);
 	limit = ours(f, out)->state->oseq_limit;
 	ours(f, out)->state->oseq = limit - 10;
-	f->k.sends = 3;
-	xi_mirror_count_tick(f->mirror);
+	f->g.k.sends = 3;
+	xi_mirror_count_tick(f->g.mirror);
 	settle(f);
-	assert_int_equal(f->k.sent_first, limit + 1);
-	assert_true(ours(f, out)->state->oseq >= f->k.sent_last);
+	assert_int_equal(f->g.k.sent_first, limit + 1);
+	assert_true(ours(f, out)->state->oseq >= f->g.k.sent_last);
 	assert_true(ours(f, out)->state->oseq < ours(f, out)->state->oseq_limit);
 	assert_int_equal(ours(f, out)->state->oseq_limit, oseq_of(out));
 	assert_int_equal(figures(f).strays, 1);
@@ -175,11 +175,11 @@ static void send_some(struct mirror_bed *f, struct kernel_sa *sa)
 	if (verdict(f) == XI_VERDICT_PROTECT && rec) {
 		assert_true(rec->state->oseq < rec->state->oseq_limit);
 		n = ++rec->state->oseq;
-	} else if (verdict(f) == XI_VERDICT_KERNEL || !xi_spd_count(f->spd, XI_OUT)) {
-		pthread_mutex_lock(&f->k.lock);
+	} else if (verdict(f) == XI_VERDICT_KERNEL || !xi_spd_count(f->g.spd, XI_OUT)) {
+		pthread_mutex_lock(&f->g.k.lock);
 		n = oseq_of(sa) + 1;
 		oseq_set(sa, n);
-		pthread_mutex_unlock(&f->k.lock);
+		pthread_mutex_unlock(&f->g.k.lock);
 	} else {
 		return; /* held, or dropped */
 	}
@@ -225,7 +225,7 @@ static void test_numbers_ascend_whatever_happens(void **state)
 			break;
 		case 4:
 			if (rand() % 8 == 0) {
-				mirror_stop(f);
+				ground_mirror_stop(&f->g);
 				mirror_start(f);
 			}
 			break;
@@ -234,7 +234,7 @@ static void test_numbers_ascend_whatever_happens(void **state)
 		}
 		/* in the midst of it, too */
 		for (int n = rand() % 4; n > 0; n--)
-			event_base_loop(f->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+			event_base_loop(f->g.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 		if (rand() % 4 == 0)
 			settle(f);
 		for (i = 0; i < 3; i++)

@@ -111,9 +111,9 @@ static void test_policy_that_is_not_carried(void **state)
 	/* the kernel would not let it in either */
 	sample_addr(flow.saddr, "10.1.2.2");
 	sample_addr(flow.daddr, "10.1.1.2");
-	assert_false(xi_spd_allows_clear(xi_spd_snapshot(f->spd), &flow));
+	assert_false(xi_spd_allows_clear(xi_spd_snapshot(f->g.spd), &flow));
 	/* its guard knows it: nothing leaves in clear while the kernel says otherwise */
-	assert_int_equal(mem_store_count_guards(f->store), 2);
+	assert_int_equal(mem_store_count_guards(f->g.store), 2);
 }
 
 /* By SPD and SAD alone: what they refuse is not tried over and over. */
@@ -152,7 +152,7 @@ static void test_marked_policy_is_no_matter_of_xdp(void **state)
 	p->mark = (struct xfrm_mark){1, 0xff};
 	mirror_start(f);
 	settle(f);
-	assert_int_equal(xi_spd_count(f->spd, XI_OUT), 0);
+	assert_int_equal(xi_spd_count(f->g.spd, XI_OUT), 0);
 	assert_int_equal(f->fenced, 0);
 }
 
@@ -168,14 +168,14 @@ static void test_fence_is_down_while_policies_may_be_unknown(void **state)
 	assert_int_equal(f->fenced, 1);
 	policy_add(f, XFRM_POLICY_OUT, "10.1.1.0", "10.1.3.0", false);
 	news_lost(f);
-	turns_until(f, &f->mirror->figures.lost, 1);
-	event_base_loop(f->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
-	assert_int_equal(xi_spd_count(f->spd, XI_OUT), 1);
+	turns_until(f, &f->g.mirror->figures.lost, 1);
+	event_base_loop(f->g.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+	assert_int_equal(xi_spd_count(f->g.spd, XI_OUT), 1);
 	assert_int_equal(f->fenced, 0);
 	settle(f);
-	assert_int_equal(xi_spd_count(f->spd, XI_OUT), 2);
+	assert_int_equal(xi_spd_count(f->g.spd, XI_OUT), 2);
 	assert_int_equal(f->fenced, 1);
-	mirror_stop(f);
+	ground_mirror_stop(&f->g);
 	assert_int_equal(f->fenced, 0);
 }
 
@@ -183,7 +183,7 @@ static void policy_dirty(struct mirror_bed *f, const struct kernel_policy *p)
 {
 	const struct xi_mirror_policy_key key = {.sel = p->info.sel, .dir = p->info.dir};
 
-	xi_mirror_policy_dirty(f->mirror, &key, false);
+	xi_mirror_policy_dirty(f->g.mirror, &key, false);
 }
 
 static void test_fence_goes_up_when_all_is_known(void **state)
@@ -203,9 +203,9 @@ static void test_fence_goes_up_when_all_is_known(void **state)
 	more = policy_add(f, XFRM_POLICY_OUT, "10.1.1.0", "10.1.4.0", false);
 	more->tmpl.mode = XFRM_MODE_BEET;
 	more->tmpl.reqid = 9;
-	pthread_mutex_lock(&f->k.lock);
+	pthread_mutex_lock(&f->g.k.lock);
 	kept->used = false;
-	pthread_mutex_unlock(&f->k.lock);
+	pthread_mutex_unlock(&f->g.k.lock);
 	policy_dirty(f, kept);
 	none.info.sel.family = AF_INET;
 	for (int i = 0; i < XI_MIRROR_TURN; i++) {
@@ -226,24 +226,24 @@ static void test_defaults_are_the_kernels(void **state)
 	struct mirror_bed *f = *state;
 	struct xi_nlmsg msg;
 
-	f->k.def = (struct xfrm_userpolicy_default){.in = XFRM_USERPOLICY_BLOCK,
+	f->g.k.def = (struct xfrm_userpolicy_default){.in = XFRM_USERPOLICY_BLOCK,
 						    .fwd = XFRM_USERPOLICY_BLOCK,
 						    .out = XFRM_USERPOLICY_BLOCK};
 	policy_out(f);
 	mirror_start(f);
 	settle(f);
-	assert_int_equal(xi_spd_get_default(f->spd, XI_IN), XI_BLOCK);
-	assert_int_equal(xi_spd_get_default(f->spd, XI_FWD), XI_BLOCK);
-	assert_int_equal(xi_spd_get_default(f->spd, XI_OUT), XI_ALLOW);
+	assert_int_equal(xi_spd_get_default(f->g.spd, XI_IN), XI_BLOCK);
+	assert_int_equal(xi_spd_get_default(f->g.spd, XI_FWD), XI_BLOCK);
+	assert_int_equal(xi_spd_get_default(f->g.spd, XI_OUT), XI_ALLOW);
 	assert_int_equal(f->fenced, 0);
-	f->k.def = (struct xfrm_userpolicy_default){.in = XFRM_USERPOLICY_ACCEPT,
+	f->g.k.def = (struct xfrm_userpolicy_default){.in = XFRM_USERPOLICY_ACCEPT,
 						    .fwd = XFRM_USERPOLICY_BLOCK,
 						    .out = XFRM_USERPOLICY_ACCEPT};
-	xi_nlmsg_begin(&msg, XFRM_MSG_SETDEFAULT, 0, 0, 0, sizeof(f->k.def));
-	kernel_tell(&f->k, &msg);
+	xi_nlmsg_begin(&msg, XFRM_MSG_SETDEFAULT, 0, 0, 0, sizeof(f->g.k.def));
+	kernel_tell(&f->g.k, &msg);
 	settle(f);
-	assert_int_equal(xi_spd_get_default(f->spd, XI_IN), XI_ALLOW);
-	assert_int_equal(xi_spd_get_default(f->spd, XI_FWD), XI_BLOCK);
+	assert_int_equal(xi_spd_get_default(f->g.spd, XI_IN), XI_ALLOW);
+	assert_int_equal(xi_spd_get_default(f->g.spd, XI_FWD), XI_BLOCK);
 	assert_int_equal(f->fenced, 1);
 }
 
@@ -279,11 +279,11 @@ static void test_acquire_is_asked_of_the_kernel(void **state)
 	settle(f);
 	sample_addr(flow.saddr, "10.1.1.2");
 	sample_addr(flow.daddr, "10.1.2.2");
-	assert_int_equal(xi_spd_judge_out(xi_spd_snapshot(f->spd), f->sad, &flow, &v, &p),
+	assert_int_equal(xi_spd_judge_out(xi_spd_snapshot(f->g.spd), f->g.sad, &flow, &v, &p),
 			 XI_VERDICT_NONE);
-	xi_mirror_acquire(f->mirror, &flow, &p->policy);
-	xi_mirror_acquire(f->mirror, &flow, &p->policy);
-	assert_int_equal(f->k.acquires, 1);
+	xi_mirror_acquire(f->g.mirror, &flow, &p->policy);
+	xi_mirror_acquire(f->g.mirror, &flow, &p->policy);
+	assert_int_equal(f->g.k.acquires, 1);
 }
 
 /* Each leaves open what the other names: SAs of both kinds serve either. */
@@ -323,16 +323,16 @@ static void test_half_open_sa_is_not_alone(void **state)
 	mirror_start(f);
 	settle(f);
 	assert_non_null(ours(f, out));
-	assert_true(xi_group_alone(f->mirror, TAILQ_FIRST(&f->mirror->all_sas)));
+	assert_true(xi_group_alone(f->g.mirror, TAILQ_FIRST(&f->g.mirror->all_sas)));
 	sa_del(f, out, true);
 	p->tmpl.reqid = 0;
 	open = sa_add_key(f, LOCAL, PEER, 0x1003, 0, 3, true);
 	news_lost(f);
 	settle(f);
 	assert_non_null(ours(f, open));
-	sa = TAILQ_FIRST(&f->mirror->all_sas);
+	sa = TAILQ_FIRST(&f->g.mirror->all_sas);
 	assert_int_equal(sa->id.spi, 0x1003);
-	assert_false(xi_group_alone(f->mirror, sa));
+	assert_false(xi_group_alone(f->g.mirror, sa));
 }
 
 /* A selector with a device or a user: no packet shows it. */
@@ -342,7 +342,7 @@ static void one_packet_does_not_show(struct mirror_bed *f, struct kernel_policy 
 
 	mirror_start(f);
 	settle(f);
-	assert_int_equal(xi_spd_count(f->spd, XI_OUT), 0);
+	assert_int_equal(xi_spd_count(f->g.spd, XI_OUT), 0);
 	assert_int_equal(f->fenced, 0);
 	assert_null(ours(f, out));
 	/* its SAs serve it alone: another policy that asks for them stays, too */
@@ -375,7 +375,7 @@ static void test_inbound_policy_of_a_device(void **state)
 	p->info.sel.ifindex = 4;
 	mirror_start(f);
 	settle(f);
-	assert_int_equal(xi_spd_count(f->spd, XI_IN), 0);
+	assert_int_equal(xi_spd_count(f->g.spd, XI_IN), 0);
 	assert_non_null(ours(f, in));
 }
 
@@ -418,18 +418,18 @@ static void test_policies_that_cannot_be_put_in_force(void **state)
 	policy_add(f, XFRM_POLICY_OUT, "10.1.1.0", "10.1.3.0", true);
 	out = sa_out(f, 0x1001);
 	while (releases_fail) {
-		event_base_loop(f->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+		event_base_loop(f->g.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 		if (releases_fail < 2) {
-			assert_true(f->mirror->unsure);
+			assert_true(f->g.mirror->unsure);
 			assert_false(figures(f).synced);
 			assert_int_equal(f->fenced, 0);
 		}
 		assert_null(ours(f, out));
 	}
 	settle(f);
-	assert_false(f->mirror->unsure);
+	assert_false(f->g.mirror->unsure);
 	assert_int_equal(f->fenced, 1);
-	assert_int_equal(xi_spd_count(f->spd, XI_OUT), 2);
+	assert_int_equal(xi_spd_count(f->g.spd, XI_OUT), 2);
 	assert_non_null(ours(f, out));
 }
 
@@ -441,13 +441,13 @@ static void test_policy_is_tried_again(void **state)
 
 	mirror_start(f);
 	settle(f);
-	mem_store_fail(f->store, 1, 1000);
+	mem_store_fail(f->g.store, 1, 1000);
 	policy_out(f);
 	settle(f);
 	assert_null(ours(f, out));
 	assert_int_equal(figures(f).policies, 0);
 	assert_int_equal(f->fenced, 0);
-	mem_store_fail(f->store, 0, 0);
+	mem_store_fail(f->g.store, 0, 0);
 	retries(f, 1);
 	assert_int_equal(verdict(f), XI_VERDICT_PROTECT);
 	assert_non_null(ours(f, out));

@@ -35,9 +35,9 @@ static void test_usage_and_window_are_told(void **state)
 	ours(f, in)->state->packets = 1;
 	ours(f, in)->state->top = 33;
 	ours(f, in)->words[1] = 1ULL << 32 | 2;
-	TAILQ_FOREACH(sa, &f->mirror->all_sas, all)
+	TAILQ_FOREACH(sa, &f->g.mirror->all_sas, all)
 	sa->told_at -= 5;
-	xi_mirror_count_tick(f->mirror);
+	xi_mirror_count_tick(f->g.mirror);
 	settle(f);
 	assert_int_equal(out->info.curlft.packets, 3);
 	assert_int_equal(out->info.curlft.bytes, 300);
@@ -59,7 +59,7 @@ static void test_packets_received_meanwhile_count(void **state)
 
 	mirror_start(f);
 	settle(f);
-	f->k.receives = true; /* it is asked twice: when the SA is taken, and afterwards */
+	f->g.k.receives = true; /* it is asked twice: when the SA is taken, and afterwards */
 	in = sa_in(f, 0x1002);
 	settle(f);
 	assert_int_equal(ours(f, in)->state->top, 5);
@@ -84,10 +84,10 @@ static void test_packets_received_meanwhile_count_behind_ours(void **state)
 	struct mirror_bed *f = *state;
 	struct kernel_sa *in;
 
-	xi_sad_listen(f->sad, &(struct xi_sad_listener){.changed = received_first, .sync = received_nothing, .arg = f});
+	xi_sad_listen(f->g.sad, &(struct xi_sad_listener){.changed = received_first, .sync = received_nothing, .arg = f});
 	mirror_start(f);
 	settle(f);
-	f->k.receives = true;
+	f->g.k.receives = true;
 	in = sa_in(f, 0x1002);
 	settle(f);
 	assert_int_equal(ours(f, in)->state->top, 33);
@@ -99,14 +99,14 @@ static void test_packets_received_meanwhile_count_behind_ours(void **state)
 static void given_back(void *arg, const struct xi_sa_rec *old, const struct xi_sa_rec *new)
 {
 	struct mirror_bed *f = arg;
-	struct kernel_sa *in = f->k.sas;
+	struct kernel_sa *in = f->g.k.sas;
 
 	if (!old || new)
 		return;
-	pthread_mutex_lock(&f->k.lock);
+	pthread_mutex_lock(&f->g.k.lock);
 	/* an upper half that no sender has: no ICV is right */
 	f->told_first = in->esn.seq_hi >> 31;
-	pthread_mutex_unlock(&f->k.lock);
+	pthread_mutex_unlock(&f->g.k.lock);
 	old->state->top = 35; /* was under way to a worker */
 	old->words[1] |= 1 << 3;
 }
@@ -121,7 +121,7 @@ static void test_window_goes_back_without_a_gap(void **state)
 	ours(f, in)->state->packets = 7;
 	ours(f, in)->state->top = 33;
 	ours(f, in)->words[1] = 1ULL << 32 | 2;
-	xi_sad_listen(f->sad, &(struct xi_sad_listener){.changed = given_back, .sync = received_nothing, .arg = f});
+	xi_sad_listen(f->g.sad, &(struct xi_sad_listener){.changed = given_back, .sync = received_nothing, .arg = f});
 	other = sa_in(f, 0x1004);
 	other->device = 3;
 	settle(f);
@@ -144,7 +144,7 @@ static void test_window_outlives_a_deletion(void **state)
 	ours(f, in)->state->packets = 7;
 	ours(f, in)->state->top = 33;
 	ours(f, in)->words[1] = 1ULL << 32 | 2;
-	assert_int_equal(xi_sad_delete(f->sad, &id), 0);
+	assert_int_equal(xi_sad_delete(f->g.sad, &id), 0);
 	assert_null(ours(f, in));
 	settle(f);
 	assert_int_equal(ours(f, in)->state->top, 33);
@@ -194,7 +194,7 @@ static void test_direction_stays(void **state)
 	ours(f, in)->state->packets = 7;
 	ours(f, in)->state->top = 33;
 	ours(f, in)->words[1] = 1ULL << 32 | 2;
-	assert_int_equal(xi_spd_set_local(f->spd, NULL, 0), 0);
+	assert_int_equal(xi_spd_set_local(f->g.spd, NULL, 0), 0);
 	sa_news(f, in, XFRM_MSG_NEWSA);
 	settle(f);
 	assert_non_null(ours(f, in));
@@ -232,18 +232,18 @@ static void test_byte_limits_are_ours(void **state)
 	policy_out(f);
 	mirror_start(f);
 	settle(f);
-	xi_sad_tick(f->sad, time(NULL));
-	assert_int_equal(f->k.expires[0] + f->k.expires[1], 0);
+	xi_sad_tick(f->g.sad, time(NULL));
+	assert_int_equal(f->g.k.expires[0] + f->g.k.expires[1], 0);
 	ours(f, out)->state->use_time = BORN;
 	ours(f, out)->state->bytes = 1500;
-	xi_sad_tick(f->sad, time(NULL));
-	xi_sad_tick(f->sad, time(NULL));
-	assert_int_equal(f->k.expires[0], 1);
+	xi_sad_tick(f->g.sad, time(NULL));
+	xi_sad_tick(f->g.sad, time(NULL));
+	assert_int_equal(f->g.k.expires[0], 1);
 	assert_int_equal(out->info.curlft.bytes, 1500);
 	ours(f, out)->state->bytes = 2500;
-	xi_sad_tick(f->sad, time(NULL));
+	xi_sad_tick(f->g.sad, time(NULL));
 	settle(f);
-	assert_int_equal(f->k.expires[1], 1);
+	assert_int_equal(f->g.k.expires[1], 1);
 	assert_false(out->used);
 	assert_null(ours(f, out));
 	assert_non_null(ours(f, in)); /* the kernel's key manager sees to that */

@@ -20,33 +20,17 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "kernel.h"
-#include "mem_store.h"
-#include "source/mirror_int.h"
+#include "mirror_ground.h"
 
-#define LOCAL "192.0.2.1"
 #define SAS 20
 #define SLOTS 4
 #define BORN 1700000000
 
 struct fixture {
-	struct kernel k;
-	struct event_base *base;
-	struct mem_store *store;
-	struct xi_sad *sad;
-	struct xi_spd *spd;
-	struct xi_mirror *mirror;
-	char notes[64];
+	struct mirror_ground g;
 	uint32_t slots, able;
 	uint64_t clear, held;
 };
-
-static int kernel_open(void *arg, uint32_t groups)
-{
-	struct fixture *f = arg;
-
-	return kernel_connect(&f->k, groups);
-}
 
 static uint32_t route(void *arg, const struct xi_sa *sa, bool outbound)
 {
@@ -64,43 +48,33 @@ static uint32_t able(void *arg, const char *name)
 static void mirror_start(struct fixture *f)
 {
 	const struct xi_offload_port port = {.name = "wan0", .slots = f->slots};
-	const struct xi_mirror_config config = {.base = f->base,
-						.sad = f->sad,
-						.spd = f->spd,
-						.open = kernel_open,
+	const struct xi_mirror_config config = {.base = f->g.base,
+						.sad = f->g.sad,
+						.spd = f->g.spd,
+						.open = ground_open,
 						.arg = f,
 						.offload = {.ports = &port,
 							    .nports = 1,
-							    .notes = f->notes,
+							    .notes = f->g.notes,
 							    .route = route,
 							    .able = able,
 							    .arg = f}};
 
-	assert_int_equal(xi_mirror_create(&f->mirror, &config), 0);
-}
-
-static void mirror_stop(struct fixture *f)
-{
-	xi_mirror_destroy(f->mirror);
-	f->mirror = NULL;
-	kernel_disconnect(&f->k);
+	assert_int_equal(xi_mirror_create(&f->g.mirror, &config), 0);
 }
 
 static void sad_changed(void *arg, const struct xi_sa_rec *old, const struct xi_sa_rec *new)
 {
 	struct fixture *f = arg;
 
-	if (old)
-		xi_spd_sa_changed(f->spd, &old->sa);
-	if (new)
-		xi_spd_sa_changed(f->spd, &new->sa);
+	ground_sa_changed(&f->g, old, new);
 }
 
 static void sad_synced(void *arg)
 {
 	struct fixture *f = arg;
 
-	xi_spd_sas_changed(f->spd);
+	xi_spd_sas_changed(f->g.spd);
 }
 
 /* Policy i: to 10.2.i.0/24, by the SA with reqid i + 1. */
@@ -128,7 +102,7 @@ static void policy_set(struct kernel_policy *p, int i)
 
 static void tunnel_add(struct fixture *f, int i)
 {
-	struct kernel_sa *sa = &f->k.sas[i];
+	struct kernel_sa *sa = &f->g.k.sas[i];
 
 	*sa = (struct kernel_sa){.used = true, .legacy = true};
 	memset(sa->key, 0x40 + i, sizeof(sa->key));
@@ -143,29 +117,19 @@ static void tunnel_add(struct fixture *f, int i)
 	sa->info.lft.soft_byte_limit = sa->info.lft.hard_byte_limit = XFRM_INF;
 	sa->info.lft.soft_packet_limit = sa->info.lft.hard_packet_limit = XFRM_INF;
 	sa->info.curlft.add_time = BORN;
-	policy_set(&f->k.policies[i], i);
+	policy_set(&f->g.k.policies[i], i);
 }
 
 static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	struct xi_sad_config config = {.carries = xi_datapath_carries};
-	struct xi_addr local = {0};
 
 	f->able = KERNEL_DEVICE;
-	f->k.slots = SLOTS;
-	snprintf(f->notes, sizeof(f->notes), "/tmp/xi-offload-%d", getpid());
-	unlink(f->notes);
-	f->store = mem_store_new(64, 4);
-	f->base = event_base_new();
-	assert_int_equal(xi_sad_create(&f->sad, &config, &f->store->store), 0);
-	assert_int_equal(xi_spd_create(&f->spd, f->sad, &f->store->store), 0);
-	xi_sad_listen(f->sad, &(struct xi_sad_listener){.changed = sad_changed, .sync = sad_synced, .arg = f});
-	local.family = sample_addr(local.addr, LOCAL);
-	assert_int_equal(xi_spd_set_local(f->spd, &local, 1), 0);
+	f->g.k.slots = SLOTS;
+	ground_make(&f->g, &(struct xi_sad_listener){.changed = sad_changed, .sync = sad_synced, .arg = f});
 	for (int i = 0; i < SAS; i++)
 		tunnel_add(f, i);
-	kernel_start(&f->k);
+	kernel_start(&f->g.k);
 	*state = f;
 	return 0;
 }
@@ -174,31 +138,16 @@ static int teardown(void **state)
 {
 	struct fixture *f = *state;
 
-	if (f->mirror)
-		mirror_stop(f);
-	kernel_stop(&f->k);
-	xi_spd_destroy(f->spd);
-	xi_sad_destroy(f->sad);
-	event_base_free(f->base);
-	mem_store_free(f->store);
-	unlink(f->notes);
+	ground_unmake(&f->g);
 	free(f);
 	return 0;
-}
-
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000ULL + ts.tv_nsec / 1000000;
 }
 
 static struct xi_offload_figures figures(const struct fixture *f)
 {
 	struct xi_mirror_figures figs;
 
-	xi_mirror_figures(f->mirror, &figs);
+	xi_mirror_figures(f->g.mirror, &figs);
 	return figs.offload[0];
 }
 
@@ -206,22 +155,22 @@ static void settle(struct fixture *f)
 {
 	uint64_t until = now_ms() + 20000;
 	struct xi_mirror_figures figs;
-	struct pollfd pfd = {.fd = f->mirror->news_fd, .events = POLLIN};
+	struct pollfd pfd = {.fd = f->g.mirror->news_fd, .events = POLLIN};
 
 	do {
-		event_base_loop(f->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+		event_base_loop(f->g.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 		assert_true(now_ms() < until);
-		xi_mirror_figures(f->mirror, &figs);
+		xi_mirror_figures(f->g.mirror, &figs);
 	} while (poll(&pfd, 1, 0) || !figs.synced);
 }
 
 static const struct xi_sa_rec *ours(const struct fixture *f, int i)
 {
-	const struct kernel_sa *sa = &f->k.sas[i];
+	const struct kernel_sa *sa = &f->g.k.sas[i];
 	struct xi_sa_id id = {.spi = 0x101 + i, .proto = XI_ESP, .family = XI_IPV4};
 
 	memcpy(id.daddr, &sa->info.id.daddr.a4, 4);
-	return xi_sad_find(f->sad, &id);
+	return xi_sad_find(f->g.sad, &id);
 }
 
 /* Whoever has the SA of tunnel i sends n packets; their numbers must ascend. */
@@ -229,7 +178,7 @@ static void send_some(struct fixture *f, int i, uint32_t n)
 {
 	struct xi_flow flow = {.dir = XI_OUT, .proto = 17, .family = XI_IPV4};
 	struct xi_flow_verdict v = {0};
-	struct kernel_sa *sa = &f->k.sas[i];
+	struct kernel_sa *sa = &f->g.k.sas[i];
 	const struct xi_sa_rec *rec = ours(f, i);
 	char addr[32];
 	int verdict;
@@ -237,8 +186,8 @@ static void send_some(struct fixture *f, int i, uint32_t n)
 	sample_addr(flow.saddr, "10.1.1.2");
 	snprintf(addr, sizeof(addr), "10.2.%d.2", i);
 	sample_addr(flow.daddr, addr);
-	verdict = xi_spd_judge_out(xi_spd_snapshot(f->spd), f->sad, &flow, &v, NULL);
-	pthread_mutex_lock(&f->k.lock);
+	verdict = xi_spd_judge_out(xi_spd_snapshot(f->g.spd), f->g.sad, &flow, &v, NULL);
+	pthread_mutex_lock(&f->g.k.lock);
 	if (verdict == XI_VERDICT_PROTECT && rec) {
 		assert_true(rec->state->oseq + 1 > sa->sent);
 		assert_true(rec->state->oseq + n <= rec->state->oseq_limit);
@@ -257,7 +206,7 @@ static void send_some(struct fixture *f, int i, uint32_t n)
 	} else {
 		f->clear += n;
 	}
-	pthread_mutex_unlock(&f->k.lock);
+	pthread_mutex_unlock(&f->g.k.lock);
 }
 
 /* A second, in which tunnels `from` to `from` + n - 1 are busy: ten times as many packets. */
@@ -265,11 +214,11 @@ static void second(struct fixture *f, int from, int n)
 {
 	for (int i = 0; i < SAS; i++)
 		send_some(f, i, i >= from && i < from + n ? 200 : 20);
-	f->mirror->clock_ahead += 1000000000ULL;
-	xi_offload_tick(f->mirror);
+	f->g.mirror->clock_ahead += 1000000000ULL;
+	xi_offload_tick(f->g.mirror);
 	/* in the midst of it, too */
 	for (int k = 0; k < 6; k++) {
-		event_base_loop(f->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+		event_base_loop(f->g.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 		for (int i = 0; i < SAS; i++)
 			send_some(f, i, 1);
 	}
@@ -279,7 +228,7 @@ static void second(struct fixture *f, int from, int n)
 static bool all_on_device(const struct fixture *f, int from, int n)
 {
 	for (int i = from; i < from + n; i++)
-		if (!f->k.sas[i].device)
+		if (!f->g.k.sas[i].device)
 			return false;
 	return true;
 }
@@ -318,11 +267,11 @@ static void test_the_busiest_are_in_and_the_set_follows(void **state)
 	assert_in_range(figures(f).in, moves, moves + 1); /* equals do not displace equals */
 	until(f, 12, SLOTS, 120);
 	for (int i = 0; i < SAS; i++)
-		assert_true(f->k.sas[i].used);
+		assert_true(f->g.k.sas[i].used);
 	assert_int_equal(f->clear, 0);
 	assert_int_equal(f->held, 0);
-	assert_int_equal(f->k.dels_alone, 0);
-	assert_int_equal(f->mirror->figures.strays, 0);
+	assert_int_equal(f->g.k.dels_alone, 0);
+	assert_int_equal(f->g.mirror->figures.strays, 0);
 }
 
 /* However fast the busy ones change: at most so many moves a second, and nobody before ten of them.
@@ -346,13 +295,13 @@ static void test_a_full_device_is_not_asked_over_and_over(void **state)
 {
 	struct fixture *f = *state;
 
-	f->k.slots = 0;
+	f->g.k.slots = 0;
 	start(f);
 	for (int i = 0; i < 50; i++)
 		second(f, 0, SLOTS);
-	assert_int_equal(f->k.refusals, 1);
+	assert_int_equal(f->g.k.refusals, 1);
 	assert_int_equal(figures(f).sas, 0);
-	f->k.slots = 2;
+	f->g.k.slots = 2;
 	until(f, 0, 2, 600);
 }
 
@@ -360,18 +309,18 @@ static void test_a_refused_kind_is_remembered(void **state)
 {
 	struct fixture *f = *state;
 
-	f->k.refuses = -EINVAL;
+	f->g.k.refuses = -EINVAL;
 	start(f);
 	for (int i = 0; i < 20; i++)
 		second(f, 0, SLOTS);
 	/* those of one round were under way */
-	assert_in_range(f->k.refusals, 1, SAS);
+	assert_in_range(f->g.k.refusals, 1, SAS);
 	assert_int_equal(figures(f).kinds, 1);
-	assert_int_equal(f->mirror->figures.strays, 0);
-	f->k.refusals = 0;
+	assert_int_equal(f->g.mirror->figures.strays, 0);
+	f->g.k.refusals = 0;
 	for (int i = 0; i < 100; i++)
 		second(f, 0, SLOTS);
-	assert_int_equal(f->k.refusals, 0);
+	assert_int_equal(f->g.k.refusals, 0);
 	for (int i = 0; i < SAS; i++)
 		assert_non_null(ours(f, i));
 }
@@ -382,12 +331,12 @@ static void test_one_refused_sa_is_not_its_kind(void **state)
 
 	start(f);
 	until(f, 0, 2, 60);
-	f->k.refuses_spi = 0x101 + 2;
+	f->g.k.refuses_spi = 0x101 + 2;
 	for (int i = 0; i < 100; i++)
 		second(f, 0, SLOTS + 1);
 	assert_int_equal(figures(f).kinds, 0);
-	assert_false(f->k.sas[2].device);
-	assert_true(f->k.sas[0].device);
+	assert_false(f->g.k.sas[2].device);
+	assert_true(f->g.k.sas[0].device);
 	assert_non_null(ours(f, 2));
 }
 
@@ -395,7 +344,7 @@ static void test_software_in_disguise_is_a_refusal(void **state)
 {
 	struct fixture *f = *state;
 
-	f->k.mute = true;
+	f->g.k.mute = true;
 	start(f);
 	for (int i = 0; i < 30; i++)
 		second(f, 0, SLOTS);
@@ -409,26 +358,26 @@ static void test_the_kernel_does_not_take_it_back_at_once(void **state)
 {
 	struct fixture *f = *state;
 
-	f->k.refuses = -EINVAL;
-	f->k.refuse_back = 1;
+	f->g.k.refuses = -EINVAL;
+	f->g.k.refuse_back = 1;
 	start(f);
 	for (int i = 0; i < 10; i++)
 		second(f, 0, SLOTS);
-	assert_int_equal(f->k.refuse_back, 0);
+	assert_int_equal(f->g.k.refuse_back, 0);
 	for (int i = 0; i < SAS; i++)
-		assert_true(f->k.sas[i].used);
+		assert_true(f->g.k.sas[i].used);
 }
 
 static void test_the_key_managers_stay(void **state)
 {
 	struct fixture *f = *state;
 
-	f->k.sas[9].device = KERNEL_DEVICE;
+	f->g.k.sas[9].device = KERNEL_DEVICE;
 	start(f);
 	until(f, 0, SLOTS - 1, 60);
 	for (int i = 0; i < 30; i++)
 		second(f, 0, SLOTS);
-	assert_int_equal(f->k.sas[9].device, KERNEL_DEVICE);
+	assert_int_equal(f->g.k.sas[9].device, KERNEL_DEVICE);
 	assert_int_equal(figures(f).others, 1);
 	assert_int_equal(figures(f).slots, SLOTS - 1);
 	assert_int_equal(figures(f).sas, SLOTS - 1);
@@ -443,8 +392,8 @@ static void test_configured_slots(void **state)
 	until(f, 5, 2, 60);
 	for (int i = 0; i < 80; i++)
 		second(f, 5, 4);
-	assert_int_equal(kernel_on_device(&f->k), 2);
-	assert_int_equal(f->k.refusals, 0);
+	assert_int_equal(kernel_on_device(&f->g.k), 2);
+	assert_int_equal(f->g.k.refusals, 0);
 }
 
 /* DELSA of the key manager, and another SA for the same policy. */
@@ -454,18 +403,18 @@ static void test_deleted_and_rekeyed(void **state)
 
 	start(f);
 	until(f, 0, SLOTS, 60);
-	pthread_mutex_lock(&f->k.lock);
-	f->k.sas[1].used = false;
-	f->k.sas[1].device = 0;
-	kernel_news_sa(&f->k, &f->k.sas[1], XFRM_MSG_DELSA);
-	pthread_mutex_unlock(&f->k.lock);
+	pthread_mutex_lock(&f->g.k.lock);
+	f->g.k.sas[1].used = false;
+	f->g.k.sas[1].device = 0;
+	kernel_news_sa(&f->g.k, &f->g.k.sas[1], XFRM_MSG_DELSA);
+	pthread_mutex_unlock(&f->g.k.lock);
 	settle(f);
 	assert_int_equal(figures(f).sas, SLOTS - 1);
-	pthread_mutex_lock(&f->k.lock);
+	pthread_mutex_lock(&f->g.k.lock);
 	tunnel_add(f, 1);
-	memset(f->k.sas[1].key, 0x99, 20);
-	kernel_news_sa(&f->k, &f->k.sas[1], XFRM_MSG_NEWSA);
-	pthread_mutex_unlock(&f->k.lock);
+	memset(f->g.k.sas[1].key, 0x99, 20);
+	kernel_news_sa(&f->g.k, &f->g.k.sas[1], XFRM_MSG_NEWSA);
+	pthread_mutex_unlock(&f->g.k.lock);
 	settle(f);
 	assert_non_null(ours(f, 1)); /* not there at first */
 	until(f, 0, SLOTS, 120);
@@ -477,13 +426,13 @@ static void test_deleted_meanwhile_it_stays_so(void **state)
 	struct fixture *f = *state;
 
 	start(f);
-	f->k.vanish_early = true;
+	f->g.k.vanish_early = true;
 	for (int i = 0; i < 20; i++)
 		second(f, 0, SLOTS);
-	assert_non_null(f->k.vanished);
-	assert_false(f->k.vanished->used);
-	assert_null(ours(f, (int)(f->k.vanished - f->k.sas)));
-	assert_int_equal(kernel_on_device(&f->k), SLOTS);
+	assert_non_null(f->g.k.vanished);
+	assert_false(f->g.k.vanished->used);
+	assert_null(ours(f, (int)(f->g.k.vanished - f->g.k.sas)));
+	assert_int_equal(kernel_on_device(&f->g.k), SLOTS);
 }
 
 /* The old one is in hardware; it does not keep the new one with the kernel. */
@@ -491,25 +440,25 @@ static void test_a_second_sa_brings_both_here(void **state)
 {
 	struct fixture *f = *state;
 
-	f->k.sas[19].used = f->k.policies[19].used = false;
+	f->g.k.sas[19].used = f->g.k.policies[19].used = false;
 	start(f);
 	until(f, 0, SLOTS, 60);
-	pthread_mutex_lock(&f->k.lock);
+	pthread_mutex_lock(&f->g.k.lock);
 	tunnel_add(f, 19);
-	f->k.policies[19].used = false;
-	f->k.sas[19].info.reqid = f->k.sas[0].info.reqid;
-	f->k.sas[19].info.id.daddr = f->k.sas[0].info.id.daddr;
-	kernel_news_sa(&f->k, &f->k.sas[19], XFRM_MSG_NEWSA);
-	pthread_mutex_unlock(&f->k.lock);
+	f->g.k.policies[19].used = false;
+	f->g.k.sas[19].info.reqid = f->g.k.sas[0].info.reqid;
+	f->g.k.sas[19].info.id.daddr = f->g.k.sas[0].info.id.daddr;
+	kernel_news_sa(&f->g.k, &f->g.k.sas[19], XFRM_MSG_NEWSA);
+	pthread_mutex_unlock(&f->g.k.lock);
 	settle(f);
 	for (int i = 0; i < 3; i++)
 		second(f, 0, SLOTS);
-	assert_int_equal(f->k.sas[0].device, 0);
+	assert_int_equal(f->g.k.sas[0].device, 0);
 	assert_non_null(ours(f, 0));
 	assert_non_null(ours(f, 19));
 	for (int i = 0; i < 60; i++)
 		second(f, 0, SLOTS);
-	assert_int_equal(f->k.sas[0].device, 0); /* as long as there are two */
+	assert_int_equal(f->g.k.sas[0].device, 0); /* as long as there are two */
 }
 
 static void test_feature_off_takes_all_out(void **state)
@@ -521,7 +470,7 @@ static void test_feature_off_takes_all_out(void **state)
 	f->able = 0;
 	for (int i = 0; i < 20; i++)
 		second(f, 0, SLOTS);
-	assert_int_equal(kernel_on_device(&f->k), 0);
+	assert_int_equal(kernel_on_device(&f->g.k), 0);
 	assert_int_equal(figures(f).sas, 0);
 	for (int i = 0; i < SAS; i++)
 		assert_non_null(ours(f, i));
@@ -534,8 +483,8 @@ static void test_another_daemon_knows_its_own(void **state)
 
 	start(f);
 	until(f, 0, SLOTS, 60);
-	mirror_stop(f);
-	assert_int_equal(kernel_on_device(&f->k), SLOTS);
+	ground_mirror_stop(&f->g);
+	assert_int_equal(kernel_on_device(&f->g.k), SLOTS);
 	mirror_start(f);
 	settle(f);
 	for (int i = 0; i < 10; i++)
@@ -549,12 +498,12 @@ static void test_another_daemon_knows_its_own(void **state)
 static void device_lost(struct fixture *f, bool news_first)
 {
 	if (news_first) { /* as Linux does */
-		xi_offload_link(f->mirror, KERNEL_DEVICE, false);
+		xi_offload_link(f->g.mirror, KERNEL_DEVICE, false);
 		settle(f);
 	}
-	kernel_device_down(&f->k);
+	kernel_device_down(&f->g.k);
 	if (!news_first)
-		xi_offload_link(f->mirror, KERNEL_DEVICE, false);
+		xi_offload_link(f->g.mirror, KERNEL_DEVICE, false);
 	settle(f);
 }
 
@@ -566,7 +515,7 @@ static void lost_and_found(struct fixture *f, bool news_first)
 	until(f, 0, SLOTS, 60);
 	for (int i = 0; i < SLOTS; i++) {
 		send_some(f, i, 100000); /* since it was last looked at */
-		sent[i] = f->k.sas[i].sent;
+		sent[i] = f->g.k.sas[i].sent;
 	}
 	device_lost(f, news_first);
 	f->able = 0;
@@ -574,14 +523,14 @@ static void lost_and_found(struct fixture *f, bool news_first)
 		second(f, 0, SLOTS); /* in which numbers must ascend */
 	assert_int_equal(figures(f).restored, SLOTS);
 	for (int i = 0; i < SLOTS; i++) {
-		assert_true(f->k.sas[i].used);
-		assert_int_equal(f->k.sas[i].device, 0);
-		assert_int_equal(f->k.sas[i].key[0], 0x40 + i);
+		assert_true(f->g.k.sas[i].used);
+		assert_int_equal(f->g.k.sas[i].device, 0);
+		assert_int_equal(f->g.k.sas[i].key[0], 0x40 + i);
 		assert_non_null(ours(f, i));
-		assert_true(f->k.sas[i].sent > sent[i]);
+		assert_true(f->g.k.sas[i].sent > sent[i]);
 	}
 	f->able = KERNEL_DEVICE;
-	xi_offload_link(f->mirror, KERNEL_DEVICE, true);
+	xi_offload_link(f->g.mirror, KERNEL_DEVICE, true);
 	until(f, 0, SLOTS, 120);
 	assert_int_equal(figures(f).restored, SLOTS);
 	assert_int_equal(f->clear, 0);
@@ -604,14 +553,14 @@ static void test_a_short_loss_is_noticed(void **state)
 
 	start(f);
 	until(f, 0, SLOTS, 60);
-	kernel_device_down(&f->k);
-	xi_offload_link(f->mirror, KERNEL_DEVICE, false);
-	xi_offload_link(f->mirror, KERNEL_DEVICE, true);
+	kernel_device_down(&f->g.k);
+	xi_offload_link(f->g.mirror, KERNEL_DEVICE, false);
+	xi_offload_link(f->g.mirror, KERNEL_DEVICE, true);
 	second(f, 0, SLOTS);
 	assert_int_equal(figures(f).restored, SLOTS);
 	until(f, 0, SLOTS, 120);
 	/* that is over: what goes now went for another reason */
-	kernel_device_down(&f->k);
+	kernel_device_down(&f->g.k);
 	for (int i = 0; i < 3; i++)
 		second(f, 0, SLOTS);
 	assert_int_equal(figures(f).restored, SLOTS);
@@ -624,17 +573,17 @@ static void test_what_was_deleted_does_not_come_back(void **state)
 
 	start(f);
 	until(f, 0, SLOTS, 60);
-	xi_offload_link(f->mirror, KERNEL_DEVICE, false);
+	xi_offload_link(f->g.mirror, KERNEL_DEVICE, false);
 	settle(f);
-	pthread_mutex_lock(&f->k.lock);
-	f->k.sas[1].used = false;
-	f->k.sas[1].device = 0;
-	kernel_news_sa(&f->k, &f->k.sas[1], XFRM_MSG_DELSA);
-	pthread_mutex_unlock(&f->k.lock);
+	pthread_mutex_lock(&f->g.k.lock);
+	f->g.k.sas[1].used = false;
+	f->g.k.sas[1].device = 0;
+	kernel_news_sa(&f->g.k, &f->g.k.sas[1], XFRM_MSG_DELSA);
+	pthread_mutex_unlock(&f->g.k.lock);
 	settle(f);
 	for (int i = 0; i < 3; i++)
 		second(f, 0, SLOTS);
-	assert_false(f->k.sas[1].used);
+	assert_false(f->g.k.sas[1].used);
 	assert_int_equal(figures(f).restored, 0);
 }
 
@@ -645,11 +594,11 @@ static void test_gone_without_news_of_a_link(void **state)
 
 	start(f);
 	until(f, 0, SLOTS, 60);
-	kernel_device_down(&f->k);
+	kernel_device_down(&f->g.k);
 	for (int i = 0; i < 3; i++)
 		second(f, 0, SLOTS);
 	for (int i = 0; i < SLOTS; i++)
-		assert_false(f->k.sas[i].used);
+		assert_false(f->g.k.sas[i].used);
 }
 
 /* Moves and losses must not use an SA's numbers up. */
@@ -659,13 +608,13 @@ static void test_too_few_numbers_are_left(void **state)
 
 	start(f);
 	until(f, 0, SLOTS, 60);
-	pthread_mutex_lock(&f->k.lock);
-	oseq_set(&f->k.sas[0], UINT32_MAX / 2 + 2);
-	pthread_mutex_unlock(&f->k.lock);
+	pthread_mutex_lock(&f->g.k.lock);
+	oseq_set(&f->g.k.sas[0], UINT32_MAX / 2 + 2);
+	pthread_mutex_unlock(&f->g.k.lock);
 	second(f, 0, SLOTS);
 	device_lost(f, false);
 	assert_int_equal(figures(f).restored, SLOTS - 1);
-	assert_false(f->k.sas[0].used);
+	assert_false(f->g.k.sas[0].used);
 }
 
 int main(void)

@@ -20,11 +20,8 @@
 #include <cmocka.h>
 
 #include "ipsec/replay.h"
-#include "kernel.h"
-#include "mem_store.h"
-#include "source/mirror_int.h"
+#include "mirror_ground.h"
 
-#define LOCAL "192.0.2.1"
 #define SAS 6
 #define SLOTS 2
 #define NUMBERS 400000
@@ -41,13 +38,7 @@ struct tunnel {
 };
 
 struct fixture {
-	struct kernel k;
-	struct event_base *base;
-	struct mem_store *store;
-	struct xi_sad *sad;
-	struct xi_spd *spd;
-	struct xi_mirror *mirror;
-	char notes[64];
+	struct mirror_ground g;
 	struct tunnel tunnels[SAS];
 	unsigned int held, asides;
 	int aside; /* 1 + the tunnel whose packets come by a way that XDP does not see, too; 0: none
@@ -67,7 +58,7 @@ static const struct xi_sa_rec *ours(const struct fixture *f, const struct tunnel
 {
 	struct xi_sa_id id = id_of(t);
 
-	return xi_sad_find(f->sad, &id);
+	return xi_sad_find(f->g.sad, &id);
 }
 
 static bool worker_accepts(const struct xi_sa_rec *rec, uint32_t seq)
@@ -87,7 +78,7 @@ static bool xdp_knows(const struct fixture *f, const struct tunnel *t)
 	const struct xi_sa_id id = id_of(t);
 
 	for (unsigned int i = 0; i < MEM_STORE_SAS; i++)
-		if (f->store->lookups[i].used && !memcmp(&f->store->lookups[i].id, &id, sizeof(id)))
+		if (f->g.store->lookups[i].used && !memcmp(&f->g.store->lookups[i].id, &id, sizeof(id)))
 			return true;
 	return false;
 }
@@ -114,7 +105,7 @@ static bool packet(struct fixture *f, struct tunnel *t, uint32_t seq)
 			t->turns[seq % 8] = rand() % 6;
 			return true;
 		}
-		accepted = kernel_receive(&f->k, &local, t->spi, seq);
+		accepted = kernel_receive(&f->g.k, &local, t->spi, seq);
 		t->kernels += accepted;
 	} else if (rec && !(rec->sa.life & XI_SA_LARVAL)) {
 		accepted = worker_accepts(rec, seq);
@@ -139,7 +130,7 @@ static void late_packets(struct fixture *f, struct tunnel *t)
 		if (!seq || t->turns[i]-- > 0)
 			continue;
 		t->late[i] = 0;
-		note(t, seq, kernel_receive(&f->k, &local, t->spi, seq));
+		note(t, seq, kernel_receive(&f->g.k, &local, t->spi, seq));
 	}
 }
 
@@ -174,7 +165,7 @@ static void meanwhile(void *arg)
 		inet_pton(AF_INET, LOCAL, &local);
 		t->next++;
 		f->asides++;
-		note(t, t->next, kernel_receive(&f->k, &local, t->spi, t->next));
+		note(t, t->next, kernel_receive(&f->g.k, &local, t->spi, t->next));
 	}
 }
 
@@ -183,7 +174,7 @@ static void sad_changed(void *arg, const struct xi_sa_rec *old, const struct xi_
 {
 	struct fixture *f = arg;
 
-	pthread_mutex_lock(&f->k.lock);
+	pthread_mutex_lock(&f->g.k.lock);
 	for (int i = 0; old && !new &&i < SAS; i++) {
 		struct tunnel *t = &f->tunnels[i];
 
@@ -196,23 +187,16 @@ static void sad_changed(void *arg, const struct xi_sa_rec *old, const struct xi_
 		note(t, t->next, worker_accepts(old, t->next));
 		packets(f, t, 1);
 	}
-	pthread_mutex_unlock(&f->k.lock);
+	pthread_mutex_unlock(&f->g.k.lock);
 }
 
 static void sad_synced(void *arg)
 {
 	struct fixture *f = arg;
 
-	pthread_mutex_lock(&f->k.lock);
+	pthread_mutex_lock(&f->g.k.lock);
 	meanwhile(f);
-	pthread_mutex_unlock(&f->k.lock);
-}
-
-static int kernel_open(void *arg, uint32_t groups)
-{
-	struct fixture *f = arg;
-
-	return kernel_connect(&f->k, groups);
+	pthread_mutex_unlock(&f->g.k.lock);
 }
 
 static uint32_t route(void *arg, const struct xi_sa *sa, bool outbound)
@@ -229,33 +213,26 @@ static uint32_t able(void *arg, const char *name)
 static void mirror_start(struct fixture *f)
 {
 	const struct xi_offload_port port = {.name = "wan0"};
-	const struct xi_mirror_config config = {.base = f->base,
-						.sad = f->sad,
-						.spd = f->spd,
-						.open = kernel_open,
+	const struct xi_mirror_config config = {.base = f->g.base,
+						.sad = f->g.sad,
+						.spd = f->g.spd,
+						.open = ground_open,
 						.arg = f,
 						.offload = {.ports = &port,
 							    .nports = 1,
-							    .notes = f->notes,
+							    .notes = f->g.notes,
 							    .route = route,
 							    .able = able,
 							    .arg = f}};
 
-	assert_int_equal(xi_mirror_create(&f->mirror, &config), 0);
-}
-
-static void mirror_stop(struct fixture *f)
-{
-	xi_mirror_destroy(f->mirror);
-	f->mirror = NULL;
-	kernel_disconnect(&f->k);
+	assert_int_equal(xi_mirror_create(&f->g.mirror, &config), 0);
 }
 
 /* Every other one with a window that is a ring of the kernel's. */
 static void tunnel_add(struct fixture *f, int i)
 {
 	struct tunnel *t = &f->tunnels[i];
-	struct kernel_sa *sa = &f->k.sas[i];
+	struct kernel_sa *sa = &f->g.k.sas[i];
 
 	*t = (struct tunnel){.sa = sa, .spi = 0x1000 + i, .next = 1};
 	*sa = (struct kernel_sa){.used = true, .legacy = i % 2 == 0};
@@ -278,7 +255,7 @@ static void tunnel_add(struct fixture *f, int i)
 /* With a policy of before in force a later daemon goes on with what it finds. */
 static void policy_add(struct fixture *f)
 {
-	struct kernel_policy *p = &f->k.policies[0];
+	struct kernel_policy *p = &f->g.k.policies[0];
 
 	p->used = true;
 	p->info.dir = XFRM_POLICY_IN;
@@ -301,26 +278,16 @@ static void policy_add(struct fixture *f)
 static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	struct xi_sad_config config = {.carries = xi_datapath_carries};
-	struct xi_addr local = {0};
 
 	srand(20240229);
-	f->k.slots = SLOTS;
-	f->k.meanwhile = meanwhile;
-	f->k.meanwhile_arg = f;
-	snprintf(f->notes, sizeof(f->notes), "/tmp/xi-offload-in-%d", getpid());
-	unlink(f->notes);
-	f->store = mem_store_new(64, 4);
-	f->base = event_base_new();
-	assert_int_equal(xi_sad_create(&f->sad, &config, &f->store->store), 0);
-	assert_int_equal(xi_spd_create(&f->spd, f->sad, &f->store->store), 0);
-	xi_sad_listen(f->sad, &(struct xi_sad_listener){.changed = sad_changed, .sync = sad_synced, .arg = f});
-	local.family = sample_addr(local.addr, LOCAL);
-	assert_int_equal(xi_spd_set_local(f->spd, &local, 1), 0);
+	f->g.k.slots = SLOTS;
+	f->g.k.meanwhile = meanwhile;
+	f->g.k.meanwhile_arg = f;
+	ground_make(&f->g, &(struct xi_sad_listener){.changed = sad_changed, .sync = sad_synced, .arg = f});
 	for (int i = 0; i < SAS; i++)
 		tunnel_add(f, i);
 	policy_add(f);
-	kernel_start(&f->k);
+	kernel_start(&f->g.k);
 	*state = f;
 	return 0;
 }
@@ -330,49 +297,34 @@ static int teardown(void **state)
 	struct fixture *f = *state;
 
 	f->quiet = true;
-	if (f->mirror)
-		mirror_stop(f);
-	kernel_stop(&f->k);
-	xi_spd_destroy(f->spd);
-	xi_sad_destroy(f->sad);
-	event_base_free(f->base);
-	mem_store_free(f->store);
-	unlink(f->notes);
+	ground_unmake(&f->g);
 	free(f);
 	return 0;
-}
-
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000ULL + ts.tv_nsec / 1000000;
 }
 
 static struct xi_offload_figures figures(const struct fixture *f)
 {
 	struct xi_mirror_figures figs;
 
-	xi_mirror_figures(f->mirror, &figs);
+	xi_mirror_figures(f->g.mirror, &figs);
 	return figs.offload[0];
 }
 
 static bool settled(const struct fixture *f)
 {
-	struct pollfd pfd = {.fd = f->mirror->news_fd, .events = POLLIN};
+	struct pollfd pfd = {.fd = f->g.mirror->news_fd, .events = POLLIN};
 	struct xi_mirror_figures figs;
 
-	xi_mirror_figures(f->mirror, &figs);
+	xi_mirror_figures(f->g.mirror, &figs);
 	return figs.synced && !poll(&pfd, 1, 0);
 }
 
 static void turn(struct fixture *f)
 {
-	event_base_loop(f->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
-	kernel_lock(&f->k);
+	event_base_loop(f->g.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+	kernel_lock(&f->g.k);
 	meanwhile(f);
-	pthread_mutex_unlock(&f->k.lock);
+	pthread_mutex_unlock(&f->g.k.lock);
 }
 
 static void settle(struct fixture *f)
@@ -381,7 +333,7 @@ static void settle(struct fixture *f)
 
 	do {
 		turn(f);
-		f->mirror->clock_ahead += 5000000; /* as if that were all that goes on */
+		f->g.mirror->clock_ahead += 5000000; /* as if that were all that goes on */
 		assert_true(now_ms() < until);
 	} while (!settled(f));
 	for (int i = 0; i < SAS; i++)
@@ -391,12 +343,12 @@ static void settle(struct fixture *f)
 /* A second, in which n tunnels from `from` are busy. */
 static void second(struct fixture *f, int from, int n)
 {
-	pthread_mutex_lock(&f->k.lock);
+	pthread_mutex_lock(&f->g.k.lock);
 	for (int i = 0; i < SAS; i++)
 		packets(f, &f->tunnels[i], i >= from && i < from + n ? 200 : 20);
-	pthread_mutex_unlock(&f->k.lock);
-	f->mirror->clock_ahead += 1000000000ULL;
-	xi_offload_tick(f->mirror);
+	pthread_mutex_unlock(&f->g.k.lock);
+	f->g.mirror->clock_ahead += 1000000000ULL;
+	xi_offload_tick(f->g.mirror);
 	settle(f);
 }
 
@@ -426,13 +378,13 @@ static bool is_alive(struct fixture *f, struct tunnel *t)
 {
 	bool accepted = false;
 
-	pthread_mutex_lock(&f->k.lock);
+	pthread_mutex_lock(&f->g.k.lock);
 	for (int i = 0; i < 64 && !accepted; i++) {
 		late_packets(f, t);
 		packet(f, t, ++t->next);
 		accepted = t->accepted[t->next];
 	}
-	pthread_mutex_unlock(&f->k.lock);
+	pthread_mutex_unlock(&f->g.k.lock);
 	return accepted;
 }
 
@@ -458,7 +410,7 @@ static void test_no_number_is_accepted_twice(void **state)
 		assert_true(t->lost < (t->ours + t->kernels) / 20);
 	}
 	assert_true(f->held);
-	assert_int_equal(f->k.dels_alone, 0);
+	assert_int_equal(f->g.k.dels_alone, 0);
 }
 
 /* The kernel's window is open again, and some packets behind. */
@@ -466,9 +418,9 @@ static void told(struct fixture *f)
 {
 	struct xi_mirror_sa *sa;
 
-	TAILQ_FOREACH(sa, &f->mirror->all_sas, all)
+	TAILQ_FOREACH(sa, &f->g.mirror->all_sas, all)
 	sa->told_at -= 5;
-	xi_mirror_count_tick(f->mirror);
+	xi_mirror_count_tick(f->g.mirror);
 	settle(f);
 	second(f, 0, SAS);
 }
@@ -476,10 +428,10 @@ static void told(struct fixture *f)
 /* Of the same destination and reqid, and not carried: so its like go back. */
 static void like_it(struct fixture *f, struct kernel_sa *other, bool there)
 {
-	pthread_mutex_lock(&f->k.lock);
+	pthread_mutex_lock(&f->g.k.lock);
 	other->used = there;
-	pthread_mutex_unlock(&f->k.lock);
-	kernel_news_sa(&f->k, other, there ? XFRM_MSG_NEWSA : XFRM_MSG_DELSA);
+	pthread_mutex_unlock(&f->g.k.lock);
+	kernel_news_sa(&f->g.k, other, there ? XFRM_MSG_NEWSA : XFRM_MSG_DELSA);
 	settle(f);
 }
 
@@ -487,7 +439,7 @@ static void like_it(struct fixture *f, struct kernel_sa *other, bool there)
 static void test_given_and_taken_no_number_is_accepted_twice(void **state)
 {
 	struct fixture *f = *state;
-	struct kernel_sa *others[2] = {&f->k.sas[SAS], &f->k.sas[SAS + 1]};
+	struct kernel_sa *others[2] = {&f->g.k.sas[SAS], &f->g.k.sas[SAS + 1]};
 
 	for (int i = 0; i < 2; i++) {
 		*others[i] = *f->tunnels[i].sa;
@@ -495,7 +447,7 @@ static void test_given_and_taken_no_number_is_accepted_twice(void **state)
 		others[i]->device = 3;
 		others[i]->used = false;
 	}
-	f->k.refuses = -22;
+	f->g.k.refuses = -22;
 	start(f);
 	f->delays = true;
 	for (int round = 0; round < 20; round++) {
@@ -520,23 +472,23 @@ static void test_another_daemon_in_the_midst(void **state)
 	for (int i = 0; i < 60; i++) {
 		int from = rand() % (SAS - SLOTS);
 
-		pthread_mutex_lock(&f->k.lock);
+		pthread_mutex_lock(&f->g.k.lock);
 		for (int t = from; t < from + SLOTS; t++)
 			packets(f, &f->tunnels[t], 200);
-		pthread_mutex_unlock(&f->k.lock);
-		f->mirror->clock_ahead += 1000000000ULL;
-		xi_offload_tick(f->mirror);
+		pthread_mutex_unlock(&f->g.k.lock);
+		f->g.mirror->clock_ahead += 1000000000ULL;
+		xi_offload_tick(f->g.mirror);
 		for (int n = rand() % 6; n > 0; n--)
 			turn(f);
 		if (rand() % 3)
 			continue;
-		mirror_stop(f);
+		ground_mirror_stop(&f->g);
 		for (int t = 0; t < SAS; t++) { /* which no later daemon adopts */
 			struct xi_sa_id id = id_of(&f->tunnels[t]);
 
 			if (ours(f, &f->tunnels[t]) &&
 			    ours(f, &f->tunnels[t])->sa.life & XI_SA_LARVAL)
-				xi_sad_delete(f->sad, &id);
+				xi_sad_delete(f->g.sad, &id);
 		}
 		mirror_start(f);
 		settle(f);
@@ -551,13 +503,13 @@ static void test_a_refusal_costs_nothing(void **state)
 {
 	struct fixture *f = *state;
 
-	f->k.refuses = -22;
+	f->g.k.refuses = -22;
 	start(f);
 	for (int i = 0; i < SAS; i++)
 		f->tunnels[i].lost = 0;
 	for (int i = 0; i < 20; i++)
 		second(f, 0, SLOTS);
-	assert_true(f->k.refusals);
+	assert_true(f->g.k.refusals);
 	for (int i = 0; i < SAS; i++) {
 		assert_non_null(ours(f, &f->tunnels[i]));
 		assert_int_equal(f->tunnels[i].lost, 0);
@@ -581,11 +533,11 @@ static void test_esn_stays(void **state)
 	for (int s = 0; s < 20; s++) {
 		for (int i = 0; i < SAS; i++)
 			ours(f, &f->tunnels[i])->state->packets += 200;
-		f->mirror->clock_ahead += 1000000000ULL;
-		xi_offload_tick(f->mirror);
+		f->g.mirror->clock_ahead += 1000000000ULL;
+		xi_offload_tick(f->g.mirror);
 		settle(f);
 	}
-	assert_int_equal(f->k.in + f->k.refusals, 0);
+	assert_int_equal(f->g.k.in + f->g.k.refusals, 0);
 }
 
 /* By a port that is not ours, say: its window is never final, so it stays where it is. */
@@ -614,14 +566,14 @@ static void test_lost_with_its_device_it_accepts_nothing(void **state)
 
 	start(f);
 	until(f, 0, SLOTS);
-	xi_offload_link(f->mirror, KERNEL_DEVICE, false);
-	kernel_device_down(&f->k);
+	xi_offload_link(f->g.mirror, KERNEL_DEVICE, false);
+	kernel_device_down(&f->g.k);
 	settle(f);
 	assert_true(t->sa->used);
 	assert_int_equal(t->sa->device, 0);
 	assert_int_equal(figures(f).restored, SLOTS);
-	assert_int_equal(f->k.expires[0], SLOTS); /* soft: the key manager makes others */
-	assert_int_equal(f->k.expires[1], 0);
+	assert_int_equal(f->g.k.expires[0], SLOTS); /* soft: the key manager makes others */
+	assert_int_equal(f->g.k.expires[1], 0);
 	for (int i = 0; i < SLOTS; i++)
 		assert_false(is_alive(f, &f->tunnels[i]));
 	for (int i = 0; i < 12; i++)
