@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# alone
 # The benchmark's machinery, on short measurements whose figures do not matter.
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# alone
 # shellcheck disable=SC2086
 # timeout: 400
 # Burst transmit is exact: every packet of millions, mixed sizes at full rate, is compared byte for byte with what was

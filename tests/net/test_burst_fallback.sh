@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# alone
 # shellcheck disable=SC2086,SC2154
 # timeout: 400
 # Burst transmit gives way to AF_XDP where it must, and comes back: a receiver that takes no XDP frames, from the start

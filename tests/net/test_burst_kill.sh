@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# alone
 # shellcheck disable=SC2086
 # timeout: 240
 # A daemon that ends under full load, in the middle of burst transmit calls: it is gone at once, leaves neither packet

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# alone
 # shellcheck disable=SC2086
 # timeout: 400
 # Two queues, two workers that burst side by side, each with a parking device of its own: an SA for each, and one SA for

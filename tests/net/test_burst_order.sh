@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# alone
 # shellcheck disable=SC2086
 # timeout: 400
 # No packet overtakes another across the switch between AF_XDP and burst: single packets, small batches and floods by

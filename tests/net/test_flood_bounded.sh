@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# alone
 # Invariant 8: attackers' packets cannot evict live SAs, fill the event ring, or take a core.
 set -u
 cd "$(dirname "$0")/../.." || exit 1

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# alone
 # shellcheck disable=SC2016,SC2086
 # timeout: 300
 # SAs are deleted, replaced and rekeyed with packets in flight, as many as the gateway carries: nothing leaves in clear, nothing

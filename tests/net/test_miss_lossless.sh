@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# alone
 # Invariant 3: a miss costs time, never a packet. The first packet of each SA and flow misses; with fewer context slots
 # than SAs in use packets miss for ever. None may be lost or reordered.
 set -u

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# alone
 # Ports with several queues: a worker a queue, or one for all. One SA is carried by all workers at once: each sequence number
 # is used once, each packet accepted once, none is lost, doubled or, within its flow, overtaken.
 set -u

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# alone
 # kill -9, stop and start, and start of a newer binary under traffic: what is lost is lost in one hole, and nothing
 # leaves in clear or is taken for a replay. XI_SAS (20000): SAs beside the two that carry the traffic.
 set -u

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# alone
 # Several workers, and ports whose numbers of queues differ: no packet is lost, sent twice or left over.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
