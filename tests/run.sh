@@ -13,7 +13,7 @@
 # planned. A script may ask for its own timeout: a line "# timeout: SECONDS" among its first ten. One
 # that measures asks for the machine: a line "# alone" there; it runs when no other does.
 # Layer vm boots one virtual machine for all of its files, and one for those that want systemd in it, and
-# nothing runs beside those: emulation is slow enough.
+# nothing runs beside those: emulation is slow enough. What failed is said once more at the end.
 #
 # XIPSEC_SLOW=N in the environment: this machine is N times as slow as most, so timeouts are as much longer.
 set -u -o pipefail
@@ -35,6 +35,7 @@ shift $((OPTIND - 1))
 [[ $jobs =~ ^[1-9][0-9]?$ ]] || { echo "run.sh: -j takes 1 to 99, not $jobs" >&2; exit 2; }
 
 passed=0 failed=0 skipped=0
+failures=()
 declare -A running=() started=() # process id -> layer and file, or layer vm and a directory; -> microseconds
 layers=() patterns=()
 for arg; do
@@ -113,8 +114,8 @@ judge_file() {
 				((++passed))
 				;;
 			*)
-				echo "FAIL $file: $name"
-				((++failed, ++bad))
+				count_failure "$file: $name"
+				((++bad))
 				;;
 			esac
 			;;
@@ -131,8 +132,8 @@ judge_file() {
 		why="planned $planned tests and reported $seen"
 	fi
 	if [ -n "$why" ]; then
-		echo "FAIL $file: $why"
-		((++failed, ++bad))
+		count_failure "$file: $why"
+		((++bad))
 	fi
 	if [ $bad -gt 0 ]; then
 		echo "---- last lines of $file"
@@ -142,6 +143,12 @@ judge_file() {
 		} | tr -d '\000' | sed 's/^/     /' | tail -n $FAIL_LINES
 	fi
 	echo "     $file: $seconds s"
+}
+
+count_failure() {
+	echo "FAIL $1"
+	failures+=("$1")
+	((++failed))
 }
 
 count_skip() {
@@ -255,5 +262,6 @@ done
 
 [ $((passed + failed + skipped)) -gt 0 ] ||
 	echo "no test is called that, or it is not built (make tests); layers are: $LAYERS" >&2
+[ $failed = 0 ] || printf 'FAIL %s\n' "${failures[@]}"
 echo "$passed passed, $failed failed, $skipped skipped"
 [ $failed = 0 ] && [ $passed -gt 0 ]

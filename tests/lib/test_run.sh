@@ -53,6 +53,8 @@ fake build/tests/unit/test_bad <<'E'
 printf '1..2\nok 1 - a\nnot ok 2 - b\n'; exit 1
 E
 tap_is "a failed test counts once" "$(run)" "1 passed, 1 failed, 0 skipped, status 1"
+tap_is "what failed is said once more before the count" "$(env -u B "$tree/tests/run.sh" 2> /dev/null | tail -n 2)" \
+	$'FAIL unit/test_bad: b\n1 passed, 1 failed, 0 skipped'
 
 clear_fakes
 fake build/tests/unit/test_lies <<'E'
