@@ -111,7 +111,8 @@ without CAP_NET_ADMIN "XDP and tc programs, devices and routes: run this as root
 without CAP_NET_RAW "AF_XDP and raw sockets" -net_raw
 without CAP_BPF "maps and programs" -bpf,-sys_admin
 without CAP_PERFMON "programs and the event ring" -perfmon,-sys_admin
-without CAP_IPC_LOCK "packet memory" -ipc_lock
+# who may raise limits needs it not
+without CAP_IPC_LOCK "packet memory" -ipc_lock,-sys_resource
 gwctl gw1 xipsec down
 
 # without a daemon
