@@ -69,12 +69,15 @@ static int sync_parent(const char *dir)
 int xi_reserve_dir(const char *dir)
 {
 	struct statfs fs;
+	struct stat st;
 	int err = 0;
 
 	if (!mkdir(dir, 0700))
 		err = sync_parent(dir);
 	else if (errno != EEXIST)
 		err = -errno;
+	else if (!stat(dir, &st) && !S_ISDIR(st.st_mode))
+		err = -ENOTDIR;
 	if (!err && !statfs(dir, &fs) && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC))
 		log_warnx("%s: is in memory and will be gone after a reboot, and with it which sequence numbers of SAs from the file were used; set state-dir to a directory on disk",
 			  dir);
@@ -169,6 +172,9 @@ static const char *file_remedy(int err)
 	case ENOSPC:
 	case EDQUOT:
 		return "no space left there; make room";
+	case ENOENT:
+	case ENOTDIR:
+		return "no such directory; set state-dir as it was when the SA was loaded";
 	case EROFS:
 		return "read-only file system; mount it writable";
 	default:

@@ -178,7 +178,7 @@ says "but may not end it" 1 "permission denied: this command is for root" as $gr
 says "nor see or change SAs, for those come with keys" 1 "xipsecd does not serve this user, for keys would be seen: run this as root" \
 	as $group xfrm state list
 for cmd in show stats cache port; do
-	says "another user may not look: $cmd" 1 "permission denied: join group" as nogroup $cmd
+	says "another user may not look: $cmd" 1 "$XI_TMP/run-gw1/control.sock: permission denied: join group $group, or run this as root" as nogroup $cmd
 done
 
 says "another run directory than the daemon's" 1 \
