@@ -354,7 +354,5 @@ void xi_sad_bury_again(struct xi_sad *sad);
 void xi_sad_settle(struct xi_sad *sad);
 /* Room for one more record in round.replaced. */
 int xi_sad_round_reserve(struct xi_sad *sad);
-/* A selector's part in XI_FLOW_*. */
-uint32_t xi_selector_flow_mask(const struct xi_selector *sel);
 
 #endif
