@@ -37,7 +37,7 @@ static void test_usage_and_window_are_told(void **state)
 	ours(f, in)->words[1] = 1ULL << 32 | 2;
 	TAILQ_FOREACH(sa, &f->g.mirror->all_sas, all)
 	sa->told_at -= 5;
-	xi_mirror_count_tick(f->g.mirror);
+	xi_mirror_usage_tick(f->g.mirror);
 	settle(f);
 	assert_int_equal(out->info.curlft.packets, 3);
 	assert_int_equal(out->info.curlft.bytes, 300);
