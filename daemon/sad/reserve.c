@@ -165,26 +165,29 @@ static uint64_t bound_ahead(uint64_t from, uint64_t by, uint64_t seq_max)
 static const char *file_remedy(int err)
 {
 	switch (-err) {
-	case EPERM:
-		return "others than its owner can write there; chmod go-w, chown to the user of xipsecd";
 	case EBADMSG:
-		return "makes no sense; restore it, or give the SAs of its key another one and remove it";
+		return ": makes no sense; restore it, or give the SAs of its key another one and remove it";
 	case ENOSPC:
 	case EDQUOT:
-		return "no space left there; make room";
+		return "; make room";
 	case ENOENT:
 	case ENOTDIR:
-		return "no such directory; set state-dir as it was when the SA was loaded";
+		return "; set state-dir as it was when the SA was loaded";
 	case EROFS:
-		return "read-only file system; mount it writable";
+		return "; mount it writable";
 	default:
-		return strerror(-err);
+		return "";
 	}
 }
 
 static void log_file(const char *dir, const struct xi_reserve *r, int err)
 {
-	log_warnx("sequence reserve %s/%s: %s", dir, r->name, file_remedy(err));
+	if (err == -EPERM)
+		log_warnx("sequence reserve %s/%s: others than its owner can write there; chmod go-w, chown to the user of xipsecd",
+			  dir, r->name);
+	else
+		log_warnx("sequence reserve %s/%s: %s%s", dir, r->name, strerror(-err),
+			  file_remedy(err));
 }
 
 static int reserve_new(struct xi_reserve **out, const struct xi_sa_key *key, uint64_t seq_max)
