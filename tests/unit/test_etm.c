@@ -11,6 +11,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
+#include "alg_job.h"
 #include "crypto/algs.h"
 #include "crypto/crypto.h"
 #include "vectors.h"
@@ -20,41 +21,6 @@
 #define ICV_MAX 32
 #define BATCH 100 /* more than an engine does at once */
 #define AUTHS 4
-
-struct engine {
-	const struct xi_engine *e;
-	struct xi_crypto *c;
-};
-
-static struct engine engines[2];
-static unsigned int nengines;
-
-static int start(void **state)
-{
-	static const char *const names[] = {"openssl", "ipsec-mb"};
-
-	nengines = 0;
-	for (unsigned int i = 0; i < 2; i++) {
-		struct engine *en = &engines[nengines];
-
-		en->e = xi_engine_find(names[i]);
-		if (!en->e) {
-			print_message("engine %s is not usable on this CPU\n", names[i]);
-			continue;
-		}
-		if (en->e->create(&en->c, 0))
-			return -1;
-		nengines++;
-	}
-	return nengines ? 0 : -1;
-}
-
-static int stop(void **state)
-{
-	for (unsigned int i = 0; i < nengines; i++)
-		engines[i].e->destroy(engines[i].c);
-	return 0;
-}
 
 /* In the order of enum xi_auth: RFC 2404, RFC 4868. */
 static const struct {
@@ -110,7 +76,7 @@ static struct xi_aead_job job_of(struct packet *p, uint32_t len, enum xi_auth au
 }
 
 /* A MAC over any message is a job that is all head. */
-static void mac_check(const struct engine *en, const struct xi_sa_key *raw, const uint8_t *msg,
+static void mac_check(const struct alg_engine *en, const struct xi_sa_key *raw, const uint8_t *msg,
 		      uint32_t len, const uint8_t *icv, uint32_t icv_len, bool valid)
 {
 	static uint8_t buf[DATA_MAX + ICV_MAX];
@@ -191,13 +157,13 @@ static void hmac_answers_are_met(void **state)
 		len = (uint32_t)vec_unhex(cases[i].msg, msg, sizeof(msg));
 		icv_len = (uint32_t)vec_unhex(cases[i].icv, icv, sizeof(icv));
 		raw_set(&raw, cases[i].auth, aes, 16, key);
-		for (unsigned int n = 0; n < nengines; n++) {
-			mac_check(&engines[n], &raw, msg, len, icv, icv_len, true);
+		for (unsigned int n = 0; n < alg_nengines; n++) {
+			mac_check(&alg_engines[n], &raw, msg, len, icv, icv_len, true);
 			/* `auth hmac(sha256)` of Linux: the leading 96 bits */
 			if (cases[i].auth == XI_AUTH_HMAC_SHA256)
-				mac_check(&engines[n], &raw, msg, len, icv, 12, true);
+				mac_check(&alg_engines[n], &raw, msg, len, icv, 12, true);
 			icv[icv_len - 1] ^= 1;
-			mac_check(&engines[n], &raw, msg, len, icv, icv_len, false);
+			mac_check(&alg_engines[n], &raw, msg, len, icv, icv_len, false);
 			icv[icv_len - 1] ^= 1;
 		}
 	}
@@ -232,8 +198,8 @@ static unsigned int wycheproof_group(const json_t *group, enum xi_auth auth, uns
 		if (!len) /* there is no packet without a header */
 			continue;
 		raw_set(&raw, auth, aes, 16, key);
-		for (unsigned int n = 0; n < nengines; n++)
-			mac_check(&engines[n], &raw, msg, len, icv, auths[auth].icv_len, valid);
+		for (unsigned int n = 0; n < alg_nengines; n++)
+			mac_check(&alg_engines[n], &raw, msg, len, icv, auths[auth].icv_len, valid);
 		done++;
 		*invalid += !valid;
 	}
@@ -319,8 +285,8 @@ static void cbc_answers_are_met(void **state)
 		fill_random(p.bytes, 8);
 		fill_random(mac, sizeof(mac));
 		raw_set(&raw, auth, aes, 16, mac);
-		for (unsigned int n = 0; n < 4 * nengines; n++) {
-			const struct engine *en = &engines[n / 4];
+		for (unsigned int n = 0; n < 4 * alg_nengines; n++) {
+			const struct alg_engine *en = &alg_engines[n / 4];
 			struct xi_aead_job job = job_of(&p, len, auth, n & 1);
 			struct xi_ckey *key;
 
@@ -367,7 +333,7 @@ static void batch_key(struct xi_sa_key *raw, bool gcm)
 }
 
 /* All algorithms, key lengths, with and without ESN; sizes as they come, or all of one. */
-static void batch_make(struct batch *b, const struct engine *en, uint32_t size)
+static void batch_make(struct batch *b, const struct alg_engine *en, uint32_t size)
 {
 	for (int i = 0; i < BATCH; i++) {
 		struct packet *p = &b->clear[i];
@@ -393,7 +359,7 @@ static void batch_make(struct batch *b, const struct engine *en, uint32_t size)
 	}
 }
 
-static void batch_rekey(struct batch *b, const struct engine *from, const struct engine *to)
+static void batch_rekey(struct batch *b, const struct alg_engine *from, const struct alg_engine *to)
 {
 	for (int i = 0; i < BATCH; i++) {
 		from->e->key_free(b->keys[i]);
@@ -448,8 +414,8 @@ static void spoil(struct batch *b, int i)
 
 static void one_round(struct batch *b, unsigned int round, uint32_t size)
 {
-	const struct engine *sealer = &engines[round % nengines];
-	const struct engine *opener = &engines[(round / 2) % nengines];
+	const struct alg_engine *sealer = &alg_engines[round % alg_nengines];
+	const struct alg_engine *opener = &alg_engines[(round / 2) % alg_nengines];
 	static const uint8_t zero[DATA_MAX];
 	bool bad[BATCH];
 
@@ -497,8 +463,8 @@ static void any_number_of_jobs_is_done(void **state)
 	struct xi_aead_job jobs[BATCH];
 	uint8_t aes[16] = {1}, mac[64] = {2};
 
-	for (unsigned int i = 0; i < nengines * AUTHS; i++) {
-		const struct engine *en = &engines[i / AUTHS];
+	for (unsigned int i = 0; i < alg_nengines * AUTHS; i++) {
+		const struct alg_engine *en = &alg_engines[i / AUTHS];
 		enum xi_auth auth = XI_AUTH_HMAC_SHA1 + i % AUTHS;
 		struct xi_sa_key raw;
 		struct xi_ckey *key;
@@ -552,8 +518,8 @@ static void ivs_are_fresh(void **state)
 	struct xi_sa_key raw;
 
 	raw_set(&raw, XI_AUTH_HMAC_SHA1, aes, 16, mac);
-	for (unsigned int i = 0; i < 2 * nengines; i++) {
-		const struct xi_engine *e = engines[i / 2].e;
+	for (unsigned int i = 0; i < 2 * alg_nengines; i++) {
+		const struct xi_engine *e = alg_engines[i / 2].e;
 		struct xi_crypto *c;
 		struct xi_ckey *key;
 
@@ -615,8 +581,8 @@ static void wrong_keys_and_jobs_are_refused(void **state)
 
 	fill_random(p.front, sizeof(p));
 	before = p;
-	for (unsigned int i = 0; i < nengines; i++) {
-		const struct engine *en = &engines[i];
+	for (unsigned int i = 0; i < alg_nengines; i++) {
+		const struct alg_engine *en = &alg_engines[i];
 
 		raw_set(&raw, XI_AUTH_HMAC_SHA256, aes, 16, mac);
 		for (size_t j = 0; j < 2 * sizeof(cases) / sizeof(cases[0]); j++) {
@@ -704,5 +670,5 @@ int main(void)
 		cmocka_unit_test(the_slow_method_leaves_no_key_behind),
 	};
 
-	return cmocka_run_group_tests(tests, start, stop);
+	return cmocka_run_group_tests(tests, alg_start, alg_stop);
 }
