@@ -88,7 +88,7 @@ static int daemon_run_dir(const char *dir)
 	if (mkdir(dir, 0755) ? errno == EEXIST : !chmod(dir, 0755))
 		return 0;
 	err = -errno;
-	log_warn("%s: cannot make the run directory", dir);
+	log_warn("%s: cannot make the run directory; make what it lies in, or set run-dir", dir);
 	return err;
 }
 
@@ -115,7 +115,7 @@ static int daemon_lock(struct xi_daemon *d)
 			"%s: another xipsecd uses this run directory; stop it, or give --run-dir and --pin-dir to one in another network namespace",
 			path);
 	else
-		log_warn("%s: cannot lock the run directory", path);
+		log_warn("%s: cannot lock the run directory; see that it is writable for the user of xipsecd, or set run-dir", path);
 	return err;
 }
 

@@ -12,6 +12,7 @@
 
 #include "config.h"
 #include "control/control.h"
+#include "source/program.h"
 
 #define SILENCE_SECONDS 30
 
@@ -147,15 +148,26 @@ int xi_control_call(const char *run_dir, const char *cmd, json_t **reply)
 	return err;
 }
 
+static void explain_silence(FILE *out, const char *run_dir)
+{
+	if (xi_xfrm_probe(NULL) == -ECONNREFUSED)
+		fprintf(out,
+			"xipsecd is not running (no socket at %s/" XI_CONTROL_SOCKET
+			"): start it with `xipsecd -c " XI_CONFIG_PATH "`\n",
+			run_dir);
+	else
+		fprintf(out,
+			"no xipsecd answers at %s/" XI_CONTROL_SOCKET
+			", and one serves this network namespace: wait until it is ready, or name its run directory with --run-dir\n",
+			run_dir);
+}
+
 void xi_control_explain(FILE *out, const char *run_dir, int err)
 {
 	switch (-err) {
 	case ENOENT:
 	case ECONNREFUSED:
-		fprintf(out,
-			"xipsecd is not running (no socket at %s/" XI_CONTROL_SOCKET
-			"): start it with `xipsecd -c " XI_CONFIG_PATH "`\n",
-			run_dir);
+		explain_silence(out, run_dir);
 		break;
 	case EACCES:
 		fputs("permission denied: join group " XI_GROUP ", or run this as root\n", out);

@@ -158,13 +158,27 @@ static uint64_t bound_ahead(uint64_t from, uint64_t by, uint64_t seq_max)
 	return seq_max - from < by ? seq_max : from + by;
 }
 
+/* Never another state-dir: it would know nothing of the numbers that were used. */
+static const char *file_remedy(int err)
+{
+	switch (-err) {
+	case EPERM:
+		return "others than its owner can write there; chmod go-w, chown to the user of xipsecd";
+	case EBADMSG:
+		return "makes no sense; restore it, or give the SAs of its key another one and remove it";
+	case ENOSPC:
+	case EDQUOT:
+		return "no space left there; make room";
+	case EROFS:
+		return "read-only file system; mount it writable";
+	default:
+		return strerror(-err);
+	}
+}
+
 static void log_file(const char *dir, const struct xi_reserve *r, int err)
 {
-	if (err == -EPERM)
-		log_warnx("sequence reserve %s/%s: others than its owner can write there; chmod go-w, chown to the user of xipsecd",
-			  dir, r->name);
-	else
-		log_warnx("sequence reserve %s/%s: %s", dir, r->name, strerror(-err));
+	log_warnx("sequence reserve %s/%s: %s", dir, r->name, file_remedy(err));
 }
 
 static int reserve_new(struct xi_reserve **out, const struct xi_sa_key *key, uint64_t seq_max)

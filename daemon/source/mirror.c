@@ -201,7 +201,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 		return;
 	if (m->resync || m->unpublished)
 		event_active(m->work, EV_TIMEOUT, 0);
-	xi_mirror_count_tick(m);
+	xi_mirror_usage_tick(m);
 	xi_mirror_retry_tick(m);
 	xi_offload_tick(m);
 }
@@ -255,6 +255,8 @@ static void sa_changed(void *arg, const struct xi_sa_rec *old, const struct xi_s
 	if (!m->work || !old || new || !(old->sa.life & XI_SA_FROM_KERNEL))
 		return;
 	sa = sa_of(m, old);
+	if (sa)
+		xi_mirror_unwatch(m, sa);
 	if (sa && !m->giving)
 		xi_mirror_sa_touch(m, sa);
 	if (sa && !sa->gone) /* there is room: sa_going() */
@@ -282,7 +284,8 @@ static int events_create(struct xi_mirror *m)
 	m->on_news = event_new(base, m->news_fd, EV_READ | EV_PERSIST, xi_mirror_on_news, m);
 	m->on_dump = event_new(base, m->dump_fd, EV_READ | EV_PERSIST, xi_mirror_on_dump, m);
 	m->on_holds = evtimer_new(base, xi_mirror_on_holds, m);
-	if (!m->work || !m->tick || !m->on_news || !m->on_dump || !m->on_holds)
+	m->on_usage = evtimer_new(base, xi_mirror_on_usage, m);
+	if (!m->work || !m->tick || !m->on_news || !m->on_dump || !m->on_holds || !m->on_usage)
 		return -ENOMEM;
 	return event_add(m->tick, &tick) || event_add(m->on_news, NULL) ||
 			       event_add(m->on_dump, NULL)
@@ -292,7 +295,8 @@ static int events_create(struct xi_mirror *m)
 
 static void mirror_free(struct xi_mirror *m)
 {
-	struct event *events[] = {m->work, m->tick, m->on_news, m->on_dump, m->on_holds};
+	struct event *events[] = {m->work,    m->tick,	   m->on_news,
+				  m->on_dump, m->on_holds, m->on_usage};
 
 	for (unsigned int i = 0; i < sizeof(events) / sizeof(events[0]); i++)
 		if (events[i])
@@ -301,6 +305,7 @@ static void mirror_free(struct xi_mirror *m)
 	xi_mirror_close(m);
 	xi_offload_destroy(m->offload);
 	free(m->given);
+	free(m->watches.sas);
 	free(m);
 }
 
@@ -363,7 +368,7 @@ void xi_mirror_destroy(struct xi_mirror *m)
 	/* nobody is left to bring policies that come into force here */
 	if (m->fenced && m->config.fence)
 		m->config.fence(m->config.arg, false);
-	xi_mirror_count_all(m);
+	xi_mirror_usage_all(m);
 	xi_sad_on_kernel_event(m->sad, &(struct xi_sad_events){0});
 	xi_sad_unlisten(m->sad, m);
 	xi_offload_destroy(m->offload); /* what is in hardware stays there, noted */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Numbers and usage. The kernel's counter of an SA that is ours stands at the end of what is
+ * Numbers. The kernel's counter of an SA that is ours stands at the end of what is
  * reserved for us, always: it is moved on before a number is used. What the kernel itself may have
  * sent between the look at its counter and its being moved lies in a gap that nobody uses; the time
  * between the two bounds it.
@@ -15,14 +15,6 @@
 
 #define GAP (1ULL << 16)
 #define GAP_MAX (1ULL << 22)
-#define TELL_SECONDS 2
-#define LOOKS 65536 /* SAs a tick, of which there are four a second */
-#define TELLS 512   /* of them to be told of */
-
-static uint32_t seconds(void)
-{
-	return xi_mirror_clock() / 1000000000ULL;
-}
 
 void xi_mirror_ae_begin(struct xi_nlmsg *msg, const struct xi_sa *sa)
 {
@@ -118,103 +110,6 @@ int xi_mirror_reserve(struct xi_mirror *m, const struct xi_sa *sa, uint64_t k, u
 		asked = from;
 	}
 	return err ? err : -EAGAIN;
-}
-
-static void usage_put(struct xi_nlmsg *msg, const struct xi_sa_rec *rec)
-{
-	struct xfrm_lifetime_cur cur = {
-		.bytes = __atomic_load_n(&rec->state->bytes, __ATOMIC_RELAXED),
-		.packets = __atomic_load_n(&rec->state->packets, __ATOMIC_RELAXED),
-		.add_time = rec->sa.add_time,
-		.use_time = __atomic_load_n(&rec->state->use_time, __ATOMIC_RELAXED),
-	};
-
-	xi_nlmsg_put(msg, XFRMA_LTIME_VAL, &cur, sizeof(cur));
-}
-
-/* Of an outbound SA the counter is not touched: the kernel may be sending again. */
-int xi_mirror_tell(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct xi_sa_rec *rec)
-{
-	struct xi_nlmsg msg;
-	int err;
-
-	sa->told_at = seconds();
-	sa->told_packets = __atomic_load_n(&rec->state->packets, __ATOMIC_RELAXED);
-	sa->told_top = __atomic_load_n(&rec->state->top, __ATOMIC_RELAXED);
-	xi_mirror_ae_begin(&msg, &rec->sa);
-	if (!sa->outbound && rec->sa.replay_window)
-		xi_xfrm_put_replay(&msg, rec);
-	usage_put(&msg, rec);
-	err = xi_mirror_ask(m, &msg);
-	if (!err)
-		m->figures.written++;
-	return err;
-}
-
-bool xi_mirror_moved(const struct xi_mirror_sa *sa, const struct xi_sa_rec *rec)
-{
-	return sa->told_packets != __atomic_load_n(&rec->state->packets, __ATOMIC_RELAXED) ||
-	       sa->told_top != __atomic_load_n(&rec->state->top, __ATOMIC_RELAXED);
-}
-
-static bool runs_out(const struct xi_mirror_sa *sa, const struct xi_sa_rec *rec)
-{
-	uint64_t max = rec->sa.flags & XFRM_STATE_ESN ? UINT64_MAX : UINT32_MAX;
-	uint64_t oseq = __atomic_load_n(&rec->state->oseq, __ATOMIC_RELAXED);
-
-	return sa->outbound && sa->written < max && oseq + XI_MIRROR_BLOCK / 2 > sa->written;
-}
-
-/* An outbound SA is looked at first: the kernel may have used it, which it should not. */
-static unsigned int count_look(struct xi_mirror *m, struct xi_mirror_sa *sa, uint32_t now,
-			       bool tell)
-{
-	const struct xi_sa_rec *rec =
-		sa->where == XI_MIRROR_OURS ? xi_sad_find(m->sad, &sa->id) : NULL;
-
-	if (!rec || sa->dirty)
-		return 0;
-	if (tell && now - sa->told_at >= TELL_SECONDS && xi_mirror_moved(sa, rec)) {
-		if (!sa->outbound) {
-			if (xi_mirror_tell(m, sa, rec))
-				xi_mirror_sa_touch(m, sa);
-			return 1;
-		}
-		sa->check = true;
-		xi_mirror_sa_touch(m, sa);
-		return 1;
-	}
-	if (runs_out(sa, rec))
-		xi_mirror_sa_touch(m, sa);
-	return 0;
-}
-
-void xi_mirror_count_tick(struct xi_mirror *m)
-{
-	unsigned int looks, tells = 0, n = HASH_COUNT(m->sas);
-	uint32_t now = seconds();
-
-	if (n > LOOKS)
-		n = LOOKS;
-	for (looks = 0; looks < n; looks++) {
-		struct xi_mirror_sa *sa = m->cursor ? m->cursor : TAILQ_FIRST(&m->all_sas);
-
-		m->cursor = TAILQ_NEXT(sa, all);
-		tells += count_look(m, sa, now, tells < TELLS);
-	}
-}
-
-void xi_mirror_count_all(struct xi_mirror *m)
-{
-	const struct xi_sa_rec *rec;
-	struct xi_mirror_sa *sa;
-
-	TAILQ_FOREACH(sa, &m->all_sas, all)
-	{
-		rec = sa->where == XI_MIRROR_OURS ? xi_sad_find(m->sad, &sa->id) : NULL;
-		if (rec && xi_mirror_moved(sa, rec) && xi_mirror_tell(m, sa, rec) == -ETIMEDOUT)
-			return;
-	}
 }
 
 /* A limit of bytes or packets, which the kernel does not see; it tells its key managers then. */

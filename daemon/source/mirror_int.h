@@ -16,6 +16,8 @@
 #define XI_MIRROR_DATAGRAM 32768
 #define XI_MIRROR_ANSWER 16384
 #define XI_MIRROR_BATCH 3
+#define XI_MIRROR_TELLINGS 64    /* SAs told of in one datagram */
+#define XI_MIRROR_MANY 32768     /* its bytes */
 
 /* Which SAs are meant: a zero address or reqid is any. */
 struct xi_pattern {
@@ -84,6 +86,7 @@ struct xi_mirror_sa {
 	uint8_t tries;
 	uint64_t held_packets;       /* held: the kernel's count of packets, */
 	uint64_t quiet_at;           /* and when it is looked at again */
+	uint32_t watch;              /* ours: one more than where it stands in watches */
 	struct xi_offload_sa offload;
 	struct xi_sa_link links[XI_PATTERN_WIDER];
 	TAILQ_ENTRY(xi_mirror_sa) queue;
@@ -140,13 +143,46 @@ struct xi_mirror_given {
 	struct xi_mirror_sa *sa;
 };
 
+/* An SA that is ours, and what its state said when nothing was left to do for it. */
+struct xi_mirror_watch {
+	const struct xi_sa_state *state;
+	struct xi_mirror_sa *sa;
+	uint32_t use;                /* last_use, low half */
+	uint32_t oseq;               /* by 65,536 */
+	bool anew;                   /* it is to be looked at, whatever they say */
+};
+
+struct xi_mirror_watches {
+	struct xi_mirror_watch *sas;
+	unsigned int n, room;
+	unsigned int at, left;       /* of the walk */
+};
+
+/* Messages of one datagram. */
+struct xi_mirror_many {
+	unsigned int n;
+	size_t len, last;            /* in buf */
+	union {
+		uint64_t align;
+		uint8_t buf[XI_MIRROR_MANY];
+	};
+};
+
+struct xi_mirror_telling {
+	struct xi_mirror_sa *sas[XI_MIRROR_TELLINGS];
+	enum { XI_TELLING_ASKED, XI_TELLING_WELL, XI_TELLING_FAILED } state[XI_MIRROR_TELLINGS];
+	unsigned int n;
+	uint8_t whose[2 * XI_MIRROR_TELLINGS]; /* by message */
+	struct xi_mirror_many msgs;
+};
+
 struct xi_mirror {
 	struct xi_mirror_config config;
 	struct xi_sad *sad;
 	struct xi_spd *spd;
 	int ask_fd, news_fd, dump_fd;
 	uint32_t seq;
-	struct event *on_news, *on_dump, *work, *tick, *on_holds;
+	struct event *on_news, *on_dump, *work, *tick, *on_holds, *on_usage;
 	enum xi_mirror_dump dump;
 	bool fenced;
 	bool resync, defaults, out_blocked;
@@ -164,7 +200,8 @@ struct xi_mirror {
 	TAILQ_HEAD(xi_mirror_sas, xi_mirror_sa) dirty_sas, all_sas;
 	TAILQ_HEAD(xi_mirror_policies, xi_mirror_policy) dirty_policies;
 	struct xi_mirror_retry retry;
-	struct xi_mirror_sa *cursor; /* of the tick */
+	struct xi_mirror_watches watches;
+	struct xi_mirror_telling telling;
 	struct xi_mirror_sa *offload_cursor;
 	struct xi_offload *offload;  /* NULL: nothing is */
 	uint64_t clock_ahead;        /* ns by which xi_mirror_now() is ahead, which tests move on */
@@ -200,6 +237,15 @@ int xi_mirror_reopen_dump(struct xi_mirror *m);
 int xi_mirror_ask(struct xi_mirror *m, struct xi_nlmsg *msg);
 /* The same of at most XI_MIRROR_BATCH messages in one datagram, each with NLM_F_ACK. -errno: some have no answer. */
 int xi_mirror_ask_batch(struct xi_mirror *m, struct xi_nlmsg *msgs, int *errs, unsigned int n);
+/* A message more for xi_mirror_ask_many(), which gives it its number. */
+bool xi_mirror_many_fits(const struct xi_mirror_many *many, size_t len);
+void xi_mirror_many_put(struct xi_mirror_many *many, const struct xi_nlmsg *msg);
+/*
+ * All of them in one datagram, the last alone with NLM_F_ACK: fn is called for each answer, which is in m->answer, with the
+ * place of its message and its error. Who asks for nothing, nor fails, has none. -errno: some that should be are missing.
+ */
+int xi_mirror_ask_many(struct xi_mirror *m, struct xi_mirror_many *many,
+		       void (*fn)(struct xi_mirror *m, uint32_t nth, int err));
 /* Starts a dump; its answers come to dump_fd. */
 int xi_mirror_ask_dump(struct xi_mirror *m, uint16_t type);
 int xi_mirror_ask_sa(struct xi_mirror *m, const struct xi_sa_id *id);
@@ -316,14 +362,20 @@ int xi_mirror_reserve(struct xi_mirror *m, const struct xi_sa *sa, uint64_t k, u
 		      uint64_t *limit);
 /* Moves the reserve's end, the kernel's counter, on to limit. As above. */
 int xi_mirror_extend(struct xi_mirror *m, const struct xi_sa *sa, uint64_t limit);
+void xi_mirror_expired(void *mirror, const struct xi_sa_rec *rec, bool hard);
+
+/* mirror_usage.c */
 /* Usage, and an inbound SA's window, to the kernel. */
 int xi_mirror_tell(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct xi_sa_rec *rec);
-/* Usage that the kernel does not know. */
-bool xi_mirror_moved(const struct xi_mirror_sa *sa, const struct xi_sa_rec *rec);
-/* Numbers that run out, and usage that changed, of some of the SAs that are ours. */
-void xi_mirror_count_tick(struct xi_mirror *m);
-void xi_mirror_count_all(struct xi_mirror *m);
-void xi_mirror_expired(void *mirror, const struct xi_sa_rec *rec, bool hard);
+/* Room for so many SAs that are ours. -ENOMEM. */
+int xi_mirror_watch_room(struct xi_mirror *m, unsigned int n);
+/* It is ours, and rec its record; or no more. */
+void xi_mirror_watch(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct xi_sa_rec *rec);
+void xi_mirror_unwatch(struct xi_mirror *m, struct xi_mirror_sa *sa);
+/* Numbers that run out, and usage that changed, of some of the SAs that are ours, or of all. */
+void xi_mirror_usage_tick(struct xi_mirror *m);
+void xi_mirror_on_usage(evutil_socket_t fd, short what, void *mirror);
+void xi_mirror_usage_all(struct xi_mirror *m);
 
 /* mirror_retry.c */
 bool xi_mirror_refusal_passes(int err);

@@ -128,8 +128,8 @@ static ssize_t kernel_recv(int fd, void *buf, size_t len)
 	return -1;
 }
 
-/* 0: the message in m->answer answers this one. -EBADMSG, -ETIMEDOUT ...: there is none. */
-static int answer_read(struct xi_mirror *m, uint32_t seq, size_t *len)
+/* 0: the message in m->answer answers one of `first` to `last`. -EBADMSG, -ETIMEDOUT ...: there is none. */
+static int answer_read(struct xi_mirror *m, uint32_t first, uint32_t last, size_t *len)
 {
 	ssize_t n;
 	int err;
@@ -150,7 +150,7 @@ static int answer_read(struct xi_mirror *m, uint32_t seq, size_t *len)
 		    m->answer.hdr.nlmsg_len < NLMSG_HDRLEN || m->answer.hdr.nlmsg_len > (size_t)n)
 			return -EBADMSG;
 		*len = n;
-		if (m->answer.hdr.nlmsg_seq == seq)
+		if (m->answer.hdr.nlmsg_seq - first <= last - first)
 			return 0;
 		/* the answer to one that was given up */
 	}
@@ -167,7 +167,7 @@ int xi_mirror_ask(struct xi_mirror *m, struct xi_nlmsg *msg)
 	msg->hdr.nlmsg_seq = ++m->seq;
 	if (send(m->ask_fd, msg->buf, msg->hdr.nlmsg_len, MSG_NOSIGNAL) < 0)
 		return -errno;
-	err = answer_read(m, m->seq, &len);
+	err = answer_read(m, m->seq, m->seq, &len);
 	return err ? err : answer_error(m, len);
 }
 
@@ -189,11 +189,56 @@ int xi_mirror_ask_batch(struct xi_mirror *m, struct xi_nlmsg *msgs, int *errs, u
 	if (sendmsg(m->ask_fd, &msg, MSG_NOSIGNAL) < 0)
 		return -errno;
 	for (unsigned int i = 0; i < n; i++) {
-		err = answer_read(m, first + i, &len);
+		err = answer_read(m, first + i, first + i, &len);
 		if (err)
 			return err;
 		errs[i] = answer_error(m, len);
 	}
+	return 0;
+}
+
+bool xi_mirror_many_fits(const struct xi_mirror_many *many, size_t len)
+{
+	return many->len + NLMSG_ALIGN(len) <= sizeof(many->buf);
+}
+
+void xi_mirror_many_put(struct xi_mirror_many *many, const struct xi_nlmsg *msg)
+{
+	memcpy(many->buf + many->len, msg->buf, msg->hdr.nlmsg_len);
+	many->last = many->len;
+	many->len += NLMSG_ALIGN(msg->hdr.nlmsg_len);
+	many->n++;
+}
+
+/* Returns the number of the first. */
+static uint32_t many_number(struct xi_mirror *m, struct xi_mirror_many *many)
+{
+	uint32_t first = m->seq + 1;
+	struct nlmsghdr *nlh;
+
+	for (size_t at = 0; at < many->len; at += NLMSG_ALIGN(nlh->nlmsg_len)) {
+		nlh = (struct nlmsghdr *)(many->buf + at);
+		nlh->nlmsg_flags |= NLM_F_REQUEST | (at == many->last ? NLM_F_ACK : 0);
+		nlh->nlmsg_seq = ++m->seq;
+	}
+	return first;
+}
+
+int xi_mirror_ask_many(struct xi_mirror *m, struct xi_mirror_many *many,
+		       void (*fn)(struct xi_mirror *m, uint32_t nth, int err))
+{
+	uint32_t first = many_number(m, many), last = m->seq;
+	size_t len;
+	int err;
+
+	if (send(m->ask_fd, many->buf, many->len, MSG_NOSIGNAL) < 0)
+		return -errno;
+	do {
+		err = answer_read(m, first, last, &len);
+		if (err)
+			return err;
+		fn(m, m->answer.hdr.nlmsg_seq - first, answer_error(m, len));
+	} while (m->answer.hdr.nlmsg_seq != last || m->answer.hdr.nlmsg_type != NLMSG_ERROR);
 	return 0;
 }
 

@@ -43,7 +43,7 @@ void xi_mirror_sa_dirty(struct xi_mirror *m, const struct xi_sa_id *id)
 	struct xi_mirror_sa *sa = sa_find(m, id);
 
 	if (!sa) {
-		sa = calloc(1, sizeof(*sa));
+		sa = xi_mirror_watch_room(m, HASH_COUNT(m->sas) + 1) ? NULL : calloc(1, sizeof(*sa));
 		if (!sa) {
 			m->resync = true;
 			return;
@@ -77,10 +77,9 @@ static void sa_free(struct xi_mirror *m, struct xi_mirror_sa *sa)
 	sa_unlink(m, sa);
 	if (sa->dirty)
 		TAILQ_REMOVE(&m->dirty_sas, sa, queue);
-	if (m->cursor == sa)
-		m->cursor = TAILQ_NEXT(sa, all);
 	if (m->offload_cursor == sa)
 		m->offload_cursor = TAILQ_NEXT(sa, all);
+	xi_mirror_unwatch(m, sa);
 	xi_offload_left(m, sa);
 	xi_mirror_hold_end(m, sa);
 	xi_offload_forget(m, sa);
@@ -115,6 +114,8 @@ static void sa_goes(struct xi_mirror *m, struct xi_mirror_sa *sa, enum xi_mirror
 	where_count(m, sa->where, -1);
 	where_count(m, where, 1);
 	sa->where = where;
+	if (where != XI_MIRROR_OURS)
+		xi_mirror_unwatch(m, sa);
 }
 
 /* An SA whose destination is this host comes in, if nobody says otherwise (XFRMA_SA_DIR,
@@ -392,7 +393,11 @@ static int sa_take(struct xi_mirror *m, struct xi_mirror_sa *sa, struct xi_mirro
 
 static void sa_taken(struct xi_mirror *m, struct xi_mirror_sa *sa)
 {
+	const struct xi_sa_rec *rec = sa_ours(m, sa);
+
 	sa_goes(m, sa, XI_MIRROR_OURS);
+	if (rec)
+		xi_mirror_watch(m, sa, rec);
 	if (sa->waits)
 		xi_mirror_retry_went_well(m);
 	xi_mirror_retry_no_sa(m, sa);

@@ -7,13 +7,15 @@
  * come in. Prints a line of JSON for each of
  *
  *   take     dump, and all taken over            resync   all looked at once more, for lost news
- *   tick     the timer's turn, of which there are four a second: the longest of twenty
+ *   settling the five seconds behind that, in which windows are told
+ *   idle     five seconds in which nothing happens
+ *   busy     five seconds in which 1,000 carry packets all the time
  *   usage    all carried packets: until the kernel knows
  *   rekey    1,000 times: one SA more, one gone  stay     an SA of one peer that is not carried:
  * its like go back crowd    the same of a peer that has a tenth of all leave    all given back
  *
- * with seconds, those of the mirror's CPU time, messages to the kernel, and the process's memory.
- * What one of twenty ticks takes is CPU time alone.
+ * with seconds, those of the mirror's CPU time, messages to the kernel, and the process's memory; of
+ * idle, busy and usage also the longest turn of the event loop, in milliseconds.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -38,6 +40,7 @@
 #define SPI 0x1000
 #define CROWD_REQID 1 /* of the first peer, who has a tenth */
 #define REKEYS 1000
+#define BUSY 1000
 
 struct sa {
 	uint64_t oseq;
@@ -63,7 +66,7 @@ struct bench {
 	struct xi_spd *spd;
 	struct xi_mirror *mirror;
 	uint64_t asked;
-	double cpu;
+	double cpu, longest;
 };
 
 static void die(const char *what)
@@ -205,6 +208,37 @@ static int newae(struct kernel *k, const struct nlmsghdr *req)
 	return 0;
 }
 
+static void ack(int fd, const struct nlmsghdr *req, int err)
+{
+	if (err || req->nlmsg_flags & NLM_F_ACK)
+		say_error(fd, req, err);
+}
+
+static void getae(struct kernel *k, int fd, const struct nlmsghdr *req)
+{
+	union {
+		struct xfrm_replay_state_esn esn;
+		uint8_t buf[sizeof(struct xfrm_replay_state_esn) + 16];
+	} esn = {.esn = {.bmp_len = 4, .replay_window = 128}};
+	struct xfrm_lifetime_cur cur = {0};
+	const struct sa *sa;
+	struct xfrm_aevent_id id;
+	struct xi_nlmsg msg;
+
+	memcpy(&id, NLMSG_DATA(req), sizeof(id));
+	sa = sa_by_spi(k, id.sa_id.spi);
+	if (!sa) {
+		say_error(fd, req, -ESRCH);
+		return;
+	}
+	memcpy(xi_nlmsg_begin(&msg, XFRM_MSG_NEWAE, 0, req->nlmsg_seq, 0, sizeof(id)), &id, sizeof(id));
+	esn.esn.oseq = sa->oseq;
+	esn.esn.oseq_hi = sa->oseq >> 32;
+	xi_nlmsg_put(&msg, XFRMA_REPLAY_ESN_VAL, &esn, sizeof(esn.buf));
+	xi_nlmsg_put(&msg, XFRMA_LTIME_VAL, &cur, sizeof(cur));
+	say(fd, &msg);
+}
+
 static void answer(struct kernel *k, int fd, const struct nlmsghdr *req)
 {
 	const struct xfrm_usersa_id *id = NLMSG_DATA(req);
@@ -227,10 +261,29 @@ static void answer(struct kernel *k, int fd, const struct nlmsghdr *req)
 		say(fd, &msg);
 		break;
 	case XFRM_MSG_NEWAE:
-		say_error(fd, req, newae(k, req));
+		ack(fd, req, newae(k, req));
+		break;
+	case XFRM_MSG_GETAE:
+		getae(k, fd, req);
 		break;
 	default:
 		say_error(fd, req, -EINVAL);
+	}
+}
+
+static void answers(struct kernel *k, int fd)
+{
+	static union {
+		struct nlmsghdr hdr;
+		uint8_t buf[65536];
+	} req;
+	ssize_t n = recv(fd, &req, sizeof(req), MSG_DONTWAIT), at = 0;
+
+	while (at + (ssize_t)sizeof(req.hdr) <= n) {
+		const struct nlmsghdr *nlh = (const struct nlmsghdr *)(req.buf + at);
+
+		answer(k, fd, nlh);
+		at += NLMSG_ALIGN(nlh->nlmsg_len);
 	}
 }
 
@@ -279,8 +332,8 @@ static void *serve(void *arg)
 			{.fd = k->fds[2], .events = k->dumping.nlmsg_type ? POLLOUT : POLLIN}};
 
 		poll(fds, 2, 50);
-		if (fds[0].revents & POLLIN && recv(fds[0].fd, &req, sizeof(req), MSG_DONTWAIT) > 0)
-			answer(k, fds[0].fd, &req.hdr);
+		if (fds[0].revents & POLLIN)
+			answers(k, fds[0].fd);
 		if (fds[1].revents & POLLOUT) {
 			dump_step(k);
 		} else if (fds[1].revents & POLLIN &&
@@ -348,11 +401,12 @@ static void report(struct bench *b, const char *name, double since)
 	xi_mirror_figures(b->mirror, &figures);
 	printf("{\"name\":\"%s\",\"sas\":%u,\"seconds\":%.3f,\"cpu\":%.3f,\"asked\":%llu,\"ours\":%"
 	       "u,\"kept\":%"
-	       "u,\"kib\":%ld}\n",
+	       "u,\"kib\":%ld,\"longest_ms\":%.2f}\n",
 	       name, b->k.n, now() - since, cpu() - b->cpu,
 	       (unsigned long long)(b->k.asked - b->asked), figures.sas, figures.sas_kept,
-	       resident_kib());
+	       resident_kib(), b->longest * 1000);
 	fflush(stdout);
+	b->longest = 0;
 	b->asked = b->k.asked;
 	b->cpu = cpu();
 }
@@ -376,18 +430,38 @@ static void sa_news(struct bench *b, unsigned int i, bool there)
 	settle(b);
 }
 
-static void bench_tick(struct bench *b)
+/* One turn of the event loop, the answers that it waits for included. */
+static void turn(struct bench *b)
 {
-	double longest = 0, at;
+	double at = now();
 
-	for (unsigned int i = 0; i < 20; i++) {
-		at = cpu();
-		xi_mirror_count_tick(b->mirror);
-		at = cpu() - at;
-		longest = at > longest ? at : longest;
+	event_base_loop(b->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+	at = now() - at;
+	b->longest = at > b->longest ? at : b->longest;
+	usleep(200);
+}
+
+static void carried(const struct xi_sa_rec *rec)
+{
+	rec->state->packets++;
+	rec->state->last_use = time(NULL);
+}
+
+static void bench_seconds(struct bench *b, const char *name, unsigned int busy)
+{
+	const struct xi_sa_rec *recs[BUSY];
+	double since = now();
+	uint32_t at = 0;
+
+	for (unsigned int i = 0; i < busy; i++)
+		recs[i] = xi_sad_next(b->sad, &at);
+	b->cpu = cpu();
+	while (now() - since < 5) {
+		for (unsigned int i = 0; i < busy; i++)
+			carried(recs[i]);
+		turn(b);
 	}
-	b->cpu = cpu() - longest;
-	report(b, "tick", now() - longest);
+	report(b, name, since);
 }
 
 static void bench_usage(struct bench *b)
@@ -399,14 +473,13 @@ static void bench_usage(struct bench *b)
 	uint32_t at = 0;
 
 	while ((rec = xi_sad_next(b->sad, &at)))
-		rec->state->packets++;
+		carried(rec);
 	TAILQ_FOREACH(sa, &b->mirror->all_sas, all)
 	sa->told_at -= 5;
+	b->cpu = cpu();
 	since = now();
-	while (b->mirror->figures.written < until) {
-		xi_mirror_count_tick(b->mirror);
-		settle(b);
-	}
+	while (b->mirror->figures.written < until)
+		turn(b);
 	report(b, "usage", since);
 }
 
@@ -450,8 +523,11 @@ static void bench_run(struct bench *b)
 	pthread_create(&b->k.thread, NULL, serve, &b->k);
 	settle(b);
 	report(b, "take", since);
-	bench_tick(b);
+	bench_seconds(b, "settling", 0);
+	bench_seconds(b, "idle", 0);
+	bench_seconds(b, "busy", BUSY);
 	since = now();
+	b->cpu = cpu();
 	if (send(b->k.fds[0], big, sizeof(big), 0) < 0)
 		die("the mirror does not read");
 	settle(b);

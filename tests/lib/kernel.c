@@ -319,6 +319,38 @@ static int newae(struct kernel *k, const struct nlmsghdr *req)
 	return 0;
 }
 
+/* build_aevent() */
+static void getae(struct kernel *k, int fd, const struct nlmsghdr *req)
+{
+	struct xfrm_replay_state legacy;
+	struct xfrm_aevent_id id;
+	union {
+		struct xfrm_replay_state_esn esn;
+		uint8_t buf[sizeof(struct xfrm_replay_state_esn) + 16];
+	} esn;
+	struct kernel_sa *sa;
+	struct xi_nlmsg msg;
+
+	memcpy(&id, NLMSG_DATA(req), sizeof(id));
+	sa = sa_by(k, &id.sa_id.daddr, id.sa_id.spi, id.sa_id.proto);
+	k->getaes++;
+	if (!sa) {
+		kernel_say_error(fd, req, -ESRCH);
+		return;
+	}
+	memcpy(xi_nlmsg_begin(&msg, XFRM_MSG_NEWAE, 0, req->nlmsg_seq, 0, sizeof(id)), &id, sizeof(id));
+	legacy = (struct xfrm_replay_state){
+		.oseq = sa->esn.oseq, .seq = sa->esn.seq, .bitmap = sa->bmp[0]};
+	memcpy(&esn.esn, &sa->esn, sizeof(sa->esn));
+	memcpy(esn.buf + sizeof(esn.esn), sa->bmp, 16);
+	if (sa->legacy)
+		xi_nlmsg_put(&msg, XFRMA_REPLAY_VAL, &legacy, sizeof(legacy));
+	else
+		xi_nlmsg_put(&msg, XFRMA_REPLAY_ESN_VAL, &esn, sizeof(esn.buf));
+	xi_nlmsg_put(&msg, XFRMA_LTIME_VAL, &sa->info.curlft, sizeof(sa->info.curlft));
+	kernel_say(fd, &msg);
+}
+
 static int expire(struct kernel *k, const struct nlmsghdr *req)
 {
 	struct xfrm_user_expire e;
@@ -445,6 +477,13 @@ static int delsa(struct kernel *k, const struct nlmsghdr *req)
 	return 0;
 }
 
+/* netlink_rcv_skb() */
+static void ack(int fd, const struct nlmsghdr *req, int err)
+{
+	if (err || req->nlmsg_flags & NLM_F_ACK)
+		kernel_say_error(fd, req, err);
+}
+
 static uint32_t asked_mark(const struct nlmsghdr *req)
 {
 	struct xfrm_mark mark = {0};
@@ -491,19 +530,21 @@ static void answer(struct kernel *k, int fd, const struct nlmsghdr *req)
 				      sizeof(k->def)),
 		       &k->def, sizeof(k->def));
 		kernel_say(fd, &msg);
+	} else if (req->nlmsg_type == XFRM_MSG_GETAE) {
+		getae(k, fd, req);
 	} else if (req->nlmsg_type == XFRM_MSG_NEWAE) {
-		kernel_say_error(fd, req, newae(k, req));
+		ack(fd, req, newae(k, req));
 	} else if (req->nlmsg_type == XFRM_MSG_EXPIRE) {
-		kernel_say_error(fd, req, expire(k, req));
+		ack(fd, req, expire(k, req));
 	} else if (req->nlmsg_type == XFRM_MSG_ACQUIRE) {
 		k->acquires++;
-		kernel_say_error(fd, req, 0);
+		ack(fd, req, 0);
 	} else if (req->nlmsg_type == XFRM_MSG_NEWSA) {
-		kernel_say_error(fd, req, newsa(k, req));
+		ack(fd, req, newsa(k, req));
 	} else if (req->nlmsg_type == XFRM_MSG_DELSA) {
-		kernel_say_error(fd, req, delsa(k, req));
+		ack(fd, req, delsa(k, req));
 	} else {
-		kernel_say_error(fd, req, -EINVAL);
+		ack(fd, req, -EINVAL);
 	}
 }
 
@@ -523,7 +564,7 @@ void kernel_lock(struct kernel *k)
 
 static void datagram(struct kernel *k, int fd, const uint8_t *at, size_t n)
 {
-	unsigned int dels = 0, news = 0;
+	unsigned int dels = 0, news = 0, messages = 0;
 	static union {
 		struct nlmsghdr hdr;
 		uint64_t align;
@@ -541,10 +582,13 @@ static void datagram(struct kernel *k, int fd, const uint8_t *at, size_t n)
 		if (k->meanwhile && fd == k->fds[1])
 			k->meanwhile(k->meanwhile_arg);
 		answer(k, fd, &req.hdr);
+		messages++;
 		at += NLMSG_ALIGN(req.hdr.nlmsg_len);
 		n -= NLMSG_ALIGN(req.hdr.nlmsg_len);
 	}
 	k->dels_alone += dels && !news;
+	if (k->most_messages < messages)
+		k->most_messages = messages;
 	pthread_mutex_unlock(&k->lock);
 }
 

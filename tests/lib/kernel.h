@@ -53,7 +53,8 @@ struct kernel {
 	struct kernel_policy policies[KERNEL_SAS];
 	struct xfrm_userpolicy_default def;
 	/* what it was asked for */
-	unsigned int expires[2], acquires, aes;
+	unsigned int expires[2], acquires, aes, getaes;
+	unsigned int most_messages;  /* in one datagram */
 	unsigned int dels, dels_alone; /* alone: in a datagram without a NEWSA */
 	unsigned int in, refusals;   /* SAs that the device took, and did not */
 	/* what happens during a NEWAE with a counter or window */

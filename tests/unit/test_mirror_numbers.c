@@ -67,7 +67,7 @@ static void test_stray_packets_of_the_kernel(void **state)
 		kernel = oseq_of(out);
 		ours(f, out)->state->packets++;
 		f->g.mirror->sas->told_at -= 5;
-		xi_mirror_count_tick(f->g.mirror);
+		xi_mirror_usage_tick(f->g.mirror);
 		settle(f);
 		if (i < 3)
 			assert_true(ours(f, out)->state->oseq >= kernel);
@@ -92,7 +92,7 @@ static void test_numbers_are_reserved_ahead(void **state)
 	settle(f);
 	limit = ours(f, out)->state->oseq_limit;
 	ours(f, out)->state->oseq = limit - 10;
-	xi_mirror_count_tick(f->g.mirror);
+	xi_mirror_usage_tick(f->g.mirror);
 	settle(f);
 	assert_int_equal(ours(f, out)->state->oseq, limit - 10); /* and none is left out */
 	assert_true(ours(f, out)->state->oseq_limit > limit + 1000000);
@@ -136,7 +136,7 @@ static void test_numbers_sent_while_more_are_reserved(void **state)
 	limit = ours(f, out)->state->oseq_limit;
 	ours(f, out)->state->oseq = limit - 10;
 	f->g.k.sends = 3;
-	xi_mirror_count_tick(f->g.mirror);
+	xi_mirror_usage_tick(f->g.mirror);
 	settle(f);
 	assert_int_equal(f->g.k.sent_first, limit + 1);
 	assert_true(ours(f, out)->state->oseq >= f->g.k.sent_last);

@@ -37,7 +37,7 @@ static void test_usage_and_window_are_told(void **state)
 	ours(f, in)->words[1] = 1ULL << 32 | 2;
 	TAILQ_FOREACH(sa, &f->g.mirror->all_sas, all)
 	sa->told_at -= 5;
-	xi_mirror_count_tick(f->g.mirror);
+	xi_mirror_usage_tick(f->g.mirror);
 	settle(f);
 	assert_int_equal(out->info.curlft.packets, 3);
 	assert_int_equal(out->info.curlft.bytes, 300);
@@ -49,6 +49,159 @@ static void test_usage_and_window_are_told(void **state)
 	assert_int_equal(in->esn.seq, 33);
 	assert_int_equal(in->bmp[1], 1); /* (33 - 1) % 128 = 32 */
 	assert_int_equal(in->esn.oseq, 0);
+}
+
+/* What a worker does of a packet (xi_esp_tally_flush()), after which it was told of long ago. */
+static void carried(struct mirror_bed *f, const struct kernel_sa *ksa, uint64_t last_use)
+{
+	struct xi_sa_id id = id_of(ksa);
+	struct xi_mirror_sa *sa;
+
+	ours(f, ksa)->state->packets++;
+	ours(f, ksa)->state->last_use = last_use;
+	HASH_FIND(hh, f->g.mirror->sas, &id, sizeof(id), sa);
+	assert_non_null(sa);
+	sa->told_at -= 5;
+}
+
+/* The timer's turns until none has anything left to tell. */
+static void ticks(struct mirror_bed *f)
+{
+	struct xi_mirror_sa *sa;
+
+	for (unsigned int i = 0; i < 3; i++) {
+		TAILQ_FOREACH(sa, &f->g.mirror->all_sas, all)
+		sa->told_at -= 5;
+		xi_mirror_usage_tick(f->g.mirror);
+		settle(f);
+	}
+}
+
+/* netlink(7): a datagram may hold many messages, and without NLM_F_ACK those alone are answered that fail. */
+static void test_usage_of_many_is_told_at_once(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *sas[40];
+
+	policy_out(f);
+	mirror_start(f);
+	for (unsigned int i = 0; i < 40; i++)
+		sas[i] = i % 2 ? sa_in(f, 0x2000 + i) : sa_out(f, 0x2000 + i);
+	settle(f);
+	ticks(f);
+	for (unsigned int i = 0; i < 40; i++)
+		carried(f, sas[i], BORN);
+	/* in the midst of them, one each that the kernel has no more, and nobody told */
+	sa_del(f, sas[16], false);
+	sa_del(f, sas[19], false);
+	f->g.k.most_messages = 0;
+	xi_mirror_usage_tick(f->g.mirror);
+	settle(f);
+	assert_int_equal(f->g.k.most_messages, 20 * 2 + 20);
+	for (unsigned int i = 0; i < 40; i++) {
+		if (i == 16 || i == 19)
+			assert_null(ours(f, sas[i]));
+		else
+			assert_int_equal(sas[i]->info.curlft.packets, 1);
+	}
+	assert_int_equal(figures(f).strays, 0);
+	assert_int_equal(figures(f).resyncs, 1);
+}
+
+/* Of very many that stand still nobody is asked about. */
+static void test_sas_that_stand_still_are_passed_over(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *out = sa_out(f, 0x1001), *in = sa_in(f, 0x1002);
+	unsigned int aes;
+
+	policy_out(f);
+	mirror_start(f);
+	settle(f);
+	carried(f, out, BORN);
+	carried(f, in, BORN);
+	ticks(f);
+	assert_int_equal(out->info.curlft.packets, 1);
+	assert_int_equal(in->info.curlft.packets, 1);
+	aes = f->g.k.aes + f->g.k.getaes;
+	ticks(f);
+	assert_int_equal(f->g.k.aes + f->g.k.getaes, aes);
+	for (unsigned int i = 0; i < f->g.mirror->watches.n; i++)
+		assert_false(f->g.mirror->watches.sas[i].anew);
+	carried(f, out, BORN + 1);
+	ticks(f);
+	assert_int_equal(out->info.curlft.packets, 2);
+	assert_int_equal(in->info.curlft.packets, 1);
+}
+
+/* The time of use, in seconds, says nothing of a second packet in the same second. */
+static void test_packets_of_the_second_of_the_telling_are_told(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *out = sa_out(f, 0x1001);
+	time_t at;
+
+	policy_out(f);
+	mirror_start(f);
+	settle(f);
+	ticks(f);
+	at = time(NULL);
+	carried(f, out, at);
+	ticks(f);
+	assert_int_equal(out->info.curlft.packets, 1);
+	carried(f, out, at);
+	ticks(f);
+	assert_int_equal(out->info.curlft.packets, 2);
+}
+
+/* Numbers that packets took which then went nowhere. */
+static void test_numbers_run_out_without_a_use(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *out = sa_out(f, 0x1001);
+	uint64_t limit;
+
+	policy_out(f);
+	mirror_start(f);
+	settle(f);
+	ticks(f);
+	assert_false(f->g.mirror->watches.sas[0].anew);
+	limit = ours(f, out)->state->oseq_limit;
+	ours(f, out)->state->oseq = limit;
+	xi_mirror_usage_tick(f->g.mirror);
+	settle(f);
+	assert_true(ours(f, out)->state->oseq_limit > limit);
+	assert_int_equal(ours(f, out)->state->oseq_limit, oseq_of(out));
+}
+
+/* Whoever is not ours any more has no place in the walk, and the others keep theirs. */
+static void test_walk_follows_who_is_ours(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *in[9];
+	struct xi_sa_id id;
+
+	mirror_start(f);
+	for (unsigned int i = 0; i < 9; i++)
+		in[i] = sa_add_key(f, PEER, LOCAL, 0x2000 + i, i + 1, (uint8_t)i, true);
+	settle(f);
+	assert_int_equal(f->g.mirror->watches.n, 9);
+	sa_del(f, in[0], true);
+	in[4]->device = 3;
+	sa_news(f, in[4], XFRM_MSG_UPDSA);
+	settle(f);
+	assert_int_equal(f->g.mirror->watches.n, 7);
+	id = id_of(in[2]); /* by somebody else: it comes again */
+	assert_int_equal(xi_sad_delete(f->g.sad, &id), 0);
+	assert_int_equal(f->g.mirror->watches.n, 6);
+	settle(f);
+	assert_int_equal(f->g.mirror->watches.n, 7);
+	for (unsigned int i = 0; i < 9; i++)
+		if (i && i != 4)
+			carried(f, in[i], BORN);
+	ticks(f);
+	for (unsigned int i = 0; i < 9; i++)
+		assert_int_equal(in[i]->info.curlft.packets, i && i != 4);
 }
 
 /* Until XDP knew of the SA; nobody is to get the packet a second time. */
@@ -254,6 +407,11 @@ int main(void)
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, mirror_setup, mirror_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_usage_and_window_are_told),
+		TEST(test_usage_of_many_is_told_at_once),
+		TEST(test_sas_that_stand_still_are_passed_over),
+		TEST(test_packets_of_the_second_of_the_telling_are_told),
+		TEST(test_numbers_run_out_without_a_use),
+		TEST(test_walk_follows_who_is_ours),
 		TEST(test_packets_received_meanwhile_count),
 		TEST(test_packets_received_meanwhile_count_behind_ours),
 		TEST(test_window_goes_back_without_a_gap),

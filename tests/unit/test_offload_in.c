@@ -420,7 +420,7 @@ static void told(struct fixture *f)
 
 	TAILQ_FOREACH(sa, &f->g.mirror->all_sas, all)
 	sa->told_at -= 5;
-	xi_mirror_count_tick(f->g.mirror);
+	xi_mirror_usage_tick(f->g.mirror);
 	settle(f);
 	second(f, 0, SAS);
 }
