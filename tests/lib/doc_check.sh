@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# shellcheck shell=bash
 # Sourced, after tap.sh and in the root of the tree, by tests of the checks that read a table of doc/.
 
 # doc_check TOOL DOC PLAN DETAILS: TOOL passes DOC as it is; its results are this file's, and what of its output fits
