@@ -52,6 +52,33 @@ static void test_numbers_sent_meanwhile_are_not_used(void **state)
 	assert_int_equal(oseq_of(out), ours(f, out)->state->oseq_limit);
 }
 
+/* And once more while they are reserved again, above what was reserved first. */
+static void sends_again(void *arg)
+{
+	struct mirror_bed *f = arg;
+
+	if (f->g.k.aes == 1 && !f->g.k.sends)
+		f->g.k.sends = 7;
+}
+
+static void test_numbers_sent_between_two_reservations_are_not_used(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *out = sa_out(f, 0x1001);
+
+	policy_out(f);
+	f->g.k.sends = 1;
+	f->g.k.delay_us = 12000;
+	f->g.k.meanwhile = sends_again;
+	f->g.k.meanwhile_arg = f;
+	mirror_start(f);
+	settle(f);
+	assert_int_equal(f->g.k.sends, 0);
+	assert_true(f->g.k.sent_last > XI_MIRROR_BLOCK);
+	assert_true(ours(f, out)->state->oseq >= f->g.k.sent_last);
+	assert_int_equal(oseq_of(out), ours(f, out)->state->oseq_limit);
+}
+
 static void test_stray_packets_of_the_kernel(void **state)
 {
 	struct mirror_bed *f = *state;
@@ -251,6 +278,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_counter_of_the_kernel_that_went_back),
 		TEST(test_numbers_sent_meanwhile_are_not_used),
+		TEST(test_numbers_sent_between_two_reservations_are_not_used),
 		TEST(test_stray_packets_of_the_kernel),
 		TEST(test_numbers_are_reserved_ahead),
 		TEST(test_numbers_go_on_behind_32_bits),
