@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# timeout: 240
+# timeout: 300
 # shellcheck disable=SC2016,SC2034
 #
 # The mirror: SAs and policies are given to the kernel of gw1, which has ESP, and xipsec carries them.
@@ -11,7 +11,7 @@
 # go back.
 if [ -z "${VMTEST:-}" ]; then
 	cd "$(dirname "$0")/.." || exit 1
-	exec vmtest/vmrun -t 230 "vmtest/${0##*/}"
+	exec vmtest/vmrun -t 290 "vmtest/${0##*/}"
 fi
 . tests/lib/tap.sh
 . tests/lib/netns.sh

@@ -245,6 +245,81 @@ static void test_sa_that_goes_while_it_is_held(void **state)
 	assert_int_equal(figures(f).sas_kept, 2);
 }
 
+/* XDP does not know it any more. */
+static void leaves(void *arg, const struct xi_sa_rec *old, const struct xi_sa_rec *new)
+{
+	struct mirror_bed *f = arg;
+
+	if (old && !new)
+		f->told_first = f->g.k.sas[0].esn.seq_hi >> 31;
+}
+
+static void synced(void *arg)
+{
+}
+
+/* An SA that is ours, and received: its like is not carried from now on. */
+static struct kernel_sa *given_back(struct mirror_bed *f, int refuse_after, int refuse)
+{
+	struct kernel_sa *in = sa_in(f, 0x1002), *other;
+
+	mirror_start(f);
+	settle(f);
+	ours(f, in)->state->packets = 7;
+	ours(f, in)->state->top = 33;
+	ours(f, in)->words[1] = 1ULL << 32 | 2;
+	xi_sad_listen(f->g.sad, &(struct xi_sad_listener){.changed = leaves, .sync = synced, .arg = f});
+	kernel_lock(&f->g.k);
+	f->g.k.refuse_aes_after = refuse_after;
+	f->g.k.refuse_aes = refuse;
+	pthread_mutex_unlock(&f->g.k.lock);
+	other = sa_in(f, 0x1004);
+	other->device = 3;
+	return in;
+}
+
+/* The first shuts its window, and one behind it hands ours back. */
+static void test_window_goes_back_at_the_second_try(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *in = given_back(f, 1, 1);
+
+	settle(f);
+	assert_null(ours(f, in));
+	assert_int_equal(f->g.k.refuse_aes, 0);
+	assert_int_equal(in->esn.seq, 33);
+	assert_int_equal(in->esn.seq_hi, 0);
+	assert_int_equal(in->bmp[1], 1);
+	assert_int_equal(f->g.k.expires[0], 0);
+}
+
+static void test_window_that_does_not_go_back_stays_shut(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *in = given_back(f, 1, 2);
+
+	settle(f);
+	assert_null(ours(f, in));
+	assert_true(refuses(f, in));
+	assert_int_equal(f->g.k.expires[0], 1);
+}
+
+/* Should the kernel not shut its window, XDP must know the SA still. */
+static void test_sa_stays_whose_window_is_not_shut(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *in = given_back(f, 0, 1);
+
+	turns_until(f, &f->g.mirror->figures.resyncs, 2);
+	settle(f);
+	/* at the second try it went well */
+	assert_int_equal(f->g.k.refuse_aes, 0);
+	assert_null(ours(f, in));
+	assert_true(f->told_first);
+	assert_int_equal(in->esn.seq, 33);
+	assert_int_equal(f->g.k.expires[0], 0);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, mirror_setup, mirror_teardown)
@@ -255,6 +330,9 @@ int main(void)
 		TEST(test_used_sas_are_held_for_longer),
 		TEST(test_packets_that_come_while_it_is_held),
 		TEST(test_sa_that_goes_while_it_is_held),
+		TEST(test_window_goes_back_at_the_second_try),
+		TEST(test_window_that_does_not_go_back_stays_shut),
+		TEST(test_sa_stays_whose_window_is_not_shut),
 	};
 
 	return cmocka_run_group_tests_name("mirror hands", tests, NULL, NULL);

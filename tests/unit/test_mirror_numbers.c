@@ -172,6 +172,42 @@ static void test_numbers_sent_while_more_are_reserved(void **state)
 	assert_int_equal(figures(f).strays, 1);
 }
 
+/* The same after that, and before the kernel is asked whether it did. */
+static void sends_behind(void *arg)
+{
+	struct mirror_bed *f = arg;
+	struct kernel_sa *out = f->g.k.sas;
+
+	if (!f->sent_kernel || f->g.k.aes != f->sent_kernel)
+		return;
+	f->sent_kernel = 0;
+	oseq_set(out, oseq_of(out) + 300000);
+	out->info.curlft.packets += 300000;
+	f->g.k.sent_last = oseq_of(out);
+}
+
+static void test_numbers_sent_after_more_are_reserved(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *out = sa_out(f, 0x1001);
+	uint64_t limit;
+
+	policy_out(f);
+	mirror_start(f);
+	settle(f);
+	limit = ours(f, out)->state->oseq_limit;
+	ours(f, out)->state->oseq = limit - 10;
+	f->sent_kernel = f->g.k.aes + 1;
+	f->g.k.meanwhile = sends_behind;
+	f->g.k.meanwhile_arg = f;
+	xi_mirror_usage_tick(f->g.mirror);
+	settle(f);
+	assert_true(f->g.k.sent_last > limit);
+	assert_true(ours(f, out)->state->oseq >= f->g.k.sent_last);
+	assert_int_equal(ours(f, out)->state->oseq_limit, oseq_of(out));
+	assert_int_equal(figures(f).strays, 1);
+}
+
 /* RFC 4303 section 3.3.3: without ESN, nothing behind 2^32 - 1. */
 static void test_numbers_end(void **state)
 {
@@ -283,6 +319,7 @@ int main(void)
 		TEST(test_numbers_are_reserved_ahead),
 		TEST(test_numbers_go_on_behind_32_bits),
 		TEST(test_numbers_sent_while_more_are_reserved),
+		TEST(test_numbers_sent_after_more_are_reserved),
 		TEST(test_numbers_end),
 		TEST(test_numbers_ascend_whatever_happens),
 	};
