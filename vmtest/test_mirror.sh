@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# timeout: 240
+# timeout: 300
 # shellcheck disable=SC2016,SC2034
 #
 # The mirror: SAs and policies are given to the kernel of gw1, which has ESP, and xipsec carries them.
@@ -11,7 +11,7 @@
 # go back.
 if [ -z "${VMTEST:-}" ]; then
 	cd "$(dirname "$0")/.." || exit 1
-	exec vmtest/vmrun -t 230 "vmtest/${0##*/}"
+	exec vmtest/vmrun -t 290 "vmtest/${0##*/}"
 fi
 . tests/lib/tap.sh
 . tests/lib/netns.sh
@@ -61,6 +61,21 @@ no_loss() {
 pings() {
 	net_in "$1" ping -q -c "$2" -i 0.01 -W 5 "${@:3}"
 }
+# The upper halves of the numbers are not 0, so an ICV is right with the right one alone.
+esn=(replay-window 128 flag esn replay-seq 100 replay-oseq 100 replay-seq-hi 5 replay-oseq-hi 5)
+# again: the newest packet to gw1 and that at the window's other edge, from the wire
+again() {
+	net_in gw2 python3 tests/lib/again.py "$XI_TMP/wan-w1.pcap" $in wan0 0 127
+}
+replays() {
+	show | jq -r ".sas[] | select(.spi == \"$(printf '0x%08x' $in)\") | .errors.replay"
+}
+kernel_replays() {
+	net_in gw1 awk '$1 == "XfrmInStateSeqError" { print $2 }' /proc/net/xfrm_stat
+}
+sum_is() {
+	[ "$("$1")" = "$2" ]
+}
 # line SPI: the words of that SA, for ip
 line() {
 	tunnel_lines gw1 4 4 replay-window 128 flag esn | sed -n "s/xfrm state add \(.* spi $1 .*\)/\1/p"
@@ -73,7 +88,7 @@ modprobe -a esp4 xfrm_user gcm
 ip xfrm policy list
 net_up wan gw1 gw2 h1 h2 || { tap_not_ok "topology"; tap_done; }
 for gw in gw1 gw2; do
-	tunnel_lines $gw 4 4 replay-window 128 flag esn | kernel_ip $gw -batch -
+	tunnel_lines $gw 4 4 "${esn[@]}" | kernel_ip $gw -batch -
 done
 tap_check "the kernels carry it" pings h1 3 10.1.2.2
 tap_check "capture" capture_start wan w1
@@ -129,10 +144,36 @@ tap_check "only ESP was on the wire" only_esp "$XI_TMP/wan-w1.pcap"
 tap_check "numbers out ascend" seq_check "$XI_TMP/wan-w1.pcap" $out
 tap_check "numbers in ascend" seq_check "$XI_TMP/wan-w1.pcap" $in
 
-# limits
+# a number that was accepted here is a replay there
+tap_check "capture" capture_start wan w1
+tap_check "as many pings as its window has numbers" pings h1 130 10.1.2.2
 net_bg monitor gw1 ip xfrm monitor expire
 tap_check "the daemon starts anew" start_daemon gw1 "$conf"
 tap_check "and takes over" wait_for 20 mirror_is 2 3 0
+before=$(ours $in)
+tap_check "what the kernel accepted comes again" again
+tap_check "xipsec counts two replays" wait_for 10 sum_is replays 2
+tap_is "and accepts neither" "$(ours $in)" "$before"
+tap_check "pings" pings h1 130 10.1.2.2
+tap_is "each of which it accepts" "$(ours $in) $(replays)" "$((before + 130)) 2"
+tap_check "the upper half is what it was" wait_for 10 eval 'kernel_ip gw1 xfrm state list spi $in | grep "seq-hi 0x5,"'
+beet=(src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x3001)
+kernel_ip gw1 xfrm state add "${beet[@]}" reqid $((out)) mode beet aead 'rfc4106(gcm(aes))' 0x00112233445566778899aabbccddeeff00112233 128
+kernel_ip gw1 xfrm state add src 192.0.2.2 dst 192.0.2.1 proto esp spi 0x3002 reqid $((in)) mode beet \
+	aead 'rfc4106(gcm(aes))' 0x00112233445566778899aabbccddeeff00112244 128
+tap_check "both SAs go back" wait_for 20 mirror_is 0 2 1 || show | jq .mirror
+kernel=$(kernel_packets gw1 $in) refused=$(kernel_replays)
+tap_check "what xipsec accepted comes again" again
+tap_check "the kernel counts two replays" wait_for 10 sum_is kernel_replays $((refused + 2))
+tap_is "and accepts neither" "$(kernel_packets gw1 $in)" "$kernel"
+tap_check "pings" pings h1 3 10.1.2.2
+tap_is "each of which it accepts" "$(kernel_packets gw1 $in) $(kernel_replays)" "$((kernel + 3)) $((refused + 2))"
+kernel_ip gw1 xfrm state delete dst 192.0.2.2 proto esp spi 0x3001
+kernel_ip gw1 xfrm state delete dst 192.0.2.1 proto esp spi 0x3002
+tap_check "without the others both come back" wait_for 20 mirror_is 2 3 0
+tap_check "the capture is complete" capture_stop wan w1
+
+# limits
 packets=$(ours $out)
 # shellcheck disable=SC2046
 kernel_ip gw1 xfrm state update $(line $out) limit packet-soft $((packets + 5)) limit packet-hard $((packets + 15))

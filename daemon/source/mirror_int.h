@@ -16,7 +16,7 @@
 #define XI_MIRROR_DATAGRAM 32768
 #define XI_MIRROR_ANSWER 16384
 #define XI_MIRROR_BATCH 3
-#define XI_MIRROR_TELLINGS 64    /* SAs told of in one datagram */
+#define XI_MIRROR_TELLINGS 32    /* SAs told of in one datagram */
 #define XI_MIRROR_MANY 32768     /* its bytes */
 
 /* Which SAs are meant: a zero address or reqid is any. */

@@ -266,7 +266,8 @@ static void step(struct xi_mirror *m)
 	unsigned int n;
 	int err = 0;
 
-	for (n = 1; w->left && w->n && !err; n++, w->left--) {
+	for (n = 1; w->left && w->n && !err; n++) {
+		w->left--;
 		err = look(m, watch_next(w), now, wall);
 		if (n % CLOCK_LOOKS && written == m->figures.written)
 			continue;

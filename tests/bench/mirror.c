@@ -15,7 +15,7 @@
  * its like go back crowd    the same of a peer that has a tenth of all leave    all given back
  *
  * with seconds, those of the mirror's CPU time, messages to the kernel, and the process's memory; of
- * idle, busy and usage also the longest turn of the event loop, in milliseconds.
+ * idle, busy and usage also the longest turn of the event loop, milliseconds of CPU time.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -430,13 +430,12 @@ static void sa_news(struct bench *b, unsigned int i, bool there)
 	settle(b);
 }
 
-/* One turn of the event loop, the answers that it waits for included. */
 static void turn(struct bench *b)
 {
-	double at = now();
+	double at = cpu();
 
 	event_base_loop(b->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
-	at = now() - at;
+	at = cpu() - at;
 	b->longest = at > b->longest ? at : b->longest;
 	usleep(200);
 }

@@ -278,6 +278,12 @@ static int newae(struct kernel *k, const struct nlmsghdr *req)
 	assert_int_equal(xi_attrs_parse(&attrs, req, sizeof(id), &ack), 0);
 	assert_true(req->nlmsg_flags & NLM_F_REPLACE);
 	k->aes++;
+	if (k->refuse_aes_after) {
+		k->refuse_aes_after--;
+	} else if (k->refuse_aes) {
+		k->refuse_aes--;
+		return -ENOMEM;
+	}
 	if (xi_attr_has(&attrs, XFRMA_REPLAY_ESN_VAL) || xi_attr_has(&attrs, XFRMA_REPLAY_VAL)) {
 		if (k->vanish) {
 			sa->used = false;

@@ -62,6 +62,8 @@ struct kernel {
 	uint64_t sends;              /* while so many packets go by each SA, */
 	bool vanish;                 /* and the SA is deleted */
 	uint64_t sent_first, sent_last; /* numbers of those packets, of the first time */
+	int refuse_aes;              /* so many NEWAE fail, */
+	int refuse_aes_after;        /* once so many were done */
 	bool receives;               /* packet 5, when it has told of an SA */
 	uint32_t dump_error;         /* in NLMSG_DONE, once */
 	/* Before it answers a request, but a dump: locked, in its thread, while the mirror waits. */

@@ -52,6 +52,33 @@ static void test_numbers_sent_meanwhile_are_not_used(void **state)
 	assert_int_equal(oseq_of(out), ours(f, out)->state->oseq_limit);
 }
 
+/* And once more while they are reserved again, above what was reserved first. */
+static void sends_again(void *arg)
+{
+	struct mirror_bed *f = arg;
+
+	if (f->g.k.aes == 1 && !f->g.k.sends)
+		f->g.k.sends = 7;
+}
+
+static void test_numbers_sent_between_two_reservations_are_not_used(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *out = sa_out(f, 0x1001);
+
+	policy_out(f);
+	f->g.k.sends = 1;
+	f->g.k.delay_us = 12000;
+	f->g.k.meanwhile = sends_again;
+	f->g.k.meanwhile_arg = f;
+	mirror_start(f);
+	settle(f);
+	assert_int_equal(f->g.k.sends, 0);
+	assert_true(f->g.k.sent_last > XI_MIRROR_BLOCK);
+	assert_true(ours(f, out)->state->oseq >= f->g.k.sent_last);
+	assert_int_equal(oseq_of(out), ours(f, out)->state->oseq_limit);
+}
+
 static void test_stray_packets_of_the_kernel(void **state)
 {
 	struct mirror_bed *f = *state;
@@ -141,6 +168,42 @@ static void test_numbers_sent_while_more_are_reserved(void **state)
 	assert_int_equal(f->g.k.sent_first, limit + 1);
 	assert_true(ours(f, out)->state->oseq >= f->g.k.sent_last);
 	assert_true(ours(f, out)->state->oseq < ours(f, out)->state->oseq_limit);
+	assert_int_equal(ours(f, out)->state->oseq_limit, oseq_of(out));
+	assert_int_equal(figures(f).strays, 1);
+}
+
+/* The same after that, and before the kernel is asked whether it did. */
+static void sends_behind(void *arg)
+{
+	struct mirror_bed *f = arg;
+	struct kernel_sa *out = f->g.k.sas;
+
+	if (!f->sent_kernel || f->g.k.aes != f->sent_kernel)
+		return;
+	f->sent_kernel = 0;
+	oseq_set(out, oseq_of(out) + 300000);
+	out->info.curlft.packets += 300000;
+	f->g.k.sent_last = oseq_of(out);
+}
+
+static void test_numbers_sent_after_more_are_reserved(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *out = sa_out(f, 0x1001);
+	uint64_t limit;
+
+	policy_out(f);
+	mirror_start(f);
+	settle(f);
+	limit = ours(f, out)->state->oseq_limit;
+	ours(f, out)->state->oseq = limit - 10;
+	f->sent_kernel = f->g.k.aes + 1;
+	f->g.k.meanwhile = sends_behind;
+	f->g.k.meanwhile_arg = f;
+	xi_mirror_usage_tick(f->g.mirror);
+	settle(f);
+	assert_true(f->g.k.sent_last > limit);
+	assert_true(ours(f, out)->state->oseq >= f->g.k.sent_last);
 	assert_int_equal(ours(f, out)->state->oseq_limit, oseq_of(out));
 	assert_int_equal(figures(f).strays, 1);
 }
@@ -251,10 +314,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_counter_of_the_kernel_that_went_back),
 		TEST(test_numbers_sent_meanwhile_are_not_used),
+		TEST(test_numbers_sent_between_two_reservations_are_not_used),
 		TEST(test_stray_packets_of_the_kernel),
 		TEST(test_numbers_are_reserved_ahead),
 		TEST(test_numbers_go_on_behind_32_bits),
 		TEST(test_numbers_sent_while_more_are_reserved),
+		TEST(test_numbers_sent_after_more_are_reserved),
 		TEST(test_numbers_end),
 		TEST(test_numbers_ascend_whatever_happens),
 	};

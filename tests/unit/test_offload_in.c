@@ -70,6 +70,7 @@ static bool worker_accepts(const struct xi_sa_rec *rec, uint32_t seq)
 	bool accepted = !xi_replay_check(&r, seq) && !xi_replay_commit(&r, seq);
 
 	rec->state->packets += accepted;
+	rec->state->last_use = time(NULL);
 	return accepted;
 }
 
