@@ -203,6 +203,17 @@ static void test_numbers_run_out_without_a_use(void **state)
 	assert_int_equal(ours(f, out)->state->oseq_limit, oseq_of(out));
 }
 
+static void expect_watched(const struct mirror_bed *f, unsigned int n)
+{
+	const struct xi_mirror_watches *w = &f->g.mirror->watches;
+
+	assert_int_equal(w->n, n);
+	for (unsigned int i = 0; i < n; i++) {
+		assert_int_equal(w->sas[i].sa->watch, i + 1);
+		assert_ptr_equal(w->sas[i].state, xi_sad_find(f->g.sad, &w->sas[i].sa->id)->state);
+	}
+}
+
 /* Whoever is not ours any more has no place in the walk, and the others keep theirs. */
 static void test_walk_follows_who_is_ours(void **state)
 {
@@ -214,17 +225,17 @@ static void test_walk_follows_who_is_ours(void **state)
 	for (unsigned int i = 0; i < 9; i++)
 		in[i] = sa_add_key(f, PEER, LOCAL, 0x2000 + i, i + 1, (uint8_t)i, true);
 	settle(f);
-	assert_int_equal(f->g.mirror->watches.n, 9);
+	expect_watched(f, 9);
 	sa_del(f, in[0], true);
 	in[4]->device = 3;
 	sa_news(f, in[4], XFRM_MSG_UPDSA);
 	settle(f);
-	assert_int_equal(f->g.mirror->watches.n, 7);
+	expect_watched(f, 7);
 	id = id_of(in[2]); /* by somebody else: it comes again */
 	assert_int_equal(xi_sad_delete(f->g.sad, &id), 0);
-	assert_int_equal(f->g.mirror->watches.n, 6);
+	expect_watched(f, 6);
 	settle(f);
-	assert_int_equal(f->g.mirror->watches.n, 7);
+	expect_watched(f, 7);
 	for (unsigned int i = 0; i < 9; i++)
 		if (i && i != 4)
 			carried(f, in[i], BORN);
