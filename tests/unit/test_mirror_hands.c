@@ -298,6 +298,26 @@ static void test_sa_that_goes_while_it_is_held(void **state)
 	assert_int_equal(figures(f).sas_kept, 2);
 }
 
+/* Made anew with the same id and another key: what is known of the one that went is not its. */
+static void test_window_of_another_sa_is_not_shut(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *in = sa_in(f, 0x1002);
+
+	mirror_start(f);
+	settle(f);
+	ours(f, in)->state->packets = 7;
+	ours(f, in)->state->top = 33;
+	sa_del(f, in, false);
+	in = sa_add_key(f, PEER, LOCAL, 0x1002, 1, 99, false);
+	sa_news(f, in, XFRM_MSG_NEWSA);
+	settle(f);
+	assert_int_equal(ours(f, in)->key.key[0], 99);
+	assert_int_equal(ours(f, in)->state->top, 0);
+	assert_int_equal(ours(f, in)->state->packets, 0);
+	assert_int_equal(f->g.k.expires[0], 0);
+}
+
 /* XDP does not know it any more. */
 static void leaves(void *arg, const struct xi_sa_rec *old, const struct xi_sa_rec *new)
 {
@@ -385,6 +405,7 @@ int main(void)
 		TEST(test_packets_that_come_while_it_is_held),
 		TEST(test_sa_that_is_held_stays_so_for_its_time),
 		TEST(test_sa_that_goes_while_it_is_held),
+		TEST(test_window_of_another_sa_is_not_shut),
 		TEST(test_window_goes_back_at_the_second_try),
 		TEST(test_window_that_does_not_go_back_stays_shut),
 		TEST(test_sa_stays_whose_window_is_not_shut),
