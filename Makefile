@@ -54,9 +54,10 @@ FUZZ_CLANG ?= clang-14
 ADMIT_SIM_SRC = tests/bench/admit_sim.c $(wildcard tests/bench/admit/*.c)
 GEN_SRC = tests/bench/gen.c tests/bench/gen_sink.c tests/bench/gen_cpu.c
 SCALE_GEN_SRC = $(addprefix tests/bench/,scale_gen.c scale_order.c scale_sas.c gen_cpu.c)
+WORKER_SRC = $(addprefix tests/bench/,worker.c worker_bed.c worker_frames.c)
 INSTALL_SRC = tests/bench/install.c tests/bench/scale_sas.c
 BENCH = $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(filter-out %.bpf.c %/gen_sink.c %/gen_cpu.c %/scale_order.c \
-	%/scale_sas.c,$(wildcard tests/bench/*.c)))
+	%/scale_sas.c %/worker_bed.c %/worker_frames.c,$(wildcard tests/bench/*.c)))
 
 all: $(PROGS)
 
@@ -125,6 +126,10 @@ $(B)/tests/bench/scale_gen: $(SCALE_GEN_SRC) $(wildcard tests/bench/*.h) $(B)/bp
 $(B)/tests/bench/install: $(INSTALL_SRC) $(wildcard tests/bench/*.h)
 	@mkdir -p $(@D)
 	$(CC) $(XI_CPPFLAGS) $(XI_CFLAGS) $(LDFLAGS) -o $@ $(INSTALL_SRC) $(XI_LIBS)
+$(B)/tests/bench/worker: $(WORKER_SRC) tests/bench/worker_bed.h $(B)/tests/lib.a $(B)/libxipsec.a
+	@mkdir -p $(@D)
+	$(CC) $(XI_CPPFLAGS) -Itests/lib $(XI_CFLAGS) $(LDFLAGS) -o $@ $(WORKER_SRC) $(B)/tests/lib.a $(B)/libxipsec.a \
+		$(XI_LIBS) -lcmocka -lm
 $(B)/tests/bench/admit_sim: $(ADMIT_SIM_SRC) $(wildcard tests/bench/admit/*.h) $(B)/libxipsec.a
 	@mkdir -p $(@D)
 	$(CC) $(XI_CPPFLAGS) $(XI_CFLAGS) $(LDFLAGS) -o $@ $(ADMIT_SIM_SRC) $(B)/libxipsec.a $(XI_LIBS) -lm

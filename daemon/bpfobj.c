@@ -106,7 +106,7 @@ static int bpfobj_make_dir(const char *pin_dir)
 		log_warn("/sys/fs/bpf: cannot mount a bpf file system");
 	if (mkdir(pin_dir, 0700) && errno != EEXIST) {
 		err = -errno;
-		log_warn("%s: cannot make the pin directory", pin_dir);
+		log_warn("%s: cannot make the pin directory; make what it lies in, on a bpf file system, or set pin-dir", pin_dir);
 		return err;
 	}
 	if (statfs(pin_dir, &fs) || fs.f_type != BPF_FS_MAGIC) {

@@ -16,6 +16,7 @@
 #define ERRORS_SHOWN 50
 #define HOLD_DEFAULT 64
 #define SA_ENTRIES_DEFAULT 1024U
+#define LINE_BYTES 512                       /* more than inih takes of a line */
 
 static void report(struct xi_config_parser *p, unsigned int line, const char *fmt, ...)
 	XI_PRINTF(3, 4);
@@ -49,6 +50,8 @@ static const char *device_name_error(const char *name)
 		return "a device name has at most 15 characters";
 	if (!strcmp(name, ".") || !strcmp(name, ".."))
 		return "this is no device name";
+	if (*name == '"' || *name == '\'')
+		return "a device name stands without quotes: [port IFNAME]";
 	for (const char *c = name; *c; c++)
 		if (*c == '/' || *c == ':' || isspace((unsigned char)*c))
 			return "a device name has no '/', ':' or space";
@@ -150,15 +153,22 @@ static enum xi_section open_section(struct xi_config_parser *p, const char *head
 
 static void unknown_key(struct xi_config_parser *p, const char *name)
 {
-	const char *home = xi_config_key_home(name);
-	char known[256] = "";
+	const char *home = xi_config_key_home(name), *here = xi_config_section_name(p->section);
+	const struct xi_config_key *near;
 
 	if (home) {
 		report(p, p->lineno, "%s: not a key of this section: put it below %s", name, home);
 		return;
 	}
-	xi_config_keys_list(p->section, known, sizeof(known));
-	report(p, p->lineno, "%s: unknown key: here are %s", name, known);
+	near = xi_config_key_near(p->section, name);
+	if (!near)
+		report(p, p->lineno, "%s: unknown key: see xipsec.conf(5) for those of %s", name, here);
+	else if (near->section == p->section)
+		report(p, p->lineno, "%s: unknown key: did you mean %s? see xipsec.conf(5)", name,
+		       near->name);
+	else
+		report(p, p->lineno, "%s: unknown key: did you mean %s, below %s? see xipsec.conf(5)",
+		       name, near->name, xi_config_section_name(near->section));
 }
 
 /* The struct that a section's keys fill, and which of them it has. */
@@ -177,11 +187,40 @@ static char *section_base(struct xi_config_parser *p, enum xi_section section, u
 	}
 }
 
+/*
+ * A value without its quotes and the comment behind it, in place. inih has cut at a space and ';' already, and leaves
+ * '#' alone. NULL, or what is wrong.
+ */
+static const char *value_plain(char *value)
+{
+	char quote = *value, *end;
+
+	if (quote == '"' || quote == '\'') {
+		end = strchr(value + 1, quote);
+		if (!end)
+			return "a quote that nothing closes: add the other one, or remove it; a space and ';' begin a comment anywhere";
+		*end++ = 0;
+		memmove(value, value + 1, strlen(value + 1) + 1);
+		while (isspace((unsigned char)*end))
+			end++;
+		return !*end || *end == '#' || *end == ';'
+			       ? NULL : "text behind the closing quote: remove it, or the quotes";
+	}
+	for (end = value; *end; end++)
+		if (*end == '#' && (end == value || isspace((unsigned char)end[-1])))
+			break;
+	while (end > value && isspace((unsigned char)end[-1]))
+		end--;
+	*end = 0;
+	return NULL;
+}
+
 static void set_key(struct xi_config_parser *p, const struct xi_config_key *key, const char *value)
 {
 	uint32_t *seen;
 	char *base = section_base(p, key->section, &seen);
 	uint32_t bit = xi_config_key_bit(key);
+	char plain[LINE_BYTES];
 	const char *why;
 
 	if (*seen & bit) {
@@ -189,9 +228,16 @@ static void set_key(struct xi_config_parser *p, const struct xi_config_key *key,
 		return;
 	}
 	*seen |= bit;
-	why = key->set(p, key, base + key->offset, value);
-	if (why)
+	*xi_config_key_line(p->config, key) = p->lineno;
+	snprintf(plain, sizeof(plain), "%s", value);
+	why = value_plain(plain);
+	if (why) {
 		report(p, p->lineno, "%s = %s: %s", key->name, value, why);
+		return;
+	}
+	why = key->set(p, key, base + key->offset, plain);
+	if (why)
+		report(p, p->lineno, "%s = %s: %s", key->name, plain, why);
 }
 
 /* inih's handler. read_line() follows the sections: inih tells of no empty or repeated one. */

@@ -20,6 +20,7 @@
 #define XI_GROUP "xipsec"
 
 #define XI_CONFIG_PORTS (XI_MAX_PORTS - 1)   /* one slot is xipsec0's */
+#define XI_CONFIG_KEYS 32                    /* a bit each in the masks of what was given */
 
 /* When a packet too long for the path is cut: before ESP, or after it. */
 enum xi_fragment { XI_FRAGMENT_BEFORE, XI_FRAGMENT_AFTER };
@@ -51,6 +52,7 @@ struct xi_config_file {
 	struct xi_port_config ports[XI_CONFIG_PORTS];
 	uint32_t ninterfaces;
 	struct xi_interface_config interfaces[XI_MAX_INTERFACES];
+	uint32_t lines[XI_CONFIG_KEYS]; /* see xi_config_line() */
 };
 
 /* Told of each error, whole line without newline. */
@@ -63,6 +65,8 @@ int xi_config_parse(struct xi_config_file **out, FILE *file, const char *name,
 		    xi_config_report_fn report, void *arg);
 /* --run-dir, --pin-dir: NULL leaves what the file said. 0, -EINVAL (logged), -ENOMEM. */
 int xi_config_override(struct xi_config_file *config, const char *run_dir, const char *pin_dir);
+/* The line that gave a key of [daemon]; 0: none did. */
+uint32_t xi_config_line(const struct xi_config_file *config, const char *name);
 void xi_config_free(struct xi_config_file *config);
 
 #endif

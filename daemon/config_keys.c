@@ -14,6 +14,7 @@
 #include "dataplane/routes_table.h"
 
 #define PATH_MAX_BYTES 255
+#define NEAR_MAX 31                  /* letters of a name that may be a misspelled key */
 #define RUN_DIR_MAX 90               /* a socket's name below it must fit sockaddr_un.sun_path */
 #define SPIN_MAX_US 10000
 #define HOLD_MAX_S 3600
@@ -264,7 +265,7 @@ static const struct xi_config_key keys[] = {
 	{ INTERFACE("if-id", if_id), set_if_id, .remedy = "an if-id is a number from 1 to 0xffffffff" },
 };
 #define NKEYS (sizeof(keys) / sizeof(keys[0]))
-XI_ASSERT(NKEYS <= 32);
+XI_ASSERT(NKEYS <= XI_CONFIG_KEYS);
 /* the remedies above say so */
 XI_ASSERT(XI_MAX_WORKERS == 16 && SPIN_MAX_US == 10000);
 XI_ASSERT(XI_AWAIT_SHARE == 256 && HOLD_MAX_S == 3600);
@@ -279,15 +280,24 @@ const struct xi_config_key *xi_config_key_find(enum xi_section section, const ch
 	return NULL;
 }
 
+const char *xi_config_section_name(enum xi_section section)
+{
+	static const char *const names[] = {
+		[XI_SECTION_DAEMON] = "[daemon]",
+		[XI_SECTION_CACHE] = "[cache]",
+		[XI_SECTION_PORT] = "[port IFNAME]",
+		[XI_SECTION_INTERFACE] = "[interface NAME]",
+	};
+
+	return names[section];
+}
+
 const char *xi_config_key_home(const char *name)
 {
-	if (xi_config_key_find(XI_SECTION_DAEMON, name))
-		return "[daemon]";
-	if (xi_config_key_find(XI_SECTION_CACHE, name))
-		return "[cache]";
-	if (xi_config_key_find(XI_SECTION_INTERFACE, name))
-		return "[interface NAME]";
-	return xi_config_key_find(XI_SECTION_PORT, name) ? "[port IFNAME]" : NULL;
+	for (size_t i = 0; i < NKEYS; i++)
+		if (!strcmp(keys[i].name, name))
+			return xi_config_section_name(keys[i].section);
+	return NULL;
 }
 
 uint32_t xi_config_key_bit(const struct xi_config_key *key)
@@ -295,13 +305,57 @@ uint32_t xi_config_key_bit(const struct xi_config_key *key)
 	return 1U << (key - keys);
 }
 
-void xi_config_keys_list(enum xi_section section, char *known, size_t size)
+uint32_t *xi_config_key_line(struct xi_config_file *config, const struct xi_config_key *key)
 {
-	for (size_t i = 0; i < NKEYS; i++) {
-		if (keys[i].section != section)
-			continue;
-		if (*known)
-			strncat(known, ", ", size - strlen(known) - 1);
-		strncat(known, keys[i].name, size - strlen(known) - 1);
+	return &config->lines[key - keys];
+}
+
+uint32_t xi_config_line(const struct xi_config_file *config, const char *name)
+{
+	const struct xi_config_key *key = xi_config_key_find(XI_SECTION_DAEMON, name);
+
+	return key ? config->lines[key - keys] : 0;
+}
+
+static uint32_t least(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Letters to insert, remove, replace or exchange with the next one to make b of a; both of at most NEAR_MAX. */
+static uint32_t edit_distance(const char *a, const char *b)
+{
+	uint32_t rows[3][NEAR_MAX + 1], n = (uint32_t)strlen(b);
+	uint32_t *two = rows[0], *one = rows[1], *row = rows[2], *spare;
+
+	for (uint32_t j = 0; j <= n; j++)
+		row[j] = j;
+	for (uint32_t i = 1; a[i - 1]; i++) {
+		spare = two, two = one, one = row, row = spare;
+		row[0] = i;
+		for (uint32_t j = 1; j <= n; j++) {
+			row[j] = least(least(one[j], row[j - 1]) + 1,
+				       one[j - 1] + (tolower((unsigned char)a[i - 1]) != b[j - 1]));
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+				row[j] = least(row[j], two[j - 2] + 1);
+		}
 	}
+	return row[n];
+}
+
+const struct xi_config_key *xi_config_key_near(enum xi_section section, const char *name)
+{
+	const struct xi_config_key *near = NULL;
+	uint32_t best = 2 * (1 + (uint32_t)strlen(name) / 4) + 2, distance;
+
+	if (strlen(name) > NEAR_MAX)
+		return NULL;
+	for (size_t i = 0; i < NKEYS; i++) {
+		distance = 2 * edit_distance(name, keys[i].name) + (keys[i].section != section);
+		if (distance < best) {
+			best = distance;
+			near = &keys[i];
+		}
+	}
+	return near;
 }

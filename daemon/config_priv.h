@@ -58,10 +58,14 @@ struct xi_config_key {
 const struct xi_config_key *xi_config_key_find(enum xi_section section, const char *name);
 /* Its bit in the masks of what was given. */
 uint32_t xi_config_key_bit(const struct xi_config_key *key);
+/* Where the line that gave it is noted. */
+uint32_t *xi_config_key_line(struct xi_config_file *config, const struct xi_config_key *key);
+/* Its heading; of a section that has keys. */
+const char *xi_config_section_name(enum xi_section section);
 /* The heading of the section whose key this is; NULL: of none. */
 const char *xi_config_key_home(const char *name);
-/* Adds the names of a section's keys to a string that size bytes hold. */
-void xi_config_keys_list(enum xi_section section, char *known, size_t size);
+/* The key that a misspelled name is most likely to mean, this section's before others'; NULL: none is near. */
+const struct xi_config_key *xi_config_key_near(enum xi_section section, const char *name);
 /* *field is freed, and becomes a copy. -ENOMEM. */
 int xi_config_replace(char **field, const char *value);
 

@@ -4,7 +4,6 @@
 #include "daemon_priv.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
@@ -14,28 +13,17 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <event2/event.h>
-#include <urcu-qsbr.h>
 
-#include <xipsec/reasons.h>
 #include "caps.h"
-#include "control/cachecmd.h"
-#include "control/dummycmd.h"
-#include "control/portcmd.h"
-#include "control/routescmd.h"
-#include "control/show.h"
-#include "control/stats.h"
 #include "dataplane/down.h"
 #include "dataplane/hostpath.h"
 #include "fence.h"
 #include "log.h"
 #include "notify.h"
 #include "sad/store_bpf.h"
-#include "source/kernel_esp.h"
-#include "source/proto.h"
 
 #define TIDY_SAS 1000           /* up to so many are freed at the end */
 #define TICK_MS 250              /* a busy SA from a file needs new numbers from disk in time */
@@ -100,7 +88,7 @@ static int daemon_run_dir(const char *dir)
 	if (mkdir(dir, 0755) ? errno == EEXIST : !chmod(dir, 0755))
 		return 0;
 	err = -errno;
-	log_warn("%s: cannot make the run directory", dir);
+	log_warn("%s: cannot make the run directory; make what it lies in, or set run-dir", dir);
 	return err;
 }
 
@@ -127,7 +115,7 @@ static int daemon_lock(struct xi_daemon *d)
 			"%s: another xipsecd uses this run directory; stop it, or give --run-dir and --pin-dir to one in another network namespace",
 			path);
 	else
-		log_warn("%s: cannot lock the run directory", path);
+		log_warn("%s: cannot lock the run directory; see that it is writable for the user of xipsecd, or set run-dir", path);
 	return err;
 }
 
@@ -160,57 +148,6 @@ static int daemon_engine(struct xi_daemon *d)
 	return 0;
 }
 
-/* Key managers that have given up root. */
-static void daemon_xfrm_group(struct xi_daemon *d)
-{
-	const char *name = d->config->xfrm_group;
-	const struct group *group = name ? getgrnam(name) : NULL;
-
-	if (group)
-		xi_xfrm_server_set_group(d->server, group->gr_gid);
-	else if (name)
-		log_warnx("xfrm-group = %s: there is no such group: the XFRM socket serves root alone; groupadd %s",
-			  name, name);
-}
-
-/* Before anything of the network namespace is touched: two daemons would fight for it. */
-static int daemon_server(struct xi_daemon *d)
-{
-	int err;
-
-	err = xi_xfrm_server_create(&d->server, d->base, d->sad, d->spd, getenv(XI_XFRM_SOCK_ENV));
-	if (err == -EADDRINUSE) {
-		log_warnx("another xipsecd serves this network namespace; stop it, or start this one in "
-			  "a namespace of its own");
-	} else if (err) {
-		errno = -err;
-		log_warn("cannot open the XFRM socket");
-	} else {
-		daemon_xfrm_group(d);
-		/* the kernel asks its key managers, if it has any */
-		atomic_store(&d->acquiring, d->config->mirror);
-		if (!d->config->mirror)
-			xi_xfrm_server_on_acquiring(d->server, &d->acquiring);
-	}
-	return err;
-}
-
-static void daemon_acquire(void *arg, const struct xi_flow *flow, const struct xi_policy *policy)
-{
-	struct xi_daemon *d = arg;
-	uint64_t *counts = xi_bpfobj_counts(d->bpf, XI_CONTROL_ROW);
-	int err = -ESRCH;
-
-	if (policy->origin & XI_POLICY_FROM_KERNEL)
-		err = d->mirror ? xi_mirror_acquire(d->mirror, flow, policy) : -ESRCH;
-	else if (d->server)
-		err = xi_xfrm_server_acquire(d->server, flow, policy);
-	if (!err)
-		__atomic_fetch_add(&counts[XI_ACQUIRE_SENT], 1, __ATOMIC_RELAXED);
-	else if (err == -ENOBUFS)
-		__atomic_fetch_add(&counts[XI_ACQUIRE_FULL], 1, __ATOMIC_RELAXED);
-}
-
 static int daemon_cache(struct xi_daemon *d)
 {
 	const struct xi_cache_config config = {
@@ -226,7 +163,7 @@ static int daemon_cache(struct xi_daemon *d)
 		.flow_masks_fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_FLOW_MASKS),
 		.misses_fd = xi_bpfobj_map_fd(d->bpf, XI_MAP_MISSES),
 		.counts = xi_bpfobj_counts(d->bpf, XI_CONTROL_ROW),
-		.acquire = daemon_acquire,
+		.acquire = xi_daemon_acquire,
 		.arg = d,
 	};
 
@@ -242,145 +179,6 @@ static int daemon_ports(struct xi_daemon *d)
 	d->ports = xi_ports_by_slot(d->portset);
 	d->nworkers = xi_ports_workers(d->portset);
 	return xi_daemon_write_hostif(d);
-}
-
-static json_t *daemon_cmd_down(void *arg, const json_t *req, const char **error)
-{
-	struct xi_daemon *d = arg;
-
-	log_info("down: stopping; SAs, policies, programs and maps are removed, and traffic is no longer protected");
-	d->down = true;
-	xi_mirror_leave(d->mirror);
-	xi_daemon_stop(d, 0);
-	return json_pack("{s:b}", "down", 1);
-}
-
-static int daemon_control(struct xi_daemon *d)
-{
-	const struct xi_control_config config = {
-		.base = d->base,
-		.run_dir = d->config->run_dir,
-		.group = d->config->group,
-	};
-	int err;
-
-	xi_control_sources_init(&d->sources, d->sad, d->spd);
-	d->sources.run_dir = d->config->run_dir;
-	d->sources.pin_dir = d->config->pin_dir;
-	d->sources.engine = d->engine->name;
-	d->sources.workers = d->nworkers;
-	d->sources.interfaces = d->config->interfaces;
-	d->sources.ninterfaces = d->config->ninterfaces;
-	d->sources.max_sas = xi_bpfobj_map_size(d->bpf, XI_MAP_SAD);
-	d->sources.max_policies = xi_bpfobj_map_size(d->bpf, XI_MAP_SPD);
-	d->inspect = (struct xi_inspect){
-		.bpf = d->bpf,
-		.cache = d->cache,
-		.ports = d->ports,
-		.workers = d->workers.list,
-		.server = d->server,
-		.acquiring = &d->acquiring,
-		.dummy = d->dummy,
-		.flow_entries = xi_bpfobj_flow_entries(d->bpf),
-	};
-	xi_inspect_fill(&d->sources, &d->inspect);
-	err = xi_control_create(&d->control, &config);
-	if (!err)
-		err = xi_show_register(d->control, &d->sources);
-	if (!err)
-		err = xi_stats_register(d->control, &d->sources);
-	if (!err)
-		err = xi_cachecmd_register(d->control, &d->sources);
-	if (!err)
-		err = xi_portcmd_register(d->control, &d->sources);
-	if (!err)
-		err = xi_routescmd_register(d->control, &d->sources);
-	if (!err)
-		err = xi_dummycmd_register(d->control, &d->sources);
-	if (!err)
-		err = xi_control_register_admin(d->control, "down", daemon_cmd_down, d);
-	return err;
-}
-
-static void daemon_fence(void *arg, bool up)
-{
-	struct xi_daemon *d = arg;
-
-	if (up)
-		xi_fence_up(d->config);
-	else
-		xi_fence_down(d->config->pin_dir);
-}
-
-/* Ports whose devices take SAs; where that is noted. */
-static void daemon_offload(struct xi_daemon *d, struct xi_offload_config *config,
-			   struct xi_offload_port *ports, char *notes, size_t n)
-{
-	snprintf(notes, n, "%s/offload", d->config->run_dir);
-	config->ports = ports;
-	config->notes = notes;
-	config->policy = d->config->admission;
-	for (uint32_t i = 0; i < d->config->nports; i++) {
-		const struct xi_port_config *port = &d->config->ports[i];
-
-		if (!port->offload)
-			continue;
-		memcpy(ports[config->nports].name, port->name, sizeof(port->name));
-		ports[config->nports++].slots = port->offload_slots;
-	}
-}
-
-/* Nothing tells an operator why nothing comes but this. */
-static void daemon_say_kernel_esp(void)
-{
-	struct utsname name = { 0 };
-
-	uname(&name);
-	switch (xi_kernel_esp("", name.release)) {
-	case XI_KERNEL_ESP_NONE:
-		log_warnx("mirror: this kernel has XFRM and no ESP: IKE daemons cannot give it SAs, so only policies will be taken over; run the IKE daemon against xipsecd itself (xipsec run)");
-		break;
-	case XI_KERNEL_ESP_MODULE:
-		log_info("mirror: the kernel's ESP is not loaded as yet; the first SA loads it (modules esp4, esp6), unless they are blacklisted: then no SAs will come");
-		break;
-	case XI_KERNEL_ESP_HIDDEN:
-		log_info("mirror: whether this kernel has ESP cannot be seen; without it no SAs will come");
-		break;
-	case XI_KERNEL_ESP_THERE:
-		log_info("mirror: following the kernel's XFRM; it has ESP");
-		break;
-	}
-}
-
-/* Or what an earlier daemon took over is the kernel's again. */
-static int daemon_mirror(struct xi_daemon *d)
-{
-	struct xi_offload_port ports[XI_OFFLOAD_DEVICES];
-	char notes[PATH_MAX];
-	struct xi_mirror_config config = {
-		.base = d->base,
-		.sad = d->sad,
-		.spd = d->spd,
-		.fence = daemon_fence,
-		.arg = d,
-	};
-	unsigned int n;
-	int err;
-
-	if (!d->config->mirror) {
-		n = xi_mirror_forget(d->sad, d->spd);
-		if (n)
-			log_info("SAs and policies that were taken over from the kernel are its own again: %u",
-				 n);
-		xi_fence_down(d->config->pin_dir);
-		return 0;
-	}
-	daemon_offload(d, &config.offload, ports, notes, sizeof(notes));
-	err = xi_mirror_create(&d->mirror, &config);
-	d->inspect.mirror = d->mirror;
-	if (!err)
-		daemon_say_kernel_esp();
-	return err;
 }
 
 /*
@@ -405,7 +203,7 @@ static int daemon_go_live(struct xi_daemon *d)
 	if (!err)
 		err = xi_esp_sink_open(d->esp_sink);
 	if (!err)
-		err = daemon_mirror(d);
+		err = xi_daemon_mirror(d);
 	if (err)
 		return err;
 	xi_stopwatch_lap(&d->watch, "attach");
@@ -487,7 +285,7 @@ static const struct daemon_step {
 	{ daemon_engine, "engine" },
 	{ xi_daemon_bpf, "maps" },
 	{ xi_daemon_databases, "tables" },
-	{ daemon_server, NULL },
+	{ xi_daemon_server, NULL },
 	{ daemon_ports, "ports" },
 	{ xi_daemon_open_workers, NULL },
 	{ xi_daemon_adopt, "policies" },
@@ -498,7 +296,7 @@ static const struct daemon_step {
 	{ xi_daemon_pathmtu, NULL },
 	{ xi_daemon_dummy, NULL },
 	{ xi_daemon_keepalives, NULL },
-	{ daemon_control, "control" },
+	{ xi_daemon_control, "control" },
 	{ daemon_load, NULL },
 	{ xi_daemon_routes, NULL },
 };

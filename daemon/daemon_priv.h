@@ -95,6 +95,18 @@ void xi_daemon_hold_time(struct xi_daemon *d);
 int xi_daemon_open_workers(struct xi_daemon *d);
 int xi_daemon_start_workers(struct xi_daemon *d);
 
+/* keying.c; each 0 or -errno, logged. */
+
+/* The XFRM server. Before anything of the network namespace is touched: two daemons would fight for it. */
+int xi_daemon_server(struct xi_daemon *d);
+/* The mirror; without one, what an earlier daemon took over is the kernel's again. */
+int xi_daemon_mirror(struct xi_daemon *d);
+/* arg is the daemon: asks the policy's key managers for an SA, and counts that. */
+void xi_daemon_acquire(void *arg, const struct xi_flow *flow, const struct xi_policy *policy);
+
+/* commands.c: the control socket and what it serves. 0 or -errno. */
+int xi_daemon_control(struct xi_daemon *d);
+
 /* network.c; each 0 or -errno, logged. */
 int xi_daemon_nexthops(struct xi_daemon *d);
 /* After all that packets wait for. */

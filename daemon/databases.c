@@ -81,7 +81,7 @@ static int daemon_state_dir(struct xi_daemon *d)
 	err = xi_reserve_dir(d->config->state_dir);
 	if (err) {
 		errno = -err;
-		log_warn("%s: cannot make the state directory, where SAs from a file reserve sequence numbers",
+		log_warn("%s: cannot make the state directory, where SAs from a file reserve sequence numbers; make what it lies in, or set state-dir",
 			 d->config->state_dir);
 	}
 	return err;

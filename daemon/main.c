@@ -2,6 +2,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "check.h"
 #include "config.h"
 #include "daemon.h"
 #include "fence.h"
@@ -18,6 +19,15 @@ static bool sas_good(const struct xi_config_file *config)
 		return true;
 	log_warnx("%s", why);
 	return false;
+}
+
+/* The file is good; what it names may not be there. */
+static int check(const struct xi_config_file *config, const char *path)
+{
+	if (xi_check_host(config, path))
+		return 1;
+	printf("%s: configuration is good\n", path);
+	return 0;
 }
 
 int main(int argc, char **argv)
@@ -47,7 +57,7 @@ int main(int argc, char **argv)
 	else if (!sas_good(config))
 		status = 2;
 	else if (options.check)
-		printf("%s: configuration is good\n", options.config);
+		status = check(config, options.config);
 	else
 		status = xi_daemon_run(config);
 	xi_config_free(config);

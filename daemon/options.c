@@ -10,7 +10,7 @@
 static const char usage[] =
 	"usage: xipsecd [-nvV] [-c FILE] [--run-dir DIR] [--pin-dir DIR] [--fence-down]\n"
 	"  -c, --config FILE  configuration (default " XI_CONFIG_PATH ")\n"
-	"  -n, --check        check the configuration and exit: 0 good, 2 bad\n"
+	"  -n, --check        check the configuration and exit: 0 good, 1 not for this host as it is, 2 bad\n"
 	"      --run-dir DIR  instead of run-dir of the configuration\n"
 	"      --pin-dir DIR  instead of pin-dir of the configuration\n"
 	"      --fence-down   set back the sysctls that a mirroring daemon left when it was killed, and exit\n"

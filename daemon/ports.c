@@ -48,7 +48,7 @@ int xi_ports_check_lost(const struct xi_config_file *config)
 		if (!xi_xfrm_probe(getenv(XI_XFRM_SOCK_ENV)))
 			return 0;
 		log_warnx(
-			"port %s: carries a program of an earlier xipsecd, but %s/%s is gone, and with it what was to be protected; run `xipsec down`, then start again",
+			"port %s: carries a program of an earlier xipsecd, but %s/%s is gone, and with it what was to be protected; set pin-dir as it was, or run `xipsec down`, then start again",
 			dev.config.name, config->pin_dir, lost);
 		return -EBUSY;
 	}

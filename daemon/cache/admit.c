@@ -42,7 +42,7 @@ static int table_init(struct xi_admit_table *table, uint32_t n)
 	return xi_admit_random(table->seed, sizeof(table->seed));
 }
 
-uint32_t xi_admit_find(const struct xi_admit *admit, uint32_t sa_index)
+static uint32_t admit_find(const struct xi_admit *admit, uint32_t sa_index)
 {
 	const struct xi_admit_table *t = &admit->table;
 	uint32_t node = t->buckets[xi_admit_hash(t->seed, sa_index, t->shift)];
@@ -164,7 +164,7 @@ const char *const *xi_admit_policies(void)
 void xi_admit_miss(struct xi_admit *admit, uint32_t sa_index, uint32_t weight,
 		   struct xi_admission *out)
 {
-	uint32_t node = xi_admit_find(admit, sa_index);
+	uint32_t node = admit_find(admit, sa_index);
 
 	*out = (struct xi_admission){ .verdict = XI_ADMIT_FREE };
 	if (node != XI_ADMIT_NONE && admit->table.nodes[node].resident)
@@ -174,7 +174,7 @@ void xi_admit_miss(struct xi_admit *admit, uint32_t sa_index, uint32_t weight,
 
 void xi_admit_remove(struct xi_admit *admit, uint32_t sa_index)
 {
-	uint32_t node = xi_admit_find(admit, sa_index);
+	uint32_t node = admit_find(admit, sa_index);
 
 	if (node == XI_ADMIT_NONE)
 		return;

@@ -91,7 +91,6 @@ static inline uint32_t xi_admit_hash(const uint64_t seed[2], uint32_t x, unsigne
 	return (uint32_t)((h ^ (h >> 32)) * 0x9e3779b97f4a7c15ULL >> shift);
 }
 
-uint32_t xi_admit_find(const struct xi_admit *admit, uint32_t sa_index);
 /* A node for an SA that has none. The caller sees to it that one is free. */
 uint32_t xi_admit_add(struct xi_admit *admit, uint32_t sa_index);
 void xi_admit_del(struct xi_admit *admit, uint32_t node);

@@ -2,16 +2,20 @@
 #include "control/client.h"
 
 #include <errno.h>
+#include <grp.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "config.h"
 #include "control/control.h"
+#include "source/program.h"
 
 #define SILENCE_SECONDS 30
 
@@ -147,18 +151,47 @@ int xi_control_call(const char *run_dir, const char *cmd, json_t **reply)
 	return err;
 }
 
+/* The group that may look is the socket's. */
+static void explain_refusal(FILE *out, const char *run_dir)
+{
+	char path[PATH_MAX];
+	const struct group *group;
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/" XI_CONTROL_SOCKET, run_dir);
+	group = !stat(path, &st) && st.st_gid ? getgrgid(st.st_gid) : NULL;
+	if (group)
+		fprintf(out, "%s: permission denied: join group %s, or run this as root\n", path,
+			group->gr_name);
+	else
+		fprintf(out, "%s: permission denied: run this as root\n", path);
+}
+
+static void explain_silence(FILE *out, const char *run_dir)
+{
+	int err = xi_xfrm_probe(NULL);
+
+	if (err && err != -EPERM && err != -ETIMEDOUT)
+		fprintf(out,
+			"xipsecd is not running (no socket at %s/" XI_CONTROL_SOCKET
+			"): start it with `xipsecd -c " XI_CONFIG_PATH "`\n",
+			run_dir);
+	else
+		fprintf(out,
+			"no xipsecd answers at %s/" XI_CONTROL_SOCKET
+			", and one serves this network namespace: wait until it is ready, or name its run directory with --run-dir\n",
+			run_dir);
+}
+
 void xi_control_explain(FILE *out, const char *run_dir, int err)
 {
 	switch (-err) {
 	case ENOENT:
 	case ECONNREFUSED:
-		fprintf(out,
-			"xipsecd is not running (no socket at %s/" XI_CONTROL_SOCKET
-			"): start it with `xipsecd -c " XI_CONFIG_PATH "`\n",
-			run_dir);
+		explain_silence(out, run_dir);
 		break;
 	case EACCES:
-		fputs("permission denied: join group " XI_GROUP ", or run this as root\n", out);
+		explain_refusal(out, run_dir);
 		break;
 	case ETIMEDOUT:
 		fprintf(out, "xipsecd does not answer at %s/" XI_CONTROL_SOCKET ": see its log\n",

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#define TOP_REASONS 3
+
 static void print_port(FILE *out, const json_t *port)
 {
 	uint64_t queues = xi_member_u64(port, "queues");
@@ -61,6 +63,55 @@ static void print_mirror(FILE *out, const json_t *mirror)
 		print_offload(out, device);
 }
 
+static bool is_taken(const char *const taken[TOP_REASONS], const char *name)
+{
+	for (unsigned int i = 0; i < TOP_REASONS; i++)
+		if (taken[i] && !strcmp(taken[i], name))
+			return true;
+	return false;
+}
+
+/* The reason that counts most of those not taken yet; NULL: there is none. */
+static const char *top_reason(const json_t *reasons, const char *const taken[TOP_REASONS])
+{
+	json_int_t most = 0;
+	const char *name, *top = NULL;
+	json_t *value;
+
+	json_object_foreach((json_t *)(uintptr_t)reasons, name, value) {
+		if (json_integer_value(value) <= most || is_taken(taken, name))
+			continue;
+		most = json_integer_value(value);
+		top = name;
+	}
+	return top;
+}
+
+static void print_drops(FILE *out, const json_t *reply)
+{
+	const json_t *reasons = json_object_get(reply, "drop_reasons");
+	uint64_t drops = xi_member_u64(reply, "drops");
+	const char *taken[TOP_REASONS] = { NULL };
+
+	if (!json_is_object(reasons))
+		return;
+	if (!drops) {
+		fputs("  dropped: no packet\n", out);
+		return;
+	}
+	fprintf(out, "  dropped: %" PRIu64 " %s", drops,
+		xi_text_plural(drops, "packet", "packets"));
+	for (unsigned int i = 0; i < TOP_REASONS; i++) {
+		const char *name = top_reason(reasons, taken);
+
+		if (!name)
+			break;
+		fprintf(out, "%s %" PRIu64 " %s", i ? "," : ":", xi_member_u64(reasons, name), name);
+		taken[i] = name;
+	}
+	fputs(json_object_size(reasons) > TOP_REASONS ? " ...; xipsec stats has all\n" : "\n", out);
+}
+
 static void print_daemon(FILE *out, const json_t *reply)
 {
 	const json_t *daemon = json_object_get(reply, "daemon");
@@ -81,6 +132,7 @@ static void print_daemon(FILE *out, const json_t *reply)
 	xi_print_held(out, reply, "  ");
 	print_mirror(out, json_object_get(reply, "mirror"));
 	xi_print_waiting(out, reply, "  ");
+	print_drops(out, reply);
 	fputs("  sa cache: ", out);
 	xi_print_usage(out, json_object_get(reply, "cache"), "SAs");
 	fputs("  flow cache: ", out);
@@ -115,7 +167,8 @@ static void print_algorithm(FILE *out, const json_t *sa)
 	fprintf(out, ", %s mode", xi_member_string(sa, "mode"));
 	if (json_is_true(json_object_get(sa, "esn")))
 		fputs(", esn", out);
-	if (window)
+	/* of what is sent the receiver judges */
+	if (window && strcmp(xi_member_string(sa, "dir"), "out"))
 		fprintf(out, ", replay window %" PRIu64, window);
 	if (json_is_object(encap))
 		fprintf(out, ", %s %" PRIu64 " -> %" PRIu64, xi_member_string(encap, "type"),

@@ -415,8 +415,10 @@ static json_t *show(void *arg, const json_t *req, const char **error)
 	put(out, "sas", sas_json(src, &sa));
 	put(out, "policies", policies_json(src, &policy));
 	put(out, "waiting", xi_waiting_json(src));
-	if (!from)
+	if (!from) {
 		put(out, "acquires", acquires_json(src));
+		xi_drops_put(out, src);
+	}
 	put(out, "cache", xi_usage_json(src, XI_TABLE_SA));
 	put(out, "flows", xi_usage_json(src, XI_TABLE_FLOW));
 	put(out, "next", next_json(&sa, &policy));

@@ -33,6 +33,23 @@ json_t *xi_held_json(const struct xi_control_sources *src)
 	return out;
 }
 
+void xi_drops_put(json_t *out, const struct xi_control_sources *src)
+{
+	json_t *counts = json_object();
+	uint64_t n, drops = 0;
+
+	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
+		if (reasons[i].kind != XI_REASON_DROP)
+			continue;
+		n = src->reason(src->arg, reasons[i].value);
+		if (n)
+			json_object_set_new(counts, reasons[i].name, xi_json_u64(n));
+		drops += n;
+	}
+	json_object_set_new(out, "drops", xi_json_u64(drops));
+	json_object_set_new(out, "drop_reasons", counts);
+}
+
 json_t *xi_usage_json(const struct xi_control_sources *src, enum xi_table table)
 {
 	bool sa = table == XI_TABLE_SA;

@@ -11,6 +11,8 @@ int xi_stats_register(struct xi_control *ctl, const struct xi_control_sources *s
 
 /* {"sas", "max_sas", "policies", "max_policies"} */
 json_t *xi_held_json(const struct xi_control_sources *src);
+/* "drops", all packets dropped, and "drop_reasons", an object of those reasons that there were. */
+void xi_drops_put(json_t *out, const struct xi_control_sources *src);
 /* {"packets", "key_manager"}: packets held for want of an SA, and whether anybody may bring one. */
 json_t *xi_waiting_json(const struct xi_control_sources *src);
 /* {"hits", "misses", "evictions", "entries", "capacity"} of one table. */

@@ -30,16 +30,22 @@ struct out_peer {
 	const struct xi_nexthop *nh;
 };
 
+/* Whose mark the way goes by: the outer tunnel's (xfrm_bundle_create() of the kernel). Transport mode alone has none. */
+static const struct xi_sa_ctx *out_marker(const struct xi_item *item)
+{
+	return item->next && !item->next->transport ? item->next : item->ctx;
+}
+
 /* Does the outer packet keep some bits of the mark of what is inside? */
 static bool out_mixes_marks(const struct xi_item *item)
 {
-	return (uint32_t)(out_last(item)->mark_mask + 1) > 1;
+	return (uint32_t)(out_marker(item)->mark_mask + 1) > 1;
 }
 
 /* As xfrm_smark_get() of the kernel has it. A packet has a mark where the host sent it, and a piece its outer one already. */
 static uint32_t out_mark(const struct xi_worker *w, const struct xi_item *item)
 {
-	const struct xi_sa_ctx *ctx = out_last(item);
+	const struct xi_sa_ctx *ctx = out_marker(item);
 	uint32_t mark = 0;
 
 	if (item->piece)

@@ -240,16 +240,24 @@ static bool name_is_free(struct xi_rtnl *rt, const char *name)
 		xi_interface_is_peer(peer));
 }
 
+const char *xi_interface_objection(struct xi_rtnl *rt, const struct xi_interface_config *config)
+{
+	if (name_is_free(rt, config->name))
+		return NULL;
+	return "a device of this name is there and is not ours: name the interface otherwise, or rename or delete the device";
+}
+
 int xi_interfaces_check(const struct xi_interface_config *configs, uint32_t n)
 {
 	struct xi_rtnl rt;
+	const char *why;
 	int err = xi_rtnl_open(&rt);
 
 	for (uint32_t i = 0; i < n && !err; i++) {
-		if (name_is_free(&rt, configs[i].name))
+		why = xi_interface_objection(&rt, &configs[i]);
+		if (!why)
 			continue;
-		log_warnx("interface %s: a device of this name is there and is not ours: name the interface otherwise, or rename or delete the device",
-			  configs[i].name);
+		log_warnx("interface %s: %s", configs[i].name, why);
 		err = -EEXIST;
 	}
 	xi_rtnl_close(&rt);

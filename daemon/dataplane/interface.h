@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "dataplane/hostif.h"
+#include "dataplane/rtnl.h"
 
 #define XI_INTERFACE_PEER "xipsec-" /* and the if_id in hexadecimal: the other ends */
 
@@ -30,6 +31,8 @@ struct xi_interfaces {
 	int prog_fd;                 /* tc_interface */
 };
 
+/* Why there cannot be a device of this name, and what to do; NULL: there can. */
+const char *xi_interface_objection(struct xi_rtnl *rt, const struct xi_interface_config *config);
 /* Before anything is made: may devices of these names be? 0, -EEXIST or another -errno, logged. */
 int xi_interfaces_check(const struct xi_interface_config *configs, uint32_t n);
 /*

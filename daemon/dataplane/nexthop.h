@@ -66,7 +66,7 @@ const struct xi_nexthop *xi_nexthop_find(const struct xi_nexthops *nh, const uin
 void xi_nexthop_want(struct xi_nexthops *nh, unsigned int worker, const uint8_t addr[16], enum xi_family family,
 		     uint32_t mark);
 
-/* Control thread: number of next hops held, for `xipsec show`. */
+/* Control thread: number of next hops held. */
 unsigned int xi_nexthops_count(const struct xi_nexthops *nh);
 
 #endif

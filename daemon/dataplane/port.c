@@ -23,16 +23,16 @@ static const char *port_program(const struct xi_port_dev *port)
 }
 
 /* Receive queues in use; where the driver does not tell, those that the device was made with. */
-static int port_queues(struct xi_port_dev *port, const struct xi_link *link)
+static int port_queues(struct xi_port_dev *port, const struct xi_link *link, char why[XI_PORT_WHY])
 {
 	const char *name = port->config.name;
 	uint32_t rx = 0, tx = 0;
 
 	if (!xi_link_channels(name, &rx, &tx)) {
 		if (rx > XI_MAX_QUEUES) {
-			log_warnx(
-				"port %s: %u receive queues and at most %d are served: run 'ethtool -L %s combined %d' (or rx %d)",
-				name, rx, XI_MAX_QUEUES, name, XI_MAX_QUEUES, XI_MAX_QUEUES);
+			snprintf(why, XI_PORT_WHY,
+				 "%u receive queues and at most %d are served: run 'ethtool -L %s combined %d' (or rx %d)",
+				 rx, XI_MAX_QUEUES, name, XI_MAX_QUEUES, XI_MAX_QUEUES);
 			return -E2BIG;
 		}
 		port->queues = rx;
@@ -70,43 +70,53 @@ void xi_port_set_mtu(struct xi_port_dev *port, uint32_t mtu)
 			name, port->mtu, port->packet_max, port->packet_max);
 }
 
-int xi_port_open(struct xi_port_dev *port, const struct xi_port_config *config, uint32_t slot)
+int xi_port_look(struct xi_port_dev *port, const struct xi_port_config *config,
+		 char why[XI_PORT_WHY])
 {
-	const char *name = config->name;
 	struct xi_rtnl rt;
 	struct xi_link link;
+	int err = xi_rtnl_open(&rt);
+
+	*port = (struct xi_port_dev){.config = *config};
+	if (err) {
+		snprintf(why, XI_PORT_WHY, "cannot open a netlink socket: %s", strerror(-err));
+		return err;
+	}
+	err = xi_link_get(&rt, config->name, &link);
+	xi_rtnl_close(&rt);
+	if (err == -ENODEV)
+		snprintf(why, XI_PORT_WHY, "%s",
+			 "no such device in this network namespace: create it, or remove its section from the configuration");
+	else if (err)
+		snprintf(why, XI_PORT_WHY, "cannot ask for the device: %s", strerror(-err));
+	if (err)
+		return err;
+	if (!link.ethernet || (link.flags & IFF_LOOPBACK)) {
+		snprintf(why, XI_PORT_WHY, "%s",
+			 "not an ethernet device: a port needs one, remove its section from the configuration");
+		return -EOPNOTSUPP;
+	}
+	port->ifindex = link.ifindex;
+	port->mtu = link.mtu;
+	memcpy(port->mac, link.mac, sizeof(port->mac));
+	return port_queues(port, &link, why);
+}
+
+int xi_port_open(struct xi_port_dev *port, const struct xi_port_config *config, uint32_t slot)
+{
+	char why[XI_PORT_WHY];
 	int err;
 
 	if (slot >= XI_MAX_PORTS)
 		return -EINVAL;
-	*port = (struct xi_port_dev){.config = *config, .slot = slot};
-	err = xi_rtnl_open(&rt);
+	err = xi_port_look(port, config, why);
+	port->slot = slot;
 	if (err) {
-		log_warnx("port %s: cannot open a netlink socket: %s", name, strerror(-err));
+		log_warnx("port %s: %s", config->name, why);
 		return err;
 	}
-	err = xi_link_get(&rt, name, &link);
-	xi_rtnl_close(&rt);
-	if (err == -ENODEV) {
-		log_warnx(
-			"port %s: no such device in this network namespace: create it, or remove its section from the configuration",
-			name);
-		return err;
-	}
-	if (err) {
-		log_warnx("port %s: cannot ask for the device: %s", name, strerror(-err));
-		return err;
-	}
-	if (!link.ethernet || (link.flags & IFF_LOOPBACK)) {
-		log_warnx(
-			"port %s: not an ethernet device: a port needs one, remove its section from the configuration",
-			name);
-		return -EOPNOTSUPP;
-	}
-	port->ifindex = link.ifindex;
-	xi_port_set_mtu(port, link.mtu);
-	memcpy(port->mac, link.mac, sizeof(port->mac));
-	return port_queues(port, &link);
+	xi_port_set_mtu(port, port->mtu);
+	return 0;
 }
 
 /* bpffs refuses dots in names (they are reserved); a colon never occurs in a device name. */

@@ -44,10 +44,14 @@ static inline bool xi_port_wants_long(uint32_t mtu)
 	return mtu > XI_PORT_MTU_ONE;
 }
 
+#define XI_PORT_WHY 256
+
 /*
- * Looks the device up: ifindex, MAC, MTU, number of receive queues (ethtool channels, else sysfs-free fallback of 1).
- * 0 or -errno; logs subject, reason and next step.
+ * Looks the device up, and changes nothing: ifindex, MAC, MTU, number of receive queues (ethtool channels, else sysfs-free
+ * fallback of 1). 0, or -errno with the reason and the next step in why.
  */
+int xi_port_look(struct xi_port_dev *port, const struct xi_port_config *config, char why[XI_PORT_WHY]);
+/* The same for a port that is served: with what its MTU means. 0 or -errno; logs subject, reason and next step. */
 int xi_port_open(struct xi_port_dev *port, const struct xi_port_config *config, uint32_t slot);
 
 /* The device's MTU, and what it means for the packets that are carried; logs what is not. */

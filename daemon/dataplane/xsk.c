@@ -118,7 +118,7 @@ int xi_xsk_open(struct xi_xsk *xsk, struct xi_umem *umem, const struct xi_port_d
 	if (err) {
 		xsk->xsk = NULL;
 		errno = -err;
-		log_warn("%s: cannot bind an AF_XDP socket to queue %u", ifname, queue);
+		log_warn("%s: cannot bind an AF_XDP socket to queue %u; see whether another program has it (ss --xdp)", ifname, queue);
 		return err;
 	}
 	umem->rings_taken = true;

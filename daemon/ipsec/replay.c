@@ -287,22 +287,3 @@ void xi_replay_advance(const struct xi_replay *r, uint64_t top, const uint32_t *
 	if (top)
 		xi_replay_commit(r, top);
 }
-
-uint64_t xi_replay_export_legacy(const struct xi_replay *r, uint32_t *bitmap)
-{
-	uint64_t top = top_load(r);
-
-	*bitmap = 0;
-	for (uint32_t back = 0; back < 32 && back < r->window && back < top; back++)
-		if (is_marked(r, top - back))
-			*bitmap |= 1U << back;
-	return top;
-}
-
-void xi_replay_import_legacy(const struct xi_replay *r, uint64_t top, uint32_t bitmap)
-{
-	window_reset(r, top);
-	for (uint32_t back = 0; back < 32 && back < r->window && back < top; back++)
-		if (bitmap >> back & 1)
-			window_mark(r, top - back);
-}

@@ -58,8 +58,4 @@ void xi_replay_import(const struct xi_replay *r, uint64_t top, const uint32_t *b
  */
 void xi_replay_advance(const struct xi_replay *r, uint64_t top, const uint32_t *bmp, uint32_t bmp_len);
 
-/* The same with struct xfrm_replay_state: bit i is number top - i. */
-uint64_t xi_replay_export_legacy(const struct xi_replay *r, uint32_t *bitmap);
-void xi_replay_import_legacy(const struct xi_replay *r, uint64_t top, uint32_t bitmap);
-
 #endif

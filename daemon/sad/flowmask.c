@@ -27,7 +27,8 @@ unsigned int xi_flowmask_step(unsigned int bits, unsigned int plen)
 	return bits < plen ? bits : plen;
 }
 
-uint16_t xi_flowmask_port(uint16_t diff, uint16_t mask)
+/* Bits of a 16-bit value from the top through the highest of diff, in steps, as far as they are in mask. */
+static uint16_t flowmask_port(uint16_t diff, uint16_t mask)
 {
 	unsigned int top = 16 - (31 - __builtin_clz(diff)); /* bits through the highest one */
 
@@ -66,7 +67,7 @@ static bool ruled_out(const struct xi_flow_mask *m, const struct xi_selector *se
 
 static unsigned int port_cost(uint16_t diff, uint16_t mask, uint16_t has)
 {
-	return diff ? __builtin_popcount(xi_flowmask_port(diff, mask) & ~has) : NEVER;
+	return diff ? __builtin_popcount(flowmask_port(diff, mask) & ~has) : NEVER;
 }
 
 static unsigned int prefix_cost(unsigned int told, unsigned int plen, unsigned int has)
@@ -103,9 +104,9 @@ void xi_flowmask_rule_out(struct xi_flow_mask *m, const struct xi_selector *sel,
 	else if (s != NEVER && s <= sp && s <= dp)
 		m->prefixlen_s += s;
 	else if (dp != NEVER && dp <= sp)
-		m->dport |= xi_flowmask_port(dport, sel->dport_mask);
+		m->dport |= flowmask_port(dport, sel->dport_mask);
 	else if (sp != NEVER)
-		m->sport |= xi_flowmask_port(sport, sel->sport_mask);
+		m->sport |= flowmask_port(sport, sel->sport_mask);
 }
 
 bool xi_flowmask_covers(const struct xi_flow_mask *fine, const struct xi_flow_mask *coarse)

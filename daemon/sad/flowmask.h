@@ -26,8 +26,6 @@ void xi_flowmask_take(struct xi_flow_mask *m, const struct xi_selector *sel);
 void xi_flowmask_take_portless(struct xi_flow_mask *m, const struct xi_selector *sel);
 /* The flow did not match: neither does whatever agrees with it under the mask. */
 void xi_flowmask_rule_out(struct xi_flow_mask *m, const struct xi_selector *sel, const struct xi_flow *flow);
-/* Bits of a 16-bit value from the top through the highest of diff, in steps, as far as they are in mask. */
-uint16_t xi_flowmask_port(uint16_t diff, uint16_t mask);
 /* bits rounded up to the next step, at most plen. */
 unsigned int xi_flowmask_step(unsigned int bits, unsigned int plen);
 

@@ -171,6 +171,21 @@ void xi_recs_free(struct xi_sad *sad)
 		chunk_free(sad->recs.room);
 }
 
+struct xi_sa_rec *xi_rec_make(struct xi_sad *sad, const struct xi_sa *sa,
+			      const struct xi_sa_key *key, uint32_t sa_index)
+{
+	struct xi_sa_rec *rec = xi_rec_new(sad);
+
+	if (!rec)
+		return NULL;
+	rec->sa = *sa;
+	if (key)
+		rec->key = *key;
+	rec->sa.sa_index = sa_index;
+	rec->sa.window_slot = XI_NO_SLOT;
+	return rec;
+}
+
 void xi_rec_bind(struct xi_sad *sad, struct xi_sa_rec *rec)
 {
 	rec->state = &sad->store.states[XI_SA_SLOT(rec->sa.sa_index)];

@@ -69,12 +69,15 @@ static int sync_parent(const char *dir)
 int xi_reserve_dir(const char *dir)
 {
 	struct statfs fs;
+	struct stat st;
 	int err = 0;
 
 	if (!mkdir(dir, 0700))
 		err = sync_parent(dir);
 	else if (errno != EEXIST)
 		err = -errno;
+	else if (!stat(dir, &st) && !S_ISDIR(st.st_mode))
+		err = -ENOTDIR;
 	if (!err && !statfs(dir, &fs) && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC))
 		log_warnx("%s: is in memory and will be gone after a reboot, and with it which sequence numbers of SAs from the file were used; set state-dir to a directory on disk",
 			  dir);
@@ -158,13 +161,33 @@ static uint64_t bound_ahead(uint64_t from, uint64_t by, uint64_t seq_max)
 	return seq_max - from < by ? seq_max : from + by;
 }
 
+/* Never another state-dir: it would know nothing of the numbers that were used. */
+static const char *file_remedy(int err)
+{
+	switch (-err) {
+	case EBADMSG:
+		return ": makes no sense; restore it, or give the SAs of its key another one and remove it";
+	case ENOSPC:
+	case EDQUOT:
+		return "; make room";
+	case ENOENT:
+	case ENOTDIR:
+		return "; set state-dir as it was when the SA was loaded";
+	case EROFS:
+		return "; mount it writable";
+	default:
+		return "";
+	}
+}
+
 static void log_file(const char *dir, const struct xi_reserve *r, int err)
 {
 	if (err == -EPERM)
 		log_warnx("sequence reserve %s/%s: others than its owner can write there; chmod go-w, chown to the user of xipsecd",
 			  dir, r->name);
 	else
-		log_warnx("sequence reserve %s/%s: %s", dir, r->name, strerror(-err));
+		log_warnx("sequence reserve %s/%s: %s%s", dir, r->name, strerror(-err),
+			  file_remedy(err));
 }
 
 static int reserve_new(struct xi_reserve **out, const struct xi_sa_key *key, uint64_t seq_max)

@@ -106,18 +106,6 @@ int xi_sad_set_limit(struct xi_sad *sad, const struct xi_sa_id *id, uint64_t ose
 	return 0;
 }
 
-int xi_sa_merge_window(const struct xi_sa_rec *rec, const struct xi_replay_init *init)
-{
-	struct xi_replay window = rec_replay(rec);
-	const char *why;
-
-	if (rec->sa.life & XI_SA_LARVAL || xi_sa_init_check(&rec->sa, init, &why))
-		return -EINVAL;
-	if (init->seq || init->bmp)
-		xi_replay_advance(&window, init->seq, init->bmp, init->bmp_len);
-	return 0;
-}
-
 /*
  * A window that went back would let packets in a second time, so it is refused, and what was received
  * stays so. seq 0 without bitmap: no window given.

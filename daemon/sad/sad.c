@@ -107,7 +107,8 @@ void xi_sad_on_kernel_event(struct xi_sad *sad, const struct xi_sad_events *even
 	sad->kernel_events = *events;
 }
 
-uint32_t xi_selector_flow_mask(const struct xi_selector *sel)
+/* A selector's part in XI_FLOW_*. */
+static uint32_t selector_flow_mask(const struct xi_selector *sel)
 {
 	uint32_t mask = sel->proto ? XI_FLOW_PROTO : 0;
 
@@ -128,7 +129,7 @@ static void flow_mask_count(struct xi_sad *sad, const struct xi_sa_rec *rec, int
 
 	if (!rec || rec->sa.life & XI_SA_LARVAL)
 		return;
-	mask = xi_selector_flow_mask(&rec->sa.sel);
+	mask = selector_flow_mask(&rec->sa.sel);
 	sad->nproto += mask & XI_FLOW_PROTO ? by : 0;
 	sad->nports += mask & XI_FLOW_PORTS ? by : 0;
 }

@@ -134,8 +134,6 @@ int xi_sad_alloc_spi(struct xi_sad *sad, const struct xi_sa *sa, uint32_t min, u
  * leaves the window alone.
  */
 int xi_sad_set_replay(struct xi_sad *sad, const struct xi_sa_id *id, const struct xi_replay_init *init);
-/* What was received elsewhere, by a window that may be behind or ahead, counts as received here, too. -EINVAL. */
-int xi_sa_merge_window(const struct xi_sa_rec *rec, const struct xi_replay_init *init);
 /* NEWAE: thresholds of its events, as in struct xi_sa; 0 leaves one alone. -ESRCH; -EINVAL: larval. */
 int xi_sad_set_thresholds(struct xi_sad *sad, const struct xi_sa_id *id, uint32_t replay, uint32_t etimer);
 

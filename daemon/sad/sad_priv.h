@@ -17,6 +17,8 @@
 #define XI_SAD_LISTENERS 4
 #define XI_DIGEST_LEN 32
 #define XI_SA_DIR_IN 1           /* XFRM_SA_DIR_IN, which headers before 6.10 lack */
+#define XI_SPI_MIN 256           /* RFC 4303 section 2.1: 1 to 255 are reserved, 0 is local */
+#define XI_WHY_NOT_STORED "the SA could not be stored; see the log"
 
 /*
  * SAs that a template may mean, newest first, by destination and reqid; each of the two may be
@@ -189,6 +191,9 @@ struct xi_sad {
 /* rec.c */
 /* Zeroed; NULL: out of memory. */
 struct xi_sa_rec *xi_rec_new(struct xi_sad *sad);
+/* The same, of sa and its key (NULL: none as yet), without a window. */
+struct xi_sa_rec *xi_rec_make(struct xi_sad *sad, const struct xi_sa *sa, const struct xi_sa_key *key,
+			      uint32_t sa_index);
 void xi_rec_bind(struct xi_sad *sad, struct xi_sa_rec *rec);
 /* A bound record is about to be published: makes the runtime form from it. */
 void xi_rec_ready(struct xi_sa_rec *rec);
@@ -311,7 +316,24 @@ const struct xi_sa_rec *xi_sender_find(const struct xi_sad *sad, const struct xi
 void xi_sender_add(struct xi_sad *sad, struct xi_sad_node *node);
 void xi_sender_del(struct xi_sad *sad, struct xi_sad_node *node);
 
-/* install.c, remove.c, round.c */
+/* install.c; within a round */
+/* A node with a slot, found by its id, without a record yet. */
+int xi_sad_node_new(struct xi_sad *sad, struct xi_sad_node **out, const struct xi_sa_id *id, const char **why);
+/* Makes the SA of a node that has a slot and, at most, a larval record. */
+int xi_sad_install(struct xi_sad *sad, struct xi_sad_node *node, const struct xi_sa *sa, const struct xi_sa_key *key,
+		   const struct xi_replay_init *init, const char **why);
+
+/* update.c; within a round */
+/* Publishes sa in place of node's; key, state and window stay. */
+int xi_sad_replace(struct xi_sad *sad, struct xi_sad_node *node, const struct xi_sa *sa);
+/*
+ * An SA that a key manager added turns up in the file, so its key outlives a reboot: from now on its numbers are
+ * reserved on disk. Workers take far fewer than a block of them meanwhile.
+ */
+int xi_sad_claim(struct xi_sad *sad, struct xi_sad_node *node, const struct xi_sa *sa, const struct xi_sa_key *key,
+		 const char **why);
+
+/* sad.c, remove.c, round.c */
 void xi_sad_publish(struct xi_sad *sad, struct xi_sad_node *node, struct xi_sa_rec *rec);
 /* rec, of the same slot, in the place of old's, in one step for workers. */
 void xi_sad_supplant(struct xi_sad *sad, struct xi_sad_node *old, struct xi_sad_node *node,
@@ -320,21 +342,17 @@ void xi_sad_changed(struct xi_sad *sad, const struct xi_sa_rec *old, const struc
 int xi_sad_going(struct xi_sad *sad, const struct xi_sa_rec *rec);
 void xi_sad_sync(struct xi_sad *sad);
 /*
- * These three within a round. Nobody finds a detached node any more; it is buried at the end. On failure nothing
+ * These two within a round. Nobody finds a detached node any more; it is buried at the end. On failure nothing
  * was changed.
  */
 int xi_sad_detach(struct xi_sad *sad, struct xi_sad_node *node);
 /* A node that never had an SA. */
 void xi_sad_abandon(struct xi_sad *sad, struct xi_sad_node *node);
-/* Publishes sa in place of node's; key, state and window stay. */
-int xi_sad_replace(struct xi_sad *sad, struct xi_sad_node *node, const struct xi_sa *sa);
 void xi_sad_bury(struct xi_sad *sad, struct xi_sad_node *doomed);
 void xi_sad_bury_again(struct xi_sad *sad);
 /* Ends the round and begins another: what was changed is in force, what was deleted is buried. */
 void xi_sad_settle(struct xi_sad *sad);
 /* Room for one more record in round.replaced. */
 int xi_sad_round_reserve(struct xi_sad *sad);
-/* A selector's part in XI_FLOW_*. */
-uint32_t xi_selector_flow_mask(const struct xi_selector *sel);
 
 #endif

@@ -235,7 +235,8 @@ unsigned int xi_acquires_flush(struct xi_acquires *as, enum xi_proto proto)
 	return n;
 }
 
-const struct xi_acquire *xi_acquires_next(const struct xi_acquires *as, uint32_t *pos)
+/* The next one that is pending, from *pos on, which begins at 0; NULL: no more. */
+static const struct xi_acquire *acquires_next(const struct xi_acquires *as, uint32_t *pos)
 {
 	while (*pos < XI_ACQUIRES_MAX) {
 		const struct xi_acquire *a = &as->all[(*pos)++];
@@ -246,7 +247,8 @@ const struct xi_acquire *xi_acquires_next(const struct xi_acquires *as, uint32_t
 	return NULL;
 }
 
-void xi_acquire_rec(const struct xi_acquire *a, uint64_t now, struct xi_sa_rec *rec)
+/* It as the kernel's SA (xfrm_init_tempstate()), which is nowhere else: of no state, and no keys. */
+static void acquire_rec(const struct xi_acquire *a, uint64_t now, struct xi_sa_rec *rec)
 {
 	const struct xi_acquire_key *key = &a->key;
 
@@ -331,7 +333,7 @@ static void on_expired(void *arg, const struct xi_acquire *a)
 {
 	struct xi_sa_rec rec;
 
-	xi_acquire_rec(a, now_seconds(), &rec);
+	acquire_rec(a, now_seconds(), &rec);
 	xi_server_expired(arg, &rec, true);
 }
 
@@ -355,8 +357,8 @@ bool xi_acquire_dump(struct xi_xfrm_server *server, struct xi_dump *dump, struct
 	const struct xi_acquire *a;
 	struct xi_sa_rec rec;
 
-	while ((a = xi_acquires_next(server->acquires, &dump->acquire))) {
-		xi_acquire_rec(a, now_seconds(), &rec);
+	while ((a = acquires_next(server->acquires, &dump->acquire))) {
+		acquire_rec(a, now_seconds(), &rec);
 		if (!xi_sa_filter_matches(&dump->filter, &rec.sa))
 			continue;
 		xi_xfrm_put_sa(msg, XFRM_MSG_NEWSA, &dump->to, &rec);

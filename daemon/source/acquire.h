@@ -82,9 +82,5 @@ void xi_acquires_policy(struct xi_acquires *as, uint32_t index);
 void xi_acquires_expire(struct xi_acquires *as, uint64_t now);
 /* Ends those of a protocol, XI_PROTO_ANY: all. Returns how many. */
 unsigned int xi_acquires_flush(struct xi_acquires *as, enum xi_proto proto);
-/* The next one that is pending, from *pos on, which begins at 0; NULL: no more. */
-const struct xi_acquire *xi_acquires_next(const struct xi_acquires *as, uint32_t *pos);
-/* It as the kernel's SA (xfrm_init_tempstate()), which is nowhere else: of no state, and no keys. */
-void xi_acquire_rec(const struct xi_acquire *a, uint64_t now, struct xi_sa_rec *rec);
 
 #endif

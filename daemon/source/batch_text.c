@@ -141,7 +141,8 @@ int xi_batch_read(struct xi_batch *b, char *why, size_t n)
 		snprintf(why, n, "%s: no regular file: name a file of ip -batch lines", b->file);
 	else if (err)
 		snprintf(why, n, "%s: cannot read the file of SAs: %s%s", b->file, strerror(-err),
-			 err == -ENOENT ? ": write one, or take `sas` out of the configuration" : "");
+			 err == -ENOENT ? ": write one, or take `sas` out of the configuration" :
+			 err == -EACCES ? ": give it to the user of xipsecd, or run this as root" : "");
 	else if (st.st_size)
 		err = text_read(b, fd, st.st_size, why, n);
 	if (fd >= 0)

@@ -29,7 +29,8 @@ static uint32_t resident_uses(void *arg, uint32_t id)
 	return uses;
 }
 
-int xi_offload_capacity(struct xi_offload_device *dev, uint32_t capacity)
+/* Residents are told of anew; there are no more than the capacity. */
+static int offload_capacity(struct xi_offload_device *dev, uint32_t capacity)
 {
 	const struct xi_admit_config config = {.policy = dev->offload->config.policy,
 					       .capacity = capacity,
@@ -70,7 +71,7 @@ int xi_offload_device_init(struct xi_offload *o, struct xi_offload_device *dev,
 			  port->name);
 	dev->retry_s = XI_OFFLOAD_LATER_S;
 	TAILQ_INIT(&dev->residents);
-	return xi_offload_capacity(dev, port->slots ? port->slots : SLOTS_UNKNOWN);
+	return offload_capacity(dev, port->slots ? port->slots : SLOTS_UNKNOWN);
 }
 
 struct xi_offload_device *xi_offload_device_of(const struct xi_mirror *m,
@@ -172,7 +173,7 @@ void xi_offload_full(struct xi_mirror *m, struct xi_offload_device *dev, uint32_
 		if (r->sa->offload.where == XI_OFFLOAD_IN)
 			xi_offload_forget(m, r->sa);
 	}
-	xi_offload_capacity(dev, dev->there);
+	offload_capacity(dev, dev->there);
 }
 
 void xi_offload_room_check(struct xi_offload_device *dev, uint32_t now)
@@ -182,7 +183,7 @@ void xi_offload_room_check(struct xi_offload_device *dev, uint32_t now)
 		return;
 	dev->retry_at = now + 1;
 	dev->probing = true;
-	xi_offload_capacity(dev, dev->capacity + 1);
+	offload_capacity(dev, dev->capacity + 1);
 }
 
 void xi_offload_device_log(struct xi_offload_device *dev)

@@ -65,8 +65,6 @@ struct xi_offload {
 uint32_t xi_offload_seconds(const struct xi_mirror *m);
 
 /* offload_device.c: what a device holds, and what it refuses */
-/* Residents are told of anew; there are no more than the capacity. */
-int xi_offload_capacity(struct xi_offload_device *dev, uint32_t capacity);
 /* ifindex; 0: it cannot take SAs */
 uint32_t xi_offload_able(const struct xi_offload_device *dev);
 int xi_offload_device_init(struct xi_offload *o, struct xi_offload_device *dev, const struct xi_offload_port *port);

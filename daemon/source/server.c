@@ -298,8 +298,9 @@ static void on_accept(evutil_socket_t listener, short what, void *arg)
 		err = xi_client_create(server, fd, cred.pid);
 	if (!err)
 		return;
-	log_warnx("xfrm: connection of pid %d, uid %u refused: %s", (int)cred.pid, cred.uid,
-		  strerror(-err));
+	log_warnx("xfrm: connection of pid %d, uid %u refused: %s%s", (int)cred.pid, cred.uid,
+		  strerror(-err),
+		  err == -EPERM ? ": it is for root and the members of xfrm-group" : "");
 	close(fd);
 }
 

@@ -180,7 +180,7 @@ static int auth_get(struct xi_sa_request *req, const struct xi_attrs *attrs, str
 	if (!info)
 		return xi_refuse_auth_name(ack, kind);
 	if (head.alg_trunc_len > info->full_bits)
-		return xi_refuse(ack, -EINVAL, "Invalid length requested for truncated ICV");
+		return xi_refuse_trunc(ack, info->name, info->icv_bits);
 	if (!head.alg_trunc_len)
 		head.alg_trunc_len = info->trunc_bits;
 	if (!xi_bits_listed(info->icv_bits, head.alg_trunc_len))

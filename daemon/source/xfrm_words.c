@@ -78,6 +78,16 @@ int xi_refuse_icv(struct xi_extack *ack, const char *kind, const char *name,
 			 kind, name, bits.text);
 }
 
+int xi_refuse_trunc(struct xi_extack *ack, const char *name, const uint16_t icv_bits[4])
+{
+	struct words bits = { "" };
+
+	add_bits(&bits, icv_bits);
+	return xi_refuse(ack, -EINVAL,
+			 "Invalid length requested for truncated ICV: %s is carried with one of %s bits",
+			 name, bits.text);
+}
+
 int xi_refuse_cipher_key(struct xi_extack *ack, const struct xi_cipher_info *info)
 {
 	struct words key = { "" };

@@ -13,6 +13,8 @@ int xi_refuse_auth_name(struct xi_extack *ack, const char *kind);
 /* An ICV of that length is not carried. -ENOSYS: to the kernel that is another algorithm. */
 int xi_refuse_icv(struct xi_extack *ack, const char *kind, const char *name,
 		  const uint16_t icv_bits[4]);
+/* An ICV longer than the hash. */
+int xi_refuse_trunc(struct xi_extack *ack, const char *name, const uint16_t icv_bits[4]);
 
 /* -EINVAL, as the kernel's ciphers answer to a key that is none of theirs. */
 int xi_refuse_cipher_key(struct xi_extack *ack, const struct xi_cipher_info *info);

@@ -24,110 +24,22 @@
  *   finish    status, replay, policy, transmit ring
  */
 #include <errno.h>
-#include <event2/event.h>
-#include <net/if.h>
-#include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdarg.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#include <linux/xfrm.h>
+#include "worker_bed.h"
 
-#include "dataplane/batch.h"
-#include "ipsec/bytes.h"
-#include "mem_store.h"
-#include "null_store.h"
-#include "traffic.h"
-
-#define PLAIN_PORT 1
-#define CIPHER_PORT 2
-#define XDP_ROOM 256             /* XDP_PACKET_HEADROOM: where a received frame begins */
-#define PEER "192.0.2.2"
 #define SAS_MAX 1048575
 #define SLOTS 1024
-#define SEQUENCE 131072
-#define HOSTS 64                 /* behind this gateway */
-#define ETH 14
-#define DATA_MAX 1664
 
 enum phase { TAKE, PREPARE, CRYPTO, FINISH, ALL, PHASES };
 
-struct options {
-	bool in;
-	enum traffic order;
-	uint32_t len, sas, slots, frames, rounds;
-	const char *engine;
-	int cpus[2];
-};
-
-/* A frame as it comes out of XDP. */
-struct template {
-	struct xi_meta meta;
-	uint32_t len;
-	uint8_t data[];
-};
-
-struct bed {
-	struct options opt;
-	struct xi_store store;
-	struct xi_sad *sad;
-	struct xi_spd *spd;
-	struct xi_slots slots;
-	struct event_base *base;
-	struct xi_nexthops *nexthops;
-	struct xi_port_dev ports[XI_MAX_PORTS];
-	struct xi_port_dev *port_of_slot[XI_MAX_PORTS];
-	struct xi_engine engine;     /* the real one, with clocks around seal and open */
-	struct xi_worker *w;
-	struct xi_tx sink;
-	struct xdp_desc *sent;
-	uint32_t nsent;
-	uint32_t *handles, *slot_of; /* by popularity */
-	uint8_t *templates;          /* one a packet */
-	size_t template_size;
-	uint32_t ntemplates;
-	uint32_t *sa_of;             /* of each template */
-	uint64_t counts[XI_REASON_MAX];
-	atomic_uint filled, drained; /* rounds */
-};
-
-static struct bed bed;
-static const struct xi_engine *real_engine;
 static uint64_t crypto_from, crypto_to;
-
-static void die(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	fprintf(stderr, "worker: ");
-	vfprintf(stderr, fmt, ap);
-	fprintf(stderr, "\n");
-	va_end(ap);
-	exit(1);
-}
-
-static void run(const char *command)
-{
-	if (system(command))
-		die("failed: %s", command);
-}
-
-static uint64_t clock_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
 
 /* What one reading of the clock costs, to be taken off each phase. */
 static double clock_cost(void)
@@ -160,302 +72,6 @@ static void timed_open(struct xi_crypto *c, struct xi_aead_job *jobs, unsigned i
 	crypto_to = clock_ns();
 }
 
-static bool sink_send(struct xi_tx *tx, uint64_t addr, uint32_t len)
-{
-	bed.sent[bed.nsent++] = (struct xdp_desc){ .addr = addr, .len = len };
-	return true;
-}
-
-static void sink_nothing(struct xi_tx *tx)
-{
-}
-
-static const struct xi_tx_ops sink_ops = {
-	.name = "sink", .send = sink_send, .flush = sink_nothing, .reap = sink_nothing };
-
-static int bed_port(void *arg, uint32_t ifindex)
-{
-	uint32_t i;
-
-	for (i = 0; i < XI_MAX_PORTS; i++)
-		if (bed.port_of_slot[i] && bed.ports[i].ifindex == ifindex)
-			return i;
-	return -1;
-}
-
-static void bed_addrs(void *arg, const struct xi_addr *addrs, uint32_t n)
-{
-}
-
-static void bed_sync(void *arg)
-{
-}
-
-static void ports_open(void)
-{
-	static const char *const names[] = { [PLAIN_PORT] = "lan0", [CIPHER_PORT] = "wan0" };
-	uint32_t i;
-
-	bed.sink.ops = &sink_ops;
-	for (i = PLAIN_PORT; i <= CIPHER_PORT; i++) {
-		bed.ports[i].config.role = i == PLAIN_PORT ? XI_ROLE_PLAIN : XI_ROLE_CIPHER;
-		bed.ports[i].ifindex = if_nametoindex(names[i]);
-		bed.port_of_slot[i] = &bed.ports[i];
-		bed.w->by_port[i] = &bed.sink;
-	}
-}
-
-static void nexthop_await(const uint8_t addr[16])
-{
-	const struct xi_nexthop *nh;
-	uint64_t end = clock_ns() + 5000000000;
-
-	while (!(nh = xi_nexthop_find(bed.nexthops, addr, XI_IPV4, 0)) ||
-	       nh->kind != XI_NEXTHOP_PORT) {
-		if (clock_ns() > end)
-			die("the kernel names no next hop");
-		if (!nh)
-			xi_nexthop_want(bed.nexthops, 0, addr, XI_IPV4, 0);
-		event_base_loop(bed.base, EVLOOP_ONCE);
-	}
-}
-
-/* Host i behind the other gateway, which has an SA of its own. */
-static void remote_addr(uint8_t addr[16], uint32_t i)
-{
-	memset(addr, 0, 16);
-	xi_put32(addr, 0x0a100000 + i);
-}
-
-/* Behind this one. */
-static void local_addr(uint8_t addr[16], uint32_t i)
-{
-	memset(addr, 0, 16);
-	xi_put32(addr, 0x0a010100 + i % HOSTS);
-}
-
-static void nexthops_open(void)
-{
-	struct xi_nexthop_config config = {
-		.nworkers = 1, .port = bed_port, .addrs = bed_addrs, .sync = bed_sync };
-	uint8_t addr[16];
-	uint32_t i;
-
-	bed.base = config.base = event_base_new();
-	if (!bed.base || xi_nexthops_create(&bed.nexthops, &config))
-		die("cannot follow the kernel's next hops");
-	for (i = 0; i < HOSTS; i++) {
-		local_addr(addr, i);
-		nexthop_await(addr);
-	}
-	sample_addr(addr, PEER);
-	nexthop_await(addr);
-}
-
-/* What comes in; handles in the metadata are the verdict for what goes out. */
-static void policy_add(void)
-{
-	struct xi_sa sa = sample_sa("192.0.2.1", PEER, 0x1000);
-	struct xi_policy policy = { .dir = XI_FWD, .priority = 100, .ntmpls = 1 };
-	const char *why = "";
-
-	policy.sel.family = XI_IPV4;
-	sample_addr(policy.sel.saddr, "10.16.0.0");
-	policy.sel.prefixlen_s = 12;
-	sample_addr(policy.sel.daddr, "10.1.0.0");
-	policy.sel.prefixlen_d = 16;
-	policy.limits = sa.limits;
-	policy.tmpls[0] = (struct xi_tmpl){ .id = sa.id, .mode = XI_TUNNEL, .reqid = 1,
-					    .ealgos = ~0U, .aalgos = ~0U, .calgos = ~0U,
-					    .family = XI_IPV4 };
-	policy.tmpls[0].id.spi = 0;
-	memcpy(policy.tmpls[0].saddr, sa.saddr, sizeof(sa.saddr));
-	if (xi_spd_add(bed.spd, &policy, false, &why))
-		die("policy: %s", why);
-}
-
-static void sa_add(uint32_t i)
-{
-	struct xi_sa sa = sample_sa("192.0.2.1", PEER, 0x1000 + i);
-	struct xi_sa_key key = sample_key(i);
-	const struct xi_sa_rec *rec;
-	const char *why = "";
-
-	sa.reqid = 1;
-	sa.flags = XFRM_STATE_ESN;
-	sa.replay_window = 64;
-	if (xi_sad_add(bed.sad, &sa, &key, NULL, &why))
-		die("SA %u: %s", i, why);
-	rec = xi_sad_find(bed.sad, &sa.id);
-	bed.handles[i] = rec->sa.sa_index;
-	bed.slot_of[i] = XI_NO_SLOT;
-	if (i < bed.opt.slots && xi_slots_fill(&bed.slots, rec, &bed.slot_of[i]))
-		die("no context slot for SA %u", i);
-}
-
-/* The states lie as a map's do: shared, in small pages. */
-static void store_open(void)
-{
-	size_t size = (bed.opt.sas + 1UL) * sizeof(struct xi_sa_state);
-
-	bed.store = null_store_new(bed.opt.sas + 1)->store;
-	bed.store.states = mmap(NULL, size, PROT_READ | PROT_WRITE,
-				MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	if (bed.store.states == MAP_FAILED)
-		die("out of memory");
-	madvise(bed.store.states, size, MADV_NOHUGEPAGE);
-}
-
-/* In an order of memory that has nothing to do with popularity. */
-static void sas_open(void)
-{
-	struct xi_sad_config config = { 0 };
-	uint32_t i, *order = traffic_shuffle(bed.opt.sas);
-
-	store_open();
-	bed.handles = calloc(bed.opt.sas, sizeof(*bed.handles));
-	bed.slot_of = calloc(bed.opt.sas, sizeof(*bed.slot_of));
-	if (!order || !bed.handles || !bed.slot_of ||
-	    xi_sad_create(&bed.sad, &config, &bed.store) ||
-	    xi_spd_create(&bed.spd, bed.sad, &bed.store) ||
-	    xi_slots_create(&bed.slots, real_engine, bed.opt.slots, 1))
-		die("out of memory");
-	for (i = 0; i < bed.opt.sas; i++)
-		sa_add(order[i]);
-	free(order);
-	policy_add();
-}
-
-static void worker_open(void)
-{
-	struct xi_worker *w = aligned_alloc(64, (sizeof(*w) + 63) & ~63UL);
-	size_t size = (size_t)bed.opt.frames * XI_FRAME_SIZE;
-
-	memset(w, 0, sizeof(*w));
-	bed.w = w;
-	bed.engine = *real_engine;
-	bed.engine.seal = timed_seal;
-	bed.engine.open = timed_open;
-	w->config.engine = &bed.engine;
-	w->config.ports = bed.port_of_slot;
-	w->config.nworkers = 1;
-	w->slots = &bed.slots;
-	w->counts = bed.counts;
-	w->now = time(NULL);
-	w->allowed = calloc(XI_ALLOWED, sizeof(*w->allowed));
-	w->frames.n = bed.opt.frames;
-	w->frames.free = calloc(bed.opt.frames, sizeof(*w->frames.free));
-	w->frames.base = mmap(NULL, size, PROT_READ | PROT_WRITE,
-			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	bed.sent = calloc(bed.opt.frames, sizeof(*bed.sent));
-	bed.ntemplates = bed.opt.order == TRAFFIC_TURN ? bed.opt.frames : SEQUENCE;
-	bed.template_size = (sizeof(struct template) + ETH + bed.opt.len + 128 + 63) & ~63UL;
-	bed.templates = aligned_alloc(64, bed.ntemplates * bed.template_size);
-	bed.sa_of = traffic_make(bed.opt.order, bed.opt.sas, bed.ntemplates);
-	if (!w->allowed || !w->frames.free || w->frames.base == MAP_FAILED || !bed.sent ||
-	    !bed.templates || !bed.sa_of || real_engine->create(&w->crypto, 0))
-		die("out of memory");
-	madvise(w->frames.base, size, MADV_NOHUGEPAGE);
-}
-
-/* UDP between host `sa` there and one here. */
-static void inner_write(uint8_t *ip, uint32_t sa)
-{
-	uint8_t here[16], there[16];
-	uint32_t i, sum = 0;
-
-	memset(ip, 0, bed.opt.len);
-	local_addr(here, sa);
-	remote_addr(there, sa);
-	ip[0] = 0x45;
-	xi_put16(ip + 2, bed.opt.len);
-	ip[8] = 64;
-	ip[9] = IPPROTO_UDP;
-	memcpy(ip + 12, bed.opt.in ? there : here, 4);
-	memcpy(ip + 16, bed.opt.in ? here : there, 4);
-	for (i = 0; i < 20; i += 2)
-		sum += xi_get16(ip + i);
-	sum = (sum & 0xffff) + (sum >> 16);
-	xi_put16(ip + 10, ~(sum + (sum >> 16)));
-	xi_put16(ip + 20, 1000);
-	xi_put16(ip + 22, 2000);
-	xi_put16(ip + 24, bed.opt.len - 20);
-}
-
-static void sa_context(struct xi_sa_ctx *ctx, uint32_t sa)
-{
-	const struct xi_sa_rec *rec = xi_sad_rec(bed.sad, bed.handles[sa]);
-
-	if (xi_sa_ctx_init(ctx, &rec->sa, &rec->key, rec->state, rec->words, rec->nwords))
-		die("SA %u is not carried", sa);
-}
-
-/* Seals a template's packet, for the other direction to open. */
-static void template_seal(struct template *t, uint32_t sa)
-{
-	uint8_t buf[256 + DATA_MAX + 256];
-	struct xi_pkt pkt = { .data = buf + 256, .len = bed.opt.len, .headroom = 256,
-			      .tailroom = DATA_MAX };
-	struct xi_sa_ctx ctx;
-	struct xi_frame frame;
-	struct xi_aead_job job;
-	enum xi_reason why;
-	uint64_t seq;
-
-	sa_context(&ctx, sa);
-	memcpy(pkt.data, t->data + ETH, pkt.len);
-	if (xi_seq_take(&ctx, 1, &seq, &why) != 1 ||
-	    xi_esp_frame(&ctx, seq, UINT32_MAX, &pkt, &frame))
-		die("cannot make an ESP packet");
-	xi_esp_out_job(&ctx, &frame, &job);
-	real_engine->seal(bed.w->crypto, &job, 1);
-	memcpy(t->data + ETH, pkt.data, pkt.len);
-	t->len = ETH + pkt.len;
-}
-
-static struct template *template_of(uint32_t packet)
-{
-	return (void *)(bed.templates + packet % bed.ntemplates * bed.template_size);
-}
-
-static void templates_make(void)
-{
-	uint32_t i, sa;
-
-	for (i = 0; i < bed.ntemplates; i++) {
-		struct template *t = template_of(i);
-
-		sa = bed.sa_of[i];
-		memset(t, 0, bed.template_size);
-		inner_write(t->data + ETH, sa);
-		t->len = ETH + bed.opt.len;
-		t->meta = (struct xi_meta){
-			.magic = XI_META_MAGIC,
-			.handle = bed.handles[sa],
-			.slot = bed.slot_of[sa],
-			.dir = bed.opt.in ? XI_IN : XI_OUT,
-			.l3_offset = ETH,
-			.port = bed.opt.in ? CIPHER_PORT : PLAIN_PORT,
-		};
-		if (bed.opt.in)
-			template_seal(t, sa);
-	}
-}
-
-/* For round number `round`, from 1. */
-static void frames_fill(unsigned int round)
-{
-	uint32_t i;
-
-	for (i = 0; i < bed.opt.frames; i++) {
-		const struct template *t = template_of((round - 1) * bed.opt.frames + i);
-		uint8_t *data = bed.w->frames.base + (size_t)i * XI_FRAME_SIZE + XDP_ROOM;
-
-		memcpy(data - sizeof(t->meta), &t->meta, sizeof(t->meta));
-		memcpy(data, t->data, t->len);
-	}
-}
-
 static void cpu_set(int cpu)
 {
 	cpu_set_t set;
@@ -472,7 +88,7 @@ static void *filler_main(void *arg)
 
 	cpu_set(bed.opt.cpus[1]);
 	for (round = 1; round <= bed.opt.rounds; round++) {
-		frames_fill(round);
+		worker_frames_fill(round);
 		atomic_store(&bed.filled, round);
 		while (atomic_load(&bed.drained) < round)
 			sched_yield();
@@ -502,7 +118,7 @@ static void batch_run(unsigned int round, uint32_t first, uint64_t ns[PHASES])
 	uint32_t i, lens[XI_BATCH];
 
 	for (i = 0; i < XI_BATCH; i++)
-		lens[i] = template_of((round - 1) * bed.opt.frames + first + i)->len;
+		lens[i] = worker_template((round - 1) * bed.opt.frames + first + i)->len;
 	from = clock_ns();
 	for (i = 0; i < XI_BATCH; i++)
 		xi_batch_prefetch(w, addr + i * XI_FRAME_SIZE);
@@ -530,7 +146,7 @@ static void round_run(unsigned int round, double clock, double ns[PHASES])
 	if (bed.opt.in && !((round - 1) * bed.opt.frames % bed.ntemplates))
 		windows_reset();
 	if (bed.opt.cpus[1] < 0)
-		frames_fill(round);
+		worker_frames_fill(round);
 	while (bed.opt.cpus[1] >= 0 && atomic_load(&bed.filled) < round)
 		sched_yield();
 	for (first = 0; first < bed.opt.frames; first += XI_BATCH)
@@ -588,13 +204,10 @@ static void measure(const struct options *opt)
 
 	bed.opt = *opt;
 	states_touch();
-	worker_open();
-	ports_open();
-	nexthops_open();
-	bed.w->config.sad = bed.sad;
-	bed.w->config.spd = bed.spd;
-	bed.w->config.nexthops = bed.nexthops;
-	templates_make();
+	worker_bed_open();
+	bed.engine.seal = timed_seal;
+	bed.engine.open = timed_open;
+	worker_templates_make();
 	cpu_set(opt->cpus[0]);
 	if (opt->cpus[1] >= 0 && pthread_create(&filler, NULL, filler_main, NULL))
 		die("no second thread");
@@ -636,7 +249,7 @@ static void measure_sas(const struct options *given)
 	const int *d, *l, *o;
 
 	bed.opt = opt;
-	sas_open();
+	worker_sas_open();
 	for (d = dirs; *d >= 0; d++)
 		for (l = lens; *l >= 0; l++)
 			for (o = orders ? orders : opt.sas > SLOTS ? many : few; *o >= 0; o++) {
@@ -645,18 +258,6 @@ static void measure_sas(const struct options *given)
 				opt.order = *o;
 				apart(measure, &opt);
 			}
-}
-
-static void namespace_enter(void)
-{
-	if (unshare(CLONE_NEWNET))
-		die("needs root, for a network namespace of its own");
-	run("ip link add lan0 type veth peer name lan1");
-	run("ip link add wan0 type veth peer name wan1");
-	run("for d in lan0 lan1 wan0 wan1; do ip link set $d mtu 1600 up || exit; done");
-	run("ip addr add 10.1.0.1/16 dev lan0 && ip addr add 192.0.2.1/24 dev wan0");
-	run("for i in $(seq 0 63); do ip neigh add 10.1.1.$i lladdr 02:00:00:00:00:02 dev lan0 nud permanent || exit; done");
-	run("ip neigh add " PEER " lladdr 02:00:00:00:00:03 dev wan0 nud permanent");
 }
 
 static uint32_t number(const char *text, uint32_t min, uint32_t max)
@@ -732,7 +333,7 @@ int main(int argc, char **argv)
 	real_engine = xi_engine_find(opt.engine);
 	if (!real_engine)
 		die("%s: no such engine on this CPU", opt.engine);
-	namespace_enter();
+	worker_namespace_enter();
 	printf("%s, ns a packet, minimum and (median) of %u rounds of %u packets\n"
 	       "dir  bytes     SAs order   slow  %15s  %15s  %15s  %15s  %15s\n", real_engine->name,
 	       opt.rounds, opt.frames, "take", "prepare", "crypto", "finish", "all");

@@ -224,7 +224,17 @@ flow_end() {
 	rc=$?
 	unset 'xi_pids["bg '"$1"'"]'
 	tail -n 4 "$XI_TMP/$1.log"
+	[ $rc = 0 ] || ike_told
 	return $rc
+}
+
+# ike_told: what the gateways have to say of datagrams that did not arrive
+ike_told() {
+	local gw
+	for gw in gw1 gw2; do
+		echo "$gw: $(gwctl $gw xipsec stats -j 2>&1 | jq -c '.reasons | with_entries(select(.value > 0))')"
+		[ ! -e "$XI_TMP/$gw.charon" ] || grep -E 'CHILD_SA|colli|redundant|TEMP|NO_PROP' "$XI_TMP/$gw.charon" | tail -n 24
+	done
 }
 
 esp_unique() {

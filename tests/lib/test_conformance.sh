@@ -4,35 +4,10 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh
+. tests/lib/doc_check.sh
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-doc=$work/conformance.md
+doc_check tests/lib/conformance.py doc/conformance.md 1..7 'line [0-9]'
 
-# the table as it is, its results as this file's
-tests/lib/conformance.py > "$work/out" 2> "$work/err"
-while IFS= read -r line; do
-	case $line in
-	"ok "*) tap_ok "${line#* - }" ;;
-	"not ok "*) tap_not_ok "${line#* - }" "$(grep 'line [0-9]' "$work/out")" ;;
-	esac
-done < "$work/out"
-tap_is "the check runs to its end" "$(tail -n 1 "$work/out") $(< "$work/err")" "1..7 "
-
-# finds NAME TEXT SED...: the check of a table that sed has changed fails, and says so
-finds() {
-	local name=$1 text=$2
-	shift 2
-	if ! sed "$@" doc/conformance.md > "$doc"; then
-		tap_not_ok "found: $name" "sed: $*"
-	elif cmp -s doc/conformance.md "$doc"; then
-		tap_not_ok "found: $name" "sed changed nothing"
-	elif tests/lib/conformance.py "$doc" > "$work/out"; then
-		tap_not_ok "found: $name" "the check passes"
-	else
-		tap_check "found: $name" grep -qE "$text" "$work/out" || cat "$work/out" >&2
-	fi
-}
 # rows that the cases below change
 here='unit/test_rfc4303: dummy_packets_are_no_errors'
 shell='net/test_counted: a dummy packet is swallowed, and is no drop'

@@ -4,34 +4,10 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh
+. tests/lib/doc_check.sh
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-doc=$work/ike-peers.md
+doc_check tests/lib/ike_peers.py doc/ike-peers.md 1..6 '^#'
 
-tests/lib/ike_peers.py > "$work/out" 2> "$work/err"
-while IFS= read -r line; do
-	case $line in
-	"ok "*) tap_ok "${line#* - }" ;;
-	"not ok "*) tap_not_ok "${line#* - }" "$(grep '^#' "$work/out")" ;;
-	esac
-done < "$work/out"
-tap_is "the check runs to its end" "$(tail -n 1 "$work/out") $(< "$work/err")" "1..6 "
-
-# finds NAME TEXT SED...: the check of tables that sed has changed fails, and says so
-finds() {
-	local name=$1 text=$2
-	shift 2
-	if ! sed "$@" doc/ike-peers.md > "$doc"; then
-		tap_not_ok "found: $name" "sed: $*"
-	elif cmp -s doc/ike-peers.md "$doc"; then
-		tap_not_ok "found: $name" "sed changed nothing"
-	elif tests/lib/ike_peers.py "$doc" > "$work/out"; then
-		tap_not_ok "found: $name" "the check passes"
-	else
-		tap_check "found: $name" grep -qE "$text" "$work/out" || cat "$work/out" >&2
-	fi
-}
 here='net/test_ike_auth: a pre-shared key'
 case='net/test_ike_algorithms: $proposal ($proto) / gcm128'
 prefix='interop/test_ike_uml_life: rekeying: each end its own'

@@ -43,7 +43,7 @@ bad() {
 	says "$name" 2 "$conf:${line:+$line:} $text" daemon -n -c "$conf"
 	says "$name (start)" 2 "$conf:${line:+$line:} $text" daemon -c "$conf"
 }
-bad 2 "wrokers: unknown key: here are run-dir," '[daemon]' 'wrokers = 2' '[port wan0]' 'role = cipher'
+bad 2 "wrokers: unknown key: did you mean workers? see xipsec.conf(5)" '[daemon]' 'wrokers = 2' '[port wan0]' 'role = cipher'
 bad 2 "workers = many: give auto, or 1 to 16" '[daemon]' 'workers = many' '[port wan0]' 'role = cipher'
 bad 2 "run-dir = run: give an absolute path" '[daemon]' 'run-dir = run' '[port wan0]' 'role = cipher'
 bad 1 "[deamon]: unknown section: there are [daemon], [cache], [port IFNAME] and [interface NAME]" '[deamon]' '[port wan0]' 'role = cipher'
@@ -57,6 +57,22 @@ says "and the second" 2 "$conf:5: mode = fast: a mode is native or skb" daemon -
 tap_check "nothing was made by any of them" test ! -e "$XI_TMP/run-gw1" -a ! -e "$XI_BPFFS/gw1"
 good=$(gw_conf gw1)
 says "-n says that a good one is good" 0 "$good: configuration is good" daemon -n -c "$good"
+printf '%s\n' '[port wan0]' 'role = cipher' '' '[port nope0]' 'role = plain' '[port lo]' 'role = plain' \
+	'[interface taken0]' 'if-id = 1' > "$conf"
+says "-n: a port whose device is not there, with its line" 1 \
+	"$conf:4: [port nope0]: no such device in this network namespace: create it, or remove its section from the configuration" \
+	daemon -n -c "$conf"
+says "and one that is no network card" 1 "$conf:6: [port lo]: not an ethernet device: a port needs one" daemon -n -c "$conf"
+net_in gw1 ip link add taken0 type veth peer name taken1
+says "and an interface whose name is taken" 1 "$conf:8: [interface taken0]: a device of this name is there and is not ours" \
+	daemon -n -c "$conf"
+printf '%s\n' '[port wan0]' 'role = cipher' '[daemon]' 'xfrm-group = xi-none' 'group = xi-no-one' > "$conf"
+says "a group that is not there is a warning, for a start goes on without it" 0 \
+	"$conf:4: warning: xfrm-group = xi-none: there is no such group: the XFRM socket serves root alone; groupadd xi-none" \
+	daemon -n -c "$conf"
+says "and so is the other one" 0 "$conf:5: warning: group = xi-no-one: there is no such group: only root may use the control socket" \
+	daemon -n -c "$conf"
+says "what else is there is good" 0 "$conf: configuration is good" daemon -n -c "$conf"
 tap_check "and makes nothing" test ! -e "$XI_TMP/run-gw1" -a ! -e "$XI_BPFFS/gw1"
 says "a file that is not there" 2 "$XI_TMP/none: cannot open the configuration; name another one with -c: No such file" \
 	daemon -c "$XI_TMP/none"
@@ -75,7 +91,6 @@ says "an interface that is not there" 1 \
 	daemon -c "$(gw_conf gw1 '[port nope0]' 'role = plain')"
 says "one that is no network card" 1 "port lo: not an ethernet device: a port needs one" \
 	daemon -c "$(gw_conf gw1 '[port lo]' 'role = plain')"
-net_in gw1 ip link add taken0 type veth peer name taken1
 says "a device that has an interface's name" 1 \
 	"interface taken0: a device of this name is there and is not ours: name the interface otherwise, or rename or delete the device" \
 	daemon -c "$(gw_conf gw1 '[interface taken0]' 'if-id = 1')"
@@ -163,8 +178,14 @@ says "but may not end it" 1 "permission denied: this command is for root" as $gr
 says "nor see or change SAs, for those come with keys" 1 "xipsecd does not serve this user, for keys would be seen: run this as root" \
 	as $group xfrm state list
 for cmd in show stats cache port; do
-	says "another user may not look: $cmd" 1 "permission denied: join group" as nogroup $cmd
+	says "another user may not look: $cmd" 1 "$XI_TMP/run-gw1/control.sock: permission denied: join group $group, or run this as root" as nogroup $cmd
 done
+
+says "another run directory than the daemon's" 1 \
+	"no xipsecd answers at $XI_TMP/none/control.sock, and one serves this network namespace: wait until it is ready, or name its run directory" \
+	net_in gw1 "$XI_BUILD/xipsec" --run-dir "$XI_TMP/none" show
+says "a program that is not there" 127 "xipsec: run: nope: No such file or directory: install it, or give its path" \
+	gwctl gw1 xipsec run nope
 
 # kernel-style errors
 id="src 192.0.2.1 dst 192.0.2.2 proto esp spi $spi"

@@ -18,7 +18,7 @@ connections() {
 	ike_load_pair <<- END
 		three { rand_time = 0s
 		        rekey_time = 3s
-		        life_time = 30s }
+		        life_time = 300s }
 		connections {
 		  rekey : wan, psk {
 		    local { id = rekey%n }

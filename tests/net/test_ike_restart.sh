@@ -33,7 +33,7 @@ count() { ike_count "$1" net packets-out; }
 counts_past() { [ "$(count "$1")" -gt "$2" ]; }
 again() { kill_daemon "$1" && start_daemon "$1"; }
 rekey() { swan "$1" --rekey --child net && wait_for 10 ike_is gw1 1 '.name == "net" and .state == "INSTALLED"'; }
-# what was lost was lost at one time: 8 losses are shown, and the last number lost is at most as far as a start takes
+# what was lost is no more than what was sent while two daemons started, and nothing came twice
 no_more_than() {
 	tail -n 2 "$XI_TMP/$1.log" | jq -es --argjson n "$2" 'all(.twice == 0 and .lost < $n and .received > 100)'
 }
@@ -48,7 +48,7 @@ tap_check "gw1's counters go on, as charon sees them" wait_for 10 counts_past gw
 tap_check "gw2's, too" wait_for 10 counts_past gw2 $((before2 + 500))
 flow_end flow > "$XI_TMP/flow.end"
 tap_comment "$(tail -n 2 "$XI_TMP/flow.log")"
-tap_check "what was lost was lost while nobody was there" no_more_than flow $((RATE * 3))
+tap_check "what was lost was lost while nobody was there" no_more_than flow $((RATE * 3 * ${XIPSEC_SLOW:-1}))
 
 tap_check "then datagrams go on" flow_start flow2 $RATE h1:10.1.1.2=h2:10.1.2.2
 tap_check "charon of gw1, the same, rekeys" rekey gw1

@@ -151,6 +151,22 @@ sent_dummies() {
 	pcap_count "$XI_TMP/wan-br.pcap" "ether dst $away"
 }
 tap_is "dummy packets take its way" "$(sent_dummies | tail -1)" 2
+# an SA in transport mode around it: the way is the tunnel's all the same
+around() { # [OPTION...]: of that SA
+	local act=add
+	! gwip gw1 ip xfrm state get src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x1311 > /dev/null 2>&1 || act=update
+	gwctl gw1 xipsec xfrm state $act src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x1311 reqid 25 mode transport \
+		aead 'rfc4106(gcm(aes))' "$(sa_key $((0x1311)))" 128 "$@"
+}
+two_templates() { # shellcheck disable=SC2046
+	set_mark_out 0x55 && around &&
+		gwctl gw1 xipsec xfrm policy update src 10.8.1.0/24 dst 10.8.2.0/24 dir out $(tmpl 1 0x1301) \
+			tmpl src 0.0.0.0 dst 0.0.0.0 proto esp reqid 25 mode transport
+}
+tap_check "an SA in transport mode around one with an output mark" two_templates
+tap_is "they go by the tunnel's mark" "$(way 10.8.2.1) $(sent gw1 0x1311)" "3 0 3"
+tap_check "a tunnel that sets some bits, in an SA with a mark" eval 'set_mark_out 0x50 mask 0xf0 && around output-mark 0x55'
+tap_is "that of transport mode says nothing" "$(way 10.8.2.1) $(way -m 5 10.8.2.1)" "0 3 3 0"
 net_in gw1 ip rule del fwmark 0x55
 tap_is "a rule that goes is followed" "$(way 10.8.2.1)" "0 3"
 net_in gw1 ip neigh del 192.0.2.9 dev wan0

@@ -45,10 +45,10 @@ reserved() {
 }
 
 fill
-tap_check "a full disk: the file of SAs is refused, and nothing is left pinned" refused 'No space left on device'
+tap_check "a full disk: the file of SAs is refused, and nothing is left pinned" refused 'No space left on device; make room'
 rm "$STATE/full"
 mount -o remount,ro "$STATE"
-tap_check "a read-only disk: the same" refused 'Read-only file system'
+tap_check "a read-only disk: the same" refused 'Read-only file system; mount it writable'
 mount -o remount,rw "$STATE"
 tap_check "a disk that can be written: it starts" start_daemon gw1 "$conf"
 tap_check "and says that this one does not outlive a reboot" grep -q 'gone after a reboot' "$XI_TMP/gw1.log"

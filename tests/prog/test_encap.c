@@ -11,7 +11,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include "bpf_bed.h"
+#include "cipher_bed.h"
 
 #define SPI_BYTES(spi) ((spi) >> 24) & 255, ((spi) >> 16) & 255, ((spi) >> 8) & 255, (spi)&255
 
@@ -38,15 +38,6 @@ static const uint8_t keepalive_bytes[] = { 0xff };
 /* Covered by policy: what is not exempt is judged. */
 #define GUARDED4 UDP4, .src = "10.2.0.9", .dst = "10.1.0.1"
 
-#define META(...)                                                                                  \
-	.meta = { .magic = XI_META_MAGIC,                                                          \
-		  .slot = XI_NO_SLOT,                                                              \
-		  .next_slot = XI_NO_SLOT,                                                         \
-		  .dir = XI_IN,                                                                    \
-		  .status = XI_CRYPTO_NOT_DONE,                                                    \
-		  .l3_offset = 14,                                                                 \
-		  .port = XI_BED_SLOT,                                                             \
-		  __VA_ARGS__ }
 #define HIT                                                                                        \
 	XDP_REDIRECT, { XI_SA_HIT, XI_TO_WORKER },                                                 \
 	META(.handle = XI_BED_HANDLE, .slot = 11, .flags = XI_META_ENCAP)
@@ -62,39 +53,6 @@ static const uint8_t keepalive_bytes[] = { 0xff };
 #define IKE XDP_PASS, { XI_PASS_IKE }
 #define FOREIGN XDP_PASS, { XI_PASS_FOREIGN }
 #define DROP(reason) XDP_DROP, { reason }
-#define N(a) (sizeof(a) / sizeof((a)[0]))
-
-static void cached(struct xi_bed *bed, enum xi_method method)
-{
-	xi_bed_sa_cached(bed, "192.0.2.1", XI_BED_SPI, method);
-	xi_bed_sa_cached(bed, "2001:db8::1", XI_BED_SPI, method);
-}
-
-static void fast(struct xi_bed *bed, const struct xi_spec *spec)
-{
-	cached(bed, XI_METHOD_FAST);
-}
-
-static void slow(struct xi_bed *bed, const struct xi_spec *spec)
-{
-	cached(bed, XI_METHOD_SLOW);
-}
-
-static void kernel(struct xi_bed *bed, const struct xi_spec *spec)
-{
-	cached(bed, XI_METHOD_KERNEL);
-}
-
-static void drop(struct xi_bed *bed, const struct xi_spec *spec)
-{
-	cached(bed, XI_METHOD_DROP);
-}
-
-static void fast_no_worker(struct xi_bed *bed, const struct xi_spec *spec)
-{
-	fast(bed, spec);
-	xi_bed_worker(bed, false);
-}
 
 /* The SPI in the payload, whatever it is. */
 static void known(struct xi_bed *bed, const struct xi_spec *spec)
@@ -113,14 +71,6 @@ static void larval(struct xi_bed *bed, const struct xi_spec *spec)
 static void ah_of_the_same_spi(struct xi_bed *bed, const struct xi_spec *spec)
 {
 	xi_bed_ah_cached(bed, spec->dst, XI_BED_SPI, XI_METHOD_FAST);
-}
-
-static void unknown_to_kernel(struct xi_bed *bed, const struct xi_spec *spec)
-{
-	struct xi_config cfg = xi_bed_config();
-
-	cfg.unknown_spi = XI_METHOD_KERNEL;
-	xi_bed_put_config(bed, &cfg);
 }
 
 static void encap(struct xi_bed *bed, const struct xi_spec *spec)
@@ -411,13 +361,6 @@ static const struct xi_case of_others[] = {
 	{"fragment of UDP for the host", {GUARDED4, .frag_off = 3}, encap, JUDGED},
 };
 /* clang-format on */
-
-#define TABLE(name, table, prog, role, meta)                                                       \
-	static void name(void **state)                                                             \
-	{                                                                                          \
-		struct xi_bed *bed = *state;                                                       \
-		xi_bed_cases(bed, bed->skel->progs.prog, role, table, N(table), meta);             \
-	}
 
 TABLE(esp_in_udp, arriving, xdp_cipher, XI_ROLE_CIPHER, 0)
 TABLE(esp_in_udp_on_another_port, other_port, xdp_cipher, XI_ROLE_CIPHER, 0)

@@ -241,4 +241,11 @@ static inline void bed_policy_add(struct bed *b, const struct xi_policy *policy)
 	assert_int_equal(xi_spd_add(b->spd, policy, false, &why), 0);
 }
 
+static inline void put_addr(xfrm_address_t *out, const char *text)
+{
+	uint8_t bytes[16];
+
+	sample_addr(bytes, text);
+	memcpy(out, bytes, sizeof(*out));
+}
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* Every engine against known answers: numbers of RFCs, packets of others, Wycheproof. AES-GCM's are
- * in test_engines.c, those of AES-CBC and HMAC in test_etm.c. */
+ * in test_engines.c, those of AES-CBC in test_etm.c, and of HMAC in test_hmac.c. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

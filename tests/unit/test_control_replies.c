@@ -89,6 +89,7 @@ static void test_show_has_the_documented_shape(void **state)
 		"  {\"name\": \"ipsec2\", \"if_id\": 2, \"ifindex\": null, \"up\": false}]},"
 		" \"held\": {\"sas\": 2, \"max_sas\": 64, \"policies\": 1, \"max_policies\": 32},"
 		" \"waiting\": {\"packets\": 3, \"key_manager\": true},"
+		" \"drops\": 14, \"drop_reasons\": {\"replay\": 5, \"unknown_spi\": 10, \"sa_mode\": 9223372036854775807},"
 		" \"acquires\": [{\"seq\": 4, \"src\": \"192.0.2.1\", \"dst\": \"192.0.2.2\","
 		"  \"proto\": \"esp\", \"mode\": \"tunnel\", \"reqid\": 7, \"policy\": 9,"
 		"  \"flow\": {\"src\": \"10.1.1.2\", \"dst\": \"10.1.2.2\", \"proto\": 17,"

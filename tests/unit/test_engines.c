@@ -9,48 +9,14 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "alg_job.h"
 #include "crypto/crypto.h"
 #include "vectors.h"
 
 #define DATA_MAX 9000
 #define BATCH 24
 
-struct engine {
-	const struct xi_engine *e;
-	struct xi_crypto *c;
-};
-
-static struct engine engines[2];
-static unsigned int nengines;
-
-static int start(void **state)
-{
-	static const char *const names[] = { "openssl", "ipsec-mb" };
-
-	nengines = 0;
-	for (unsigned int i = 0; i < 2; i++) {
-		struct engine *en = &engines[nengines];
-
-		en->e = xi_engine_find(names[i]);
-		if (!en->e) {
-			print_message("engine %s is not usable on this CPU\n", names[i]);
-			continue;
-		}
-		if (en->e->create(&en->c, 0))
-			return -1;
-		nengines++;
-	}
-	return nengines ? 0 : -1;
-}
-
-static int stop(void **state)
-{
-	for (unsigned int i = 0; i < nengines; i++)
-		engines[i].e->destroy(engines[i].c);
-	return 0;
-}
-
-static struct xi_ckey *key_new(const struct engine *en, const struct xi_sa_key *raw)
+static struct xi_ckey *key_new(const struct alg_engine *en, const struct xi_sa_key *raw)
 {
 	struct xi_ckey *key = NULL;
 
@@ -85,7 +51,7 @@ static struct xi_aead_job answer_job(struct answer *a, const struct xi_ckey *key
 	return job;
 }
 
-static void answer_check(const struct engine *en, struct answer *a, const struct xi_ckey *key,
+static void answer_check(const struct alg_engine *en, struct answer *a, const struct xi_ckey *key,
 			 bool valid)
 {
 	uint8_t data[DATA_MAX] = { 0 }, icv[16] = { 0 };
@@ -112,12 +78,12 @@ static void answer_check(const struct engine *en, struct answer *a, const struct
 /* Keyed and SLOW, every engine. */
 static void answer_check_all(struct answer *a, bool valid)
 {
-	for (unsigned int i = 0; i < nengines; i++) {
-		struct xi_ckey *key = key_new(&engines[i], &a->raw);
+	for (unsigned int i = 0; i < alg_nengines; i++) {
+		struct xi_ckey *key = key_new(&alg_engines[i], &a->raw);
 
-		answer_check(&engines[i], a, key, valid);
-		answer_check(&engines[i], a, NULL, valid);
-		engines[i].e->key_free(key);
+		answer_check(&alg_engines[i], a, key, valid);
+		answer_check(&alg_engines[i], a, NULL, valid);
+		alg_engines[i].e->key_free(key);
 	}
 }
 
@@ -242,9 +208,9 @@ static void fill_random(uint8_t *p, size_t n)
 		*p++ = (uint8_t)(random() >> 7);
 }
 
-static const struct engine *other(unsigned int i)
+static const struct alg_engine *other(unsigned int i)
 {
-	return &engines[(i + 1) % nengines];
+	return &alg_engines[(i + 1) % alg_nengines];
 }
 
 struct batch {
@@ -254,7 +220,7 @@ struct batch {
 	struct xi_ckey *keys[BATCH];
 };
 
-static void batch_make(struct batch *b, const struct engine *en)
+static void batch_make(struct batch *b, const struct alg_engine *en)
 {
 	static const uint32_t key_lens[] = { 20, 28, 36 };
 
@@ -286,7 +252,7 @@ static void batch_make(struct batch *b, const struct engine *en)
 	}
 }
 
-static void batch_rekey(struct batch *b, const struct engine *from, const struct engine *to)
+static void batch_rekey(struct batch *b, const struct alg_engine *from, const struct alg_engine *to)
 {
 	for (int i = 0; i < BATCH; i++) {
 		from->e->key_free(b->keys[i]);
@@ -304,8 +270,8 @@ static void engines_agree_on_random_batches(void **state)
 	assert_non_null(b);
 	srandom(4106);
 	for (unsigned int round = 0; round < 200; round++) {
-		const struct engine *sealer = &engines[round % nengines];
-		const struct engine *opener = other(round % nengines);
+		const struct alg_engine *sealer = &alg_engines[round % alg_nengines];
+		const struct alg_engine *opener = other(round % alg_nengines);
 		uint32_t bad = (uint32_t)random() & (uint32_t)random();
 
 		batch_make(b, sealer);
@@ -343,19 +309,19 @@ static void every_spoilt_icv_bit_is_found(void **state)
 {
 	struct answer a = { .raw = { .alg = XI_ALG_AES_GCM, .len = 20 }, .len = 32, .aad_len = 8 };
 
-	for (unsigned int i = 0; i < nengines; i++) {
+	for (unsigned int i = 0; i < alg_nengines; i++) {
 		for (a.icv_len = 8; a.icv_len <= 16; a.icv_len += 4) {
 			struct xi_aead_job job = answer_job(&a, NULL, a.sealed, a.icv);
 
 			memcpy(a.sealed, a.clear, a.len);
-			engines[i].e->seal(engines[i].c, &job, 1);
+			alg_engines[i].e->seal(alg_engines[i].c, &job, 1);
 			assert_int_equal(job.status, 0);
 			for (uint32_t bit = 0; bit < 8 * a.icv_len; bit++) {
 				a.icv[bit / 8] ^= (uint8_t)(1 << bit % 8);
-				answer_check(&engines[i], &a, NULL, false);
+				answer_check(&alg_engines[i], &a, NULL, false);
 				a.icv[bit / 8] ^= (uint8_t)(1 << bit % 8);
 			}
-			answer_check(&engines[i], &a, NULL, true);
+			answer_check(&alg_engines[i], &a, NULL, true);
 		}
 	}
 }
@@ -365,8 +331,8 @@ static void wrong_keys_and_jobs_are_refused(void **state)
 	static const uint32_t lens[] = { 0, 4, 16, 19, 21, 24, 32, 35, 37, XI_KEY_MAX };
 	uint8_t data[16] = { 1 }, icv[16] = { 0 };
 
-	for (unsigned int i = 0; i < nengines; i++) {
-		const struct xi_engine *e = engines[i].e;
+	for (unsigned int i = 0; i < alg_nengines; i++) {
+		const struct xi_engine *e = alg_engines[i].e;
 		struct xi_sa_key raw = { .alg = XI_ALG_AES_GCM };
 		struct xi_ckey *key = NULL;
 		struct xi_aead_job job = { .raw = &raw, .data = data, .icv = icv, .len = 16,
@@ -375,7 +341,7 @@ static void wrong_keys_and_jobs_are_refused(void **state)
 		for (size_t j = 0; j < sizeof(lens) / sizeof(lens[0]); j++) {
 			raw.len = lens[j];
 			assert_int_equal(e->key_new(&key, &raw, 1), -EINVAL);
-			e->seal(engines[i].c, &job, 1);
+			e->seal(alg_engines[i].c, &job, 1);
 			assert_int_equal(job.status, -EINVAL);
 		}
 		raw.len = 20;
@@ -383,11 +349,11 @@ static void wrong_keys_and_jobs_are_refused(void **state)
 		assert_int_equal(e->key_new(&key, &raw, 1), -EINVAL);
 		raw.alg = XI_ALG_AES_GCM;
 		job.icv_len = 4;
-		e->open(engines[i].c, &job, 1);
+		e->open(alg_engines[i].c, &job, 1);
 		assert_int_equal(job.status, -EINVAL);
 		job.icv_len = 16;
 		job.raw = NULL;
-		e->seal(engines[i].c, &job, 1);
+		e->seal(alg_engines[i].c, &job, 1);
 		assert_int_equal(job.status, -EINVAL);
 		e->key_free(NULL);
 		assert_true(e->carries(XI_ALG_AES_GCM, XI_AUTH_NONE, 192, 12));
@@ -404,8 +370,8 @@ static void workers_share_a_key(void **state)
 	struct answer a = { .raw = { .alg = XI_ALG_AES_GCM, .len = 28 }, .len = 100, .aad_len = 8,
 			    .icv_len = 16 };
 
-	for (unsigned int i = 0; i < nengines; i++) {
-		struct engine second = { .e = engines[i].e };
+	for (unsigned int i = 0; i < alg_nengines; i++) {
+		struct alg_engine second = { .e = alg_engines[i].e };
 		struct xi_ckey *key;
 		struct xi_aead_job job;
 
@@ -416,7 +382,7 @@ static void workers_share_a_key(void **state)
 			memcpy(a.sealed, a.clear, a.len);
 			job = answer_job(&a, key, a.sealed, a.icv);
 			second.e->seal(second.c, &job, 1);
-			answer_check(&engines[i], &a, key, true);
+			answer_check(&alg_engines[i], &a, key, true);
 		}
 		second.e->destroy(second.c);
 		second.e->key_free(key);
@@ -474,5 +440,5 @@ int main(void)
 		cmocka_unit_test(the_slow_method_leaves_no_key_behind),
 	};
 
-	return cmocka_run_group_tests(tests, start, stop);
+	return cmocka_run_group_tests(tests, alg_start, alg_stop);
 }

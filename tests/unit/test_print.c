@@ -58,7 +58,7 @@ static void test_show_for_people(void **state)
 		"\"rfc4106(gcm(aes))\","
 		"  \"key_bits\": 128, \"if_id\": 43, \"esn\": true, \"age\": 61, \"last_use\": 2, \"packets\": "
 		"12, \"bytes\": 1536,"
-		"  \"oseq\": 12, \"top\": 0, \"replay_window\": 0, \"cached\": null},"
+		"  \"oseq\": 12, \"top\": 0, \"replay_window\": 1, \"cached\": null},"
 		"  {\"spi\": \"0xc0000002\", \"src\": \"198.51.100.2\", \"dst\": \"192.0.2.1\","
 		"  \"proto\": \"esp\", \"mode\": \"tunnel\", \"dir\": \"in\", \"algorithm\": "
 		"\"cbc(aes)\", \"integrity\": \"hmac(sha384)\", \"icv_bits\": 192,"
@@ -145,6 +145,23 @@ static void test_show_for_people(void **state)
 		"  protect: esp tunnel, 192.0.2.1 -> 198.51.100.2, reqid 42\n"
 		"\n"
 		"policy: in, any -> any: block, priority 0\n");
+}
+
+static void test_drops_for_people(void **state)
+{
+#define DROPPED(json, line)                                                                         \
+	assert_printed(xi_print_show, "{\"daemon\": {\"version\": \"1\", \"engine\": \"e\"}" json "}",     \
+		       "daemon: xipsecd 1, process 0, up 0 seconds\n  engine: e, 0 workers\n" line      \
+		       "  sa cache: 0 of 0 SAs, 0 hits, 0 misses, 0 evictions\n"                      \
+		       "  flow cache: 0 of 0 flows, 0 hits, 0 misses, 0 evictions\n")
+	DROPPED("", ""); /* a daemon that does not tell */
+	DROPPED(", \"drops\": 0, \"drop_reasons\": {}", "  dropped: no packet\n");
+	DROPPED(", \"drops\": 1, \"drop_reasons\": {\"replay\": 1}", "  dropped: 1 packet: 1 replay\n");
+	DROPPED(", \"drops\": 16, \"drop_reasons\": {\"a\": 4, \"b\": 8, \"c\": 4}",
+		"  dropped: 16 packets: 8 b, 4 a, 4 c\n");
+	DROPPED(", \"drops\": 24, \"drop_reasons\": {\"a\": 3, \"b\": 1, \"c\": 9, \"d\": 4, \"e\": 7}",
+		"  dropped: 24 packets: 9 c, 7 e, 4 d ...; xipsec stats has all\n");
+#undef DROPPED
 }
 
 static void test_what_waits_for_people(void **state)
@@ -362,6 +379,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_show_for_people),
+		cmocka_unit_test(test_drops_for_people),
 		cmocka_unit_test(test_what_waits_for_people),
 		cmocka_unit_test(test_stats_for_people_lists_only_what_happened),
 		cmocka_unit_test(test_cache_for_people),

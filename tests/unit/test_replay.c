@@ -212,7 +212,7 @@ static void check_changes_nothing(void **state)
 static void a_word_ahead_of_top_refuses(void **state)
 {
 	struct window w;
-	uint32_t bits;
+	uint32_t bmp;
 
 	window_start(&w, 32, false);
 	RUN(&w, { 40, OK });
@@ -220,8 +220,8 @@ static void a_word_ahead_of_top_refuses(void **state)
 	assert_int_equal(xi_replay_check(&w.r, 41), XI_DROP_REPLAY_OLD);
 	assert_int_equal(xi_replay_commit(&w.r, 41), XI_DROP_REPLAY_OLD);
 	/* and is exported as received: whoever imports it must not accept 32 to 40 */
-	assert_int_equal(xi_replay_export_legacy(&w.r, &bits), 40);
-	assert_int_equal(bits, 0x1ff);
+	assert_int_equal(xi_replay_export(&w.r, &bmp, 1), 40);
+	assert_int_equal(bmp, 0x800000ff); /* of number n bit (n - 1) % 32 */
 }
 
 /*
@@ -458,23 +458,6 @@ static void bitmap_of_numbers_in_order(void **state)
 	assert_int_equal(bmp[0], 0x5); /* 2 and 3 are left of the window */
 }
 
-/* struct xfrm_replay_state: bit i is number seq - i. */
-static void legacy_bitmaps_are_the_kernels(void **state)
-{
-	struct window w;
-	uint32_t bits;
-
-	window_start(&w, 32, false);
-	RUN(&w, { 1, OK }, { 2, OK }, { 4, OK });
-	assert_int_equal(xi_replay_export_legacy(&w.r, &bits), 4);
-	assert_int_equal(bits, 0xd);
-	window_start(&w, 32, false);
-	xi_replay_import_legacy(&w.r, 1000, 0x80000001);
-	RUN(&w, { 1000, SEEN }, { 969, SEEN }, { 970, OK }, { 968, OLD }, { 1001, OK });
-	assert_int_equal(xi_replay_export_legacy(&w.r, &bits), 1001);
-	assert_int_equal(bits, 0x80000003);
-}
-
 static void import_forgets_what_was(void **state)
 {
 	struct window w;
@@ -546,7 +529,6 @@ int main(void)
 		cmocka_unit_test(of_several_workers_exactly_one_accepts),
 		cmocka_unit_test(bitmaps_are_the_kernels),
 		cmocka_unit_test(bitmap_of_numbers_in_order),
-		cmocka_unit_test(legacy_bitmaps_are_the_kernels),
 		cmocka_unit_test(import_forgets_what_was),
 		cmocka_unit_test(shared_sequences_are_judged_alike),
 	};

@@ -354,6 +354,18 @@ static void missing_directory_is_refused(void **state)
 	xi_sad_destroy(sad);
 }
 
+static void a_file_is_no_directory(void **state)
+{
+	struct fixture *f = *state;
+	struct xi_sa sa = sa_from_file(0x1000);
+	char path[512];
+
+	assert_int_equal(xi_reserve_dir(f->dir), 0);
+	assert_int_equal(add(f, &sa, NULL), 0);
+	assert_true(reserve_path(f, path, sizeof(path)));
+	assert_int_equal(xi_reserve_dir(path), -ENOTDIR);
+}
+
 /* kill -9: the maps are still there, and so is the exact counter. */
 static void adopted_sa_goes_on_and_extends(void **state)
 {
@@ -649,6 +661,7 @@ int main(void)
 		T(garbage_is_refused),
 		T(used_up_key_is_refused),
 		T(missing_directory_is_refused),
+		T(a_file_is_no_directory),
 		T(adopted_sa_goes_on_and_extends),
 		T(adopted_sa_writes_what_the_disk_lacks),
 		T(file_is_synced_before_it_counts),

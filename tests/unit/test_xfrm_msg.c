@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The codec against bytes that charon really sent, and against damaged ones. */
+/* SAs: the codec against bytes that charon really sent, and against damaged ones. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -14,20 +14,6 @@
 
 #include "../interop/charon_messages.h"
 #include "xfrm_message.h"
-
-static void assert_addr4(const uint8_t addr[16], const char *text)
-{
-	uint8_t want[16] = { 0 };
-
-	assert_int_equal(inet_pton(AF_INET, text, want), 1);
-	assert_memory_equal(addr, want, 16);
-}
-
-static int get_policy(struct xi_policy *policy, const struct message *m, struct xi_extack *ack)
-{
-	memset(ack, 0, sizeof(*ack));
-	return xi_xfrm_get_newpolicy(policy, &m->hdr, ack);
-}
 
 static void charon_inbound_sa(void **state)
 {
@@ -96,34 +82,6 @@ static void charon_spi_request(void **state)
 	}
 }
 
-static void charon_policies(void **state)
-{
-	struct xi_extack ack;
-	struct xi_policy p;
-	struct message m;
-
-	from_hex(&m, charon_newpolicy_out);
-	assert_int_equal(get_policy(&p, &m, &ack), 0);
-	assert_addr4(p.sel.saddr, "10.1.1.0");
-	assert_addr4(p.sel.daddr, "10.1.2.0");
-	assert_int_equal(p.sel.prefixlen_s, 24);
-	assert_int_equal(p.dir, XI_OUT);
-	assert_int_equal(p.priority, 375423);
-	assert_int_equal(p.ntmpls, 1);
-	assert_int_equal(p.tmpls[0].id.spi, 0xc2e7b9cd);
-	assert_int_equal(p.tmpls[0].reqid, 1);
-	assert_int_equal(p.tmpls[0].mode, XI_TUNNEL);
-	assert_addr4(p.tmpls[0].saddr, "192.0.2.1");
-	from_hex(&m, charon_updpolicy_in);
-	assert_int_equal(get_policy(&p, &m, &ack), 0);
-	assert_int_equal(p.dir, XI_IN);
-	from_hex(&m, charon_delpolicy);
-	assert_int_equal(xi_xfrm_get_policy_id(&p, &m.hdr, &ack), 0);
-	assert_int_equal(p.dir, XI_OUT);
-	assert_int_equal(p.index, 0);
-	assert_addr4(p.sel.daddr, "10.1.2.0");
-}
-
 static void charon_sa_ids(void **state)
 {
 	struct xi_extack ack = { 0 };
@@ -175,21 +133,6 @@ static void sa_cut_at_every_length(void **state)
 	assert_int_equal(get_sa_exact(m.buf, m.len, &ack), 0);
 }
 
-static void policy_cut_at_every_length(void **state)
-{
-	size_t bare = NLMSG_HDRLEN + sizeof(struct xfrm_userpolicy_info);
-	struct xi_extack ack;
-	struct xi_policy p;
-	struct message m;
-
-	from_hex(&m, charon_newpolicy_in);
-	for (size_t len = NLMSG_HDRLEN; len < m.len; len++) {
-		m.hdr.nlmsg_len = len;
-		/* without templates it is a policy too */
-		assert_int_equal(get_policy(&p, &m, &ack), len == bare ? 0 : -EINVAL);
-	}
-}
-
 static void every_attribute_length(void **state)
 {
 	static const uint16_t types[] = { XFRMA_ALG_AEAD, XFRMA_REPLAY_ESN_VAL };
@@ -233,186 +176,6 @@ static void key_length_in_bits_is_checked(void **state)
 	assert_int_equal(get_sa(&req, &m, &ack), -EINVAL);
 	alg->alg_key_len = 0xfffffff8;
 	assert_int_equal(get_sa(&req, &m, &ack), -EINVAL);
-}
-
-struct refusal {
-	const char *what;
-	int err;
-	void (*spoil)(struct message *m);
-};
-
-static struct xfrm_algo_aead *aead_of(struct message *m)
-{
-	return (struct xfrm_algo_aead *)((uint8_t *)attr(m, sizeof(struct xfrm_usersa_info),
-							 XFRMA_ALG_AEAD) +
-					 NLA_HDRLEN);
-}
-
-static struct xfrm_replay_state_esn *esn_of(struct message *m)
-{
-	return (struct xfrm_replay_state_esn *)((uint8_t *)attr(m, sizeof(struct xfrm_usersa_info),
-								XFRMA_REPLAY_ESN_VAL) +
-						NLA_HDRLEN);
-}
-
-/* clang-format off */
-static void spoil_proto_ah(struct message *m) { info_of(m)->id.proto = XI_AH; }
-static void spoil_proto_comp(struct message *m) { info_of(m)->id.proto = XI_COMP; }
-static void spoil_proto_tcp(struct message *m) { info_of(m)->id.proto = 6; }
-static void spoil_family(struct message *m) { info_of(m)->family = 0; }
-static void spoil_family_high(struct message *m) { info_of(m)->family = 0x0102; }
-static void spoil_iptfs_mode(struct message *m) { info_of(m)->mode = XI_XFRM_MODE_IPTFS; }
-static void spoil_wildrecv(struct message *m) { info_of(m)->flags |= XFRM_STATE_WILDRECV; }
-static void spoil_beet(struct message *m) { info_of(m)->mode = XFRM_MODE_BEET; }
-static void spoil_mode(struct message *m) { info_of(m)->mode = 77; }
-static void spoil_spi_zero(struct message *m) { info_of(m)->id.spi = 0; }
-static void spoil_spi_reserved(struct message *m) { info_of(m)->id.spi = htonl(255); }
-static void spoil_sel_family(struct message *m) { info_of(m)->sel.family = 7; }
-static void spoil_window(struct message *m) { info_of(m)->replay_window = 32; }
-static void spoil_alg(struct message *m) { strcpy(aead_of(m)->alg_name, "rfc4106(gcm(foo))"); }
-static void spoil_cipher(struct message *m) { strcpy(aead_of(m)->alg_name, "cbc(aes)"); }
-static void spoil_ccm(struct message *m) { strcpy(aead_of(m)->alg_name, "rfc4309(ccm(aes))"); }
-static void spoil_icv(struct message *m) { aead_of(m)->alg_icv_len = 80; }
-static void spoil_icv_none(struct message *m) { aead_of(m)->alg_icv_len = 0; }
-static void spoil_icv_bits(struct message *m) { aead_of(m)->alg_icv_len = 129; }
-static void spoil_name(struct message *m) { memset(aead_of(m)->alg_name, 'A', 64); }
-static void spoil_esn_words(struct message *m) { esn_of(m)->bmp_len = XI_WINDOW_MAX / 32 + 1; }
-static void spoil_esn_huge(struct message *m) { esn_of(m)->bmp_len = 0x40000001; }
-static void spoil_esn_window(struct message *m) { esn_of(m)->replay_window = 129; }
-static void spoil_esn_short(struct message *m) { esn_of(m)->bmp_len = XI_WINDOW_MAX / 32; }
-static void spoil_esn_bits(struct message *m) { esn_of(m)->replay_window = 100, esn_of(m)->bmp[3] = ~0U; }
-/* clang-format on */
-
-static void spoil_sel_prefix(struct message *m)
-{
-	info_of(m)->sel.family = AF_INET;
-	info_of(m)->sel.prefixlen_d = 33;
-}
-
-static void spoil_sel_other(struct message *m)
-{
-	info_of(m)->mode = XFRM_MODE_TRANSPORT;
-	info_of(m)->sel.family = AF_INET6;
-}
-
-static void encap(struct message *m, uint16_t type, uint16_t sport, uint16_t dport)
-{
-	struct xfrm_encap_tmpl tmpl = { .encap_type = type,
-					.encap_sport = htons(sport),
-					.encap_dport = htons(dport) };
-
-	append(m, XFRMA_ENCAP, &tmpl, sizeof(tmpl));
-}
-
-/* clang-format off */
-static void spoil_encap_none(struct message *m) { encap(m, 0, 4500, 4500); }
-static void spoil_encap_old(struct message *m) { encap(m, 1, 4500, 4500); }
-static void spoil_encap_tcp(struct message *m) { encap(m, 7, 4500, 4500); }
-static void spoil_encap_sport(struct message *m) { encap(m, 2, 0, 4500); }
-static void spoil_encap_dport(struct message *m) { encap(m, 2, 4500, 0); }
-/* clang-format on */
-
-static void spoil_offload(struct message *m)
-{
-	struct xfrm_user_offload offload = { .ifindex = 1, .flags = 4 };
-
-	append(m, XFRMA_OFFLOAD_DEV, &offload, sizeof(offload));
-}
-
-static void spoil_auth(struct message *m)
-{
-	struct xfrm_algo auth = { .alg_name = "hmac(sha256)" };
-
-	append(m, XFRMA_ALG_AUTH, &auth, sizeof(auth));
-}
-
-static void spoil_mark(struct message *m)
-{
-	struct xfrm_mark mark = { .v = 3, .m = 1 };
-
-	append(m, XFRMA_MARK, &mark, sizeof(mark));
-}
-
-/* clang-format off */
-static void spoil_tfc(struct message *m) { info_of(m)->mode = 0, append_u32(m, XFRMA_TFCPAD, 100); }
-static void spoil_wrap(struct message *m) { append_u32(m, XFRMA_SA_EXTRA_FLAGS, 2); }
-static void spoil_xflag(struct message *m) { append_u32(m, XFRMA_SA_EXTRA_FLAGS, 1U << 30); }
-static void spoil_pcpu(struct message *m) { append_u32(m, XI_XFRMA_SA_PCPU, 1); }
-static void spoil_iptfs(struct message *m) { append_u32(m, XI_XFRMA_IPTFS_FIRST, 1); }
-static void spoil_unknown(struct message *m) { append_u32(m, 42, 1); }
-static void spoil_unknown_high(struct message *m) { append_u32(m, 0x3fff, 1); }
-static void spoil_unspec(struct message *m) { append_u32(m, XFRMA_UNSPEC, 1); }
-static void spoil_dir(struct message *m) { append(m, XI_XFRMA_SA_DIR, "\3", 1); }
-static void spoil_dir_out(struct message *m) { append(m, XI_XFRMA_SA_DIR, "\2", 1); }
-static void spoil_long_u32(struct message *m) { append(m, XFRMA_IF_ID, "12345678", 8); }
-static void spoil_short_u32(struct message *m) { append(m, XFRMA_IF_ID, "12", 2); }
-/* clang-format on */
-
-static const struct refusal refusals[] = {
-	{ "AES-GCM in AH", -EINVAL, spoil_proto_ah },
-	{ "IPComp", -EPROTONOSUPPORT, spoil_proto_comp },
-	{ "TCP", -EINVAL, spoil_proto_tcp },
-	{ "no family", -EINVAL, spoil_family },
-	{ "family with a high byte", -EINVAL, spoil_family_high },
-	{ "transport mode between families", -EPROTONOSUPPORT, spoil_sel_other },
-	{ "IP-TFS mode", -EOPNOTSUPP, spoil_iptfs_mode },
-	{ "any destination", -EOPNOTSUPP, spoil_wildrecv },
-	{ "BEET mode", -EOPNOTSUPP, spoil_beet },
-	{ "mode 77", -EINVAL, spoil_mode },
-	{ "SPI 0", -EINVAL, spoil_spi_zero },
-	{ "SPI 255", -EINVAL, spoil_spi_reserved },
-	{ "selector of family 7", -EINVAL, spoil_sel_family },
-	{ "selector prefix 33", -EINVAL, spoil_sel_prefix },
-	{ "two windows", -EINVAL, spoil_window },
-	{ "an unknown AEAD", -ENOSYS, spoil_alg },
-	{ "a cipher as AEAD", -ENOSYS, spoil_cipher },
-	{ "a salt that CCM has not", -EINVAL, spoil_ccm },
-	{ "ICV of 80 bits", -ENOSYS, spoil_icv },
-	{ "ICV of no bits", -ENOSYS, spoil_icv_none },
-	{ "ICV of 129 bits", -ENOSYS, spoil_icv_bits },
-	{ "algorithm name without end", -ENOSYS, spoil_name },
-	{ "bitmap of 2049 words", -EINVAL, spoil_esn_words },
-	{ "bitmap of 2^30 words", -EINVAL, spoil_esn_huge },
-	{ "window beyond its bitmap", -EINVAL, spoil_esn_window },
-	{ "bitmap beyond its attribute", -EINVAL, spoil_esn_short },
-	{ "bits beyond the window", -EINVAL, spoil_esn_bits },
-	{ "encapsulation in nothing", -EINVAL, spoil_encap_none },
-	{ "encapsulation of before RFC 3948", -EINVAL, spoil_encap_old },
-	{ "encapsulation in TCP", -EINVAL, spoil_encap_tcp },
-	{ "encapsulation from port 0", -EINVAL, spoil_encap_sport },
-	{ "encapsulation to port 0", -EINVAL, spoil_encap_dport },
-	{ "packet offload", -EINVAL, spoil_offload },
-	{ "AEAD and AUTH", -EINVAL, spoil_auth },
-	{ "a mark that no packet has", -EOPNOTSUPP, spoil_mark },
-	{ "TFC padding in transport mode", -EINVAL, spoil_tfc },
-	{ "oseq-may-wrap", -EOPNOTSUPP, spoil_wrap },
-	{ "unknown extra flag", -EINVAL, spoil_xflag },
-	{ "one CPU's SA without a direction", -EINVAL, spoil_pcpu },
-	{ "IP-TFS", -EOPNOTSUPP, spoil_iptfs },
-	{ "attribute 42", -EINVAL, spoil_unknown },
-	{ "attribute 0x3fff", -EINVAL, spoil_unknown_high },
-	{ "attribute 0", -EINVAL, spoil_unspec },
-	{ "direction 3", -EINVAL, spoil_dir },
-	{ "direction out with a window", -EINVAL, spoil_dir_out },
-	{ "u32 of 8 bytes", -EINVAL, spoil_long_u32 },
-	{ "u32 of 2 bytes", -ERANGE, spoil_short_u32 },
-};
-
-static void what_is_not_carried_is_refused(void **state)
-{
-	struct xi_sa_request req;
-	struct xi_extack ack;
-	struct message m;
-
-	for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
-		from_hex(&m, charon_upd_in);
-		refusals[i].spoil(&m);
-		if (get_sa(&req, &m, &ack) != refusals[i].err)
-			fail_msg("%s: not refused with %d (%s)", refusals[i].what, refusals[i].err,
-				 ack.text);
-		if (!ack.text[0])
-			fail_msg("%s: refused without a word", refusals[i].what);
-	}
 }
 
 static void a_reply_is_accepted_back(void **state)
@@ -476,23 +239,6 @@ static void reply_to_charon_is_the_kernels(void **state)
 	assert_int_equal(sa.hdr.nlmsg_seq, 209);
 	assert_int_equal(sa.hdr.nlmsg_pid, 19995);
 	assert_memory_equal(sa.buf + NLMSG_HDRLEN, m.buf + NLMSG_HDRLEN, 380 - NLMSG_HDRLEN);
-}
-
-static void policy_is_given_back_as_it_came(void **state)
-{
-	struct xi_extack ack;
-	struct xi_nlmsg out;
-	struct xi_policy p;
-	struct message m;
-
-	from_hex(&m, charon_newpolicy_out);
-	assert_int_equal(get_policy(&p, &m, &ack), 0);
-	xi_xfrm_put_policy(&out, XFRM_MSG_NEWPOLICY, &nobody, &p);
-	assert_memory_equal(out.buf + NLMSG_HDRLEN, m.buf + NLMSG_HDRLEN, m.len - NLMSG_HDRLEN);
-	/* and one attribute more: the type */
-	assert_int_equal(out.hdr.nlmsg_len, m.len + 12);
-	memcpy(m.buf, out.buf, out.hdr.nlmsg_len);
-	assert_int_equal(get_policy(&p, &m, &ack), 0);
 }
 
 /* XFRMA_REPLAY_VAL: bit i is packet seq - i. Packets 40, 39 and 37 of a window of 32: ring bits 7,
@@ -602,94 +348,6 @@ static void filters_of_a_dump(void **state)
 	assert_false(xi_sa_filter_matches(&f, &req.sa)); /* no SA is of TCP */
 }
 
-/* RFC 2367 section 3.1.6; the layout is what charon and pluto were seen to accept. */
-static void acquire_names_flow_and_policy(void **state)
-{
-	struct xi_flow flow = {
-		.proto = IPPROTO_ICMP, .sport = 8, .dir = XI_OUT, .family = XI_IPV4
-	};
-	struct xfrm_user_acquire *acq;
-	struct xi_extack ack;
-	struct xi_nlmsg out;
-	struct xi_policy p;
-	struct message m;
-
-	from_hex(&m, charon_newpolicy_out);
-	assert_int_equal(get_policy(&p, &m, &ack), 0);
-	inet_pton(AF_INET, "10.1.1.1", flow.saddr);
-	inet_pton(AF_INET, "10.1.2.1", flow.daddr);
-	xi_xfrm_put_acquire(&out, &flow, &p, 9);
-	acq = (struct xfrm_user_acquire *)(out.buf + NLMSG_HDRLEN);
-	assert_int_equal(out.hdr.nlmsg_type, XFRM_MSG_ACQUIRE);
-	assert_int_equal(acq->id.daddr.a4, inet_addr("192.0.2.2"));
-	assert_int_equal(acq->saddr.a4, inet_addr("192.0.2.1"));
-	assert_int_equal(acq->id.proto, 50);
-	assert_int_equal(acq->seq, 9);
-	assert_int_equal(acq->sel.prefixlen_d, 32);
-	assert_int_equal(ntohs(acq->sel.sport), 8);
-	assert_int_equal(acq->sel.daddr.a4, inet_addr("10.1.2.1"));
-	assert_memory_equal(&acq->policy, m.buf + NLMSG_HDRLEN, sizeof(acq->policy));
-	/* libreswan's trap has no endpoints: those of the flow then */
-	memset(&p.tmpls[0].id.daddr, 0, 16);
-	xi_xfrm_put_acquire(&out, &flow, &p, 9);
-	assert_int_equal(acq->id.daddr.a4, inet_addr("10.1.2.1"));
-}
-
-static void policies_that_make_no_sense(void **state)
-{
-	struct xfrm_userpolicy_info *info;
-	struct xfrm_user_tmpl *tmpl;
-	struct xi_extack ack;
-	struct xi_policy p;
-	struct message m, good;
-
-	from_hex(&good, charon_newpolicy_out);
-	info = (struct xfrm_userpolicy_info *)(m.buf + NLMSG_HDRLEN);
-	tmpl = (struct xfrm_user_tmpl *)(m.buf + NLMSG_HDRLEN + sizeof(*info) + NLA_HDRLEN);
-#define REFUSED(code, change) \
-	do { \
-		m = good; \
-		change; \
-		assert_int_equal(get_policy(&p, &m, &ack), code); \
-		assert_true(ack.text[0]); \
-	} while (0)
-	REFUSED(-EINVAL, info->dir = 3);
-	REFUSED(-EINVAL, info->action = 2);
-	REFUSED(-EINVAL, info->share = 4);
-	REFUSED(-EINVAL, info->sel.family = 0);
-	REFUSED(-EINVAL, info->sel.prefixlen_s = 33);
-	REFUSED(-EINVAL, info->index = 8);
-	REFUSED(-EINVAL, tmpl->family = 1);
-	REFUSED(-EINVAL, tmpl->id.proto = 6);
-	REFUSED(-EINVAL, tmpl->mode = 9);
-	REFUSED(-EINVAL, tmpl->optional = 1);
-	REFUSED(-EINVAL, (tmpl->mode = 0, tmpl->family = AF_INET6));
-	REFUSED(-EOPNOTSUPP, append(&m, XFRMA_POLICY_TYPE, "\1\0\0\0\0\0", 6));
-	REFUSED(-EINVAL, append(&m, XFRMA_POLICY_TYPE, "\7\0\0\0\0\0", 6));
-	REFUSED(-EOPNOTSUPP, info->sel.ifindex = 5);
-#undef REFUSED
-}
-
-static void seven_templates_are_too_many(void **state)
-{
-	uint8_t seven[7 * sizeof(struct xfrm_user_tmpl)];
-	struct xi_extack ack;
-	struct xi_policy p;
-	struct message m;
-
-	from_hex(&m, charon_newpolicy_out);
-	for (size_t i = 0; i < 7; i++)
-		memcpy(seven + i * sizeof(struct xfrm_user_tmpl),
-		       m.buf + NLMSG_HDRLEN + 168 + NLA_HDRLEN, sizeof(struct xfrm_user_tmpl));
-	m.len = NLMSG_HDRLEN + sizeof(struct xfrm_userpolicy_info);
-	append(&m, XFRMA_TMPL, seven, sizeof(seven));
-	assert_int_equal(get_policy(&p, &m, &ack), -EINVAL);
-	m.len = NLMSG_HDRLEN + sizeof(struct xfrm_userpolicy_info);
-	append(&m, XFRMA_TMPL, seven, 6 * sizeof(struct xfrm_user_tmpl));
-	assert_int_equal(get_policy(&p, &m, &ack), 0);
-	assert_int_equal(p.ntmpls, 6);
-}
-
 /* Random damage: only the absence of a crash is asserted, and that a refusal leaves no key behind.
  */
 static void random_damage(void **state)
@@ -731,23 +389,16 @@ int main(void)
 		cmocka_unit_test(charon_inbound_sa),
 		cmocka_unit_test(charon_outbound_sa),
 		cmocka_unit_test(charon_spi_request),
-		cmocka_unit_test(charon_policies),
 		cmocka_unit_test(charon_sa_ids),
 		cmocka_unit_test(sa_cut_at_every_length),
-		cmocka_unit_test(policy_cut_at_every_length),
 		cmocka_unit_test(every_attribute_length),
 		cmocka_unit_test(key_length_in_bits_is_checked),
-		cmocka_unit_test(what_is_not_carried_is_refused),
 		cmocka_unit_test(a_reply_is_accepted_back),
 		cmocka_unit_test(reply_to_charon_is_the_kernels),
-		cmocka_unit_test(policy_is_given_back_as_it_came),
 		cmocka_unit_test(legacy_window_becomes_a_ring),
 		cmocka_unit_test(success_is_36_bytes_capped),
 		cmocka_unit_test(an_error_echoes_and_explains),
 		cmocka_unit_test(filters_of_a_dump),
-		cmocka_unit_test(acquire_names_flow_and_policy),
-		cmocka_unit_test(policies_that_make_no_sense),
-		cmocka_unit_test(seven_templates_are_too_many),
 		cmocka_unit_test(random_damage),
 	};
 

@@ -3,6 +3,7 @@
 #ifndef XI_XFRM_MESSAGE_H
 #define XI_XFRM_MESSAGE_H
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,6 +74,20 @@ static inline int get_sa(struct xi_sa_request *req, const struct message *m, str
 {
 	memset(ack, 0, sizeof(*ack));
 	return xi_xfrm_get_newsa(req, &m->hdr, ack);
+}
+
+static inline int get_policy(struct xi_policy *policy, const struct message *m, struct xi_extack *ack)
+{
+	memset(ack, 0, sizeof(*ack));
+	return xi_xfrm_get_newpolicy(policy, &m->hdr, ack);
+}
+
+static inline void assert_addr4(const uint8_t addr[16], const char *text)
+{
+	uint8_t want[16] = { 0 };
+
+	assert_int_equal(inet_pton(AF_INET, text, want), 1);
+	assert_memory_equal(addr, want, 16);
 }
 
 /* A record whose window holds what a kernel would have put there. */

@@ -83,7 +83,7 @@ int cli_down(const struct cli *cli, int argc, char **argv)
 	if (err == -ENOENT || err == -ECONNREFUSED)
 		return down_from_here(cli);
 	if (err == -EACCES) {
-		fputs("permission denied: this command is for root\n", stderr);
+		fputs("xipsec: down: permission denied: this command is for root\n", stderr);
 		return CLI_FAILED;
 	}
 	if (err) {

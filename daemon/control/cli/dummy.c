@@ -79,7 +79,7 @@ int cli_dummy(const struct cli *cli, int argc, char **argv)
 	err = xi_control_request(cli->run_dir, req, &reply);
 	json_decref(req);
 	if (err == -EACCES) {
-		fputs("permission denied: this command is for root\n", stderr);
+		fputs("xipsec: dummy: permission denied: this command is for root\n", stderr);
 		return status;
 	}
 	if (err) {

@@ -113,6 +113,8 @@ int cli_run(int argc, char **argv)
 	program_check(argv[at]);
 	fflush(NULL);
 	execvp(argv[at], argv + at);
-	fprintf(stderr, "xipsec: %s: %s\n", argv[at], strerror(errno));
-	return errno == ENOENT ? RUN_NOT_FOUND : RUN_NOT_EXECUTABLE;
+	err = errno;
+	fprintf(stderr, "xipsec: run: %s: %s: %s\n", argv[at], strerror(err),
+		err == ENOENT ? "install it, or give its path" : "name a program that can be run");
+	return err == ENOENT ? RUN_NOT_FOUND : RUN_NOT_EXECUTABLE;
 }
