@@ -484,8 +484,9 @@ static int delsa(struct kernel *k, const struct nlmsghdr *req)
 }
 
 /* netlink_rcv_skb() */
-static void ack(int fd, const struct nlmsghdr *req, int err)
+static void ack(struct kernel *k, int fd, const struct nlmsghdr *req, int err)
 {
+	k->acks += !err && req->nlmsg_flags & NLM_F_ACK;
 	if (err || req->nlmsg_flags & NLM_F_ACK)
 		kernel_say_error(fd, req, err);
 }
@@ -539,18 +540,18 @@ static void answer(struct kernel *k, int fd, const struct nlmsghdr *req)
 	} else if (req->nlmsg_type == XFRM_MSG_GETAE) {
 		getae(k, fd, req);
 	} else if (req->nlmsg_type == XFRM_MSG_NEWAE) {
-		ack(fd, req, newae(k, req));
+		ack(k, fd, req, newae(k, req));
 	} else if (req->nlmsg_type == XFRM_MSG_EXPIRE) {
-		ack(fd, req, expire(k, req));
+		ack(k, fd, req, expire(k, req));
 	} else if (req->nlmsg_type == XFRM_MSG_ACQUIRE) {
 		k->acquires++;
-		ack(fd, req, 0);
+		ack(k, fd, req, 0);
 	} else if (req->nlmsg_type == XFRM_MSG_NEWSA) {
-		ack(fd, req, newsa(k, req));
+		ack(k, fd, req, newsa(k, req));
 	} else if (req->nlmsg_type == XFRM_MSG_DELSA) {
-		ack(fd, req, delsa(k, req));
+		ack(k, fd, req, delsa(k, req));
 	} else {
-		ack(fd, req, -EINVAL);
+		ack(k, fd, req, -EINVAL);
 	}
 }
 

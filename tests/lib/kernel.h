@@ -55,6 +55,7 @@ struct kernel {
 	/* what it was asked for */
 	unsigned int expires[2], acquires, aes, getaes;
 	unsigned int most_messages;  /* in one datagram */
+	unsigned int acks;           /* answers that only say that it went well */
 	unsigned int dels, dels_alone; /* alone: in a datagram without a NEWSA */
 	unsigned int in, refusals;   /* SAs that the device took, and did not */
 	/* what happens during a NEWAE with a counter or window */

@@ -131,6 +131,35 @@ static void test_number_accepted_while_the_window_was_shut(void **state)
 	assert_int_equal(xi_sad_count(f->g.sad), 0);
 }
 
+/* A daemon that was killed in the midst left it so: what was received before nobody knows. */
+static void test_window_that_is_found_shut(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *in[KINDS];
+
+	for (int kind = 0; kind < KINDS; kind++) {
+		in[kind] = in_of_kind(f, kind);
+		in[kind]->esn.seq = kind == ESN ? 9 : UINT32_MAX;
+		in[kind]->esn.seq_hi = kind == ESN ? 1U << 31 | 5 : 0;
+		memset(in[kind]->bmp, 0xff, sizeof(in[kind]->bmp));
+	}
+	mirror_start(f);
+	settle(f);
+	for (int kind = 0; kind < KINDS; kind++) {
+		assert_null(ours(f, in[kind]));
+		assert_true(refuses(f, in[kind]));
+	}
+	assert_int_equal(f->g.k.expires[0], KINDS);
+	/* once, whatever it serves then */
+	for (int kind = 0; kind < KINDS; kind++) {
+		in[kind]->info.reqid += 10;
+		sa_news(f, in[kind], XFRM_MSG_UPDSA);
+	}
+	settle(f);
+	assert_int_equal(f->g.k.expires[0], KINDS);
+	assert_int_equal(xi_sad_count(f->g.sad), 0);
+}
+
 /* Before the kernel says its count once more: the SAD can store nothing when it is its turn. */
 static void fail_when_shut(void *arg)
 {
@@ -217,6 +246,30 @@ static void test_packets_that_come_while_it_is_held(void **state)
 	assert_int_equal(figures(f).sas_kept, 0);
 }
 
+/* News of it are no reason to look at its window early. */
+static void test_sa_that_is_held_stays_so_for_its_time(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *in;
+
+	mirror_start(f);
+	settle(f);
+	in = sa_add_key(f, PEER, LOCAL, 0x1002, 1, 2, false);
+	received_before(in);
+	sa_news(f, in, XFRM_MSG_NEWSA);
+	held_until(f, in);
+	f->g.mirror->clock_ahead -= 10000000000ULL; /* that long it takes */
+	sa_news(f, in, XFRM_MSG_UPDSA);
+	while (unread(f->g.mirror->news_fd) || !TAILQ_EMPTY(&f->g.mirror->dirty_sas))
+		event_base_loop(f->g.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+	event_base_loop(f->g.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+	assert_true(ours(f, in)->sa.life & XI_SA_LARVAL);
+	assert_int_equal(in->esn.seq_hi, 0);
+	f->g.mirror->clock_ahead += 10000000000ULL;
+	settle(f);
+	assert_int_equal(ours(f, in)->state->top, 9);
+}
+
 /* No packet waits for an SA that will never be here. */
 static void test_sa_that_goes_while_it_is_held(void **state)
 {
@@ -243,6 +296,26 @@ static void test_sa_that_goes_while_it_is_held(void **state)
 	assert_int_equal(in->esn.seq, 9);
 	assert_int_equal(in->esn.seq_hi, 0);
 	assert_int_equal(figures(f).sas_kept, 2);
+}
+
+/* Made anew with the same id and another key: what is known of the one that went is not its. */
+static void test_window_of_another_sa_is_not_shut(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *in = sa_in(f, 0x1002);
+
+	mirror_start(f);
+	settle(f);
+	ours(f, in)->state->packets = 7;
+	ours(f, in)->state->top = 33;
+	sa_del(f, in, false);
+	in = sa_add_key(f, PEER, LOCAL, 0x1002, 1, 99, false);
+	sa_news(f, in, XFRM_MSG_NEWSA);
+	settle(f);
+	assert_int_equal(ours(f, in)->key.key[0], 99);
+	assert_int_equal(ours(f, in)->state->top, 0);
+	assert_int_equal(ours(f, in)->state->packets, 0);
+	assert_int_equal(f->g.k.expires[0], 0);
 }
 
 /* XDP does not know it any more. */
@@ -326,10 +399,13 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_kernel_accepts_nothing_until_it_is_told),
 		TEST(test_number_accepted_while_the_window_was_shut),
+		TEST(test_window_that_is_found_shut),
 		TEST(test_window_opens_again_when_the_sa_is_not_taken),
 		TEST(test_used_sas_are_held_for_longer),
 		TEST(test_packets_that_come_while_it_is_held),
+		TEST(test_sa_that_is_held_stays_so_for_its_time),
 		TEST(test_sa_that_goes_while_it_is_held),
+		TEST(test_window_of_another_sa_is_not_shut),
 		TEST(test_window_goes_back_at_the_second_try),
 		TEST(test_window_that_does_not_go_back_stays_shut),
 		TEST(test_sa_stays_whose_window_is_not_shut),
