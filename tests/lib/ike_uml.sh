@@ -14,6 +14,8 @@
 
 . tests/lib/uml.sh
 UML_LAN=h2
+# of the CPU this kernel gets what is left: datagrams must not wait there for so long that IKE, behind them, gives up
+life_window=50
 
 ike_in() {
 	if [ "$1" = gw2 ]; then
