@@ -30,21 +30,29 @@ hops_files='
 		}
 		FILENAME ~ /(snmp6|xfrm_stat)$/ { print $1, $2 }
 	'\'' /proc/net/dev /proc/net/snmp /proc/net/netstat $(ls /proc/net/snmp6 /proc/net/xfrm_stat 2> /dev/null)
-	ss -0 -a -n -m 2> /dev/null | awk "{ print \$5, \$NF }" | sed -n "s/^\([^ ]*\) .*,d\([0-9]*\)).*/packet_socket(\1).drop \2/p"
+	ss -0 -a -n -m | sed -nE "s/^([^ ]+ +){4}([^ ]+) .*,d([0-9]*)\).*/packet_socket(\2).drop \3/p"
 	for cache in arp_cache ndisc_cache; do
-		[ ! -e /proc/net/stat/$cache ] || { read -r names; while read -r line; do
-			set -- $line
-			for name in $names; do
-				echo "$cache.$name $((16#$1))"
-				shift
+		{
+			read -r names
+			while read -r line; do
+				set -- $line
+				for name in $names; do
+					echo "$cache.$name $((16#$1))"
+					shift
+				done
 			done
-		done; } < /proc/net/stat/$cache
+		} < /proc/net/stat/$cache
 	done
-	tc -s qdisc 2> /dev/null | sed -n "s/^qdisc .* dev \([^ ]*\) .*/\1/; t keep; s/.*(dropped \([0-9]*\), .*/\1/; T; G; s/\(.*\)\n\(.*\)/qdisc.\2.drop \1/p; d; : keep; h"
+	tc -s qdisc | awk "/^qdisc/ { dev = \$5 } /dropped/ { sub(/.*dropped /, \"\"); print \"qdisc.\" dev \".drop\", \$0 + 0 }"
 '
 hops_cpus='
-	while read -r _ dropped squeezed _; do echo "softnet.drop $((16#$dropped))"; echo "softnet.squeezed $((16#$squeezed))"; done < /proc/net/softnet_stat
+	while read -r _ dropped squeezed _; do
+		echo "softnet.drop $((16#$dropped))"
+		echo "softnet.squeezed $((16#$squeezed))"
+	done < /proc/net/softnet_stat
 '
+
+hops_noise='Octets|NoECT|Mcast|MLD|Icmp6?(Msg)?:?(In|Out)?(Type|Msgs)|_cache\.(allocs|destroys|entries|hits|lookups)'
 
 hops_all() {
 	local ns
@@ -58,10 +66,12 @@ hops_all() {
 		echo \"kernel_log.lines \$(dmesg | wc -l)\"" | sed 's/^/linux /'
 }
 
+# of what there is several of, such as CPUs
 hops_sum() { awk '{ n[$1 " " $2] += $3 } END { for (k in n) printf "%s %d\n", k, n[k] }' | sort; }
 hops_note() { hops_all | hops_sum > "$XI_TMP/hops"; }
 hops_changed() {
-	hops_all | hops_sum | awk 'NR == FNR { was[$1 " " $2] = $3; next }
+	hops_all | hops_sum | grep -vE "$hops_noise" | awk '
+		NR == FNR { was[$1 " " $2] = $3; next }
 		$3 != was[$1 " " $2] + 0 { line[$1] = line[$1] " " $2 " +" $3 - was[$1 " " $2] }
 		END { for (where in line) print where ":" line[where] }' "$XI_TMP/hops" - | sort
 }

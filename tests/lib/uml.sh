@@ -112,6 +112,8 @@ uml_config() {
 			addr add 10.1.2.1/24 dev vec1
 			addr add fd00:2::1/64 dev vec1 nodad
 		LINES
+		# packets come out of its ESP into a queue that is emptied half as fast as it may be filled
+		echo 100000 > /proc/sys/net/core/netdev_max_backlog
 		echo 1 > /proc/sys/net/ipv4/ip_forward
 		echo 1 > /proc/sys/net/ipv6/conf/all/forwarding
 	END
