@@ -101,8 +101,8 @@ forged() {
 		$us 1280 $us $them esp 0x7777 $seq
 		$us 1280 $us $them esp $other $seq
 		$us 1280 $us $them ah $spi $seq
-		$us 1280 $us $them udp $spi $seq
-		$us 1280 $us $them udp - -
+		$us 1281 $us $them udp $spi $seq
+		$us 1281 $us $them udp - -
 		$us 1280 $them $us esp $other 1
 		$us 1280 $5 $them esp $spi $seq
 		$us 1280 $us $5 esp $spi $seq
@@ -120,8 +120,9 @@ tap_check "IPv4: of many forged errors only the one that names a packet of ours 
 	wait_for 5 pmtu_is gw2 "$(tunnel_spi 2 4 4)" 1290
 tap_check "IPv6: the same" wait_for 5 pmtu_is gw2 "$(tunnel_spi 2 6 6)" 1290
 tap_is "two were counted" "$(($(said gw2) - before))" 2
-tap_check "the host's stack has learned nothing by itself" \
-	eval '! { net_in gw2 ip route get 192.0.2.1; net_in gw2 ip -6 route get 2001:db8::1; } | grep mtu'
+# Linux 6.1 believes what is said of UDP that no socket sent, whether xipsec runs or not
+tap_check "of ESP and AH the host's stack has learned nothing by itself" \
+	eval '! { net_in gw2 ip route get 192.0.2.1; net_in gw2 ip -6 route get 2001:db8::1; } | grep mtu | grep -v "mtu 1281"'
 # more than are read at a time
 {
 	for ((n = 0; n < 100; n++)); do
