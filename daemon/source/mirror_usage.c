@@ -237,7 +237,7 @@ static int look_closer(struct xi_mirror *m, struct xi_mirror_watch *w, uint64_t 
 	if (moved(sa, rec))
 		return now - sa->told_at < TELL_SECONDS ? 0 : tell_add(m, sa, rec);
 	/* a packet of that very second would leave no trace */
-	if (wall - (uint32_t)use >= SETTLED_SECONDS) {
+	if ((int32_t)(wall - (uint32_t)use) >= SETTLED_SECONDS) {
 		w->use = (uint32_t)use;
 		w->oseq = (uint32_t)(oseq >> OSEQ_SHIFT);
 		w->anew = false;
