@@ -7,8 +7,9 @@
 One process has all the sockets, so that what was sent and what arrived are the same numbers. RATE: of each direction of
 each pair, datagrams a second. Prints "running" when a datagram has arrived in every direction (those that were lost before
 are not counted), and at the end a line of JSON a direction: sent, received, twice, lost, and the first losses, as
-numbers and seconds since the start. Exit status: 0 when each arrived once. FLOW_WAIT in the environment: seconds for the
-last to arrive.
+numbers and seconds since the start. Exit status: 0 when each arrived once. In the environment, FLOW_WAIT: seconds for the
+last to arrive; FLOW_WINDOW: so many datagrams of a direction are under way at most, for a receiver that may get less of
+the CPU than it needs. With that many only ten a second are sent: an outage ends the pause as soon as it is over.
 """
 import ctypes
 import json
@@ -22,6 +23,8 @@ import time
 CLONE_NEWNET = 0x40000000
 PORT = 9100
 WAIT = float(os.environ.get("FLOW_WAIT", 10))
+WINDOW = float(os.environ.get("FLOW_WINDOW", "inf"))
+PROBE = 0.1         # seconds
 
 
 def in_namespace(name):
@@ -44,9 +47,15 @@ class Way:
     def __init__(self, source, target):
         self.sock, self.name = source[0], "%s to %s" % (source[2], target[2])
         self.target, self.sent, self.at = target[1], 0, []
-        self.seen, self.twice, self.first, self.refused = set(), 0, None, 0
+        self.seen, self.twice, self.first, self.newest, self.refused = set(), 0, None, 0, 0
+
+    # queues keep order: what was sent before the newest that arrived is not under way any more
+    def is_full(self, now):
+        return self.first is not None and self.sent - self.newest > WINDOW and now < self.at[-1] + PROBE
 
     def send(self, now):
+        if self.is_full(now):
+            return
         try:
             self.sock.sendto(b"%d" % self.sent, self.target)
         except OSError:         # what the stack refuses is lost
@@ -61,6 +70,7 @@ class Way:
         if n in self.seen:
             self.twice += 1
         self.seen.add(n)
+        self.newest = max(self.newest, n)
 
     def lost(self):
         return [n for n in range(self.first or 0, self.sent) if n not in self.seen]

@@ -9,6 +9,7 @@
 #                     is no user-mode Linux or it does not boot
 #                     UML_LAN=h2, set before: and a host behind it, by vec1, as net_up makes it behind gw2
 #   uml_alone         boots it without a network, nor is net_up needed
+#   uml_signal SIGNAL sends it to the kernel, such as STOP and CONT
 #   uml_run           runs a bash script (stdin) in it; prints its output, returns its status. 125: no answer
 
 UML_DIR=$XI_TMP/uml
@@ -45,8 +46,8 @@ uml_start() {
 	read -r -a nets <<< "${1:-}"
 	shift $(($# > 0))
 	mkdir -p "$UML_DIR" && echo 0 > "$UML_DIR/last"
-	cc -O2 -Wall -Werror -fPIC -shared -o "$UML_DIR/xstate.so" vmtest/uml-xstate.c || return 1
-	LD_PRELOAD=$UML_DIR/xstate.so "$@" timeout -k 3 "$UML_LIFE_SECONDS" \
+	cc -O2 -Wall -Werror -fPIC -shared -o "$UML_DIR/preload.so" vmtest/uml-{xstate,packet}.c || return 1
+	LD_PRELOAD=$UML_DIR/preload.so "$@" timeout -k 3 "$UML_LIFE_SECONDS" \
 		linux.uml mem=256M root=/dev/root rootfstype=hostfs rootflags=/ ro "init=$PWD/vmtest/uml-init" \
 		"umldir=$UML_DIR" "umlsrc=$PWD" con=null con0=null,fd:1 quiet loglevel=3 panic=1 "${nets[@]}" \
 		> "$UML_DIR/console" 2>&1 < /dev/null &
@@ -111,10 +112,15 @@ uml_config() {
 			addr add 10.1.2.1/24 dev vec1
 			addr add fd00:2::1/64 dev vec1 nodad
 		LINES
+		# packets come out of its ESP into a queue that is emptied half as fast as it may be filled
+		echo 100000 > /proc/sys/net/core/netdev_max_backlog
 		echo 1 > /proc/sys/net/ipv4/ip_forward
 		echo 1 > /proc/sys/net/ipv6/conf/all/forwarding
 	END
 }
+
+# timeout, which runs it, does not pass on those that stop
+uml_signal() { pkill "-$1" -P "${xi_pids[uml]}"; }
 
 uml_run() {
 	local n f

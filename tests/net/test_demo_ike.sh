@@ -12,5 +12,5 @@ need_tools tcpdump iperf3
 
 SECONDS=0
 tap_check "strongSwan on both gateways, counted alike by swanctl and xipsec" tests/net/demo_ike.sh
-tap_check "in under a minute ($SECONDS s)" test "$SECONDS" -lt 60
+tap_check "in under a minute ($SECONDS s)" test "$SECONDS" -lt $((60 * ${XIPSEC_SLOW:-1}))
 tap_done

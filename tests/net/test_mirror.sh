@@ -40,7 +40,7 @@ kernel_policies
 tap_check "its policies are here" wait_for 5 mirror_is 3 0
 # before, the kernel may ask for what it meets itself
 tap_check "and in force" wait_for 5 fenced
-net_in h1 ping -q -c 3 -i 0.01 -W 1 10.1.2.2 > /dev/null
+net_in h1 ping -q -c 3 -l 3 -W 1 10.1.2.2 > /dev/null
 tap_check "the kernel asks its key managers" wait_for 5 acquired
 tap_is "once" "$(grep -c "acquire proto esp" "$XI_TMP/monitor.log")" 1
 tap_is "one that is not carried is left to the kernel" "$(

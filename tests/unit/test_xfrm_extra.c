@@ -19,10 +19,8 @@
 static void newsa(struct bed_msg *m, uint16_t type, uint32_t spi)
 {
 	struct xfrm_usersa_info *info = bed_begin(m, type, 0, sizeof(*info));
-	struct {
-		struct xfrm_algo_aead aead;
-		uint8_t key[20];
-	} alg = {.aead = {.alg_name = "rfc4106(gcm(aes))", .alg_key_len = 160, .alg_icv_len = 128}};
+	_Alignas(struct xfrm_algo_aead) uint8_t alg[sizeof(struct xfrm_algo_aead) + 20];
+	struct xfrm_algo_aead *aead = (struct xfrm_algo_aead *)alg;
 
 	put_addr(&info->id.daddr, "192.0.2.2");
 	put_addr(&info->saddr, "192.0.2.1");
@@ -32,8 +30,10 @@ static void newsa(struct bed_msg *m, uint16_t type, uint32_t spi)
 	info->mode = XFRM_MODE_TUNNEL;
 	info->lft.soft_byte_limit = info->lft.hard_byte_limit = XFRM_INF;
 	info->lft.soft_packet_limit = info->lft.hard_packet_limit = XFRM_INF;
-	memcpy(alg.key, &spi, sizeof(spi));
-	bed_attr(m, XFRMA_ALG_AEAD, &alg, sizeof(alg));
+	memset(alg, 0, sizeof(alg));
+	*aead = (struct xfrm_algo_aead){.alg_name = "rfc4106(gcm(aes))", .alg_key_len = 160, .alg_icv_len = 128};
+	memcpy(aead->alg_key, &spi, sizeof(spi));
+	bed_attr(m, XFRMA_ALG_AEAD, alg, sizeof(alg));
 }
 
 static void dir(struct bed_msg *m, uint8_t value)
