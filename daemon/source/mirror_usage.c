@@ -142,7 +142,17 @@ static void answered(struct xi_mirror *m, uint32_t nth, int err)
 		t->state[i] = XI_TELLING_WELL;
 }
 
-/* Of whom it did not go well the kernel is asked in full. */
+/* The kernel is asked about it, and told again. */
+static void tell_failed(struct xi_mirror *m, struct xi_mirror_sa *sa)
+{
+	if (sa->outbound)
+		sa->check = true;
+	else
+		sa->told_top = UINT64_MAX;
+	xi_mirror_sa_touch(m, sa);
+}
+
+/* Whatever comes of it, none is left. */
 static int tellings_send(struct xi_mirror *m)
 {
 	struct xi_mirror_telling *t = &m->telling;
@@ -156,8 +166,7 @@ static int tellings_send(struct xi_mirror *m)
 			m->figures.written++;
 			continue;
 		}
-		t->sas[i]->check = t->sas[i]->outbound;
-		xi_mirror_sa_touch(m, t->sas[i]);
+		tell_failed(m, t->sas[i]);
 	}
 	t->n = 0;
 	t->msgs.n = 0;
@@ -187,14 +196,16 @@ static int tell_add(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct x
 	get.hdr.nlmsg_flags = 0;
 	if (!xi_mirror_many_fits(&t->msgs, get.hdr.nlmsg_len + tell.hdr.nlmsg_len))
 		err = tellings_send(m);
+	if (err) {
+		tell_failed(m, sa);
+		return err;
+	}
 	t->sas[t->n] = sa;
 	t->state[t->n] = sa->outbound ? XI_TELLING_ASKED : XI_TELLING_WELL;
 	if (sa->outbound)
 		telling_put(m, &get);
 	telling_put(m, &tell);
-	if (++t->n == XI_MIRROR_TELLINGS && !err)
-		err = tellings_send(m);
-	return err;
+	return ++t->n == XI_MIRROR_TELLINGS ? tellings_send(m) : 0;
 }
 
 static bool runs_out(const struct xi_mirror_sa *sa, uint64_t oseq)
@@ -226,7 +237,7 @@ static int look_closer(struct xi_mirror *m, struct xi_mirror_watch *w, uint64_t 
 	if (moved(sa, rec))
 		return now - sa->told_at < TELL_SECONDS ? 0 : tell_add(m, sa, rec);
 	/* a packet of that very second would leave no trace */
-	if (wall - (uint32_t)use >= SETTLED_SECONDS) {
+	if ((int32_t)(wall - (uint32_t)use) >= SETTLED_SECONDS) {
 		w->use = (uint32_t)use;
 		w->oseq = (uint32_t)(oseq >> OSEQ_SHIFT);
 		w->anew = false;
@@ -276,7 +287,7 @@ static void step(struct xi_mirror *m)
 			break;
 	}
 	if (!err)
-		err = tellings_send(m);
+		err = tellings_send(m); /* else there is none */
 	if (err || !w->n)
 		w->left = 0;
 	if (w->left)
