@@ -14,7 +14,7 @@ cd "$(dirname "$0")/../.." || exit 1
 need_root
 need_tools ip ethtool jq bpftool
 
-ROUNDS=${FLOOD_ROUNDS:-10}
+ROUNDS=${FLOOD_ROUNDS:-$((${XIPSEC_SLOW:-1} > 1 ? 3 : 10))}
 
 # packet_maps: ids of the maps with packets in them that the daemon holds
 packet_maps() {
