@@ -10,8 +10,8 @@ cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/sas.sh
 need_root
 need_tools tcpdump jq python3 bpftool
-RATE=2000
-LIMIT_MS=1000
+RATE=$((2000 / ${XIPSEC_SLOW:-1}))
+LIMIT_MS=$((1000 * ${XIPSEC_SLOW:-1}))
 XI_SAS=${XI_SAS:-20000}
 XI_START_TIMEOUT=60
 
