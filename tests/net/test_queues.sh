@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # alone
 # Ports with several queues: a worker a queue, or one for all. One SA is carried by all workers at once: each sequence number
-# is used once, each packet accepted once, none is lost, doubled or, within its flow, overtaken.
+# is used once, each packet accepted once, none is lost, doubled or, within its flow, overtaken. By AF_XDP alone: where a port
+# turns to burst, the bridge between the gateways may take another queue (test_burst_multi_worker, test_uneven_queues).
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh
@@ -75,7 +76,7 @@ case_of() {
 	done
 	for gw in gw1 gw2; do
 		conf=$(gw_conf $gw)
-		sed -i "/^\[daemon\]/a workers = $workers" "$conf"
+		sed -i -e "/^\[daemon\]/a workers = $workers" -e "/^role/a tx = xsk" "$conf"
 		start_daemon $gw "$conf" || { tap_not_ok "$name: daemon of $gw starts"; return; }
 		tunnel_lines $gw 4 4 flag esn replay-window 4096 | load_lines $gw
 	done
