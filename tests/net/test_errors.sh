@@ -151,7 +151,7 @@ for cmd in show stats cache port 'show -j' 'port wan0'; do
 		gwctl gw1 xipsec $cmd
 done
 says "xfrm without a daemon" 1 "xipsecd is not running in this network namespace: start it with xipsecd -c FILE" xfrm state list
-says "run without a daemon" 1 "xipsecd is not running in this network namespace" gwctl gw1 xipsec run ip xfrm state list
+says "run without a daemon" 1 "start it with xipsecd -c FILE; start it before an IKE daemon, which ends when it finds no XFRM" gwctl gw1 xipsec run ip xfrm state list
 says "an unknown command" 2 "xipsec: shwo: unknown command: see \`xipsec help\`" gwctl gw1 xipsec shwo
 for command in show dummy xfrm run down; do
 	says "help of $command" 0 "usage: xipsec" gwctl gw1 xipsec $command --help
