@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What a good configuration asks for and this host may not have: devices, groups, a CPU for the engine. Changes nothing
- * and needs no rights.
+ * What a good configuration asks for and this host may not have: devices, groups, a CPU for the engine, a bpf file
+ * system for pins, ESP for the mirror. Changes nothing and needs no rights.
  */
 #ifndef XI_CHECK_H
 #define XI_CHECK_H

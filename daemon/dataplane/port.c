@@ -86,7 +86,7 @@ int xi_port_look(struct xi_port_dev *port, const struct xi_port_config *config,
 	xi_rtnl_close(&rt);
 	if (err == -ENODEV)
 		snprintf(why, XI_PORT_WHY, "%s",
-			 "no such device in this network namespace: create it, or remove its section from the configuration");
+			 "no such device in this network namespace (`ip link` lists them): correct the name, create it, or remove its section from the configuration");
 	else if (err)
 		snprintf(why, XI_PORT_WHY, "cannot ask for the device: %s", strerror(-err));
 	if (err)

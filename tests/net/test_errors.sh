@@ -60,7 +60,7 @@ says "-n says that a good one is good" 0 "$good: configuration is good" daemon -
 printf '%s\n' '[port wan0]' 'role = cipher' '' '[port nope0]' 'role = plain' '[port lo]' 'role = plain' \
 	'[interface taken0]' 'if-id = 1' > "$conf"
 says "-n: a port whose device is not there, with its line" 1 \
-	"$conf:4: [port nope0]: no such device in this network namespace: create it, or remove its section from the configuration" \
+	"$conf:4: [port nope0]: no such device in this network namespace (\`ip link\` lists them): correct the name, create it, or remove its section from the configuration" \
 	daemon -n -c "$conf"
 says "and one that is no network card" 1 "$conf:6: [port lo]: not an ethernet device: a port needs one" daemon -n -c "$conf"
 net_in gw1 ip link add taken0 type veth peer name taken1
@@ -82,12 +82,22 @@ cp "$good" "$conf"
 sed -i "/^\[daemon\]/a sas = $XI_TMP/sas" "$conf"
 printf 'xfrm state add x\nroute add default via 10.0.0.1\n' > "$XI_TMP/sas"
 says "-n reads the file of SAs" 2 "$XI_TMP/sas:2: only \`xfrm state|policy add|update ...\` may stand here" daemon -n -c "$conf"
+: > "$XI_TMP/sas"
+chmod 0640 "$XI_TMP/sas"
+says "of keys that its group can read it warns" 0 "$XI_TMP/sas: its group can read the keys in it: chmod 600 it" daemon -n -c "$conf"
+chmod 0620 "$XI_TMP/sas"
+says "one that others can write is refused" 2 "$XI_TMP/sas: others than root can write SAs and policies there: chown root it" \
+	daemon -n -c "$conf"
+chmod 0600 "$XI_TMP/sas"
+chown 65534 "$XI_TMP/sas"
+says "and one of somebody else" 2 "$XI_TMP/sas: others than root can write SAs and policies there: chown root it" \
+	daemon -n -c "$conf"
 rm "$XI_TMP/sas"
 says "which has to be there" 2 "$XI_TMP/sas: cannot read the file of SAs: No such file or directory: write one" daemon -n -c "$conf"
 
 # the machine
 says "an interface that is not there" 1 \
-	"port nope0: no such device in this network namespace: create it, or remove its section from the configuration" \
+	"port nope0: no such device in this network namespace (\`ip link\` lists them): correct the name, create it, or remove its section from the configuration" \
 	daemon -c "$(gw_conf gw1 '[port nope0]' 'role = plain')"
 says "one that is no network card" 1 "port lo: not an ethernet device: a port needs one" \
 	daemon -c "$(gw_conf gw1 '[port lo]' 'role = plain')"
@@ -106,6 +116,10 @@ mkdir "$XI_TMP/plain"
 says "a pin directory that is on no bpffs" 1 \
 	"$XI_TMP/plain/x: not on a bpf file system; mount one with \`mount -t bpf bpf /sys/fs/bpf\`, or set pin-dir" \
 	daemon -c "$good" --pin-dir "$XI_TMP/plain/x"
+says "and -n says so, too" 1 "pin-dir = $XI_TMP/plain/x: not on a bpf file system" \
+	daemon -n -c "$good" --pin-dir "$XI_TMP/plain/x"
+says "also of one in a directory that is not there" 1 "pin-dir = $XI_TMP/none/x: not on a bpf file system" \
+	daemon -n -c "$good" --pin-dir "$XI_TMP/none/x"
 pins="others than its owner can write there, or it is no directory; chmod go-w, chown to the user of xipsecd, or set pin-dir"
 mkdir -m 0777 "$XI_BPFFS/open"
 mkdir -m 0700 "$XI_BPFFS/foreign"
@@ -137,7 +151,7 @@ for cmd in show stats cache port 'show -j' 'port wan0'; do
 		gwctl gw1 xipsec $cmd
 done
 says "xfrm without a daemon" 1 "xipsecd is not running in this network namespace: start it with xipsecd -c FILE" xfrm state list
-says "run without a daemon" 1 "xipsecd is not running in this network namespace" gwctl gw1 xipsec run ip xfrm state list
+says "run without a daemon" 1 "start it with xipsecd -c FILE; start it before an IKE daemon, which ends when it finds no XFRM" gwctl gw1 xipsec run ip xfrm state list
 says "an unknown command" 2 "xipsec: shwo: unknown command: see \`xipsec help\`" gwctl gw1 xipsec shwo
 for command in show dummy xfrm run down; do
 	says "help of $command" 0 "usage: xipsec" gwctl gw1 xipsec $command --help

@@ -107,7 +107,8 @@ int cli_run(int argc, char **argv)
 		return RUN_FAILED;
 	err = cli_daemon_check(text, sizeof(text));
 	if (err)
-		fprintf(stderr, "xipsec: %s%s\n", err == -EPERM ? "" : "warning: ", text);
+		fprintf(stderr, "xipsec: %s%s%s\n", err == -EPERM ? "" : "warning: ", text,
+			err == -ECONNREFUSED ? "; start it before an IKE daemon, which ends when it finds no XFRM" : "");
 	if (err == -EPERM)
 		return RUN_FAILED;
 	program_check(argv[at]);
