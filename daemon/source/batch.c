@@ -64,27 +64,6 @@ static struct xi_batch *batch_new(const char *file, char *why, size_t n)
 	return NULL;
 }
 
-/* Whoever else can write there decides what is sent in clear. */
-static int batch_check_mode(const char *file, char *why, size_t n)
-{
-	struct stat st;
-
-	if (stat(file, &st)) {
-		snprintf(why, n, "%s: %s", file, strerror(errno));
-		return -errno;
-	}
-	if ((st.st_uid && st.st_uid != geteuid()) || st.st_mode & (S_IWGRP | S_IWOTH)) {
-		snprintf(why, n,
-			 "%s: others than root can write SAs and policies there: chown root it, and chmod 600",
-			 file);
-		return -EPERM;
-	}
-	if (st.st_mode & (S_IRGRP | S_IROTH))
-		log_warnx("%s: %s can read the keys in it: chmod 600 it", file,
-			  st.st_mode & S_IROTH ? "everybody" : "its group");
-	return 0;
-}
-
 int xi_batch_check(const char *file, char *why, size_t n)
 {
 	struct xi_batch *b = batch_new(file, why, n);
@@ -93,8 +72,9 @@ int xi_batch_check(const char *file, char *why, size_t n)
 	if (!b)
 		return -ENOMEM;
 	err = xi_batch_read(b, why, n);
-	if (!err)
-		err = batch_check_mode(file, why, n);
+	if (!err && b->mode & (S_IRGRP | S_IROTH))
+		log_warnx("%s: %s can read the keys in it: chmod 600 it", file,
+			  b->mode & S_IROTH ? "everybody" : "its group");
 	batch_free(b);
 	return err;
 }

@@ -26,6 +26,7 @@ struct xi_batch_command {
 struct xi_batch {
 	struct xi_batch_config config;
 	char *file;
+	mode_t mode; /* its permissions when it was read */
 	int mem; /* the text: what was checked is what ip reads */
 	struct xi_batch_command *commands;
 	size_t ncommands;

@@ -120,29 +120,53 @@ static int text_read(struct xi_batch *b, int fd, size_t size, char *why, size_t 
 	return err;
 }
 
+/*
+ * Whoever else can write there decides what is sent in clear. It is the file that is read which is
+ * judged: another may have its name by then.
+ */
+static int file_check(struct xi_batch *b, const struct stat *st)
+{
+	if (!S_ISREG(st->st_mode))
+		return -ENOTSUP;
+	if ((st->st_uid && st->st_uid != geteuid()) || st->st_mode & (S_IWGRP | S_IWOTH))
+		return -EPERM;
+	if ((size_t)st->st_size > FILE_MAX)
+		return -EFBIG;
+	b->mode = st->st_mode;
+	return 0;
+}
+
+static void file_explain(const struct xi_batch *b, int err, char *why, size_t n)
+{
+	if (err == -ENOTSUP)
+		snprintf(why, n, "%s: no regular file: name a file of ip -batch lines", b->file);
+	else if (err == -EPERM)
+		snprintf(why, n,
+			 "%s: others than root can write SAs and policies there: chown root it, and chmod 600",
+			 b->file);
+	else
+		snprintf(why, n, "%s: cannot read the file of SAs: %s%s", b->file, strerror(-err),
+			 err == -ENOENT ? ": write one, or take `sas` out of the configuration" :
+			 err == -EACCES ? ": give it to the user of xipsecd, or run this as root" : "");
+}
+
 int xi_batch_read(struct xi_batch *b, char *why, size_t n)
 {
 	struct stat st;
-	int err = 0;
+	int err;
 	int fd = open(b->file, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* not to wait for a FIFO's writer */
 
 	if (fd < 0 || fstat(fd, &st))
 		err = -errno;
-	else if (!S_ISREG(st.st_mode))
-		err = -ENOTSUP;
-	else if ((size_t)st.st_size > FILE_MAX)
-		err = -EFBIG;
+	else
+		err = file_check(b, &st);
 	if (!err) {
 		b->mem = memfd_create("xipsec-batch", MFD_CLOEXEC);
 		if (b->mem < 0 || ftruncate(b->mem, st.st_size))
 			err = -errno;
 	}
-	if (err == -ENOTSUP)
-		snprintf(why, n, "%s: no regular file: name a file of ip -batch lines", b->file);
-	else if (err)
-		snprintf(why, n, "%s: cannot read the file of SAs: %s%s", b->file, strerror(-err),
-			 err == -ENOENT ? ": write one, or take `sas` out of the configuration" :
-			 err == -EACCES ? ": give it to the user of xipsecd, or run this as root" : "");
+	if (err)
+		file_explain(b, err, why, n);
 	else if (st.st_size)
 		err = text_read(b, fd, st.st_size, why, n);
 	if (fd >= 0)
