@@ -38,14 +38,13 @@ tap_check "no number of an SA twice" esp_unique "$XI_TMP/wan-br.pcap"
 
 # What comes while the host runs somebody else waits, as it would in a peer's network card: this is what any loss is blamed by.
 stands_still() {
-	local sent
+	local sent stood=
 	hops_note
 	flow_start still 1000 h1:10.1.1.2=h2:10.1.2.2 || return
-	uml_signal STOP
-	sent=$(sa_counts gw1 | tail -n 1)
-	wait_for 10 has_sent $((sent + 600))
+	uml_signal STOP && sent=$(sa_counts gw1 | tail -n 1) && wait_for 10 has_sent $((sent + 600)) && stood=1
 	uml_signal CONT
 	flow_end still || { hops_changed; return 1; }
+	[ -n "$stood" ] || { echo "it did not stand still while 600 came"; return 1; }
 }
 has_sent() { [ "$(sa_counts gw1 | tail -n 1)" -ge "$1" ]; }
 life_plain "standing still"
