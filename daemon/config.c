@@ -51,7 +51,7 @@ static const char *device_name_error(const char *name)
 	if (!strcmp(name, ".") || !strcmp(name, ".."))
 		return "this is no device name";
 	if (*name == '"' || *name == '\'')
-		return "a device name stands without quotes: [port IFNAME]";
+		return "a device name stands without quotes: remove them";
 	for (const char *c = name; *c; c++)
 		if (*c == '/' || *c == ':' || isspace((unsigned char)*c))
 			return "a device name has no '/', ':' or space";
