@@ -67,6 +67,19 @@ xi_flow_under(const struct xi_config *cfg, const struct xi_flow *flow)
 	return (struct xi_flow_under){ pair[0], xi_flow_key_mark(flow, pair[1]) };
 }
 
+/* Does the element say the same now? */
+static __always_inline bool xi_verdict_is(const struct xi_flow_verdict *element,
+					  const struct xi_flow_verdict *copy)
+{
+	const volatile __u32 *a = (const void *)element, *b = (const void *)copy;
+	__u32 differ = 0;
+
+#pragma clang loop unroll(full)
+	for (__u32 i = 0; i < sizeof(*copy) / sizeof(__u32); i++)
+		differ |= a[i] ^ b[i];
+	return !differ;
+}
+
 /*
  * Looks for the flow under one mask after the other. Of what the present generation says, all that
  * matches agrees, so the first will do; that there is no SA yet is no verdict. A global function: see
@@ -105,10 +118,13 @@ __noinline int xi_flow_look(const struct xi_flow *flow, __u32 dir, __u32 generat
 		/*
 		 * An element that is taken out may be another's at once (LRU maps, all kernels): what was
 		 * read lets nothing go in clear, nor under an SA to somebody else, unless it still is where
-		 * it was. That costs 20 ns. The barrier: it is the copy that is used, and it was made before.
+		 * it was, and the same: it may have been another's in between. That costs 20 ns. The
+		 * barrier: it is the copy that is used, and it was made before.
 		 */
 		asm volatile("" ::: "memory");
 		if (bpf_map_lookup_elem(&flow_cache, &key) != verdict)
+			break;
+		if (!xi_verdict_is(verdict, &found->verdict))
 			break;
 		return true;
 	}
