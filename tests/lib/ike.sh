@@ -99,11 +99,21 @@ ike_start() {
 	return 1
 }
 
+# ike_threads PID: where each of its threads waits; from the inside if there is a debugger
+ike_threads() {
+	local t
+	for t in "/proc/$1/task"/*; do
+		cat "$t/comm" "$t/wchan" "$t/syscall" 2> /dev/null | tr '\n' ' '
+		echo
+	done
+	! command -v gdb > /dev/null || gdb -p "$1" -batch -ex 'thread apply all bt 12' 2> /dev/null | grep -E '^(Thread|#)' | cut -c1-160
+}
+
 # ike_signal NAME SIGNAL
 ike_signal() {
 	local pid=${xi_pids["bg charon-$1"]:?no charon runs in $1} rc=0
 	kill "-$2" "$pid"
-	wait_for 30 process_gone "$pid" || { kill -KILL "$pid"; rc=1; }
+	wait_for 30 process_gone "$pid" || { ike_threads "$pid"; tail -n 5 "$XI_TMP/$1.charon"; kill -KILL "$pid"; rc=1; }
 	wait "$pid" 2> /dev/null
 	unset 'xi_pids["bg charon-'"$1"'"]'
 	return $rc
