@@ -152,7 +152,18 @@ static void tell_failed(struct xi_mirror *m, struct xi_mirror_sa *sa)
 	xi_mirror_sa_touch(m, sa);
 }
 
-/* Whatever comes of it, none is left. */
+/* The datagram came to nothing. An outbound SA is told of alone when the kernel was asked about it. */
+static int tell_alone(struct xi_mirror *m, struct xi_mirror_sa *sa)
+{
+	const struct xi_sa_rec *rec = sa->outbound ? NULL : xi_sad_find(m->sad, &sa->id);
+	int err = rec ? xi_mirror_tell(m, sa, rec) : -ENOENT;
+
+	if (err)
+		tell_failed(m, sa);
+	return err == -ETIMEDOUT ? err : 0;
+}
+
+/* Whatever comes of it, none is left. -ETIMEDOUT: the kernel does not answer. */
 static int tellings_send(struct xi_mirror *m)
 {
 	struct xi_mirror_telling *t = &m->telling;
@@ -162,16 +173,17 @@ static int tellings_send(struct xi_mirror *m)
 		return 0;
 	err = xi_mirror_ask_many(m, &t->msgs, answered);
 	for (unsigned int i = 0; i < t->n; i++) {
-		if (!err && t->state[i] == XI_TELLING_WELL) {
+		if (err && err != -ETIMEDOUT)
+			err = tell_alone(m, t->sas[i]) ? -ETIMEDOUT : err;
+		else if (!err && t->state[i] == XI_TELLING_WELL)
 			m->figures.written++;
-			continue;
-		}
-		tell_failed(m, t->sas[i]);
+		else
+			tell_failed(m, t->sas[i]);
 	}
 	t->n = 0;
 	t->msgs.n = 0;
 	t->msgs.len = 0;
-	return err;
+	return err == -ETIMEDOUT ? err : 0;
 }
 
 static void telling_put(struct xi_mirror *m, const struct xi_nlmsg *msg)
@@ -329,7 +341,7 @@ static bool untold(const struct xi_mirror_sa *sa, const struct xi_sa_rec *rec)
 	return sa->check || moved(sa, rec);
 }
 
-/* Each alone, since an answer to many was not understood: some were told, and it is not known which. */
+/* Those that were refused, or came to nothing with others. */
 static void usage_each(struct xi_mirror *m)
 {
 	const struct xi_mirror_watches *w = &m->watches;
@@ -339,7 +351,7 @@ static void usage_each(struct xi_mirror *m)
 
 	for (unsigned int i = 0; i < w->n && err != -ETIMEDOUT; i++) {
 		sa = w->sas[i].sa;
-		rec = xi_sad_find(m->sad, &sa->id);
+		rec = sa->dirty ? xi_sad_find(m->sad, &sa->id) : NULL;
 		if (rec && untold(sa, rec))
 			err = xi_mirror_tell(m, sa, rec);
 	}
@@ -358,6 +370,6 @@ void xi_mirror_usage_all(struct xi_mirror *m)
 	}
 	if (!err)
 		err = tellings_send(m);
-	if (err && err != -ETIMEDOUT)
+	if (!err)
 		usage_each(m);
 }

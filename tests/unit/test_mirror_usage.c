@@ -360,6 +360,37 @@ static void test_usage_of_all_is_told_in_spite_of_a_bad_answer(void **state)
 	settle(f);
 }
 
+/* netlink_sendmsg() takes no datagram longer than the socket's buffer, whose default is the host's to set. */
+static void test_usage_when_long_datagrams_are_not_taken(void **state)
+{
+	struct mirror_bed *f = *state;
+	const int least = 1;
+	struct kernel_sa *sas[40];
+
+	policy_out(f);
+	mirror_start(f);
+	for (unsigned int i = 0; i < 40; i++)
+		sas[i] = i % 5 ? sa_in(f, 0x2000 + i) : sa_out(f, 0x2000 + i);
+	settle(f);
+	ticks(f);
+	for (unsigned int i = 0; i < 40; i++)
+		carried(f, sas[i], BORN);
+	f->g.k.most_messages = 0;
+	assert_int_equal(setsockopt(f->g.mirror->ask_fd, SOL_SOCKET, SO_SNDBUF, &least, sizeof(least)), 0);
+	tick(f);
+	assert_true(f->g.k.most_messages < XI_MIRROR_TELLINGS);
+	for (unsigned int i = 0; i < 40; i++)
+		assert_int_equal(sas[i]->info.curlft.packets, 1);
+	for (unsigned int i = 0; i < 40; i++)
+		carried(f, sas[i], BORN);
+	xi_mirror_usage_all(f->g.mirror);
+	for (unsigned int i = 0; i < 40; i++)
+		assert_int_equal(sas[i]->info.curlft.packets, 2);
+	assert_true(f->g.k.most_messages < XI_MIRROR_TELLINGS);
+	settle(f);
+	assert_int_equal(figures(f).strays, 0);
+}
+
 /* It was refused, and before it is looked at again, the daemon ends. */
 static void test_usage_that_was_refused_is_told_at_the_end(void **state)
 {
@@ -658,6 +689,7 @@ int main(void)
 		TEST(test_packets_of_a_second_that_is_long_over_are_told),
 		TEST(test_usage_is_told_while_numbers_run_out),
 		TEST(test_usage_of_all_is_told_in_spite_of_a_bad_answer),
+		TEST(test_usage_when_long_datagrams_are_not_taken),
 		TEST(test_usage_that_was_refused_is_told_at_the_end),
 		TEST(test_walk_follows_who_is_ours),
 		TEST(test_packets_received_meanwhile_count),
