@@ -156,6 +156,7 @@ struct xi_mirror_watches {
 	struct xi_mirror_watch *sas;
 	unsigned int n, room;
 	unsigned int at, left;       /* of the walk */
+	unsigned int put_off;        /* turns in a row that told nothing, since news waited to be read */
 };
 
 /* Messages of one datagram. */

@@ -10,6 +10,7 @@
 #include "source/mirror_int.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/param.h>
@@ -21,6 +22,7 @@
 #define CLOCK_LOOKS 256     /* from one look at the clock to the next */
 #define PREFETCH 8          /* SAs ahead */
 #define OSEQ_SHIFT 16
+#define PUT_OFF_MAX 8       /* turns, then it is told whatever news there are */
 
 static uint32_t seconds(void)
 {
@@ -267,7 +269,7 @@ static int look_closer(struct xi_mirror *m, struct xi_mirror_watch *w,
 		xi_mirror_sa_touch(m, sa);
 	} else if (!moved(sa, rec)) {
 		*w = *is;
-	} else if (due) {
+	} else if (due && (!m->watches.put_off || m->watches.put_off > PUT_OFF_MAX)) {
 		return tell_add(m, sa, rec);
 	}
 	return 0;
@@ -329,8 +331,17 @@ void xi_mirror_on_usage(evutil_socket_t fd, short what, void *arg)
 		step(m);
 }
 
+/* They may say that the kernel has another SA by now, of the same id, which is not to be told of this one. */
+static bool news_wait(const struct xi_mirror *m)
+{
+	struct pollfd pfd = {.fd = m->news_fd, .events = POLLIN};
+
+	return poll(&pfd, 1, 0) > 0;
+}
+
 void xi_mirror_usage_tick(struct xi_mirror *m)
 {
+	m->watches.put_off = news_wait(m) ? m->watches.put_off + 1 : 0;
 	m->watches.left = MIN(m->watches.n, LOOKS);
 	if (!evtimer_pending(m->on_usage, NULL))
 		step(m);

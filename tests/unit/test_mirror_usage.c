@@ -412,6 +412,52 @@ static void test_usage_that_was_refused_is_told_at_the_end(void **state)
 	settle(f);
 }
 
+/* Made anew with the same id, of which the news are not read: its lifetime starts when it was made. */
+static void test_usage_is_not_that_of_another_sa(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *out = sa_out(f, 0x1001), *other;
+
+	policy_out(f);
+	mirror_start(f);
+	settle(f);
+	ticks(f);
+	carried(f, out, BORN);
+	sa_del(f, out, true);
+	other = sa_add_key(f, LOCAL, PEER, 0x1001, 1, 99, false);
+	other->info.curlft.add_time = BORN + 1000;
+	sa_news(f, other, XFRM_MSG_NEWSA);
+	xi_mirror_usage_tick(f->g.mirror);
+	settle(f);
+	assert_int_equal(ours(f, other)->key.key[0], 99);
+	assert_int_equal(ours(f, other)->state->packets, 0);
+	assert_int_equal(other->info.curlft.packets, 0);
+	assert_int_equal(other->info.curlft.add_time, BORN + 1000);
+	ticks(f);
+	assert_int_equal(other->info.curlft.add_time, BORN + 1000);
+}
+
+/* News without end do not keep the kernel from being told. */
+static void test_usage_is_told_among_news(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *out = sa_out(f, 0x1001);
+
+	policy_out(f);
+	mirror_start(f);
+	settle(f);
+	ticks(f);
+	carried(f, out, BORN);
+	sa_news(f, out, XFRM_MSG_UPDSA);
+	for (unsigned int i = 0; i < 4; i++)
+		xi_mirror_usage_tick(f->g.mirror);
+	assert_int_equal(out->info.curlft.packets, 0);
+	for (unsigned int i = 0; i < 8; i++)
+		xi_mirror_usage_tick(f->g.mirror);
+	assert_int_equal(out->info.curlft.packets, 1);
+	settle(f);
+}
+
 static void expect_watched(const struct mirror_bed *f, unsigned int n)
 {
 	const struct xi_mirror_watches *w = &f->g.mirror->watches;
@@ -691,6 +737,8 @@ int main(void)
 		TEST(test_usage_of_all_is_told_in_spite_of_a_bad_answer),
 		TEST(test_usage_when_long_datagrams_are_not_taken),
 		TEST(test_usage_that_was_refused_is_told_at_the_end),
+		TEST(test_usage_is_not_that_of_another_sa),
+		TEST(test_usage_is_told_among_news),
 		TEST(test_walk_follows_who_is_ours),
 		TEST(test_packets_received_meanwhile_count),
 		TEST(test_packets_received_meanwhile_count_behind_ours),
