@@ -154,7 +154,7 @@ static void tell_failed(struct xi_mirror *m, struct xi_mirror_sa *sa)
 	xi_mirror_sa_touch(m, sa);
 }
 
-/* The datagram came to nothing. An outbound SA is told of alone when the kernel was asked about it. */
+/* The datagram came to nothing. An outbound SA is told of when the kernel was asked about it. */
 static int tell_alone(struct xi_mirror *m, struct xi_mirror_sa *sa)
 {
 	const struct xi_sa_rec *rec = sa->outbound ? NULL : xi_sad_find(m->sad, &sa->id);
@@ -331,7 +331,7 @@ void xi_mirror_on_usage(evutil_socket_t fd, short what, void *arg)
 		step(m);
 }
 
-/* They may say that the kernel has another SA by now, of the same id, which is not to be told of this one. */
+/* They may say that the kernel has another SA of the same id by now, whose usage is not this. */
 static bool news_wait(const struct xi_mirror *m)
 {
 	struct pollfd pfd = {.fd = m->news_fd, .events = POLLIN};
