@@ -147,7 +147,7 @@ struct xi_mirror_given {
 struct xi_mirror_watch {
 	const struct xi_sa_state *state;
 	struct xi_mirror_sa *sa;
-	uint32_t use;                /* last_use, low half */
+	uint32_t packets, top;       /* low halves */
 	uint32_t oseq;               /* by 65,536 */
 	bool anew;                   /* it is to be looked at, whatever they say */
 };
@@ -156,6 +156,7 @@ struct xi_mirror_watches {
 	struct xi_mirror_watch *sas;
 	unsigned int n, room;
 	unsigned int at, left;       /* of the walk */
+	unsigned int put_off;        /* turns in a row that told nothing, since news waited to be read */
 };
 
 /* Messages of one datagram. */

@@ -10,10 +10,10 @@
 #include "source/mirror_int.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/param.h>
-#include <time.h>
 
 #define TELL_SECONDS 2
 #define LOOKS 262144        /* SAs a tick, of which there are four a second */
@@ -22,7 +22,7 @@
 #define CLOCK_LOOKS 256     /* from one look at the clock to the next */
 #define PREFETCH 8          /* SAs ahead */
 #define OSEQ_SHIFT 16
-#define SETTLED_SECONDS 2   /* a worker's clock may be so late */
+#define PUT_OFF_MAX 8       /* turns, then it is told whatever news there are */
 
 static uint32_t seconds(void)
 {
@@ -103,7 +103,9 @@ int xi_mirror_tell(struct xi_mirror *m, struct xi_mirror_sa *sa, const struct xi
 
 	tell_put(&msg, sa, rec);
 	err = xi_mirror_ask(m, &msg);
-	if (!err)
+	if (err)
+		sa->told_packets = UINT64_MAX; /* it is still to be told */
+	else
 		m->figures.written++;
 	return err;
 }
@@ -152,7 +154,18 @@ static void tell_failed(struct xi_mirror *m, struct xi_mirror_sa *sa)
 	xi_mirror_sa_touch(m, sa);
 }
 
-/* Whatever comes of it, none is left. */
+/* The datagram came to nothing. An outbound SA is told of when the kernel was asked about it. */
+static int tell_alone(struct xi_mirror *m, struct xi_mirror_sa *sa)
+{
+	const struct xi_sa_rec *rec = sa->outbound ? NULL : xi_sad_find(m->sad, &sa->id);
+	int err = rec ? xi_mirror_tell(m, sa, rec) : -ENOENT;
+
+	if (err)
+		tell_failed(m, sa);
+	return err == -ETIMEDOUT ? err : 0;
+}
+
+/* Whatever comes of it, none is left. -ETIMEDOUT: the kernel does not answer. */
 static int tellings_send(struct xi_mirror *m)
 {
 	struct xi_mirror_telling *t = &m->telling;
@@ -162,16 +175,17 @@ static int tellings_send(struct xi_mirror *m)
 		return 0;
 	err = xi_mirror_ask_many(m, &t->msgs, answered);
 	for (unsigned int i = 0; i < t->n; i++) {
-		if (!err && t->state[i] == XI_TELLING_WELL) {
+		if (err && err != -ETIMEDOUT)
+			err = tell_alone(m, t->sas[i]) ? -ETIMEDOUT : err;
+		else if (!err && t->state[i] == XI_TELLING_WELL)
 			m->figures.written++;
-			continue;
-		}
-		tell_failed(m, t->sas[i]);
+		else
+			tell_failed(m, t->sas[i]);
 	}
 	t->n = 0;
 	t->msgs.n = 0;
 	t->msgs.len = 0;
-	return err;
+	return err == -ETIMEDOUT ? err : 0;
 }
 
 static void telling_put(struct xi_mirror *m, const struct xi_nlmsg *msg)
@@ -218,40 +232,55 @@ static bool has_more(const struct xi_mirror_sa *sa, const struct xi_sa_rec *rec)
 	return sa->written < (rec->sa.flags & XFRM_STATE_ESN ? UINT64_MAX : UINT32_MAX);
 }
 
-/* now: CLOCK_MONOTONIC; wall: as last_use. -errno: the kernel does not answer. */
-static int look_closer(struct xi_mirror *m, struct xi_mirror_watch *w, uint64_t use, uint64_t oseq,
-		       uint32_t now, uint32_t wall)
+/* What of an SA's state a look goes by. */
+static struct xi_mirror_watch watch_read(const struct xi_mirror_watch *w, uint64_t *oseq)
+{
+	*oseq = load(&w->state->oseq);
+	return (struct xi_mirror_watch){.state = w->state,
+					.sa = w->sa,
+					.packets = (uint32_t)load(&w->state->packets),
+					.top = (uint32_t)load(&w->state->top),
+					.oseq = (uint32_t)(*oseq >> OSEQ_SHIFT)};
+}
+
+/* The window may have moved by packets that count as none: their inside was wrong. */
+static bool stands(const struct xi_mirror_watch *w, const struct xi_mirror_watch *is)
+{
+	return !w->anew && w->packets == is->packets && w->top == is->top && w->oseq == is->oseq;
+}
+
+/* now: CLOCK_MONOTONIC. -errno: the kernel does not answer. */
+static int look_closer(struct xi_mirror *m, struct xi_mirror_watch *w,
+		       const struct xi_mirror_watch *is, uint64_t oseq, uint32_t now)
 {
 	struct xi_mirror_sa *sa = w->sa;
 	const struct xi_sa_rec *rec;
+	bool due = now - sa->told_at >= TELL_SECONDS, more;
 
-	if (sa->dirty || (now - sa->told_at < TELL_SECONDS && !runs_out(sa, oseq)))
+	if (sa->dirty || (!due && !runs_out(sa, oseq)))
 		return 0;
 	rec = xi_sad_find(m->sad, &sa->id);
 	if (!rec)
 		return 0;
-	if (runs_out(sa, oseq) && has_more(sa, rec)) {
+	more = runs_out(sa, oseq) && has_more(sa, rec);
+	if (more) {
+		/* it may be so the next time, too */
+		sa->check |= due && moved(sa, rec);
 		xi_mirror_sa_touch(m, sa);
-		return 0;
-	}
-	if (moved(sa, rec))
-		return now - sa->told_at < TELL_SECONDS ? 0 : tell_add(m, sa, rec);
-	/* a packet of that very second would leave no trace */
-	if ((int32_t)(wall - (uint32_t)use) >= SETTLED_SECONDS) {
-		w->use = (uint32_t)use;
-		w->oseq = (uint32_t)(oseq >> OSEQ_SHIFT);
-		w->anew = false;
+	} else if (!moved(sa, rec)) {
+		*w = *is;
+	} else if (due && (!m->watches.put_off || m->watches.put_off > PUT_OFF_MAX)) {
+		return tell_add(m, sa, rec);
 	}
 	return 0;
 }
 
-static int look(struct xi_mirror *m, struct xi_mirror_watch *w, uint32_t now, uint32_t wall)
+static int look(struct xi_mirror *m, struct xi_mirror_watch *w, uint32_t now)
 {
-	uint64_t use = load(&w->state->last_use), oseq = load(&w->state->oseq);
+	uint64_t oseq;
+	const struct xi_mirror_watch is = watch_read(w, &oseq);
 
-	if (!w->anew && w->use == (uint32_t)use && w->oseq == (uint32_t)(oseq >> OSEQ_SHIFT))
-		return 0;
-	return look_closer(m, w, use, oseq, now, wall);
+	return stands(w, &is) ? 0 : look_closer(m, w, &is, oseq, now);
 }
 
 /* From the end on: an SA that goes is replaced by the last, which was looked at. */
@@ -262,7 +291,7 @@ static struct xi_mirror_watch *watch_next(struct xi_mirror_watches *w)
 	w->at--;
 	if (w->at >= PREFETCH) {
 		__builtin_prefetch(&w->sas[w->at - PREFETCH].state->oseq);
-		__builtin_prefetch(&w->sas[w->at - PREFETCH].state->last_use);
+		__builtin_prefetch(&w->sas[w->at - PREFETCH].state->packets);
 	}
 	return &w->sas[w->at];
 }
@@ -273,13 +302,13 @@ static void step(struct xi_mirror *m)
 	struct xi_mirror_watches *w = &m->watches;
 	uint64_t begun = xi_mirror_clock();
 	uint64_t written = m->figures.written;
-	uint32_t now = seconds(), wall = (uint32_t)time(NULL);
+	uint32_t now = seconds();
 	unsigned int n;
 	int err = 0;
 
 	for (n = 1; w->left && w->n && !err; n++) {
 		w->left--;
-		err = look(m, watch_next(w), now, wall);
+		err = look(m, watch_next(w), now);
 		if (n % CLOCK_LOOKS && written == m->figures.written)
 			continue;
 		written = m->figures.written;
@@ -302,11 +331,41 @@ void xi_mirror_on_usage(evutil_socket_t fd, short what, void *arg)
 		step(m);
 }
 
+/* They may say that the kernel has another SA of the same id by now, whose usage is not this. */
+static bool news_wait(const struct xi_mirror *m)
+{
+	struct pollfd pfd = {.fd = m->news_fd, .events = POLLIN};
+
+	return poll(&pfd, 1, 0) > 0;
+}
+
 void xi_mirror_usage_tick(struct xi_mirror *m)
 {
+	m->watches.put_off = news_wait(m) ? m->watches.put_off + 1 : 0;
 	m->watches.left = MIN(m->watches.n, LOOKS);
 	if (!evtimer_pending(m->on_usage, NULL))
 		step(m);
+}
+
+static bool untold(const struct xi_mirror_sa *sa, const struct xi_sa_rec *rec)
+{
+	return sa->check || moved(sa, rec);
+}
+
+/* Those that were refused, or came to nothing with others. */
+static void usage_each(struct xi_mirror *m)
+{
+	const struct xi_mirror_watches *w = &m->watches;
+	const struct xi_sa_rec *rec;
+	struct xi_mirror_sa *sa;
+	int err = 0;
+
+	for (unsigned int i = 0; i < w->n && err != -ETIMEDOUT; i++) {
+		sa = w->sas[i].sa;
+		rec = sa->dirty ? xi_sad_find(m->sad, &sa->id) : NULL;
+		if (rec && untold(sa, rec))
+			err = xi_mirror_tell(m, sa, rec);
+	}
 }
 
 void xi_mirror_usage_all(struct xi_mirror *m)
@@ -317,9 +376,11 @@ void xi_mirror_usage_all(struct xi_mirror *m)
 
 	for (unsigned int i = 0; i < w->n && !err; i++) {
 		rec = xi_sad_find(m->sad, &w->sas[i].sa->id);
-		if (rec && moved(w->sas[i].sa, rec))
+		if (rec && untold(w->sas[i].sa, rec))
 			err = tell_add(m, w->sas[i].sa, rec);
 	}
 	if (!err)
-		tellings_send(m);
+		err = tellings_send(m);
+	if (!err)
+		usage_each(m);
 }

@@ -271,6 +271,193 @@ static void test_numbers_run_out_without_a_use(void **state)
 	assert_int_equal(ours(f, out)->state->oseq_limit, oseq_of(out));
 }
 
+/* Of a packet whose ICV is right, and whose inside is not (xi_tally_reject()): its number is used up all the same. */
+static void test_window_moves_without_a_use(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *in = sa_in(f, 0x1002);
+
+	mirror_start(f);
+	settle(f);
+	carried(f, in, BORN);
+	ticks(f);
+	assert_int_equal(in->esn.seq, 0);
+	ours(f, in)->state->top = 33;
+	ours(f, in)->words[1] = 1ULL << 32 | 2;
+	ticks(f);
+	assert_int_equal(in->esn.seq, 33);
+	assert_int_equal(in->bmp[1], 1);
+}
+
+/* The clock was put back, or a worker's stood still: the second of use is one that was told of long ago. */
+static void test_packets_of_a_second_that_is_long_over_are_told(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *out = sa_out(f, 0x1001);
+
+	policy_out(f);
+	mirror_start(f);
+	settle(f);
+	carried(f, out, BORN);
+	ticks(f);
+	assert_int_equal(out->info.curlft.packets, 1);
+	carried(f, out, BORN);
+	ticks(f);
+	assert_int_equal(out->info.curlft.packets, 2);
+}
+
+/* One so fast that its numbers run out from one turn of the timer to the next. */
+static void test_usage_is_told_while_numbers_run_out(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *out = sa_out(f, 0x1001);
+	uint64_t limit;
+
+	policy_out(f);
+	mirror_start(f);
+	settle(f);
+	for (unsigned int i = 1; i <= 3; i++) {
+		limit = ours(f, out)->state->oseq_limit;
+		ours(f, out)->state->oseq = limit;
+		carried(f, out, BORN + i);
+		tick(f);
+		assert_int_equal(out->info.curlft.packets, i);
+		assert_true(oseq_of(out) > limit);
+	}
+	assert_int_equal(figures(f).strays, 0);
+}
+
+/* Before the first answer there is something that is none. */
+static void answer_badly(void *arg)
+{
+	struct mirror_bed *f = arg;
+
+	if (!f->told_first)
+		assert_int_equal(send(f->g.k.fds[1], "odd", 3, 0), 3);
+	f->told_first = true;
+}
+
+static void test_usage_of_all_is_told_in_spite_of_a_bad_answer(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *sas[60];
+
+	mirror_start(f);
+	for (unsigned int i = 0; i < 60; i++)
+		sas[i] = sa_in(f, 0x2000 + i);
+	settle(f);
+	ticks(f);
+	for (unsigned int i = 0; i < 60; i++)
+		carried(f, sas[i], BORN);
+	kernel_lock(&f->g.k);
+	f->g.k.meanwhile = answer_badly;
+	f->g.k.meanwhile_arg = f;
+	pthread_mutex_unlock(&f->g.k.lock);
+	xi_mirror_usage_all(f->g.mirror);
+	assert_true(f->told_first);
+	for (unsigned int i = 0; i < 60; i++)
+		assert_int_equal(sas[i]->info.curlft.packets, 1);
+	settle(f);
+}
+
+/* netlink_sendmsg() takes no datagram longer than the socket's buffer, whose default is the host's to set. */
+static void test_usage_when_long_datagrams_are_not_taken(void **state)
+{
+	struct mirror_bed *f = *state;
+	const int least = 1;
+	struct kernel_sa *sas[40];
+
+	policy_out(f);
+	mirror_start(f);
+	for (unsigned int i = 0; i < 40; i++)
+		sas[i] = i % 5 ? sa_in(f, 0x2000 + i) : sa_out(f, 0x2000 + i);
+	settle(f);
+	ticks(f);
+	for (unsigned int i = 0; i < 40; i++)
+		carried(f, sas[i], BORN);
+	f->g.k.most_messages = 0;
+	assert_int_equal(setsockopt(f->g.mirror->ask_fd, SOL_SOCKET, SO_SNDBUF, &least, sizeof(least)), 0);
+	tick(f);
+	assert_true(f->g.k.most_messages < XI_MIRROR_TELLINGS);
+	for (unsigned int i = 0; i < 40; i++)
+		assert_int_equal(sas[i]->info.curlft.packets, 1);
+	for (unsigned int i = 0; i < 40; i++)
+		carried(f, sas[i], BORN);
+	xi_mirror_usage_all(f->g.mirror);
+	for (unsigned int i = 0; i < 40; i++)
+		assert_int_equal(sas[i]->info.curlft.packets, 2);
+	assert_true(f->g.k.most_messages < XI_MIRROR_TELLINGS);
+	settle(f);
+	assert_int_equal(figures(f).strays, 0);
+}
+
+/* It was refused, and before it is looked at again, the daemon ends. */
+static void test_usage_that_was_refused_is_told_at_the_end(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *out = sa_out(f, 0x1001), *in = sa_in(f, 0x1002);
+
+	policy_out(f);
+	mirror_start(f);
+	settle(f);
+	ticks(f);
+	carried(f, out, BORN);
+	carried(f, in, BORN);
+	f->g.k.refuse_aes = 2;
+	xi_mirror_usage_tick(f->g.mirror);
+	assert_int_equal(out->info.curlft.packets + in->info.curlft.packets, 0);
+	xi_mirror_usage_all(f->g.mirror);
+	assert_int_equal(out->info.curlft.packets, 1);
+	assert_int_equal(in->info.curlft.packets, 1);
+	settle(f);
+}
+
+/* Made anew with the same id, of which the news are not read: its lifetime starts when it was made. */
+static void test_usage_is_not_that_of_another_sa(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *out = sa_out(f, 0x1001), *other;
+
+	policy_out(f);
+	mirror_start(f);
+	settle(f);
+	ticks(f);
+	carried(f, out, BORN);
+	sa_del(f, out, true);
+	other = sa_add_key(f, LOCAL, PEER, 0x1001, 1, 99, false);
+	other->info.curlft.add_time = BORN + 1000;
+	sa_news(f, other, XFRM_MSG_NEWSA);
+	xi_mirror_usage_tick(f->g.mirror);
+	settle(f);
+	assert_int_equal(ours(f, other)->key.key[0], 99);
+	assert_int_equal(ours(f, other)->state->packets, 0);
+	assert_int_equal(other->info.curlft.packets, 0);
+	assert_int_equal(other->info.curlft.add_time, BORN + 1000);
+	ticks(f);
+	assert_int_equal(other->info.curlft.add_time, BORN + 1000);
+}
+
+/* News without end do not keep the kernel from being told. */
+static void test_usage_is_told_among_news(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *out = sa_out(f, 0x1001);
+
+	policy_out(f);
+	mirror_start(f);
+	settle(f);
+	ticks(f);
+	carried(f, out, BORN);
+	sa_news(f, out, XFRM_MSG_UPDSA);
+	for (unsigned int i = 0; i < 4; i++)
+		xi_mirror_usage_tick(f->g.mirror);
+	assert_int_equal(out->info.curlft.packets, 0);
+	for (unsigned int i = 0; i < 8; i++)
+		xi_mirror_usage_tick(f->g.mirror);
+	assert_int_equal(out->info.curlft.packets, 1);
+	settle(f);
+}
+
 static void expect_watched(const struct mirror_bed *f, unsigned int n)
 {
 	const struct xi_mirror_watches *w = &f->g.mirror->watches;
@@ -510,6 +697,28 @@ static void test_byte_limits_are_ours(void **state)
 	assert_non_null(ours(f, in)); /* the kernel's key manager sees to that */
 }
 
+/* Though no packet came since. */
+static void test_usage_that_was_refused_at_a_limit_is_told_again(void **state)
+{
+	struct mirror_bed *f = *state;
+	struct kernel_sa *in = sa_in(f, 0x1002);
+
+	in->info.lft.soft_byte_limit = 1000;
+	mirror_start(f);
+	settle(f);
+	ticks(f);
+	ours(f, in)->state->use_time = BORN;
+	ours(f, in)->state->bytes = 1500;
+	carried(f, in, BORN);
+	f->g.k.refuse_aes = 1;
+	xi_sad_tick(f->g.sad, time(NULL));
+	assert_int_equal(f->g.k.expires[0], 1);
+	assert_int_equal(f->g.k.refuse_aes, 0);
+	ticks(f);
+	assert_int_equal(in->info.curlft.bytes, 1500);
+	assert_int_equal(in->info.curlft.packets, 1);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, mirror_setup, mirror_teardown)
@@ -522,6 +731,14 @@ int main(void)
 		TEST(test_sas_that_stand_still_are_passed_over),
 		TEST(test_packets_of_the_second_of_the_telling_are_told),
 		TEST(test_numbers_run_out_without_a_use),
+		TEST(test_window_moves_without_a_use),
+		TEST(test_packets_of_a_second_that_is_long_over_are_told),
+		TEST(test_usage_is_told_while_numbers_run_out),
+		TEST(test_usage_of_all_is_told_in_spite_of_a_bad_answer),
+		TEST(test_usage_when_long_datagrams_are_not_taken),
+		TEST(test_usage_that_was_refused_is_told_at_the_end),
+		TEST(test_usage_is_not_that_of_another_sa),
+		TEST(test_usage_is_told_among_news),
 		TEST(test_walk_follows_who_is_ours),
 		TEST(test_packets_received_meanwhile_count),
 		TEST(test_packets_received_meanwhile_count_behind_ours),
@@ -531,6 +748,7 @@ int main(void)
 		TEST(test_direction_stays),
 		TEST(test_window_goes_back_with_the_sa),
 		TEST(test_byte_limits_are_ours),
+		TEST(test_usage_that_was_refused_at_a_limit_is_told_again),
 	};
 
 	return cmocka_run_group_tests_name("mirror usage", tests, NULL, NULL);
