@@ -219,6 +219,13 @@ void settle(struct mirror_bed *f)
 	} while (unread(f->g.mirror->news_fd) || !figures(f).synced);
 }
 
+void mirror_start_with_policy(struct mirror_bed *f)
+{
+	policy_out(f);
+	mirror_start(f);
+	settle(f);
+}
+
 struct xi_sa_id id_of(const struct kernel_sa *sa)
 {
 	struct xi_sa_id id = {.spi = ntohl(sa->info.id.spi), .proto = XI_ESP, .family = XI_IPV4};

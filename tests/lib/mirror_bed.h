@@ -34,6 +34,8 @@ void news_lost(struct mirror_bed *f);
 
 /* Until the mirror has seen to all that it was told. */
 void settle(struct mirror_bed *f);
+/* The kernel has the outbound policy; the mirror starts, and settles. */
+void mirror_start_with_policy(struct mirror_bed *f);
 void turns_until(struct mirror_bed *f, const uint64_t *figure, uint64_t value);
 /* So many times what waits to be tried again is tried, and settles. */
 void retries(struct mirror_bed *f, unsigned int n);

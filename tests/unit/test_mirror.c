@@ -55,9 +55,7 @@ static void test_larval_sas_say_nothing(void **state)
 	struct kernel_sa *out = sa_out(f, 0x1001), *larval = sa_out(f, 0x1003);
 
 	larval->larval = true;
-	policy_out(f);
-	mirror_start(f);
-	settle(f);
+	mirror_start_with_policy(f);
 	assert_non_null(ours(f, out));
 	assert_null(ours(f, larval));
 	assert_int_equal(figures(f).sas_kept, 0);
@@ -69,9 +67,7 @@ static void test_lost_news_are_made_up_for(void **state)
 	struct kernel_sa *out = sa_out(f, 0x1001), *in = sa_in(f, 0x1002), *late;
 	struct kernel_policy *fwd = policy_add(f, XFRM_POLICY_FWD, "10.1.2.0", "10.1.1.0", true);
 
-	policy_out(f);
-	mirror_start(f);
-	settle(f);
+	mirror_start_with_policy(f);
 	assert_non_null(ours(f, out));
 	assert_non_null(ours(f, in));
 	late = sa_add_key(f, LOCAL, PEER, 0x1005, 1, 5, false);
@@ -99,9 +95,7 @@ static void test_migrate_is_followed(void **state)
 	struct kernel_sa *out = sa_out(f, 0x1001);
 	struct xi_nlmsg msg;
 
-	policy_out(f);
-	mirror_start(f);
-	settle(f);
+	mirror_start_with_policy(f);
 	sa_del(f, out, false);
 	out = sa_add_key(f, LOCAL, PEER, 0x1003, 1, 1, false);
 	xi_nlmsg_begin(&msg, XFRM_MSG_MIGRATE, 0, 0, 0, sizeof(struct xfrm_userpolicy_id));
@@ -118,9 +112,7 @@ static void test_late_answer_is_no_answer(void **state)
 	struct mirror_bed *f = *state;
 	struct kernel_sa *out;
 
-	policy_out(f);
-	mirror_start(f);
-	settle(f);
+	mirror_start_with_policy(f);
 	kernel_say_error(f->g.k.fds[1], &old, -ESRCH);
 	out = sa_out(f, 0x1001);
 	settle(f);
@@ -134,9 +126,7 @@ static void test_no_key_is_left_in_buffers(void **state)
 	struct mirror_bed *f = *state;
 
 	sa_out(f, 0x1001);
-	policy_out(f);
-	mirror_start(f);
-	settle(f);
+	mirror_start_with_policy(f);
 	sa_in(f, 0x1002);
 	settle(f);
 	assert_int_equal(xi_sad_count(f->g.sad), 2);
@@ -195,9 +185,7 @@ static void test_another_sa_with_the_same_id(void **state)
 	struct mirror_bed *f = *state;
 	struct kernel_sa *out = sa_out(f, 0x1001);
 
-	policy_out(f);
-	mirror_start(f);
-	settle(f);
+	mirror_start_with_policy(f);
 	sa_del(f, out, false);
 	out = sa_add_key(f, LOCAL, PEER, 0x1001, 1, 99, false);
 	news_lost(f);
@@ -226,9 +214,7 @@ static void test_hard_expire_without_delsa(void **state)
 	struct xfrm_user_expire *e;
 	struct xi_nlmsg msg;
 
-	policy_out(f);
-	mirror_start(f);
-	settle(f);
+	mirror_start_with_policy(f);
 	sa_del(f, out, false);
 	e = xi_nlmsg_begin(&msg, XFRM_MSG_EXPIRE, 0, 0, 0, sizeof(*e));
 	e->state = out->info;
@@ -270,9 +256,7 @@ static void test_what_xipsec_was_given_wins(void **state)
 	assert_int_equal(xi_sad_add(f->g.sad, &sa, &key, NULL, &why), 0);
 	out = sa_out(f, 0x1001);
 	other = sa_out(f, 0x1003);
-	policy_out(f);
-	mirror_start(f);
-	settle(f);
+	mirror_start_with_policy(f);
 	assert_int_equal(ours(f, out)->sa.life, 0);
 	assert_int_equal(oseq_of(out), 0);
 	assert_non_null(ours(f, other));
@@ -293,9 +277,7 @@ static void test_another_daemon_carries_on(void **state)
 	struct kernel_sa *out = sa_out(f, 0x1001);
 	uint64_t oseq, given;
 
-	policy_out(f);
-	mirror_start(f);
-	settle(f);
+	mirror_start_with_policy(f);
 	oseq = ++ours(f, out)->state->oseq;
 	given = oseq_of(out);
 	ground_mirror_stop(&f->g);

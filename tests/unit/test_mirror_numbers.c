@@ -24,9 +24,7 @@ static void test_counter_of_the_kernel_that_went_back(void **state)
 	struct kernel_sa *out = sa_out(f, 0x1001);
 	uint64_t limit;
 
-	policy_out(f);
-	mirror_start(f);
-	settle(f);
+	mirror_start_with_policy(f);
 	limit = ours(f, out)->state->oseq_limit;
 	oseq_set(out, 5);
 	sa_news(f, out, XFRM_MSG_UPDSA);
@@ -85,9 +83,7 @@ static void test_stray_packets_of_the_kernel(void **state)
 	struct kernel_sa *out = sa_out(f, 0x1001);
 	uint64_t kernel;
 
-	policy_out(f);
-	mirror_start(f);
-	settle(f);
+	mirror_start_with_policy(f);
 	for (int i = 0; i < 4; i++) {
 		assert_non_null(ours(f, out));
 		oseq_set(out, oseq_of(out) + 100);
@@ -114,9 +110,7 @@ static void test_numbers_are_reserved_ahead(void **state)
 	struct kernel_sa *out = sa_out(f, 0x1001);
 	uint64_t limit;
 
-	policy_out(f);
-	mirror_start(f);
-	settle(f);
+	mirror_start_with_policy(f);
 	limit = ours(f, out)->state->oseq_limit;
 	ours(f, out)->state->oseq = limit - 10;
 	xi_mirror_usage_tick(f->g.mirror);
@@ -135,9 +129,7 @@ static void test_numbers_go_on_behind_32_bits(void **state)
 	uint64_t limit;
 
 	oseq_set(out, UINT32_MAX - 1000);
-	policy_out(f);
-	mirror_start(f);
-	settle(f);
+	mirror_start_with_policy(f);
 	limit = ours(f, out)->state->oseq_limit;
 	assert_true(limit > (1ULL << 32) + 1000000);
 	assert_int_equal(oseq_of(out), limit);
@@ -157,9 +149,7 @@ static void test_numbers_sent_while_more_are_reserved(void **state)
 	struct kernel_sa *out = sa_out(f, 0x1001);
 	uint64_t limit;
 
-	policy_out(f);
-	mirror_start(f);
-	settle(f);
+	mirror_start_with_policy(f);
 	limit = ours(f, out)->state->oseq_limit;
 	ours(f, out)->state->oseq = limit - 10;
 	f->g.k.sends = 3;
@@ -192,9 +182,7 @@ static void test_numbers_sent_after_more_are_reserved(void **state)
 	struct kernel_sa *out = sa_out(f, 0x1001);
 	uint64_t limit;
 
-	policy_out(f);
-	mirror_start(f);
-	settle(f);
+	mirror_start_with_policy(f);
 	limit = ours(f, out)->state->oseq_limit;
 	ours(f, out)->state->oseq = limit - 10;
 	f->sent_kernel = f->g.k.aes + 1;
@@ -218,9 +206,7 @@ static void test_numbers_end(void **state)
 	out->info.replay_window = 32;
 	out->legacy = true;
 	oseq_set(out, UINT32_MAX - (1 << 17));
-	policy_out(f);
-	mirror_start(f);
-	settle(f);
+	mirror_start_with_policy(f);
 	assert_int_equal(ours(f, out)->state->oseq_limit, UINT32_MAX);
 	assert_int_equal(oseq_of(out), UINT32_MAX);
 	assert_true(ours(f, out)->state->oseq > UINT32_MAX - (1 << 17));

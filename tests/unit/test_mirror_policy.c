@@ -229,9 +229,7 @@ static void test_defaults_are_the_kernels(void **state)
 	f->g.k.def = (struct xfrm_userpolicy_default){.in = XFRM_USERPOLICY_BLOCK,
 						    .fwd = XFRM_USERPOLICY_BLOCK,
 						    .out = XFRM_USERPOLICY_BLOCK};
-	policy_out(f);
-	mirror_start(f);
-	settle(f);
+	mirror_start_with_policy(f);
 	assert_int_equal(xi_spd_get_default(f->g.spd, XI_IN), XI_BLOCK);
 	assert_int_equal(xi_spd_get_default(f->g.spd, XI_FWD), XI_BLOCK);
 	assert_int_equal(xi_spd_get_default(f->g.spd, XI_OUT), XI_ALLOW);
@@ -256,9 +254,7 @@ static void test_policy_of_any_peer_that_is_not_carried(void **state)
 
 	any->tmpl.mode = XFRM_MODE_BEET;
 	memset(&any->tmpl.id.daddr, 0, sizeof(any->tmpl.id.daddr));
-	policy_out(f);
-	mirror_start(f);
-	settle(f);
+	mirror_start_with_policy(f);
 	assert_null(ours(f, out));
 	assert_int_equal(verdict(f), XI_VERDICT_KERNEL);
 	policy_del(f, any);
@@ -274,9 +270,7 @@ static void test_acquire_is_asked_of_the_kernel(void **state)
 	struct xi_flow_verdict v = {0};
 	const struct xi_spd_policy *p;
 
-	policy_out(f);
-	mirror_start(f);
-	settle(f);
+	mirror_start_with_policy(f);
 	sample_addr(flow.saddr, "10.1.1.2");
 	sample_addr(flow.daddr, "10.1.2.2");
 	assert_int_equal(xi_spd_judge_out(xi_spd_snapshot(f->g.spd), f->g.sad, &flow, &v, &p),
@@ -410,9 +404,7 @@ static void test_policies_that_cannot_be_put_in_force(void **state)
 	struct mirror_bed *f = *state;
 	struct kernel_sa *out;
 
-	policy_out(f);
-	mirror_start(f);
-	settle(f);
+	mirror_start_with_policy(f);
 	assert_int_equal(f->fenced, 1);
 	releases_fail = 2;
 	policy_add(f, XFRM_POLICY_OUT, "10.1.1.0", "10.1.3.0", true);
@@ -461,9 +453,7 @@ static void test_marked_sa_stays(void **state)
 	struct mirror_bed *f = *state;
 	struct kernel_sa *out = sa_out(f, 0x1001), *marked;
 
-	policy_out(f);
-	mirror_start(f);
-	settle(f);
+	mirror_start_with_policy(f);
 	assert_non_null(ours(f, out));
 	marked = sa_add_key(f, LOCAL, PEER, 0x1003, 1, 3, false);
 	marked->mark = (struct xfrm_mark){7, 0xff};

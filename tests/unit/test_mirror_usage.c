@@ -24,9 +24,7 @@ static void test_usage_and_window_are_told(void **state)
 	struct xi_mirror_sa *sa;
 	uint64_t oseq;
 
-	policy_out(f);
-	mirror_start(f);
-	settle(f);
+	mirror_start_with_policy(f);
 	oseq = oseq_of(out);
 	ours(f, out)->state->packets = 3;
 	ours(f, out)->state->bytes = 300;
@@ -155,9 +153,7 @@ static void test_usage_that_the_kernel_refused_is_told_again(void **state)
 	struct mirror_bed *f = *state;
 	struct kernel_sa *out = sa_out(f, 0x1001), *in = sa_in(f, 0x1002);
 
-	policy_out(f);
-	mirror_start(f);
-	settle(f);
+	mirror_start_with_policy(f);
 	ticks(f);
 	carried(f, out, BORN);
 	carried(f, in, BORN);
@@ -212,9 +208,7 @@ static void test_sas_that_stand_still_are_passed_over(void **state)
 	struct kernel_sa *out = sa_out(f, 0x1001), *in = sa_in(f, 0x1002);
 	unsigned int aes;
 
-	policy_out(f);
-	mirror_start(f);
-	settle(f);
+	mirror_start_with_policy(f);
 	carried(f, out, BORN);
 	carried(f, in, BORN);
 	ticks(f);
@@ -238,9 +232,7 @@ static void test_packets_of_the_second_of_the_telling_are_told(void **state)
 	struct kernel_sa *out = sa_out(f, 0x1001);
 	time_t at;
 
-	policy_out(f);
-	mirror_start(f);
-	settle(f);
+	mirror_start_with_policy(f);
 	ticks(f);
 	at = time(NULL) + 5; /* it is not over when this test is */
 	carried(f, out, at);
@@ -258,9 +250,7 @@ static void test_numbers_run_out_without_a_use(void **state)
 	struct kernel_sa *out = sa_out(f, 0x1001);
 	uint64_t limit;
 
-	policy_out(f);
-	mirror_start(f);
-	settle(f);
+	mirror_start_with_policy(f);
 	ticks(f);
 	assert_false(f->g.mirror->watches.sas[0].anew);
 	limit = ours(f, out)->state->oseq_limit;
@@ -295,9 +285,7 @@ static void test_packets_of_a_second_that_is_long_over_are_told(void **state)
 	struct mirror_bed *f = *state;
 	struct kernel_sa *out = sa_out(f, 0x1001);
 
-	policy_out(f);
-	mirror_start(f);
-	settle(f);
+	mirror_start_with_policy(f);
 	carried(f, out, BORN);
 	ticks(f);
 	assert_int_equal(out->info.curlft.packets, 1);
@@ -313,9 +301,7 @@ static void test_usage_is_told_while_numbers_run_out(void **state)
 	struct kernel_sa *out = sa_out(f, 0x1001);
 	uint64_t limit;
 
-	policy_out(f);
-	mirror_start(f);
-	settle(f);
+	mirror_start_with_policy(f);
 	for (unsigned int i = 1; i <= 3; i++) {
 		limit = ours(f, out)->state->oseq_limit;
 		ours(f, out)->state->oseq = limit;
@@ -397,9 +383,7 @@ static void test_usage_that_was_refused_is_told_at_the_end(void **state)
 	struct mirror_bed *f = *state;
 	struct kernel_sa *out = sa_out(f, 0x1001), *in = sa_in(f, 0x1002);
 
-	policy_out(f);
-	mirror_start(f);
-	settle(f);
+	mirror_start_with_policy(f);
 	ticks(f);
 	carried(f, out, BORN);
 	carried(f, in, BORN);
@@ -418,9 +402,7 @@ static void test_usage_is_not_that_of_another_sa(void **state)
 	struct mirror_bed *f = *state;
 	struct kernel_sa *out = sa_out(f, 0x1001), *other;
 
-	policy_out(f);
-	mirror_start(f);
-	settle(f);
+	mirror_start_with_policy(f);
 	ticks(f);
 	carried(f, out, BORN);
 	sa_del(f, out, true);
@@ -443,9 +425,7 @@ static void test_usage_is_told_among_news(void **state)
 	struct mirror_bed *f = *state;
 	struct kernel_sa *out = sa_out(f, 0x1001);
 
-	policy_out(f);
-	mirror_start(f);
-	settle(f);
+	mirror_start_with_policy(f);
 	ticks(f);
 	carried(f, out, BORN);
 	sa_news(f, out, XFRM_MSG_UPDSA);
@@ -606,9 +586,7 @@ static void test_window_that_cannot_go_back_stays(void **state)
 	struct mirror_bed *f = *state;
 	struct kernel_sa *in, *out;
 
-	policy_out(f);
-	mirror_start(f);
-	settle(f);
+	mirror_start_with_policy(f);
 	in = sa_add_key(f, PEER, LOCAL, 0x1002, 2, 2, false);
 	in->esn.replay_window = 64; /* of 4 words */
 	sa_news(f, in, XFRM_MSG_NEWSA);
@@ -677,9 +655,7 @@ static void test_byte_limits_are_ours(void **state)
 	out->info.lft.soft_byte_limit = 1000;
 	out->info.lft.hard_byte_limit = 2000;
 	out->info.lft.hard_add_expires_seconds = 1; /* BORN is long ago: the kernel's matter */
-	policy_out(f);
-	mirror_start(f);
-	settle(f);
+	mirror_start_with_policy(f);
 	xi_sad_tick(f->g.sad, time(NULL));
 	assert_int_equal(f->g.k.expires[0] + f->g.k.expires[1], 0);
 	ours(f, out)->state->use_time = BORN;
